@@ -1,0 +1,39 @@
+//go:build stablecomponents
+
+// Command daprd is Dapr's own sidecar at the version that Stampede is tested
+// with: Dapr's stable components, and the five below that its stable set
+// lacks. Build it with -tags stablecomponents (dev does); an installed
+// daprd 1.16 is used instead where there is one.
+package main
+
+import (
+	"context"
+
+	"github.com/dapr/components-contrib/bindings/smtp"
+	redislock "github.com/dapr/components-contrib/lock/redis"
+	"github.com/dapr/components-contrib/middleware"
+	"github.com/dapr/components-contrib/middleware/http/oauth2"
+	"github.com/dapr/components-contrib/nameresolution/sqlite"
+	"github.com/dapr/components-contrib/pubsub/jetstream"
+	"github.com/dapr/dapr/cmd/daprd/app"
+	"github.com/dapr/dapr/pkg/components/bindings"
+	"github.com/dapr/dapr/pkg/components/lock"
+	"github.com/dapr/dapr/pkg/components/middleware/http"
+	"github.com/dapr/dapr/pkg/components/nameresolution"
+	"github.com/dapr/dapr/pkg/components/pubsub"
+	httpmiddleware "github.com/dapr/dapr/pkg/middleware"
+	"github.com/dapr/kit/logger"
+)
+
+func main() {
+	http.DefaultRegistry.RegisterComponent(func(log logger.Logger) http.FactoryMethod {
+		return func(m middleware.Metadata) (httpmiddleware.HTTP, error) {
+			return oauth2.NewOAuth2Middleware(log).GetHandler(context.Background(), m)
+		}
+	}, "oauth2")
+	bindings.DefaultRegistry.RegisterOutputBinding(smtp.NewSMTP, "smtp")
+	pubsub.DefaultRegistry.RegisterComponent(jetstream.NewJetStream, "jetstream")
+	nameresolution.DefaultRegistry.RegisterComponent(sqlite.NewResolver, "sqlite")
+	lock.DefaultRegistry.RegisterComponent(redislock.NewStandaloneRedisLock, "redis")
+	app.Run()
+}

@@ -1,0 +1,127 @@
+package dapr
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// CallTimeout bounds one call to a neighbour, its repetition included.
+const CallTimeout = 2 * time.Second
+
+// maxAnswer bounds a neighbour's answer.
+const maxAnswer = 16 << 20
+
+type call struct {
+	header  http.Header
+	timeout time.Duration
+}
+
+// CallOption changes one call.
+type CallOption func(*call)
+
+// Token passes a shopper's access token on.
+func Token(token string) CallOption {
+	return Header("Authorization", "Bearer "+token)
+}
+
+// Header sets a request header.
+func Header(key, value string) CallOption {
+	return func(c *call) { c.header.Set(key, value) }
+}
+
+// Timeout replaces CallTimeout.
+func Timeout(d time.Duration) CallOption {
+	return func(c *call) { c.timeout = d }
+}
+
+// Call asks a neighbour by service invocation, in JSON. in and out may be nil.
+// A refusal comes back as *problem.Error, anything else that went wrong as
+// problem.ErrUnavailable with the cause. GET and PUT are repeated once when
+// the neighbour could not be reached; POST and DELETE are sent once.
+func (c *Client) Call(ctx context.Context, app, method, path string, in, out any, opts ...CallOption) error {
+	o := call{header: http.Header{}, timeout: CallTimeout}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return fmt.Errorf("call %s: %w", app, err)
+		}
+	}
+	tries := 1
+	if method == http.MethodGet || method == http.MethodPut {
+		tries = 2
+	}
+	var err error
+	for range tries {
+		if err = c.callOnce(ctx, app, method, path, body, out, o); !errors.Is(err, errUnreached) || ctx.Err() != nil {
+			break
+		}
+	}
+	if errors.Is(err, errUnreached) {
+		return problem.ErrUnavailable.Because(fmt.Errorf("call %s %s %s: %w", app, method, path, err))
+	}
+	return err
+}
+
+var errUnreached = errors.New("no answer")
+
+func (c *Client) callOnce(ctx context.Context, app, method, path string, body []byte, out any, o call) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("call %s: %w", app, err)
+	}
+	req.Header = o.header.Clone()
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("dapr-app-id", app)
+	req.Header.Set("dapr-api-token", c.token)
+	res, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnreached, err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnreached, err)
+	}
+	if res.StatusCode < 300 {
+		if out == nil || len(data) == 0 {
+			return nil
+		}
+		if err := json.Unmarshal(data, out); err != nil {
+			return fmt.Errorf("call %s %s %s: answer: %w", app, method, path, err)
+		}
+		return nil
+	}
+	// The neighbour's own refusals are problem documents; everything else
+	// is Dapr's (application/json) and means that it was not reached.
+	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind == "application/problem+json" && res.StatusCode < 500 {
+		p := &problem.Error{}
+		if err := json.Unmarshal(data, p); err == nil {
+			if at := res.Header.Get("Location"); at != "" {
+				p = p.Header("Location", at)
+			}
+			if after := res.Header.Get("Retry-After"); after != "" {
+				p = p.Header("Retry-After", after)
+			}
+			return p
+		}
+	}
+	return fmt.Errorf("%w: status %d: %.200s", errUnreached, res.StatusCode, data)
+}

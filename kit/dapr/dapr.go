@@ -1,0 +1,207 @@
+// Package dapr is the service's way to its own sidecar: state, bindings,
+// publishing, streams of events, and calls to neighbours. It is the only
+// package that knows Dapr's SDK.
+package dapr
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	dapr "github.com/dapr/go-sdk/client"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// ErrConflict is returned by SaveState and DeleteState when the value has
+// changed since it was read, or exists already.
+var ErrConflict = errors.New("state was changed by another")
+
+// Client talks to the sidecar. It connects when first used and again whenever
+// the sidecar comes back.
+type Client struct {
+	conn  *grpc.ClientConn
+	sdk   dapr.Client
+	raw   runtimev1.DaprClient
+	http  *http.Client
+	base  string
+	token string
+}
+
+// New makes a client of the sidecar whose ports and token are in the
+// environment (DAPR_GRPC_PORT, DAPR_HTTP_PORT, DAPR_API_TOKEN), as dapr sets
+// them.
+func New() (*Client, error) {
+	token := os.Getenv("DAPR_API_TOKEN")
+	withToken := func(ctx context.Context) context.Context {
+		return metadata.AppendToOutgoingContext(ctx, "dapr-api-token", token)
+	}
+	conn, err := grpc.NewClient("127.0.0.1:"+env("DAPR_GRPC_PORT", "50001"),
+		grpc.WithTransportCredentials(insecure.NewCredentials()), // loopback; sidecars speak mTLS to each other
+		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			return invoke(withToken(ctx), method, req, reply, cc, opts...)
+		}),
+		grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, stream grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			return stream(withToken(ctx), desc, cc, method, opts...)
+		}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("sidecar: %w", err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 64
+	return &Client{
+		conn:  conn,
+		sdk:   dapr.NewClientWithConnection(conn),
+		raw:   runtimev1.NewDaprClient(conn),
+		http:  &http.Client{Transport: otelhttp.NewTransport(transport)},
+		base:  "http://127.0.0.1:" + env("DAPR_HTTP_PORT", "3500"),
+		token: token,
+	}, nil
+}
+
+func env(key, fallback string) string {
+	if v := os.Getenv(key); v != "" {
+		return v
+	}
+	return fallback
+}
+
+// Close ends the connection.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Alive asks the sidecar for its metadata: an error means that it is gone or
+// shutting down.
+func (c *Client) Alive(ctx context.Context) error {
+	_, err := c.raw.GetMetadata(ctx, &runtimev1.GetMetadataRequest{})
+	return err
+}
+
+// GetState reads a key. The value is nil when there is none. The ETag is
+// opaque.
+func (c *Client) GetState(ctx context.Context, store, key string) (value []byte, etag string, err error) {
+	item, err := c.sdk.GetState(ctx, store, key, nil)
+	if err != nil {
+		return nil, "", fmt.Errorf("state %s: %w", store, err)
+	}
+	if len(item.Value) == 0 {
+		return nil, "", nil
+	}
+	return item.Value, item.Etag, nil
+}
+
+// SaveState writes a key if its ETag is still etag, or creates it when etag is
+// empty; otherwise ErrConflict: read again. Redis and PostgreSQL answer a
+// failed create differently (facts: 409 or 500), so any refusal of a create
+// whose key now exists is a conflict. The ttl must be given on every save; 0
+// keeps the value.
+func (c *Client) SaveState(ctx context.Context, store, key string, value []byte, etag string, ttl time.Duration) error {
+	item := &dapr.SetStateItem{
+		Key: key, Value: value, Metadata: ttlMetadata(ttl),
+		Options: &dapr.StateOptions{Concurrency: dapr.StateConcurrencyFirstWrite, Consistency: dapr.StateConsistencyStrong},
+	}
+	if etag != "" {
+		item.Etag = &dapr.ETag{Value: etag}
+	}
+	err := c.sdk.SaveBulkState(ctx, store, item)
+	if err == nil {
+		return nil
+	}
+	if isConflict(err) {
+		return ErrConflict
+	}
+	if etag == "" {
+		if v, _, getErr := c.GetState(ctx, store, key); getErr == nil && v != nil {
+			return ErrConflict
+		}
+	}
+	return fmt.Errorf("state %s: %w", store, err)
+}
+
+// PutState writes a key whatever it was; for caches only.
+func (c *Client) PutState(ctx context.Context, store, key string, value []byte, ttl time.Duration) error {
+	if err := c.sdk.SaveState(ctx, store, key, value, ttlMetadata(ttl)); err != nil {
+		return fmt.Errorf("state %s: %w", store, err)
+	}
+	return nil
+}
+
+// DeleteState removes a key if its ETag is still etag; whatever it is when
+// etag is empty.
+func (c *Client) DeleteState(ctx context.Context, store, key, etag string) error {
+	var tag *dapr.ETag
+	options := &dapr.StateOptions{}
+	if etag != "" {
+		tag = &dapr.ETag{Value: etag}
+		options.Concurrency = dapr.StateConcurrencyFirstWrite
+	}
+	err := c.sdk.DeleteStateWithETag(ctx, store, key, tag, nil, options)
+	if isConflict(err) {
+		return ErrConflict
+	}
+	if err != nil {
+		return fmt.Errorf("state %s: %w", store, err)
+	}
+	return nil
+}
+
+func ttlMetadata(ttl time.Duration) map[string]string {
+	if ttl <= 0 {
+		return map[string]string{"ttlInSeconds": "-1"}
+	}
+	return map[string]string{"ttlInSeconds": strconv.Itoa(int(ttl.Seconds()))}
+}
+
+func isConflict(err error) bool {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if s, ok := status.FromError(e); ok && (s.Code() == codes.Aborted || s.Code() == codes.AlreadyExists) {
+			return true
+		}
+	}
+	return false
+}
+
+// Binding runs an operation of an output binding, for instance "create".
+// Every metadata key that a component reads must be given on every call: some
+// keep the last one (facts: bindings.smtp).
+func (c *Client) Binding(ctx context.Context, name, operation string, data []byte, metadata map[string]string) ([]byte, error) {
+	out, err := c.sdk.InvokeBinding(ctx, &dapr.InvokeBindingRequest{Name: name, Operation: operation, Data: data, Metadata: metadata})
+	if err != nil {
+		return nil, fmt.Errorf("binding %s: %w", name, err)
+	}
+	if out == nil {
+		return nil, nil
+	}
+	return out.Data, nil
+}
+
+// Publish sends one event; id becomes the CloudEvent's id and traceparent its
+// extension. It returns when the broker has confirmed, as far as Dapr knows.
+func (c *Client) Publish(ctx context.Context, pubsub, topic, id, source, traceparent string, data json.RawMessage) error {
+	meta := map[string]string{
+		"cloudevent.id":     id,
+		"cloudevent.type":   topic,
+		"cloudevent.source": source,
+	}
+	if traceparent != "" {
+		meta["cloudevent.traceparent"] = traceparent
+		meta["cloudevent.traceid"] = traceparent
+	}
+	_, err := c.raw.PublishEvent(ctx, &runtimev1.PublishEventRequest{
+		PubsubName: pubsub, Topic: topic, Data: data, DataContentType: "application/json", Metadata: meta,
+	})
+	if err != nil {
+		return fmt.Errorf("publish %s: %w", topic, err)
+	}
+	return nil
+}

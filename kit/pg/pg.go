@@ -1,0 +1,174 @@
+// Package pg opens PostgreSQL for a service: pool, migrations, transactions
+// and notifications.
+package pg
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/exaring/otelpgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+)
+
+//go:embed migrations/*.sql
+var kitMigrations embed.FS
+
+// Querier is what reads and writes: the pool or a transaction.
+type Querier interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Open connects to url and checks that the server answers. Every statement is
+// traced.
+func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("database url: %w", err)
+	}
+	if cfg.MaxConns < 12 {
+		cfg.MaxConns = 12
+	}
+	cfg.MaxConnIdleTime = 5 * time.Minute
+	cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName())
+	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return pool, nil
+}
+
+// Migrate brings the database up to date: kit's tables first (outbox, inbox,
+// dead_letters, idempotency_keys), then the service's own folder
+// "migrations" in files, which may be nil. Forward only; instances that start
+// together take turns by goose's session lock.
+func Migrate(ctx context.Context, url string, files fs.FS) error {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return fmt.Errorf("database url: %w", err)
+	}
+	db := stdlib.OpenDB(*cfg)
+	defer db.Close()
+	unlock, err := lock(ctx, db)
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	defer unlock()
+	if err := migrate(ctx, db, "kit_migrations", kitMigrations); err != nil {
+		return err
+	}
+	if files == nil {
+		return nil
+	}
+	return migrate(ctx, db, "migrations", files)
+}
+
+// lock lets one instance migrate at a time.
+func lock(ctx context.Context, db *sql.DB) (func(), error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	const key = 7310971 // any number, the same in every instance
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", key); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return func() {
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", key)
+		conn.Close()
+	}, nil
+}
+
+func migrate(ctx context.Context, db *sql.DB, table string, files fs.FS) error {
+	dir, err := fs.Sub(files, "migrations")
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	store, err := database.NewStore(database.DialectPostgres, table)
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	p, err := goose.NewProvider("", db, dir, goose.WithStore(store), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+// InTx runs fn in one transaction and commits it unless fn returns an error.
+// Serialization failures and deadlocks run fn again, up to three times in
+// all, so fn must not do anything outside the database.
+func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error {
+	var err error
+	for range 3 {
+		err = pgx.BeginFunc(ctx, db, fn)
+		var pgErr *pgconn.PgError
+		if !errors.As(err, &pgErr) || (pgErr.Code != "40001" && pgErr.Code != "40P01") {
+			return err
+		}
+	}
+	return err
+}
+
+// IsUnique reports whether err is a violation of the named unique constraint
+// or index; any of them when constraint is empty.
+func IsUnique(err error, constraint string) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == "23505" && (constraint == "" || pgErr.ConstraintName == constraint)
+}
+
+// Listen calls fn with the payload of every notification on channel until ctx
+// ends, over a connection of its own. After each (re)connection it calls fn
+// with an empty payload, because notifications may have been missed. It
+// blocks: run it in a goroutine.
+func Listen(ctx context.Context, db *pgxpool.Pool, channel string, fn func(payload string)) {
+	for ctx.Err() == nil {
+		if err := listen(ctx, db, channel, fn); err != nil && ctx.Err() == nil {
+			slog.WarnContext(ctx, "listen", "channel", channel, "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+func listen(ctx context.Context, db *pgxpool.Pool, channel string, fn func(payload string)) error {
+	conn, err := pgx.ConnectConfig(ctx, db.Config().ConnConfig)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
+		return err
+	}
+	fn("")
+	for {
+		n, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return err
+		}
+		fn(n.Payload)
+	}
+}

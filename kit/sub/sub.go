@@ -1,0 +1,314 @@
+// Package sub consumes events: a streaming subscription for each type, an
+// inbox so that a replay changes nothing, counted tries, and a table of dead
+// letters at their end.
+package sub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/pg"
+)
+
+// Drop marks a failure that no repetition can cure: wrap it and the event
+// becomes a dead letter at once.
+var Drop = errors.New("cannot be handled")
+
+const (
+	deadline   = 10 * time.Second // one try of one handler
+	maxWait    = 5 * time.Second  // before asking for redelivery; deadline + maxWait stay under the brokers' acknowledgement time
+	maxTries   = 15               // about a minute, then a dead letter
+	inFlight   = 16               // handlers of one topic at a time
+	keepInbox  = 7 * 24 * time.Hour
+	watchEvery = 500 * time.Millisecond
+)
+
+// Subscriber holds the subscriptions of one service.
+type Subscriber struct {
+	DB     *pgxpool.Pool // nil in services without SQL
+	Dapr   *dapr.Client
+	Pubsub string // the component's name
+	Log    *slog.Logger
+
+	topics []*topic
+}
+
+type topic struct {
+	name   string
+	handle func(ctx context.Context, e dapr.Event) error // one try, its effect committed when nil
+	direct bool
+	open   atomic.Bool
+}
+
+// On consumes the events of type E in services with a database. fn runs in
+// the transaction that also marks the event as seen, so it takes effect once
+// however often the event is delivered. fn calls nothing outside the
+// database.
+func On[E outbox.Event](s *Subscriber, fn func(ctx context.Context, tx pgx.Tx, e E) error) {
+	var zero E
+	s.topics = append(s.topics, &topic{name: zero.Topic(), handle: func(ctx context.Context, ev dapr.Event) error {
+		e, err := decode[E](ev)
+		if err != nil {
+			return err
+		}
+		return pg.InTx(ctx, s.DB, func(tx pgx.Tx) error {
+			var done bool
+			err := tx.QueryRow(ctx, `
+				INSERT INTO inbox (event_id, topic) VALUES ($1, $2)
+				ON CONFLICT (event_id) DO UPDATE SET topic = inbox.topic
+				RETURNING done_at IS NOT NULL`, ev.ID, ev.Topic).Scan(&done)
+			if err != nil {
+				return fmt.Errorf("inbox: %w", err)
+			}
+			if done {
+				return nil
+			}
+			if err := fn(ctx, tx, e); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, `UPDATE inbox SET done_at = now() WHERE event_id = $1`, ev.ID); err != nil {
+				return fmt.Errorf("inbox: %w", err)
+			}
+			return nil
+		})
+	}})
+}
+
+// OnDirect consumes the events of type E in services without a database. fn
+// must be idempotent by what it writes. It is tried until it succeeds; an
+// event that cannot be decoded, or that fn drops, is logged and forgotten.
+func OnDirect[E outbox.Event](s *Subscriber, fn func(ctx context.Context, e E) error) {
+	var zero E
+	s.topics = append(s.topics, &topic{name: zero.Topic(), direct: true, handle: func(ctx context.Context, ev dapr.Event) error {
+		e, err := decode[E](ev)
+		if err != nil {
+			return err
+		}
+		return fn(ctx, e)
+	}})
+}
+
+func decode[E any](ev dapr.Event) (E, error) {
+	var e E
+	if err := json.Unmarshal(ev.Data, &e); err != nil {
+		return e, fmt.Errorf("decode %s: %v: %w", ev.Topic, err, Drop)
+	}
+	return e, nil
+}
+
+// Run subscribes to every topic and again whenever a stream breaks. It
+// returns when ctx has ended and the handlers that ran have finished.
+func (s *Subscriber) Run(ctx context.Context) error {
+	if len(s.topics) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	for ctx.Err() == nil {
+		// One life of the sidecar: when it goes, all streams are ended, because
+		// a stopping daprd waits for them.
+		life, end := context.WithCancel(ctx)
+		var streams sync.WaitGroup
+		for _, t := range s.topics {
+			streams.Add(1)
+			go func() {
+				defer streams.Done()
+				s.stream(life, t)
+			}()
+		}
+		s.watch(life)
+		end()
+		streams.Wait()
+	}
+	return nil
+}
+
+// watch returns when the sidecar has not answered twice.
+func (s *Subscriber) watch(ctx context.Context) {
+	failures := 0
+	for failures < 2 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchEvery):
+		}
+		askCtx, cancel := context.WithTimeout(ctx, time.Second)
+		if err := s.Dapr.Alive(askCtx); err != nil {
+			failures++
+		} else {
+			failures = 0
+		}
+		cancel()
+	}
+}
+
+// stream keeps one topic subscribed until life ends.
+func (s *Subscriber) stream(life context.Context, t *topic) {
+	for life.Err() == nil {
+		err := s.Dapr.Stream(life, s.Pubsub, t.name, inFlight, func() { t.open.Store(true) }, func(ctx context.Context, e dapr.Event) dapr.Verdict {
+			return s.deliver(ctx, life, t, e)
+		})
+		t.open.Store(false)
+		if life.Err() != nil {
+			return
+		}
+		s.Log.WarnContext(life, "subscription ended, subscribing again", "topic", t.name, "error", err)
+		pause(life, time.Second)
+	}
+}
+
+// Ready reports whether every topic is subscribed.
+func (s *Subscriber) Ready() bool {
+	for _, t := range s.topics {
+		if !t.open.Load() {
+			return false
+		}
+	}
+	return true
+}
+
+// Topics lists what is consumed.
+func (s *Subscriber) Topics() []string {
+	names := make([]string, 0, len(s.topics))
+	for _, t := range s.topics {
+		names = append(names, t.name)
+	}
+	return names
+}
+
+// Deliver hands one event to its handler, once, as a broker would. Tests use
+// it; Run does the same with waiting and counting around it.
+func (s *Subscriber) Deliver(ctx context.Context, e dapr.Event) error {
+	for _, t := range s.topics {
+		if t.name == e.Topic {
+			return s.try(ctx, t, e)
+		}
+	}
+	return fmt.Errorf("nobody consumes %s", e.Topic)
+}
+
+// try runs the handler once, with its deadline, in the event's trace.
+func (s *Subscriber) try(ctx context.Context, t *topic, e dapr.Event) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	ctx = otel.GetTextMapPropagator().Extract(ctx, propagation.MapCarrier{"traceparent": e.Traceparent})
+	ctx, span := otel.Tracer("kit/sub").Start(ctx, t.name+" process", trace.WithSpanKind(trace.SpanKindConsumer))
+	defer span.End()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+		if err != nil {
+			span.SetStatus(codes.Error, err.Error())
+		}
+	}()
+	return t.handle(context.WithValue(ctx, eventKey{}, e.ID), e)
+}
+
+// deliver tries once; on failure it counts, waits and asks for redelivery, or
+// buries the event.
+func (s *Subscriber) deliver(ctx, life context.Context, t *topic, e dapr.Event) dapr.Verdict {
+	err := s.try(ctx, t, e)
+	if err == nil {
+		return dapr.Done
+	}
+	if t.direct {
+		if errors.Is(err, Drop) {
+			s.Log.ErrorContext(ctx, "event dropped", "topic", t.name, "event", e.ID, "error", err)
+			return dapr.Done
+		}
+		s.Log.WarnContext(ctx, "event failed", "topic", t.name, "event", e.ID, "error", err)
+		pause(life, time.Second)
+		return dapr.Again
+	}
+	tries, countErr := s.count(ctx, t, e)
+	if countErr != nil { // the database is away: that is nobody's fault, so nothing is counted
+		s.Log.ErrorContext(ctx, "event failed and could not be counted", "topic", t.name, "event", e.ID, "error", err, "count_error", countErr)
+		pause(life, maxWait)
+		return dapr.Again
+	}
+	if errors.Is(err, Drop) || tries >= maxTries {
+		if buryErr := s.bury(ctx, t, e, tries, err); buryErr != nil {
+			s.Log.ErrorContext(ctx, "dead letter not written", "topic", t.name, "event", e.ID, "error", buryErr)
+			pause(life, maxWait)
+			return dapr.Again
+		}
+		s.Log.ErrorContext(ctx, "event became a dead letter", "topic", t.name, "event", e.ID, "tries", tries, "error", err)
+		return dapr.Done
+	}
+	s.Log.WarnContext(ctx, "event failed", "topic", t.name, "event", e.ID, "tries", tries, "error", err)
+	pause(life, min(100*time.Millisecond<<min(tries-1, 10), maxWait))
+	return dapr.Again
+}
+
+func (s *Subscriber) count(ctx context.Context, t *topic, e dapr.Event) (tries int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	err = s.DB.QueryRow(ctx, `
+		INSERT INTO inbox (event_id, topic, tries) VALUES ($1, $2, 1)
+		ON CONFLICT (event_id) DO UPDATE SET tries = inbox.tries + 1
+		RETURNING tries`, e.ID, t.name).Scan(&tries)
+	return tries, err
+}
+
+func (s *Subscriber) bury(ctx context.Context, t *topic, e dapr.Event, tries int, cause error) error {
+	return pg.InTx(ctx, s.DB, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO dead_letters (event_id, topic, event, error, tries) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (event_id) DO UPDATE SET error = excluded.error, tries = excluded.tries, died_at = now()`,
+			e.ID, t.name, e.Data, cause.Error(), tries); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `UPDATE inbox SET done_at = now() WHERE event_id = $1`, e.ID)
+		return err
+	})
+}
+
+// Prune forgets events that were seen a week ago; no broker delivers later.
+func (s *Subscriber) Prune(ctx context.Context) error {
+	_, err := s.DB.Exec(ctx, `DELETE FROM inbox WHERE seen_at < now() - $1::interval`, keepInbox)
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+type eventKey struct{}
+
+// EventID is the id of the event that is being handled.
+func EventID(ctx context.Context) string {
+	id, _ := ctx.Value(eventKey{}).(string)
+	return id
+}
+
+// EventTime is when the event that is being handled was saved, to the
+// millisecond: its id is a UUIDv7 (RFC 9562). Zero when it is not.
+func EventTime(ctx context.Context) time.Time {
+	id, err := uuid.Parse(EventID(ctx))
+	if err != nil || id.Version() != 7 {
+		return time.Time{}
+	}
+	sec, nsec := id.Time().UnixTime()
+	return time.Unix(sec, nsec).UTC()
+}

@@ -1,0 +1,3 @@
+module github.com/stampede-shop/stampede/tests
+
+go 1.26
