@@ -1,0 +1,56 @@
+package events
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// AccountRegistered tells that somebody has opened an account, which has still to be activated. AccountID
+// is the sub of every token of that account.
+type AccountRegistered struct {
+	AccountID uuid.UUID `json:"account_id"`
+	Email     string    `json:"email"` // in lower case
+	FirstName string    `json:"first_name"`
+	LastName  string    `json:"last_name"`
+	At        time.Time `json:"at"`
+}
+
+// AccountActivated tells that an account may be used. First is true once in its life: after the
+// verification of its e-mail address.
+type AccountActivated struct {
+	AccountID uuid.UUID `json:"account_id"`
+	Email     string    `json:"email"`
+	FirstName string    `json:"first_name"`
+	First     bool      `json:"first"`
+	At        time.Time `json:"at"`
+}
+
+// What a code is good for.
+const (
+	PurposeVerifyEmail   = "verify-email"
+	PurposePasswordReset = "password-reset"
+)
+
+// AccountCodeIssued carries a code to the owner of an e-mail address. It replaces the code that the account
+// had for the same purpose. It is never sent again: who lost a code asks for a new one.
+type AccountCodeIssued struct {
+	AccountID uuid.UUID `json:"account_id"`
+	Email     string    `json:"email"`
+	FirstName string    `json:"first_name"`
+	Purpose   string    `json:"purpose"` // verify-email or password-reset
+	Code      string    `json:"code"`    // six digits
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Topic names the event's topic.
+func (AccountRegistered) Topic() string { return "account.registered.v1" }
+
+// Topic names the event's topic.
+func (AccountActivated) Topic() string { return "account.activated.v1" }
+
+// Topic names the event's topic.
+func (AccountCodeIssued) Topic() string { return "account.code_issued.v1" }
+
+// Secret makes kit/outbox wipe the data once it is sent: the code is kept nowhere but in its hash.
+func (AccountCodeIssued) Secret() bool { return true }
