@@ -1,0 +1,429 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+// The versions that the project is tested with.
+const (
+	keycloakVersion = "26.0.7"
+	maildevVersion  = "3.0.0"
+	daprVersion     = "1.16.5"
+)
+
+// prerequisite is a program that the user brings, since no Debian package has
+// the version that is needed.
+type prerequisite struct {
+	name string
+	args []string // print the version
+	min  int      // of the first number, or of the second where it starts with "1."
+	get  string
+}
+
+var prerequisites = []prerequisite{
+	{"go", []string{"version"}, 26, "Go 1.26 or newer, from go.dev/dl"},
+	{"java", []string{"-version"}, 17, "Java 17 or newer: apt-get install openjdk-17-jre-headless"},
+	{"node", []string{"--version"}, 20, "Node 20 or newer, from nodejs.org"},
+	{"npm", []string{"--version"}, 1, "npm, which comes with Node 20 from nodejs.org"},
+	{"make", []string{"--version"}, 1, "make: apt-get install make"},
+	{"git", []string{"--version"}, 1, "git: apt-get install git"},
+}
+
+var versionNumber = regexp.MustCompile(`(\d+)(?:\.(\d+))?`)
+
+// major reads the version out of what a program printed about itself: the 26
+// of "go1.26.1", the 17 of `openjdk version "17.0.2"`, the 8 of Java's "1.8.0".
+func major(text string) int {
+	m := versionNumber.FindStringSubmatch(text)
+	if m == nil {
+		return 0
+	}
+	first, _ := strconv.Atoi(m[1])
+	if second, err := strconv.Atoi(m[2]); err == nil && first == 1 {
+		return second
+	}
+	return first
+}
+
+// checkPrerequisites returns an error with one line for each program that is
+// missing or too old.
+func checkPrerequisites(ctx context.Context) error {
+	var missing []error
+	for _, p := range prerequisites {
+		cmd := exec.CommandContext(ctx, p.name, p.args...)
+		cmd.Dir = os.TempDir() // outside the clone, where go.mod could make go fetch another toolchain
+		out, err := cmd.CombinedOutput()
+		switch {
+		case errors.Is(err, exec.ErrNotFound):
+			missing = append(missing, fmt.Errorf("%s is missing; needed: %s", p.name, p.get))
+		case err != nil:
+			missing = append(missing, fmt.Errorf("%s does not run (%v); needed: %s", p.name, err, p.get))
+		case major(string(out)) < p.min && p.min > 1:
+			first, _, _ := strings.Cut(string(out), "\n")
+			missing = append(missing, fmt.Errorf("%s is too old (%s); needed: %s", p.name, first, p.get))
+		}
+	}
+	return errors.Join(missing...)
+}
+
+// debian is a package and a file that is there once it is installed. The file
+// is asked for, not the package, so that a program installed in another way
+// counts.
+type debian struct {
+	name string
+	file string // a path pattern, or a program on PATH
+}
+
+var debianPackages = []debian{
+	{"postgresql", "/usr/lib/postgresql/*/bin/postgres"},
+	{"redis-server", "redis-server"},
+	{"rabbitmq-server", "/usr/lib/rabbitmq/bin/rabbitmq-server"},
+	{"nginx", "/usr/sbin/nginx"},
+	{"libnginx-mod-http-lua", "/usr/lib/nginx/modules/ngx_http_lua_module.so"},
+	{"maven", "mvn"},
+	{"unzip", "unzip"},
+	{"gcc", "gcc"},
+}
+
+func (d debian) installed() bool {
+	if strings.HasPrefix(d.file, "/") {
+		found, _ := filepath.Glob(d.file)
+		return len(found) > 0
+	}
+	_, err := exec.LookPath(d.file)
+	return err == nil
+}
+
+func missingPackages() []string {
+	var names []string
+	for _, d := range debianPackages {
+		if !d.installed() {
+			names = append(names, d.name)
+		}
+	}
+	return names
+}
+
+// install gets everything that the shop runs on and that this machine lacks.
+// Nothing is fetched or built that is there already. What takes its time goes
+// side by side: packages, daprd, the mail page, and Keycloak once Maven is there.
+func (s *stack) install(ctx context.Context) error {
+	packages := missingPackages()
+	if len(packages) > 0 {
+		if _, err := exec.LookPath("apt-get"); err != nil {
+			return &problem{
+				line: "this is not a Debian system (no apt-get), so nothing was installed",
+				detail: []string{
+					"missing here: " + strings.Join(packages, ", "),
+					"Install PostgreSQL 15, Redis 7, RabbitMQ 3.10 or newer, Nginx with its Lua module,",
+					"Maven, unzip and gcc with this system's own tools and run make up again,",
+					"or use containers: docker compose up",
+				},
+			}
+		}
+		if os.Geteuid() != 0 {
+			return fmt.Errorf("packages are missing (%s): run make up as root", strings.Join(packages, ", "))
+		}
+	}
+	if err := s.room(packages); err != nil {
+		return err
+	}
+
+	g, ctx := errgroup.WithContext(ctx)
+	maven := make(chan struct{})
+	g.Go(func() error {
+		if len(packages) > 0 {
+			err := s.out.step(ctx, "packages", "installing "+strings.Join(packages, " "), func(ctx context.Context) error {
+				return s.installPackages(ctx, packages)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		close(maven)
+		return nil
+	})
+	g.Go(func() error {
+		select {
+		case <-maven:
+			return s.installKeycloak(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	g.Go(func() error { return s.installMaildev(ctx) })
+	g.Go(func() error { return s.installDapr(ctx) })
+	return g.Wait()
+}
+
+// room checks the free space before anything is written, since a disk that is
+// full half-way gives errors that name everything but the disk.
+func (s *stack) room(packages []string) error {
+	need := uint64(300 << 20)
+	if len(packages) > 0 || !exists(s.keycloakCache()) || !exists(s.daprCache()) {
+		need = 4 << 30
+	}
+	for _, dir := range []string{s.run, s.data, s.cache} {
+		for !exists(dir) {
+			dir = filepath.Dir(dir)
+		}
+		var st unix.Statfs_t
+		if err := unix.Statfs(dir, &st); err != nil {
+			return fmt.Errorf("free space of %s: %w", dir, err)
+		}
+		if free := st.Bavail * uint64(st.Bsize); free < need {
+			return fmt.Errorf("the disk of %s is full: %d MB free, %d MB needed", dir, free>>20, need>>20)
+		}
+	}
+	return nil
+}
+
+// installPackages runs apt-get with the start of services switched off, so
+// that no PostgreSQL, Redis, RabbitMQ or Nginx comes up on its usual port.
+func (s *stack) installPackages(ctx context.Context, names []string) error {
+	restore, err := holdServices("/usr/sbin/policy-rc.d", "/etc/postgresql-common/createcluster.d/stampede.conf")
+	if err != nil {
+		return err
+	}
+	defer restore()
+	apt := func(log string, args ...string) error {
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8")
+		return command(ctx, s.logFile(log), cmd)
+	}
+	if err := apt("install-update", "update", "-q"); err != nil {
+		s.out.say("packages", "the package lists could not be renewed, going on with those of this machine")
+	}
+	args := append([]string{"install", "-qy", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"}, names...)
+	if err := apt("install-packages", args...); err != nil {
+		var p *problem
+		if errors.As(err, &p) {
+			for _, line := range p.detail {
+				if strings.HasPrefix(line, "E: ") {
+					return &problem{line: "cannot be had: " + strings.TrimPrefix(line, "E: "), detail: p.detail}
+				}
+			}
+		}
+		return err
+	}
+	if left := missingPackages(); len(left) > 0 {
+		return fmt.Errorf("apt-get was content, but still missing: %s", strings.Join(left, ", "))
+	}
+	return nil
+}
+
+// mark is written into the files that holdServices makes, so that one left
+// behind by a killed run is known for ours.
+const mark = "# written by stampede's make up while it installs packages, removed afterwards\n"
+
+// holdServices tells Debian not to start what it installs (policy-rc.d) and
+// PostgreSQL's package not to make a cluster (createcluster), and returns the
+// function that puts back what was there.
+func holdServices(policy, createcluster string) (restore func(), err error) {
+	saved := policy + ".stampede-saved"
+	old, err := os.ReadFile(policy)
+	switch {
+	case err == nil && !strings.Contains(string(old), mark):
+		if err := os.Rename(policy, saved); err != nil {
+			return nil, err
+		}
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	restore = func() {
+		os.Remove(createcluster)
+		if exists(saved) {
+			os.Rename(saved, policy)
+		} else {
+			os.Remove(policy)
+		}
+	}
+	if err := os.WriteFile(policy, []byte("#!/bin/sh\n"+mark+"exit 101\n"), 0o755); err != nil {
+		restore()
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(createcluster), 0o755); err == nil {
+		err = os.WriteFile(createcluster, []byte(mark+"create_main_cluster = false\n"), 0o644)
+	}
+	if err != nil {
+		restore()
+		return nil, err
+	}
+	return restore, nil
+}
+
+// keycloakBuild are Keycloak's build options; the ready-made server that they
+// give is kept in the cache, and another set makes another one.
+var keycloakBuild = []string{"--db=postgres", "--health-enabled=true", "--metrics-enabled=false"}
+
+func (s *stack) keycloakCache() string {
+	return filepath.Join(s.cache, "keycloak-"+keycloakVersion+"-"+digest(strings.Join(keycloakBuild, " ")))
+}
+
+// installKeycloak fetches Keycloak's distribution by Maven and builds the
+// server for PostgreSQL once, which takes that work out of every start.
+func (s *stack) installKeycloak(ctx context.Context) error {
+	home := s.keycloakCache()
+	if exists(home) {
+		return nil
+	}
+	return s.out.step(ctx, "keycloak", "fetching and preparing Keycloak "+keycloakVersion, func(ctx context.Context) error {
+		tmp, err := s.scratch("keycloak")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(tmp)
+		name := "keycloak-quarkus-dist-" + keycloakVersion + ".zip"
+		err = command(ctx, s.logFile("install-keycloak"), exec.CommandContext(ctx, "mvn", "-B", "-ntp",
+			"org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy",
+			"-Dartifact=org.keycloak:keycloak-quarkus-dist:"+keycloakVersion+":zip", "-DoutputDirectory="+tmp))
+		if err != nil {
+			return fmt.Errorf("Keycloak %s cannot be had: %w", keycloakVersion, err)
+		}
+		unzip := exec.CommandContext(ctx, "unzip", "-q", filepath.Join(tmp, name), "-d", tmp)
+		if err := command(ctx, s.logFile("install-keycloak-unzip"), unzip); err != nil {
+			return err
+		}
+		unpacked := filepath.Join(tmp, "keycloak-"+keycloakVersion)
+		build := exec.CommandContext(ctx, filepath.Join(unpacked, "bin", "kc.sh"), append([]string{"build"}, keycloakBuild...)...)
+		if err := command(ctx, s.logFile("install-keycloak-build"), build); err != nil {
+			return err
+		}
+		return os.Rename(unpacked, home)
+	})
+}
+
+func (s *stack) maildevCache() string { return filepath.Join(s.cache, "maildev-"+maildevVersion) }
+
+func (s *stack) installMaildev(ctx context.Context) error {
+	home := s.maildevCache()
+	if exists(home) {
+		return nil
+	}
+	return s.out.step(ctx, "maildev", "fetching maildev "+maildevVersion, func(ctx context.Context) error {
+		tmp, err := s.scratch("maildev")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(tmp)
+		npm := exec.CommandContext(ctx, "npm", "install", "--prefix", tmp, "--no-audit", "--no-fund", "--omit=dev", "maildev@"+maildevVersion)
+		if err := command(ctx, s.logFile("install-maildev"), npm); err != nil {
+			return fmt.Errorf("maildev %s cannot be had: %w", maildevVersion, err)
+		}
+		return os.Rename(tmp, home)
+	})
+}
+
+// daprCache is where daprd and sentry built from dapr/daprd are kept; its name
+// changes with that module.
+func (s *stack) daprCache() string {
+	sum := sha256.New()
+	for _, file := range []string{"go.mod", "main.go"} {
+		text, _ := os.ReadFile(filepath.Join(s.root, "dapr", "daprd", file))
+		sum.Write(text)
+	}
+	return filepath.Join(s.cache, "dapr-"+daprVersion+"-"+hex.EncodeToString(sum.Sum(nil))[:8])
+}
+
+// installDapr finds a daprd 1.16 or builds ours, and builds sentry, Dapr's
+// certificate authority, which no package of Dapr's brings to a laptop.
+func (s *stack) installDapr(ctx context.Context) error {
+	home := s.daprCache()
+	found := findDaprd(ctx)
+	type build struct{ name, pkg string }
+	var builds []build
+	if found == "" && !exists(filepath.Join(home, "daprd")) {
+		builds = append(builds, build{"daprd", "."})
+	}
+	if !exists(filepath.Join(home, "sentry")) {
+		builds = append(builds, build{"sentry", "github.com/dapr/dapr/cmd/sentry"})
+	}
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return err
+	}
+	for _, b := range builds {
+		doing := "building " + b.name + " " + daprVersion
+		if b.name == "daprd" {
+			doing += " (3 to 5 minutes the first time)"
+		}
+		err := s.out.step(ctx, b.name, doing, func(ctx context.Context) error {
+			cmd := exec.CommandContext(ctx, "go", "build", "-tags", "stablecomponents", "-trimpath",
+				"-ldflags", "-s -w -X github.com/dapr/dapr/pkg/buildinfo.version="+daprVersion,
+				"-o", filepath.Join(home, b.name+".new"), b.pkg)
+			cmd.Dir = filepath.Join(s.root, "dapr", "daprd")
+			// The checksum database does not know all of Dapr's modules; go.sum pins
+			// them. gcc may still be on its way, hence no cgo.
+			cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly", "GONOSUMDB=github.com/dapr/*", "CGO_ENABLED=0")
+			if err := command(ctx, s.logFile("install-"+b.name), cmd); err != nil {
+				return err
+			}
+			return os.Rename(filepath.Join(home, b.name+".new"), filepath.Join(home, b.name))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findDaprd returns the path of an installed daprd 1.16, or "".
+func findDaprd(ctx context.Context) string {
+	candidates := []string{}
+	if path, err := exec.LookPath("daprd"); err == nil {
+		candidates = append(candidates, path)
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		candidates = append(candidates, filepath.Join(home, ".dapr", "bin", "daprd"))
+	}
+	for _, path := range candidates {
+		out, err := exec.CommandContext(ctx, path, "--version").Output()
+		if err == nil && strings.HasPrefix(strings.TrimSpace(string(out)), "1.16.") {
+			return path
+		}
+	}
+	return ""
+}
+
+// daprd returns the daprd that the shop runs under.
+func (s *stack) daprd(ctx context.Context) string {
+	if path := findDaprd(ctx); path != "" {
+		return path
+	}
+	return filepath.Join(s.daprCache(), "daprd")
+}
+
+func (s *stack) sentry() string { return filepath.Join(s.daprCache(), "sentry") }
+
+// scratch makes an empty folder beside the caches, so that a finished one can
+// be renamed into place and a half-finished one is never taken for a whole.
+func (s *stack) scratch(name string) (string, error) {
+	if err := os.MkdirAll(s.cache, 0o755); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(s.cache, name+"-partial-")
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// digest is a short name for a text.
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])[:8]
+}

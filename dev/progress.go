@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// progress prints what the command is doing, one line a message, each with the
+// seconds since the command began. Steps that run side by side share it.
+type progress struct {
+	mu    sync.Mutex
+	w     io.Writer
+	begun time.Time
+	lines int
+}
+
+func newProgress(w io.Writer) *progress { return &progress{w: w, begun: time.Now()} }
+
+// say prints one line of a step.
+func (p *progress) say(step, format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lines++
+	fmt.Fprintf(p.w, "%6.1fs  %-12s %s\n", time.Since(p.begun).Seconds(), step, fmt.Sprintf(format, args...))
+}
+
+// step runs fn, says what it does and how long that took, and says every 20
+// seconds that it still does. The error that it returns names the step.
+func (p *progress) step(ctx context.Context, name, doing string, fn func(ctx context.Context) error) error {
+	begun := time.Now()
+	p.say(name, "%s", doing)
+	done := make(chan struct{})
+	var ticking sync.WaitGroup
+	ticking.Go(func() {
+		tick := time.NewTicker(20 * time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				p.say(name, "… still at it, %.0f s so far", time.Since(begun).Seconds())
+			}
+		}
+	})
+	err := fn(ctx)
+	close(done)
+	ticking.Wait()
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	p.say(name, "done in %.1f s", time.Since(begun).Seconds())
+	return nil
+}
+
+// problem is an error with something to read below its one line, such as the
+// end of a log.
+type problem struct {
+	line   string
+	detail []string
+}
+
+func (e *problem) Error() string { return e.line }
+
+// report prints err as one clear line, followed by the detail that it carries.
+func report(w io.Writer, err error) {
+	fmt.Fprintf(w, "\nerror: %v\n", err)
+	var p *problem
+	if errors.As(err, &p) {
+		for _, line := range p.detail {
+			fmt.Fprintf(w, "    %s\n", line)
+		}
+	}
+}
+
+// command runs a program to its end with its output in logFile. When it fails,
+// the error carries the last lines of that file.
+func command(ctx context.Context, logFile string, cmd *exec.Cmd) error {
+	if err := os.MkdirAll(filepath.Dir(logFile), 0o755); err != nil {
+		return err
+	}
+	log, err := os.Create(logFile)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &problem{
+			line:   fmt.Sprintf("%s failed (%v); all of its output is in %s", filepath.Base(cmd.Path), err, logFile),
+			detail: tail(logFile, 15),
+		}
+	}
+	return nil
+}
+
+// tail returns the last n lines of a file, without the blank ones; nothing
+// when it cannot be read.
+func tail(file string, n int) []string {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	const most = 64 << 10
+	if info, err := f.Stat(); err == nil && info.Size() > most {
+		if _, err := f.Seek(-most, io.SeekEnd); err != nil {
+			return nil
+		}
+	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return nil
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimRight(line, " \r\n"); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines[max(0, len(lines)-n):]
+}
