@@ -140,6 +140,9 @@ func Invalid422(location, message string) *Error { return ErrInvalid.Field(locat
 // Slug is the last part of the type.
 func (e *Error) Slug() string { return e.slug }
 
+// Fields lists the wrong fields.
+func (e *Error) Fields() []FieldError { return e.fields }
+
 // Member returns an added member, or nil.
 func (e *Error) Member(key string) any { return e.extra[key] }
 
