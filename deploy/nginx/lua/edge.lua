@@ -1,0 +1,208 @@
+-- What the gateway block decides beyond Nginx's own directives: which requests it refuses, what it removes from them,
+-- and how errors that no service wrote are told. It keeps no state.
+local M = {}
+
+local find = ngx.re.find
+
+-- One problem a status: { slug, title, detail }. Everything else that fails is "unavailable".
+local problems = {
+    [400] = { "malformed", "The request could not be read", "Its address or its headers are not acceptable." },
+    [401] = { "unauthenticated", "Not signed in", "A valid access token is needed." },
+    [403] = { "forbidden", "Forbidden", "This is not open to you." },
+    [404] = { "not-found", "Not found", "There is nothing at this address." },
+    [405] = { "method-not-allowed", "Method not allowed", "This address does not take this method." },
+    [413] = { "too-large", "Too large", "The body is larger than this address takes." },
+    [414] = { "too-large", "Too large", "The address is too long." },
+    [429] = { "too-many-requests", "Too many requests", "Please wait before you try again." },
+    [431] = { "too-large", "Too large", "The headers are too large." },
+    [503] = { "unavailable", "Not available right now", "Please try again shortly." },
+}
+
+-- What no client may say: who it is, where it came from, which service it means, which trace it belongs to.
+local spoofable = [[^(dapr-|metadata\.|forwarded|x-forwarded|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip]]
+    .. [[|cf-|fastly-|x-original-|x-rewrite-|x-envoy-|x-amzn-|x-kong-|x-consumer|x-credential|x-anonymous]]
+    .. [[|x-auth|x-user|x-account|x-role|x-subject|x-email|x-remote-|remote-|x-id-token|x-access-token]]
+    .. [[|traceparent$|tracestate$|baggage$|b3$|x-b3-|x-trace|x-cloud-trace|uber|ot-|sw8|grpc-]]
+    .. [[|x-http-method|x-method-override|proxy)]]
+
+-- Headers that count once: of two copies the service might read the other one.
+local once = {
+    authorization = true, accept = true, ["content-type"] = true, ["content-length"] = true, host = true,
+    ["idempotency-key"] = true, origin = true, ["x-cart-session"] = true, ["x-request-id"] = true, ["user-agent"] = true,
+}
+
+-- Paths that the sidecar and the service would read differently (docs: facts about daprd): anything encoded that
+-- means something in a path, control characters, doubled slashes, dot segments.
+local odd = [[^[^/]|%(25|23|3f|2e|2f|5c|[01][0-9a-f]|7f)|//|[\\#\x00-\x20\x7f]|/\.\.?(/|$)]]
+
+local pages, origins, waits = {}, {}, {}
+
+local function read(path)
+    local file = assert(io.open(path, "r"))
+    local text = file:read("*a")
+    file:close()
+    return text
+end
+
+-- init reads the pages and the settings, once, before the workers start.
+function M.init(settings)
+    pages.refused = read(settings.pages .. "/4xx.html")
+    pages[429] = read(settings.pages .. "/429.html")
+    pages[503] = read(settings.pages .. "/503.html")
+    for origin in settings.origins:gmatch("[^%s,]+") do
+        origins[origin] = true
+    end
+    for name, rate in pairs(settings.rates) do
+        waits[name] = math.ceil(60 / rate) -- seconds until one more request fits
+    end
+end
+
+local function refuse(status)
+    return ngx.exit(status) -- error_page leads to M.refused
+end
+
+-- allow_origin lets a browser on a listed origin read the answer.
+local function allow_origin()
+    local origin = ngx.var.http_origin
+    if origin and origins[origin] then
+        ngx.header["Access-Control-Allow-Origin"] = origin
+        ngx.header["Access-Control-Expose-Headers"] = "ETag, Location, Retry-After, X-Request-Id"
+        return true
+    end
+end
+
+local function preflight(methods)
+    if allow_origin() then
+        ngx.header["Access-Control-Allow-Methods"] = methods:gsub(" ", ", ")
+        ngx.header["Access-Control-Allow-Headers"] =
+            "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Cart-Session, X-Request-Id"
+        ngx.header["Access-Control-Max-Age"] = "600"
+    end
+    return ngx.exit(204)
+end
+
+-- check decides whether a request may pass, and cleans it. Rewrite phase: the route's variables are set,
+-- the limits are still to come.
+function M.check()
+    local var = ngx.var
+    local path = var.raw_path
+    if find(path, odd, "ijo") or find(ngx.unescape_uri(path), [[^/v1\.0]], "ijo") then
+        return refuse(400)
+    end
+    if var.app == "" then
+        return refuse(404)
+    end
+
+    local headers = ngx.req.get_headers(0)
+    for name, value in pairs(headers) do
+        if find(name, spoofable, "ijo") then
+            ngx.req.clear_header(name)
+        elseif type(value) == "table" and once[name] then
+            return refuse(400)
+        end
+    end
+
+    local method = var.request_method
+    if method == "OPTIONS" and headers["origin"] and headers["access-control-request-method"] and var.page == "" then
+        return preflight(var.methods)
+    end
+    if not (" " .. var.methods .. " "):find(" " .. method .. " ", 1, true) then
+        return refuse(405)
+    end
+    if headers["authorization"] then
+        var.token = ngx.md5(headers["authorization"])
+    end
+end
+
+-- quote writes a JSON string. Bytes that are not ASCII are left out of it: they need not be UTF-8.
+local function quote(s)
+    return '"' .. s:gsub('[%c"\\\127-\255]', function(c)
+        return string.format("\\u%04x", c == "\\" and 92 or c:byte() < 128 and c:byte() or 0xfffd)
+    end) .. '"'
+end
+
+-- describe sets the headers of an answer of ours to this status, and gives its body.
+local function describe(status)
+    local known = problems[status]
+    local header = ngx.header
+    header["Cache-Control"] = "no-store"
+    if status == 401 then
+        header["WWW-Authenticate"] = 'Bearer realm="stampede"'
+    elseif status == 405 then
+        header["Allow"] = ngx.var.methods:gsub(" ", ", ")
+    elseif status == 429 then
+        header["Retry-After"] = ngx.var.limit == "login" and waits.login
+            or ngx.var.token ~= "" and waits.token or waits.address
+    elseif status == 503 then
+        header["Retry-After"] = 2
+    end
+    if ngx.var.page == "yes" and status ~= 400 and status ~= 405 then
+        header["Content-Type"] = "text/html; charset=utf-8"
+        return pages[status] or pages.refused
+    end
+    header["Content-Type"] = "application/problem+json"
+    return string.format(
+        '{"type":"urn:stampede:problem:%s","title":"%s","status":%d,"detail":"%s","instance":%s,"trace_id":"%s"}',
+        known[1], known[2], status, known[3], quote(ngx.var.raw_path), ngx.var.rid)
+end
+
+-- tell gives the status that a client is told for one that Nginx or the sidecar came up with.
+local function tell(status)
+    if problems[status] then
+        return status
+    elseif status == 494 then
+        return 431
+    elseif status < 500 or status == 501 or status == 505 then
+        return 400
+    end
+    return 503
+end
+
+-- refused is the content of what Nginx itself refuses or cannot reach.
+function M.refused()
+    ngx.req.discard_body()
+    ngx.status = tell(ngx.status)
+    local body = describe(ngx.status)
+    ngx.header["Content-Length"] = #body
+    ngx.print(body)
+end
+
+-- answer_headers replaces errors that no service wrote: a service answers every status from 400 on as a problem
+-- document, the faces also as a page; any other type comes from a sidecar, with addresses inside.
+function M.answer_headers()
+    local page = ngx.var.page == "yes"
+    if not page and ngx.var.app ~= "" then
+        local vary = ngx.header["Vary"]
+        if type(vary) == "table" then
+            vary = table.concat(vary, ", ")
+        end
+        ngx.header["Vary"] = vary and vary .. ", Origin" or "Origin" -- in one line: caches may read only one
+        allow_origin()
+    end
+
+    local status = ngx.status
+    if status < 400 then
+        return
+    end
+    local kind = ngx.header["Content-Type"] or ""
+    if find(kind, "^application/problem\\+json", "ijo") or page and find(kind, "^text/html", "ijo") then
+        return
+    end
+    ngx.status = tell(status)
+    ngx.ctx.body = describe(ngx.status)
+    ngx.header["Content-Length"] = #ngx.ctx.body
+    ngx.header["Content-Encoding"] = nil
+    ngx.header["ETag"] = nil
+    ngx.header["Last-Modified"] = nil
+end
+
+-- answer_body sends what answer_headers wrote instead of the sidecar's bytes.
+function M.answer_body()
+    local body = ngx.ctx.body
+    if body ~= nil then
+        ngx.arg[1] = body or nil
+        ngx.ctx.body = false
+    end
+end
+
+return M

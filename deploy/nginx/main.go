@@ -1,0 +1,97 @@
+// Command nginx writes routes.conf, the gateway block's locations, from deploy/routes.yaml.
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"log"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/goccy/go-yaml"
+)
+
+//go:generate go run .
+
+// Routes is deploy/routes.yaml, which says what the fields mean.
+type Routes struct {
+	Routes []Route  `yaml:"routes"`
+	Closed []string `yaml:"closed"`
+}
+
+// Route is one public path.
+type Route struct {
+	Path    string   `yaml:"path"`
+	App     string   `yaml:"app"`
+	Edge    string   `yaml:"edge"`
+	Methods []string `yaml:"methods"`
+	Limit   string   `yaml:"limit"`
+	Body    string   `yaml:"body"`
+	Page    bool     `yaml:"page"`
+}
+
+func main() {
+	list, err := os.ReadFile("../routes.yaml")
+	if err != nil {
+		log.Fatal(err)
+	}
+	conf, err := generate(list)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := os.WriteFile("routes.conf", conf, 0o644); err != nil {
+		log.Fatal(err)
+	}
+}
+
+var conf = template.Must(template.New("").Funcs(template.FuncMap{"pattern": pattern, "methods": methods, "join": strings.Join}).
+	Parse(`# Generated from ../routes.yaml by "go generate ./deploy/nginx". The first match wins.
+{{- define "route"}}
+location ~ {{pattern .Path}} {
+    set $app {{.App}}; set $methods "{{methods .Methods}}";{{if .Limit}} set $limit {{.Limit}};{{end}}{{if .Page}} set $page yes;{{end}}
+{{- if eq .Body "upload"}}
+    client_max_body_size 64m; proxy_request_buffering off; proxy_read_timeout 300s;
+{{- end}}
+    proxy_pass http://{{.Edge}};
+}
+{{- end}}
+{{- range .Routes}}{{if ne .Path "/**"}}{{template "route" .}}{{end}}{{end}}
+location ~* ^({{join .Closed "|"}})(/|$) {
+    set $app ""; # edge.lua answers 404
+}
+{{- range .Routes}}{{if eq .Path "/**"}}{{template "route" .}}{{end}}{{end}}
+`))
+
+// generate gives the text of routes.conf for the text of routes.yaml.
+func generate(list []byte) ([]byte, error) {
+	var routes Routes
+	if err := yaml.UnmarshalWithOptions(list, &routes, yaml.Strict()); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err := conf.Execute(&b, routes)
+	return b.Bytes(), err
+}
+
+var segment = regexp.MustCompile(`\\{[a-z_]+\\}`)
+
+// pattern turns a path of the list into a quoted regular expression.
+func pattern(path string) string {
+	path, below := strings.CutSuffix(path, "/**")
+	p := "^" + segment.ReplaceAllString(regexp.QuoteMeta(path), "[^/]+")
+	if below {
+		return `"` + p + `(/|$)"`
+	}
+	return `"` + p + `/?$"` // the sidecar strips a slash at the end, so both spellings are one path
+}
+
+// methods adds HEAD to GET.
+func methods(list []string) string {
+	if i := slices.Index(list, "GET"); i >= 0 {
+		list = slices.Insert(slices.Clone(list), i+1, "HEAD")
+	}
+	return strings.Join(list, " ")
+}
