@@ -1,0 +1,295 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/rest"
+)
+
+func (s *service) routes(api huma.API) {
+	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/orders", "Order what is in the cart", rest.User, rest.Status(http.StatusCreated)), s.postOrder)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/orders", "List one's orders, newest first", rest.User), s.listOrders)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/orders/{id}", "Read an order, or wait for it to change", rest.User), s.getOrder)
+	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/orders/{id}/cancellation", "Cancel an order", rest.User, rest.Status(http.StatusAccepted)), s.postCancellation)
+
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/orders", "List all orders, newest first", rest.Admin), s.adminListOrders)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/orders/{id}", "Read any order", rest.Admin), s.adminGetOrder)
+	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/shipment", "Ship an order", rest.Admin), s.adminPostShipment)
+	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/delivery", "Note that an order was delivered", rest.Admin), s.adminPostDelivery)
+	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/cancellation", "Cancel any order", rest.Admin, rest.Status(http.StatusAccepted)), s.adminPostCancellation)
+
+	huma.Register(api, rest.Op(http.MethodPut, "/internal/orders/{id}/void", "Tell what became of an order id, or block it", rest.Neighbours("inventory")), s.putVoid)
+	huma.Register(api, rest.Op(http.MethodPost, "/internal/orders/status", "Tell what became of order ids", rest.Neighbours("payments")), s.postStatus)
+	huma.Register(api, rest.Op(http.MethodGet, "/internal/orders/ended", "List what customers are told by mail, oldest first", rest.Neighbours("mail")), s.getEnded)
+}
+
+// location is where an order can be read.
+func location(id uuid.UUID) string { return "/api/v1/orders/" + id.String() }
+
+type orderPath struct {
+	ID string `path:"id" doc:"The order's id"`
+}
+
+// id parses the path. What is no UUID is no order.
+func (p orderPath) id() (uuid.UUID, error) {
+	id, err := uuid.Parse(p.ID)
+	if err != nil {
+		return uuid.UUID{}, ErrOrderNotFound
+	}
+	return id, nil
+}
+
+type orderOutput struct{ Body *Order }
+
+type placedOutput struct {
+	Location string `header:"Location" doc:"Where to read the order"`
+	Body     *Order
+}
+
+func (s *service) postOrder(ctx context.Context, in *struct {
+	Key  string `header:"Idempotency-Key" doc:"1 to 255 characters: the same key and body gives the same answer for a day"`
+	Body placeRequest
+}) (*placedOutput, error) {
+	o, err := s.placeOrder(ctx, auth.Must(ctx), in.Key, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	return &placedOutput{location(o.ID), o}, nil
+}
+
+type listOutput struct{ Body rest.List[*Order] }
+
+func (s *service) listOrders(ctx context.Context, in *struct{ rest.Page }) (*listOutput, error) {
+	account := auth.Must(ctx).ID
+	return s.list(ctx, &account, "", in.Page)
+}
+
+func (s *service) adminListOrders(ctx context.Context, in *struct {
+	rest.Page
+	Status Status `query:"status" enum:"pending,confirmed,shipped,delivered,cancelled"`
+}) (*listOutput, error) {
+	return s.list(ctx, nil, in.Status, in.Page)
+}
+
+func (s *service) list(ctx context.Context, account *uuid.UUID, status Status, page rest.Page) (*listOutput, error) {
+	var after *listPlace
+	if page.Cursor != "" {
+		if err := rest.DecodeCursor(page.Cursor, &after); err != nil {
+			return nil, err
+		}
+	}
+	found, err := s.store.List(ctx, account, status, after, page.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := &listOutput{}
+	out.Body.Items = found
+	if len(found) > page.Limit {
+		last := found[page.Limit-1]
+		next := rest.EncodeCursor(listPlace{last.CreatedAt, last.ID})
+		out.Body.Items, out.Body.NextCursor = found[:page.Limit], &next
+	}
+	return out, nil
+}
+
+// getOrderInput knows whether `since` was given: without it the wait is for any change from now on.
+type getOrderInput struct {
+	orderPath
+	Wait  int `query:"wait" minimum:"0" maximum:"25" doc:"Seconds to wait for a change"`
+	Since int `query:"since" minimum:"0" doc:"The version that the caller has; by default the one of now"`
+
+	sinceNow bool
+}
+
+// Resolve implements huma.Resolver.
+func (in *getOrderInput) Resolve(ctx huma.Context) []error {
+	in.sinceNow = ctx.Query("since") == ""
+	return nil
+}
+
+func (s *service) getOrder(ctx context.Context, in *getOrderInput) (*orderOutput, error) {
+	id, err := in.id()
+	if err != nil {
+		return nil, err
+	}
+	account, since := auth.Must(ctx).ID, in.Since
+	if in.sinceNow && in.Wait > 0 {
+		o, err := s.own(ctx, account, id)
+		if err != nil {
+			return nil, err
+		}
+		since = o.Version
+	}
+	o, err := s.newer(ctx, account, id, since, time.Duration(in.Wait)*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return &orderOutput{o}, nil
+}
+
+// own reads an order of an account; somebody else's does not exist.
+func (s *service) own(ctx context.Context, account, id uuid.UUID) (*Order, error) {
+	o, err := s.store.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if o.AccountID != account {
+		return nil, ErrOrderNotFound
+	}
+	return o, nil
+}
+
+func (s *service) postCancellation(ctx context.Context, in *struct {
+	orderPath
+	Body *struct {
+		Reason string `json:"reason,omitempty" maxLength:"500" doc:"In the customer's own words"`
+	}
+}) (*orderOutput, error) {
+	account, note := auth.Must(ctx).ID, ""
+	if in.Body != nil {
+		note = strings.TrimSpace(in.Body.Reason)
+	}
+	return s.change(ctx, in.orderPath, func(o *Order, now time.Time) (Event, error) {
+		if o.AccountID != account {
+			return nil, ErrOrderNotFound
+		}
+		return o.Cancel(ByCustomer, note, now)
+	})
+}
+
+// change changes the order of the path.
+func (s *service) change(ctx context.Context, path orderPath, fn func(*Order, time.Time) (Event, error)) (*orderOutput, error) {
+	id, err := path.id()
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	o, err := s.store.Update(ctx, id, now, func(o *Order) (Event, error) { return fn(o, now) })
+	if err != nil {
+		return nil, err
+	}
+	return &orderOutput{o}, nil
+}
+
+func (s *service) adminGetOrder(ctx context.Context, in *orderPath) (*orderOutput, error) {
+	id, err := in.id()
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.store.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &orderOutput{o}, nil
+}
+
+func (s *service) adminPostShipment(ctx context.Context, in *struct {
+	orderPath
+	Body Shipment
+}) (*orderOutput, error) {
+	shipment := Shipment{Carrier: strings.TrimSpace(in.Body.Carrier), TrackingNumber: strings.TrimSpace(in.Body.TrackingNumber)}
+	return s.change(ctx, in.orderPath, func(o *Order, now time.Time) (Event, error) { return o.Ship(shipment, now) })
+}
+
+func (s *service) adminPostDelivery(ctx context.Context, in *orderPath) (*orderOutput, error) {
+	return s.change(ctx, *in, (*Order).Deliver)
+}
+
+func (s *service) adminPostCancellation(ctx context.Context, in *struct {
+	orderPath
+	Body *struct {
+		Reason     string `json:"reason,omitempty" maxLength:"500" doc:"In the shop's own words"`
+		OutOfStock bool   `json:"out_of_stock,omitempty" doc:"Pieces are missing on the shelf: the customer is told so"`
+	}
+}) (*orderOutput, error) {
+	reason, note := ByShop, ""
+	if in.Body != nil {
+		note = strings.TrimSpace(in.Body.Reason)
+		if in.Body.OutOfStock {
+			reason = OutOfStock
+		}
+	}
+	return s.change(ctx, in.orderPath, func(o *Order, now time.Time) (Event, error) { return o.Cancel(reason, note, now) })
+}
+
+type voidOutput struct {
+	Body struct {
+		Status string `json:"status" doc:"The order's status, or void: no order will ever have this id"`
+	}
+}
+
+func (s *service) putVoid(ctx context.Context, in *orderPath) (*voidOutput, error) {
+	id, err := in.id()
+	if err != nil {
+		return nil, err
+	}
+	status, err := s.store.Void(ctx, id, s.now())
+	if err != nil {
+		return nil, err
+	}
+	out := &voidOutput{}
+	out.Body.Status = status
+	return out, nil
+}
+
+type statusOutput struct {
+	Body struct {
+		Items []orderStatus `json:"items"`
+	}
+}
+
+func (s *service) postStatus(ctx context.Context, in *struct {
+	Body struct {
+		IDs []uuid.UUID `json:"ids" maxItems:"500"`
+	}
+}) (*statusOutput, error) {
+	out := &statusOutput{}
+	var err error
+	out.Body.Items, err = s.store.Statuses(ctx, in.Body.IDs)
+	return out, err
+}
+
+// endedOutput holds events.Order as JSON: huma would confuse its names with those of our own types.
+type endedOutput struct{ Body rest.List[json.RawMessage] }
+
+func (s *service) getEnded(ctx context.Context, in *struct {
+	rest.Page
+	Since time.Time `query:"since" required:"true" doc:"From when on; a cursor replaces it"`
+}) (*endedOutput, error) {
+	after := momentPlace{At: in.Since}
+	if in.Cursor != "" {
+		if err := rest.DecodeCursor(in.Cursor, &after); err != nil {
+			return nil, err
+		}
+	}
+	moments, found, err := s.store.Ended(ctx, after, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &endedOutput{}
+	out.Body.Items = []json.RawMessage{}
+	for _, m := range moments {
+		e, ok := found[m.ID].told(m.Version)
+		if !ok {
+			continue
+		}
+		item, err := json.Marshal(e)
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Items = append(out.Body.Items, item)
+	}
+	if len(moments) == in.Limit {
+		next := rest.EncodeCursor(moments[len(moments)-1])
+		out.Body.NextCursor = &next
+	}
+	return out, nil
+}

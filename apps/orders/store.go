@@ -1,0 +1,644 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stampede-shop/stampede/kit/idempotency"
+	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/pg"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// changed is the channel on which every changed order is named, for the long polls of all instances.
+const changed = "orders_changed"
+
+// store keeps orders and the attempts to place them. Exported methods open their own transaction; helpers take tx.
+type store struct{ db *pgxpool.Pool }
+
+// orderRow is an order as its table has it, lines and history folded in.
+type orderRow struct {
+	ID             uuid.UUID
+	Number         string
+	AccountID      uuid.UUID
+	Email          string
+	FirstName      string
+	CheckoutID     uuid.UUID
+	Status         Status
+	Version        int
+	CancelReason   *string
+	CancelNote     string
+	Currency       string
+	Subtotal       int64
+	Discount       int64
+	Tax            int64
+	Shipping       int64
+	Total          int64
+	Address        Address
+	PaymentMethod  string
+	PaymentStatus  PaymentStatus
+	Refunded       int64
+	Carrier        *string
+	TrackingNumber *string
+	CreatedAt      time.Time
+	Lines          []lineRow
+	History        []momentRow
+}
+
+type lineRow struct {
+	SKU       string `json:"sku"`
+	Slug      string `json:"slug"`
+	Name      string `json:"name"`
+	ImageURL  string `json:"image_url"`
+	Quantity  int    `json:"quantity"`
+	UnitPrice int64  `json:"unit_price"`
+	Discount  int64  `json:"discount"`
+	Tax       int64  `json:"tax"`
+	LineTotal int64  `json:"line_total"`
+}
+
+type momentRow struct {
+	Version int       `json:"version"`
+	Status  Status    `json:"status"`
+	At      time.Time `json:"at"`
+}
+
+const selectOrders = `
+	SELECT o.id, o.number, o.account_id, o.email, o.first_name, o.checkout_id, o.status, o.version, o.cancel_reason, o.cancel_note,
+	       o.currency, o.subtotal, o.discount, o.tax, o.shipping, o.total, o.address, o.payment_method, o.payment_status, o.refunded,
+	       o.carrier, o.tracking_number, o.created_at,
+	       (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.position) FROM order_lines l WHERE l.order_id = o.id) AS lines,
+	       (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.version) FROM order_history h WHERE h.order_id = o.id) AS history
+	FROM orders o `
+
+func (r orderRow) order() *Order {
+	in := func(amount int64) money.Money { return money.New(amount, r.Currency) }
+	o := &Order{
+		ID: r.ID, Number: r.Number, Status: r.Status, Version: r.Version, Email: r.Email,
+		Totals:    Totals{Subtotal: in(r.Subtotal), Discount: in(r.Discount), Tax: in(r.Tax), Shipping: in(r.Shipping), Total: in(r.Total)},
+		Address:   r.Address,
+		Payment:   Payment{Status: r.PaymentStatus, Method: r.PaymentMethod, Refunded: in(r.Refunded)},
+		CreatedAt: r.CreatedAt.UTC(), CancelReason: r.CancelReason, CancelNote: r.CancelNote,
+		AccountID: r.AccountID, FirstName: r.FirstName, CheckoutID: r.CheckoutID,
+	}
+	if r.Carrier != nil {
+		o.Shipment = &Shipment{Carrier: *r.Carrier, TrackingNumber: *r.TrackingNumber}
+	}
+	for _, l := range r.Lines {
+		o.Lines = append(o.Lines, Line{
+			SKU: l.SKU, Slug: l.Slug, Name: l.Name, ImageURL: l.ImageURL, Quantity: l.Quantity,
+			UnitPrice: in(l.UnitPrice), Discount: in(l.Discount), Tax: in(l.Tax), LineTotal: in(l.LineTotal),
+		})
+	}
+	for _, h := range r.History {
+		o.History = append(o.History, Moment{Status: h.Status, At: h.At.UTC(), Version: h.Version})
+	}
+	return o
+}
+
+func orders(ctx context.Context, q pg.Querier, where string, args ...any) ([]*Order, error) {
+	rows, err := q.Query(ctx, selectOrders+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read orders: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[orderRow])
+	if err != nil {
+		return nil, fmt.Errorf("read orders: %w", err)
+	}
+	list := make([]*Order, 0, len(found))
+	for _, r := range found {
+		list = append(list, r.order())
+	}
+	return list, nil
+}
+
+func order(ctx context.Context, q pg.Querier, id uuid.UUID) (*Order, error) {
+	list, err := orders(ctx, q, `WHERE o.id = $1`, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, ErrOrderNotFound
+	}
+	return list[0], nil
+}
+
+// Get reads one order. Errors: ErrOrderNotFound.
+func (s store) Get(ctx context.Context, id uuid.UUID) (*Order, error) { return order(ctx, s.db, id) }
+
+// place in a list that is sorted by time, newest first; what the cursor of a list holds.
+type listPlace struct {
+	At time.Time `json:"at"`
+	ID uuid.UUID `json:"id"`
+}
+
+// List reads orders, newest first, after a place (nil: from the start): of one account, or of all when account is
+// nil; with one status, or with any when status is empty.
+func (s store) List(ctx context.Context, account *uuid.UUID, status Status, after *listPlace, limit int) ([]*Order, error) {
+	if after == nil {
+		after = &listPlace{At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
+	}
+	where, args := `WHERE (o.created_at, o.id) < ($1, $2)`, []any{after.At, after.ID}
+	if account != nil {
+		args = append(args, *account)
+		where += fmt.Sprintf(` AND o.account_id = $%d`, len(args))
+	}
+	if status != "" {
+		args = append(args, status)
+		where += fmt.Sprintf(` AND o.status = $%d`, len(args))
+	}
+	args = append(args, limit)
+	return orders(ctx, s.db, where+fmt.Sprintf(` ORDER BY o.created_at DESC, o.id DESC LIMIT $%d`, len(args)), args...)
+}
+
+// Update changes one order in a transaction of its own. Errors: ErrOrderNotFound, and what fn returns.
+func (s store) Update(ctx context.Context, id uuid.UUID, now time.Time, fn func(*Order) (Event, error)) (*Order, error) {
+	var o *Order
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) (err error) {
+		o, err = update(ctx, tx, id, now, fn)
+		return err
+	})
+	return o, err
+}
+
+// update locks an order, lets fn change it, and saves it if its version grew; the event goes into the outbox.
+func update(ctx context.Context, tx pgx.Tx, id uuid.UUID, now time.Time, fn func(*Order) (Event, error)) (*Order, error) {
+	// Locked first and read after: a statement that waits for a lock sees the new row, but the old lines and history.
+	if _, err := tx.Exec(ctx, `SELECT FROM orders WHERE id = $1 FOR UPDATE`, id); err != nil {
+		return nil, fmt.Errorf("lock order: %w", err)
+	}
+	o, err := order(ctx, tx, id)
+	if err != nil {
+		return nil, err
+	}
+	version, known := o.Version, len(o.History)
+	event, err := fn(o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Version != version {
+		if err := save(ctx, tx, o, o.History[known:], now); err != nil {
+			return nil, err
+		}
+	}
+	if event != nil {
+		if err := outbox.Put(ctx, tx, event); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// save writes what may change of an order.
+func save(ctx context.Context, tx pgx.Tx, o *Order, moments []Moment, now time.Time) error {
+	var carrier, tracking *string
+	if o.Shipment != nil {
+		carrier, tracking = &o.Shipment.Carrier, &o.Shipment.TrackingNumber
+	}
+	b := &pgx.Batch{}
+	b.Queue(`
+		UPDATE orders SET status = $2, version = $3, cancel_reason = $4, cancel_note = $5, payment_status = $6, refunded = $7,
+		       carrier = $8, tracking_number = $9, updated_at = $10
+		WHERE id = $1`,
+		o.ID, o.Status, o.Version, o.CancelReason, o.CancelNote, o.Payment.Status, o.Payment.Refunded.Amount, carrier, tracking, now)
+	queueMoments(b, o.ID, moments)
+	b.Queue(`SELECT pg_notify($1, $2)`, changed, o.ID.String())
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("save order: %w", err)
+	}
+	return nil
+}
+
+func queueMoments(b *pgx.Batch, id uuid.UUID, moments []Moment) {
+	for _, m := range moments {
+		b.Queue(`INSERT INTO order_history (order_id, version, status, at) VALUES ($1, $2, $3, $4)`, id, m.Version, m.Status, m.At)
+	}
+}
+
+// insert writes a new order.
+func insert(ctx context.Context, tx pgx.Tx, o *Order, now time.Time) error {
+	b := &pgx.Batch{}
+	b.Queue(`
+		INSERT INTO orders (id, number, account_id, email, first_name, checkout_id, status, version, currency, subtotal, discount, tax,
+		                    shipping, total, address, payment_method, payment_status, created_at, updated_at, placed_put_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19)`,
+		o.ID, o.Number, o.AccountID, o.Email, o.FirstName, o.CheckoutID, o.Status, o.Version, o.Total.Currency, o.Subtotal.Amount,
+		o.Discount.Amount, o.Tax.Amount, o.Shipping.Amount, o.Total.Amount, o.Address, o.Payment.Method, o.Payment.Status, o.CreatedAt, now)
+	for i, l := range o.Lines {
+		b.Queue(`
+			INSERT INTO order_lines (order_id, position, sku, slug, name, image_url, quantity, unit_price, discount, tax, line_total)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			o.ID, i, l.SKU, l.Slug, l.Name, l.ImageURL, l.Quantity, l.UnitPrice.Amount, l.Discount.Amount, l.Tax.Amount, l.LineTotal.Amount)
+	}
+	queueMoments(b, o.ID, o.History)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("insert order: %w", err)
+	}
+	return nil
+}
+
+type keyRow struct {
+	BodyHMAC   []byte
+	OrderID    uuid.UUID
+	Attempt    int
+	LeaseUntil time.Time
+	CheckoutID *uuid.UUID
+	Lines      []basketLine
+	Answer     json.RawMessage
+	ExpiresAt  time.Time
+}
+
+const keyColumns = `body_hmac, order_id, attempt, lease_until, checkout_id, lines, answer, expires_at`
+
+// Begin writes the key's row, which gives the attempt its order id, or takes over an attempt whose lease is over.
+// answer is what was answered before, if it was. abandoned is an order id whose hold must be released.
+// Errors: idempotency.ErrKeyReused, idempotency.ErrInProgress.
+func (s store) Begin(ctx context.Context, account uuid.UUID, key string, bodyHMAC []byte, now time.Time) (a attempt, answer json.RawMessage, abandoned []uuid.UUID, err error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return a, nil, nil, fmt.Errorf("order id: %w", err)
+	}
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		a, answer, abandoned = attempt{Account: account, Key: key, OrderID: id, Holder: 1}, nil, nil
+		// The empty update locks the row of an earlier attempt and returns it.
+		rows, err := tx.Query(ctx, `
+			INSERT INTO order_keys (account_id, key, body_hmac, order_id, lease_until, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (account_id, key) DO UPDATE SET key = excluded.key
+			RETURNING `+keyColumns,
+			account, key, bodyHMAC, id, now.Add(lease), now.Add(keepKeys))
+		if err != nil {
+			return fmt.Errorf("key: %w", err)
+		}
+		row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[keyRow])
+		if err != nil {
+			return fmt.Errorf("key: %w", err)
+		}
+		a.Holder = row.Attempt
+		switch {
+		case row.OrderID == id:
+			return nil
+		case !row.ExpiresAt.After(now):
+			// The key is free again. An unanswered attempt under it may have left a hold.
+			if row.Answer == nil {
+				if _, err := fate(ctx, tx, row.OrderID, "void", now); err != nil {
+					return err
+				}
+				abandoned = append(abandoned, row.OrderID)
+			}
+		case !bytes.Equal(row.BodyHMAC, bodyHMAC):
+			return idempotency.ErrKeyReused
+		case row.Answer != nil:
+			answer = row.Answer
+			return nil
+		case row.LeaseUntil.After(now):
+			return idempotency.ErrInProgress
+		default:
+			a.OrderID, a.Held = row.OrderID, true
+		}
+		a.Holder++
+		_, err = tx.Exec(ctx, `
+			UPDATE order_keys SET attempt = $3, lease_until = $4, body_hmac = $5, order_id = $6, expires_at = $7, answer = NULL,
+			       checkout_id = CASE WHEN order_id = $6 THEN checkout_id END, lines = CASE WHEN order_id = $6 THEN lines END
+			WHERE account_id = $1 AND key = $2`,
+			account, key, a.Holder, now.Add(lease), bodyHMAC, a.OrderID, now.Add(keepKeys))
+		return err
+	})
+	return a, answer, abandoned, err
+}
+
+// lockKey locks the attempt's row. Errors: idempotency.ErrInProgress when another took the attempt over.
+func lockKey(ctx context.Context, tx pgx.Tx, a attempt) (keyRow, error) {
+	rows, err := tx.Query(ctx, `SELECT `+keyColumns+` FROM order_keys WHERE account_id = $1 AND key = $2 AND attempt = $3 FOR UPDATE`, a.Account, a.Key, a.Holder)
+	if err != nil {
+		return keyRow{}, fmt.Errorf("key: %w", err)
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[keyRow])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return keyRow{}, idempotency.ErrInProgress
+	}
+	if err != nil {
+		return keyRow{}, fmt.Errorf("key: %w", err)
+	}
+	return row, nil
+}
+
+// Claim takes the checkout for the attempt and notes what the hold will be for. An attempt that was taken over with
+// another basket gets a new order id, because the old one may hold other goods; a claim whose holder's lease is over
+// is taken from it. The order ids that were given up are void, and abandoned: their holds must be released.
+// Errors: ErrAlreadyOrdered, errCheckoutBusy (another attempt has it and is at work), idempotency.ErrInProgress.
+func (s store) Claim(ctx context.Context, a attempt, b basket, now time.Time) (claimed attempt, abandoned []uuid.UUID, err error) {
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		claimed, abandoned = a, nil
+		own, err := lockKey(ctx, tx, a)
+		if err != nil {
+			return err
+		}
+		if own.CheckoutID != nil && (*own.CheckoutID != b.CheckoutID || !slices.Equal(own.Lines, b.Lines)) {
+			if _, err := fate(ctx, tx, own.OrderID, "void", now); err != nil {
+				return err
+			}
+			abandoned = append(abandoned, own.OrderID)
+			if claimed.OrderID, err = uuid.NewV7(); err != nil {
+				return fmt.Errorf("order id: %w", err)
+			}
+			claimed.Held = false
+		}
+		if err := ordered(ctx, tx, b.CheckoutID); err != nil {
+			return err
+		}
+		var other struct {
+			account uuid.UUID
+			key     string
+			order   uuid.UUID
+			lease   time.Time
+		}
+		err = tx.QueryRow(ctx, `
+			SELECT account_id, key, order_id, lease_until FROM order_keys
+			WHERE checkout_id = $1 AND (account_id, key) <> ($2, $3) FOR UPDATE`, b.CheckoutID, a.Account, a.Key).
+			Scan(&other.account, &other.key, &other.order, &other.lease)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+		case err != nil:
+			return fmt.Errorf("claim: %w", err)
+		case other.lease.After(now):
+			return errCheckoutBusy
+		default:
+			if _, err := fate(ctx, tx, other.order, "void", now); err != nil {
+				return err
+			}
+			abandoned = append(abandoned, other.order)
+			if _, err := tx.Exec(ctx, `DELETE FROM order_keys WHERE account_id = $1 AND key = $2`, other.account, other.key); err != nil {
+				return fmt.Errorf("claim: %w", err)
+			}
+		}
+		_, err = tx.Exec(ctx, `UPDATE order_keys SET order_id = $4, checkout_id = $5, lines = $6 WHERE account_id = $1 AND key = $2 AND attempt = $3`,
+			a.Account, a.Key, a.Holder, claimed.OrderID, b.CheckoutID, b.Lines)
+		return err
+	})
+	if pg.IsUnique(err, "order_keys_checkout") {
+		return a, nil, errCheckoutBusy
+	}
+	if err != nil {
+		return a, nil, err
+	}
+	return claimed, abandoned, nil
+}
+
+// ordered returns ErrAlreadyOrdered, with its Location, when the checkout has an order that is not cancelled.
+func ordered(ctx context.Context, q pg.Querier, checkout uuid.UUID) error {
+	var id uuid.UUID
+	err := q.QueryRow(ctx, `SELECT id FROM orders WHERE checkout_id = $1 AND status <> 'cancelled'`, checkout).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("order of a checkout: %w", err)
+	}
+	return ErrAlreadyOrdered.Header("Location", location(id))
+}
+
+// Place writes the order, its event and the key's answer, all or nothing.
+// Errors: idempotency.ErrInProgress (another took the attempt over), errVoid, ErrAlreadyOrdered.
+func (s store) Place(ctx context.Context, a attempt, o *Order, event Event, answer json.RawMessage, now time.Time) error {
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		if _, err := lockKey(ctx, tx, a); err != nil {
+			return err
+		}
+		decided, err := fate(ctx, tx, a.OrderID, "placed", now)
+		if err != nil {
+			return err
+		}
+		if decided != "placed" {
+			return errVoid
+		}
+		if err := insert(ctx, tx, o, now); err != nil {
+			return err
+		}
+		if err := outbox.Put(ctx, tx, event); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE order_keys SET answer = $4, checkout_id = NULL, lines = NULL WHERE account_id = $1 AND key = $2 AND attempt = $3`,
+			a.Account, a.Key, a.Holder, answer)
+		return err
+	})
+	if pg.IsUnique(err, "orders_checkout") {
+		if err := ordered(ctx, s.db, o.CheckoutID); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// GiveUp frees the attempt's key. When something may be held for its order id, the id is made void first, so that no
+// order can be placed under it; the caller then releases the hold. If the order was placed after all (the commit's
+// answer was lost), its answer is returned instead. Errors: idempotency.ErrInProgress when another took the attempt over.
+func (s store) GiveUp(ctx context.Context, a attempt, now time.Time) (answer json.RawMessage, err error) {
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		row, err := lockKey(ctx, tx, a)
+		if err != nil {
+			return err
+		}
+		if answer = row.Answer; answer != nil {
+			return nil
+		}
+		if a.Held {
+			if _, err := fate(ctx, tx, a.OrderID, "void", now); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM order_keys WHERE account_id = $1 AND key = $2 AND attempt = $3`, a.Account, a.Key, a.Holder)
+		return err
+	})
+	return answer, err
+}
+
+// fate decides what becomes of an order id, unless that is decided, and returns the decision.
+func fate(ctx context.Context, tx pgx.Tx, id uuid.UUID, wanted string, now time.Time) (string, error) {
+	var decided string
+	err := tx.QueryRow(ctx, `
+		INSERT INTO order_ids (id, fate, decided_at) VALUES ($1, $2, $3)
+		ON CONFLICT (id) DO UPDATE SET fate = order_ids.fate
+		RETURNING fate`, id, wanted, now).Scan(&decided)
+	if err != nil {
+		return "", fmt.Errorf("fate of an order id: %w", err)
+	}
+	return decided, nil
+}
+
+// Void answers what became of an order id: the order's status, or "void", and then no order will ever have it.
+func (s store) Void(ctx context.Context, id uuid.UUID, now time.Time) (string, error) {
+	var status string
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		// The key's row before the id's, as Place locks them.
+		if _, err := tx.Exec(ctx, `SELECT FROM order_keys WHERE order_id = $1 FOR UPDATE`, id); err != nil {
+			return err
+		}
+		decided, err := fate(ctx, tx, id, "void", now)
+		if err != nil {
+			return err
+		}
+		if status = decided; decided == "void" {
+			// The key and the checkout that it claimed are free again.
+			_, err := tx.Exec(ctx, `DELETE FROM order_keys WHERE order_id = $1 AND answer IS NULL`, id)
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT status FROM orders WHERE id = $1`, id).Scan(&status)
+	})
+	if err != nil {
+		return "", fmt.Errorf("void: %w", err)
+	}
+	return status, nil
+}
+
+// orderStatus is what a neighbour learns about an order id.
+type orderStatus struct {
+	ID           uuid.UUID `json:"id"`
+	Status       string    `json:"status" doc:"An order's status, or void"`
+	CancelReason *string   `json:"cancel_reason"`
+}
+
+// Statuses tells what became of order ids; those that were never seen are left out.
+func (s store) Statuses(ctx context.Context, ids []uuid.UUID) ([]orderStatus, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT i.id, COALESCE(o.status, 'void') AS status, o.cancel_reason
+		FROM order_ids i LEFT JOIN orders o ON o.id = i.id WHERE i.id = ANY ($1)`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("statuses: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[orderStatus])
+}
+
+// momentPlace is a place in the history of all orders, oldest first; what the cursor of Ended holds.
+type momentPlace struct {
+	At      time.Time `json:"at"`
+	ID      uuid.UUID `json:"id"`
+	Version int       `json:"version"`
+}
+
+// Ended reads what customers are told by mail: the moments at which orders became confirmed, shipped, delivered or
+// cancelled, oldest first, each with its order.
+func (s store) Ended(ctx context.Context, after momentPlace, limit int) ([]momentPlace, map[uuid.UUID]*Order, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT at, order_id AS id, version FROM order_history
+		WHERE (at, order_id, version) > ($1, $2, $3) AND status <> 'pending'
+		ORDER BY at, order_id, version LIMIT $4`, after.At, after.ID, after.Version, limit)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ended: %w", err)
+	}
+	moments, err := pgx.CollectRows(rows, pgx.RowToStructByName[momentPlace])
+	if err != nil {
+		return nil, nil, fmt.Errorf("ended: %w", err)
+	}
+	ids := make([]uuid.UUID, 0, len(moments))
+	for _, m := range moments {
+		ids = append(ids, m.ID)
+	}
+	list, err := orders(ctx, s.db, `WHERE o.id = ANY ($1)`, ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	byID := make(map[uuid.UUID]*Order, len(list))
+	for _, o := range list {
+		byID[o.ID] = o
+	}
+	return moments, byID, nil
+}
+
+// NoteSent notes for pending orders when their order.placed was first sent; kit/outbox knows.
+func (s store) NoteSent(ctx context.Context) error {
+	_, err := s.db.Exec(ctx, `
+		UPDATE orders o SET placed_sent_at = e.sent_at
+		FROM (SELECT p.id, min(e.sent_at) AS sent_at
+		      FROM orders p JOIN outbox e ON e.topic = 'order.placed.v1' AND e.data ->> 'order_id' = p.id::text
+		      WHERE p.status = 'pending' AND p.placed_sent_at IS NULL AND e.sent_at IS NOT NULL
+		      GROUP BY p.id) e
+		WHERE o.id = e.id AND o.placed_sent_at IS NULL`)
+	if err != nil {
+		return fmt.Errorf("note what was sent: %w", err)
+	}
+	return nil
+}
+
+// Remind sends order.placed once more for one order that has been pending since before and whose last order.placed
+// has left the outbox. It reports whether there was one.
+func (s store) Remind(ctx context.Context, before, now time.Time) (bool, error) {
+	found := false
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		var id uuid.UUID
+		err := tx.QueryRow(ctx, `
+			UPDATE orders SET placed_put_at = $2, placed_count = placed_count + 1
+			WHERE id = (SELECT o.id FROM orders o
+			            WHERE o.status = 'pending' AND o.placed_sent_at IS NOT NULL AND o.placed_put_at <= $1
+			              AND NOT EXISTS (SELECT FROM outbox e WHERE e.topic = 'order.placed.v1' AND e.data ->> 'order_id' = o.id::text AND e.sent_at IS NULL)
+			            ORDER BY o.placed_put_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+			RETURNING id`, before, now).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			found = false
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("remind: %w", err)
+		}
+		found = true
+		o, err := order(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		return outbox.Put(ctx, tx, o.Remind())
+	})
+	return found, err
+}
+
+// Unsettled leases orders whose charge should be voided: pending ones whose order.placed was first sent before
+// deadline, and those cancelled before quiet whose payment has not been heard of. They come again at next.
+func (s store) Unsettled(ctx context.Context, deadline, quiet, now, next time.Time, limit int) ([]uuid.UUID, error) {
+	rows, err := s.db.Query(ctx, `
+		UPDATE orders SET settle_at = $4
+		WHERE id IN (SELECT id FROM orders
+		             WHERE (status = 'pending' OR payment_status = 'pending')
+		               AND (status = 'pending' AND placed_sent_at <= $1 OR status = 'cancelled' AND updated_at <= $2)
+		               AND (settle_at IS NULL OR settle_at <= $3)
+		             ORDER BY settle_at NULLS FIRST, id LIMIT $5 FOR UPDATE SKIP LOCKED)
+		RETURNING id`, deadline, quiet, now, next, limit)
+	if err != nil {
+		return nil, fmt.Errorf("unsettled: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+}
+
+// PruneKeys forgets keys that have expired. Those without an answer may have left a hold: their order ids are made
+// void and returned, so that the holds are released.
+func (s store) PruneKeys(ctx context.Context, now time.Time) (abandoned []uuid.UUID, err error) {
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `DELETE FROM order_keys WHERE expires_at <= $1 AND answer IS NOT NULL`, now); err != nil {
+			return fmt.Errorf("prune keys: %w", err)
+		}
+		rows, err := tx.Query(ctx, `DELETE FROM order_keys WHERE expires_at <= $1 RETURNING order_id`, now)
+		if err != nil {
+			return fmt.Errorf("prune keys: %w", err)
+		}
+		if abandoned, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID]); err != nil {
+			return fmt.Errorf("prune keys: %w", err)
+		}
+		for _, id := range abandoned {
+			if _, err := fate(ctx, tx, id, "void", now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return abandoned, err
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/sub"
+)
+
+// captured confirms the order, or has the money sent back when the order was cancelled.
+func (s *service) captured(ctx context.Context, tx pgx.Tx, e events.PaymentCaptured) error {
+	return s.told(ctx, tx, e.OrderID, func(o *Order) (Event, error) {
+		if money.Money(e.Amount) != o.Total {
+			return nil, fmt.Errorf("order %s: captured %v of %v: %w", o.ID, e.Amount, o.Total, sub.Drop)
+		}
+		return o.Captured(s.now()), nil
+	})
+}
+
+// declined cancels the order.
+func (s *service) declined(ctx context.Context, tx pgx.Tx, e events.PaymentFailed) error {
+	return s.told(ctx, tx, e.OrderID, func(o *Order) (Event, error) { return o.Declined(s.now()), nil })
+}
+
+// refunded notes how much went back.
+func (s *service) refunded(ctx context.Context, tx pgx.Tx, e events.PaymentRefunded) error {
+	return s.told(ctx, tx, e.OrderID, func(o *Order) (Event, error) {
+		if e.Refunded.Currency != o.Total.Currency {
+			return nil, fmt.Errorf("order %s: refunded %v of %v: %w", o.ID, e.Refunded, o.Total, sub.Drop)
+		}
+		o.Refunded(money.Money(e.Refunded))
+		return nil, nil
+	})
+}
+
+// told changes the order that an event is about. payments learns of orders from orders, so one that is not here never
+// will be.
+func (s *service) told(ctx context.Context, tx pgx.Tx, id uuid.UUID, fn func(*Order) (Event, error)) error {
+	_, err := update(ctx, tx, id, s.now(), fn)
+	if errors.Is(err, ErrOrderNotFound) {
+		return fmt.Errorf("order %s: %w: %w", id, err, sub.Drop)
+	}
+	return err
+}
