@@ -1,0 +1,185 @@
+// Command auth is the service that opens accounts, checks who may log in and keeps the history of it.
+// Keycloak alone keeps passwords and signs tokens.
+package main
+
+import (
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// What a caller may be told about accounts.
+var (
+	ErrEmailTaken         = problem.New(problem.Conflict, "email-taken", "This e-mail address has an account")
+	ErrCredentialsInvalid = problem.New(problem.Unauthenticated, "credentials-invalid", "E-mail address or password is wrong")
+	ErrAccountPending     = problem.New(problem.Forbidden, "account-pending", "The e-mail address has still to be verified")
+	ErrAccountNotFound    = problem.New(problem.NotFound, "account-not-found", "There is no such account")
+)
+
+// Status is where an account stands.
+type Status string
+
+// The statuses of an account, in the order in which it gets them.
+const (
+	Creating Status = "creating" // the row exists, Keycloak's user perhaps
+	Pending  Status = "pending"  // the user exists without the role USER, so no service lets it in
+	Active   Status = "active"   // the e-mail address is verified and the role given
+)
+
+// lease is how long a request may work on a half-made account before the sweep takes it. It is longer than
+// any request: see workTime.
+const lease = time.Minute
+
+// Account is what auth knows of a person.
+type Account struct {
+	ID            uuid.UUID  // of the row, not known outside
+	AccountID     *uuid.UUID // Keycloak's id of the user, known outside; nil while creating
+	Email         string
+	FirstName     string
+	LastName      string
+	Status        Status
+	CreatedAt     time.Time
+	VerifiedAt    *time.Time
+	ActivatedAt   *time.Time
+	LeaseUntil    time.Time
+	SessionsEndAt *time.Time // set while sessions have still to be ended at Keycloak
+	KeepSession   string     // the one that stays then
+	FailuresFrom  *time.Time // failed logins before this do not count
+}
+
+// NewAccount is the first step of a registration; names and address are checked and normal.
+func NewAccount(email, first, last string, now time.Time) (Account, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Account{}, err
+	}
+	return Account{
+		ID: id, Email: email, FirstName: first, LastName: last,
+		Status: Creating, CreatedAt: now, LeaseUntil: now.Add(lease),
+	}, nil
+}
+
+// TakeOver lets a new registration go on with an account that an earlier one left half-made. Nobody has
+// proved to own the address yet, so the newer request is as good as the older. Otherwise ErrEmailTaken.
+func (a *Account) TakeOver(first, last string, now time.Time) error {
+	if a.Status != Creating || now.Before(a.LeaseUntil) {
+		return ErrEmailTaken
+	}
+	a.FirstName, a.LastName, a.LeaseUntil = first, last, now.Add(lease)
+	return nil
+}
+
+// Open makes the account pending once Keycloak's user exists. held is the lease under which the user was
+// made: when another request or the sweep has the account since, it is theirs and false is returned.
+func (a *Account) Open(accountID uuid.UUID, held, now time.Time) bool {
+	if a.Status != Creating || !a.LeaseUntil.Equal(held) {
+		return false
+	}
+	a.AccountID, a.Status, a.LeaseUntil = &accountID, Pending, now
+	return true
+}
+
+// Verify notes that the owner proved the address. The account becomes active when Keycloak has given the
+// role; until then a request holds the lease.
+func (a *Account) Verify(now time.Time) bool {
+	if a.Status != Pending {
+		return false
+	}
+	if a.VerifiedAt == nil {
+		a.VerifiedAt = &now
+	}
+	a.LeaseUntil = now.Add(lease)
+	return true
+}
+
+// Activate ends the way of an account. False when it is not verified, or was active before.
+func (a *Account) Activate(now time.Time) bool {
+	if a.Status != Pending || a.VerifiedAt == nil {
+		return false
+	}
+	a.Status, a.ActivatedAt, a.LeaseUntil, a.FailuresFrom = Active, &now, now, &now
+	return true
+}
+
+// ChangePassword notes that Keycloak gets a new password and that all sessions but keep (which may be empty)
+// have to end. Who may do that has proved to be the owner, so the failed logins so far do not count.
+func (a *Account) ChangePassword(keep string, now time.Time) {
+	a.SessionsEndAt, a.KeepSession, a.LeaseUntil, a.FailuresFrom = &now, keep, now.Add(lease), &now
+}
+
+// How far the clocks of auth and Keycloak may be apart.
+const clockSkew = time.Minute
+
+// Made reports whether a user whom Keycloak already has for the address comes from this registration, which
+// then may go on with it. A user from before was made by somebody else, perhaps by hand for the staff: a
+// registration must never get at its password.
+func (a Account) Made(userCreated time.Time) bool {
+	return !userCreated.Before(a.CreatedAt.Add(-clockSkew))
+}
+
+// forgetAfter is when a registration whose user never appeared in Keycloak is given up: no request to
+// Keycloak is under way that long.
+const forgetAfter = 10 * time.Minute
+
+// Forgettable reports whether the sweep may delete the account, given that Keycloak has no user for it.
+func (a Account) Forgettable(now time.Time) bool {
+	return a.Status == Creating && !now.Before(a.CreatedAt.Add(forgetAfter))
+}
+
+// The addresses that we take: what HTML's input type=email takes, with a dot in the domain. ASCII only, so
+// that lower case is the same for Go, PostgreSQL and Keycloak.
+var emailPattern = regexp.MustCompile("^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*" +
+	`@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// ParseEmail returns the address in the one form in which it is kept and compared.
+func ParseEmail(s string) (string, error) {
+	s = strings.ToLower(strings.TrimSpace(s))
+	local, _, _ := strings.Cut(s, "@")
+	if len(s) > 254 || len(local) > 64 || !emailPattern.MatchString(s) { // RFC 5321, 4.5.3.1
+		return "", problem.Invalid422("body.email", "is not an e-mail address")
+	}
+	return s, nil
+}
+
+// What Keycloak refuses in a person's name, besides control characters and line ends
+// (its PersonNameProhibitedCharactersValidator).
+const nameProhibited = "<>&\"$%!#?§;*~/\\|^=[]{}()"
+
+// ParseName returns a name without surrounding space, or what is wrong with it.
+func ParseName(location, s string) (string, error) {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return "", problem.Invalid422(location, "must not be empty")
+	}
+	bad := func(r rune) bool {
+		return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || strings.ContainsRune(nameProhibited, r)
+	}
+	if strings.ContainsFunc(s, bad) {
+		return "", problem.Invalid422(location, "must not contain control characters or any of "+nameProhibited)
+	}
+	return s, nil
+}
+
+// userAgent is what the history keeps of a User-Agent header.
+func userAgent(s string) string {
+	clean := []rune(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "")))
+	return string(clean[:min(len(clean), 255)])
+}
+
+// CheckPassword holds the rule that is not in the length: not the e-mail address itself.
+func CheckPassword(location, secret, email string) error {
+	if strings.EqualFold(secret, email) {
+		return problem.Invalid422(location, "must not be the e-mail address")
+	}
+	return nil
+}

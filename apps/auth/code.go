@@ -1,0 +1,102 @@
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"math/big"
+	"regexp"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// ErrCodeInvalid is the one answer to a code that does not fit: unknown address, wrong, used, expired, or
+// tried too often. Which of them it was is nobody's business.
+var ErrCodeInvalid = problem.New(problem.BadRequest, "code-invalid", "The code is wrong or no longer valid")
+
+// Purpose is what a code is good for.
+type Purpose string
+
+// The purposes.
+const (
+	VerifyEmail   Purpose = events.PurposeVerifyEmail
+	PasswordReset Purpose = events.PurposePasswordReset
+)
+
+// maxTries is how often a code may be entered, the right time included.
+const maxTries = 5
+
+// lifetime is how long a code is valid. Who registers may have to look for the mail; who resets a password
+// waits for it.
+func (p Purpose) lifetime() time.Duration {
+	if p == VerifyEmail {
+		return 30 * time.Minute
+	}
+	return 15 * time.Minute
+}
+
+// needs is the status of the accounts that may have such a code.
+func (p Purpose) needs() Status {
+	if p == VerifyEmail {
+		return Pending
+	}
+	return Active
+}
+
+// newCode draws six digits.
+func newCode() (string, error) {
+	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%06d", n), nil
+}
+
+var codePattern = regexp.MustCompile(`^[0-9]{6}$`)
+
+// hashCode is what is kept of a code. Six digits are soon tried through, so the hash needs a key, and it
+// binds the code to one account and purpose.
+func hashCode(key []byte, account uuid.UUID, p Purpose, code string) []byte {
+	mac := hmac.New(sha256.New, key)
+	mac.Write(account[:])
+	mac.Write([]byte(p))
+	mac.Write([]byte(code))
+	return mac.Sum(nil)
+}
+
+// Limits are how often something may be done before a caller has to wait.
+type Limits struct {
+	LoginFailures        int           // failed logins for one e-mail address within LoginWindow
+	LoginFailuresAddress int           // and from one network address
+	LoginWindow          time.Duration //
+	Codes                int           // codes asked for with one e-mail address and purpose within CodesWindow
+	CodesAddress         int           // and from one network address, for all purposes
+	CodesWindow          time.Duration //
+}
+
+// maxTrying is how many logins for one e-mail address may be under way at once: they are not failures yet,
+// but a thousand guesses sent together must not all be tried.
+const maxTrying = 16
+
+// tryingTime is when a login that did not end counts as failed: its process is gone.
+const tryingTime = 30 * time.Second
+
+// Recent is what the limits look at: how many events there are, at most as many as the limit, and the
+// oldest of them.
+type Recent struct {
+	Count  int
+	Oldest *time.Time
+}
+
+// wait is how long a caller has to wait: until the oldest of so many events has left the window.
+func (r Recent) wait(limit int, window time.Duration, now time.Time) time.Duration {
+	if r.Count < limit || r.Oldest == nil {
+		return 0
+	}
+	return max(r.Oldest.Add(window).Sub(now), time.Second)
+}

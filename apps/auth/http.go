@@ -1,0 +1,328 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/rest"
+)
+
+// routes declares every operation of the service.
+func (s *service) routes(api huma.API) {
+	const base = "/api/v1/auth"
+	huma.Register(api, rest.Op("POST", base+"/register", "Open an account", rest.Anyone, rest.Status(http.StatusCreated),
+		rest.Describe("A mail with a code of six digits follows; the account is pending until it is verified.")), s.postRegister)
+	huma.Register(api, rest.Op("POST", base+"/verify-email", "Verify the e-mail address with its code", rest.Anyone, rest.Status(http.StatusNoContent)), s.postVerifyEmail)
+	huma.Register(api, rest.Op("POST", base+"/verify-email/code", "Ask for a new code", rest.Anyone, rest.Status(http.StatusAccepted),
+		rest.Describe("The answer is the same whether or not there is such a pending account.")), s.postVerifyEmailCode)
+	huma.Register(api, rest.Op("POST", base+"/login", "Log in", rest.Anyone), s.postLogin)
+	huma.Register(api, rest.Op("POST", base+"/refresh", "Renew the tokens", rest.Anyone), s.postRefresh)
+	huma.Register(api, rest.Op("POST", base+"/logout", "Log out", rest.Anyone, rest.Status(http.StatusNoContent)), s.postLogout)
+	huma.Register(api, rest.Op("POST", base+"/password/forgot", "Ask for a code to reset the password", rest.Anyone, rest.Status(http.StatusAccepted),
+		rest.Describe("The answer is the same whether or not there is such an account.")), s.postForgot)
+	huma.Register(api, rest.Op("POST", base+"/password/reset", "Reset the password with its code", rest.Anyone, rest.Status(http.StatusNoContent),
+		rest.Describe("All sessions of the account end.")), s.postReset)
+	huma.Register(api, rest.Op("POST", base+"/password/change", "Change the password", rest.User, rest.Status(http.StatusNoContent),
+		rest.Describe("All other sessions of the account end.")), s.postChange)
+	huma.Register(api, rest.Op("GET", base+"/verify-token", "Who the token belongs to", rest.User), s.getVerifyToken)
+	huma.Register(api, rest.Op("GET", base+"/login-history", "List one's own logins, newest first", rest.User), s.getLoginHistory)
+
+	const admin = "/api/v1/admin/auth/accounts"
+	huma.Register(api, rest.Op("GET", admin, "List accounts, newest first", rest.Admin), s.adminListAccounts)
+	huma.Register(api, rest.Op("GET", admin+"/{account_id}", "Read one account", rest.Admin), s.adminGetAccount)
+	huma.Register(api, rest.Op("GET", admin+"/{account_id}/login-history", "List an account's logins, newest first", rest.Admin), s.adminLoginHistory)
+}
+
+// registerInput: 128 characters is our limit for passwords; Keycloak has none.
+type registerInput struct {
+	Body struct {
+		Email     string `json:"email" minLength:"3" maxLength:"254" example:"ann@example.test"`
+		Password  string `json:"password" minLength:"10" maxLength:"128"`
+		FirstName string `json:"first_name" minLength:"1" maxLength:"80" example:"Ann"`
+		LastName  string `json:"last_name" minLength:"1" maxLength:"80" example:"Lee"`
+	}
+}
+
+type registerOutput struct {
+	Body struct {
+		AccountID uuid.UUID `json:"account_id" format:"uuid"`
+		Email     string    `json:"email"`
+		Status    Status    `json:"status" enum:"pending"`
+	}
+}
+
+func (s *service) postRegister(ctx context.Context, in *registerInput) (*registerOutput, error) {
+	email, err := ParseEmail(in.Body.Email)
+	if err != nil {
+		return nil, err
+	}
+	first, err := ParseName("body.first_name", in.Body.FirstName)
+	if err != nil {
+		return nil, err
+	}
+	last, err := ParseName("body.last_name", in.Body.LastName)
+	if err != nil {
+		return nil, err
+	}
+	if err := CheckPassword("body.password", in.Body.Password, email); err != nil {
+		return nil, err
+	}
+	a, err := s.register(ctx, email, first, last, in.Body.Password)
+	if err != nil {
+		return nil, err
+	}
+	out := &registerOutput{}
+	out.Body.AccountID, out.Body.Email, out.Body.Status = *a.AccountID, a.Email, a.Status
+	return out, nil
+}
+
+type verifyInput struct {
+	Body struct {
+		Email string `json:"email" minLength:"3" maxLength:"254" example:"ann@example.test"`
+		Code  string `json:"code" minLength:"1" maxLength:"32" example:"123456" doc:"The six digits from the mail"`
+	}
+}
+
+func (s *service) postVerifyEmail(ctx context.Context, in *verifyInput) (*struct{}, error) {
+	email, err := ParseEmail(in.Body.Email)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.verify(ctx, email, strings.TrimSpace(in.Body.Code))
+}
+
+type emailInput struct {
+	Body struct {
+		Email string `json:"email" minLength:"3" maxLength:"254" example:"ann@example.test"`
+	}
+}
+
+func (s *service) postVerifyEmailCode(ctx context.Context, in *emailInput) (*struct{}, error) {
+	email, err := ParseEmail(in.Body.Email)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.requestCode(ctx, VerifyEmail, email, rest.ClientAddress(ctx))
+}
+
+func (s *service) postForgot(ctx context.Context, in *emailInput) (*struct{}, error) {
+	email, err := ParseEmail(in.Body.Email)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.forgot(ctx, email, rest.ClientAddress(ctx))
+}
+
+// tokensOutput is never to be kept by a cache (RFC 6749, 5.1).
+type tokensOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         Tokens
+}
+
+func tokensAnswer(t Tokens, err error) (*tokensOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &tokensOutput{CacheControl: "no-store", Body: t}, nil
+}
+
+type loginInput struct {
+	Body struct {
+		Email    string `json:"email" minLength:"3" maxLength:"254" example:"ann@example.test"`
+		Password string `json:"password" minLength:"1" maxLength:"128"`
+	}
+}
+
+func (s *service) postLogin(ctx context.Context, in *loginInput) (*tokensOutput, error) {
+	email, err := ParseEmail(in.Body.Email)
+	if err != nil {
+		return nil, err
+	}
+	return tokensAnswer(s.login(ctx, email, in.Body.Password))
+}
+
+type refreshInput struct {
+	Body struct {
+		RefreshToken string `json:"refresh_token" minLength:"1" maxLength:"8192"`
+	}
+}
+
+func (s *service) postRefresh(ctx context.Context, in *refreshInput) (*tokensOutput, error) {
+	return tokensAnswer(s.refresh(ctx, in.Body.RefreshToken))
+}
+
+func (s *service) postLogout(ctx context.Context, in *refreshInput) (*struct{}, error) {
+	return nil, s.logout(ctx, in.Body.RefreshToken)
+}
+
+type resetInput struct {
+	Body struct {
+		Email       string `json:"email" minLength:"3" maxLength:"254" example:"ann@example.test"`
+		Code        string `json:"code" minLength:"1" maxLength:"32" example:"123456" doc:"The six digits from the mail"`
+		NewPassword string `json:"new_password" minLength:"10" maxLength:"128"`
+	}
+}
+
+func (s *service) postReset(ctx context.Context, in *resetInput) (*struct{}, error) {
+	email, err := ParseEmail(in.Body.Email)
+	if err != nil {
+		return nil, err
+	}
+	if err := CheckPassword("body.new_password", in.Body.NewPassword, email); err != nil {
+		return nil, err
+	}
+	return nil, s.resetPassword(ctx, email, strings.TrimSpace(in.Body.Code), in.Body.NewPassword)
+}
+
+type changeInput struct {
+	Body struct {
+		Password    string `json:"password" minLength:"1" maxLength:"128" doc:"The present one"`
+		NewPassword string `json:"new_password" minLength:"10" maxLength:"128"`
+	}
+}
+
+func (s *service) postChange(ctx context.Context, in *changeInput) (*struct{}, error) {
+	caller := auth.Must(ctx)
+	if err := CheckPassword("body.new_password", in.Body.NewPassword, caller.Email); err != nil {
+		return nil, err
+	}
+	return nil, s.changePassword(ctx, caller, in.Body.Password, in.Body.NewPassword)
+}
+
+type verifyTokenOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         struct {
+		AccountID uuid.UUID `json:"account_id" format:"uuid"`
+		Email     string    `json:"email"`
+		Roles     []string  `json:"roles" nullable:"false" example:"[\"USER\"]"`
+		ExpiresAt time.Time `json:"expires_at"`
+	}
+}
+
+func (s *service) getVerifyToken(ctx context.Context, _ *struct{}) (*verifyTokenOutput, error) {
+	caller := auth.Must(ctx)
+	out := &verifyTokenOutput{CacheControl: "no-store"}
+	out.Body.AccountID, out.Body.Email, out.Body.Roles, out.Body.ExpiresAt = caller.ID, caller.Email, caller.Roles, caller.ExpiresAt.UTC()
+	return out, nil
+}
+
+// loginItem is one line of a login history.
+type loginItem struct {
+	At        time.Time `json:"at"`
+	Address   string    `json:"address"`
+	UserAgent string    `json:"user_agent"`
+	Outcome   string    `json:"outcome" enum:"success,failed"`
+	Through   string    `json:"through" enum:"api"`
+}
+
+type loginsOutput struct{ Body rest.List[loginItem] }
+
+func (s *service) getLoginHistory(ctx context.Context, in *struct{ rest.Page }) (*loginsOutput, error) {
+	return s.loginHistory(ctx, auth.Must(ctx).ID, in.Page)
+}
+
+func (s *service) loginHistory(ctx context.Context, accountID uuid.UUID, page rest.Page) (*loginsOutput, error) {
+	before, err := after(page)
+	if err != nil {
+		return nil, err
+	}
+	logins, err := s.store.logins(ctx, accountID, before, page.Limit+1, s.now())
+	if err != nil {
+		return nil, err
+	}
+	out := &loginsOutput{}
+	out.Body = list(logins, page.Limit, func(l login) (loginItem, uuid.UUID) {
+		return loginItem{At: l.At, Address: l.Address, UserAgent: l.UserAgent, Outcome: l.Outcome, Through: "api"}, l.ID
+	})
+	return out, nil
+}
+
+// adminAccount is an account as the back office sees it.
+type adminAccount struct {
+	AccountID   *uuid.UUID `json:"account_id" format:"uuid" nullable:"true" doc:"Null while the account is being created"`
+	Email       string     `json:"email"`
+	FirstName   string     `json:"first_name"`
+	LastName    string     `json:"last_name"`
+	Status      Status     `json:"status" enum:"creating,pending,active"`
+	CreatedAt   time.Time  `json:"created_at"`
+	ActivatedAt *time.Time `json:"activated_at"`
+}
+
+func toAdmin(a Account) adminAccount {
+	return adminAccount{a.AccountID, a.Email, a.FirstName, a.LastName, a.Status, a.CreatedAt, a.ActivatedAt}
+}
+
+type adminListInput struct {
+	rest.Page
+	Status string `query:"status" enum:"creating,pending,active"`
+	Email  string `query:"email" maxLength:"254" doc:"How the e-mail address begins"`
+}
+
+type adminListOutput struct{ Body rest.List[adminAccount] }
+
+func (s *service) adminListAccounts(ctx context.Context, in *adminListInput) (*adminListOutput, error) {
+	before, err := after(in.Page)
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := s.store.accounts(ctx, in.Status, strings.ToLower(in.Email), before, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	return &adminListOutput{Body: list(accounts, in.Limit, func(a Account) (adminAccount, uuid.UUID) { return toAdmin(a), a.ID })}, nil
+}
+
+type accountInput struct {
+	AccountID uuid.UUID `path:"account_id" format:"uuid"`
+}
+
+type adminAccountOutput struct{ Body adminAccount }
+
+func (s *service) adminGetAccount(ctx context.Context, in *accountInput) (*adminAccountOutput, error) {
+	a, err := s.store.byAccountID(ctx, in.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	return &adminAccountOutput{Body: toAdmin(a)}, nil
+}
+
+type adminLoginsInput struct {
+	AccountID uuid.UUID `path:"account_id" format:"uuid"`
+	rest.Page
+}
+
+func (s *service) adminLoginHistory(ctx context.Context, in *adminLoginsInput) (*loginsOutput, error) {
+	if _, err := s.store.byAccountID(ctx, in.AccountID); err != nil {
+		return nil, err
+	}
+	return s.loginHistory(ctx, in.AccountID, in.Page)
+}
+
+// after reads where a page begins: the id of the last row before it, or the zero id.
+func after(page rest.Page) (id uuid.UUID, err error) {
+	if page.Cursor == "" {
+		return uuid.Nil, nil
+	}
+	return id, rest.DecodeCursor(page.Cursor, &id)
+}
+
+// list makes a page of rows, which are one more than limit when another page follows.
+func list[R, I any](rows []R, limit int, item func(R) (I, uuid.UUID)) rest.List[I] {
+	l := rest.List[I]{Items: make([]I, 0, len(rows))}
+	for n, row := range rows {
+		it, id := item(row)
+		l.Items = append(l.Items, it)
+		if n+1 == limit && len(rows) > limit {
+			next := rest.EncodeCursor(id)
+			l.NextCursor = &next
+			break
+		}
+	}
+	return l
+}

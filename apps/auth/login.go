@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
+)
+
+// login gives tokens for a password. Keycloak looks at the password first, so that only who knows it learns
+// that an account is pending; the session that comes with it is dropped then. ErrCredentialsInvalid,
+// ErrAccountPending, problem.ErrTooMany.
+func (s *service) login(ctx context.Context, email, secret string) (Tokens, error) {
+	ctx, cancel := working(ctx)
+	defer cancel()
+	try, tokens, err := s.tryPassword(ctx, email, secret)
+	if err != nil {
+		return Tokens{}, err
+	}
+	refused := s.mayLogIn(ctx, email, tokens)
+	outcome := "success"
+	if refused != nil {
+		outcome = "refused"
+	}
+	if err := s.store.endLogin(ctx, try, outcome, s.now()); err != nil {
+		refused = errors.Join(refused, err)
+	}
+	if refused != nil {
+		s.drop(ctx, tokens)
+		return Tokens{}, refused
+	}
+	return tokens, nil
+}
+
+// tryPassword asks Keycloak whether a password is right. Wrong ones are counted, also those that other
+// requests try at the same time. The try has still to be ended.
+func (s *service) tryPassword(ctx context.Context, email, secret string) (try uuid.UUID, t Tokens, err error) {
+	try, wait, err := s.store.beginLogin(ctx, email, rest.ClientAddress(ctx), userAgent(rest.UserAgent(ctx)), s.limits, s.now())
+	if err != nil {
+		return try, t, err
+	}
+	if wait > 0 {
+		return try, t, problem.ErrTooMany.RetryAfter(wait)
+	}
+	t, err = s.keycloak.login(ctx, email, secret)
+	switch {
+	case errors.Is(err, errWrongPassword):
+		if err := s.store.endLogin(ctx, try, "failed", s.now()); err != nil {
+			return try, t, err
+		}
+		return try, t, ErrCredentialsInvalid
+	case err != nil: // nothing was tried
+		return try, t, errors.Join(err, s.store.dropLogin(ctx, try))
+	}
+	return try, t, nil
+}
+
+// mayLogIn says what keeps the owner of new tokens out, if anything does.
+func (s *service) mayLogIn(ctx context.Context, email string, t Tokens) error {
+	sub, _, err := readToken(t.AccessToken)
+	if err != nil {
+		return err
+	}
+	a, err := s.store.byAccountID(ctx, sub)
+	if errors.Is(err, ErrAccountNotFound) { // while creating, the row does not know its user
+		a, err = s.store.byEmail(ctx, email)
+	}
+	switch {
+	case errors.Is(err, ErrAccountNotFound):
+		s.log.WarnContext(ctx, "Keycloak knows a user without an account here", "user", sub)
+		return ErrCredentialsInvalid
+	case err != nil:
+		return err
+	case a.Status != Active:
+		return ErrAccountPending
+	}
+	return nil
+}
+
+// drop ends a session that nobody gets.
+func (s *service) drop(ctx context.Context, t Tokens) {
+	if err := s.keycloak.logout(ctx, t.RefreshToken); err != nil && !errors.Is(err, errBadToken) {
+		s.log.WarnContext(ctx, "a session was not ended; nobody has its tokens", "error", err)
+	}
+}
+
+// refresh renews tokens; ErrUnauthenticated when the refresh token is not, or no longer, good.
+func (s *service) refresh(ctx context.Context, refreshToken string) (Tokens, error) {
+	t, err := s.keycloak.refresh(ctx, refreshToken)
+	if errors.Is(err, errBadToken) {
+		return Tokens{}, problem.ErrUnauthenticated.Detail("The refresh token is not valid")
+	}
+	return t, err
+}
+
+// logout ends a session, also one that has ended before; ErrUnauthenticated for what is no refresh token.
+func (s *service) logout(ctx context.Context, refreshToken string) error {
+	err := s.keycloak.logout(ctx, refreshToken)
+	if errors.Is(err, errBadToken) {
+		return problem.ErrUnauthenticated.Detail("The refresh token is not valid")
+	}
+	return err
+}
+
+// changePassword sets a new password for who knows the old one. The session that asks stays, all others of
+// the account end. ErrCredentialsInvalid, problem.ErrTooMany: guesses count as failed logins.
+func (s *service) changePassword(ctx context.Context, caller auth.Caller, old, secret string) error {
+	ctx, cancel := working(ctx)
+	defer cancel()
+	a, err := s.store.byAccountID(ctx, caller.ID)
+	if errors.Is(err, ErrAccountNotFound) {
+		return problem.ErrForbidden.Detail("The password of this account is not changed here")
+	}
+	if err != nil {
+		return err
+	}
+	_, session, err := readToken(caller.Token)
+	if err != nil {
+		return err
+	}
+	try, tokens, err := s.tryPassword(ctx, a.Email, old)
+	if err != nil {
+		return err
+	}
+	err = s.store.dropLogin(ctx, try) // nobody logged in
+	if err == nil {
+		a, err = s.store.update(ctx, a.ID, func(_ pgx.Tx, a *Account) (bool, error) {
+			a.ChangePassword(session, s.now())
+			return true, nil
+		})
+	}
+	if err == nil {
+		err = s.setPassword(ctx, a, secret)
+	}
+	if err != nil {
+		s.drop(ctx, tokens)
+	}
+	return err
+}
+
+// resetPassword sets a new password for who knows the code. All sessions end. ErrCodeInvalid; when the
+// password cannot be set the code stays good.
+func (s *service) resetPassword(ctx context.Context, email, code, secret string) error {
+	ctx, cancel := working(ctx)
+	defer cancel()
+	a, err := s.useCode(ctx, email, PasswordReset, code, func(a *Account, now time.Time) { a.ChangePassword("", now) })
+	if err != nil {
+		return err
+	}
+	if err := s.setPassword(ctx, a, secret); err != nil {
+		return errors.Join(err, s.store.giveBack(ctx, a.ID, PasswordReset, hashCode(s.key, a.ID, PasswordReset, code)))
+	}
+	return nil
+}
+
+// setPassword sets the password and ends the sessions, as noted in the account before. When Keycloak may or
+// may not have set it, the sessions end all the same, by the sweep.
+func (s *service) setPassword(ctx context.Context, a Account, secret string) error {
+	if err := s.keycloak.setPassword(ctx, *a.AccountID, secret); err != nil {
+		var refused errRefused
+		var unsent notSent
+		if errors.As(err, &refused) || errors.As(err, &unsent) {
+			return errors.Join(refusal(err, "body.new_password"), s.store.sessionsEnded(ctx, a.ID, *a.SessionsEndAt))
+		}
+		return errors.Join(err, s.store.release(ctx, a, s.now()))
+	}
+	if err := s.endSessions(ctx, a); err != nil {
+		// The password is set, so this has succeeded for the caller.
+		s.log.WarnContext(ctx, "sessions are left to the sweep", "account", a.AccountID, "error", err)
+		if err := s.store.release(ctx, a, s.now()); err != nil {
+			s.log.ErrorContext(ctx, "sessions wait for the lease", "account", a.AccountID, "error", err)
+		}
+	}
+	return nil
+}
+
+func (s *service) endSessions(ctx context.Context, a Account) error {
+	if err := s.keycloak.endSessions(ctx, *a.AccountID, a.KeepSession); err != nil {
+		return err
+	}
+	return s.store.sessionsEnded(ctx, a.ID, *a.SessionsEndAt)
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/stampede-shop/stampede/kit/serve"
+)
+
+func main() { serve.Main("auth", run) }
+
+func run(ctx context.Context, rt *serve.Runtime) error {
+	db, err := rt.Database(ctx, migrations)
+	if err != nil {
+		return err
+	}
+	var secret, key string
+	if db != nil { // there is none while only the API is described
+		secret, key = serve.MustEnv("AUTH_CLIENT_SECRET"), serve.MustEnv("HASH_KEY")
+	}
+	s := &service{
+		store: store{db},
+		keycloak: newKeycloak(serve.Env("KEYCLOAK_URL", "http://127.0.0.1:8180"), serve.Env("KEYCLOAK_REALM", "stampede"),
+			"auth", secret),
+		key: []byte(key),
+		limits: Limits{
+			LoginFailures:        serve.EnvInt("LOGIN_FAILURES", 10),
+			LoginFailuresAddress: serve.EnvInt("LOGIN_FAILURES_ADDRESS", 100),
+			LoginWindow:          serve.EnvDuration("LOGIN_WINDOW", 15*time.Minute),
+			Codes:                serve.EnvInt("CODES", 5),
+			CodesAddress:         serve.EnvInt("CODES_ADDRESS", 30),
+			CodesWindow:          serve.EnvDuration("CODES_WINDOW", time.Hour),
+		},
+		log: rt.Log,
+		now: now,
+	}
+	s.routes(rt.API)
+	rt.Go("codes", time.Second, s.answerRequests)
+	rt.Go("sweep", 15*time.Second, s.sweep)
+	rt.Go("prune history", time.Hour, s.prune)
+	if serve.Env("DEMO_ACCOUNTS", "false") == "true" {
+		rt.Go("demo accounts", 5*time.Second, s.makeDemos([]demo{
+			{"shopper@stampede.test", "Sam", "Shopper", serve.MustEnv("SHOPPER_PASSWORD"), false},
+			{"ops@stampede.test", "Olive", "Operator", serve.MustEnv("OPS_PASSWORD"), true},
+		}))
+	}
+	return rt.Serve(ctx)
+}

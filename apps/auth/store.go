@@ -1,0 +1,438 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stampede-shop/stampede/kit/pg"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// store holds every SQL statement of the service. Methods with a tx are part of their caller's transaction.
+type store struct{ db *pgxpool.Pool }
+
+const accountColumns = `id, account_id, email, first_name, last_name, status, created_at, verified_at, activated_at,
+	lease_until, sessions_end_at, keep_session, failures_from`
+
+// one reads one account; ErrAccountNotFound when there is none.
+func one(ctx context.Context, q pg.Querier, where string, args ...any) (Account, error) {
+	rows, err := q.Query(ctx, `SELECT `+accountColumns+` FROM accounts WHERE `+where, args...)
+	if err != nil {
+		return Account{}, fmt.Errorf("read account: %w", err)
+	}
+	a, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Account])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Account{}, ErrAccountNotFound
+	}
+	if err != nil {
+		return Account{}, fmt.Errorf("read account: %w", err)
+	}
+	return a, nil
+}
+
+func (s store) byAccountID(ctx context.Context, accountID uuid.UUID) (Account, error) {
+	return one(ctx, s.db, `account_id = $1`, accountID)
+}
+
+func (s store) byEmail(ctx context.Context, email string) (Account, error) {
+	return one(ctx, s.db, `email = $1`, email)
+}
+
+func save(ctx context.Context, tx pgx.Tx, a Account) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE accounts SET account_id = $2, first_name = $3, last_name = $4, status = $5, verified_at = $6, activated_at = $7,
+		       lease_until = $8, sessions_end_at = $9, keep_session = $10, failures_from = $11
+		WHERE id = $1`,
+		a.ID, a.AccountID, a.FirstName, a.LastName, a.Status, a.VerifiedAt, a.ActivatedAt,
+		a.LeaseUntil, a.SessionsEndAt, a.KeepSession, a.FailuresFrom)
+	if err != nil {
+		return fmt.Errorf("save account: %w", err)
+	}
+	return nil
+}
+
+// begin writes the row of a new account, or lets the registration take over what another left half-made.
+// ErrEmailTaken when the address has an account, or one is being made.
+func (s store) begin(ctx context.Context, a Account, now time.Time) (Account, error) {
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO accounts (id, email, first_name, last_name, status, created_at, lease_until)
+			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT ON CONSTRAINT accounts_email DO NOTHING`,
+			a.ID, a.Email, a.FirstName, a.LastName, a.Status, a.CreatedAt, a.LeaseUntil)
+		if err != nil {
+			return fmt.Errorf("begin account: %w", err)
+		}
+		if tag.RowsAffected() == 1 {
+			return nil
+		}
+		there, err := one(ctx, tx, `email = $1 FOR UPDATE`, a.Email)
+		if errors.Is(err, ErrAccountNotFound) {
+			return ErrEmailTaken // it was being given up just now
+		}
+		if err != nil {
+			return err
+		}
+		if err := there.TakeOver(a.FirstName, a.LastName, now); err != nil {
+			return err
+		}
+		a = there
+		return save(ctx, tx, a)
+	})
+	return a, err
+}
+
+// update changes one account under its row lock, and what fn writes beside it, in one transaction. Nothing
+// is written when fn returns false.
+func (s store) update(ctx context.Context, id uuid.UUID, fn func(tx pgx.Tx, a *Account) (bool, error)) (Account, error) {
+	var a Account
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		var err error
+		if a, err = one(ctx, tx, `id = $1 FOR UPDATE`, id); err != nil {
+			return err
+		}
+		changed, err := fn(tx, &a)
+		if err != nil || !changed {
+			return err
+		}
+		return save(ctx, tx, a)
+	})
+	return a, err
+}
+
+// forget deletes an account for which Keycloak has no user, unless somebody else has taken it since.
+func (s store) forget(ctx context.Context, a Account) error {
+	_, err := s.db.Exec(ctx, `DELETE FROM accounts WHERE id = $1 AND status = $2 AND lease_until = $3`, a.ID, Creating, a.LeaseUntil)
+	if err != nil {
+		return fmt.Errorf("forget account: %w", err)
+	}
+	return nil
+}
+
+// release ends a lease, so that the next request or the sweep can go on at once.
+func (s store) release(ctx context.Context, a Account, now time.Time) error {
+	_, err := s.db.Exec(ctx, `UPDATE accounts SET lease_until = $3 WHERE id = $1 AND lease_until = $2`, a.ID, a.LeaseUntil, now)
+	if err != nil {
+		return fmt.Errorf("release account: %w", err)
+	}
+	return nil
+}
+
+// halfMade leases accounts on which something was begun and not ended, for the sweep.
+func (s store) halfMade(ctx context.Context, now time.Time, limit int) ([]Account, error) {
+	rows, err := s.db.Query(ctx, `
+		UPDATE accounts SET lease_until = $2
+		WHERE id IN (
+			SELECT id FROM accounts
+			WHERE (status = 'creating' OR (status = 'pending' AND verified_at IS NOT NULL) OR sessions_end_at IS NOT NULL)
+			  AND lease_until <= $1
+			ORDER BY lease_until LIMIT $3 FOR UPDATE SKIP LOCKED)
+		RETURNING `+accountColumns, now, now.Add(lease), limit)
+	if err != nil {
+		return nil, fmt.Errorf("half-made accounts: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Account])
+}
+
+// sessionsEnded notes that Keycloak has ended the sessions that were to end since due.
+func (s store) sessionsEnded(ctx context.Context, id uuid.UUID, due time.Time) error {
+	_, err := s.db.Exec(ctx, `
+		UPDATE accounts SET sessions_end_at = NULL, keep_session = '' WHERE id = $1 AND sessions_end_at = $2`, id, due)
+	if err != nil {
+		return fmt.Errorf("sessions ended: %w", err)
+	}
+	return nil
+}
+
+// putCode keeps the hash of a new code in place of the one before.
+func putCode(ctx context.Context, tx pgx.Tx, account uuid.UUID, p Purpose, hash []byte, expires time.Time) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO codes (account, purpose, hash, expires_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (account, purpose) DO UPDATE
+		SET hash = excluded.hash, expires_at = excluded.expires_at, tries = 0, used_at = NULL`,
+		account, p, hash, expires)
+	if err != nil {
+		return fmt.Errorf("put code: %w", err)
+	}
+	return nil
+}
+
+// tryCode counts one try and uses the code up when it is the right one, in one statement: two requests with
+// the same code wait for each other, and the second finds it used.
+func tryCode(ctx context.Context, tx pgx.Tx, account uuid.UUID, p Purpose, hash []byte, now time.Time) (right bool, err error) {
+	err = tx.QueryRow(ctx, `
+		UPDATE codes SET tries = tries + 1, used_at = CASE WHEN hash = $3 THEN $4::timestamptz END
+		WHERE account = $1 AND purpose = $2 AND used_at IS NULL AND tries < $5 AND expires_at > $4
+		RETURNING used_at IS NOT NULL`, account, p, hash, now, maxTries).Scan(&right)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("try code: %w", err)
+	}
+	return right, nil
+}
+
+// useCode tries a code of the account with this address and, when it is the right one, changes the account
+// with then. The try is counted either way. Not right: also when there is no such account.
+func (s store) useCode(ctx context.Context, email string, p Purpose, now time.Time, hash func(Account) []byte, then func(*Account)) (a Account, right bool, err error) {
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		right = false
+		a, err = one(ctx, tx, `email = $1 AND status = $2 FOR UPDATE`, email, p.needs())
+		if errors.Is(err, ErrAccountNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if right, err = tryCode(ctx, tx, a.ID, p, hash(a), now); err != nil || !right {
+			return err
+		}
+		then(&a)
+		return save(ctx, tx, a)
+	})
+	return a, right, err
+}
+
+// giveBack makes a used code good again, because what it was used for could not be done. A newer code stays.
+func (s store) giveBack(ctx context.Context, account uuid.UUID, p Purpose, hash []byte) error {
+	_, err := s.db.Exec(ctx, `
+		UPDATE codes SET used_at = NULL, tries = tries - 1
+		WHERE account = $1 AND purpose = $2 AND hash = $3 AND used_at IS NOT NULL`, account, p, hash)
+	if err != nil {
+		return fmt.Errorf("give code back: %w", err)
+	}
+	return nil
+}
+
+// requestCode notes that somebody asked for a code, and says how long to wait when that was too often.
+func (s store) requestCode(ctx context.Context, p Purpose, email, address string, l Limits, now time.Time) (wait time.Duration, err error) {
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		if err := lockEmail(ctx, tx, email); err != nil {
+			return err
+		}
+		since := now.Add(-l.CodesWindow)
+		byEmail, err := recent(ctx, tx, `
+			SELECT requested_at AS at FROM code_requests WHERE email = $1 AND purpose = $2 AND requested_at > $3
+			ORDER BY requested_at DESC LIMIT $4`, email, p, since, l.Codes)
+		if err != nil {
+			return err
+		}
+		byAddress, err := recent(ctx, tx, `
+			SELECT requested_at AS at FROM code_requests WHERE address = $1 AND address <> '' AND requested_at > $2
+			ORDER BY requested_at DESC LIMIT $3`, address, since, l.CodesAddress)
+		if err != nil {
+			return err
+		}
+		wait = max(byEmail.wait(l.Codes, l.CodesWindow, now), byAddress.wait(l.CodesAddress, l.CodesWindow, now))
+		if wait > 0 {
+			return nil
+		}
+		id, err := uuid.NewV7()
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			INSERT INTO code_requests (id, purpose, email, address, requested_at) VALUES ($1, $2, $3, $4, $5)`,
+			id, p, email, address, now)
+		if err != nil {
+			return fmt.Errorf("request code: %w", err)
+		}
+		return nil
+	})
+	return wait, err
+}
+
+// answerRequest takes the oldest request for a code and lets fn answer it when there is a fitting account.
+// False when no request waits.
+func (s store) answerRequest(ctx context.Context, now time.Time, fn func(tx pgx.Tx, a Account, p Purpose) error) (bool, error) {
+	found := false
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		var id uuid.UUID
+		var p Purpose
+		var email string
+		err := tx.QueryRow(ctx, `
+			SELECT id, purpose, email FROM code_requests WHERE done_at IS NULL
+			ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`).Scan(&id, &p, &email)
+		if errors.Is(err, pgx.ErrNoRows) {
+			found = false
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read code request: %w", err)
+		}
+		found = true
+		if _, err := tx.Exec(ctx, `UPDATE code_requests SET done_at = $2 WHERE id = $1`, id, now); err != nil {
+			return fmt.Errorf("answer code request: %w", err)
+		}
+		// The lock keeps the account's status as it is until the code is there.
+		a, err := one(ctx, tx, `email = $1 AND status = $2 FOR UPDATE`, email, p.needs())
+		if errors.Is(err, ErrAccountNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return fn(tx, a, p)
+	})
+	return found, err
+}
+
+// beginLogin notes that a password is about to be tried. Instead of an id it returns how long to wait when
+// there were too many failures. Failures count from the last success or password reset on.
+func (s store) beginLogin(ctx context.Context, email, address, agent string, l Limits, now time.Time) (id uuid.UUID, wait time.Duration, err error) {
+	id, err = uuid.NewV7()
+	if err != nil {
+		return id, 0, err
+	}
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		if err := lockEmail(ctx, tx, email); err != nil {
+			return err
+		}
+		since, gone := now.Add(-l.LoginWindow), now.Add(-tryingTime)
+		byEmail, err := recent(ctx, tx, `
+			SELECT at FROM logins
+			WHERE email = $1 AND (outcome = 'failed' OR outcome = 'trying' AND at <= $3)
+			  AND at > GREATEST($2, (SELECT failures_from FROM accounts WHERE email = $1))
+			ORDER BY at DESC LIMIT $4`, email, since, gone, l.LoginFailures)
+		if err != nil {
+			return err
+		}
+		byAddress, err := recent(ctx, tx, `
+			SELECT at FROM logins
+			WHERE address = $1 AND address <> '' AND (outcome = 'failed' OR outcome = 'trying' AND at <= $3) AND at > $2
+			ORDER BY at DESC LIMIT $4`, address, since, gone, l.LoginFailuresAddress)
+		if err != nil {
+			return err
+		}
+		trying, err := recent(ctx, tx, `
+			SELECT at FROM logins WHERE email = $1 AND outcome = 'trying' AND at > $2 LIMIT $3`, email, gone, maxTrying)
+		if err != nil {
+			return err
+		}
+		wait = max(byEmail.wait(l.LoginFailures, l.LoginWindow, now), byAddress.wait(l.LoginFailuresAddress, l.LoginWindow, now))
+		if wait == 0 && trying.Count >= maxTrying {
+			wait = time.Second
+		}
+		if wait > 0 {
+			return nil
+		}
+		_, err = tx.Exec(ctx, `
+			INSERT INTO logins (id, account, email, address, user_agent, outcome, at)
+			VALUES ($1, (SELECT id FROM accounts WHERE email = $2), $2, $3, $4, 'trying', $5)`,
+			id, email, address, agent, now)
+		if err != nil {
+			return fmt.Errorf("begin login: %w", err)
+		}
+		return nil
+	})
+	return id, wait, err
+}
+
+// endLogin writes down how the login ended: success, failed or refused.
+func (s store) endLogin(ctx context.Context, id uuid.UUID, outcome string, now time.Time) error {
+	_, err := s.db.Exec(ctx, `
+		WITH login AS (UPDATE logins SET outcome = $2 WHERE id = $1 RETURNING account)
+		UPDATE accounts SET failures_from = $3 FROM login WHERE accounts.id = login.account AND $2 = 'success'`,
+		id, outcome, now)
+	if err != nil {
+		return fmt.Errorf("end login: %w", err)
+	}
+	return nil
+}
+
+// dropLogin forgets a try that was none, because Keycloak did not answer or nobody logged in.
+func (s store) dropLogin(ctx context.Context, id uuid.UUID) error {
+	if _, err := s.db.Exec(ctx, `DELETE FROM logins WHERE id = $1`, id); err != nil {
+		return fmt.Errorf("drop login: %w", err)
+	}
+	return nil
+}
+
+// login is one line of the history.
+type login struct {
+	ID        uuid.UUID
+	At        time.Time
+	Address   string
+	UserAgent string
+	Outcome   string
+}
+
+// logins lists the history of a public account id, newest first, from after `before` on (the zero id: from
+// the start). A login that is under way is not in it yet.
+func (s store) logins(ctx context.Context, accountID, before uuid.UUID, limit int, now time.Time) ([]login, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT id, at, address, user_agent, CASE WHEN outcome = 'success' THEN 'success' ELSE 'failed' END AS outcome
+		FROM logins
+		WHERE account = (SELECT id FROM accounts WHERE account_id = $1) AND ($2 = '00000000-0000-0000-0000-000000000000'::uuid OR id < $2) AND (outcome <> 'trying' OR at <= $4)
+		ORDER BY id DESC LIMIT $3`, accountID, before, limit, now.Add(-tryingTime))
+	if err != nil {
+		return nil, fmt.Errorf("read logins: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[login])
+}
+
+// accounts lists accounts, newest first, after `before`; status and prefix of the address may be empty.
+func (s store) accounts(ctx context.Context, status, prefix string, before uuid.UUID, limit int) ([]Account, error) {
+	like := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(prefix) + "%"
+	rows, err := s.db.Query(ctx, `
+		SELECT `+accountColumns+` FROM accounts
+		WHERE ($1 = '' OR status = $1) AND email LIKE $2
+		  AND ($3 = '00000000-0000-0000-0000-000000000000'::uuid OR id < $3)
+		ORDER BY id DESC LIMIT $4`, status, like, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read accounts: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Account])
+}
+
+// How long rows are kept that are only a memory.
+const (
+	keepHistory = 365 * 24 * time.Hour
+	keepUnknown = 24 * time.Hour // longer than any window of the limits
+)
+
+// prune deletes what nobody needs any more: old history, logins for addresses without an account, answered
+// requests for codes, codes long expired.
+func (s store) prune(ctx context.Context, now time.Time) error {
+	for _, p := range []struct {
+		sql    string
+		before time.Time
+	}{
+		{`DELETE FROM logins WHERE at < $1`, now.Add(-keepHistory)},
+		{`DELETE FROM logins WHERE at < $1 AND account IS NULL`, now.Add(-keepUnknown)},
+		{`DELETE FROM code_requests WHERE requested_at < $1 AND done_at IS NOT NULL`, now.Add(-keepUnknown)},
+		{`DELETE FROM codes WHERE expires_at < $1`, now.Add(-keepUnknown)},
+	} {
+		if _, err := s.db.Exec(ctx, p.sql, p.before); err != nil {
+			return fmt.Errorf("prune: %w", err)
+		}
+	}
+	return nil
+}
+
+// lockEmail lets requests about one address count one after the other, also for addresses without a row.
+func lockEmail(ctx context.Context, tx pgx.Tx, email string) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, email); err != nil {
+		return fmt.Errorf("lock address: %w", err)
+	}
+	return nil
+}
+
+// recent counts the rows of a query with one column `at` and a LIMIT, and finds the oldest of them.
+func recent(ctx context.Context, tx pgx.Tx, sql string, args ...any) (Recent, error) {
+	var r Recent
+	if err := tx.QueryRow(ctx, `SELECT count(*), min(at) FROM (`+sql+`) AS recent`, args...).Scan(&r.Count, &r.Oldest); err != nil {
+		return r, fmt.Errorf("count: %w", err)
+	}
+	return r, nil
+}
