@@ -2,8 +2,9 @@
 
 // Command daprd is Dapr's own sidecar at the version that Stampede is tested
 // with: Dapr's stable components, and the five below that its stable set
-// lacks. Build it with -tags stablecomponents (dev does); an installed
-// daprd 1.16 is used instead where there is one.
+// lacks, oauth2 with its sessions repaired (package session). Build it with -tags
+// stablecomponents (dev does); an installed daprd 1.16 is used instead where there
+// is one.
 package main
 
 import (
@@ -23,12 +24,18 @@ import (
 	"github.com/dapr/dapr/pkg/components/pubsub"
 	httpmiddleware "github.com/dapr/dapr/pkg/middleware"
 	"github.com/dapr/kit/logger"
+
+	"github.com/stampede-shop/stampede/dapr/daprd/session"
 )
 
 func main() {
 	http.DefaultRegistry.RegisterComponent(func(log logger.Logger) http.FactoryMethod {
 		return func(m middleware.Metadata) (httpmiddleware.HTTP, error) {
-			return oauth2.NewOAuth2Middleware(log).GetHandler(context.Background(), m)
+			handler, err := oauth2.NewOAuth2Middleware(log).GetHandler(context.Background(), m)
+			if err != nil {
+				return nil, err
+			}
+			return session.Guard(handler), nil
 		}
 	}, "oauth2")
 	bindings.DefaultRegistry.RegisterOutputBinding(smtp.NewSMTP, "smtp")
