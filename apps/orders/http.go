@@ -193,7 +193,10 @@ func (s *service) adminGetOrder(ctx context.Context, in *orderPath) (*orderOutpu
 
 func (s *service) adminPostShipment(ctx context.Context, in *struct {
 	orderPath
-	Body Shipment
+	Body struct {
+		Carrier        string `json:"carrier" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
+		TrackingNumber string `json:"tracking_number" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
+	}
 }) (*orderOutput, error) {
 	shipment := Shipment{Carrier: strings.TrimSpace(in.Body.Carrier), TrackingNumber: strings.TrimSpace(in.Body.TrackingNumber)}
 	return s.change(ctx, in.orderPath, func(o *Order, now time.Time) (Event, error) { return o.Ship(shipment, now) })

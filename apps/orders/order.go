@@ -106,8 +106,9 @@ type Payment struct {
 
 // Shipment says who carries the parcel.
 type Shipment struct {
-	Carrier        string `json:"carrier" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
-	TrackingNumber string `json:"tracking_number" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
+	_              struct{} `nullable:"true"` // null until it is shipped
+	Carrier        string   `json:"carrier"`
+	TrackingNumber string   `json:"tracking_number"`
 }
 
 // Moment is when an order got a status.
@@ -124,7 +125,7 @@ type Order struct {
 	Status       Status    `json:"status" enum:"pending,confirmed,shipped,delivered,cancelled"`
 	Version      int       `json:"version"`
 	Email        string    `json:"email"`
-	Lines        []Line    `json:"lines"`
+	Lines        []Line    `json:"lines" nullable:"false"`
 	PromoCode    *string   `json:"promo_code" doc:"Null: the shop has no promotions yet"`
 	Totals                 // flat
 	Address      Address   `json:"address"`
@@ -132,7 +133,7 @@ type Order struct {
 	Shipment     *Shipment `json:"shipment"`
 	CancelReason *string   `json:"cancel_reason" enum:"payment-declined,out-of-stock,timed-out,by-customer,by-shop"`
 	CancelNote   string    `json:"cancel_note,omitempty" doc:"The reason in the words of whoever cancelled"`
-	History      []Moment  `json:"history"`
+	History      []Moment  `json:"history" nullable:"false"`
 	CreatedAt    time.Time `json:"created_at"`
 
 	AccountID  uuid.UUID `json:"-"`
@@ -329,8 +330,7 @@ func (o *Order) snapshotAt(m Moment) events.Order {
 		e.Reason = *o.CancelReason
 	}
 	if (m.Status == Shipped || m.Status == Delivered) && o.Shipment != nil {
-		s := events.Shipment(*o.Shipment)
-		e.Shipment = &s
+		e.Shipment = &events.Shipment{Carrier: o.Shipment.Carrier, TrackingNumber: o.Shipment.TrackingNumber}
 	}
 	return e
 }
