@@ -6,11 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/lestrrat-go/httprc/v3"
 	"github.com/lestrrat-go/jwx/v3/jwa"
 	"github.com/lestrrat-go/jwx/v3/jwk"
 	"github.com/lestrrat-go/jwx/v3/jws"
@@ -37,37 +38,62 @@ type Caller struct {
 // Has reports whether the caller has a role.
 func (c Caller) Has(role string) bool { return slices.Contains(c.Roles, role) }
 
+// refreshEvery is how often keys are read again. A new key must be published
+// longer than this before it signs (the edge's own refresh takes 15 minutes).
+const refreshEvery = 5 * time.Minute
+
 // Verifier checks tokens against the identity provider's keys.
 type Verifier struct {
 	issuer, audience string
-	keys             jwk.Set
+	keys             atomic.Pointer[jwk.Set]
 }
 
-// NewVerifier reads keys from jwksURL, keeps them and fetches them again every
-// five minutes. An unreachable jwksURL is not an error: tokens are refused
-// until the keys have come.
-func NewVerifier(ctx context.Context, issuer, audience, jwksURL string) (*Verifier, error) {
-	cache, err := jwk.NewCache(ctx, httprc.NewClient())
-	if err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
+// ErrNoKeys means that no keys have been read yet, so that no token can be
+// judged.
+var ErrNoKeys = errors.New("token: no keys yet")
+
+// NewVerifier reads the keys at jwksURL until ctx ends: every five minutes,
+// every second until they have come once, keeping the last ones while the
+// provider is away. It tries once before it returns.
+func NewVerifier(ctx context.Context, issuer, audience, jwksURL string) *Verifier {
+	v := &Verifier{issuer: issuer, audience: audience}
+	fetch := func() time.Duration {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		keys, err := jwk.Fetch(ctx, jwksURL)
+		if err == nil && keys.Len() > 0 {
+			v.keys.Store(&keys)
+		}
+		if v.keys.Load() == nil {
+			slog.WarnContext(ctx, "no keys to check tokens with", "url", jwksURL, "error", err)
+			return time.Second
+		}
+		return refreshEvery
 	}
-	err = cache.Register(ctx, jwksURL, jwk.WithConstantInterval(5*time.Minute), jwk.WithWaitReady(false))
-	if err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
-	}
-	keys, err := cache.CachedSet(jwksURL)
-	if err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
-	}
-	return &Verifier{issuer: issuer, audience: audience, keys: keys}, nil
+	wait := fetch()
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(wait):
+				wait = fetch()
+			}
+		}
+	}()
+	return v
 }
 
 // Verify returns the token's owner. Signature (RS256), issuer, audience,
 // expiry (with no grace, unlike the edge's bearer middleware) and subject are
 // checked.
 func (v *Verifier) Verify(token string) (Caller, error) {
+	keys := v.keys.Load()
+	if keys == nil {
+		return Caller{}, ErrNoKeys
+	}
 	t, err := jwt.Parse([]byte(token),
-		jwt.WithKeySet(v.keys, jws.WithRequireKid(true)),
+		jwt.WithKeySet(*keys, jws.WithRequireKid(true)),
 		jwt.WithIssuer(v.issuer),
 		jwt.WithAudience(v.audience),
 		jwt.WithRequiredClaim("exp"),

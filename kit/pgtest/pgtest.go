@@ -1,0 +1,215 @@
+// Package pgtest gives each test a PostgreSQL database of its own, on a real
+// server: TEST_DATABASE_URL (a superuser's), else one started from the
+// installed PostgreSQL for this test process.
+package pgtest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/pg"
+)
+
+// New makes a database with kit's tables and those of migrations, opens it, and
+// drops it when the test ends.
+func New(t testing.TB, migrations fs.FS) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pg.Open(t.Context(), URL(t, migrations))
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+// URL is New without opening.
+func URL(t testing.TB, migrations fs.FS) string {
+	t.Helper()
+	server, err := server()
+	require.NoError(t, err, "a PostgreSQL server for tests")
+	template, err := template(server, migrations)
+	require.NoError(t, err, "template database")
+
+	name := fmt.Sprintf("test_%d_%d", os.Getpid(), next())
+	ctx := context.Background()
+	admin, err := pgx.Connect(ctx, server)
+	require.NoError(t, err)
+	defer admin.Close(ctx)
+	_, err = admin.Exec(ctx, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, template))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		admin, err := pgx.Connect(ctx, server)
+		if err != nil {
+			t.Errorf("drop %s: %v", name, err)
+			return
+		}
+		defer admin.Close(ctx)
+		if _, err := admin.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Errorf("drop %s: %v", name, err)
+		}
+	})
+	return withDatabase(server, name)
+}
+
+var (
+	counter int
+	mu      sync.Mutex
+)
+
+func next() int {
+	mu.Lock()
+	defer mu.Unlock()
+	counter++
+	return counter
+}
+
+func withDatabase(server, name string) string {
+	u, err := url.Parse(server)
+	if err != nil {
+		panic("pgtest: server url: " + err.Error())
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+var templates = map[string]string{}
+
+// template makes, once for each set of migrations and process, the database
+// that the tests' are cloned from.
+func template(server string, migrations fs.FS) (string, error) {
+	mu.Lock()
+	defer mu.Unlock()
+	sum := sha256.New()
+	if migrations != nil {
+		err := fs.WalkDir(migrations, ".", func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			data, err := fs.ReadFile(migrations, path)
+			sum.Write([]byte(path))
+			sum.Write(data)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	name := fmt.Sprintf("template_%d_%s", os.Getpid(), hex.EncodeToString(sum.Sum(nil))[:12])
+	if templates[name] != "" {
+		return name, nil
+	}
+	ctx := context.Background()
+	admin, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return "", err
+	}
+	defer admin.Close(ctx)
+	if _, err := admin.Exec(ctx, "DROP DATABASE IF EXISTS "+name); err != nil {
+		return "", err
+	}
+	if _, err := admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", err
+	}
+	if err := pg.Migrate(ctx, withDatabase(server, name), migrations); err != nil {
+		return "", err
+	}
+	templates[name] = name
+	return name, nil
+}
+
+var server = sync.OnceValues(func() (string, error) {
+	if u := os.Getenv("TEST_DATABASE_URL"); u != "" {
+		return u, nil
+	}
+	return startServer()
+})
+
+// lifeline is our end of the watching shell's pipe, held so that it is not
+// collected, which would close it.
+var lifeline io.WriteCloser
+
+// startServer starts a throwaway server. It ends with this process: postgres
+// is told to stop by the watching shell when our end of its pipe closes.
+func startServer() (string, error) {
+	bin, err := binaries()
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp("/var/tmp", "pgtest")
+	if err != nil {
+		return "", err
+	}
+	attr := &syscall.SysProcAttr{}
+	if os.Getuid() == 0 { // PostgreSQL refuses to run as root
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			return "", fmt.Errorf("running as root needs the user postgres: %w", err)
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		if err := os.Chown(dir, uid, gid); err != nil {
+			return "", err
+		}
+	}
+	data := filepath.Join(dir, "data")
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+	initdb.SysProcAttr, initdb.Dir = attr, dir
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	// The shell lives until our pipe closes, however we end, then stops the
+	// server and removes its folder.
+	script := `"$0" -D "$1" -k "$2" -c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=300 >"$2/log" 2>&1 &
+pid=$!; cat >/dev/null; kill -INT $pid; wait $pid; cd /; rm -rf "$2"`
+	shell := exec.Command("/bin/sh", "-c", script, filepath.Join(bin, "postgres"), data, dir)
+	shell.SysProcAttr = &syscall.SysProcAttr{Credential: attr.Credential, Setpgid: true}
+	shell.Dir = dir
+	if lifeline, err = shell.StdinPipe(); err != nil {
+		return "", err
+	}
+	if err := shell.Start(); err != nil {
+		return "", err
+	}
+	u := "postgres:///postgres?user=postgres&host=" + url.QueryEscape(dir)
+	for end := time.Now().Add(30 * time.Second); ; {
+		conn, err := pgx.Connect(context.Background(), u)
+		if err == nil {
+			return u, conn.Close(context.Background())
+		}
+		if time.Now().After(end) {
+			log, _ := os.ReadFile(filepath.Join(dir, "log"))
+			return "", fmt.Errorf("postgres did not start: %w: %s", err, log)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// binaries finds the newest installed server.
+func binaries() (string, error) {
+	if p, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(p), nil
+	}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if len(found) == 0 {
+		return "", errors.New("no PostgreSQL: set TEST_DATABASE_URL, or `make infra` installs one")
+	}
+	return filepath.Dir(found[len(found)-1]), nil
+}

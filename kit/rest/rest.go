@@ -1,0 +1,228 @@
+// Package rest is the shape of every HTTP operation: who may call it, how
+// input is read, how problems are answered, how lists are paged.
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// Config is what New needs.
+type Config struct {
+	Name     string // the service
+	Verifier *auth.Verifier
+	AppToken string // APP_API_TOKEN: the sidecar sends it with every call
+	Log      *slog.Logger
+}
+
+// New makes the router and the API of a service. Operations are registered on
+// the API by huma.Register with an Op; everything on the router but /healthz,
+// /readyz and /metrics is for the service's own sidecar only.
+func New(c Config) (chi.Router, huma.API) {
+	router := chi.NewRouter()
+	router.Use(recoverPanics(c.Log), remember, onlySidecar(c.AppToken), refuseBadText)
+	router.NotFound(func(w http.ResponseWriter, r *http.Request) { WriteProblem(w, r, problem.ErrNotFound) })
+	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		WriteProblem(w, r, problem.FromStatus(http.StatusMethodNotAllowed))
+	})
+
+	config := huma.DefaultConfig("Stampede: "+c.Name, "1")
+	config.CreateHooks = nil // no $schema members in answers
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
+	config.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "An access token from /api/v1/auth/login."},
+	}
+	config.Transformers = []huma.Transformer{func(ctx huma.Context, _ string, v any) (any, error) {
+		if p, ok := v.(*problem.Error); ok {
+			return occurred(ctx.Context(), c.Log, ctx.Method(), ctx.URL().Path, p), nil
+		}
+		return v, nil
+	}}
+	api := humachi.New(router, config)
+	api.UseMiddleware(admit(api, c.Verifier))
+	return router, api
+}
+
+func init() {
+	// huma's own errors (validation, parsing) as problems.
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError { return fromHuma(status, msg, errs) }
+	huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		return fromHuma(status, msg, errs)
+	}
+}
+
+func fromHuma(status int, msg string, errs []error) *problem.Error {
+	for _, err := range errs {
+		var p *problem.Error
+		if errors.As(err, &p) {
+			return p
+		}
+	}
+	if status >= 500 {
+		return internal(errors.Join(errs...))
+	}
+	p := problem.FromStatus(status).Detail("%s", msg)
+	for _, err := range errs {
+		var d *huma.ErrorDetail
+		if errors.As(err, &d) {
+			p = p.Field(d.Location, d.Message) // never d.Value
+		} else if err != nil {
+			p = p.Field("", err.Error())
+		}
+	}
+	return p
+}
+
+// internal is the answer to an error that nobody declared: 503 when the
+// database or a deadline is behind it, else a bare 500.
+func internal(err error) *problem.Error {
+	var connect *pgconn.ConnectError
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &connect), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, io.ErrUnexpectedEOF):
+		return problem.ErrUnavailable.Because(err)
+	case errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P") || strings.HasPrefix(pg.Code, "53")):
+		return problem.ErrUnavailable.Because(err) // connection, shutdown, resources
+	}
+	return problem.FromStatus(http.StatusInternalServerError).Because(err)
+}
+
+// occurred completes a problem for this request and logs it when it is ours.
+func occurred(ctx context.Context, log *slog.Logger, method, path string, p *problem.Error) *problem.Error {
+	if p.GetStatus() >= 500 {
+		log.ErrorContext(ctx, "request failed", "method", method, "path", path, "status", p.GetStatus(), "error", p.Error())
+	}
+	return p.Occurred(path, traceID(ctx))
+}
+
+func traceID(ctx context.Context) string {
+	if s := trace.SpanContextFromContext(ctx); s.HasTraceID() {
+		return s.TraceID().String()
+	}
+	return RequestID(ctx)
+}
+
+// WriteProblem answers outside of huma's operations.
+func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
+	var p *problem.Error
+	if !errors.As(err, &p) {
+		p = internal(err)
+	}
+	p = occurred(r.Context(), slog.Default(), r.Method, r.URL.Path, p)
+	for k, v := range p.GetHeaders() {
+		w.Header()[k] = v
+	}
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.GetStatus())
+	_ = json.NewEncoder(w).Encode(p)
+}
+
+// jsonFormat reads strict JSON: UTF-8, one document, no NUL (PostgreSQL's text
+// cannot hold it).
+var jsonFormat = huma.Format{
+	Marshal: func(w io.Writer, v any) error {
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		return e.Encode(v)
+	},
+	Unmarshal: func(data []byte, v any) error {
+		if !utf8.Valid(data) {
+			return errors.New("not UTF-8")
+		}
+		d := json.NewDecoder(bytes.NewReader(data))
+		if err := d.Decode(v); err != nil {
+			if _, ok := v.(*any); ok {
+				return errors.New("not JSON")
+			}
+			return errors.New("not of the expected shape")
+		}
+		if _, err := d.Token(); err != io.EOF {
+			return errors.New("more than one JSON document")
+		}
+		if parsed, ok := v.(*any); ok && holdsNUL(*parsed) {
+			return errors.New("text with a NUL character")
+		}
+		return nil
+	},
+}
+
+func holdsNUL(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return strings.ContainsRune(v, 0)
+	case []any:
+		for _, e := range v {
+			if holdsNUL(e) {
+				return true
+			}
+		}
+	case map[string]any:
+		for k, e := range v {
+			if strings.ContainsRune(k, 0) || holdsNUL(e) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// refuseBadText refuses paths and queries that are not clean UTF-8.
+func refuseBadText(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		clean := err == nil && cleanText(r.URL.Path)
+		for k, vs := range query {
+			clean = clean && cleanText(k)
+			for _, v := range vs {
+				clean = clean && cleanText(v)
+			}
+		}
+		if !clean {
+			WriteProblem(w, r, problem.ErrMalformed.Detail("the address is not clean UTF-8 text"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func cleanText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsRune(s, 0)
+}
+
+func recoverPanics(log *slog.Logger) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() {
+				p := recover()
+				if p == nil {
+					return
+				}
+				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					panic(p)
+				}
+				log.ErrorContext(r.Context(), "panic", "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", stack())
+				WriteProblem(w, r, problem.FromStatus(http.StatusInternalServerError))
+			}()
+			next.ServeHTTP(w, r)
+		})
+	}
+}

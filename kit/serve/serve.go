@@ -1,0 +1,289 @@
+// Package serve is the life of a service: settings, logs, traces, database,
+// HTTP, subscriptions, background work, and an end that loses nothing.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/idempotency"
+	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/rest"
+	"github.com/stampede-shop/stampede/kit/sub"
+)
+
+// The names of the components, by role.
+const (
+	Pubsub = "pubsub"
+	State  = "state"
+)
+
+const (
+	drain      = 15 * time.Second // for requests and handlers that run when the service is told to stop
+	pruneEvery = 10 * time.Minute
+)
+
+// Runtime is what a service gets to work with.
+type Runtime struct {
+	Name     string
+	Log      *slog.Logger
+	Router   chi.Router
+	API      huma.API
+	Dapr     *dapr.Client
+	Subs     *sub.Subscriber
+	Verifier *auth.Verifier
+	Metrics  *prometheus.Registry
+
+	db       *pgxpool.Pool
+	workers  []worker
+	stopping chan struct{}
+	describe bool
+}
+
+type worker struct {
+	name  string
+	every time.Duration
+	fn    func(ctx context.Context) error
+}
+
+// Main runs a service until SIGTERM or SIGINT and exits 1 when it fails. With
+// the argument "openapi" it prints the service's OpenAPI document instead and
+// opens nothing.
+func Main(name string, run func(ctx context.Context, rt *Runtime) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := start(ctx, name, run); err != nil {
+		slog.Error("service ended", "error", err)
+		os.Exit(1)
+	}
+}
+
+func start(ctx context.Context, name string, run func(ctx context.Context, rt *Runtime) error) error {
+	log := newLogger(name)
+	slog.SetDefault(log)
+	describe := len(os.Args) > 1 && os.Args[1] == "openapi"
+	var verifier *auth.Verifier
+	if !describe {
+		flush, err := startTracing(ctx, name)
+		if err != nil {
+			return err
+		}
+		defer flush()
+		verifier = auth.NewVerifier(ctx, MustEnv("ISSUER"), Env("AUDIENCE", "stampede"), MustEnv("JWKS_URL"))
+	}
+	sidecar, err := dapr.New()
+	if err != nil {
+		return err
+	}
+	defer sidecar.Close()
+	rt := New(name, log, verifier, os.Getenv("APP_API_TOKEN"), sidecar)
+	rt.describe = describe
+	return run(ctx, rt)
+}
+
+// New assembles a runtime. Services get theirs from Main, tests from
+// servetest.
+func New(name string, log *slog.Logger, verifier *auth.Verifier, appToken string, sidecar *dapr.Client) *Runtime {
+	router, api := rest.New(rest.Config{Name: name, Verifier: verifier, AppToken: appToken, Log: log})
+	return &Runtime{
+		Name: name, Log: log, Router: router, API: api, Dapr: sidecar, Verifier: verifier,
+		Subs:     &sub.Subscriber{Dapr: sidecar, Pubsub: Pubsub, Log: log},
+		Metrics:  prometheus.NewRegistry(),
+		stopping: make(chan struct{}),
+	}
+}
+
+// Database opens the service's database (<NAME>_DATABASE_URL), migrates it
+// with the folder "migrations" of files, and sees to its outbox and inbox.
+func (rt *Runtime) Database(ctx context.Context, files fs.FS) (*pgxpool.Pool, error) {
+	if rt.describe {
+		return nil, nil
+	}
+	url := MustEnv(strings.ToUpper(rt.Name) + "_DATABASE_URL")
+	if err := pg.Migrate(ctx, url, files); err != nil {
+		return nil, err
+	}
+	db, err := pg.Open(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	rt.UseDatabase(db)
+	relay := &outbox.Relay{DB: db, Dapr: rt.Dapr, Pubsub: Pubsub, Source: rt.Name, Log: rt.Log}
+	rt.Go("outbox", time.Second, relay.Run)
+	rt.Go("prune", pruneEvery, func(ctx context.Context) error {
+		return errors.Join(relay.Prune(ctx), rt.Subs.Prune(ctx), idempotency.Prune(ctx, db))
+	})
+	rt.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "outbox_lag_seconds", Help: "Age of the oldest event that has not been published.",
+	}, func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		lag, err := outbox.Lag(ctx, db)
+		if err != nil {
+			return -1
+		}
+		return lag
+	}))
+	return db, nil
+}
+
+// UseDatabase makes db the one that subscriptions and readiness use.
+func (rt *Runtime) UseDatabase(db *pgxpool.Pool) {
+	rt.db = db
+	rt.Subs.DB = db
+}
+
+// Go runs fn in the background from Serve until shutdown: again `every` after
+// it returned (with a tenth of jitter), whether or not it failed. A panic is
+// logged like an error.
+func (rt *Runtime) Go(name string, every time.Duration, fn func(ctx context.Context) error) {
+	rt.workers = append(rt.workers, worker{name, every, fn})
+}
+
+// Stopping is closed when the service begins to stop: long polls end.
+func (rt *Runtime) Stopping() <-chan struct{} { return rt.stopping }
+
+// Serve serves until ctx ends, then stops in order: long polls answer, events
+// in hand finish, requests drain, background work ends, the database closes.
+func (rt *Runtime) Serve(ctx context.Context) error {
+	if rt.describe {
+		doc, err := rt.API.OpenAPI().MarshalJSON()
+		if err != nil {
+			return err
+		}
+		_, err = os.Stdout.Write(append(doc, '\n'))
+		return err
+	}
+	rt.Metrics.MustRegister(prometheus.NewGoCollector(), prometheus.NewProcessCollector(prometheus.ProcessCollectorOpts{}))
+	rt.Router.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
+	rt.Router.Get("/readyz", rt.ready)
+	rt.Router.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(rt.Metrics, promhttp.HandlerOpts{}))
+
+	// Loopback: the sidecar is beside us. Kubernetes probes the pod's address.
+	address := net.JoinHostPort(Env("APP_HOST", "127.0.0.1"), MustEnv("APP_PORT"))
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	server := &http.Server{
+		Handler: otelhttp.NewHandler(rt.Router, rt.Name, otelhttp.WithFilter(func(r *http.Request) bool {
+			return strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/internal/")
+		}), otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + r.URL.Path })),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(rt.Log.Handler(), slog.LevelWarn),
+	}
+	serving := make(chan error, 1)
+	go func() { serving <- server.Serve(listener) }()
+
+	var consuming, working sync.WaitGroup
+	subCtx, endSubs := context.WithCancel(ctx)
+	defer endSubs()
+	consuming.Add(1)
+	go func() { defer consuming.Done(); _ = rt.Subs.Run(subCtx) }()
+
+	// Workers outlive ctx: what draining requests put into the outbox is
+	// still published.
+	workCtx, endWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer endWork()
+	for _, w := range rt.workers {
+		working.Add(1)
+		go func() { defer working.Done(); rt.work(workCtx, w) }()
+	}
+	rt.Log.InfoContext(ctx, "serving", "address", address, "consumes", rt.Subs.Topics())
+
+	select {
+	case err = <-serving:
+	case <-ctx.Done():
+	}
+	rt.Log.Info("stopping")
+	close(rt.stopping)
+	endSubs()
+	drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	shutdownErr := server.Shutdown(drainCtx)
+	consuming.Wait()
+	endWork()
+	working.Wait()
+	if rt.db != nil {
+		rt.db.Close()
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	rt.Log.Info("stopped")
+	return errors.Join(err, shutdownErr)
+}
+
+func (rt *Runtime) work(ctx context.Context, w worker) {
+	for ctx.Err() == nil {
+		if err := protect(ctx, w.fn); err != nil && ctx.Err() == nil {
+			rt.Log.ErrorContext(ctx, "background work failed", "worker", w.name, "error", err)
+		}
+		t := time.NewTimer(w.every + rand.N(w.every/10+1))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+		case <-t.C:
+		}
+	}
+}
+
+func protect(ctx context.Context, fn func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return fn(ctx)
+}
+
+// ready answers 200 when database, sidecar and subscriptions work, else 503
+// with the names of those that do not.
+func (rt *Runtime) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	var missing []string
+	if rt.db != nil && rt.db.Ping(ctx) != nil {
+		missing = append(missing, "database")
+	}
+	if rt.Dapr.Alive(ctx) != nil {
+		missing = append(missing, "sidecar")
+	}
+	if !rt.Subs.Ready() {
+		missing = append(missing, "subscriptions")
+	}
+	select {
+	case <-rt.stopping:
+		missing = append(missing, "stopping")
+	default:
+	}
+	if len(missing) > 0 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, "missing:", strings.Join(missing, ", "))
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}

@@ -1,0 +1,70 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/stampede-shop/stampede/kit/rest"
+)
+
+// startTracing makes spans and passes traces on; they are exported when
+// OTEL_EXPORTER_OTLP_ENDPOINT is set (OpenTelemetry's own variable).
+func startTracing(ctx context.Context, name string) (flush func(), err error) {
+	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
+	options := []sdktrace.TracerProviderOption{
+		sdktrace.WithResource(resource.NewSchemaless(semconv.ServiceName(name))),
+	}
+	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" {
+		exporter, err := otlptracehttp.New(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("traces: %w", err)
+		}
+		options = append(options, sdktrace.WithBatcher(exporter))
+	}
+	provider := sdktrace.NewTracerProvider(options...)
+	otel.SetTracerProvider(provider)
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		_ = provider.Shutdown(ctx)
+	}, nil
+}
+
+// newLogger writes JSON lines with the service, the trace and the request id.
+// LOG_LEVEL is debug, info (default), warn or error.
+func newLogger(name string) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(Env("LOG_LEVEL", "info")))
+	return slog.New(tracedHandler{slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: level})}).With("service", name)
+}
+
+type tracedHandler struct{ slog.Handler }
+
+func (h tracedHandler) Handle(ctx context.Context, r slog.Record) error {
+	if s := trace.SpanContextFromContext(ctx); s.HasTraceID() {
+		r.AddAttrs(slog.String("trace_id", s.TraceID().String()))
+	}
+	if id := rest.RequestID(ctx); id != "" {
+		r.AddAttrs(slog.String("request_id", id))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h tracedHandler) WithAttrs(a []slog.Attr) slog.Handler {
+	return tracedHandler{h.Handler.WithAttrs(a)}
+}
+
+func (h tracedHandler) WithGroup(name string) slog.Handler {
+	return tracedHandler{h.Handler.WithGroup(name)}
+}

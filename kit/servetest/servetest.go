@@ -1,0 +1,234 @@
+// Package servetest puts a service's real router on a real database of its
+// own, signs tokens that it accepts, and hands it CloudEvents.
+package servetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/lestrrat-go/jwx/v3/jwk"
+	"github.com/lestrrat-go/jwx/v3/jwt"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/pgtest"
+	"github.com/stampede-shop/stampede/kit/serve"
+)
+
+const (
+	issuer   = "http://localhost/realms/test"
+	audience = "stampede"
+	appToken = "servetest"
+)
+
+type keys struct {
+	private jwk.Key
+	url     string
+}
+
+// signing is one key pair a test process, its public half served as JWKS.
+var signing = sync.OnceValues(func() (keys, error) {
+	raw, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return keys{}, err
+	}
+	private, err := jwk.Import(raw)
+	if err != nil {
+		return keys{}, err
+	}
+	_ = private.Set(jwk.KeyIDKey, "test")
+	_ = private.Set(jwk.AlgorithmKey, auth.Algorithm)
+	public, err := private.PublicKey()
+	if err != nil {
+		return keys{}, err
+	}
+	set := jwk.NewSet()
+	if err := set.AddKey(public); err != nil {
+		return keys{}, err
+	}
+	doc, err := json.Marshal(set)
+	if err != nil {
+		return keys{}, err
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(doc)
+	}))
+	return keys{private, server.URL}, nil
+})
+
+var verifier = sync.OnceValues(func() (*auth.Verifier, error) {
+	k, err := signing()
+	if err != nil {
+		return nil, err
+	}
+	return auth.NewVerifier(context.Background(), issuer, audience, k.url), nil
+})
+
+func init() {
+	for _, key := range []string{"CURSOR_KEY", "HASH_KEY"} {
+		if os.Getenv(key) == "" {
+			_ = os.Setenv(key, "servetest-"+key)
+		}
+	}
+}
+
+// NewTest makes a runtime with a database of its own. Without migrations
+// (nil) there is no database.
+func NewTest(t testing.TB, name string, migrations fs.FS) (*serve.Runtime, *pgxpool.Pool) {
+	t.Helper()
+	v, err := verifier()
+	require.NoError(t, err)
+	// No sidecar answers: a call to a neighbour or the broker fails as it
+	// does when the sidecar is away.
+	sidecar, err := dapr.New()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = sidecar.Close() })
+	rt := serve.New(name, slog.New(slog.NewTextHandler(logWriter{t}, nil)), v, appToken, sidecar)
+	if migrations == nil {
+		return rt, nil
+	}
+	db := pgtest.New(t, migrations)
+	rt.UseDatabase(db)
+	return rt, db
+}
+
+type logWriter struct{ t testing.TB }
+
+func (w logWriter) Write(p []byte) (int, error) {
+	w.t.Log(string(bytes.TrimRight(p, "\n")))
+	return len(p), nil
+}
+
+// Token signs an access token for subject.
+func Token(t testing.TB, subject uuid.UUID, email string, roles ...string) string {
+	t.Helper()
+	return TokenUntil(t, subject, email, time.Now().Add(15*time.Minute), roles...)
+}
+
+// TokenUntil signs an access token that ends at until, also in the past.
+func TokenUntil(t testing.TB, subject uuid.UUID, email string, until time.Time, roles ...string) string {
+	t.Helper()
+	k, err := signing()
+	require.NoError(t, err)
+	token, err := jwt.NewBuilder().Issuer(issuer).Audience([]string{audience}).Subject(subject.String()).
+		IssuedAt(until.Add(-15*time.Minute)).Expiration(until).
+		Claim("typ", "Bearer").Claim("email", email).Claim("given_name", "Ada").Claim("family_name", "Lovelace").
+		Claim("roles", roles).Build()
+	require.NoError(t, err)
+	signed, err := jwt.Sign(token, jwt.WithKey(auth.Algorithm, k.private))
+	require.NoError(t, err)
+	return string(signed)
+}
+
+// Response is an answer that has been read.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// JSON decodes the body into v.
+func (r Response) JSON(t testing.TB, v any) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal(r.Body, v), "%s", r.Body)
+}
+
+// Slug is the problem's slug, or "" when the answer is not a problem.
+func (r Response) Slug() string {
+	var p struct {
+		Type string `json:"type"`
+	}
+	_ = json.Unmarshal(r.Body, &p)
+	const prefix = "urn:stampede:problem:"
+	if len(p.Type) <= len(prefix) {
+		return ""
+	}
+	return p.Type[len(prefix):]
+}
+
+// Do asks the service's router as its sidecar would. body may be nil, []byte
+// or string (sent as they are), or anything that becomes JSON. headers are
+// pairs.
+func Do(t testing.TB, rt *serve.Runtime, method, path, token string, body any, headers ...string) Response {
+	t.Helper()
+	var reader io.Reader
+	switch b := body.(type) {
+	case nil:
+	case []byte:
+		reader = bytes.NewReader(b)
+	case string:
+		reader = bytes.NewReader([]byte(b))
+	default:
+		data, err := json.Marshal(b)
+		require.NoError(t, err)
+		reader = bytes.NewReader(data)
+	}
+	req := httptest.NewRequest(method, path, reader)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("dapr-api-token", appToken)
+	req.Header.Set("X-Real-Ip", "192.0.2.10") // TEST-NET-1, RFC 5737
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	rec := httptest.NewRecorder()
+	rt.Router.ServeHTTP(rec, req)
+	return Response{rec.Code, rec.Result().Header, rec.Body.Bytes()}
+}
+
+// Deliver hands an event, under a new id, to the service's handler and demands
+// that it succeeds. The id is returned, to deliver the same event again.
+func Deliver(t testing.TB, rt *serve.Runtime, e outbox.Event) (id string) {
+	t.Helper()
+	id = uuid.Must(uuid.NewV7()).String()
+	require.NoError(t, DeliverAs(t, rt, id, e))
+	return id
+}
+
+// DeliverAs hands over an event under a chosen id and returns what the handler
+// says.
+func DeliverAs(t testing.TB, rt *serve.Runtime, id string, e outbox.Event) error {
+	t.Helper()
+	data, err := json.Marshal(e)
+	require.NoError(t, err)
+	return rt.Subs.Deliver(t.Context(), dapr.Event{ID: id, Type: e.Topic(), Topic: e.Topic(), Source: "test", Data: data})
+}
+
+// Sent is a row of the outbox.
+type Sent struct {
+	ID    uuid.UUID
+	Topic string
+	Data  json.RawMessage
+}
+
+// Outbox lists what the service has put into its outbox, oldest first.
+func Outbox(t testing.TB, db *pgxpool.Pool) []Sent {
+	t.Helper()
+	rows, err := db.Query(t.Context(), `SELECT id, topic, data FROM outbox ORDER BY id`)
+	require.NoError(t, err)
+	sent, err := pgx.CollectRows(rows, pgx.RowToStructByName[Sent])
+	require.NoError(t, err)
+	return sent
+}
