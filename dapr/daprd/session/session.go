@@ -58,6 +58,7 @@ func Guard(oauth2 func(http.Handler) http.Handler) func(http.Handler) http.Handl
 func keepOwn(r *http.Request, key []byte) *http.Cookie {
 	cookies := r.Cookies()
 	r.Header.Del("Cookie")
+	r.Header.Del("Authorization") // a client's own would go on beside the session's
 	id := ""
 	for _, c := range cookies {
 		if c.Name != cookieName {
