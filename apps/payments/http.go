@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/idempotency"
+	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
+)
+
+func (s *service) routes(api huma.API) {
+	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/payments/webhooks/{provider}", "Take a provider's webhook", rest.Anyone,
+		rest.Describe("For payment providers. The body is signed in the header Stripe-Signature; an event that came before has no effect."),
+		func(op *huma.Operation) { op.SkipValidateBody = true }), s.takeWebhook) // the provider's adapter reads it, once it is known to be the provider's
+	huma.Register(api, rest.Op(http.MethodPut, "/internal/charges/{order_id}/void", "Give up on a charge", rest.Neighbours("orders")), s.voidCharge)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments", "List payments, newest first", rest.Admin), s.listPayments)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments/{order_id}", "Read one payment", rest.Admin), s.getPayment)
+	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/payments/{order_id}/refunds", "Refund a payment, all of it or some", rest.Admin,
+		rest.Status(http.StatusCreated)), s.postRefund)
+}
+
+type webhookInput struct {
+	Provider  string `path:"provider" maxLength:"40"`
+	Signature string `header:"Stripe-Signature" maxLength:"2000"`
+	RawBody   []byte `contentType:"application/json"`
+}
+
+type webhookOutput struct {
+	Body struct {
+		Received bool `json:"received"`
+	}
+}
+
+func (s *service) takeWebhook(ctx context.Context, in *webhookInput) (*webhookOutput, error) {
+	provider, ok := s.providers[in.Provider]
+	if !ok {
+		return nil, problem.ErrNotFound.Detail("no such provider")
+	}
+	w, err := provider.Verify(in.Signature, in.RawBody, s.now())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.webhook(ctx, in.Provider, w); err != nil {
+		return nil, err
+	}
+	out := &webhookOutput{}
+	out.Body.Received = true
+	return out, nil
+}
+
+type orderInput struct {
+	OrderID uuid.UUID `path:"order_id"`
+}
+
+type voidOutput struct {
+	Body struct {
+		Status State `json:"status" enum:"captured,failed,voided,unknown"`
+	}
+}
+
+func (s *service) voidCharge(ctx context.Context, in *orderInput) (*voidOutput, error) {
+	state, err := s.void(ctx, in.OrderID)
+	if err != nil {
+		return nil, err
+	}
+	out := &voidOutput{}
+	out.Body.Status = state
+	return out, nil
+}
+
+// payment is a charge as administrators see it.
+type payment struct {
+	OrderID     uuid.UUID   `json:"order_id"`
+	Number      string      `json:"number" doc:"The order's number"`
+	Email       string      `json:"email"`
+	State       State       `json:"state" enum:"requested,attempted,unknown,captured,failed,voided"`
+	Reason      string      `json:"reason" doc:"Why it failed"`
+	Amount      money.Money `json:"amount"`
+	Refunded    money.Money `json:"refunded" doc:"What was given back"`
+	Method      string      `json:"method"`
+	Provider    string      `json:"provider"`
+	ProviderRef string      `json:"provider_ref" doc:"The provider's own id"`
+	Tries       int         `json:"tries" doc:"How often the provider was called"`
+	CreatedAt   time.Time   `json:"created_at"`
+	CapturedAt  *time.Time  `json:"captured_at"`
+	CancelledAt *time.Time  `json:"cancelled_at" doc:"When the order was cancelled"`
+}
+
+func newPayment(c *Charge, refunded money.Money) payment {
+	return payment{
+		OrderID: c.OrderID, Number: c.Number, Email: c.Email, State: c.State, Reason: c.Reason, Amount: c.Total(), Refunded: refunded,
+		Method: c.Method, Provider: c.Provider, ProviderRef: c.ProviderRef, Tries: c.Tries,
+		CreatedAt: c.CreatedAt, CapturedAt: c.CapturedAt, CancelledAt: c.CancelledAt,
+	}
+}
+
+type refund struct {
+	ID          uuid.UUID   `json:"id"`
+	OrderID     uuid.UUID   `json:"order_id"`
+	Amount      money.Money `json:"amount"`
+	Reason      string      `json:"reason"`
+	State       RefundState `json:"state" enum:"requested,done,failed"`
+	Error       string      `json:"error" doc:"Why it failed, or what the last try met"`
+	RequestedBy *uuid.UUID  `json:"requested_by" doc:"The administrator; null when the order was cancelled"`
+	CreatedAt   time.Time   `json:"created_at"`
+	EndedAt     *time.Time  `json:"ended_at"`
+}
+
+func newRefund(c *Charge, r *Refund) refund {
+	return refund{
+		ID: r.ID, OrderID: r.OrderID, Amount: money.New(r.Amount, c.Currency), Reason: r.Reason, State: r.State, Error: r.Error,
+		RequestedBy: r.RequestedBy, CreatedAt: r.CreatedAt, EndedAt: r.EndedAt,
+	}
+}
+
+type listInput struct {
+	rest.Page
+	State State `query:"state" enum:"requested,attempted,unknown,captured,failed,voided"`
+}
+
+type listOutput struct{ Body rest.List[payment] }
+
+func (s *service) listPayments(ctx context.Context, in *listInput) (*listOutput, error) {
+	var below *uuid.UUID
+	if in.Cursor != "" {
+		if err := rest.DecodeCursor(in.Cursor, &below); err != nil {
+			return nil, err
+		}
+	}
+	rows, err := listCharges(ctx, s.db, in.State, below, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := &listOutput{Body: rest.List[payment]{Items: []payment{}}}
+	if len(rows) > in.Limit {
+		rows = rows[:in.Limit]
+		next := rest.EncodeCursor(rows[in.Limit-1].OrderID)
+		out.Body.NextCursor = &next
+	}
+	for _, r := range rows {
+		out.Body.Items = append(out.Body.Items, newPayment(&r.Charge, money.New(r.Refunded, r.Currency)))
+	}
+	return out, nil
+}
+
+type webhookSeen struct {
+	Provider   string    `json:"provider"`
+	EventID    string    `json:"event_id"`
+	Type       string    `json:"type"`
+	ReceivedAt time.Time `json:"received_at"`
+}
+
+type paymentDetail struct {
+	payment
+	Left     money.Money   `json:"left" doc:"What can still be refunded"`
+	Refunds  []refund      `json:"refunds" nullable:"false"`
+	Webhooks []webhookSeen `json:"webhooks" nullable:"false" doc:"What the provider told on its own"`
+}
+
+type paymentOutput struct{ Body paymentDetail }
+
+func (s *service) getPayment(ctx context.Context, in *orderInput) (*paymentOutput, error) {
+	c, err := getCharge(ctx, s.db, in.OrderID)
+	if err != nil {
+		return nil, err
+	}
+	refunds, err := refundsOf(ctx, s.db, in.OrderID)
+	if err != nil {
+		return nil, err
+	}
+	keys := []string{in.OrderID.String()}
+	detail := paymentDetail{
+		payment: newPayment(c, Returned(c, refunds)), Left: Left(c, refunds), Refunds: []refund{}, Webhooks: []webhookSeen{},
+	}
+	for _, r := range refunds {
+		keys = append(keys, r.ID.String())
+		detail.Refunds = append(detail.Refunds, newRefund(c, &r))
+	}
+	seen, err := webhooksAbout(ctx, s.db, keys)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range seen {
+		detail.Webhooks = append(detail.Webhooks, webhookSeen(w))
+	}
+	return &paymentOutput{detail}, nil
+}
+
+type refundInput struct {
+	OrderID uuid.UUID `path:"order_id"`
+	Key     string    `header:"Idempotency-Key"`
+	Body    struct {
+		Amount *money.Money `json:"amount,omitempty" doc:"All that is left when it is not given"`
+		Reason string       `json:"reason" minLength:"1" maxLength:"200" pattern:"^[^\\x00-\\x1f\\x7f]*[^\\s\\x00-\\x1f\\x7f][^\\x00-\\x1f\\x7f]*$" patternDescription:"one line of text"`
+	}
+}
+
+type refundOutput struct {
+	Status int
+	Body   refund
+}
+
+func (s *service) postRefund(ctx context.Context, in *refundInput) (*refundOutput, error) {
+	admin := auth.Must(ctx).ID
+	asked := struct {
+		Order  uuid.UUID
+		Amount *money.Money
+		Reason string
+	}{in.OrderID, in.Body.Amount, in.Body.Reason}
+	answer, err := idempotency.Do(ctx, s.db, "refunds/"+admin.String(), in.Key, asked, func(tx pgx.Tx) (int, any, error) {
+		c, r, err := s.refund(ctx, tx, in.OrderID, in.Body.Amount, in.Body.Reason, admin)
+		if err != nil {
+			return 0, nil, err
+		}
+		return http.StatusCreated, newRefund(c, r), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &refundOutput{Status: answer.Status}
+	if err := json.Unmarshal(answer.Body, &out.Body); err != nil {
+		return nil, fmt.Errorf("kept answer: %w", err)
+	}
+	return out, nil
+}

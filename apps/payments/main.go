@@ -1,0 +1,38 @@
+// Command payments takes orders' money through a payment provider, once, and gives it back.
+package main
+
+import (
+	"context"
+	"embed"
+	"net/http"
+	"time"
+
+	"github.com/stampede-shop/stampede/kit/serve"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+func main() { serve.Main("payments", run) }
+
+func run(ctx context.Context, rt *serve.Runtime) error {
+	webhooks := serve.Env("SANDBOX_WEBHOOK_URL", serve.Env("PUBLIC_URL", "http://localhost:8000")+"/api/v1/payments/webhooks/sandbox")
+	secret := serve.MustEnv("PAYMENTS_WEBHOOK_SECRET")
+	db, err := rt.Database(ctx, migrations)
+	if err != nil {
+		return err
+	}
+	provider := &sandbox{db: db, log: rt.Log, http: &http.Client{}, secret: []byte(secret), url: webhooks}
+	s := &service{
+		db: db, log: rt.Log, now: time.Now, orders: orders{rt.Dapr}, timeout: providerTimeout,
+		providers: map[string]Provider{"sandbox": provider}, provider: "sandbox",
+	}
+	s.routes(rt.API)
+	s.subscribe(rt.Subs)
+	rt.Go("charges", time.Second, s.charges)
+	rt.Go("refunds", time.Second, s.refunds)
+	rt.Go("checks", time.Minute, s.check)
+	rt.Go("sandbox webhooks", time.Second, provider.webhooks)
+	rt.Go("sandbox prune", time.Hour, provider.prune)
+	return rt.Serve(ctx)
+}

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// The payment methods that the sandbox knows. The first three are Stripe's test names.
+const (
+	methodVisa         = "pm_card_visa"
+	methodDeclined     = "pm_card_chargeDeclined"
+	methodInsufficient = "pm_card_chargeDeclinedInsufficientFunds"
+	methodSlow         = "pm_sandbox_slow"    // answers after 3 s
+	methodTimeout      = "pm_sandbox_timeout" // takes the money and never answers, nor sends a webhook; tells when asked
+	methodError        = "pm_sandbox_error"   // refuses to work twice, then takes the money
+)
+
+const (
+	slowness        = 3 * time.Second
+	webhookMaxAge   = 5 * time.Minute
+	signatureHeader = "Stripe-Signature"
+)
+
+// sandbox is a payment provider for development and tests: a party of its own that has its own books, commits
+// them before it answers, and tells what happened by signed webhooks over HTTP, as Stripe does. Whatever becomes
+// of payments in between, the books stand. docs/decisions/sandbox-provider.md says why it lives in this process.
+type sandbox struct {
+	db     *pgxpool.Pool
+	log    *slog.Logger
+	http   *http.Client
+	secret []byte // of the webhooks' signatures; payments has it too
+	url    string // where webhooks go
+}
+
+// sandboxCharge is a charge in the sandbox's books.
+type sandboxCharge struct {
+	Key       string
+	Ref       string
+	Amount    int64
+	Currency  string
+	Method    string
+	Status    Outcome // Succeeded, Declined, or "none": refused to work, nothing was taken
+	Reason    string
+	Calls     int // how often it was asked for
+	SettlesAt time.Time
+	CreatedAt time.Time
+}
+
+// decide is what the sandbox does when a charge is asked for the calls-th time and has not been decided.
+func (c *sandboxCharge) decide(now time.Time) {
+	c.Status, c.SettlesAt = Succeeded, now
+	switch c.Method {
+	case methodVisa, methodTimeout:
+	case methodSlow:
+		c.SettlesAt = now.Add(slowness)
+	case methodError:
+		if c.Calls <= 2 {
+			c.Status = "none"
+		}
+	case methodDeclined:
+		c.Status, c.Reason = Declined, "card-declined"
+	case methodInsufficient:
+		c.Status, c.Reason = Declined, "insufficient-funds"
+	default:
+		c.Status, c.Reason = Declined, "method-unknown"
+	}
+}
+
+// result is what the sandbox says of the charge at a time.
+func (c *sandboxCharge) result(now time.Time) Result {
+	switch {
+	case c.Status == "none":
+		return Result{Outcome: Missing}
+	case now.Before(c.SettlesAt):
+		return Result{Outcome: Processing, Ref: c.Ref}
+	}
+	return Result{Outcome: c.Status, Ref: c.Ref, Reason: c.Reason}
+}
+
+// Charge implements Provider.
+func (s *sandbox) Charge(ctx context.Context, r ChargeRequest) (Result, error) {
+	c, err := s.book(ctx, r, time.Now())
+	if err != nil {
+		return Result{}, fmt.Errorf("sandbox: %w", err)
+	}
+	if c.Status == "none" {
+		return Result{}, fmt.Errorf("sandbox: out of order: %w", ErrNotExecuted)
+	}
+	if c.Method == methodTimeout {
+		<-ctx.Done()
+		return Result{}, fmt.Errorf("sandbox: %w", ctx.Err())
+	}
+	wait := time.NewTimer(time.Until(c.SettlesAt))
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return Result{}, fmt.Errorf("sandbox: %w", ctx.Err())
+	case <-wait.C:
+		return c.result(c.SettlesAt), nil
+	}
+}
+
+// Find implements Provider.
+func (s *sandbox) Find(ctx context.Context, key uuid.UUID) (Result, error) {
+	c, err := s.find(ctx, key)
+	if err != nil || c == nil {
+		return Result{Outcome: Missing}, err
+	}
+	return c.result(time.Now()), nil
+}
+
+// Refund implements Provider.
+func (s *sandbox) Refund(ctx context.Context, r RefundRequest) (Result, error) {
+	c, err := s.find(ctx, r.Charge)
+	if err != nil {
+		return Result{}, err
+	}
+	if c == nil || c.result(time.Now()).Outcome != Succeeded {
+		return Result{Outcome: Declined, Reason: "charge-not-captured"}, nil
+	}
+	ref, err := s.bookRefund(ctx, r, time.Now())
+	if errors.Is(err, errOverdrawn) {
+		return Result{Outcome: Declined, Reason: "more-than-captured"}, nil
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("sandbox: %w", err)
+	}
+	return Result{Outcome: Succeeded, Ref: ref}, nil
+}
+
+var errOverdrawn = errors.New("more than what is left of the charge")
+
+// sandboxEvent is the body of a webhook: the members of a Stripe event that are read.
+type sandboxEvent struct {
+	ID      string `json:"id"`
+	Type    string `json:"type"`
+	Created int64  `json:"created"`
+	Data    struct {
+		Object sandboxObject `json:"object"`
+	} `json:"data"`
+}
+
+type sandboxObject struct {
+	ID       string            `json:"id"`
+	Object   string            `json:"object"` // payment_intent, refund
+	Status   Outcome           `json:"status"`
+	Reason   string            `json:"reason,omitempty"`
+	Amount   int64             `json:"amount"`
+	Currency string            `json:"currency"`
+	Metadata map[string]string `json:"metadata"`
+}
+
+func newSandboxEvent(kind string, o sandboxObject, now time.Time) (id string, payload []byte, err error) {
+	e := sandboxEvent{ID: newRef("evt"), Type: kind, Created: now.Unix()}
+	e.Data.Object = o
+	payload, err = json.Marshal(e)
+	return e.ID, payload, err
+}
+
+func newRef(prefix string) string {
+	return prefix + "_" + strings.ReplaceAll(uuid.Must(uuid.NewV7()).String(), "-", "")
+}
+
+// Verify implements Provider.
+func (s *sandbox) Verify(signature string, body []byte, now time.Time) (Webhook, error) {
+	if err := verifySignature(s.secret, signature, body, now); err != nil {
+		return Webhook{}, ErrWebhookRefused.Detail("%s", err)
+	}
+	var e sandboxEvent
+	if err := json.Unmarshal(body, &e); err != nil || e.ID == "" || len(e.ID) > 255 || len(e.Type) > 255 {
+		return Webhook{}, ErrWebhookRefused.Detail("the body is not an event")
+	}
+	o := e.Data.Object
+	w := Webhook{ID: e.ID, Type: e.Type, Subject: AboutOther, Result: Result{Outcome: o.Status, Ref: o.ID, Reason: o.Reason}}
+	switch e.Type {
+	case "payment_intent.succeeded", "payment_intent.payment_failed":
+		w.Subject, w.Key = AboutCharge, o.Metadata["order_id"]
+	case "refund.updated":
+		w.Subject, w.Key = AboutRefund, o.Metadata["refund_id"]
+	}
+	return w, nil
+}
+
+// sign is the signature header of a webhook sent at t: Stripe's scheme, version 1
+// (docs.stripe.com/webhooks#verify-manually).
+func sign(secret []byte, body []byte, t time.Time) string {
+	stamp := strconv.FormatInt(t.Unix(), 10)
+	return "t=" + stamp + ",v1=" + hex.EncodeToString(mac(secret, stamp, body))
+}
+
+func mac(secret []byte, stamp string, body []byte) []byte {
+	m := hmac.New(sha256.New, secret)
+	m.Write([]byte(stamp + "."))
+	m.Write(body)
+	return m.Sum(nil)
+}
+
+// verifySignature demands that the header holds a signature of body, made within five minutes of now. Several
+// signatures may be given while a secret is being changed.
+func verifySignature(secret []byte, header string, body []byte, now time.Time) error {
+	var stamp string
+	var signatures []string
+	for part := range strings.SplitSeq(header, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch name {
+		case "t":
+			stamp = value
+		case "v1":
+			signatures = append(signatures, value)
+		}
+	}
+	unix, err := strconv.ParseInt(stamp, 10, 64)
+	if err != nil || len(signatures) == 0 {
+		return errors.New("the signature is missing")
+	}
+	want := mac(secret, stamp, body)
+	valid := false
+	for _, s := range signatures {
+		got, err := hex.DecodeString(s)
+		valid = valid || err == nil && hmac.Equal(got, want)
+	}
+	if !valid {
+		return errors.New("the signature does not fit")
+	}
+	if age := now.Sub(time.Unix(unix, 0)); age > webhookMaxAge || age < -webhookMaxAge {
+		return errors.New("the webhook is too old")
+	}
+	return nil
+}
+
+// sandboxWebhook is a webhook that the sandbox owes.
+type sandboxWebhook struct {
+	ID      string
+	Payload []byte
+	Tries   int
+}
+
+// webhooks sends what is owed until ctx ends.
+func (s *sandbox) webhooks(ctx context.Context) error {
+	return work(ctx, nil, s.claimWebhooks, s.send)
+}
+
+// send posts one webhook; an answer other than 2xx is followed by another try, for three days.
+func (s *sandbox) send(ctx context.Context, w sandboxWebhook) {
+	err := s.post(ctx, w.Payload)
+	if err != nil {
+		s.log.WarnContext(ctx, "sandbox: webhook not taken", "webhook", w.ID, "tries", w.Tries, "error", err)
+	}
+	if err := s.noteWebhook(ctx, w, err == nil); err != nil {
+		s.log.ErrorContext(ctx, "sandbox: webhook not noted, it is sent again", "webhook", w.ID, "error", err)
+	}
+}
+
+func (s *sandbox) post(ctx context.Context, payload []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(payload))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(signatureHeader, sign(s.secret, payload, time.Now()))
+	res, err := s.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode/100 != 2 {
+		return fmt.Errorf("status %d", res.StatusCode)
+	}
+	return nil
+}

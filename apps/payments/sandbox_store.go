@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/kit/pg"
+)
+
+// webhookLease keeps other instances from sending the same webhook; longer than one try takes.
+const webhookLease = 15 * time.Second
+
+const sandboxColumns = `key, ref, amount, currency, method, status, reason, calls, settles_at, created_at`
+
+// book writes a charge into the sandbox's books and commits; the same key is the same charge.
+func (s *sandbox) book(ctx context.Context, r ChargeRequest, now time.Time) (*sandboxCharge, error) {
+	var c *sandboxCharge
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			INSERT INTO sandbox_charges (key, ref, amount, currency, method, status, settles_at, created_at)
+			VALUES ($1, $2, $3, $4, $5, 'none', $6, $6)
+			ON CONFLICT (key) DO UPDATE SET calls = sandbox_charges.calls + 1
+			RETURNING `+sandboxColumns,
+			r.Key.String(), newRef("pi"), r.Amount.Amount, r.Amount.Currency, r.Method, now)
+		if err != nil {
+			return err
+		}
+		if c, err = pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[sandboxCharge]); err != nil {
+			return err
+		}
+		if c.Amount != r.Amount.Amount || c.Currency != r.Amount.Currency || c.Method != r.Method {
+			return errors.New("this key came with another charge")
+		}
+		if c.Status != "none" {
+			return nil
+		}
+		if c.decide(now); c.Status == "none" {
+			return nil
+		}
+		_, err = tx.Exec(ctx, `UPDATE sandbox_charges SET status = $2, reason = $3, settles_at = $4 WHERE key = $1`,
+			c.Key, c.Status, c.Reason, c.SettlesAt)
+		if err != nil || c.Method == methodTimeout {
+			return err
+		}
+		kind := "payment_intent.succeeded"
+		if c.Status == Declined {
+			kind = "payment_intent.payment_failed"
+		}
+		return oweWebhook(ctx, tx, kind, sandboxObject{
+			ID: c.Ref, Object: "payment_intent", Status: c.Status, Reason: c.Reason, Amount: c.Amount, Currency: c.Currency,
+			Metadata: map[string]string{"order_id": c.Key},
+		}, c.SettlesAt)
+	})
+	return c, err
+}
+
+// find reads a charge; nil when there is none.
+func (s *sandbox) find(ctx context.Context, key uuid.UUID) (*sandboxCharge, error) {
+	rows, err := s.db.Query(ctx, `SELECT `+sandboxColumns+` FROM sandbox_charges WHERE key = $1`, key.String())
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	c, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[sandboxCharge])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	return c, nil
+}
+
+// bookRefund writes a refund into the sandbox's books and commits; the same key is the same refund. It returns
+// errOverdrawn.
+func (s *sandbox) bookRefund(ctx context.Context, r RefundRequest, now time.Time) (ref string, err error) {
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		var captured, refunded int64
+		if err := tx.QueryRow(ctx, `SELECT amount FROM sandbox_charges WHERE key = $1 FOR UPDATE`, r.Charge.String()).Scan(&captured); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, `SELECT ref FROM sandbox_refunds WHERE key = $1`, r.Key.String()).Scan(&ref)
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		if err := tx.QueryRow(ctx, `SELECT COALESCE(sum(amount), 0)::bigint FROM sandbox_refunds WHERE charge_key = $1`, r.Charge.String()).Scan(&refunded); err != nil {
+			return err
+		}
+		if refunded+r.Amount.Amount > captured {
+			return errOverdrawn
+		}
+		ref = newRef("re")
+		_, err = tx.Exec(ctx, `INSERT INTO sandbox_refunds (key, ref, charge_key, amount, created_at) VALUES ($1, $2, $3, $4, $5)`,
+			r.Key.String(), ref, r.Charge.String(), r.Amount.Amount, now)
+		if err != nil {
+			return err
+		}
+		return oweWebhook(ctx, tx, "refund.updated", sandboxObject{
+			ID: ref, Object: "refund", Status: Succeeded, Amount: r.Amount.Amount, Currency: r.Amount.Currency,
+			Metadata: map[string]string{"refund_id": r.Key.String()},
+		}, now)
+	})
+	return ref, err
+}
+
+func oweWebhook(ctx context.Context, tx pgx.Tx, kind string, o sandboxObject, due time.Time) error {
+	id, payload, err := newSandboxEvent(kind, o, due)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO sandbox_webhooks (id, payload, next_try_at, created_at) VALUES ($1, $2, $3, $3)`, id, payload, due)
+	return err
+}
+
+// claimWebhooks leases up to n webhooks that are due.
+func (s *sandbox) claimWebhooks(ctx context.Context, n int) ([]sandboxWebhook, error) {
+	now := time.Now()
+	rows, err := s.db.Query(ctx, `
+		WITH due AS MATERIALIZED (
+			SELECT id FROM sandbox_webhooks WHERE sent_at IS NULL AND next_try_at <= $2
+			ORDER BY next_try_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+		UPDATE sandbox_webhooks SET tries = tries + 1, next_try_at = $3 WHERE id IN (SELECT id FROM due)
+		RETURNING id, payload, tries`, n, now, now.Add(webhookLease))
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: claim webhooks: %w", err)
+	}
+	return collect[sandboxWebhook](rows, "sandbox: claim webhooks")
+}
+
+// noteWebhook writes down what became of one try.
+func (s *sandbox) noteWebhook(ctx context.Context, w sandboxWebhook, sent bool) error {
+	now := time.Now()
+	if sent {
+		_, err := s.db.Exec(ctx, `UPDATE sandbox_webhooks SET sent_at = $2 WHERE id = $1`, w.ID, now)
+		return err
+	}
+	_, err := s.db.Exec(ctx, `UPDATE sandbox_webhooks SET next_try_at = $2 WHERE id = $1`, w.ID, now.Add(Backoff(w.Tries)))
+	return err
+}
+
+// prune forgets webhooks: sent ones after a week, and those that nobody took for three days.
+func (s *sandbox) prune(ctx context.Context) error {
+	_, err := s.db.Exec(ctx, `
+		DELETE FROM sandbox_webhooks
+		WHERE sent_at < now() - interval '7 days' OR (sent_at IS NULL AND created_at < now() - interval '3 days')`)
+	if err != nil {
+		return fmt.Errorf("sandbox: prune: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/kit/pg"
+)
+
+// workChannel wakes the workers that charge, of every instance.
+const workChannel = "payments_work"
+
+const chargeColumns = `order_id, number, email, amount, currency, method, provider, state, reason, provider_ref, tries, next_try_at,
+	leased_until, attempted_at, placed_at, cancelled_at, void_asked_at, captured_at, next_check_at, created_at, updated_at`
+
+const refundColumns = `id, order_id, amount, reason, requested_by, state, error, provider_ref, tries, next_try_at, leased_until,
+	created_at, ended_at`
+
+// insertCharge saves a charge unless the order has one, and reports whether it did.
+func insertCharge(ctx context.Context, tx pgx.Tx, c *Charge) (bool, error) {
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO charges (order_id, number, email, amount, currency, method, provider, state, next_try_at, placed_at, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+		ON CONFLICT (order_id) DO NOTHING`,
+		c.OrderID, c.Number, c.Email, c.Amount, c.Currency, c.Method, c.Provider, c.State, c.NextTryAt, c.PlacedAt, c.CreatedAt, c.UpdatedAt)
+	if err != nil {
+		return false, fmt.Errorf("insert charge: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// lockCharge reads a charge that nobody else may change until tx ends. It returns ErrPaymentNotFound.
+func lockCharge(ctx context.Context, tx pgx.Tx, order uuid.UUID) (*Charge, error) {
+	return oneCharge(ctx, tx, `SELECT `+chargeColumns+` FROM charges WHERE order_id = $1 FOR UPDATE`, order)
+}
+
+// getCharge reads a charge. It returns ErrPaymentNotFound.
+func getCharge(ctx context.Context, db pg.Querier, order uuid.UUID) (*Charge, error) {
+	return oneCharge(ctx, db, `SELECT `+chargeColumns+` FROM charges WHERE order_id = $1`, order)
+}
+
+func oneCharge(ctx context.Context, db pg.Querier, sql string, order uuid.UUID) (*Charge, error) {
+	rows, err := db.Query(ctx, sql, order)
+	if err != nil {
+		return nil, fmt.Errorf("charge: %w", err)
+	}
+	c, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[Charge])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrPaymentNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("charge: %w", err)
+	}
+	return c, nil
+}
+
+// updateCharge saves a charge that was locked in state was.
+func updateCharge(ctx context.Context, tx pgx.Tx, c *Charge, was State) error {
+	tag, err := tx.Exec(ctx, `
+		UPDATE charges SET number = $3, email = $4, amount = $5, currency = $6, method = $7, provider = $8, state = $9, reason = $10,
+			provider_ref = $11, next_try_at = $12, leased_until = $13, placed_at = $14, cancelled_at = $15, void_asked_at = $16,
+			captured_at = $17, next_check_at = $18, updated_at = $19
+		WHERE order_id = $1 AND state = $2`,
+		c.OrderID, was, c.Number, c.Email, c.Amount, c.Currency, c.Method, c.Provider, c.State, c.Reason,
+		c.ProviderRef, c.NextTryAt, c.LeasedUntil, c.PlacedAt, c.CancelledAt, c.VoidAskedAt, c.CapturedAt, c.NextCheckAt, c.UpdatedAt)
+	if err != nil {
+		return fmt.Errorf("update charge: %w", err)
+	}
+	if tag.RowsAffected() != 1 {
+		return fmt.Errorf("update charge %s: it is no longer %s", c.OrderID, was)
+	}
+	return nil
+}
+
+// claimCharges leases up to n charges that are due. What was requested is attempted now: charge it. What comes
+// back unknown, an attempt that nobody finished included, is to be asked about.
+func claimCharges(ctx context.Context, db pg.Querier, n int, now time.Time) ([]Charge, error) {
+	rows, err := db.Query(ctx, `
+		WITH due AS MATERIALIZED (
+			SELECT order_id FROM charges
+			WHERE state IN ('requested', 'attempted', 'unknown') AND next_try_at <= $2 AND (leased_until IS NULL OR leased_until <= $2)
+			ORDER BY next_try_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+		UPDATE charges SET state = CASE state WHEN 'requested' THEN 'attempted' ELSE 'unknown' END,
+			attempted_at = CASE state WHEN 'requested' THEN $2 ELSE attempted_at END,
+			tries = tries + 1, leased_until = $3, updated_at = $2
+		WHERE order_id IN (SELECT order_id FROM due)
+		RETURNING `+chargeColumns, n, now, now.Add(lease))
+	if err != nil {
+		return nil, fmt.Errorf("claim charges: %w", err)
+	}
+	return collect[Charge](rows, "claim charges")
+}
+
+// dueChecks reads up to n captured charges whose order's end is not known and should be asked for.
+func dueChecks(ctx context.Context, db pg.Querier, n int, now time.Time) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, `SELECT order_id FROM charges WHERE next_check_at <= $2 ORDER BY next_check_at LIMIT $1`, n, now)
+	if err != nil {
+		return nil, fmt.Errorf("due checks: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("due checks: %w", err)
+	}
+	return ids, nil
+}
+
+// ChargeRow is a charge with what was given back of it.
+type ChargeRow struct {
+	Charge
+	Refunded int64
+}
+
+// listCharges reads up to n placed charges, newest first, below the order id `below` when it is not nil, and of
+// one state when state is not empty.
+func listCharges(ctx context.Context, db pg.Querier, state State, below *uuid.UUID, n int) ([]ChargeRow, error) {
+	rows, err := db.Query(ctx, `
+		SELECT `+chargeColumns+`, (
+			SELECT COALESCE(sum(r.amount), 0)::bigint FROM refunds r WHERE r.order_id = c.order_id AND r.state = 'done') AS refunded
+		FROM charges c
+		WHERE ($1::text = '' OR state = $1) AND ($2::uuid IS NULL OR order_id < $2)
+		ORDER BY order_id DESC LIMIT $3`, state, below, n)
+	if err != nil {
+		return nil, fmt.Errorf("list charges: %w", err)
+	}
+	return collect[ChargeRow](rows, "list charges")
+}
+
+func insertRefund(ctx context.Context, tx pgx.Tx, r *Refund) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO refunds (id, order_id, amount, reason, requested_by, state, next_try_at, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		r.ID, r.OrderID, r.Amount, r.Reason, r.RequestedBy, r.State, r.NextTryAt, r.CreatedAt)
+	if err != nil {
+		return fmt.Errorf("insert refund: %w", err)
+	}
+	return nil
+}
+
+// refundsOf reads the refunds of an order, oldest first. Lock the charge before to keep them from changing.
+func refundsOf(ctx context.Context, db pg.Querier, order uuid.UUID) ([]Refund, error) {
+	rows, err := db.Query(ctx, `SELECT `+refundColumns+` FROM refunds WHERE order_id = $1 ORDER BY created_at, id`, order)
+	if err != nil {
+		return nil, fmt.Errorf("refunds: %w", err)
+	}
+	return collect[Refund](rows, "refunds")
+}
+
+// orderOfRefund tells whose refund it is; ErrPaymentNotFound when there is none.
+func orderOfRefund(ctx context.Context, db pg.Querier, refund uuid.UUID) (uuid.UUID, error) {
+	var order uuid.UUID
+	err := db.QueryRow(ctx, `SELECT order_id FROM refunds WHERE id = $1`, refund).Scan(&order)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return order, ErrPaymentNotFound
+	}
+	if err != nil {
+		return order, fmt.Errorf("refund: %w", err)
+	}
+	return order, nil
+}
+
+// updateRefund saves what became of a refund, unless it is made already.
+func updateRefund(ctx context.Context, tx pgx.Tx, r *Refund) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE refunds SET state = $2, error = $3, provider_ref = $4, next_try_at = $5, leased_until = $6, ended_at = $7
+		WHERE id = $1 AND state <> 'done'`,
+		r.ID, r.State, r.Error, r.ProviderRef, r.NextTryAt, r.LeasedUntil, r.EndedAt)
+	if err != nil {
+		return fmt.Errorf("update refund: %w", err)
+	}
+	return nil
+}
+
+// ClaimedRefund is a refund to make, with what the provider needs to know of its charge.
+type ClaimedRefund struct {
+	Refund
+	Provider, Currency, ChargeRef string
+}
+
+// claimRefunds leases up to n refunds that are due.
+func claimRefunds(ctx context.Context, db pg.Querier, n int, now time.Time) ([]ClaimedRefund, error) {
+	rows, err := db.Query(ctx, `
+		WITH due AS MATERIALIZED (
+			SELECT id FROM refunds
+			WHERE state = 'requested' AND next_try_at <= $2 AND (leased_until IS NULL OR leased_until <= $2)
+			ORDER BY next_try_at LIMIT $1 FOR UPDATE SKIP LOCKED),
+		claimed AS (
+			UPDATE refunds SET tries = tries + 1, leased_until = $3 WHERE id IN (SELECT id FROM due) RETURNING `+refundColumns+`)
+		SELECT claimed.*, c.provider, c.currency, c.provider_ref AS charge_ref
+		FROM claimed JOIN charges c ON c.order_id = claimed.order_id`, n, now, now.Add(lease))
+	if err != nil {
+		return nil, fmt.Errorf("claim refunds: %w", err)
+	}
+	return collect[ClaimedRefund](rows, "claim refunds")
+}
+
+// WebhookRow is a webhook that was noted.
+type WebhookRow struct {
+	Provider   string
+	EventID    string
+	Type       string
+	ReceivedAt time.Time
+}
+
+// insertWebhook notes a webhook and reports whether it is new.
+func insertWebhook(ctx context.Context, tx pgx.Tx, provider string, w Webhook, now time.Time) (bool, error) {
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO webhooks (provider, event_id, type, key, received_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (provider, event_id) DO NOTHING`, provider, w.ID, w.Type, w.Key, now)
+	if err != nil {
+		return false, fmt.Errorf("insert webhook: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// webhooksAbout reads what providers told about any of keys, oldest first.
+func webhooksAbout(ctx context.Context, db pg.Querier, keys []string) ([]WebhookRow, error) {
+	rows, err := db.Query(ctx, `
+		SELECT provider, event_id, type, received_at FROM webhooks WHERE key = ANY($1) ORDER BY received_at, event_id`, keys)
+	if err != nil {
+		return nil, fmt.Errorf("webhooks: %w", err)
+	}
+	return collect[WebhookRow](rows, "webhooks")
+}
+
+// wake tells the workers that charge, of every instance, once tx is committed.
+func wake(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_notify($1, '')`, workChannel); err != nil {
+		return fmt.Errorf("wake workers: %w", err)
+	}
+	return nil
+}
+
+func collect[T any](rows pgx.Rows, what string) ([]T, error) {
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[T])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return all, nil
+}
