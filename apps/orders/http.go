@@ -34,12 +34,13 @@ func (s *service) routes(api huma.API) {
 // location is where an order can be read.
 func location(id uuid.UUID) string { return "/api/v1/orders/" + id.String() }
 
-type orderPath struct {
+// OrderPath is embedded in the input of operations on one order; huma reads exported fields only.
+type OrderPath struct {
 	ID string `path:"id" doc:"The order's id"`
 }
 
 // id parses the path. What is no UUID is no order.
-func (p orderPath) id() (uuid.UUID, error) {
+func (p OrderPath) id() (uuid.UUID, error) {
 	id, err := uuid.Parse(p.ID)
 	if err != nil {
 		return uuid.UUID{}, ErrOrderNotFound
@@ -102,7 +103,7 @@ func (s *service) list(ctx context.Context, account *uuid.UUID, status Status, p
 
 // getOrderInput knows whether `since` was given: without it the wait is for any change from now on.
 type getOrderInput struct {
-	orderPath
+	OrderPath
 	Wait  int `query:"wait" minimum:"0" maximum:"25" doc:"Seconds to wait for a change"`
 	Since int `query:"since" minimum:"0" doc:"The version that the caller has; by default the one of now"`
 
@@ -148,7 +149,7 @@ func (s *service) own(ctx context.Context, account, id uuid.UUID) (*Order, error
 }
 
 func (s *service) postCancellation(ctx context.Context, in *struct {
-	orderPath
+	OrderPath
 	Body *struct {
 		Reason string `json:"reason,omitempty" maxLength:"500" doc:"In the customer's own words"`
 	}
@@ -157,7 +158,7 @@ func (s *service) postCancellation(ctx context.Context, in *struct {
 	if in.Body != nil {
 		note = strings.TrimSpace(in.Body.Reason)
 	}
-	return s.change(ctx, in.orderPath, func(o *Order, now time.Time) (Event, error) {
+	return s.change(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) {
 		if o.AccountID != account {
 			return nil, ErrOrderNotFound
 		}
@@ -166,7 +167,7 @@ func (s *service) postCancellation(ctx context.Context, in *struct {
 }
 
 // change changes the order of the path.
-func (s *service) change(ctx context.Context, path orderPath, fn func(*Order, time.Time) (Event, error)) (*orderOutput, error) {
+func (s *service) change(ctx context.Context, path OrderPath, fn func(*Order, time.Time) (Event, error)) (*orderOutput, error) {
 	id, err := path.id()
 	if err != nil {
 		return nil, err
@@ -179,7 +180,7 @@ func (s *service) change(ctx context.Context, path orderPath, fn func(*Order, ti
 	return &orderOutput{o}, nil
 }
 
-func (s *service) adminGetOrder(ctx context.Context, in *orderPath) (*orderOutput, error) {
+func (s *service) adminGetOrder(ctx context.Context, in *OrderPath) (*orderOutput, error) {
 	id, err := in.id()
 	if err != nil {
 		return nil, err
@@ -192,22 +193,22 @@ func (s *service) adminGetOrder(ctx context.Context, in *orderPath) (*orderOutpu
 }
 
 func (s *service) adminPostShipment(ctx context.Context, in *struct {
-	orderPath
+	OrderPath
 	Body struct {
 		Carrier        string `json:"carrier" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
 		TrackingNumber string `json:"tracking_number" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
 	}
 }) (*orderOutput, error) {
 	shipment := Shipment{Carrier: strings.TrimSpace(in.Body.Carrier), TrackingNumber: strings.TrimSpace(in.Body.TrackingNumber)}
-	return s.change(ctx, in.orderPath, func(o *Order, now time.Time) (Event, error) { return o.Ship(shipment, now) })
+	return s.change(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) { return o.Ship(shipment, now) })
 }
 
-func (s *service) adminPostDelivery(ctx context.Context, in *orderPath) (*orderOutput, error) {
+func (s *service) adminPostDelivery(ctx context.Context, in *OrderPath) (*orderOutput, error) {
 	return s.change(ctx, *in, (*Order).Deliver)
 }
 
 func (s *service) adminPostCancellation(ctx context.Context, in *struct {
-	orderPath
+	OrderPath
 	Body *struct {
 		Reason     string `json:"reason,omitempty" maxLength:"500" doc:"In the shop's own words"`
 		OutOfStock bool   `json:"out_of_stock,omitempty" doc:"Pieces are missing on the shelf: the customer is told so"`
@@ -220,7 +221,7 @@ func (s *service) adminPostCancellation(ctx context.Context, in *struct {
 			reason = OutOfStock
 		}
 	}
-	return s.change(ctx, in.orderPath, func(o *Order, now time.Time) (Event, error) { return o.Cancel(reason, note, now) })
+	return s.change(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) { return o.Cancel(reason, note, now) })
 }
 
 type voidOutput struct {
@@ -229,7 +230,7 @@ type voidOutput struct {
 	}
 }
 
-func (s *service) putVoid(ctx context.Context, in *orderPath) (*voidOutput, error) {
+func (s *service) putVoid(ctx context.Context, in *OrderPath) (*voidOutput, error) {
 	id, err := in.id()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,1156 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/idempotency"
+	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/serve"
+	"github.com/stampede-shop/stampede/kit/servetest"
+)
+
+// bundle is the service on a database of its own, at a time that the test sets. It has no neighbours.
+type bundle struct {
+	*service
+	rt *serve.Runtime
+	db *pgxpool.Pool
+	at *testClock
+}
+
+type testClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *testClock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
+
+func (c *testClock) Add(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
+
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	rt, db := servetest.NewTest(t, "orders", migrations)
+	s, err := newService(rt, db, settings{
+		Currency: "GBP", Country: "GB", Deadline: 10 * time.Minute, RemindAfter: time.Minute, VoidEvery: 15 * time.Second,
+	})
+	require.NoError(t, err)
+	b := &bundle{service: s, rt: rt, db: db, at: &testClock{now: clock()}}
+	s.now = b.at.Now
+	return b
+}
+
+func (b *bundle) begin(t *testing.T, account uuid.UUID, key, body string) attempt {
+	t.Helper()
+	a, answer, abandoned, err := b.store.Begin(t.Context(), account, key, []byte(body), b.now())
+	require.NoError(t, err)
+	require.Nil(t, answer)
+	require.Empty(t, abandoned)
+	return a
+}
+
+var tee = []basketLine{{SKU: "TEE-M", Quantity: 2}}
+
+// order places an order by the steps that need no neighbour.
+func (b *bundle) order(t *testing.T, change ...func(*Placement)) *Order {
+	t.Helper()
+	p := placement()
+	for _, fn := range change {
+		fn(&p)
+	}
+	a := b.begin(t, p.AccountID, uuid.NewString(), "body")
+	a, _, err := b.store.Claim(t.Context(), a, basket{p.CheckoutID, tee}, b.now())
+	require.NoError(t, err)
+	p.ID = a.OrderID
+	o, err := b.place(t.Context(), a, p)
+	require.NoError(t, err)
+	return o
+}
+
+func (b *bundle) topics(t *testing.T, id uuid.UUID) []string {
+	t.Helper()
+	topics := []string{}
+	for _, sent := range servetest.Outbox(t, b.db) {
+		if bytes.Contains(sent.Data, []byte(id.String())) {
+			topics = append(topics, sent.Topic)
+		}
+	}
+	return topics
+}
+
+// sent does what the relay does when the broker has confirmed.
+func (b *bundle) sent(t *testing.T) {
+	t.Helper()
+	_, err := b.db.Exec(t.Context(), `UPDATE outbox SET sent_at = $1 WHERE sent_at IS NULL`, b.now())
+	require.NoError(t, err)
+}
+
+func (b *bundle) count(t *testing.T, query string, args ...any) (n int) {
+	t.Helper()
+	require.NoError(t, b.db.QueryRow(t.Context(), query, args...).Scan(&n))
+	return n
+}
+
+func shopper(t *testing.T, account uuid.UUID) string {
+	return servetest.Token(t, account, "ada@stampede.test", "USER")
+}
+
+func admin(t *testing.T) string {
+	return servetest.Token(t, uuid.New(), "ops@stampede.test", "ADMIN")
+}
+
+func capturedEvent(o *Order) events.PaymentCaptured {
+	return events.PaymentCaptured{OrderID: o.ID, Amount: events.Money(o.Total), CapturedAt: o.CreatedAt}
+}
+
+func failedEvent(o *Order) events.PaymentFailed {
+	return events.PaymentFailed{OrderID: o.ID, Amount: events.Money(o.Total), Reason: "card-declined"}
+}
+
+func refundedEvent(o *Order, total int64) events.PaymentRefunded {
+	return events.PaymentRefunded{
+		OrderID: o.ID, RefundID: uuid.New(), Number: o.Number, Email: o.Email, Amount: events.Money(gbp(total)),
+		Refunded: events.Money(gbp(total)), Captured: events.Money(o.Total), RefundedAt: o.CreatedAt,
+	}
+}
+
+// TestEventsInEveryOrder hands over each pair of what can happen to a pending order, in both orders, each event twice.
+func TestEventsInEveryOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	happen := map[string]func(t *testing.T, o *Order){
+		"captured": func(t *testing.T, o *Order) { deliverTwice(t, b, capturedEvent(o)) },
+		"failed":   func(t *testing.T, o *Order) { deliverTwice(t, b, failedEvent(o)) },
+		"refunded": func(t *testing.T, o *Order) { deliverTwice(t, b, refundedEvent(o, o.Total.Amount)) },
+		"cancelled": func(t *testing.T, o *Order) {
+			for range 2 {
+				res := servetest.Do(t, b.rt, "POST", location(o.ID)+"/cancellation", shopper(t, o.AccountID), nil)
+				require.Equal(t, http.StatusAccepted, res.Status, "%s", res.Body)
+			}
+		},
+	}
+	for _, tt := range []struct {
+		first, second string
+		status        Status
+		payment       PaymentStatus
+		topics        string
+	}{
+		{"captured", "captured", Confirmed, PaymentCaptured, "placed confirmed"},
+		{"captured", "failed", Confirmed, PaymentCaptured, "placed confirmed"},
+		{"failed", "captured", Cancelled, PaymentRefundPending, "placed cancelled cancelled"},
+		{"failed", "failed", Cancelled, PaymentFailed, "placed cancelled"},
+		{"captured", "cancelled", Cancelled, PaymentRefundPending, "placed confirmed cancelled"},
+		{"cancelled", "captured", Cancelled, PaymentRefundPending, "placed cancelled cancelled"},
+		{"captured", "refunded", Confirmed, PaymentRefunded, "placed confirmed"},
+		{"refunded", "captured", Confirmed, PaymentRefunded, "placed confirmed"},
+		{"failed", "cancelled", Cancelled, PaymentFailed, "placed cancelled"},
+		{"cancelled", "failed", Cancelled, PaymentFailed, "placed cancelled"},
+		{"cancelled", "refunded", Cancelled, PaymentRefunded, "placed cancelled"},
+		{"refunded", "cancelled", Cancelled, PaymentRefunded, "placed cancelled"},
+		{"failed", "refunded", Cancelled, PaymentRefunded, "placed cancelled"},
+		{"refunded", "failed", Pending, PaymentRefunded, "placed"}, // a refund proves a capture, whose event comes yet
+		{"cancelled", "cancelled", Cancelled, PaymentPending, "placed cancelled"},
+		{"refunded", "refunded", Pending, PaymentRefunded, "placed"},
+	} {
+		t.Run(tt.first+", "+tt.second, func(t *testing.T) {
+			t.Parallel()
+			o := b.order(t)
+			happen[tt.first](t, o)
+			happen[tt.second](t, o)
+			got, err := b.store.Get(t.Context(), o.ID)
+			require.NoError(t, err)
+			require.Equal(t, tt.status, got.Status)
+			require.Equal(t, tt.payment, got.Payment.Status)
+			var want []string
+			for _, topic := range strings.Fields(tt.topics) {
+				want = append(want, "order."+topic+".v1")
+			}
+			require.Equal(t, want, b.topics(t, o.ID))
+		})
+	}
+}
+
+// deliverTwice hands over an event, the same again, and the same fact under another id.
+func deliverTwice(t *testing.T, b *bundle, e outbox.Event) {
+	t.Helper()
+	id := servetest.Deliver(t, b.rt, e)
+	require.NoError(t, servetest.DeliverAs(t, b.rt, id, e))
+	servetest.Deliver(t, b.rt, e)
+}
+
+func TestEventsThatCannotBeHandled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := b.order(t)
+	less := capturedEvent(o)
+	less.Amount.Amount--
+	dollars := refundedEvent(o, 100)
+	dollars.Refunded.Currency = "USD"
+	for name, e := range map[string]outbox.Event{
+		"captured another amount":   less,
+		"refunded another currency": dollars,
+		"captured for nobody":       events.PaymentCaptured{OrderID: uuid.New(), Amount: events.Money(o.Total)},
+		"failed for nobody":         events.PaymentFailed{OrderID: uuid.New()},
+		"refunded for nobody":       events.PaymentRefunded{OrderID: uuid.New()},
+	} {
+		require.ErrorContains(t, servetest.DeliverAs(t, b.rt, uuid.NewString(), e), "cannot be handled", name)
+	}
+	got, err := b.store.Get(t.Context(), o.ID)
+	require.NoError(t, err)
+	require.Equal(t, o.Version, got.Version)
+}
+
+func TestPlacedOrderReadsAsAnswered(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := b.order(t)
+	answered, err := json.Marshal(o)
+	require.NoError(t, err)
+	res := servetest.Do(t, b.rt, "GET", location(o.ID), shopper(t, o.AccountID), nil)
+	require.Equal(t, http.StatusOK, res.Status)
+	require.JSONEq(t, string(answered), string(res.Body))
+	var doc map[string]any
+	res.JSON(t, &doc)
+	for _, key := range []string{"promo_code", "shipment", "cancel_reason"} {
+		value, there := doc[key]
+		require.True(t, there, key)
+		require.Nil(t, value, key)
+	}
+	require.Equal(t, "pending", doc["status"])
+	require.Equal(t, float64(1), doc["version"])
+	require.Equal(t, map[string]any{"amount_minor": float64(4397), "currency": "GBP"}, doc["total"])
+
+	sent := servetest.Outbox(t, b.db)
+	require.Len(t, sent, 1)
+	require.Equal(t, "order.placed.v1", sent[0].Topic)
+	var e events.OrderPlaced
+	require.NoError(t, json.Unmarshal(sent[0].Data, &e))
+	require.Equal(t, o.snapshot(), e.Order)
+}
+
+// TestKey is what an idempotency key does, before, during and after.
+func TestKey(t *testing.T) {
+	t.Parallel()
+
+	t.Run("in flight", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		account := uuid.New()
+		b.begin(t, account, "k", "body")
+		_, _, _, err := b.store.Begin(t.Context(), account, "k", []byte("body"), b.now())
+		require.ErrorIs(t, err, idempotency.ErrInProgress)
+		_, _, _, err = b.store.Begin(t.Context(), account, "k", []byte("other"), b.now())
+		require.ErrorIs(t, err, idempotency.ErrKeyReused)
+		// Another shopper's key of the same name is another key.
+		b.begin(t, uuid.New(), "k", "other")
+	})
+
+	t.Run("taken over after a crash", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		p := placement()
+		crashed := b.begin(t, p.AccountID, "k", "body")
+		require.False(t, crashed.Held)
+		b.at.Add(lease + time.Second)
+		next := b.begin(t, p.AccountID, "k", "body")
+		require.Equal(t, crashed.OrderID, next.OrderID, "the order id stays")
+		require.True(t, next.Held, "there may be a hold")
+		_, _, _, err := b.store.Begin(t.Context(), p.AccountID, "k", []byte("body"), b.now())
+		require.ErrorIs(t, err, idempotency.ErrInProgress, "the lease is new")
+
+		// The one who was thought dead can do nothing any more.
+		_, _, err = b.store.Claim(t.Context(), crashed, basket{p.CheckoutID, tee}, b.now())
+		require.ErrorIs(t, err, idempotency.ErrInProgress)
+		p.ID = crashed.OrderID
+		_, err = b.place(t.Context(), crashed, p)
+		require.ErrorIs(t, err, idempotency.ErrInProgress)
+		crashed.Held = true
+		_, err = b.refuse(t.Context(), crashed, ErrPriceChanged)
+		require.ErrorIs(t, err, ErrPriceChanged)
+		require.Zero(t, b.count(t, `SELECT count(*) FROM order_ids`), "the id is not void")
+
+		next, _, err = b.store.Claim(t.Context(), next, basket{p.CheckoutID, tee}, b.now())
+		require.NoError(t, err)
+		o, err := b.place(t.Context(), next, p)
+		require.NoError(t, err)
+		require.Equal(t, crashed.OrderID, o.ID)
+		require.Equal(t, []string{"order.placed.v1"}, b.topics(t, o.ID))
+	})
+
+	t.Run("taken over with another basket", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		p := placement()
+		crashed := b.begin(t, p.AccountID, "k", "body")
+		_, _, err := b.store.Claim(t.Context(), crashed, basket{p.CheckoutID, tee}, b.now())
+		require.NoError(t, err)
+		b.at.Add(lease + time.Second)
+		next := b.begin(t, p.AccountID, "k", "body")
+		same, abandoned, err := b.store.Claim(t.Context(), next, basket{p.CheckoutID, tee}, b.now())
+		require.NoError(t, err)
+		require.Empty(t, abandoned)
+		require.Equal(t, crashed.OrderID, same.OrderID)
+		other, abandoned, err := b.store.Claim(t.Context(), next, basket{p.CheckoutID, []basketLine{{"TEE-M", 3}}}, b.now())
+		require.NoError(t, err)
+		require.Equal(t, []uuid.UUID{crashed.OrderID}, abandoned)
+		require.NotEqual(t, crashed.OrderID, other.OrderID)
+		require.False(t, other.Held)
+		status, err := b.store.Void(t.Context(), crashed.OrderID, b.now())
+		require.NoError(t, err)
+		require.Equal(t, "void", status)
+		p.ID = other.OrderID
+		_, err = b.place(t.Context(), other, p)
+		require.NoError(t, err, "voiding the old id again does no harm to the new one")
+	})
+
+	t.Run("answered", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		p := placement()
+		a := b.begin(t, p.AccountID, "k", "body")
+		p.ID = a.OrderID
+		o, err := b.place(t.Context(), a, p)
+		require.NoError(t, err)
+		want, err := json.Marshal(o)
+		require.NoError(t, err)
+		servetest.Deliver(t, b.rt, failedEvent(o)) // what becomes of the order does not change the answer
+		for range 2 {
+			_, answer, _, err := b.store.Begin(t.Context(), p.AccountID, "k", []byte("body"), b.now())
+			require.NoError(t, err)
+			require.Equal(t, string(want), string(answer))
+			b.at.Add(keepKeys/2 - time.Minute)
+		}
+		_, _, _, err = b.store.Begin(t.Context(), p.AccountID, "k", []byte("other"), b.now())
+		require.ErrorIs(t, err, idempotency.ErrKeyReused)
+		b.at.Add(2 * time.Minute)
+		later := b.begin(t, p.AccountID, "k", "other")
+		require.NotEqual(t, o.ID, later.OrderID, "a day later the key is free")
+		require.False(t, later.Held)
+	})
+
+	t.Run("freed by an error", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		account := uuid.New()
+		a := b.begin(t, account, "k", "body")
+		_, err := b.refuse(t.Context(), a, ErrCartEmpty)
+		require.ErrorIs(t, err, ErrCartEmpty)
+		require.Zero(t, b.count(t, `SELECT count(*) FROM order_ids`), "nothing was held, nothing is void")
+		again := b.begin(t, account, "k", "other")
+		require.NotEqual(t, a.OrderID, again.OrderID)
+		again.Held = true
+		_, err = b.refuse(t.Context(), again, ErrPriceChanged)
+		require.ErrorIs(t, err, ErrPriceChanged)
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_ids WHERE id = $1 AND fate = 'void'`, again.OrderID))
+		b.begin(t, account, "k", "third")
+	})
+
+	t.Run("placed, but the commit's answer was lost", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		p := placement()
+		a := b.begin(t, p.AccountID, "k", "body")
+		a.Held, p.ID = true, a.OrderID
+		o, err := b.place(t.Context(), a, p)
+		require.NoError(t, err)
+		got, err := b.refuse(t.Context(), a, context.DeadlineExceeded)
+		require.NoError(t, err)
+		require.Equal(t, o.ID, got.ID)
+		status, err := b.store.Void(t.Context(), o.ID, b.now())
+		require.NoError(t, err)
+		require.Equal(t, "pending", status)
+	})
+
+	t.Run("many at once", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		account := uuid.New()
+		errs := race(20, func(int) error {
+			_, _, _, err := b.store.Begin(t.Context(), account, "k", []byte("body"), b.now())
+			return err
+		})
+		won := 0
+		for _, err := range errs {
+			if err == nil {
+				won++
+			} else {
+				require.ErrorIs(t, err, idempotency.ErrInProgress)
+			}
+		}
+		require.Equal(t, 1, won)
+	})
+
+	t.Run("pruned", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.order(t)
+		crashed := b.begin(t, uuid.New(), "k", "body")
+		b.at.Add(keepKeys - time.Minute)
+		fresh := b.begin(t, uuid.New(), "k", "body")
+		b.at.Add(2 * time.Minute)
+		abandoned, err := b.store.PruneKeys(t.Context(), b.now())
+		require.NoError(t, err)
+		require.Equal(t, []uuid.UUID{crashed.OrderID}, abandoned)
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_keys`))
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_keys WHERE order_id = $1`, fresh.OrderID))
+	})
+}
+
+func race(n int, fn func(i int) error) []error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = fn(i) })
+	}
+	wg.Wait()
+	return errs
+}
+
+// TestCheckout is "one checkout, one order".
+func TestCheckout(t *testing.T) {
+	t.Parallel()
+
+	t.Run("ordered", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		o := b.order(t)
+		a := b.begin(t, o.AccountID, "k", "body")
+		_, _, err := b.store.Claim(t.Context(), a, basket{o.CheckoutID, tee}, b.now())
+		require.ErrorIs(t, err, ErrAlreadyOrdered)
+		var p interface{ GetHeaders() http.Header }
+		require.ErrorAs(t, err, &p)
+		require.Equal(t, "/api/v1/orders/"+o.ID.String(), p.GetHeaders().Get("Location"))
+		_, err = b.refuse(t.Context(), a, err)
+		require.ErrorIs(t, err, ErrAlreadyOrdered)
+
+		// After a decline the same cart can be ordered again.
+		servetest.Deliver(t, b.rt, failedEvent(o))
+		b.order(t, func(p *Placement) { p.CheckoutID = o.CheckoutID })
+	})
+
+	t.Run("being ordered", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		p := placement()
+		first, second := b.begin(t, p.AccountID, "first", "body"), b.begin(t, p.AccountID, "second", "body")
+		first, _, err := b.store.Claim(t.Context(), first, basket{p.CheckoutID, tee}, b.now())
+		require.NoError(t, err)
+		_, _, err = b.store.Claim(t.Context(), second, basket{p.CheckoutID, tee}, b.now())
+		require.ErrorIs(t, err, errCheckoutBusy)
+		// The second waits for the first, and learns of its order.
+		waited := make(chan error, 1)
+		go func() { waited <- b.claim(t.Context(), &second, basket{p.CheckoutID, tee}) }()
+		p.ID = first.OrderID
+		_, err = b.place(t.Context(), first, p)
+		require.NoError(t, err)
+		require.ErrorIs(t, <-waited, ErrAlreadyOrdered)
+	})
+
+	t.Run("being ordered by one who fails", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		p := placement()
+		first, second := b.begin(t, p.AccountID, "first", "body"), b.begin(t, p.AccountID, "second", "body")
+		first, _, err := b.store.Claim(t.Context(), first, basket{p.CheckoutID, tee}, b.now())
+		require.NoError(t, err)
+		waited := make(chan error, 1)
+		go func() { waited <- b.claim(t.Context(), &second, basket{p.CheckoutID, tee}) }()
+		_, err = b.refuse(t.Context(), first, ErrOutOfStock)
+		require.ErrorIs(t, err, ErrOutOfStock)
+		require.NoError(t, <-waited)
+		p.ID = second.OrderID
+		_, err = b.place(t.Context(), second, p)
+		require.NoError(t, err)
+	})
+
+	t.Run("being ordered by one who is stuck", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		p := placement()
+		first, second := b.begin(t, p.AccountID, "first", "body"), b.begin(t, p.AccountID, "second", "body")
+		_, _, err := b.store.Claim(t.Context(), first, basket{p.CheckoutID, tee}, b.now())
+		require.NoError(t, err)
+		require.ErrorIs(t, b.claim(t.Context(), &second, basket{p.CheckoutID, tee}), idempotency.ErrInProgress)
+	})
+
+	t.Run("claimed by one who crashed", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		p := placement()
+		crashed := b.begin(t, p.AccountID, "first", "body")
+		crashed, _, err := b.store.Claim(t.Context(), crashed, basket{p.CheckoutID, tee}, b.now())
+		require.NoError(t, err)
+		b.at.Add(lease + time.Second)
+		second := b.begin(t, p.AccountID, "second", "body")
+		second, abandoned, err := b.store.Claim(t.Context(), second, basket{p.CheckoutID, tee}, b.now())
+		require.NoError(t, err)
+		require.Equal(t, []uuid.UUID{crashed.OrderID}, abandoned, "its hold is to be released")
+		_, err = b.place(t.Context(), crashed, withID(p, crashed.OrderID))
+		require.Error(t, err)
+		_, err = b.place(t.Context(), second, withID(p, second.OrderID))
+		require.NoError(t, err)
+		// The first key, asked again, starts anew and learns of the order.
+		again := b.begin(t, p.AccountID, "first", "body")
+		_, _, err = b.store.Claim(t.Context(), again, basket{p.CheckoutID, tee}, b.now())
+		require.ErrorIs(t, err, ErrAlreadyOrdered)
+	})
+
+	t.Run("without the claim the index decides", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		p := placement()
+		first, second := b.begin(t, p.AccountID, "first", "body"), b.begin(t, p.AccountID, "second", "body")
+		_, err := b.place(t.Context(), first, withID(p, first.OrderID))
+		require.NoError(t, err)
+		_, err = b.place(t.Context(), second, withID(p, second.OrderID))
+		require.ErrorIs(t, err, ErrAlreadyOrdered)
+	})
+
+	t.Run("many at once", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		p := placement()
+		placed := make([]*Order, 20)
+		errs := race(len(placed), func(i int) error {
+			a, _, _, err := b.store.Begin(t.Context(), p.AccountID, fmt.Sprint("key ", i), []byte("body"), b.now())
+			if err != nil {
+				return err
+			}
+			if err := b.claim(t.Context(), &a, basket{p.CheckoutID, tee}); err != nil {
+				return err
+			}
+			placed[i], err = b.place(t.Context(), a, withID(p, a.OrderID))
+			return err
+		})
+		won := 0
+		for i, err := range errs {
+			if err == nil {
+				won++
+				require.NotNil(t, placed[i])
+			} else {
+				require.ErrorIs(t, err, ErrAlreadyOrdered)
+			}
+		}
+		require.Equal(t, 1, won)
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM orders`))
+	})
+}
+
+func withID(p Placement, id uuid.UUID) Placement { p.ID = id; return p }
+
+// TestVoid is inventory giving up on an order id.
+func TestVoid(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	void := func(id uuid.UUID) string {
+		res := servetest.Do(t, b.rt, "PUT", "/internal/orders/"+id.String()+"/void", "", nil, "dapr-caller-app-id", "inventory")
+		require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+		var answer struct{ Status string }
+		res.JSON(t, &answer)
+		return answer.Status
+	}
+
+	// Never heard of.
+	require.Equal(t, "void", void(uuid.New()))
+
+	// Before the order is placed: it never is, and the key and the checkout are free.
+	p := placement()
+	a := b.begin(t, p.AccountID, "k", "body")
+	a, _, err := b.store.Claim(t.Context(), a, basket{p.CheckoutID, tee}, b.now())
+	require.NoError(t, err)
+	require.Equal(t, "void", void(a.OrderID))
+	require.Equal(t, "void", void(a.OrderID))
+	_, err = b.place(t.Context(), a, withID(p, a.OrderID))
+	require.Error(t, err)
+	require.Zero(t, b.count(t, `SELECT count(*) FROM orders`))
+	next := b.begin(t, p.AccountID, "k", "body")
+	require.NotEqual(t, a.OrderID, next.OrderID)
+	next, _, err = b.store.Claim(t.Context(), next, basket{p.CheckoutID, tee}, b.now())
+	require.NoError(t, err)
+
+	// After: the order's status, and nothing happens to it.
+	o, err := b.place(t.Context(), next, withID(p, next.OrderID))
+	require.NoError(t, err)
+	require.Equal(t, "pending", void(o.ID))
+	servetest.Deliver(t, b.rt, capturedEvent(o))
+	require.Equal(t, "confirmed", void(o.ID))
+
+	// At the same time as the order is placed: one of the two.
+	for range 20 {
+		p := placement()
+		a := b.begin(t, p.AccountID, "k", "body")
+		var status string
+		errs := race(2, func(i int) (err error) {
+			if i == 0 {
+				status, err = b.store.Void(t.Context(), a.OrderID, b.now())
+			} else {
+				_, err = b.place(t.Context(), a, withID(p, a.OrderID))
+			}
+			return err
+		})
+		require.NoError(t, errs[0])
+		if status == "void" {
+			require.Error(t, errs[1])
+		} else {
+			require.Equal(t, "pending", status)
+			require.NoError(t, errs[1])
+		}
+	}
+}
+
+func TestStatuses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	pending, cancelled, void := b.order(t), b.order(t), uuid.New()
+	servetest.Deliver(t, b.rt, failedEvent(cancelled))
+	_, err := b.store.Void(t.Context(), void, b.now())
+	require.NoError(t, err)
+	res := servetest.Do(t, b.rt, "POST", "/internal/orders/status", "",
+		map[string]any{"ids": []uuid.UUID{pending.ID, cancelled.ID, void, uuid.New()}}, "dapr-caller-app-id", "payments")
+	require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+	var answer struct{ Items []orderStatus }
+	res.JSON(t, &answer)
+	why := "payment-declined"
+	require.ElementsMatch(t, []orderStatus{{pending.ID, "pending", nil}, {cancelled.ID, "cancelled", &why}, {void, "void", nil}}, answer.Items)
+}
+
+func TestEnded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	start := b.now()
+	first, second := b.order(t), b.order(t)
+	b.at.Add(time.Second)
+	servetest.Deliver(t, b.rt, capturedEvent(first))
+	b.at.Add(time.Second)
+	servetest.Deliver(t, b.rt, failedEvent(second))
+	b.at.Add(time.Second)
+	res := servetest.Do(t, b.rt, "POST", "/api/v1/admin/orders/"+first.ID.String()+"/shipment", admin(t), map[string]string{"carrier": "DHL", "tracking_number": "D1"})
+	require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+
+	var got []events.Order
+	cursor := ""
+	for range 5 {
+		res := servetest.Do(t, b.rt, "GET", "/internal/orders/ended?limit=2&since="+start.Format(time.RFC3339)+"&cursor="+cursor, "", nil, "dapr-caller-app-id", "mail")
+		require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+		var page struct {
+			Items      []events.Order
+			NextCursor *string `json:"next_cursor"`
+		}
+		res.JSON(t, &page)
+		got = append(got, page.Items...)
+		if page.NextCursor == nil {
+			break
+		}
+		cursor = *page.NextCursor
+	}
+	// To the letter what the events said.
+	var want []events.Order
+	for _, sent := range servetest.Outbox(t, b.db) {
+		if sent.Topic != "order.placed.v1" {
+			var e events.Order
+			require.NoError(t, json.Unmarshal(sent.Data, &e))
+			want = append(want, e)
+		}
+	}
+	require.Len(t, want, 3)
+	require.Equal(t, want, got)
+	res = servetest.Do(t, b.rt, "GET", "/internal/orders/ended?since="+b.now().Add(time.Second).Format(time.RFC3339), "", nil, "dapr-caller-app-id", "mail")
+	require.JSONEq(t, `{"items": [], "next_cursor": null}`, string(res.Body))
+}
+
+// TestReminder is order.placed again for an order that stays pending.
+func TestReminder(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o, done := b.order(t), b.order(t)
+	servetest.Deliver(t, b.rt, capturedEvent(done))
+	placed := func() int { return b.count(t, `SELECT count(*) FROM outbox WHERE topic = 'order.placed.v1'`) }
+	require.Equal(t, 2, placed())
+
+	b.at.Add(10 * time.Minute)
+	require.NoError(t, b.remind(t.Context()))
+	require.Equal(t, 2, placed(), "what has not left needs no repetition")
+
+	b.sent(t)
+	require.NoError(t, b.remind(t.Context()))
+	require.NoError(t, b.remind(t.Context()))
+	require.Equal(t, 3, placed(), "once a minute, pending orders only")
+	require.Equal(t, []string{"order.placed.v1", "order.placed.v1"}, b.topics(t, o.ID))
+	require.Equal(t, 2, b.count(t, `SELECT placed_count FROM orders WHERE id = $1`, o.ID))
+
+	b.at.Add(time.Minute)
+	require.NoError(t, b.remind(t.Context()))
+	require.Equal(t, 3, placed(), "the repetition waits in the outbox")
+	b.sent(t)
+	require.NoError(t, b.remind(t.Context()))
+	require.Equal(t, 4, placed())
+}
+
+// TestDeadline is the end of an order that payments says nothing about.
+func TestDeadline(t *testing.T) {
+	t.Parallel()
+	due := func(t *testing.T, b *bundle) []uuid.UUID {
+		require.NoError(t, b.store.NoteSent(t.Context()))
+		now := b.now()
+		ids, err := b.store.Unsettled(t.Context(), now.Add(-b.settings.Deadline), now.Add(-b.settings.RemindAfter), now, now.Add(b.settings.VoidEvery), 100)
+		require.NoError(t, err)
+		return ids
+	}
+
+	t.Run("counts from when order.placed was first sent", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		o := b.order(t)
+		b.at.Add(time.Hour)
+		require.Empty(t, due(t, b), "the broker is down: payments cannot know")
+		b.sent(t)
+		require.Empty(t, due(t, b))
+		b.at.Add(5 * time.Minute)
+		require.NoError(t, b.remind(t.Context()))
+		b.sent(t)
+		b.at.Add(5*time.Minute - time.Second)
+		require.Empty(t, due(t, b))
+		b.at.Add(time.Second)
+		require.Equal(t, []uuid.UUID{o.ID}, due(t, b), "a reminder does not prolong it")
+		require.Empty(t, due(t, b), "leased")
+		b.at.Add(15 * time.Second)
+		require.Equal(t, []uuid.UUID{o.ID}, due(t, b))
+	})
+
+	for answer, want := range map[string]struct {
+		status  Status
+		payment PaymentStatus
+		reason  string
+		again   bool
+	}{
+		"captured": {Confirmed, PaymentCaptured, "", false},
+		"failed":   {Cancelled, PaymentFailed, "payment-declined", false},
+		"voided":   {Cancelled, PaymentFailed, "timed-out", false},
+		"unknown":  {Pending, PaymentPending, "", true},
+	} {
+		t.Run(answer, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			o := b.order(t)
+			b.sent(t)
+			b.at.Add(10 * time.Minute)
+			require.Equal(t, []uuid.UUID{o.ID}, due(t, b))
+			require.NoError(t, b.settled(t.Context(), o.ID, answer))
+			require.NoError(t, b.settled(t.Context(), o.ID, answer))
+			got, err := b.store.Get(t.Context(), o.ID)
+			require.NoError(t, err)
+			require.Equal(t, want.status, got.Status)
+			require.Equal(t, want.payment, got.Payment.Status)
+			if want.reason != "" {
+				require.Equal(t, want.reason, *got.CancelReason)
+			}
+			b.at.Add(time.Hour)
+			require.Equal(t, want.again, len(due(t, b)) == 1)
+			if !want.again {
+				require.Len(t, b.topics(t, o.ID), 2)
+			}
+		})
+	}
+
+	t.Run("nobody answers", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		o := b.order(t)
+		b.sent(t)
+		b.at.Add(10 * time.Minute)
+		require.Error(t, b.settle(t.Context()), "there is no sidecar")
+		require.Error(t, b.settled(t.Context(), o.ID, "nonsense"))
+		got, err := b.store.Get(t.Context(), o.ID)
+		require.NoError(t, err)
+		require.Equal(t, Pending, got.Status)
+	})
+
+	t.Run("cancelled, and the payment unheard of", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		o := b.order(t)
+		_, err := b.store.Update(t.Context(), o.ID, b.now(), func(o *Order) (Event, error) { return o.Cancel(ByCustomer, "", b.now()) })
+		require.NoError(t, err)
+		require.Empty(t, due(t, b))
+		b.at.Add(time.Minute)
+		require.Equal(t, []uuid.UUID{o.ID}, due(t, b))
+		require.NoError(t, b.settled(t.Context(), o.ID, "voided"))
+		got, err := b.store.Get(t.Context(), o.ID)
+		require.NoError(t, err)
+		require.Equal(t, PaymentFailed, got.Payment.Status)
+		require.Equal(t, "by-customer", *got.CancelReason)
+		b.at.Add(time.Hour)
+		require.Empty(t, due(t, b))
+	})
+}
+
+func TestLongPoll(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	listening, heard := make(chan struct{}), sync.Once{}
+	go pg.Listen(t.Context(), b.db, changed, func(payload string) {
+		heard.Do(func() { close(listening) })
+		b.polls.wake(payload)
+	})
+	<-listening
+	get := func(o *Order, query string) Order {
+		res := servetest.Do(t, b.rt, "GET", location(o.ID)+query, shopper(t, o.AccountID), nil)
+		require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+		var got Order
+		res.JSON(t, &got)
+		return got
+	}
+	waiting := func(n int) func() bool {
+		return func() bool {
+			b.polls.mu.Lock()
+			defer b.polls.mu.Unlock()
+			return b.polls.n == n
+		}
+	}
+	patient := func(t *testing.T, o *Order, query string) <-chan Order {
+		answer := make(chan Order, 1)
+		go func() { answer <- get(o, query) }()
+		require.Eventually(t, waiting(1), 5*time.Second, time.Millisecond)
+		return answer
+	}
+
+	o := b.order(t)
+	start := time.Now()
+	require.Equal(t, 1, get(o, "?wait=25&since=0").Version, "newer than what the caller has")
+	require.Equal(t, 1, get(o, "?since=1").Version, "no wait")
+
+	for _, query := range []string{"?wait=25&since=1", "?wait=25"} {
+		o := b.order(t)
+		answer := patient(t, o, query)
+		b.order(t) // another order changes nothing
+		servetest.Deliver(t, b.rt, capturedEvent(o))
+		require.Equal(t, Confirmed, (<-answer).Status)
+		require.Eventually(t, waiting(0), 5*time.Second, time.Millisecond)
+	}
+
+	// Notifications may have been missed: everybody looks again, and waits on.
+	answer := patient(t, o, "?wait=25&since=1")
+	b.polls.wake("")
+	servetest.Deliver(t, b.rt, failedEvent(o))
+	require.Equal(t, Cancelled, (<-answer).Status)
+	require.Less(t, time.Since(start), 20*time.Second, "nobody waited for the time to pass")
+
+	start = time.Now()
+	require.Equal(t, 2, get(o, "?wait=1&since=2").Version)
+	require.GreaterOrEqual(t, time.Since(start), time.Second)
+	require.Equal(t, 2, get(o, "?wait=1&since=99").Version)
+
+	// Too many wait: answered at once.
+	b.polls.max = 0
+	start = time.Now()
+	require.Equal(t, 2, get(o, "?wait=25&since=2").Version)
+	require.Less(t, time.Since(start), 5*time.Second)
+	b.polls.max = maxPolls
+
+	// The service stops.
+	stopping := make(chan struct{})
+	b.stopping = stopping
+	answer = patient(t, o, "?wait=25&since=2")
+	close(stopping)
+	require.Equal(t, 2, (<-answer).Version)
+}
+
+// TestShopActs is shipping, delivering and cancelling over HTTP, and what it refuses.
+func TestShopActs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := b.order(t)
+	post := func(action string, body any) servetest.Response {
+		return servetest.Do(t, b.rt, "POST", "/api/v1/admin/orders/"+o.ID.String()+"/"+action, admin(t), body)
+	}
+	shipment := map[string]any{"carrier": " Royal Mail ", "tracking_number": "RM 1"}
+
+	require.Equal(t, "order-not-shippable", post("shipment", shipment).Slug())
+	require.Equal(t, "order-not-deliverable", post("delivery", nil).Slug())
+	servetest.Deliver(t, b.rt, capturedEvent(o))
+	require.Equal(t, "order-not-deliverable", post("delivery", nil).Slug())
+	for range 2 {
+		res := post("shipment", shipment)
+		require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+		var got Order
+		res.JSON(t, &got)
+		require.Equal(t, Shipped, got.Status)
+		require.Equal(t, &Shipment{Carrier: "Royal Mail", TrackingNumber: "RM 1"}, got.Shipment)
+	}
+	require.Equal(t, "order-not-shippable", post("shipment", map[string]any{"carrier": "DHL", "tracking_number": "2"}).Slug())
+	require.Equal(t, "order-not-cancellable", post("cancellation", nil).Slug())
+	res := servetest.Do(t, b.rt, "POST", location(o.ID)+"/cancellation", shopper(t, o.AccountID), nil)
+	require.Equal(t, http.StatusConflict, res.Status)
+	require.Equal(t, "order-not-cancellable", res.Slug())
+	for range 2 {
+		require.Equal(t, http.StatusOK, post("delivery", nil).Status)
+	}
+	require.Equal(t, "order-not-cancellable", post("cancellation", nil).Slug())
+	require.Equal(t, []string{"order.placed.v1", "order.confirmed.v1", "order.shipped.v1", "order.delivered.v1"}, b.topics(t, o.ID))
+
+	var got Order
+	servetest.Do(t, b.rt, "GET", "/api/v1/admin/orders/"+o.ID.String(), admin(t), nil).JSON(t, &got)
+	statuses := []Status{}
+	for _, m := range got.History {
+		statuses = append(statuses, m.Status)
+	}
+	require.Equal(t, []Status{Pending, Confirmed, Shipped, Delivered}, statuses)
+}
+
+func TestCancellation(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for name, tt := range map[string]struct {
+		byShop bool
+		body   any
+		reason string
+		note   string
+	}{
+		"customer":                   {false, nil, "by-customer", ""},
+		"customer, empty":            {false, map[string]any{}, "by-customer", ""},
+		"customer, who says why":     {false, map[string]any{"reason": "<b>wrong size</b> '); DROP TABLE orders; --"}, "by-customer", "<b>wrong size</b> '); DROP TABLE orders; --"},
+		"shop":                       {true, nil, "by-shop", ""},
+		"shop, a piece is not there": {true, map[string]any{"out_of_stock": true, "reason": "shelf was empty"}, "out-of-stock", "shelf was empty"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := b.order(t)
+			servetest.Deliver(t, b.rt, capturedEvent(o))
+			path, token := location(o.ID)+"/cancellation", shopper(t, o.AccountID)
+			if tt.byShop {
+				path, token = "/api/v1/admin/orders/"+o.ID.String()+"/cancellation", admin(t)
+			}
+			first := servetest.Do(t, b.rt, "POST", path, token, tt.body)
+			require.Equal(t, http.StatusAccepted, first.Status, "%s", first.Body)
+			var got Order
+			first.JSON(t, &got)
+			require.Equal(t, Cancelled, got.Status)
+			require.Equal(t, tt.reason, *got.CancelReason)
+			require.Equal(t, tt.note, got.CancelNote)
+			require.Equal(t, PaymentRefundPending, got.Payment.Status)
+			again := servetest.Do(t, b.rt, "POST", path, token, map[string]any{"reason": "again"})
+			require.Equal(t, http.StatusAccepted, again.Status)
+			require.JSONEq(t, string(first.Body), string(again.Body))
+			require.Equal(t, []string{"order.placed.v1", "order.confirmed.v1", "order.cancelled.v1"}, b.topics(t, o.ID))
+
+			servetest.Deliver(t, b.rt, refundedEvent(o, 1000))
+			servetest.Deliver(t, b.rt, refundedEvent(o, o.Total.Amount))
+			servetest.Do(t, b.rt, "GET", location(o.ID), shopper(t, o.AccountID), nil).JSON(t, &got)
+			require.Equal(t, PaymentRefunded, got.Payment.Status)
+			require.Equal(t, o.Total, got.Payment.Refunded)
+		})
+	}
+}
+
+func TestLists(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	account := uuid.New()
+	mine := func(p *Placement) { p.AccountID = account }
+	var ids []uuid.UUID // newest first
+	for i := range 5 {
+		if i != 2 { // two at the very same moment
+			b.at.Add(time.Second)
+		}
+		ids = append([]uuid.UUID{b.order(t, mine).ID}, ids...)
+		b.order(t) // somebody else's
+	}
+	type page struct {
+		Items      []Order
+		NextCursor *string `json:"next_cursor"`
+	}
+	list := func(path, token string) page {
+		res := servetest.Do(t, b.rt, "GET", path, token, nil)
+		require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+		var p page
+		res.JSON(t, &p)
+		return p
+	}
+	all := list("/api/v1/orders", shopper(t, account))
+	require.Nil(t, all.NextCursor)
+	require.Equal(t, ids, idsOf(all.Items))
+
+	var walked []uuid.UUID
+	cursor := ""
+	for range 10 {
+		p := list("/api/v1/orders?limit=2&cursor="+cursor, shopper(t, account))
+		walked = append(walked, idsOf(p.Items)...)
+		if p.NextCursor == nil {
+			break
+		}
+		cursor = *p.NextCursor
+		b.order(t, mine) // a new one at the top does not move the rest
+	}
+	require.Equal(t, ids, walked)
+
+	servetest.Deliver(t, b.rt, failedEvent(&Order{ID: ids[3], Totals: all.Items[3].Totals}))
+	require.Equal(t, []uuid.UUID{ids[3]}, idsOf(list("/api/v1/admin/orders?status=cancelled", admin(t)).Items))
+	require.Len(t, list("/api/v1/admin/orders", admin(t)).Items, 12)
+	require.Len(t, list("/api/v1/admin/orders?status=pending&limit=100", admin(t)).Items, 11)
+	require.JSONEq(t, `{"items": [], "next_cursor": null}`, string(servetest.Do(t, b.rt, "GET", "/api/v1/orders", shopper(t, uuid.New()), nil).Body))
+}
+
+func idsOf(list []Order) []uuid.UUID {
+	ids := make([]uuid.UUID, 0, len(list))
+	for _, o := range list {
+		ids = append(ids, o.ID)
+	}
+	return ids
+}
+
+func TestWhoMayCall(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := b.order(t)
+	id := o.ID.String()
+	expired := servetest.TokenUntil(t, o.AccountID, o.Email, time.Now().Add(-time.Second), "USER")
+	for _, route := range []struct{ method, path string }{
+		{"POST", "/api/v1/orders"}, {"GET", "/api/v1/orders"}, {"GET", "/api/v1/orders/" + id}, {"POST", "/api/v1/orders/" + id + "/cancellation"},
+		{"GET", "/api/v1/admin/orders"}, {"GET", "/api/v1/admin/orders/" + id}, {"POST", "/api/v1/admin/orders/" + id + "/shipment"},
+		{"POST", "/api/v1/admin/orders/" + id + "/delivery"}, {"POST", "/api/v1/admin/orders/" + id + "/cancellation"},
+	} {
+		name := route.method + " " + route.path
+		for _, token := range []string{"", "nonsense", expired} {
+			res := servetest.Do(t, b.rt, route.method, route.path, token, nil)
+			require.Equal(t, http.StatusUnauthorized, res.Status, name)
+			require.Equal(t, "unauthenticated", res.Slug(), name)
+		}
+		require.Equal(t, http.StatusForbidden, servetest.Do(t, b.rt, route.method, route.path, servetest.Token(t, o.AccountID, o.Email), nil).Status, name)
+		if strings.Contains(route.path, "/admin/") {
+			require.Equal(t, http.StatusForbidden, servetest.Do(t, b.rt, route.method, route.path, shopper(t, o.AccountID), nil).Status, name)
+		} else if strings.Contains(route.path, id) {
+			for _, stranger := range []string{shopper(t, uuid.New()), admin(t)} {
+				res := servetest.Do(t, b.rt, route.method, route.path, stranger, nil)
+				require.Equal(t, http.StatusNotFound, res.Status, name)
+				require.Equal(t, "order-not-found", res.Slug(), name)
+			}
+		}
+	}
+	for _, route := range []struct{ method, path, app string }{
+		{"PUT", "/internal/orders/" + id + "/void", "inventory"}, {"POST", "/internal/orders/status", "payments"}, {"GET", "/internal/orders/ended", "mail"},
+	} {
+		require.Equal(t, http.StatusForbidden, servetest.Do(t, b.rt, route.method, route.path, admin(t), nil).Status, route.path)
+		require.Equal(t, http.StatusForbidden, servetest.Do(t, b.rt, route.method, route.path, "", nil, "dapr-caller-app-id", "edge").Status, route.path)
+		require.NotEqual(t, http.StatusForbidden, servetest.Do(t, b.rt, route.method, route.path, "", nil, "dapr-caller-app-id", route.app).Status, route.path)
+	}
+	got, err := b.store.Get(t.Context(), o.ID)
+	require.NoError(t, err)
+	require.Equal(t, o.Version, got.Version)
+}
+
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	token, staff := shopper(t, uuid.New()), admin(t)
+	const good = `{"address": {"name": "Ada", "line1": "1 High Street", "city": "London", "postal_code": "SW1", "country": "GB"},
+		"payment_method": "pm_card_visa", "expected_total": {"amount_minor": 4397, "currency": "GBP"}}`
+	with := func(old, new string) string {
+		require.Contains(t, good, old)
+		return strings.Replace(good, old, new, 1)
+	}
+	long := strings.Repeat("x", 10_000)
+	for name, tt := range map[string]struct {
+		key, body, slug string
+		status          int
+	}{
+		"no key":              {"", good, "idempotency-key-required", 400},
+		"a long key":          {long[:256], good, "invalid", 422},
+		"a key of no text":    {"\xff\xfe", good, "invalid", 422},
+		"no body":             {"k", "", "", 0},
+		"not JSON":            {"k", "{", "malformed", 400},
+		"not UTF-8":           {"k", with("Ada", "\xff"), "malformed", 400},
+		"NUL":                 {"k", with("Ada", `\u0000`), "malformed", 400},
+		"too large":           {"k", with("Ada", strings.Repeat("x", 2<<20)), "too-large", 413},
+		"unknown field":       {"k", with(`"payment_method"`, `"total": 1, "payment_method"`), "invalid", 422},
+		"user id":             {"k", with(`"payment_method"`, `"account_id": "x", "payment_method"`), "invalid", 422},
+		"no address":          {"k", `{"payment_method": "pm_card_visa", "expected_total": {"amount_minor": 1, "currency": "GBP"}}`, "invalid", 422},
+		"two addresses":       {"k", with(`"payment_method"`, `"address_id": "01890000-0000-7000-8000-000000000000", "payment_method"`), "invalid", 422},
+		"address_id":          {"k", `{"address_id": "../../x", "payment_method": "pm_card_visa", "expected_total": {"amount_minor": 1, "currency": "GBP"}}`, "invalid", 422},
+		"null address":        {"k", `{"address": null, "payment_method": "pm_card_visa", "expected_total": {"amount_minor": 1, "currency": "GBP"}}`, "invalid", 422},
+		"long name":           {"k", with("Ada", long), "invalid", 422},
+		"blank name":          {"k", with("Ada", "   "), "invalid", 422},
+		"line break":          {"k", with("Ada", `Ada\nBcc: x`), "invalid", 422},
+		"number for a name":   {"k", with(`"Ada"`, `7`), "invalid", 422},
+		"missing city":        {"k", with(`"city": "London", `, ``), "invalid", 422},
+		"unknown country":     {"k", with(`"GB"}`, `"KP"}`), "invalid", 422},
+		"country in words":    {"k", with(`"GB"}`, `"United Kingdom"}`), "invalid", 422},
+		"small country":       {"k", with(`"GB"}`, `"gb"}`), "invalid", 422},
+		"payment method":      {"k", with("pm_card_visa", "pm_card_amex'; --"), "invalid", 422},
+		"no payment method":   {"k", with(`"payment_method": "pm_card_visa",`, ``), "invalid", 422},
+		"another currency":    {"k", with(`"currency": "GBP"`, `"currency": "EUR"`), "invalid", 422},
+		"unknown currency":    {"k", with(`"currency": "GBP"`, `"currency": "ZZZ"`), "invalid", 422},
+		"negative total":      {"k", with("4397", "-1"), "invalid", 422},
+		"total with decimals": {"k", with("4397", "43.97"), "invalid", 422},
+		"huge total":          {"k", with("4397", "1e400"), "", 0},
+		"total as text":       {"k", with("4397", `"4397"`), "invalid", 422},
+		"no total":            {"k", with(`, "expected_total": {"amount_minor": 4397, "currency": "GBP"}`, ``), "invalid", 422},
+	} {
+		t.Run(name, func(t *testing.T) {
+			headers := []string{"Content-Type", "application/json"}
+			if tt.key != "" {
+				headers = append(headers, "Idempotency-Key", tt.key)
+			}
+			res := servetest.Do(t, b.rt, "POST", "/api/v1/orders", token, tt.body, headers...)
+			if tt.status == 0 {
+				require.True(t, res.Status >= 400 && res.Status < 500, "%d %s", res.Status, res.Body)
+				return
+			}
+			require.Equal(t, tt.status, res.Status, "%s", res.Body)
+			require.Equal(t, tt.slug, res.Slug())
+			require.NotContains(t, string(res.Body), "x5x5")
+		})
+	}
+	o := b.order(t)
+	for path, status := range map[string]int{
+		"/api/v1/orders/1": 404, "/api/v1/orders/" + uuid.NewString(): 404, "/api/v1/orders/'%20OR%201=1": 404,
+		"/api/v1/orders?limit=0": 422, "/api/v1/orders?limit=101": 422, "/api/v1/orders?limit=x": 422,
+		"/api/v1/orders?cursor=forged": 422, "/api/v1/orders?cursor=e30.e30": 422,
+		location(o.ID) + "?wait=26": 422, location(o.ID) + "?wait=-1": 422, location(o.ID) + "?wait=x": 422, location(o.ID) + "?since=-1": 422,
+		location(o.ID) + "?since=99999999999999999999": 422,
+	} {
+		require.Equal(t, status, servetest.Do(t, b.rt, "GET", path, shopper(t, o.AccountID), nil).Status, path)
+	}
+	require.Equal(t, 422, servetest.Do(t, b.rt, "GET", "/api/v1/admin/orders?status=lost", staff, nil).Status)
+	for _, body := range []string{
+		`{}`, `{"carrier": "DHL"}`, `{"carrier": "", "tracking_number": "1"}`, `{"carrier": " ", "tracking_number": "1"}`,
+		`{"carrier": "DHL", "tracking_number": "` + long + `"}`, `{"carrier": "D\nHL", "tracking_number": "1"}`, `null`, `[]`,
+	} {
+		res := servetest.Do(t, b.rt, "POST", "/api/v1/admin/orders/"+o.ID.String()+"/shipment", staff, body)
+		require.Equal(t, 422, res.Status, "%s: %s", body, res.Body)
+	}
+	for _, body := range []string{`{"reason": "` + long + `"}`, `{"reason": 7}`, `{"status": "cancelled"}`, `[]`} {
+		require.Equal(t, 422, servetest.Do(t, b.rt, "POST", location(o.ID)+"/cancellation", shopper(t, o.AccountID), body).Status, body)
+	}
+	require.Zero(t, b.count(t, `SELECT count(*) FROM order_keys WHERE answer IS NULL`))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM orders WHERE version = 1`))
+}
+
+// TestNeighboursAway: nothing can be placed, the answer says so, and the key is free.
+func TestNeighboursAway(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	body := map[string]any{
+		"address":        map[string]string{"name": "Ada", "line1": "1 High Street", "city": "London", "postal_code": "SW1", "country": "GB"},
+		"payment_method": "pm_card_visa", "expected_total": gbp(4397),
+	}
+	token := shopper(t, uuid.New())
+	for range 2 {
+		res := servetest.Do(t, b.rt, "POST", "/api/v1/orders", token, body, "Idempotency-Key", "k")
+		require.Equal(t, http.StatusServiceUnavailable, res.Status, "%s", res.Body)
+		require.Equal(t, "unavailable", res.Slug())
+		require.NotEmpty(t, res.Header.Get("Retry-After"))
+		require.Zero(t, b.count(t, `SELECT count(*) FROM order_keys`))
+	}
+}
