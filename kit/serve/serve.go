@@ -59,7 +59,6 @@ type Runtime struct {
 	db       *pgxpool.Pool
 	workers  []worker
 	stopping chan struct{}
-	describe bool
 }
 
 type worker struct {
@@ -83,9 +82,8 @@ func Main(name string, run func(ctx context.Context, rt *Runtime) error) {
 func start(ctx context.Context, name string, run func(ctx context.Context, rt *Runtime) error) error {
 	log := newLogger(name)
 	slog.SetDefault(log)
-	describe := len(os.Args) > 1 && os.Args[1] == "openapi"
 	var verifier *auth.Verifier
-	if !describe {
+	if !describing() {
 		flush, err := startTracing(ctx, name)
 		if err != nil {
 			return err
@@ -99,7 +97,6 @@ func start(ctx context.Context, name string, run func(ctx context.Context, rt *R
 	}
 	defer sidecar.Close()
 	rt := New(name, log, verifier, os.Getenv("APP_API_TOKEN"), sidecar)
-	rt.describe = describe
 	return run(ctx, rt)
 }
 
@@ -118,7 +115,7 @@ func New(name string, log *slog.Logger, verifier *auth.Verifier, appToken string
 // Database opens the service's database (<NAME>_DATABASE_URL), migrates it
 // with the folder "migrations" of files, and sees to its outbox and inbox.
 func (rt *Runtime) Database(ctx context.Context, files fs.FS) (*pgxpool.Pool, error) {
-	if rt.describe {
+	if describing() {
 		return nil, nil
 	}
 	url := MustEnv(strings.ToUpper(rt.Name) + "_DATABASE_URL")
@@ -168,7 +165,7 @@ func (rt *Runtime) Stopping() <-chan struct{} { return rt.stopping }
 // Serve serves until ctx ends, then stops in order: long polls answer, events
 // in hand finish, requests drain, background work ends, the database closes.
 func (rt *Runtime) Serve(ctx context.Context) error {
-	if rt.describe {
+	if describing() {
 		doc, err := rt.API.OpenAPI().MarshalJSON()
 		if err != nil {
 			return err

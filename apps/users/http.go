@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/rest"
+)
+
+func (s *service) routes(api huma.API) {
+	huma.Register(api, rest.Op("GET", "/api/v1/users/me", "Read my profile", rest.User), s.getMe)
+	huma.Register(api, rest.Op("PATCH", "/api/v1/users/me", "Change my profile", rest.User), s.patchMe)
+	huma.Register(api, rest.Op("POST", "/api/v1/users/me/addresses", "Add an address", rest.User, rest.Status(http.StatusCreated)), s.addAddress)
+	huma.Register(api, rest.Op("PUT", "/api/v1/users/me/addresses/{id}", "Replace an address", rest.User), s.putAddress)
+	huma.Register(api, rest.Op("DELETE", "/api/v1/users/me/addresses/{id}", "Remove an address", rest.User, rest.Status(http.StatusNoContent)), s.deleteAddress)
+	huma.Register(api, rest.Op("GET", "/api/v1/admin/users", "List shoppers", rest.Admin), s.list)
+	huma.Register(api, rest.Op("GET", "/api/v1/admin/users/{account_id}", "Read a shopper's profile", rest.Admin), s.getUser)
+	huma.Register(api, rest.Op("GET", "/internal/accounts/{account_id}/addresses/{id}", "Read an address", rest.Neighbours("orders")), s.getAddress)
+}
+
+type profileOutput struct{ Body Profile }
+
+// mine makes sure that there is a profile: account.registered may be late, so
+// the token's own claims will do.
+func (s *service) mine(ctx context.Context) (auth.Caller, error) {
+	c := auth.Must(ctx)
+	return c, s.store.ensure(ctx, stamped{AccountID: c.ID, Email: c.Email, FirstName: c.FirstName, LastName: c.LastName})
+}
+
+func (s *service) getMe(ctx context.Context, _ *struct{}) (*profileOutput, error) {
+	c, err := s.mine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.store.profile(ctx, c.ID)
+	return &profileOutput{p}, err
+}
+
+type patchMeInput struct {
+	Body struct {
+		FirstName *string `json:"first_name,omitempty" minLength:"1" maxLength:"100"`
+		LastName  *string `json:"last_name,omitempty" minLength:"1" maxLength:"100"`
+		Phone     *string `json:"phone,omitempty" maxLength:"40" doc:"In international form; empty removes it"`
+	}
+}
+
+func (s *service) patchMe(ctx context.Context, in *patchMeInput) (*profileOutput, error) {
+	var change profileChange
+	for _, f := range []struct {
+		name     string
+		from, to **string
+	}{{"first_name", &in.Body.FirstName, &change.FirstName}, {"last_name", &in.Body.LastName, &change.LastName}} {
+		if *f.from == nil {
+			continue
+		}
+		name, err := cleanName(f.name, **f.from)
+		if err != nil {
+			return nil, err
+		}
+		*f.to = &name
+	}
+	if in.Body.Phone != nil {
+		phone, err := cleanPhone(*in.Body.Phone)
+		if err != nil {
+			return nil, err
+		}
+		change.SetPhone, change.Phone = true, phone
+	}
+	c, err := s.mine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.store.change(ctx, c.ID, change, s.now()); err != nil {
+		return nil, err
+	}
+	p, err := s.store.profile(ctx, c.ID)
+	return &profileOutput{p}, err
+}
+
+type addressOutput struct{ Body Address }
+
+type addAddressInput struct{ Body AddressFields }
+
+func (s *service) addAddress(ctx context.Context, in *addAddressInput) (*addressOutput, error) {
+	fields, err := in.Body.clean()
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.mine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	a := Address{id, fields}
+	if err := s.store.addAddress(ctx, c.ID, a, s.now()); err != nil {
+		return nil, err
+	}
+	return &addressOutput{a}, nil
+}
+
+type putAddressInput struct {
+	ID   uuid.UUID `path:"id" format:"uuid"`
+	Body AddressFields
+}
+
+func (s *service) putAddress(ctx context.Context, in *putAddressInput) (*addressOutput, error) {
+	fields, err := in.Body.clean()
+	if err != nil {
+		return nil, err
+	}
+	a := Address{in.ID, fields}
+	return &addressOutput{a}, s.store.putAddress(ctx, auth.Must(ctx).ID, a)
+}
+
+type addressInput struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+}
+
+func (s *service) deleteAddress(ctx context.Context, in *addressInput) (*struct{}, error) {
+	return nil, s.store.deleteAddress(ctx, auth.Must(ctx).ID, in.ID)
+}
+
+type userInput struct {
+	AccountID uuid.UUID `path:"account_id" format:"uuid"`
+}
+
+func (s *service) getUser(ctx context.Context, in *userInput) (*profileOutput, error) {
+	p, err := s.store.profile(ctx, in.AccountID)
+	return &profileOutput{p}, err
+}
+
+type ownAddressInput struct {
+	AccountID uuid.UUID `path:"account_id" format:"uuid"`
+	ID        uuid.UUID `path:"id" format:"uuid"`
+}
+
+func (s *service) getAddress(ctx context.Context, in *ownAddressInput) (*addressOutput, error) {
+	a, err := s.store.address(ctx, in.AccountID, in.ID)
+	return &addressOutput{a}, err
+}
+
+type listInput struct {
+	rest.Page
+	Email string `query:"email" maxLength:"254" doc:"Begins with"`
+}
+
+type listOutput struct{ Body rest.List[listed] }
+
+type listCursor struct {
+	Email string
+	ID    uuid.UUID
+}
+
+func (s *service) list(ctx context.Context, in *listInput) (*listOutput, error) {
+	var after *listCursor
+	if in.Cursor != "" {
+		after = &listCursor{}
+		if err := rest.DecodeCursor(in.Cursor, after); err != nil {
+			return nil, err
+		}
+	}
+	items, err := s.store.list(ctx, in.Email, after, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := &listOutput{rest.List[listed]{Items: items}}
+	if len(items) > in.Limit {
+		last := items[in.Limit-1]
+		next := rest.EncodeCursor(listCursor{last.Email, last.AccountID})
+		out.Body = rest.List[listed]{Items: items[:in.Limit], NextCursor: &next}
+	}
+	return out, nil
+}

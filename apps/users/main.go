@@ -1,0 +1,42 @@
+// Command users keeps what shoppers tell about themselves: names, phone and
+// addresses. README.md says what it owns and whom it hears.
+package main
+
+import (
+	"context"
+	"embed"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stampede-shop/stampede/kit/serve"
+	"github.com/stampede-shop/stampede/kit/sub"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+func main() { serve.Main("users", run) }
+
+func run(ctx context.Context, rt *serve.Runtime) error {
+	db, err := rt.Database(ctx, migrations)
+	if err != nil {
+		return err
+	}
+	newService(rt, db)
+	return rt.Serve(ctx)
+}
+
+type service struct {
+	store store
+	now   func() time.Time
+}
+
+// newService puts the routes and subscriptions on rt.
+func newService(rt *serve.Runtime, db *pgxpool.Pool) *service {
+	s := &service{store: store{db}, now: func() time.Time { return time.Now().UTC() }}
+	s.routes(rt.API)
+	sub.On(rt.Subs, s.registered)
+	sub.On(rt.Subs, s.activated)
+	return s
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/serve"
+	"github.com/stampede-shop/stampede/kit/servetest"
+)
+
+func setup(t *testing.T) *serve.Runtime {
+	rt, db := servetest.NewTest(t, "users", migrations)
+	newService(rt, db)
+	return rt
+}
+
+func address() map[string]any {
+	return map[string]any{"name": "Ada Lovelace", "line1": "1 High St", "city": "London", "postal_code": "N1 9GU", "country": "GB"}
+}
+
+func TestProfileFromEventAndFromToken(t *testing.T) {
+	t.Parallel()
+	rt := setup(t)
+	id, at := uuid.New(), time.Now().UTC()
+	token := servetest.Token(t, id, "ada@example.test", auth.RoleUser)
+
+	// The event is late: the token's claims make the profile.
+	var p Profile
+	servetest.Do(t, rt, "GET", "/api/v1/users/me", token, nil).JSON(t, &p)
+	require.Equal(t, "ada@example.test", p.Email)
+	require.Equal(t, "Lovelace", p.LastName)
+	require.Empty(t, p.Addresses)
+
+	// What the shopper changed since is not undone by the late event.
+	servetest.Do(t, rt, "PATCH", "/api/v1/users/me", token, map[string]any{"first_name": "Augusta", "phone": "+44 20 7946 0000"}).JSON(t, &p)
+	servetest.Deliver(t, rt, events.AccountRegistered{AccountID: id, Email: "ada@example.test", FirstName: "Ada", LastName: "Lovelace", At: at})
+	servetest.Do(t, rt, "GET", "/api/v1/users/me", token, nil).JSON(t, &p)
+	require.Equal(t, "Augusta", p.FirstName)
+	require.Equal(t, "+442079460000", *p.Phone)
+
+	// activated overtakes registered; both orders end alike.
+	other := uuid.New()
+	servetest.Deliver(t, rt, events.AccountActivated{AccountID: other, Email: "new@example.test", FirstName: "Grace", At: at.Add(time.Second)})
+	servetest.Deliver(t, rt, events.AccountRegistered{AccountID: other, Email: "new@example.test", FirstName: "Grace", LastName: "Hopper", At: at})
+	res := servetest.Do(t, rt, "GET", "/api/v1/admin/users/"+other.String(), servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin), nil)
+	res.JSON(t, &p)
+	require.Equal(t, "Hopper", p.LastName)
+}
+
+func TestAddressBook(t *testing.T) {
+	t.Parallel()
+	rt := setup(t)
+	mine := servetest.Token(t, uuid.New(), "a@example.test", auth.RoleUser)
+	theirs := servetest.Token(t, uuid.New(), "b@example.test", auth.RoleUser)
+
+	res := servetest.Do(t, rt, "POST", "/api/v1/users/me/addresses", mine, address())
+	require.Equal(t, 201, res.Status, "%s", res.Body)
+	var a Address
+	res.JSON(t, &a)
+	path := "/api/v1/users/me/addresses/" + a.ID.String()
+
+	changed := address()
+	changed["city"] = "York"
+	require.Equal(t, 404, servetest.Do(t, rt, "PUT", path, theirs, changed).Status)
+	require.Equal(t, 404, servetest.Do(t, rt, "DELETE", path, theirs, nil).Status)
+	require.Equal(t, 200, servetest.Do(t, rt, "PUT", path, mine, changed).Status)
+
+	// orders reads it, for its owner only.
+	owner := func(token string) string {
+		var p Profile
+		servetest.Do(t, rt, "GET", "/api/v1/users/me", token, nil).JSON(t, &p)
+		return p.AccountID.String()
+	}
+	internal := func(token string, caller string) servetest.Response {
+		return servetest.Do(t, rt, "GET", "/internal/accounts/"+owner(token)+"/addresses/"+a.ID.String(), "", nil, "dapr-caller-app-id", caller)
+	}
+	res = internal(mine, "orders")
+	require.Equal(t, 200, res.Status)
+	res.JSON(t, &a)
+	require.Equal(t, "York", a.City)
+	require.Equal(t, "address-not-found", internal(theirs, "orders").Slug())
+	require.Equal(t, 403, internal(mine, "carts").Status)
+
+	require.Equal(t, 204, servetest.Do(t, rt, "DELETE", path, mine, nil).Status)
+	require.Equal(t, 404, servetest.Do(t, rt, "DELETE", path, mine, nil).Status)
+}
+
+func TestAddressBookIsBounded(t *testing.T) {
+	t.Parallel()
+	rt := setup(t)
+	token := servetest.Token(t, uuid.New(), "a@example.test", auth.RoleUser)
+	statuses := make([]int, maxAddresses+10)
+	var wg sync.WaitGroup
+	for i := range statuses {
+		wg.Go(func() {
+			statuses[i] = servetest.Do(t, rt, "POST", "/api/v1/users/me/addresses", token, address()).Status
+		})
+	}
+	wg.Wait()
+	count := map[int]int{}
+	for _, s := range statuses {
+		count[s]++
+	}
+	require.Equal(t, map[int]int{201: maxAddresses, 409: 10}, count)
+}
+
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	rt := setup(t)
+	token := servetest.Token(t, uuid.New(), "a@example.test", auth.RoleUser)
+	with := func(key string, v any) map[string]any {
+		a := address()
+		a[key] = v
+		return a
+	}
+	for _, c := range []struct {
+		name, method, path string
+		body               any
+		want               int
+	}{
+		{"no country", "POST", "/addresses", with("country", ""), 422},
+		{"country in small letters", "POST", "/addresses", with("country", "gb"), 422},
+		{"blank name", "POST", "/addresses", with("name", "   "), 422},
+		{"10,000 characters", "POST", "/addresses", with("line1", strings.Repeat("a", 10_000)), 422},
+		{"unknown field", "POST", "/addresses", with("account_id", uuid.New()), 422},
+		{"an id of mine", "POST", "/addresses", with("id", uuid.New()), 422},
+		{"wrong type", "POST", "/addresses", with("city", 7), 422},
+		{"line breaks", "POST", "/addresses", with("line2", "a\r\nBcc: b@example.test"), 422},
+		{"malformed", "POST", "/addresses", `{"name"`, 400},
+		{"not an id", "PUT", "/addresses/1%27--", address(), 422},
+		{"phone", "PATCH", "", map[string]any{"phone": "call me"}, 422},
+		{"email", "PATCH", "", map[string]any{"email": "b@example.test"}, 422},
+		{"empty name", "PATCH", "", map[string]any{"first_name": " "}, 422},
+		{"SQL is text", "POST", "/addresses", with("name", `'); DROP TABLE addresses; --`), 201},
+		{"HTML is text", "POST", "/addresses", with("name", `<script>alert(1)</script>`), 201},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			res := servetest.Do(t, rt, c.method, "/api/v1/users/me"+c.path, token, c.body)
+			require.Equal(t, c.want, res.Status, "%s", res.Body)
+		})
+	}
+	var p Profile
+	servetest.Do(t, rt, "GET", "/api/v1/users/me", token, nil).JSON(t, &p)
+	require.Len(t, p.Addresses, 2, "refused input changed nothing")
+}
+
+func TestListShoppers(t *testing.T) {
+	t.Parallel()
+	rt := setup(t)
+	for i := range 5 {
+		servetest.Deliver(t, rt, events.AccountRegistered{AccountID: uuid.New(), Email: fmt.Sprintf("s%d_x@example.test", i), FirstName: "S", LastName: "X", At: time.Now()})
+	}
+	admin := servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin)
+	require.Equal(t, 403, servetest.Do(t, rt, "GET", "/api/v1/admin/users", servetest.Token(t, uuid.New(), "a@example.test", auth.RoleUser), nil).Status)
+	var got []string
+	next := ""
+	for {
+		var page struct {
+			Items      []listed `json:"items"`
+			NextCursor *string  `json:"next_cursor"`
+		}
+		res := servetest.Do(t, rt, "GET", "/api/v1/admin/users?limit=2&email=S&cursor="+next, admin, nil)
+		require.Equal(t, 200, res.Status, "%s", res.Body)
+		res.JSON(t, &page)
+		for _, i := range page.Items {
+			got = append(got, i.Email)
+		}
+		if page.NextCursor == nil {
+			break
+		}
+		next = *page.NextCursor
+	}
+	require.Len(t, got, 5)
+	require.Equal(t, "invalid", servetest.Do(t, rt, "GET", "/api/v1/admin/users?cursor=forged", admin, nil).Slug())
+	var page struct{ Items []listed }
+	servetest.Do(t, rt, "GET", "/api/v1/admin/users?email=s%25", admin, nil).JSON(t, &page)
+	require.Empty(t, page.Items, "a percent sign is text")
+}

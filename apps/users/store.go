@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+type store struct{ db *pgxpool.Pool }
+
+// ensure makes the profile unless there is one.
+func (s store) ensure(ctx context.Context, p stamped) error {
+	_, err := s.db.Exec(ctx, `
+		INSERT INTO profiles (account_id, email, first_name, last_name) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (account_id) DO NOTHING`, p.AccountID, p.Email, p.FirstName, p.LastName)
+	if err != nil {
+		return fmt.Errorf("ensure profile: %w", err)
+	}
+	return nil
+}
+
+// register makes the profile, or takes over the e-mail address when the news
+// is newer. Names that the shopper has changed since stay.
+func register(ctx context.Context, tx pgx.Tx, p stamped) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO profiles (account_id, email, first_name, last_name, told_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (account_id) DO UPDATE SET
+			email = excluded.email, told_at = excluded.told_at,
+			first_name = CASE WHEN profiles.first_name = '' THEN excluded.first_name ELSE profiles.first_name END,
+			last_name = CASE WHEN profiles.last_name = '' THEN excluded.last_name ELSE profiles.last_name END
+		WHERE profiles.told_at IS NULL OR profiles.told_at < excluded.told_at OR profiles.last_name = ''`,
+		p.AccountID, p.Email, p.FirstName, p.LastName, p.At)
+	if err != nil {
+		return fmt.Errorf("register profile: %w", err)
+	}
+	return nil
+}
+
+func (s store) profile(ctx context.Context, account uuid.UUID) (Profile, error) {
+	p := Profile{AccountID: account, Addresses: []Address{}}
+	err := s.db.QueryRow(ctx, `SELECT email, first_name, last_name, phone FROM profiles WHERE account_id = $1`, account).
+		Scan(&p.Email, &p.FirstName, &p.LastName, &p.Phone)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, problem.ErrNotFound
+	}
+	if err != nil {
+		return p, fmt.Errorf("read profile: %w", err)
+	}
+	rows, err := s.db.Query(ctx, selectAddress+` WHERE account_id = $1 ORDER BY id`, account)
+	if err != nil {
+		return p, fmt.Errorf("read addresses: %w", err)
+	}
+	if p.Addresses, err = pgx.CollectRows(rows, pgx.RowToStructByName[Address]); err != nil {
+		return p, fmt.Errorf("read addresses: %w", err)
+	}
+	return p, nil
+}
+
+type profileChange struct {
+	FirstName, LastName *string
+	SetPhone            bool
+	Phone               *string
+}
+
+func (s store) change(ctx context.Context, account uuid.UUID, c profileChange, now time.Time) error {
+	_, err := s.db.Exec(ctx, `
+		UPDATE profiles SET first_name = COALESCE($2, first_name), last_name = COALESCE($3, last_name),
+			phone = CASE WHEN $4 THEN $5 ELSE phone END, changed_at = $6
+		WHERE account_id = $1`, account, c.FirstName, c.LastName, c.SetPhone, c.Phone, now)
+	if err != nil {
+		return fmt.Errorf("change profile: %w", err)
+	}
+	return nil
+}
+
+const selectAddress = `SELECT id, name, line1, line2, city, region, postal_code, country FROM addresses`
+
+func (s store) address(ctx context.Context, account, id uuid.UUID) (Address, error) {
+	rows, err := s.db.Query(ctx, selectAddress+` WHERE account_id = $1 AND id = $2`, account, id)
+	if err != nil {
+		return Address{}, fmt.Errorf("read address: %w", err)
+	}
+	a, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Address])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return a, ErrAddressNotFound
+	}
+	if err != nil {
+		return a, fmt.Errorf("read address: %w", err)
+	}
+	return a, nil
+}
+
+// addAddress adds to the book unless it is full; the profile's row is locked so
+// that two requests cannot both take the last place.
+func (s store) addAddress(ctx context.Context, account uuid.UUID, a Address, now time.Time) error {
+	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT 1 FROM profiles WHERE account_id = $1 FOR UPDATE`, account); err != nil {
+			return fmt.Errorf("add address: %w", err)
+		}
+		var n int
+		if err := tx.QueryRow(ctx, `SELECT count(*) FROM addresses WHERE account_id = $1`, account).Scan(&n); err != nil {
+			return fmt.Errorf("add address: %w", err)
+		}
+		if n >= maxAddresses {
+			return ErrAddressBookFull.Detail("at most %d addresses", maxAddresses)
+		}
+		_, err := tx.Exec(ctx, `
+			INSERT INTO addresses (id, account_id, name, line1, line2, city, region, postal_code, country, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			a.ID, account, a.Name, a.Line1, a.Line2, a.City, a.Region, a.PostalCode, a.Country, now)
+		if err != nil {
+			return fmt.Errorf("add address: %w", err)
+		}
+		return nil
+	})
+}
+
+func (s store) putAddress(ctx context.Context, account uuid.UUID, a Address) error {
+	tag, err := s.db.Exec(ctx, `
+		UPDATE addresses SET name = $3, line1 = $4, line2 = $5, city = $6, region = $7, postal_code = $8, country = $9
+		WHERE account_id = $1 AND id = $2`,
+		account, a.ID, a.Name, a.Line1, a.Line2, a.City, a.Region, a.PostalCode, a.Country)
+	if err != nil {
+		return fmt.Errorf("replace address: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrAddressNotFound
+	}
+	return nil
+}
+
+func (s store) deleteAddress(ctx context.Context, account, id uuid.UUID) error {
+	tag, err := s.db.Exec(ctx, `DELETE FROM addresses WHERE account_id = $1 AND id = $2`, account, id)
+	if err != nil {
+		return fmt.Errorf("remove address: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrAddressNotFound
+	}
+	return nil
+}
+
+// listed is a row of the list of shoppers.
+type listed struct {
+	AccountID uuid.UUID `json:"account_id"`
+	Email     string    `json:"email"`
+	FirstName string    `json:"first_name"`
+	LastName  string    `json:"last_name"`
+	Phone     *string   `json:"phone"`
+}
+
+func (s store) list(ctx context.Context, email string, after *listCursor, limit int) ([]listed, error) {
+	if after == nil {
+		after = &listCursor{}
+	}
+	escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(email))
+	rows, err := s.db.Query(ctx, `
+		SELECT account_id, email, first_name, last_name, phone FROM profiles
+		WHERE email LIKE $1 || '%' AND (email, account_id) > ($2, $3)
+		ORDER BY email, account_id LIMIT $4`, escaped, after.Email, after.ID, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list profiles: %w", err)
+	}
+	items, err := pgx.CollectRows(rows, pgx.RowToStructByName[listed])
+	if err != nil {
+		return nil, fmt.Errorf("list profiles: %w", err)
+	}
+	return items, nil
+}
