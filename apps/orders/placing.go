@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -199,7 +198,6 @@ func (s *service) basket(ctx context.Context, account uuid.UUID) (basket, error)
 	if len(b.Lines) == 0 {
 		return basket{}, ErrCartEmpty
 	}
-	slices.SortStableFunc(b.Lines, func(x, y basketLine) int { return strings.Compare(x.SKU, y.SKU) })
 	return b, nil
 }
 

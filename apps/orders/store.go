@@ -356,9 +356,6 @@ func (s store) Claim(ctx context.Context, a attempt, b basket, now time.Time) (c
 			}
 			claimed.Held = false
 		}
-		if err := ordered(ctx, tx, b.CheckoutID); err != nil {
-			return err
-		}
 		var other struct {
 			account uuid.UUID
 			key     string
@@ -386,7 +383,11 @@ func (s store) Claim(ctx context.Context, a attempt, b basket, now time.Time) (c
 		}
 		_, err = tx.Exec(ctx, `UPDATE order_keys SET order_id = $4, checkout_id = $5, lines = $6 WHERE account_id = $1 AND key = $2 AND attempt = $3`,
 			a.Account, a.Key, a.Holder, claimed.OrderID, b.CheckoutID, b.Lines)
-		return err
+		if err != nil {
+			return err
+		}
+		// Asked last: whoever had the claim until a moment ago may have placed the order.
+		return ordered(ctx, tx, b.CheckoutID)
 	})
 	if pg.IsUnique(err, "order_keys_checkout") {
 		return a, nil, errCheckoutBusy
