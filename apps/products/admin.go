@@ -1,0 +1,684 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
+)
+
+const adminPath = "/api/v1/admin/products"
+
+func (s *service) adminRoutes(api huma.API) {
+	huma.Register(api, rest.Op("GET", adminPath, "List products, drafts and unlisted ones too", rest.Admin), s.adminList)
+	huma.Register(api, rest.Op("POST", adminPath, "Create a product", rest.Admin, rest.Status(http.StatusCreated)), s.create)
+	huma.Register(api, rest.Op("GET", adminPath+"/{id}", "Read a product, whatever its status", rest.Admin), s.adminGet)
+	huma.Register(api, rest.Op("PATCH", adminPath+"/{id}", "Change a product", rest.Admin,
+		rest.Describe("Parts that are not named stay. Variants are added, or changed by their SKU; none is removed. "+
+			"version is the one that was read; if the product has changed since, the answer is version-conflict.")), s.update)
+	huma.Register(api, rest.Op("DELETE", adminPath+"/{id}/variants/{sku}", "Remove a variant of a product that was never published", rest.Admin), s.removeVariant)
+	huma.Register(api, rest.Op("POST", adminPath+"/{id}/publication", "Publish a product", rest.Admin), s.publish)
+	huma.Register(api, rest.Op("DELETE", adminPath+"/{id}/publication", "Unlist a product", rest.Admin), s.unlist)
+	huma.Register(api, rest.Op("POST", adminPath+"/{id}/images", "Upload an image of a product", rest.Admin,
+		rest.Status(http.StatusCreated), uploads("image/png", "image/jpeg", "image/webp", "image/svg+xml"),
+		rest.Describe("The picture as the body, or as the file of a form. PNG, JPEG, WebP, or an SVG that only draws; up to 10 MiB.")), s.addImage)
+	huma.Register(api, rest.Op("DELETE", adminPath+"/{id}/images/{image_id}", "Remove an image of a product", rest.Admin), s.removeImage)
+	huma.Register(api, rest.Op("POST", adminPath+"/pictures", "Upload a picture for a product file to name", rest.Admin,
+		rest.Status(http.StatusCreated), uploads("image/png", "image/jpeg", "image/webp", "image/svg+xml"),
+		rest.Describe("Rows of an import whose Image Src is this name get the picture. A name uploaded again means the new picture.")), s.addPicture)
+	huma.Register(api, rest.Op("POST", adminPath+"/import", "Import a product file", rest.Admin, uploads("text/csv"),
+		rest.Describe("The CSV that Shopify exports, as the body or as the file of a form, up to 64 MiB. A row is taken whole or refused with its reason; "+
+			"the same file again changes nothing. Quantities begin the stock of new SKUs; with set_stock they also set that of known ones.")), s.importFile)
+	huma.Register(api, rest.Op("POST", adminPath+"/categories", "Create a category", rest.Admin, rest.Status(http.StatusCreated)), s.createCategory)
+	huma.Register(api, rest.Op("PATCH", adminPath+"/categories/{slug}", "Rename or move a category", rest.Admin), s.updateCategory)
+	huma.Register(api, rest.Op("DELETE", adminPath+"/categories/{slug}", "Delete an empty category", rest.Admin, rest.Status(http.StatusNoContent)), s.deleteCategory)
+}
+
+// AdminProduct is a product as the back office sees it.
+type AdminProduct struct {
+	ID          uuid.UUID         `json:"id"`
+	Slug        string            `json:"slug"`
+	Name        string            `json:"name"`
+	Description string            `json:"description" doc:"Sanitised HTML"`
+	Vendor      string            `json:"vendor"`
+	Category    *string           `json:"category" doc:"Its slug"`
+	Tags        []string          `json:"tags" nullable:"false"`
+	Options     []string          `json:"options" nullable:"false"`
+	Attributes  map[string]string `json:"attributes"`
+	Status      Status            `json:"status" enum:"draft,published,unlisted"`
+	Version     int               `json:"version"`
+	PublishedAt *time.Time        `json:"published_at" doc:"For the first time"`
+	Images      []AdminImage      `json:"images" nullable:"false"`
+	Variants    []AdminVariant    `json:"variants" nullable:"false"`
+}
+
+// AdminImage is an image as the back office sees it.
+type AdminImage struct {
+	ID  uuid.UUID `json:"id"`
+	URL string    `json:"url"`
+	Alt string    `json:"alt"`
+}
+
+// AdminVariant is a variant as the back office sees it.
+type AdminVariant struct {
+	SKU           string            `json:"sku"`
+	Options       map[string]string `json:"options"`
+	Price         money.Money       `json:"price"`
+	MaxPerShopper *int              `json:"max_per_shopper" doc:"null: 20"`
+	InitialStock  int               `json:"initial_stock" doc:"What the stock began with"`
+	InStock       bool              `json:"in_stock"`
+	ImageURL      *string           `json:"image_url"`
+}
+
+func (s *service) adminView(p *Product, tree categoryTree) AdminProduct {
+	out := AdminProduct{
+		ID: p.ID, Slug: p.Slug, Name: p.Name, Description: p.Description, Vendor: p.Vendor, Category: tree.slug(p.CategoryID),
+		Tags: orEmpty(p.Tags), Options: orEmpty(p.OptionNames), Attributes: orEmptyMap(p.Attributes), Status: p.Status, Version: p.Version,
+		PublishedAt: p.PublishedAt, Images: []AdminImage{}, Variants: []AdminVariant{},
+	}
+	for _, img := range p.Images {
+		out.Images = append(out.Images, AdminImage(img))
+	}
+	for _, v := range p.Variants {
+		av := AdminVariant{
+			SKU: v.SKU, Options: v.named(p.OptionNames), Price: money.New(v.Price, s.currency),
+			MaxPerShopper: v.MaxPerShopper, InitialStock: v.InitialStock, InStock: v.InStock,
+		}
+		if v.Image != "" {
+			av.ImageURL = &v.Image
+		}
+		out.Variants = append(out.Variants, av)
+	}
+	return out
+}
+
+type adminOutput struct {
+	Location string `header:"Location"`
+	Body     AdminProduct
+}
+
+// AdminSummary is a product in the back office's list.
+type AdminSummary struct {
+	ID       uuid.UUID   `json:"id"`
+	Slug     string      `json:"slug"`
+	Name     string      `json:"name"`
+	SKU      string      `json:"sku"`
+	Price    money.Money `json:"price"`
+	ImageURL *string     `json:"image_url"`
+	Category *string     `json:"category"`
+	Status   Status      `json:"status" enum:"draft,published,unlisted"`
+	Version  int         `json:"version"`
+	Variants int         `json:"variants"`
+	InStock  bool        `json:"in_stock"`
+}
+
+type adminListInput struct {
+	rest.Page
+	Query    string `query:"q" maxLength:"200"`
+	Category string `query:"category" maxLength:"255"`
+	Status   Status `query:"status" enum:"draft,published,unlisted"`
+}
+
+type adminListOutput struct{ Body rest.List[AdminSummary] }
+
+func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminListOutput, error) {
+	f := filter{Category: in.Category, Statuses: []Status{Draft, Published, Unlisted}}
+	if in.Status != "" {
+		f.Statuses = []Status{in.Status}
+	}
+	if typed := words(in.Query); len(typed) > 0 {
+		var groups [][]string
+		for _, w := range typed[:min(len(typed), 10)] {
+			groups = append(groups, []string{w})
+		}
+		f.Query = tsquery(groups)
+	}
+	var after *position
+	if in.Cursor != "" {
+		after = &position{}
+		if err := rest.DecodeCursor(in.Cursor, after); err != nil {
+			return nil, err
+		}
+	}
+	rows, _, err := loadPage(ctx, s.db, f, "newest", after, in.Limit+1, false)
+	if err != nil {
+		return nil, err
+	}
+	out := &adminListOutput{}
+	if len(rows) > in.Limit {
+		rows = rows[:in.Limit]
+		next := rest.EncodeCursor(rows[in.Limit-1].position())
+		out.Body.NextCursor = &next
+	}
+	out.Body.Items = make([]AdminSummary, 0, len(rows))
+	for _, r := range rows {
+		out.Body.Items = append(out.Body.Items, AdminSummary{
+			ID: r.ID, Slug: r.Slug, Name: r.Name, SKU: r.SKU, Price: money.New(r.Price, s.currency), ImageURL: r.ImageURL,
+			Category: r.Category, Status: r.Status, Version: r.Version, Variants: r.Variants, InStock: r.InStock,
+		})
+	}
+	return out, nil
+}
+
+type idInput struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+}
+
+func (s *service) adminGet(ctx context.Context, in *idInput) (*adminOutput, error) {
+	p, err := one(loadProducts(ctx, s.db, byID, []uuid.UUID{in.ID}))
+	if err != nil {
+		return nil, err
+	}
+	tree, err := loadCategories(ctx, s.db)
+	if err != nil {
+		return nil, err
+	}
+	return &adminOutput{Body: s.adminView(p, tree)}, nil
+}
+
+// productInput is what a product may be created with, and changed to.
+type productInput struct {
+	Name        *string           `json:"name,omitempty" minLength:"1" maxLength:"255"`
+	Description *string           `json:"description,omitempty" maxLength:"200000" doc:"HTML; it is sanitised"`
+	Vendor      *string           `json:"vendor,omitempty" maxLength:"255"`
+	Category    *string           `json:"category,omitempty" maxLength:"255" doc:"A category's slug; empty: none"`
+	Tags        []string          `json:"tags,omitempty" maxItems:"100"`
+	Options     []string          `json:"options,omitempty" maxItems:"3" doc:"What the variants differ in, such as Size"`
+	Attributes  map[string]string `json:"attributes,omitempty"`
+	Variants    []variantInput    `json:"variants,omitempty" maxItems:"250"`
+}
+
+type variantInput struct {
+	SKU           string            `json:"sku" minLength:"1" maxLength:"64"`
+	Options       map[string]string `json:"options,omitempty" doc:"A value for each of the product's options"`
+	Price         money.Money       `json:"price"`
+	MaxPerShopper *int              `json:"max_per_shopper,omitempty" minimum:"1" maximum:"20"`
+	InitialStock  *int              `json:"initial_stock,omitempty" minimum:"0" maximum:"1000000" doc:"What the stock begins with; without effect once the product was published"`
+}
+
+// apply puts what was sent into the product.
+func (in productInput) apply(p *Product, tree categoryTree, currency string) error {
+	d := Details{Name: in.Name, Description: in.Description, Vendor: in.Vendor}
+	if in.Tags != nil {
+		d.Tags = &in.Tags
+	}
+	if in.Options != nil {
+		d.OptionNames = &in.Options
+	}
+	if in.Attributes != nil {
+		d.Attributes = &in.Attributes
+	}
+	if in.Category != nil {
+		id := uuid.Nil
+		if *in.Category != "" {
+			c, ok := tree.bySlug(*in.Category)
+			if !ok {
+				return problem.Invalid422("body.category", "there is no such category")
+			}
+			id = c.ID
+		}
+		d.Category = &id
+	}
+	if err := p.Set(d); err != nil {
+		return err
+	}
+	for i, v := range in.Variants {
+		if v.Price.Currency != currency {
+			return problem.Invalid422(fmt.Sprintf("body.variants[%d].price.currency", i), "the shop sells in "+currency)
+		}
+		old, _ := p.Variant(v.SKU)
+		variant := Variant{SKU: v.SKU, Price: v.Price.Amount, MaxPerShopper: v.MaxPerShopper, InitialStock: old.InitialStock, Image: old.Image}
+		if v.InitialStock != nil {
+			variant.InitialStock = *v.InitialStock
+		}
+		for _, name := range p.OptionNames {
+			variant.Options = append(variant.Options, v.Options[name])
+		}
+		if len(v.Options) > len(p.OptionNames) {
+			return problem.Invalid422(fmt.Sprintf("body.variants[%d].options", i), "has a name that is not among the product's options")
+		}
+		if err := p.SetVariant(variant); err != nil {
+			return err
+		}
+	}
+	for i, v := range p.Variants {
+		if slices.Contains(v.Options, "") {
+			return problem.Invalid422("body.options", "leave the variant "+v.SKU+" without a value")
+		}
+		if slices.ContainsFunc(p.Variants[:i], func(o Variant) bool { return slices.Equal(o.Options, v.Options) }) {
+			return problem.Invalid422("body.options", "make two variants the same")
+		}
+	}
+	return nil
+}
+
+type createInput struct {
+	Body struct {
+		productInput
+		Slug string `json:"slug,omitempty" maxLength:"255" doc:"Its name in addresses, for ever; made of the name when not given"`
+	}
+}
+
+func (s *service) create(ctx context.Context, in *createInput) (*adminOutput, error) {
+	if in.Body.Name == nil {
+		return nil, problem.Invalid422("body.name", "is required")
+	}
+	p := &Product{ID: newID(), Slug: in.Body.Slug, Status: Draft}
+	if p.Slug == "" {
+		p.Slug = slugify(*in.Body.Name)
+	}
+	if err := checkSlug(p.Slug); err != nil {
+		return nil, err
+	}
+	out := &adminOutput{Location: adminPath + "/" + p.ID.String()}
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		tree, err := loadCategories(ctx, tx)
+		if err != nil {
+			return err
+		}
+		p := p.clone()
+		if err := in.Body.apply(p, tree, s.currency); err != nil {
+			return err
+		}
+		if err := s.ownSKUs(ctx, tx, p); err != nil {
+			return err
+		}
+		if err := saveProducts(ctx, tx, []change{{after: p}}, s.currency, s.now()); err != nil {
+			return err
+		}
+		out.Body = s.adminView(p, tree)
+		return nil
+	})
+	if err != nil {
+		return nil, taken(err)
+	}
+	return out, nil
+}
+
+// ownSKUs refuses SKUs that another product has, also in other letters.
+func (s *service) ownSKUs(ctx context.Context, tx pgx.Tx, p *Product) error {
+	skus := make([]string, len(p.Variants))
+	for i, v := range p.Variants {
+		skus[i] = strings.ToLower(v.SKU)
+	}
+	owners, err := skuOwners(ctx, tx, skus)
+	if err != nil {
+		return err
+	}
+	for i, sku := range skus {
+		if owner, ok := owners[sku]; ok && owner != p.ID {
+			return ErrSKUTaken.With("sku", p.Variants[i].SKU)
+		}
+	}
+	return nil
+}
+
+// change runs fn on a locked product and saves what it did.
+func (s *service) change(ctx context.Context, id uuid.UUID, fn func(tx pgx.Tx, p *Product, tree categoryTree) error) (*adminOutput, error) {
+	out := &adminOutput{}
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		before, err := one(loadProducts(ctx, tx, byIDLocked, []uuid.UUID{id}))
+		if err != nil {
+			return err
+		}
+		tree, err := loadCategories(ctx, tx)
+		if err != nil {
+			return err
+		}
+		after := before.clone()
+		if err := fn(tx, after, tree); err != nil {
+			return err
+		}
+		if err := saveProducts(ctx, tx, []change{{before, after}}, s.currency, s.now()); err != nil {
+			return err
+		}
+		out.Body = s.adminView(after, tree)
+		return nil
+	})
+	if err != nil {
+		return nil, taken(err)
+	}
+	return out, nil
+}
+
+type updateInput struct {
+	idInput
+	Body struct {
+		productInput
+		Version int `json:"version" minimum:"1" doc:"The one that was read"`
+	}
+}
+
+func (s *service) update(ctx context.Context, in *updateInput) (*adminOutput, error) {
+	return s.change(ctx, in.ID, func(tx pgx.Tx, p *Product, tree categoryTree) error {
+		if p.Version != in.Body.Version {
+			return ErrVersionConflict.With("version", p.Version)
+		}
+		if err := in.Body.apply(p, tree, s.currency); err != nil {
+			return err
+		}
+		return s.ownSKUs(ctx, tx, p)
+	})
+}
+
+type variantPath struct {
+	idInput
+	SKU string `path:"sku" maxLength:"64"`
+}
+
+func (s *service) removeVariant(ctx context.Context, in *variantPath) (*adminOutput, error) {
+	return s.change(ctx, in.ID, func(tx pgx.Tx, p *Product, _ categoryTree) error {
+		if err := p.RemoveVariant(in.SKU); err != nil {
+			return err
+		}
+		return deleteVariant(ctx, tx, in.SKU)
+	})
+}
+
+func (s *service) publish(ctx context.Context, in *idInput) (*adminOutput, error) {
+	return s.change(ctx, in.ID, func(_ pgx.Tx, p *Product, _ categoryTree) error { return p.Publish(s.now()) })
+}
+
+func (s *service) unlist(ctx context.Context, in *idInput) (*adminOutput, error) {
+	return s.change(ctx, in.ID, func(_ pgx.Tx, p *Product, _ categoryTree) error { p.Unlist(); return nil })
+}
+
+// Uploads
+
+// uploads tells the API document what the body may be; it is read as it comes, not by huma.
+func uploads(kinds ...string) func(*huma.Operation) {
+	return func(op *huma.Operation) {
+		binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
+		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			"multipart/form-data": {Schema: &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"file": binary}}},
+		}}
+		for _, k := range kinds {
+			op.RequestBody.Content[k] = &huma.MediaType{Schema: binary}
+		}
+	}
+}
+
+// upload is a body that is read while it arrives.
+type upload struct {
+	contentType string
+	length      string
+	body        io.Reader
+}
+
+// Resolve implements huma.Resolver.
+func (u *upload) Resolve(ctx huma.Context) []error {
+	u.contentType, u.length, u.body = ctx.Header("Content-Type"), ctx.Header("Content-Length"), ctx.BodyReader()
+	return nil
+}
+
+// open returns the body, or the file of a form. Reading more than limit bytes is ErrTooLarge.
+func (u *upload) open(limit int64) (io.Reader, error) {
+	if n, err := strconv.ParseInt(u.length, 10, 64); err == nil && n > limit {
+		return nil, problem.ErrTooLarge
+	}
+	body := &limited{r: u.body, left: limit}
+	kind, params, err := mime.ParseMediaType(u.contentType)
+	if err != nil || kind != "multipart/form-data" {
+		return body, nil
+	}
+	for form := multipart.NewReader(body, params["boundary"]); ; {
+		part, err := form.NextPart()
+		if errors.Is(err, problem.ErrTooLarge) {
+			return nil, problem.ErrTooLarge
+		}
+		if err != nil {
+			return nil, problem.Invalid422("body.file", "the form has no file")
+		}
+		if part.FileName() != "" || part.FormName() == "file" {
+			return part, nil
+		}
+	}
+}
+
+// limited is a reader that fails, rather than ends, at its limit.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, problem.ErrTooLarge
+	}
+	return n, err
+}
+
+// keepPicture checks an uploaded picture and gives it to the media binding; it returns the file's name.
+func (s *service) keepPicture(ctx context.Context, u *upload) (string, error) {
+	body, err := u.open(maxPictureBytes)
+	if err != nil {
+		return "", err
+	}
+	data, err := io.ReadAll(body)
+	if errors.Is(err, problem.ErrTooLarge) {
+		return "", problem.ErrTooLarge
+	}
+	if err != nil {
+		return "", problem.ErrMalformed.Because(err)
+	}
+	name, err := pictureName(data)
+	if err != nil {
+		return "", err
+	}
+	// The binding decodes whatever happens to be Base64, so it always is.
+	encoded := []byte(base64.StdEncoding.EncodeToString(data))
+	if _, err := s.dapr.Binding(ctx, "media", "create", encoded, map[string]string{"fileName": name}); err != nil {
+		return "", problem.ErrUnavailable.Because(err)
+	}
+	return name, nil
+}
+
+type imageInput struct {
+	idInput
+	upload
+	Alt string `query:"alt" maxLength:"1000" doc:"What the picture shows, for those who cannot see it"`
+}
+
+func (s *service) addImage(ctx context.Context, in *imageInput) (*adminOutput, error) {
+	if _, err := one(loadProducts(ctx, s.db, byID, []uuid.UUID{in.ID})); err != nil {
+		return nil, err
+	}
+	file, err := s.keepPicture(ctx, &in.upload)
+	if err != nil {
+		return nil, err
+	}
+	return s.change(ctx, in.ID, func(_ pgx.Tx, p *Product, _ categoryTree) error {
+		return p.SetImage(Image{ID: newID(), URL: mediaPath + file, Alt: in.Alt})
+	})
+}
+
+type imagePath struct {
+	idInput
+	ImageID uuid.UUID `path:"image_id" format:"uuid"`
+}
+
+func (s *service) removeImage(ctx context.Context, in *imagePath) (*adminOutput, error) {
+	return s.change(ctx, in.ID, func(_ pgx.Tx, p *Product, _ categoryTree) error {
+		i := slices.IndexFunc(p.Images, func(img Image) bool { return img.ID == in.ImageID })
+		if i < 0 {
+			return ErrImageNotFound
+		}
+		p.Images = slices.Delete(p.Images, i, i+1)
+		return nil
+	})
+}
+
+type pictureInput struct {
+	upload
+	Name string `query:"name" required:"true" minLength:"1" maxLength:"255" pattern:"^[^\\p{Cc}/\\\\]+$" doc:"What product files call it, such as lamp.svg"`
+}
+
+// Picture is an uploaded picture.
+type Picture struct {
+	Name string `json:"name"`
+	URL  string `json:"url"`
+}
+
+type pictureOutput struct{ Body Picture }
+
+func (s *service) addPicture(ctx context.Context, in *pictureInput) (*pictureOutput, error) {
+	file, err := s.keepPicture(ctx, &in.upload)
+	if err != nil {
+		return nil, err
+	}
+	name := strings.TrimSpace(in.Name)
+	if err := savePicture(ctx, s.db, name, file); err != nil {
+		return nil, err
+	}
+	return &pictureOutput{Picture{Name: name, URL: mediaPath + file}}, nil
+}
+
+// Categories
+
+// AdminCategory is a category as the back office sees it.
+type AdminCategory struct {
+	Slug   string  `json:"slug"`
+	Name   string  `json:"name"`
+	Parent *string `json:"parent"`
+}
+
+type categoryOutput struct{ Body AdminCategory }
+
+type createCategoryInput struct {
+	Body struct {
+		Name   string `json:"name" minLength:"1" maxLength:"100"`
+		Slug   string `json:"slug,omitempty" maxLength:"255" doc:"Made of the name when not given"`
+		Parent string `json:"parent,omitempty" maxLength:"255" doc:"The slug of the category that it is in"`
+	}
+}
+
+func (s *service) createCategory(ctx context.Context, in *createCategoryInput) (*categoryOutput, error) {
+	name, err := line("name", in.Body.Name, maxOption)
+	if err != nil {
+		return nil, err
+	}
+	c := Category{ID: newID(), Slug: in.Body.Slug, Name: name}
+	if c.Slug == "" {
+		c.Slug = slugify(name)
+	}
+	if err := checkSlug(c.Slug); err != nil {
+		return nil, err
+	}
+	out := &categoryOutput{}
+	err = s.changeTree(ctx, func(tx pgx.Tx, tree categoryTree) error {
+		if c.ParentID, err = parentOf(tree, in.Body.Parent); err != nil {
+			return err
+		}
+		out.Body = AdminCategory{c.Slug, c.Name, tree.slug(c.ParentID)}
+		return insertCategory(ctx, tx, c)
+	})
+	return out, err
+}
+
+// changeTree runs fn while nobody else changes the categories.
+func (s *service) changeTree(ctx context.Context, fn func(tx pgx.Tx, tree categoryTree) error) error {
+	return taken(pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		if err := lockCategories(ctx, tx); err != nil {
+			return err
+		}
+		tree, err := loadCategories(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := fn(tx, tree); err != nil {
+			return err
+		}
+		return renewCatalogue(ctx, tx)
+	}))
+}
+
+func parentOf(tree categoryTree, slug string) (*uuid.UUID, error) {
+	if slug == "" {
+		return nil, nil
+	}
+	c, ok := tree.bySlug(slug)
+	if !ok {
+		return nil, problem.Invalid422("body.parent", "there is no such category")
+	}
+	return &c.ID, nil
+}
+
+type updateCategoryInput struct {
+	Slug string `path:"slug" maxLength:"255"`
+	Body struct {
+		Name   *string `json:"name,omitempty" minLength:"1" maxLength:"100"`
+		Parent *string `json:"parent,omitempty" maxLength:"255" doc:"Empty: none"`
+	}
+}
+
+func (s *service) updateCategory(ctx context.Context, in *updateCategoryInput) (*categoryOutput, error) {
+	out := &categoryOutput{}
+	err := s.changeTree(ctx, func(tx pgx.Tx, tree categoryTree) error {
+		c, ok := tree.bySlug(in.Slug)
+		if !ok {
+			return ErrCategoryNotFound
+		}
+		if in.Body.Name != nil {
+			name, err := line("name", *in.Body.Name, maxOption)
+			if err != nil {
+				return err
+			}
+			if name == "" {
+				return problem.Invalid422("body.name", "must not be empty")
+			}
+			c.Name = name
+		}
+		if in.Body.Parent != nil {
+			parent, err := parentOf(tree, *in.Body.Parent)
+			if err != nil {
+				return err
+			}
+			if parent != nil && tree.within(*parent, c.ID) {
+				return problem.Invalid422("body.parent", "must not be the category itself or below it")
+			}
+			c.ParentID = parent
+		}
+		out.Body = AdminCategory{c.Slug, c.Name, tree.slug(c.ParentID)}
+		if err := updateCategory(ctx, tx, c); err != nil {
+			return err
+		}
+		return reindexCategory(ctx, tx, c.ID, s.now())
+	})
+	return out, err
+}
+
+type categoryPath struct {
+	Slug string `path:"slug" maxLength:"255"`
+}
+
+func (s *service) deleteCategory(ctx context.Context, in *categoryPath) (*struct{}, error) {
+	return nil, s.changeTree(ctx, func(tx pgx.Tx, tree categoryTree) error {
+		c, ok := tree.bySlug(in.Slug)
+		if !ok {
+			return ErrCategoryNotFound
+		}
+		empty, err := deleteCategory(ctx, tx, c.ID)
+		if err == nil && !empty {
+			err = ErrCategoryInUse
+		}
+		return err
+	})
+}

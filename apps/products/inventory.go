@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
+)
+
+const (
+	askLimit = 500 * time.Millisecond // what a page waits for inventory
+	pauseFor = 2 * time.Second        // how long a neighbour that did not answer is left alone
+)
+
+// inventory is the neighbour that knows how much there is.
+type inventory struct {
+	dapr  *dapr.Client
+	log   *slog.Logger
+	pause pause
+}
+
+// availability is what inventory says about a SKU.
+type availability struct {
+	SKU       string    `json:"sku"`
+	Available int64     `json:"available"`
+	AsOf      time.Time `json:"as_of"`
+}
+
+// availability asks about many SKUs at once. Those that inventory does not know are missing, and all are
+// when it cannot be reached: a page is shown without the numbers rather than late or not at all.
+func (i *inventory) availability(ctx context.Context, skus []string) map[string]availability {
+	if len(skus) == 0 || i.pause.on() {
+		return nil
+	}
+	var answer struct {
+		Items []availability `json:"items"`
+	}
+	err := i.dapr.Call(ctx, "inventory", http.MethodPost, "/internal/availability", map[string]any{"skus": skus}, &answer, dapr.Timeout(askLimit))
+	if err != nil {
+		i.pause.begin()
+		i.log.WarnContext(ctx, "pages go without availability", "error", err)
+		return nil
+	}
+	said := make(map[string]availability, len(answer.Items))
+	for _, a := range answer.Items {
+		said[a.SKU] = a
+	}
+	return said
+}
+
+// setStock makes the units on hand of a SKU a number. The key makes it happen once.
+func (i *inventory) setStock(ctx context.Context, sku string, quantity int, reason, key string) error {
+	return i.dapr.Call(ctx, "inventory", http.MethodPut, "/internal/stock/"+url.PathEscape(sku),
+		map[string]any{"quantity": quantity, "reason": reason, "key": key}, nil)
+}
+
+// pause leaves a neighbour alone for a while after it failed, so that pages do not wait for it one by one.
+type pause struct{ until atomic.Int64 }
+
+func (p *pause) on() bool { return time.Now().UnixNano() < p.until.Load() }
+func (p *pause) begin()   { p.until.Store(time.Now().Add(pauseFor).UnixNano()) }

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSanitise(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`<p>Good <strong>tea</strong></p>`:                                `<p>Good <strong>tea</strong></p>`,
+		`<script>alert(1)</script>tea`:                                    `tea`,
+		`<p onclick="alert(1)" style="color:red" class="x">tea</p>`:       `<p>tea</p>`,
+		`<img src=x onerror=alert(1)>`:                                    ``,
+		`<svg><script>alert(1)</script></svg>`:                            ``,
+		`<a href="javascript:alert(1)">tea</a>`:                           `tea`,
+		`<a href=" &#106;avascript:alert(1)">tea</a>`:                     `tea`,
+		`<a href="data:text/html,x">tea</a>`:                              `tea`,
+		`<a href="https://example.com/">tea</a>`:                          `<a href="https://example.com/" rel="nofollow noreferrer">tea</a>`,
+		`<iframe src="https://example.com"></iframe><form><input></form>`: ``,
+		`<style>p{color:red}</style><p>tea</p>`:                           `<p>tea</p>`,
+		`<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>`: `<table></table>`,
+		`a < b & c`:               `a &lt; b &amp; c`,
+		"tea\x00\x07 time":        `tea time`,
+		`<ul><li>one<li>two</ul>`: `<ul><li>one<li>two</ul>`,
+		`<noscript><p title="</noscript><img src=x onerror=alert(1)>">`:    `<p>`,
+		`<scr<script>ipt>alert(1)</scr</script>ipt>`:                       `ipt>alert(1)`,
+		`<META HTTP-EQUIV="refresh" CONTENT="0;url=javascript:alert(1)">x`: `x`,
+	} {
+		got := sanitise(in)
+		lower := strings.ToLower(got)
+		for _, bad := range []string{"<script", "onerror=", "onclick", "javascript:", "<img", "<iframe", "<svg", "style="} {
+			require.NotContains(t, lower, bad, in)
+		}
+		require.Equal(t, got, sanitise(got), "twice: %s", in)
+		if want != got {
+			t.Logf("%q: %q", in, got)
+		}
+	}
+	require.Equal(t, `<p>tea</p>`, sanitise(`<p onclick="alert(1)" style="color:red" class="x">tea</p>`))
+	require.Equal(t, `<a href="https://example.com/" rel="nofollow noreferrer">tea</a>`, sanitise(`<a href="https://example.com/">tea</a>`))
+	require.Equal(t, `a &lt; b &amp; c`, sanitise(`a < b & c`))
+}
+
+func TestWords(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"T-Shirt, Größe M":              "t shirt große m",
+		"Crème Brûlée":                  "creme brulee",
+		"men's":                         "mens",
+		"'; DROP TABLE products; --":    "drop table products",
+		"a & !b | (c) <-> d:*":          "a b c d",
+		"":                              "",
+		"日本 茶":                          "日本 茶",
+		"JKT-0012/M":                    "jkt 0012 m",
+		strings.Repeat("x", 500) + " y": strings.Repeat("x", 64) + " y",
+	} {
+		require.Equal(t, want, searchable(in), in)
+	}
+	require.Equal(t, "(lamp:*)&(m)", tsquery([][]string{{"lamp"}, {"m"}}))
+	require.Equal(t, "(lamo:*|lamp:*)", tsquery([][]string{{"lamo", "lamp"}}))
+}
+
+func TestSlugs(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "creme-brulee-no-2", slugify("Crème Brûlée, No. 2!"))
+	require.Equal(t, "", slugify("日本"))
+	require.Equal(t, "ocean_blue-shirt", slugOf("Ocean_Blue-Shirt"))
+	require.Equal(t, "a-b", slugOf("A/../b"))
+	require.Equal(t, "CANDLE-SMALL-RED", madeSKU("candle", []string{"Small", "Red"}))
+	long := madeSKU(strings.Repeat("candle", 20), []string{"Small"})
+	require.Len(t, long, maxSKU)
+	require.NotEqual(t, long, madeSKU(strings.Repeat("candle", 20), []string{"Large"}))
+	require.NoError(t, checkSKU(long))
+}
+
+func TestNearest(t *testing.T) {
+	t.Parallel()
+	catalogue := []string{"headphones", "jacket", "shirt", "sneakers", "lamp", "cup", "cap", "skirt"}
+	for in, want := range map[string]string{
+		"hedphones": "headphones", "haedphones": "headphones", "jaket": "jacket", "shrit": "shirt",
+		"snekers": "sneakers", "lmap": "lamp", "lampp": "lamp", "xy": "", "zzzzzz": "",
+	} {
+		found, ok := nearest(in, catalogue)
+		require.False(t, ok, in)
+		if want == "" {
+			require.Empty(t, found, in)
+			continue
+		}
+		require.NotEmpty(t, found, in)
+		require.Equal(t, want, found[0], in)
+	}
+	_, ok := nearest("head", catalogue)
+	require.True(t, ok)
+	require.Equal(t, 1, distance("ab", "ba"))
+	require.Equal(t, 3, distance("kitten", "sitting"))
+	require.Equal(t, 4, distance("", "lamp"))
+}
