@@ -5,50 +5,155 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 )
+
+const usage = `usage: dev <command>
+
+  up              start the shop: install what is missing, start everything, seed the catalogue
+  infra           start the infrastructure alone, for dapr run -f
+  down            stop everything; data stays
+  clean           stop everything and remove data, settings and logs
+  status          a line a process: health, pid, memory, restarts
+  logs [APP]      follow the log of an app and its sidecar, or all logs
+  restart APP     build one app again and start it again with its sidecar
+
+PORT_OFFSET=1000 runs another shop beside the first, in .run-1000; RUN_DIR names another folder.
+`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
 		report(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-// stack is one shop on this machine: where its files are.
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 || args[0] == "help" {
+		fmt.Print(usage)
+		return nil
+	}
+	if args[0] == "supervise" { // started by startSupervisor
+		return supervise(args[1], args[2])
+	}
+	s, err := newStack()
+	if err != nil {
+		return err
+	}
+	name := ""
+	if len(args) > 1 {
+		name = args[1]
+	}
+	switch args[0] {
+	case "up":
+		return s.up(ctx, false)
+	case "infra":
+		return s.up(ctx, true)
+	case "down":
+		return s.down(ctx)
+	case "clean":
+		return s.clean(ctx)
+	case "status":
+		return s.status(ctx, os.Stdout)
+	case "logs":
+		return s.logs(ctx, name)
+	case "restart":
+		if name == "" {
+			return errors.New("which? make restart APP=orders")
+		}
+		return s.restart(ctx, name)
+	}
+	return fmt.Errorf("there is no command %q; dev help lists them", args[0])
+}
+
+// stack is one shop on this machine: its settings, and where its files are.
 type stack struct {
-	root  string // the clone
-	run   string // everything that this stack writes, or links to it
-	data  string // data folders, which PostgreSQL's and RabbitMQ's users must be able to reach
-	cache string // what was fetched and built once for all stacks
-	out   *progress
+	root     string // the clone
+	run      string // everything that this stack writes, or links to it
+	data     string // data folders, which PostgreSQL's and RabbitMQ's users must be able to reach
+	cache    string // what was fetched and built once for all stacks
+	offset   int    // added to every port
+	settings *settings
+	out      *progress
+}
+
+// newStack finds the stack that PORT_OFFSET and RUN_DIR mean, and loads its
+// settings, which it makes at the first run.
+func newStack() (*stack, error) {
+	root, err := findRoot()
+	if err != nil {
+		return nil, err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	s := &stack{root: root, cache: filepath.Join(cache, "stampede"), out: newProgress(os.Stdout)}
+	s.run = os.Getenv("RUN_DIR")
+	given := os.Getenv("PORT_OFFSET")
+	if given == "" && s.run != "" {
+		given = offsetOf(s.run)
+	}
+	if given != "" {
+		if s.offset, err = strconv.Atoi(given); err != nil || s.offset < 0 || s.offset > 5000 {
+			return nil, fmt.Errorf("PORT_OFFSET must be a number from 0 to 5000, not %q", given)
+		}
+	}
+	if s.run == "" {
+		s.run = filepath.Join(root, ".run")
+		if s.offset != 0 {
+			s.run += "-" + strconv.Itoa(s.offset)
+		}
+	}
+	if s.run, err = filepath.Abs(s.run); err != nil {
+		return nil, err
+	}
+	s.data = "/var/lib/stampede-" + digest(s.run)
+	if err := os.MkdirAll(filepath.Join(s.run, "logs"), 0o755); err != nil {
+		return nil, err
+	}
+	s.settings, err = loadSettings(s)
+	return s, err
+}
+
+// offsetOf returns the PORT_OFFSET that a run folder's settings hold, or "".
+func offsetOf(run string) string {
+	text, err := os.ReadFile(filepath.Join(run, "settings.env"))
+	if err != nil {
+		return ""
+	}
+	lines, _ := parseSettings(string(text))
+	return (&settings{lines: lines}).get("PORT_OFFSET")
+}
+
+// findRoot returns the clone that the current folder is in.
+func findRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.Contains(string(text), "module github.com/stampede-shop/stampede\n") {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("run this inside the clone of the project")
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 func (s *stack) logFile(name string) string { return filepath.Join(s.run, "logs", name+".log") }
-
-func run(ctx context.Context, args []string) error {
-	root, err := os.Getwd()
-	if err != nil {
-		return err
-	}
-	home, err := os.UserCacheDir()
-	if err != nil {
-		return err
-	}
-	s := &stack{root: root, run: filepath.Join(root, ".run"), cache: filepath.Join(home, "stampede"), out: newProgress(os.Stdout)}
-	s.data = "/var/lib/stampede-" + digest(s.run)
-	switch {
-	case len(args) == 1 && args[0] == "install":
-		if err := checkPrerequisites(ctx); err != nil {
-			return err
-		}
-		return s.install(ctx)
-	}
-	return fmt.Errorf("unknown command")
-}

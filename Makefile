@@ -1,0 +1,38 @@
+# Stampede on one machine: make up. All work is done by dev/, a Go program.
+# PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
+
+.DEFAULT_GOAL := help
+.PHONY: help up infra down clean status logs restart dev
+
+DEV := .run/bin/dev
+
+# Go renews what changed and takes no time when nothing did.
+dev:
+	@command -v go >/dev/null || { echo "error: go is missing; needed: Go 1.26 or newer, from go.dev/dl" >&2; exit 1; }
+	@go build -o $(DEV) ./dev
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@echo
+	@echo "  PORT_OFFSET=1000 before any of them means a second shop, beside the first."
+
+up: dev ## install what is missing and start the shop; again: start only what changed
+	@$(DEV) up
+
+infra: dev ## start the infrastructure alone and build the apps, for dapr run -f
+	@$(DEV) infra
+
+down: dev ## stop everything; data stays
+	@$(DEV) down
+
+clean: dev ## stop everything and remove data, settings and logs
+	@$(DEV) clean
+
+status: dev ## a line a process: health, pid, memory, restarts
+	@$(DEV) status
+
+logs: dev ## follow the logs, or one app's: make logs APP=orders
+	@$(DEV) logs $(APP)
+
+restart: dev ## build one app again and start it again: make restart APP=orders
+	@$(DEV) restart $(APP)

@@ -1,0 +1,529 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func (s *stack) port(base int) int { return base + s.offset }
+
+func (s *stack) at(base int) string { return "127.0.0.1:" + strconv.Itoa(s.port(base)) }
+
+// folders makes the data folders with the owners that PostgreSQL, Redis and
+// RabbitMQ insist on, and links them from the run folder.
+func (s *stack) folders() error {
+	for _, f := range []struct {
+		name, owner string
+		mode        fs.FileMode
+	}{
+		{".", "", 0o755},
+		{"postgres", "postgres", 0o700},
+		{"redis", "redis", 0o750},
+		{"rabbitmq", "rabbitmq", 0o750},
+		{"sentry", "", 0o700},
+		{"maildev", "", 0o755},
+		{"media", "", 0o755},
+		{"static", "", 0o755},
+	} {
+		dir := filepath.Join(s.data, f.name)
+		if err := os.MkdirAll(dir, f.mode); err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, f.mode); err != nil {
+			return err
+		}
+		if f.owner == "" {
+			continue
+		}
+		who, err := credential(f.owner)
+		if err != nil {
+			return err
+		}
+		if err := os.Chown(dir, int(who.Uid), int(who.Gid)); err != nil {
+			return err
+		}
+	}
+	link := filepath.Join(s.run, "data")
+	if target, err := os.Readlink(link); err == nil && target == s.data {
+		return nil
+	}
+	os.Remove(link)
+	return os.Symlink(s.data, link)
+}
+
+// ownedFile writes a file that holds a secret for the user that reads it.
+func ownedFile(name, text, owner string) error {
+	if err := writeFile(name, text, 0o600); err != nil {
+		return err
+	}
+	who, err := credential(owner)
+	if err != nil {
+		return err
+	}
+	return os.Chown(name, int(who.Uid), int(who.Gid))
+}
+
+// postgresBin is the folder of PostgreSQL's programs, the newest version's
+// where there are several.
+func postgresBin() (string, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if len(found) == 0 {
+		return "", errors.New("PostgreSQL is not installed")
+	}
+	slices.SortFunc(found, func(a, b string) int {
+		return major(strings.TrimPrefix(a, "/usr/lib/postgresql/")) - major(strings.TrimPrefix(b, "/usr/lib/postgresql/"))
+	})
+	return found[len(found)-1], nil
+}
+
+// postgres makes the cluster when there is none and returns the server.
+func (s *stack) postgres(ctx context.Context) (process, error) {
+	bin, err := postgresBin()
+	if err != nil {
+		return process{}, err
+	}
+	dir := filepath.Join(s.data, "postgres")
+	superuser, err := url.Parse(s.settings.get("POSTGRES_SUPERUSER_URL"))
+	if err != nil {
+		return process{}, fmt.Errorf("POSTGRES_SUPERUSER_URL: %w", err)
+	}
+	if !exists(filepath.Join(dir, "PG_VERSION")) {
+		password, _ := superuser.User.Password()
+		file := filepath.Join(s.data, "initdb-password")
+		if err := ownedFile(file, password+"\n", "postgres"); err != nil {
+			return process{}, err
+		}
+		defer os.Remove(file)
+		who, err := credential("postgres")
+		if err != nil {
+			return process{}, err
+		}
+		cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", dir, "-U", superuser.User.Username(), "--pwfile="+file,
+			"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums")
+		cmd.Dir = dir
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
+		if err := command(ctx, s.logFile("initdb"), cmd); err != nil {
+			return process{}, err
+		}
+	}
+	conf, err := os.ReadFile(filepath.Join(s.root, "deploy", "postgres", "postgresql.conf"))
+	if err != nil {
+		return process{}, err
+	}
+	// Written each time: the data folder is out of reach for the server's own user
+	// otherwise (a clone under /root), and the port is this stack's.
+	text := string(conf) + fmt.Sprintf("\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = ''\n", s.port(portPostgres))
+	if err := ownedFile(filepath.Join(dir, "postgresql.conf"), text, "postgres"); err != nil {
+		return process{}, err
+	}
+	return process{
+		Name: "postgres", Args: []string{filepath.Join(bin, "postgres"), "-D", dir}, Dir: dir, Env: basicEnv(), User: "postgres",
+		Signal: syscall.SIGINT, Patience: 20 * time.Second, Stage: stageStore, // SIGINT: do not wait for clients
+		Ports: []int{s.port(portPostgres)}, Health: "tcp:" + s.at(portPostgres), Stamp: digest(text),
+	}, nil
+}
+
+// databases makes the database and the role of every *_DATABASE_URL setting.
+// Each role may connect to its own database only.
+func (s *stack) databases(ctx context.Context) error {
+	admin := s.settings.get("POSTGRES_SUPERUSER_URL")
+	db, err := connect(ctx, admin)
+	if err != nil {
+		return err
+	}
+	defer db.Close(ctx)
+	if _, err := db.Exec(ctx, `REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC`); err != nil {
+		return err
+	}
+	for _, l := range s.settings.lines {
+		if !strings.HasSuffix(l.key, "_DATABASE_URL") {
+			continue
+		}
+		u, err := url.Parse(l.value)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.key, err)
+		}
+		password, _ := u.User.Password()
+		if err := makeDatabase(ctx, db, strings.TrimPrefix(u.Path, "/"), u.User.Username(), password); err != nil {
+			return fmt.Errorf("%s: %w", l.key, err)
+		}
+	}
+	// What only a superuser should add: the catalogue's search.
+	u, err := url.Parse(admin)
+	if err != nil {
+		return err
+	}
+	u.Path = "/products"
+	products, err := connect(ctx, u.String())
+	if err != nil {
+		return err
+	}
+	defer products.Close(ctx)
+	for _, extension := range []string{"pg_trgm", "unaccent"} {
+		if _, err := products.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS "+extension); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func makeDatabase(ctx context.Context, db *pgx.Conn, name, role, password string) error {
+	var hasRole, hasDatabase bool
+	err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1), EXISTS (SELECT FROM pg_database WHERE datname = $2)`, role, name).
+		Scan(&hasRole, &hasDatabase)
+	if err != nil {
+		return err
+	}
+	quotedRole, quotedName := pgx.Identifier{role}.Sanitize(), pgx.Identifier{name}.Sanitize()
+	verb := "CREATE"
+	if hasRole {
+		verb = "ALTER"
+	}
+	// The password again each time, so that the settings file is always right.
+	if _, err := db.Exec(ctx, verb+" ROLE "+quotedRole+" LOGIN PASSWORD '"+strings.ReplaceAll(password, "'", "''")+"'"); err != nil {
+		return err
+	}
+	if hasDatabase {
+		return nil
+	}
+	if _, err := db.Exec(ctx, "CREATE DATABASE "+quotedName+" OWNER "+quotedRole); err != nil {
+		return err
+	}
+	_, err = db.Exec(ctx, "REVOKE ALL ON DATABASE "+quotedName+" FROM PUBLIC")
+	return err
+}
+
+// connect waits for a server that is still coming up: it listens a moment
+// before it takes connections.
+func connect(ctx context.Context, url string) (*pgx.Conn, error) {
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		db, err := pgx.Connect(ctx, url)
+		if err == nil {
+			return db, nil
+		}
+		if strings.Contains(err.Error(), "password authentication failed") {
+			return nil, errors.New("PostgreSQL refuses the password in settings.env: the data is of other settings; make clean removes it")
+		}
+		if time.Now().After(deadline) || !pause(ctx, 100*time.Millisecond) {
+			return nil, fmt.Errorf("PostgreSQL does not take connections: %w", err)
+		}
+	}
+}
+
+func (s *stack) redis() (process, error) {
+	dir := filepath.Join(s.data, "redis")
+	conf := filepath.Join(dir, "redis.conf")
+	text := strings.Join([]string{
+		"bind 127.0.0.1",
+		"port " + strconv.Itoa(s.port(portRedis)),
+		"requirepass " + s.settings.get("REDIS_PASSWORD"),
+		"dir " + dir,
+		"appendonly yes",
+		"appendfsync everysec",
+		`save ""`,
+		// Carts live here: full means an error, never a cart thrown away.
+		"maxmemory 512mb",
+		"maxmemory-policy noeviction",
+		"",
+	}, "\n")
+	if err := ownedFile(conf, text, "redis"); err != nil {
+		return process{}, err
+	}
+	path, err := exec.LookPath("redis-server")
+	return process{
+		Name: "redis", Args: []string{path, conf}, Dir: dir, Env: basicEnv(), User: "redis",
+		Patience: 10 * time.Second, Stage: stageStore,
+		Ports: []int{s.port(portRedis)}, Health: "tcp:" + s.at(portRedis), Stamp: digest(text),
+	}, err
+}
+
+// rabbitmq returns the broker and its port mapper. The mapper is one of our
+// own, on a port of our own: a shared one would be started by whichever stack
+// comes first and stay behind when that ends.
+func (s *stack) rabbitmq() (epmd, broker process, err error) {
+	dir := filepath.Join(s.data, "rabbitmq")
+	u, err := url.Parse(s.settings.get("RABBITMQ_URL"))
+	if err != nil {
+		return epmd, broker, fmt.Errorf("RABBITMQ_URL: %w", err)
+	}
+	password, _ := u.User.Password()
+	text := strings.Join([]string{
+		"listeners.tcp.1 = " + s.at(portRabbitMQ),
+		"management.tcp.ip = 127.0.0.1",
+		"management.tcp.port = " + strconv.Itoa(s.port(portRabbitMQPage)),
+		"default_user = " + u.User.Username(),
+		"default_pass = " + password,
+		"vm_memory_high_watermark.absolute = 1GB",
+		"disk_free_limit.absolute = 200MB",
+		"log.console.level = warning",
+		"",
+	}, "\n")
+	if err := ownedFile(filepath.Join(dir, "rabbitmq.conf"), text, "rabbitmq"); err != nil {
+		return epmd, broker, err
+	}
+	if err := ownedFile(filepath.Join(dir, "enabled_plugins"), "[rabbitmq_management].\n", "rabbitmq"); err != nil {
+		return epmd, broker, err
+	}
+	node := "stampede@localhost"
+	if s.offset != 0 {
+		node = fmt.Sprintf("stampede-%d@localhost", s.offset)
+	}
+	mapper := []string{"ERL_EPMD_PORT=" + strconv.Itoa(s.port(portEpmd)), "ERL_EPMD_ADDRESS=127.0.0.1"}
+	own := []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "TZ=UTC", "HOME=" + dir}
+	path, err := exec.LookPath("epmd")
+	if err != nil {
+		return epmd, broker, err
+	}
+	epmd = process{
+		Name: "epmd", Args: []string{path}, Dir: dir, Env: slices.Concat(own, mapper), User: "rabbitmq",
+		Patience: 2 * time.Second, Stage: stageStore,
+		Ports: []int{s.port(portEpmd)}, Health: "tcp:" + s.at(portEpmd),
+	}
+	broker = process{
+		Name: "rabbitmq", Args: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"}, Dir: dir, User: "rabbitmq",
+		Env: slices.Concat(own, mapper, []string{
+			"RABBITMQ_NODENAME=" + node,
+			"RABBITMQ_DIST_PORT=" + strconv.Itoa(s.port(portRabbitMQDist)),
+			"RABBITMQ_CONF_ENV_FILE=" + filepath.Join(dir, "env.conf"), // not the system's
+			"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq.conf"),
+			"RABBITMQ_ADVANCED_CONFIG_FILE=" + filepath.Join(dir, "advanced.config"),
+			"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "enabled_plugins"),
+			"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "mnesia"),
+			"RABBITMQ_GENERATED_CONFIG_DIR=" + filepath.Join(dir, "config"),
+			"RABBITMQ_PID_FILE=" + filepath.Join(dir, "pid"),
+			"RABBITMQ_LOG_BASE=" + filepath.Join(dir, "log"),
+			"RABBITMQ_LOGS=-",
+			// Idle schedulers sleep instead of spinning: others want the cores.
+			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
+		}),
+		Patience: 20 * time.Second, Stage: stageInfra,
+		Ports:  []int{s.port(portRabbitMQ), s.port(portRabbitMQPage), s.port(portRabbitMQDist)},
+		Health: "tcp:" + s.at(portRabbitMQ), Stamp: digest(text),
+	}
+	return epmd, broker, nil
+}
+
+func (s *stack) maildev() (process, error) {
+	path, err := exec.LookPath("node")
+	return process{
+		Name: "maildev", Dir: filepath.Join(s.data, "maildev"), Env: basicEnv(),
+		Args: []string{
+			path, "--max-old-space-size=128", filepath.Join(s.maildevCache(), "node_modules", "maildev", "dist", "bin", "maildev.js"),
+			"--smtp", strconv.Itoa(s.port(portSMTP)), "--ip", "127.0.0.1",
+			"--web", strconv.Itoa(s.port(portMaildev)), "--web-ip", "127.0.0.1",
+			"--mail-directory", filepath.Join(s.data, "maildev"), "--max-emails", "2000",
+		},
+		Patience: 3 * time.Second, Stage: stageInfra,
+		Ports: []int{s.port(portSMTP), s.port(portMaildev)}, Health: "tcp:" + s.at(portMaildev),
+	}, err
+}
+
+// authority returns sentry, which makes its certificates when there are none.
+func (s *stack) authority() (process, error) {
+	dir := filepath.Join(s.data, "sentry")
+	if expired(filepath.Join(dir, "ca.crt")) {
+		if err := os.RemoveAll(dir); err != nil {
+			return process{}, err
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return process{}, err
+		}
+	}
+	return process{
+		Name: "sentry", Dir: dir, Env: append(basicEnv(), "NAMESPACE="+s.settings.get("NAMESPACE")),
+		Args: []string{
+			s.sentry(), "--config", filepath.Join(s.root, "dapr", "sentry.yaml"), "--issuer-credentials", dir,
+			"--port", strconv.Itoa(s.port(portSentry)), "--listen-address", "127.0.0.1",
+			"--healthz-port", strconv.Itoa(s.port(portSentryHealth)), "--healthz-listen-address", "127.0.0.1",
+			"--enable-metrics=false", "--log-level", "warn",
+		},
+		Patience: 3 * time.Second, Stage: stageInfra,
+		Ports:  []int{s.port(portSentry), s.port(portSentryHealth)},
+		Health: "http://" + s.at(portSentryHealth) + "/healthz",
+	}, nil
+}
+
+// expired reports whether a certificate has less than a week to live.
+func expired(file string) bool {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return false
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	return err == nil && time.Until(cert.NotAfter) < 7*24*time.Hour
+}
+
+// variable is a ${NAME} of a template, of the realm or of a Dapr file.
+var variable = regexp.MustCompile(`\$\{([A-Z][A-Z0-9_]*)\}`)
+
+// keycloak returns the identity server, in a home of this stack's own: links
+// to the prepared one, our realm and our themes.
+func (s *stack) keycloak(ctx context.Context) (process, error) {
+	home := filepath.Join(s.data, filepath.Base(s.keycloakCache()))
+	if !exists(home) {
+		if err := copyTree(ctx, s.keycloakCache(), home); err != nil {
+			return process{}, err
+		}
+	}
+	deploy := filepath.Join(s.root, "deploy", "keycloak")
+	realm, err := os.ReadFile(filepath.Join(deploy, "realm.json"))
+	if err != nil {
+		return process{}, err
+	}
+	// Keycloak fills the realm's ${NAMES} in itself, from its environment.
+	imports := filepath.Join(home, "data", "import")
+	if err := writeFile(filepath.Join(imports, "stampede-realm.json"), string(realm), 0o600); err != nil {
+		return process{}, err
+	}
+	named := map[string]bool{}
+	for _, m := range variable.FindAllStringSubmatch(string(realm), -1) {
+		named[m[1]] = true
+	}
+	if themes := filepath.Join(deploy, "themes"); exists(themes) {
+		if _, err := render(themes, filepath.Join(home, "themes"), nil); err != nil {
+			return process{}, err
+		}
+	}
+	database, err := url.Parse(s.settings.get("KEYCLOAK_DATABASE_URL"))
+	if err != nil {
+		return process{}, fmt.Errorf("KEYCLOAK_DATABASE_URL: %w", err)
+	}
+	password, _ := database.User.Password()
+	return process{
+		Name: "keycloak", Dir: home,
+		Args: []string{
+			filepath.Join(home, "bin", "kc.sh"), "start", "--optimized", "--import-realm", "--cache=local",
+			"--http-enabled=true", "--http-host=127.0.0.1", "--http-port=" + strconv.Itoa(s.port(portKeycloak)),
+			"--http-management-port=" + strconv.Itoa(s.port(portKeycloakManagement)),
+			"--hostname=" + s.settings.get("PUBLIC_URL"), "--hostname-admin=" + s.settings.get("KEYCLOAK_URL"), "--proxy-headers=xforwarded",
+			"--db-url=jdbc:postgresql://" + database.Host + database.Path, "--db-username=" + database.User.Username(),
+			"--db-pool-initial-size=1", "--db-pool-max-size=20", "--log-level=warn",
+		},
+		Env: slices.Concat(basicEnv(), s.settings.env(func(key string) bool { return named[key] }), []string{
+			"KC_DB_PASSWORD=" + password,
+			"KC_BOOTSTRAP_ADMIN_USERNAME=admin",
+			"KC_BOOTSTRAP_ADMIN_PASSWORD=" + s.settings.get("KEYCLOAK_ADMIN_PASSWORD"),
+			"JAVA_OPTS_KC_HEAP=-Xms64m -Xmx384m",
+			"JAVA_OPTS_APPEND=-XX:+UseSerialGC -XX:-UseG1GC -Xss512k -XX:ReservedCodeCacheSize=96m",
+		}),
+		Patience: 10 * time.Second, Stage: stageInfra,
+		Ports:  []int{s.port(portKeycloak), s.port(portKeycloakManagement)},
+		Health: "http://" + s.at(portKeycloakManagement) + "/health/ready", Stamp: digest(string(realm)),
+	}, nil
+}
+
+// nginx returns the front, with its configuration rendered from deploy/nginx.
+func (s *stack) nginx(list []app) (process, error) {
+	dir := filepath.Join(s.data, "nginx")
+	values := map[string]string{
+		"RUN_DIR": dir, "NGINX_USER": "www-data",
+		"LISTEN_FRONT": s.at(portFront), "LISTEN_GATEWAY": s.at(portGateway), "LISTEN_KEYS": s.at(portKeys),
+		"KEYCLOAK": s.at(portKeycloak),
+	}
+	for _, l := range s.settings.lines {
+		if l.key != "" && values[l.key] == "" {
+			values[l.key] = l.value
+		}
+	}
+	for _, address := range strings.Fields(s.settings.get("GATEWAY")) {
+		values["GATEWAY_SERVERS"] += "server " + address + "; "
+	}
+	for _, a := range list {
+		if a.edge() {
+			values[strings.ToUpper(strings.ReplaceAll(a.ID, "-", "_"))] = "127.0.0.1:" + strconv.Itoa(a.HTTPPort)
+		}
+	}
+	rendered, err := render(filepath.Join(s.root, "deploy", "nginx"), dir, values)
+	return process{
+		Name: "nginx", Dir: dir, Env: basicEnv(),
+		Args:   []string{"/usr/sbin/nginx", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"},
+		Signal: syscall.SIGQUIT, Patience: 3 * time.Second, Stage: stageFront, // SIGQUIT: requests in flight end
+		Ports:  []int{s.port(portFront), s.port(portGateway), s.port(portKeys)},
+		Health: "tcp:" + s.at(portFront), Stamp: rendered,
+	}, err
+}
+
+// render copies a folder. Files ending in .template lose that ending and get
+// every ${NAME} in them replaced; a name without a value is an error. It
+// returns a text that changes with what was written.
+func render(from, to string, values map[string]string) (stamp string, err error) {
+	err = filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || strings.HasSuffix(path, ".go") || strings.HasSuffix(path, ".md") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		name, isTemplate := strings.CutSuffix(name, ".template")
+		if isTemplate {
+			if text, err = fill(text, values); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+		}
+		stamp = digest(stamp + name + string(text))
+		target := filepath.Join(to, name)
+		if old, err := os.ReadFile(target); err == nil && string(old) == string(text) {
+			return nil
+		}
+		return writeFile(target, string(text), 0o644)
+	})
+	return stamp, err
+}
+
+func fill(text []byte, values map[string]string) ([]byte, error) {
+	var missing []string
+	filled := variable.ReplaceAllFunc(text, func(name []byte) []byte {
+		value, ok := values[string(name[2:len(name)-1])]
+		if !ok && !slices.Contains(missing, string(name)) {
+			missing = append(missing, string(name))
+		}
+		return []byte(value)
+	})
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("no value for %s", join(missing))
+	}
+	return filled, nil
+}
+
+// copyTree copies a folder by hard links where it can, so that a stack's own
+// Keycloak costs no disk.
+func copyTree(ctx context.Context, from, to string) error {
+	partial := to + ".partial"
+	for _, how := range []string{"-al", "-a"} {
+		if err := os.RemoveAll(partial); err != nil {
+			return err
+		}
+		if out, err := exec.CommandContext(ctx, "cp", how, from, partial).CombinedOutput(); err == nil {
+			return os.Rename(partial, to)
+		} else if how == "-a" {
+			return fmt.Errorf("copy %s: %s", from, strings.TrimSpace(string(out)))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,330 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// settings is the stack's settings.env: what differs between machines and
+// stacks, and every password. It is a shell file that this program and a
+// developer's shell both read; what the user changes in it stays.
+type settings struct {
+	file  string
+	lines []settingLine
+}
+
+// settingLine is one setting, or (without a key) text kept as it was.
+type settingLine struct{ key, value, text string }
+
+// owners of settings. Every other owner is the app of that name.
+const (
+	everyApp = ""      // each app gets it
+	infra    = "infra" // no app: only those parts whose files name it
+)
+
+// setting is one row of the file as it is written the first time.
+type setting struct {
+	key, value, owner string
+}
+
+// defaults returns all settings of a stack, in the order in which they are
+// written. Secrets are new random ones at each call.
+func defaults(s *stack) []setting {
+	port := func(base int) string { return strconv.Itoa(base + s.offset) }
+	at := func(base int) string { return "127.0.0.1:" + port(base) }
+	public := "http://localhost:" + port(portFront)
+	database := func(name string) string {
+		u := url.URL{Scheme: "postgres", User: url.UserPassword(name, secret()), Host: at(portPostgres), Path: "/" + name}
+		return u.String()
+	}
+	list := []setting{
+		{"PORT_OFFSET", strconv.Itoa(s.offset), everyApp},
+		{"PUBLIC_URL", public, everyApp},
+		{"GATEWAY", at(portGateway), infra},
+		{"ALLOWED_ORIGINS", public + " http://localhost:3000", infra},
+
+		{"ISSUER", public + "/realms/stampede", everyApp},
+		{"AUDIENCE", "stampede", everyApp},
+		{"JWKS_URL", "http://" + at(portKeys) + "/jwks", everyApp},
+		{"KEYCLOAK_URL", "http://" + at(portKeycloak), everyApp},
+		{"KEYCLOAK_REALM", "stampede", everyApp},
+		{"KEYCLOAK_ADMIN_PASSWORD", secret(), infra},
+		{"AUTH_CLIENT_SECRET", secret(), "auth"},
+		{"STORE_CLIENT_SECRET", secret(), "store"},
+		{"ADMIN_CLIENT_SECRET", secret(), infra},
+		{"ADMIN_AUTH_URL", public + "/realms/stampede/protocol/openid-connect/auth", infra},
+		{"ADMIN_TOKEN_URL", "http://" + at(portKeycloak) + "/realms/stampede/protocol/openid-connect/token", infra},
+		{"ADMIN_REDIRECT_URL", public + "/admin", infra},
+		{"SHOPPER_PASSWORD", secret(), infra},
+		{"OPS_PASSWORD", secret(), infra},
+
+		{"POSTGRES_SUPERUSER_URL", database("postgres"), infra},
+		{"KEYCLOAK_DATABASE_URL", database("keycloak"), infra},
+	}
+	for _, app := range []string{"auth", "users", "products", "inventory", "orders", "payments", "mail"} {
+		list = append(list, setting{strings.ToUpper(app) + "_DATABASE_URL", database(app), app})
+	}
+	return append(list, []setting{
+		{"REDIS_HOST", at(portRedis), infra},
+		{"REDIS_PASSWORD", secret(), infra},
+		{"RABBITMQ_URL", "amqp://stampede:" + secret() + "@" + at(portRabbitMQ), infra},
+		{"SMTP_HOST", "127.0.0.1", infra},
+		{"SMTP_PORT", port(portSMTP), infra},
+		{"MAIL_FROM", "Stampede <shop@stampede.test>", "mail"},
+		{"MEDIA_DIR", filepath.Join(s.data, "media"), infra},
+		{"STATIC_DIR", filepath.Join(s.data, "static"), infra},
+
+		{"NAMESPACE", "default", infra},
+		{"DAPR_HOST_IP", "127.0.0.1", infra},
+		{"NAME_RESOLUTION_DB", filepath.Join(s.data, "names.db"), infra},
+		{"SENTRY_ADDRESS", at(portSentry), infra},
+		{"DAPR_API_TOKEN", secret(), everyApp},
+		{"APP_API_TOKEN", secret(), everyApp},
+
+		{"CURSOR_KEY", secret(), everyApp},
+		{"HASH_KEY", secret(), everyApp},
+		{"PAYMENTS_WEBHOOK_SECRET", secret(), "payments"},
+
+		{"SHOP_CURRENCY", "GBP", everyApp},
+		{"SHOP_COUNTRY", "GB", everyApp},
+		{"HOLD_AT", "cart", everyApp},
+		{"HOLD_TTL", "15m", everyApp},
+		{"RATE_TOKEN", "60000", infra},
+		{"RATE_ADDRESS", "60000", infra},
+		{"RATE_LOGIN", "6000", infra},
+		{"RATE_FRONT", "600000", infra},
+	}...)
+}
+
+// choices may be given in the environment of the first make up, for a stack
+// that starts with other ones, such as a test's short hold time.
+var choices = []string{"SHOP_CURRENCY", "SHOP_COUNTRY", "HOLD_AT", "HOLD_TTL", "RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN", "RATE_FRONT"}
+
+func secret() string {
+	b := make([]byte, 20)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+const settingsHeader = `# Settings of this stack, made by make up at its first run. Yours to change: what is
+# here stays, and make up adds only what is missing. Passwords: keep it to yourself.
+# For a shell: set -a; . this file
+`
+
+// loadSettings reads the stack's settings and adds those that the file lacks;
+// the file is written only when that changes it.
+func loadSettings(s *stack) (*settings, error) {
+	set := &settings{file: filepath.Join(s.run, "settings.env")}
+	text, err := os.ReadFile(set.file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		text = []byte(settingsHeader)
+	case err != nil:
+		return nil, err
+	}
+	if set.lines, err = parseSettings(string(text)); err != nil {
+		return nil, fmt.Errorf("%s: %w", set.file, err)
+	}
+	if have := set.get("PORT_OFFSET"); have != "" && have != strconv.Itoa(s.offset) {
+		return nil, fmt.Errorf("%s belongs to a stack with PORT_OFFSET=%s, not %d: use that offset, or another RUN_DIR", set.file, have, s.offset)
+	}
+	if !set.merge(defaults(s), os.Getenv) {
+		return set, nil
+	}
+	return set, set.save()
+}
+
+// merge adds what is missing and reports whether anything was.
+func (set *settings) merge(list []setting, getenv func(string) string) bool {
+	changed := false
+	for _, d := range list {
+		if set.has(d.key) {
+			continue
+		}
+		value := d.value
+		if slices.Contains(choices, d.key) && getenv(d.key) != "" {
+			value = getenv(d.key)
+		}
+		set.lines = append(set.lines, settingLine{key: d.key, value: value})
+		changed = true
+	}
+	return changed
+}
+
+func (set *settings) index(key string) int {
+	return slices.IndexFunc(set.lines, func(l settingLine) bool { return l.key != "" && l.key == key })
+}
+
+func (set *settings) has(key string) bool { return set.index(key) >= 0 }
+
+// get returns "" for a setting that is not there.
+func (set *settings) get(key string) string {
+	if i := set.index(key); i >= 0 {
+		return set.lines[i].value
+	}
+	return ""
+}
+
+// put sets one value and saves the file when that changes it.
+func (set *settings) put(key, value string) error {
+	i := set.index(key)
+	switch {
+	case i < 0:
+		set.lines = append(set.lines, settingLine{key: key, value: value})
+	case set.lines[i].value == value:
+		return nil
+	default:
+		set.lines[i].value = value
+	}
+	return set.save()
+}
+
+// env returns KEY=value for the settings that pick accepts.
+func (set *settings) env(pick func(key string) bool) []string {
+	var env []string
+	for _, l := range set.lines {
+		if l.key != "" && pick(l.key) {
+			env = append(env, l.key+"="+l.value)
+		}
+	}
+	return env
+}
+
+func (set *settings) save() error {
+	var b strings.Builder
+	for _, l := range set.lines {
+		if l.key == "" {
+			b.WriteString(l.text + "\n")
+			continue
+		}
+		b.WriteString("export " + l.key + "=" + quote(l.value) + "\n")
+	}
+	return writeFile(set.file, b.String(), 0o600)
+}
+
+// appSettings tells which settings an app gets: those of every app and its
+// own. One that is not in the table (added by the user, such as
+// PAYMENTS_PROVIDER or OTEL_EXPORTER_OTLP_ENDPOINT) goes to the app whose name
+// it begins with, else to all.
+func appSettings(app string, apps []string) func(key string) bool {
+	owners := map[string]string{"DAPR_TRUST_ANCHORS": infra}
+	for _, d := range defaults(&stack{}) {
+		owners[d.key] = d.owner
+	}
+	return func(key string) bool {
+		owner, known := owners[key]
+		if !known {
+			for _, other := range apps {
+				if strings.HasPrefix(key, strings.ToUpper(strings.ReplaceAll(other, "-", "_"))+"_") {
+					owner = other
+				}
+			}
+		}
+		return owner == everyApp || owner == app
+	}
+}
+
+// quote writes a value for a shell, always in single quotes.
+func quote(value string) string { return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'" }
+
+// parseSettings reads the part of the shell's language that a settings file
+// needs: comments, and assignments (with or without export) whose value is
+// bare, in single quotes (over several lines too), in double quotes, or of
+// several such pieces. Nothing is expanded.
+func parseSettings(text string) ([]settingLine, error) {
+	var lines []settingLine
+	for number := 1; text != ""; {
+		line, rest, _ := strings.Cut(text, "\n")
+		trimmed := strings.TrimSpace(line)
+		if trimmed == "" || strings.HasPrefix(trimmed, "#") {
+			lines = append(lines, settingLine{text: line})
+			text, number = rest, number+1
+			continue
+		}
+		start := strings.TrimPrefix(strings.TrimLeft(text, " \t"), "export ")
+		key, after, found := strings.Cut(start, "=")
+		if key = strings.TrimSpace(key); !found || !isKey(key) {
+			return nil, fmt.Errorf("line %d is not KEY=value", number)
+		}
+		value, rest, err := parseValue(after)
+		if err != nil {
+			return nil, fmt.Errorf("line %d, %s: %w", number, key, err)
+		}
+		lines = append(lines, settingLine{key: key, value: value})
+		number += strings.Count(text[:len(text)-len(rest)], "\n")
+		text = rest
+	}
+	return lines, nil
+}
+
+func isKey(s string) bool {
+	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789") == "" && (s[0] < '0' || s[0] > '9')
+}
+
+// parseValue reads one value and returns what comes after its line.
+func parseValue(text string) (value, rest string, err error) {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; c {
+		case '\'':
+			end := strings.IndexByte(text[i+1:], '\'')
+			if end < 0 {
+				return "", "", errors.New("the quote does not end")
+			}
+			b.WriteString(text[i+1 : i+1+end])
+			i += end + 1
+		case '"':
+			for i++; ; i++ {
+				if i >= len(text) {
+					return "", "", errors.New("the quote does not end")
+				}
+				if text[i] == '"' {
+					break
+				}
+				if text[i] == '\\' && i+1 < len(text) && strings.IndexByte("\"\\$`", text[i+1]) >= 0 {
+					i++
+				}
+				b.WriteByte(text[i])
+			}
+		case '\\':
+			if i++; i < len(text) {
+				b.WriteByte(text[i])
+			}
+		case '\n':
+			return b.String(), text[i+1:], nil
+		case ' ', '\t', '\r':
+			line, after, _ := strings.Cut(text[i:], "\n")
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				return "", "", errors.New("a value with spaces needs quotes")
+			}
+			return b.String(), after, nil
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String(), "", nil
+}
+
+// writeFile replaces a file in one step.
+func writeFile(name, text string, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	tmp := name + ".new"
+	if err := os.WriteFile(tmp, []byte(text), mode); err != nil {
+		return err
+	}
+	if err := os.Chmod(tmp, mode); err != nil {
+		return err
+	}
+	return os.Rename(tmp, name)
+}

@@ -1,0 +1,425 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// process is one program to keep running.
+type process struct {
+	Name     string
+	Args     []string // the program and its arguments
+	Dir      string
+	Env      []string       // all of it, nothing is inherited
+	User     string         // "" is the supervisor's own user
+	Signal   syscall.Signal // asks it to stop; 0 is SIGTERM
+	Patience time.Duration  // how long it may take to stop before it is killed
+	Stage    int            // make down stops the highest stage first
+	Ports    []int          // on which it listens
+	Health   string         // a URL that answers 2xx, or tcp:ADDRESS
+	Stamp    string         // changes with the files that it reads at its start
+}
+
+// Stages of make down.
+const (
+	stageStore  = iota // PostgreSQL and Redis, which all others write to
+	stageInfra         // the other infrastructure
+	stageApp           // apps, each together with its sidecar
+	stageEdge          // sidecars of the edge
+	stageFront         // Nginx: nothing new comes in
+	stagesCount        // not a stage
+)
+
+// digest changes when the process would run differently.
+func (p process) digest() string {
+	text, _ := json.Marshal(p)
+	return digest(string(text))
+}
+
+// record is what is known about a kept process; the state file holds one for
+// each, without arguments and environment, so no secrets.
+type record struct {
+	Name     string    `json:"name"`
+	PID      int       `json:"pid"` // 0 while it waits to be started again
+	Birth    uint64    `json:"birth"`
+	Since    time.Time `json:"since"`
+	Restarts int       `json:"restarts"`
+	Exit     string    `json:"exit,omitempty"` // how it ended the last time
+	Stage    int       `json:"stage"`
+	Patience int       `json:"patience_seconds"`
+	Health   string    `json:"health"`
+	Digest   string    `json:"digest"`
+}
+
+// state is the content of the state file.
+type state struct {
+	PID       int      `json:"pid"` // the supervisor's
+	Birth     uint64   `json:"birth"`
+	Processes []record `json:"processes"`
+}
+
+// birth returns when a process was started, in clock ticks since the machine
+// was, so that a pid that is used again is not taken for the old process. It
+// is 0 when there is no such process, or only its zombie.
+func birth(pid int) uint64 {
+	st, ok := readStat(pid)
+	if !ok || st.state == "Z" {
+		return 0
+	}
+	return st.start
+}
+
+// supervisor starts processes, starts them again when they exit, and stops
+// them. It serves its commands on a socket and writes the state file.
+type supervisor struct {
+	run  string
+	log  *slog.Logger
+	mu   sync.Mutex
+	kept map[string]*keeper
+	file sync.Mutex // serialises writing the state file
+}
+
+// keeper keeps one process running.
+type keeper struct {
+	spec   process
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu  sync.Mutex // guards rec
+	rec record
+}
+
+// supervise runs the supervisor until it is told to end, by its socket or by
+// SIGTERM; then it stops everything that it started.
+func supervise(run, socket string) error {
+	log := slog.New(slog.NewTextHandler(os.Stdout, nil))
+	os.Remove(socket)
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(socket, 0o600); err != nil {
+		return err
+	}
+	s := &supervisor{run: run, log: log, kept: map[string]*keeper{}}
+	s.save()
+	over := make(chan struct{})
+	var once sync.Once
+	end := func() { once.Do(func() { close(over) }) }
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT /processes/{name}", s.ensure)
+	mux.HandleFunc("DELETE /processes/{name}", func(w http.ResponseWriter, r *http.Request) { s.stop(r.PathValue("name")) })
+	mux.HandleFunc("POST /down", func(w http.ResponseWriter, r *http.Request) {
+		s.down(func(line string) {
+			fmt.Fprintln(w, line)
+			w.(http.Flusher).Flush()
+		})
+		end()
+	})
+	server := &http.Server{Handler: mux}
+	go server.Serve(listener)
+	log.Info("the supervisor is up", "pid", os.Getpid())
+
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	tick := time.NewTicker(time.Minute)
+	for {
+		select {
+		case <-tick.C:
+			s.trimLogs()
+			continue
+		case sig := <-signals:
+			log.Info("stopping everything", "signal", sig.String())
+			s.down(func(line string) { log.Info(line) })
+		case <-over:
+		}
+		break
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	server.Shutdown(ctx)
+	os.Remove(filepath.Join(run, "state.json"))
+	log.Info("the supervisor is down")
+	return nil
+}
+
+// ensure makes a process run as the request says: it starts one that is not
+// kept yet, starts again one that would run differently, and leaves the rest
+// alone. It answers "started", "restarted" or "".
+func (s *supervisor) ensure(w http.ResponseWriter, r *http.Request) {
+	var p process
+	if err := json.NewDecoder(r.Body).Decode(&p); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	s.mu.Lock()
+	k := s.kept[p.Name]
+	s.mu.Unlock()
+	answer := "started"
+	if k == nil {
+		// What went wrong in an earlier run is not this one's.
+		os.Rename(s.logFile(p.Name), s.logFile(p.Name)+".1")
+	} else {
+		k.mu.Lock()
+		same := k.rec.Digest == p.digest() && k.rec.PID != 0
+		k.mu.Unlock()
+		if same {
+			return
+		}
+		answer = "restarted"
+		s.stop(p.Name)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	k = &keeper{spec: p, cancel: cancel, done: make(chan struct{}), rec: record{
+		Name: p.Name, Stage: p.Stage, Health: p.Health, Patience: int(p.Patience.Seconds()), Digest: p.digest(),
+	}}
+	started := make(chan error, 1)
+	s.mu.Lock()
+	s.kept[p.Name] = k
+	s.mu.Unlock()
+	go s.keep(ctx, k, started)
+	if err := <-started; err != nil {
+		s.stop(p.Name)
+		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		return
+	}
+	io.WriteString(w, answer)
+}
+
+// keep runs one process again and again until ctx ends. What exits within half
+// a minute of its start waits longer and longer, up to 10 s.
+func (s *supervisor) keep(ctx context.Context, k *keeper, started chan<- error) {
+	defer close(k.done)
+	wait := 250 * time.Millisecond
+	for {
+		cmd, err := s.start(k)
+		if started != nil {
+			started <- err
+			started = nil
+			if err != nil {
+				return
+			}
+		}
+		began := time.Now()
+		exit := ""
+		if err != nil {
+			exit = err.Error()
+		} else {
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			select {
+			case err := <-ended:
+				exit = "exit status 0"
+				if err != nil {
+					exit = err.Error()
+				}
+			case <-ctx.Done():
+				end(cmd.Process.Pid, k.spec.Signal, k.spec.Patience, ended)
+			}
+			// What a process leaves behind must not hold its port against the next one.
+			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		}
+		k.mu.Lock()
+		k.rec.PID, k.rec.Birth, k.rec.Since, k.rec.Exit = 0, 0, time.Now(), exit
+		if ctx.Err() == nil {
+			k.rec.Restarts++
+		}
+		k.mu.Unlock()
+		s.save()
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > 30*time.Second {
+			wait = 250 * time.Millisecond
+		}
+		s.log.Warn("exited, starting it again", "process", k.spec.Name, "after", time.Since(began).Round(time.Millisecond).String(), "exit", exit, "in", wait.String())
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, 10*time.Second)
+	}
+}
+
+// start runs the process once, with its output added to its log.
+func (s *supervisor) start(k *keeper) (*exec.Cmd, error) {
+	p := k.spec
+	log, err := os.OpenFile(s.logFile(p.Name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(p.Args[0], p.Args[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.Dir, p.Env, log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if p.User != "" {
+		if cmd.SysProcAttr.Credential, err = credential(p.User); err != nil {
+			return nil, err
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	k.rec.PID, k.rec.Birth, k.rec.Since = cmd.Process.Pid, birth(cmd.Process.Pid), time.Now()
+	k.mu.Unlock()
+	s.save()
+	return cmd, nil
+}
+
+// end asks a process to stop and kills it, with what it started, when it does
+// not within its patience.
+func end(pid int, sig syscall.Signal, patience time.Duration, ended <-chan error) {
+	if sig == 0 {
+		sig = syscall.SIGTERM
+	}
+	syscall.Kill(pid, sig)
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		syscall.Kill(-pid, syscall.SIGKILL)
+		<-ended
+	}
+}
+
+// stop ends a process and forgets it.
+func (s *supervisor) stop(name string) {
+	s.mu.Lock()
+	k := s.kept[name]
+	s.mu.Unlock()
+	if k == nil {
+		return
+	}
+	k.cancel()
+	<-k.done
+	s.mu.Lock()
+	if s.kept[name] == k {
+		delete(s.kept, name)
+	}
+	s.mu.Unlock()
+	s.save()
+	os.Remove(s.pidFile(name))
+}
+
+// down stops everything, stage by stage, and says so.
+func (s *supervisor) down(say func(line string)) {
+	for stage := stagesCount - 1; stage >= 0; stage-- {
+		s.mu.Lock()
+		var names []string
+		for name, k := range s.kept {
+			if k.spec.Stage == stage {
+				names = append(names, name)
+			}
+		}
+		s.mu.Unlock()
+		if len(names) == 0 {
+			continue
+		}
+		slices.Sort(names)
+		began := time.Now()
+		var all sync.WaitGroup
+		for _, name := range names {
+			all.Go(func() { s.stop(name) })
+		}
+		all.Wait()
+		say(fmt.Sprintf("stopped %s in %.1f s", join(names), time.Since(began).Seconds()))
+	}
+}
+
+func (s *supervisor) logFile(name string) string { return filepath.Join(s.run, "logs", name+".log") }
+func (s *supervisor) pidFile(name string) string { return filepath.Join(s.run, "pids", name+".pid") }
+
+// save writes the state file and the pid files.
+func (s *supervisor) save() {
+	s.file.Lock()
+	defer s.file.Unlock()
+	st := state{PID: os.Getpid(), Birth: birth(os.Getpid()), Processes: []record{}}
+	s.mu.Lock()
+	for _, k := range s.kept {
+		k.mu.Lock()
+		st.Processes = append(st.Processes, k.rec)
+		k.mu.Unlock()
+	}
+	s.mu.Unlock()
+	slices.SortFunc(st.Processes, func(a, b record) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	text, err := json.MarshalIndent(st, "", "  ")
+	if err == nil {
+		err = writeFile(filepath.Join(s.run, "state.json"), string(text)+"\n", 0o644)
+	}
+	for _, r := range st.Processes {
+		if err == nil && r.PID != 0 {
+			err = writeFile(s.pidFile(r.Name), strconv.Itoa(r.PID)+"\n", 0o644)
+		}
+	}
+	if err != nil {
+		s.log.Error("the state could not be written", "error", err)
+	}
+}
+
+// trimLogs keeps the logs of a stack that runs for long from filling the disk:
+// one over 50 MB becomes <name>.log.1 and begins again. Copied, not renamed,
+// since the process goes on writing to the file that it has open.
+func (s *supervisor) trimLogs() {
+	const most = 50 << 20
+	logs, _ := filepath.Glob(s.logFile("*"))
+	for _, name := range logs {
+		info, err := os.Stat(name)
+		if err != nil || info.Size() < most {
+			continue
+		}
+		if err := copyFile(name, name+".1"); err != nil {
+			s.log.Error("a log could not be kept", "log", name, "error", err)
+		}
+		if err := os.Truncate(name, 0); err != nil {
+			s.log.Error("a log could not be shortened", "log", name, "error", err)
+		}
+	}
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// credential is what a process needs to run as another user.
+func credential(name string) (*syscall.Credential, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+}
