@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
+	"github.com/stampede-shop/stampede/pricing"
+)
+
+func (s *service) routes(api huma.API) {
+	huma.Register(api, rest.Op("GET", "/api/v1/cart", "Read the cart", rest.Anyone), s.getCart)
+	huma.Register(api, rest.Op("PUT", "/api/v1/cart/items/{sku}", "Set how many of a SKU", rest.Anyone), s.putItem)
+	huma.Register(api, rest.Op("DELETE", "/api/v1/cart", "Empty the cart", rest.Anyone, rest.Status(http.StatusNoContent)), s.deleteCart)
+	huma.Register(api, rest.Op("POST", "/api/v1/cart/merge", "Take over the guest's cart", rest.User), s.mergeCart)
+	huma.Register(api, rest.Op("GET", "/internal/carts/{account_id}", "Read an account's cart", rest.Neighbours("orders")), s.getAccountCart)
+}
+
+// shopper is embedded where a cart is meant: the account's with a token, else
+// the guest's.
+type shopper struct {
+	Session string `header:"X-Cart-Session" minLength:"16" maxLength:"128" doc:"A guest's session, chosen by the client"`
+}
+
+func (h shopper) key(ctx context.Context) (string, error) {
+	if c, ok := auth.From(ctx); ok {
+		if !c.Has(auth.RoleUser) && !c.Has(auth.RoleAdmin) {
+			return "", problem.ErrForbidden
+		}
+		return accountKey(c.ID), nil
+	}
+	if h.Session == "" {
+		return "", ErrSessionRequired
+	}
+	return guestKey(h.Session), nil
+}
+
+func accountKey(id uuid.UUID) string { return "account:" + id.String() }
+
+// guestKey keeps a session only hashed: who can read the store cannot take a
+// guest's cart.
+func guestKey(session string) string {
+	sum := sha256.Sum256([]byte(session))
+	return "guest:" + hex.EncodeToString(sum[:])
+}
+
+// View is a cart with everything that a shopper wants to know.
+type View struct {
+	CheckoutID uuid.UUID   `json:"checkout_id"`
+	Country    string      `json:"country"`
+	Lines      []ViewLine  `json:"lines" nullable:"false"`
+	Removed    []Removed   `json:"removed" nullable:"false"`
+	PromoCode  *string     `json:"promo_code"`
+	Subtotal   money.Money `json:"subtotal"`
+	Discount   money.Money `json:"discount"`
+	Tax        money.Money `json:"tax"`
+	Shipping   money.Money `json:"shipping"`
+	Total      money.Money `json:"total"`
+	ExpiresAt  time.Time   `json:"expires_at"`
+}
+
+// ViewLine is a line as a shopper sees it. HoldExpiresAt is null while the
+// line is not held.
+type ViewLine struct {
+	SKU           string      `json:"sku"`
+	Slug          string      `json:"slug"`
+	Name          string      `json:"name"`
+	ImageURL      string      `json:"image_url"`
+	Quantity      int         `json:"quantity"`
+	UnitPrice     money.Money `json:"unit_price"`
+	LineTotal     money.Money `json:"line_total"`
+	HoldExpiresAt *time.Time  `json:"hold_expires_at"`
+}
+
+type viewOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         View
+}
+
+type getCartInput struct {
+	shopper
+	Country string `query:"country" pattern:"^[A-Z]{2}$" doc:"ISO 3166-1 alpha-2, for tax and shipping; the shop's own by default"`
+}
+
+func (s *service) getCart(ctx context.Context, in *getCartInput) (*viewOutput, error) {
+	key, err := in.key(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, _, err := s.store.read(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return s.view(ctx, key, c, in.Country)
+}
+
+// view prices a cart. Lines that are not for sale any more move into
+// `removed`, and their holds end.
+func (s *service) view(ctx context.Context, key string, c Cart, country string) (*viewOutput, error) {
+	if country == "" {
+		country = s.country
+	}
+	skus := make([]string, 0, len(c.Lines))
+	for _, l := range c.Lines {
+		skus = append(skus, l.SKU)
+	}
+	variants := map[string]variant{}
+	if len(skus) > 0 {
+		var err error
+		if variants, err = s.products.read(ctx, skus); err != nil {
+			return nil, err
+		}
+	}
+	var gone []Removed
+	for _, l := range c.Lines {
+		if v, ok := variants[l.SKU]; !ok || !v.forSale() {
+			gone = append(gone, Removed{l.SKU, v.Name, "unavailable"})
+		}
+	}
+	if gone != nil {
+		var err error
+		if c, err = s.store.change(ctx, key, s.now(), func(c *Cart) (bool, error) { return c.remove(gone), nil }); err != nil {
+			return nil, err
+		}
+		for _, g := range gone {
+			if err := s.stock.hold(ctx, key, g.SKU, 0); err != nil {
+				return nil, err
+			}
+		}
+	}
+	holds := map[string]held{}
+	if len(c.Lines) > 0 {
+		var err error
+		if holds, err = s.stock.list(ctx, key); err != nil {
+			return nil, err
+		}
+	}
+
+	v := View{
+		CheckoutID: c.CheckoutID, Country: country, Lines: make([]ViewLine, 0, len(c.Lines)),
+		Removed: append([]Removed{}, c.Removed...), ExpiresAt: c.ExpiresAt,
+	}
+	if v.ExpiresAt.IsZero() {
+		v.ExpiresAt = s.now().Add(life)
+	}
+	lines := make([]pricing.Line, 0, len(c.Lines))
+	for _, l := range c.Lines {
+		p, ok := variants[l.SKU]
+		if !ok { // put in by another request since we read; the next one shows it
+			continue
+		}
+		line := ViewLine{SKU: l.SKU, Slug: p.Slug, Name: p.Name, ImageURL: p.ImageURL, Quantity: l.Quantity, UnitPrice: p.UnitPrice}
+		if h, ok := holds[l.SKU]; ok && h.Quantity >= l.Quantity {
+			line.HoldExpiresAt = h.ExpiresAt
+		}
+		v.Lines = append(v.Lines, line)
+		lines = append(lines, pricing.Line{SKU: l.SKU, Quantity: l.Quantity, UnitPrice: p.UnitPrice})
+	}
+	quote, err := pricing.Quote(lines, country, s.rates)
+	if errors.Is(err, pricing.ErrUnknownCountry) {
+		return nil, problem.Invalid422("query.country", "the shop does not deliver there")
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range v.Lines {
+		v.Lines[i].LineTotal = quote.Lines[i].Total
+	}
+	v.Subtotal, v.Discount, v.Tax, v.Shipping, v.Total = quote.Subtotal, quote.Discount, quote.Tax, quote.Shipping, quote.Total
+	return &viewOutput{"private, no-store", v}, nil
+}
+
+type putItemInput struct {
+	shopper
+	SKU  string `path:"sku" minLength:"1" maxLength:"64"`
+	Body struct {
+		Quantity int `json:"quantity" minimum:"0" maximum:"20" doc:"0 takes the line out"`
+	}
+}
+
+func (s *service) putItem(ctx context.Context, in *putItemInput) (*viewOutput, error) {
+	key, err := in.key(ctx)
+	if err != nil {
+		return nil, err
+	}
+	limit := maxQuantity
+	if in.Body.Quantity > 0 {
+		variants, err := s.products.read(ctx, []string{in.SKU})
+		if err != nil {
+			return nil, err
+		}
+		v, ok := variants[in.SKU]
+		if !ok || !v.forSale() {
+			return nil, ErrProductNotFound
+		}
+		limit = v.limit()
+	}
+	// The hold is set inside the change, so that after a conflict the last
+	// writer of the cart is also the last to have held.
+	c, err := s.store.change(ctx, key, s.now(), func(c *Cart) (bool, error) {
+		if err := c.set(in.SKU, in.Body.Quantity, limit); err != nil {
+			return false, err
+		}
+		return true, s.stock.hold(ctx, key, in.SKU, in.Body.Quantity)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.view(ctx, key, c, "")
+}
+
+type deleteCartInput struct{ shopper }
+
+func (s *service) deleteCart(ctx context.Context, in *deleteCartInput) (*struct{}, error) {
+	key, err := in.key(ctx)
+	if err != nil {
+		return nil, err
+	}
+	next, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.store.change(ctx, key, s.now(), func(c *Cart) (bool, error) {
+		c.clear(next)
+		return true, s.stock.giveBack(ctx, key)
+	})
+	return nil, err
+}
+
+type mergeInput struct {
+	Session string `header:"X-Cart-Session" minLength:"16" maxLength:"128" doc:"The guest's session"`
+}
+
+// mergeCart makes the guest's lines the account's. Every step can be repeated,
+// so a crash between them is cured by asking again.
+func (s *service) mergeCart(ctx context.Context, in *mergeInput) (*viewOutput, error) {
+	if in.Session == "" {
+		return nil, ErrSessionRequired
+	}
+	account, guest := accountKey(auth.Must(ctx).ID), guestKey(in.Session)
+	theirs, _, err := s.store.read(ctx, guest)
+	if err != nil {
+		return nil, err
+	}
+	if len(theirs.Lines) == 0 {
+		c, _, err := s.store.read(ctx, account)
+		if err != nil {
+			return nil, err
+		}
+		return s.view(ctx, account, c, "")
+	}
+	c, err := s.store.change(ctx, account, s.now(), func(c *Cart) (bool, error) {
+		c.merge(theirs.Lines)
+		var moved []Line
+		for _, l := range c.Lines {
+			if slices.ContainsFunc(theirs.Lines, func(g Line) bool { return g.SKU == l.SKU }) {
+				moved = append(moved, l)
+			}
+		}
+		return true, s.stock.transfer(ctx, guest, account, moved)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.store.drop(ctx, guest); err != nil {
+		return nil, err
+	}
+	return s.view(ctx, account, c, "")
+}
+
+// Basket is what orders wants to know of a cart.
+type Basket struct {
+	CheckoutID uuid.UUID `json:"checkout_id"`
+	Version    int       `json:"version"`
+	Country    string    `json:"country"`
+	Lines      []Line    `json:"lines" nullable:"false"`
+}
+
+type basketOutput struct{ Body Basket }
+
+type basketInput struct {
+	AccountID uuid.UUID `path:"account_id" format:"uuid"`
+}
+
+func (s *service) getAccountCart(ctx context.Context, in *basketInput) (*basketOutput, error) {
+	c, _, err := s.store.read(ctx, accountKey(in.AccountID))
+	if err != nil {
+		return nil, err
+	}
+	return &basketOutput{Basket{c.CheckoutID, c.Version, s.country, append([]Line{}, c.Lines...)}}, nil
+}

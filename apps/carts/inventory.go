@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// inventory is the neighbour that holds stock for carts.
+type inventory struct{ dapr *dapr.Client }
+
+type held struct {
+	SKU       string     `json:"sku"`
+	Quantity  int        `json:"quantity"`
+	ExpiresAt *time.Time `json:"expires_at"`
+}
+
+type heldItems struct {
+	Items []held `json:"items"`
+}
+
+func holdsPath(shopper string) string { return "/internal/holds/" + url.PathEscape(shopper) }
+
+// hold sets the shopper's hold of a SKU; short is ErrOutOfStock with what this
+// shopper may have. A SKU that inventory does not know yet is out of stock.
+func (i inventory) hold(ctx context.Context, shopper, sku string, quantity int) error {
+	in := map[string]int{"quantity": quantity}
+	err := i.dapr.Call(ctx, "inventory", http.MethodPut, holdsPath(shopper)+"/"+url.PathEscape(sku), in, nil)
+	var p *problem.Error
+	if errors.As(err, &p) && p.GetStatus() == http.StatusNotFound {
+		if quantity == 0 {
+			return nil
+		}
+		return ErrOutOfStock.With("available", 0)
+	}
+	return err
+}
+
+// list returns when the shopper's live holds end, by SKU.
+func (i inventory) list(ctx context.Context, shopper string) (map[string]held, error) {
+	var out heldItems
+	if err := i.dapr.Call(ctx, "inventory", http.MethodGet, holdsPath(shopper), nil, &out); err != nil {
+		return nil, err
+	}
+	holds := make(map[string]held, len(out.Items))
+	for _, h := range out.Items {
+		holds[h.SKU] = h
+	}
+	return holds, nil
+}
+
+// giveBack ends all holds of a shopper.
+func (i inventory) giveBack(ctx context.Context, shopper string) error {
+	return i.dapr.Call(ctx, "inventory", http.MethodDelete, holdsPath(shopper), nil, nil)
+}
+
+// transfer makes a guest's holds an account's, as far as there is stock for
+// lines.
+func (i inventory) transfer(ctx context.Context, guest, account string, lines []Line) error {
+	in := struct {
+		To    string `json:"to"`
+		Lines []Line `json:"lines"`
+	}{account, lines}
+	return i.dapr.Call(ctx, "inventory", http.MethodPost, holdsPath(guest)+"/transfer", in, nil)
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/money"
+)
+
+// products is the neighbour that knows names and prices.
+type products struct {
+	dapr  *dapr.Client
+	cache *otter.Cache[string, variant]
+}
+
+// variant is what products tells about a SKU.
+type variant struct {
+	SKU           string      `json:"sku"`
+	Slug          string      `json:"slug"`
+	Name          string      `json:"name"`
+	ImageURL      string      `json:"image_url"`
+	UnitPrice     money.Money `json:"unit_price"`
+	MaxPerShopper int         `json:"max_per_shopper"`
+	Status        string      `json:"status"`
+}
+
+// forSale reports whether shoppers may buy it.
+func (v variant) forSale() bool { return v.Status == "published" }
+
+// limit is how many of it one cart may hold.
+func (v variant) limit() int {
+	if v.MaxPerShopper > 0 {
+		return min(v.MaxPerShopper, maxQuantity)
+	}
+	return maxQuantity
+}
+
+// read returns what products knows of the SKUs, at most a second old; unknown
+// ones are left out.
+func (p products) read(ctx context.Context, skus []string) (map[string]variant, error) {
+	found := make(map[string]variant, len(skus))
+	var missing []string
+	for _, sku := range skus {
+		if v, ok := p.cache.GetIfPresent(sku); ok {
+			found[sku] = v
+		} else {
+			missing = append(missing, sku)
+		}
+	}
+	if missing == nil {
+		return found, nil
+	}
+	in := map[string][]string{"skus": missing}
+	var out struct {
+		Items []variant `json:"items"`
+	}
+	if err := p.dapr.Call(ctx, "products", http.MethodPost, "/internal/variants", in, &out); err != nil {
+		return nil, err
+	}
+	for _, v := range out.Items {
+		found[v.SKU] = v
+		p.cache.Set(v.SKU, v)
+	}
+	return found, nil
+}

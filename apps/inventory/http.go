@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/idempotency"
+	"github.com/stampede-shop/stampede/kit/rest"
+)
+
+func (s *service) routes(api huma.API) {
+	huma.Register(api, rest.Op("GET", "/api/v1/availability/{sku}", "Read how much of a SKU is available", rest.Anyone), s.getAvailability)
+
+	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory", "List the stock of all SKUs", rest.Admin), s.listStock)
+	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}", "Read the stock of a SKU", rest.Admin), s.getStock)
+	huma.Register(api, rest.Op("POST", "/api/v1/admin/inventory/{sku}/movements", "Bring units in or take free ones out", rest.Admin,
+		rest.Status(http.StatusCreated)), s.postMovement)
+	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/ledger", "List what came in and went out, newest first", rest.Admin), s.listLedger)
+	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/holds", "List who holds a SKU", rest.Admin), s.listHolds)
+
+	huma.Register(api, rest.Op("POST", "/internal/availability", "Read many SKUs", rest.Neighbours("products", "carts", "orders")), s.postAvailability)
+	huma.Register(api, rest.Op("PUT", "/internal/holds/{shopper}/{sku}", "Set a cart's hold", rest.Neighbours("carts")), s.putHold)
+	huma.Register(api, rest.Op("GET", "/internal/holds/{shopper}", "List a cart's holds", rest.Neighbours("carts")), s.listCartHolds)
+	huma.Register(api, rest.Op("DELETE", "/internal/holds/{shopper}", "Give a cart's holds back", rest.Neighbours("carts"),
+		rest.Status(http.StatusNoContent)), s.deleteHolds)
+	huma.Register(api, rest.Op("POST", "/internal/holds/{shopper}/transfer", "Make a guest's holds an account's", rest.Neighbours("carts")), s.transferHolds)
+	huma.Register(api, rest.Op("PUT", "/internal/orders/{id}/hold", "Hold an order's lines", rest.Neighbours("orders")), s.putOrderHold)
+	huma.Register(api, rest.Op("DELETE", "/internal/orders/{id}/hold", "Give an order's units back for good", rest.Neighbours("orders"),
+		rest.Status(http.StatusNoContent)), s.deleteOrderHold)
+	huma.Register(api, rest.Op("PUT", "/internal/stock/{sku}", "Set the units on hand", rest.Neighbours("products")), s.putStock)
+}
+
+// SKU is a path parameter. A SKU that inventory has never heard of is not an error of form.
+type skuPath struct {
+	SKU string `path:"sku" minLength:"1" maxLength:"64"`
+}
+
+type body[T any] struct{ Body T }
+
+type availabilityOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         Availability
+}
+
+func (s *service) getAvailability(ctx context.Context, in *skuPath) (*availabilityOutput, error) {
+	found, err := s.store.availability(ctx, []string{in.SKU})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 || !found[0].Listed {
+		return nil, ErrSKUNotFound
+	}
+	return &availabilityOutput{"public, max-age=1", found[0]}, nil
+}
+
+type availabilityInput struct {
+	Body struct {
+		SKUs []string `json:"skus" maxItems:"10000" nullable:"false"`
+	}
+}
+
+type items[T any] struct {
+	Items []T `json:"items" nullable:"false"`
+}
+
+func (s *service) postAvailability(ctx context.Context, in *availabilityInput) (*body[items[Availability]], error) {
+	found, err := s.store.availability(ctx, in.Body.SKUs)
+	return &body[items[Availability]]{items[Availability]{found}}, err
+}
+
+// HeldLine is a cart's line with its hold; ExpiresAt is null where nothing, or not all of it, is held.
+type HeldLine struct {
+	SKU       string     `json:"sku"`
+	Quantity  int64      `json:"quantity"`
+	ExpiresAt *time.Time `json:"expires_at"`
+}
+
+type putHoldInput struct {
+	Shopper string `path:"shopper" pattern:"^(account|guest):[A-Za-z0-9_-]{8,128}$"`
+	skuPath
+	Body struct {
+		Quantity int64 `json:"quantity" minimum:"0" maximum:"1000"`
+	}
+}
+
+func (s *service) putHold(ctx context.Context, in *putHoldInput) (*body[HeldLine], error) {
+	line := HeldLine{SKU: in.SKU, Quantity: in.Body.Quantity}
+	if s.store.atCheckout && in.Body.Quantity > 0 {
+		return &body[HeldLine]{line}, s.store.checkCart(ctx, in.Shopper, in.SKU, in.Body.Quantity)
+	}
+	hold, err := s.queue.put(ctx, in.Shopper, in.SKU, in.Body.Quantity)
+	if err != nil {
+		return nil, err
+	}
+	if hold.Quantity > 0 {
+		line.ExpiresAt = &hold.ExpiresAt
+	}
+	return &body[HeldLine]{line}, nil
+}
+
+type shopperPath struct {
+	Shopper string `path:"shopper" pattern:"^(account|guest):[A-Za-z0-9_-]{8,128}$"`
+}
+
+func (s *service) listCartHolds(ctx context.Context, in *shopperPath) (*body[items[HeldLine]], error) {
+	held, err := s.store.cartHolds(ctx, in.Shopper)
+	return &body[items[HeldLine]]{items[HeldLine]{held}}, err
+}
+
+func (s *service) deleteHolds(ctx context.Context, in *shopperPath) (*struct{}, error) {
+	return nil, s.store.endCart(ctx, in.Shopper)
+}
+
+// lineInput is a line of a cart or an order.
+type lineInput struct {
+	SKU      string `json:"sku" minLength:"1" maxLength:"64"`
+	Quantity int64  `json:"quantity" minimum:"1" maximum:"1000"`
+}
+
+func toLines(in []lineInput) []Line {
+	lines := make([]Line, 0, len(in))
+	for _, l := range in {
+		lines = append(lines, Line(l))
+	}
+	return lines
+}
+
+type transferInput struct {
+	Guest string `path:"shopper" pattern:"^guest:[A-Za-z0-9_-]{8,128}$"`
+	Body  struct {
+		To    string      `json:"to" pattern:"^account:[A-Za-z0-9_-]{8,128}$"`
+		Lines []lineInput `json:"lines" maxItems:"100" nullable:"false"`
+	}
+}
+
+func (s *service) transferHolds(ctx context.Context, in *transferInput) (*body[items[HeldLine]], error) {
+	merged, err := s.store.merge(ctx, in.Guest, in.Body.To, toLines(in.Body.Lines))
+	if err != nil {
+		return nil, err
+	}
+	lines := make([]HeldLine, 0, len(merged))
+	for _, l := range merged {
+		lines = append(lines, HeldLine{l.SKU, l.Quantity, l.ExpiresAt})
+	}
+	return &body[items[HeldLine]]{items[HeldLine]{lines}}, nil
+}
+
+type orderHoldInput struct {
+	ID   uuid.UUID `path:"id" format:"uuid"`
+	Body struct {
+		Shopper string      `json:"shopper" pattern:"^account:[A-Za-z0-9_-]{8,128}$"`
+		Lines   []lineInput `json:"lines" minItems:"1" maxItems:"100" nullable:"false"`
+	}
+}
+
+type orderHeld struct {
+	Held bool `json:"held"`
+}
+
+func (s *service) putOrderHold(ctx context.Context, in *orderHoldInput) (*body[orderHeld], error) {
+	return &body[orderHeld]{orderHeld{true}}, s.store.holdOrder(ctx, in.ID, in.Body.Shopper, toLines(in.Body.Lines))
+}
+
+type orderPath struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+}
+
+func (s *service) deleteOrderHold(ctx context.Context, in *orderPath) (*struct{}, error) {
+	return nil, s.store.refuseOrder(ctx, in.ID)
+}
+
+type putStockInput struct {
+	SKU  string `path:"sku" maxLength:"64" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$"`
+	Body struct {
+		Quantity int64  `json:"quantity" minimum:"0" maximum:"1000000000"`
+		Reason   string `json:"reason" minLength:"1" maxLength:"200" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
+		Key      string `json:"key" minLength:"1" maxLength:"255" pattern:"^[^\\p{Cc}]*$" doc:"The same key changes the stock once"`
+	}
+}
+
+func (s *service) putStock(ctx context.Context, in *putStockInput) (*body[StockView], error) {
+	answer, err := idempotency.Do(ctx, s.store.db, "stock/"+in.SKU, in.Body.Key, in.Body, func(tx pgx.Tx) (int, any, error) {
+		if err := s.store.setOnHand(ctx, tx, in.SKU, in.Body.Quantity, strings.TrimSpace(in.Body.Reason), in.Body.Key); err != nil {
+			return 0, nil, err
+		}
+		view, err := s.store.view(ctx, tx, in.SKU)
+		return http.StatusOK, view, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &body[StockView]{}
+	return out, decode(answer, &out.Body)
+}
+
+func decode(answer idempotency.Answer, v any) error {
+	if err := json.Unmarshal(answer.Body, v); err != nil {
+		return fmt.Errorf("kept answer: %w", err)
+	}
+	return nil
+}
+
+func (s *service) listStock(ctx context.Context, in *rest.Page) (*body[rest.List[StockView]], error) {
+	var after string
+	if err := readCursor(in.Cursor, &after); err != nil {
+		return nil, err
+	}
+	found, err := s.store.views(ctx, after, in.Limit+1)
+	return page(found, in.Limit, func(v StockView) any { return v.SKU }), err
+}
+
+func (s *service) getStock(ctx context.Context, in *skuPath) (*body[StockView], error) {
+	v, err := s.store.view(ctx, s.store.db, in.SKU)
+	return &body[StockView]{v}, err
+}
+
+type movementInput struct {
+	skuPath
+	Key  string `header:"Idempotency-Key"`
+	Body struct {
+		Delta  int64  `json:"delta" minimum:"-1000000" maximum:"1000000" doc:"Positive: came in. Negative: went out. Not 0"`
+		Reason string `json:"reason" minLength:"1" maxLength:"200" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
+	}
+}
+
+// Resolve refuses a movement of nothing. It implements huma.Resolver.
+func (in *movementInput) Resolve(huma.Context) []error {
+	if in.Body.Delta == 0 {
+		return []error{&huma.ErrorDetail{Location: "body.delta", Message: "must not be 0"}}
+	}
+	return nil
+}
+
+type movementOutput struct {
+	Status int
+	Body   Entry
+}
+
+func (s *service) postMovement(ctx context.Context, in *movementInput) (*movementOutput, error) {
+	admin := auth.Must(ctx).ID.String()
+	request := []any{in.SKU, in.Body} // the same key for another SKU is another request
+	answer, err := idempotency.Do(ctx, s.store.db, "movements/"+admin, in.Key, request, func(tx pgx.Tx) (int, any, error) {
+		e, err := s.store.move(ctx, tx, in.SKU, in.Body.Delta, strings.TrimSpace(in.Body.Reason), admin)
+		return http.StatusCreated, e, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &movementOutput{Status: answer.Status}
+	return out, decode(answer, &out.Body)
+}
+
+type skuPageInput struct {
+	skuPath
+	rest.Page
+}
+
+func (s *service) listLedger(ctx context.Context, in *skuPageInput) (*body[rest.List[Entry]], error) {
+	before := int64(math.MaxInt64)
+	if err := readCursor(in.Cursor, &before); err != nil {
+		return nil, err
+	}
+	if _, err := s.store.view(ctx, s.store.db, in.SKU); err != nil {
+		return nil, err
+	}
+	found, err := s.store.ledger(ctx, in.SKU, before, in.Limit+1)
+	return page(found, in.Limit, func(e Entry) any { return e.Number }), err
+}
+
+func (s *service) listHolds(ctx context.Context, in *skuPageInput) (*body[rest.List[HoldView]], error) {
+	var after [2]string
+	if err := readCursor(in.Cursor, &after); err != nil {
+		return nil, err
+	}
+	if _, err := s.store.view(ctx, s.store.db, in.SKU); err != nil {
+		return nil, err
+	}
+	found, err := s.store.holds(ctx, in.SKU, after[0], after[1], in.Limit+1)
+	return page(found, in.Limit, func(h HoldView) any { return [2]string{h.Kind, h.Holder} }), err
+}
+
+// readCursor leaves at as it is without a cursor.
+func readCursor(cursor string, at any) error {
+	if cursor == "" {
+		return nil
+	}
+	return rest.DecodeCursor(cursor, at)
+}
+
+// page cuts what was read, one more than asked for, into a list.
+func page[T any](found []T, limit int, key func(T) any) *body[rest.List[T]] {
+	list := rest.List[T]{Items: found}
+	if len(found) > limit {
+		list.Items = found[:limit]
+		next := rest.EncodeCursor(key(found[limit-1]))
+		list.NextCursor = &next
+	}
+	return &body[rest.List[T]]{list}
+}

@@ -1,0 +1,267 @@
+// Command inventory is the service that knows how much of each SKU there is, who holds it, and why it went.
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// What a caller may be told about stock.
+var (
+	ErrSKUNotFound  = problem.New(problem.NotFound, "sku-not-found", "There is no such SKU")
+	ErrOutOfStock   = problem.New(problem.Conflict, "out-of-stock", "Not enough stock")
+	ErrLimitReached = problem.New(problem.Conflict, "limit-reached", "A shopper cannot hold more")
+	ErrStockHeld    = problem.New(problem.Conflict, "stock-held", "Units that are held cannot be taken away")
+	ErrHoldReleased = problem.New(problem.Conflict, "hold-released", "The order's hold was given back for good")
+	ErrHoldDiffers  = problem.New(problem.Conflict, "hold-differs", "The order holds other lines")
+)
+
+// ErrNotHeld means that an order was confirmed that has nothing to sell: its hold is unknown, or was given back
+// although nobody cancelled the order. It is for people: money was taken, and no unit is set aside.
+var ErrNotHeld = errors.New("confirmed order holds no stock")
+
+// Limits of what one caller can ask for. They are far above what carts allows a shopper; they bound what a broken or
+// hostile caller can do.
+const (
+	maxQuantity = 1_000         // units in one line
+	maxSKUs     = 50            // SKUs that one shopper's carts can hold at a time, lines of an order
+	maxOnHand   = 1_000_000_000 // units of a SKU
+)
+
+// Stock is one SKU as it is kept. Its methods change it and return what goes into the ledger; whoever calls them
+// holds the row's lock and has swept the cart holds that have lapsed.
+type Stock struct {
+	SKU       string
+	OnHand    int64 // units that are here, held or not
+	CartHeld  int64
+	OrderHeld int64
+	Sold      int64
+	Number    int64 // of the last ledger entry
+	InStock   bool  // as stock.crossed last told
+	Crossings int64 // how often it was told
+}
+
+// Entry is one line of a SKU's ledger. Before and After are units on hand.
+type Entry struct {
+	SKU    string    `json:"sku"`
+	Number int64     `json:"number" doc:"1, 2, 3 … for each SKU"`
+	Kind   string    `json:"kind" enum:"initial,movement,import,sale,return"`
+	Delta  int64     `json:"delta" doc:"Positive: came in. Negative: went out"`
+	Before int64     `json:"before" doc:"Units on hand before"`
+	After  int64     `json:"after" doc:"Units on hand after"`
+	Reason string    `json:"reason"`
+	Ref    string    `json:"ref" doc:"The order, product, import row or administrator behind it"`
+	At     time.Time `json:"at"`
+}
+
+// Available is what anybody could take now.
+func (s *Stock) Available() int64 { return s.OnHand - s.CartHeld - s.OrderHeld }
+
+// Lapse ends cart holds: n units are free again.
+func (s *Stock) Lapse(n int64) { s.CartHeld -= n }
+
+// CartHold is what a shopper's cart holds of one SKU. The zero value holds nothing.
+type CartHold struct {
+	Quantity  int64
+	ExpiresAt time.Time
+}
+
+// Lapsed reports whether the hold is over at a time.
+func (h CartHold) Lapsed(now time.Time) bool { return !h.ExpiresAt.After(now) }
+
+// SetCart sets a shopper's hold, which is current, to a quantity; 0 ends it. A first hold lasts ttl, a changed one
+// keeps its end. Errors: ErrOutOfStock, with what this shopper may have in "available".
+func (s *Stock) SetCart(current CartHold, quantity int64, now time.Time, ttl time.Duration) (CartHold, error) {
+	if mayHave := s.Available() + current.Quantity; quantity > mayHave {
+		return current, ErrOutOfStock.With("available", mayHave)
+	}
+	s.CartHeld += quantity - current.Quantity
+	switch {
+	case quantity == 0:
+		return CartHold{}, nil
+	case current.Quantity == 0:
+		return CartHold{Quantity: quantity, ExpiresAt: now.Add(ttl)}, nil
+	}
+	return CartHold{Quantity: quantity, ExpiresAt: current.ExpiresAt}, nil
+}
+
+// Merge joins the holds of a guest and of the account that the guest turned out to be, for a line of so many units.
+// The joined hold ends when the first of the two would have: logging in must not prolong it. Where the line cannot be
+// held whole, what the two had is kept, and held is false.
+func (s *Stock) Merge(guest, account CartHold, quantity int64, now time.Time, ttl time.Duration) (hold CartHold, held bool) {
+	had := guest.Quantity + account.Quantity
+	s.CartHeld -= had
+	joined := CartHold{Quantity: min(quantity, had), ExpiresAt: earliest(guest, account)}
+	held = quantity <= s.Available()
+	if held {
+		joined.Quantity = quantity
+	}
+	if joined.Quantity == 0 {
+		return CartHold{}, held
+	}
+	if had == 0 {
+		joined.ExpiresAt = now.Add(ttl)
+	}
+	s.CartHeld += joined.Quantity
+	return joined, held
+}
+
+func earliest(holds ...CartHold) time.Time {
+	var first time.Time
+	for _, h := range holds {
+		if h.Quantity > 0 && (first.IsZero() || h.ExpiresAt.Before(first)) {
+			first = h.ExpiresAt
+		}
+	}
+	return first
+}
+
+// HoldForOrder makes a shopper's cart hold the order's, and takes what is missing from the free units. What the cart
+// held beyond the order's line is free again. It reports what this shopper may have, and whether that was enough;
+// if not, nothing has changed.
+func (s *Stock) HoldForOrder(cart CartHold, quantity int64) (mayHave int64, ok bool) {
+	mayHave = s.Available() + cart.Quantity
+	if quantity > mayHave {
+		return mayHave, false
+	}
+	s.CartHeld -= cart.Quantity
+	s.OrderHeld += quantity
+	return mayHave, true
+}
+
+// Unhold gives an order's held units back.
+func (s *Stock) Unhold(quantity int64) { s.OrderHeld -= quantity }
+
+// Sell turns an order's held units into sold ones: they leave.
+func (s *Stock) Sell(quantity int64, order uuid.UUID, now time.Time) Entry {
+	s.OrderHeld -= quantity
+	s.Sold += quantity
+	return s.enter("sale", -quantity, "order confirmed", order.String(), now)
+}
+
+// Return takes an order's sold units back: they are free again.
+func (s *Stock) Return(quantity int64, order uuid.UUID, now time.Time) Entry {
+	s.Sold -= quantity
+	return s.enter("return", quantity, "order cancelled", order.String(), now)
+}
+
+// Move brings units in (delta > 0) or takes free ones out. kind is initial, movement or import; delta is not 0.
+// Errors: ErrStockHeld, with what could be taken in "available"; ErrInvalid beyond maxOnHand.
+func (s *Stock) Move(kind string, delta int64, reason, ref string, now time.Time) (Entry, error) {
+	switch {
+	case delta < -s.Available():
+		return Entry{}, ErrStockHeld.With("available", s.Available())
+	case delta > maxOnHand-s.OnHand:
+		return Entry{}, problem.Invalid422("body", fmt.Sprintf("no more than %d units of a SKU", maxOnHand))
+	}
+	return s.enter(kind, delta, reason, ref, now), nil
+}
+
+func (s *Stock) enter(kind string, delta int64, reason, ref string, now time.Time) Entry {
+	e := Entry{SKU: s.SKU, Number: s.Number + 1, Kind: kind, Delta: delta, Before: s.OnHand, After: s.OnHand + delta, Reason: reason, Ref: ref, At: now}
+	s.Number, s.OnHand = e.Number, e.After
+	return e
+}
+
+// Cross reports whether there is something again, or nothing any more, since this was last told; it counts as told.
+func (s *Stock) Cross() bool {
+	if s.InStock == (s.Available() > 0) {
+		return false
+	}
+	s.InStock = !s.InStock
+	s.Crossings++
+	return true
+}
+
+// Line is so many units of a SKU.
+type Line struct {
+	SKU      string
+	Quantity int64
+}
+
+// sorted returns lines in the order in which rows are locked, one line a SKU.
+func sorted(lines []Line) []Line {
+	lines = slices.Clone(lines)
+	slices.SortStableFunc(lines, func(a, b Line) int { return cmp.Compare(a.SKU, b.SKU) })
+	out := lines[:0]
+	for _, l := range lines {
+		if n := len(out); n > 0 && out[n-1].SKU == l.SKU {
+			out[n-1].Quantity += l.Quantity
+			continue
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// State is where an order's hold stands: held → sold → released, or held → released. released is final.
+type State string
+
+// The states of an order's hold.
+const (
+	Held     State = "held"
+	Sold     State = "sold"
+	Released State = "released"
+)
+
+// Reason says why an order's hold was released.
+type Reason string
+
+// The reasons of a release.
+const (
+	ByCancel  Reason = "cancelled" // the order was cancelled
+	ByRefusal Reason = "refused"   // orders refused to place the order after it was held
+	ByVoid    Reason = "void"      // orders voided the id when asked
+)
+
+// OrderHold is what an order holds or has sold. Lines are sorted by SKU.
+type OrderHold struct {
+	OrderID uuid.UUID
+	Shopper string
+	State   State
+	Reason  Reason // of a release
+	Lines   []Line
+}
+
+// Again decides about a hold that is asked for a second time: nil when it is the same one. Errors: ErrHoldReleased,
+// ErrHoldDiffers.
+func (h *OrderHold) Again(shopper string, lines []Line) error {
+	switch {
+	case h.State == Released:
+		return ErrHoldReleased
+	case h.Shopper != shopper || !slices.Equal(h.Lines, lines):
+		return ErrHoldDiffers
+	}
+	return nil
+}
+
+// Sell notes that the order was confirmed and reports whether its units have to be sold now. A cancellation beats the
+// confirmation, whichever came first. Errors: ErrNotHeld when the hold was given back for another reason.
+func (h *OrderHold) Sell() (bool, error) {
+	switch {
+	case h.State == Held:
+		h.State = Sold
+		return true, nil
+	case h.State == Sold || h.Reason == ByCancel:
+		return false, nil
+	}
+	return false, fmt.Errorf("order %s, released (%s): %w", h.OrderID, h.Reason, ErrNotHeld)
+}
+
+// Release gives the hold back and returns the state in which it was. A cancellation is kept as the reason even when
+// the hold was released before: it explains a confirmation that comes late.
+func (h *OrderHold) Release(why Reason) (was State) {
+	was = h.State
+	if was != Released || why == ByCancel {
+		h.Reason = why
+	}
+	h.State = Released
+	return was
+}

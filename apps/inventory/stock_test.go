@@ -1,0 +1,239 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+var (
+	noon  = time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
+	later = noon.Add(5 * time.Minute)
+)
+
+const ttl = 15 * time.Minute
+
+func TestSetCart(t *testing.T) {
+	t.Parallel()
+	// 10 on hand, 3 held by orders, 4 by carts: 3 available.
+	tests := map[string]struct {
+		current  CartHold
+		quantity int64
+		want     CartHold
+		held     int64 // by all carts, after
+		mayHave  int64 // when refused
+	}{
+		"first":                  {CartHold{}, 2, CartHold{2, later.Add(ttl)}, 6, 0},
+		"all that is free":       {CartHold{}, 3, CartHold{3, later.Add(ttl)}, 7, 0},
+		"one too many":           {CartHold{}, 4, CartHold{}, 4, 3},
+		"more":                   {CartHold{2, noon.Add(ttl)}, 5, CartHold{5, noon.Add(ttl)}, 7, 0},
+		"more than there is":     {CartHold{2, noon.Add(ttl)}, 6, CartHold{2, noon.Add(ttl)}, 4, 5},
+		"less":                   {CartHold{2, noon.Add(ttl)}, 1, CartHold{1, noon.Add(ttl)}, 3, 0},
+		"the same":               {CartHold{2, noon.Add(ttl)}, 2, CartHold{2, noon.Add(ttl)}, 4, 0},
+		"nothing any more":       {CartHold{2, noon.Add(ttl)}, 0, CartHold{}, 2, 0},
+		"nothing where there is": {CartHold{}, 0, CartHold{}, 4, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := Stock{OnHand: 10, OrderHeld: 3, CartHeld: 4}
+			got, err := s.SetCart(tt.current, tt.quantity, later, ttl)
+			require.Equal(t, tt.want, got)
+			require.Equal(t, tt.held, s.CartHeld)
+			if tt.mayHave == 0 {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, ErrOutOfStock)
+			var p *problem.Error
+			require.ErrorAs(t, err, &p)
+			require.Equal(t, tt.mayHave, p.Member("available"))
+		})
+	}
+}
+
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	guest, account := noon.Add(10*time.Minute), noon.Add(7*time.Minute)
+	// 10 on hand; others hold what leaves `free` beside the two.
+	tests := map[string]struct {
+		guest, account CartHold
+		free, quantity int64
+		want           CartHold
+		held           bool
+	}{
+		"guest's":                      {CartHold{2, guest}, CartHold{}, 0, 2, CartHold{2, guest}, true},
+		"account's":                    {CartHold{}, CartHold{2, account}, 0, 2, CartHold{2, account}, true},
+		"both, the earlier end":        {CartHold{3, guest}, CartHold{1, account}, 0, 3, CartHold{3, account}, true},
+		"both, some given back":        {CartHold{3, guest}, CartHold{3, account}, 0, 3, CartHold{3, account}, true},
+		"neither, free":                {CartHold{}, CartHold{}, 2, 2, CartHold{2, later.Add(ttl)}, true},
+		"neither, short":               {CartHold{}, CartHold{}, 1, 2, CartHold{}, false},
+		"larger than held, free":       {CartHold{1, guest}, CartHold{}, 4, 5, CartHold{5, guest}, true},
+		"larger than held, short":      {CartHold{2, guest}, CartHold{}, 2, 5, CartHold{2, guest}, false},
+		"larger than both held, short": {CartHold{2, guest}, CartHold{1, account}, 1, 5, CartHold{3, account}, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			had := tt.guest.Quantity + tt.account.Quantity
+			others := 10 - tt.free - had
+			s := Stock{OnHand: 10, CartHeld: had + others}
+			got, held := s.Merge(tt.guest, tt.account, tt.quantity, later, ttl)
+			require.Equal(t, tt.want, got)
+			require.Equal(t, tt.held, held)
+			require.Equal(t, others+got.Quantity, s.CartHeld)
+		})
+	}
+}
+
+func TestHoldForOrder(t *testing.T) {
+	t.Parallel()
+	// 10 on hand, 3 held by orders, 4 by carts: 3 available.
+	tests := map[string]struct {
+		cart, quantity, mayHave int64
+		ok                      bool
+		cartHeld, orderHeld     int64
+	}{
+		"all from the cart":     {2, 2, 5, true, 2, 5},
+		"part from free units":  {2, 5, 5, true, 2, 8},
+		"one too many":          {2, 6, 5, false, 4, 3},
+		"all from free units":   {0, 3, 3, true, 4, 6},
+		"nothing held, short":   {0, 4, 3, false, 4, 3},
+		"less than cart's hold": {4, 1, 7, true, 0, 4},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := Stock{OnHand: 10, OrderHeld: 3, CartHeld: 4}
+			mayHave, ok := s.HoldForOrder(CartHold{Quantity: tt.cart}, tt.quantity)
+			require.Equal(t, tt.ok, ok)
+			require.Equal(t, tt.mayHave, mayHave)
+			require.Equal(t, [2]int64{tt.cartHeld, tt.orderHeld}, [2]int64{s.CartHeld, s.OrderHeld})
+		})
+	}
+}
+
+func TestMove(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		delta, after int64
+		err          error
+	}{
+		"in":                 {5, 15, nil},
+		"out":                {-2, 8, nil},
+		"all that is free":   {-3, 7, nil},
+		"a held unit":        {-4, 10, ErrStockHeld},
+		"far too many":       {-1 << 62, 10, ErrStockHeld},
+		"up to the limit":    {maxOnHand - 10, maxOnHand, nil},
+		"beyond the limit":   {maxOnHand - 9, 10, problem.ErrInvalid},
+		"beyond all numbers": {1<<63 - 1, 10, problem.ErrInvalid},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := Stock{SKU: "A", OnHand: 10, OrderHeld: 3, CartHeld: 4, Number: 6}
+			e, err := s.Move("movement", tt.delta, "counted", "me", noon)
+			require.Equal(t, tt.after, s.OnHand)
+			if tt.err != nil {
+				require.ErrorIs(t, err, tt.err)
+				require.Equal(t, int64(6), s.Number)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, Entry{SKU: "A", Number: 7, Kind: "movement", Delta: tt.delta, Before: 10, After: tt.after, Reason: "counted", Ref: "me", At: noon}, e)
+			require.Equal(t, int64(7), s.Number)
+		})
+	}
+}
+
+func TestSellAndReturn(t *testing.T) {
+	t.Parallel()
+	order := uuid.New()
+	s := Stock{SKU: "A", OnHand: 10, OrderHeld: 3}
+	require.Equal(t, Entry{SKU: "A", Number: 1, Kind: "sale", Delta: -2, Before: 10, After: 8, Reason: "order confirmed", Ref: order.String(), At: noon}, s.Sell(2, order, noon))
+	require.Equal(t, Stock{SKU: "A", OnHand: 8, OrderHeld: 1, Sold: 2, Number: 1}, s)
+	s.Unhold(1)
+	require.Equal(t, int64(8), s.Available())
+	require.Equal(t, Entry{SKU: "A", Number: 2, Kind: "return", Delta: 2, Before: 8, After: 10, Reason: "order cancelled", Ref: order.String(), At: later}, s.Return(2, order, later))
+	require.Equal(t, Stock{SKU: "A", OnHand: 10, Number: 2}, s)
+}
+
+func TestCross(t *testing.T) {
+	t.Parallel()
+	s := Stock{}
+	require.False(t, s.Cross(), "a new SKU is not in stock, and nobody thought so")
+	s.OnHand = 1
+	require.True(t, s.Cross())
+	require.True(t, s.InStock)
+	require.False(t, s.Cross(), "told once")
+	s.CartHeld = 1
+	require.True(t, s.Cross())
+	require.False(t, s.InStock)
+	require.Equal(t, int64(2), s.Crossings)
+}
+
+func TestSorted(t *testing.T) {
+	t.Parallel()
+	in := []Line{{"B", 1}, {"A", 2}, {"B", 3}, {"a", 1}}
+	require.Equal(t, []Line{{"A", 2}, {"B", 4}, {"a", 1}}, sorted(in))
+	require.Equal(t, []Line{{"B", 1}, {"A", 2}, {"B", 3}, {"a", 1}}, in, "the caller's lines stay as they are")
+}
+
+func TestOrderHoldStates(t *testing.T) {
+	t.Parallel()
+	lines := []Line{{"A", 1}}
+	hold := func(s State, r Reason) *OrderHold {
+		return &OrderHold{Shopper: "account:1", State: s, Reason: r, Lines: lines}
+	}
+	t.Run("again", func(t *testing.T) {
+		t.Parallel()
+		require.NoError(t, hold(Held, "").Again("account:1", lines))
+		require.NoError(t, hold(Sold, "").Again("account:1", lines))
+		require.ErrorIs(t, hold(Held, "").Again("account:2", lines), ErrHoldDiffers)
+		require.ErrorIs(t, hold(Held, "").Again("account:1", []Line{{"A", 2}}), ErrHoldDiffers)
+		require.ErrorIs(t, hold(Released, ByRefusal).Again("account:1", lines), ErrHoldReleased)
+	})
+	t.Run("sell", func(t *testing.T) {
+		t.Parallel()
+		for _, tt := range []struct {
+			hold *OrderHold
+			now  bool
+			err  error
+			end  State
+		}{
+			{hold(Held, ""), true, nil, Sold},
+			{hold(Sold, ""), false, nil, Sold},
+			{hold(Released, ByCancel), false, nil, Released},
+			{hold(Released, ByRefusal), false, ErrNotHeld, Released},
+			{hold(Released, ByVoid), false, ErrNotHeld, Released},
+		} {
+			now, err := tt.hold.Sell()
+			require.Equal(t, tt.now, now)
+			require.ErrorIs(t, err, tt.err)
+			require.Equal(t, tt.end, tt.hold.State)
+		}
+	})
+	t.Run("release", func(t *testing.T) {
+		t.Parallel()
+		for _, tt := range []struct {
+			hold   *OrderHold
+			why    Reason
+			reason Reason
+		}{
+			{hold(Held, ""), ByVoid, ByVoid},
+			{hold(Sold, ""), ByCancel, ByCancel},
+			{hold(Released, ByVoid), ByCancel, ByCancel},
+			{hold(Released, ByCancel), ByVoid, ByCancel},
+			{hold(Released, ByVoid), ByRefusal, ByVoid},
+		} {
+			was := tt.hold.State
+			require.Equal(t, was, tt.hold.Release(tt.why))
+			require.Equal(t, Released, tt.hold.State)
+			require.Equal(t, tt.reason, tt.hold.Reason)
+		}
+	})
+}

@@ -1,0 +1,757 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/sub"
+)
+
+// store keeps stock and holds. Everything that changes goes the same way: lock the order's row if there is one, then
+// the SKUs' rows in the order of their names, apply the rules of stock.go, write back. So nothing deadlocks, and what
+// is read stays true until the commit.
+type store struct {
+	db         *pgxpool.Pool
+	now        func() time.Time
+	ttl        time.Duration // of cart holds
+	atCheckout bool          // carts hold nothing, orders do
+}
+
+// books are some SKUs, locked, as one transaction changes them.
+type books struct {
+	tx      pgx.Tx
+	now     time.Time
+	stock   map[string]*Stock
+	before  map[string]Stock
+	entries []Entry
+}
+
+// open locks the SKUs that exist among skus and sweeps their lapsed cart holds.
+func (s *store) open(ctx context.Context, tx pgx.Tx, skus []string) (*books, error) {
+	b := &books{tx: tx, stock: map[string]*Stock{}, before: map[string]Stock{}}
+	rows, err := tx.Query(ctx, `
+		SELECT sku, on_hand, cart_held, order_held, sold, number, in_stock, crossings
+		FROM stock WHERE sku = ANY($1) ORDER BY sku FOR UPDATE`, skus)
+	if err != nil {
+		return nil, fmt.Errorf("lock stock: %w", err)
+	}
+	locked, err := pgx.CollectRows(rows, pgx.RowToStructByName[Stock])
+	if err != nil {
+		return nil, fmt.Errorf("lock stock: %w", err)
+	}
+	for _, stock := range locked {
+		b.before[stock.SKU] = stock
+		b.stock[stock.SKU] = &stock
+	}
+	b.now = s.now() // the time at which we have the locks, which may have taken a while
+	rows, err = tx.Query(ctx, `DELETE FROM cart_holds WHERE sku = ANY($1) AND expires_at <= $2 RETURNING sku, quantity`, b.skus(), b.now)
+	if err != nil {
+		return nil, fmt.Errorf("sweep holds: %w", err)
+	}
+	return b, b.lapse(rows)
+}
+
+// lapse frees the cart holds (sku, quantity) that a statement has deleted.
+func (b *books) lapse(rows pgx.Rows) error {
+	gone, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Line])
+	if err != nil {
+		return fmt.Errorf("end holds: %w", err)
+	}
+	for _, l := range gone {
+		b.stock[l.SKU].Lapse(l.Quantity)
+	}
+	return nil
+}
+
+func (b *books) skus() []string { return slices.Sorted(maps.Keys(b.stock)) }
+
+func (b *books) enter(e Entry) { b.entries = append(b.entries, e) }
+
+// close writes what has changed, the ledger, and stock.crossed for what ran out or came back.
+func (b *books) close(ctx context.Context) error {
+	for _, sku := range b.skus() {
+		stock := b.stock[sku]
+		if *stock == b.before[sku] {
+			continue
+		}
+		if stock.Cross() {
+			if err := outbox.Put(ctx, b.tx, events.StockCrossed{SKU: sku, InStock: stock.InStock, Number: stock.Crossings, At: b.now}); err != nil {
+				return err
+			}
+		}
+		_, err := b.tx.Exec(ctx, `
+			UPDATE stock SET on_hand = $2, cart_held = $3, order_held = $4, sold = $5, number = $6, in_stock = $7, crossings = $8
+			WHERE sku = $1`,
+			sku, stock.OnHand, stock.CartHeld, stock.OrderHeld, stock.Sold, stock.Number, stock.InStock, stock.Crossings)
+		if err != nil {
+			return fmt.Errorf("save stock of %s: %w", sku, err)
+		}
+	}
+	for _, e := range b.entries {
+		_, err := b.tx.Exec(ctx, `
+			INSERT INTO ledger (sku, number, kind, delta, before, after, reason, ref, at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			e.SKU, e.Number, e.Kind, e.Delta, e.Before, e.After, e.Reason, e.Ref, e.At)
+		if err != nil {
+			return fmt.Errorf("ledger of %s: %w", e.SKU, err)
+		}
+	}
+	return nil
+}
+
+// cartHolds reads the holds of a shopper by SKU.
+func (b *books) cartHolds(ctx context.Context, shopper string) (map[string]CartHold, error) {
+	rows, err := b.tx.Query(ctx, `SELECT sku, quantity, expires_at FROM cart_holds WHERE shopper = $1 AND sku = ANY($2)`, shopper, b.skus())
+	if err != nil {
+		return nil, fmt.Errorf("read holds: %w", err)
+	}
+	return collectHolds(rows)
+}
+
+// collectHolds reads rows of (key, quantity, expires_at).
+func collectHolds(rows pgx.Rows) (map[string]CartHold, error) {
+	holds := map[string]CartHold{}
+	var key string
+	var hold CartHold
+	_, err := pgx.ForEachRow(rows, []any{&key, &hold.Quantity, &hold.ExpiresAt}, func() error {
+		holds[key] = hold
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read holds: %w", err)
+	}
+	return holds, nil
+}
+
+// saveCartHolds writes the holds of one SKU by shopper; those of nothing are removed.
+func (b *books) saveCartHolds(ctx context.Context, sku string, holds map[string]CartHold) error {
+	var gone, shoppers []string
+	var quantities []int64
+	var ends []time.Time
+	for shopper, hold := range holds {
+		if hold.Quantity == 0 {
+			gone = append(gone, shopper)
+			continue
+		}
+		shoppers, quantities, ends = append(shoppers, shopper), append(quantities, hold.Quantity), append(ends, hold.ExpiresAt)
+	}
+	if len(gone) > 0 {
+		if _, err := b.tx.Exec(ctx, `DELETE FROM cart_holds WHERE sku = $1 AND shopper = ANY($2)`, sku, gone); err != nil {
+			return fmt.Errorf("end holds: %w", err)
+		}
+	}
+	if len(shoppers) == 0 {
+		return nil
+	}
+	_, err := b.tx.Exec(ctx, `
+		INSERT INTO cart_holds (sku, shopper, quantity, expires_at)
+		SELECT $1, shopper, quantity, expires_at
+		FROM unnest($2::text[], $3::bigint[], $4::timestamptz[]) AS h (shopper, quantity, expires_at)
+		ON CONFLICT (shopper, sku) DO UPDATE SET quantity = EXCLUDED.quantity, expires_at = EXCLUDED.expires_at`,
+		sku, shoppers, quantities, ends)
+	if err != nil {
+		return fmt.Errorf("save holds: %w", err)
+	}
+	return nil
+}
+
+// setCartHolds applies a batch of wishes for one SKU and answers each.
+func (s *store) setCartHolds(ctx context.Context, sku string, batch []*putHold) error {
+	shoppers := make([]string, 0, len(batch))
+	for _, p := range batch {
+		shoppers = append(shoppers, p.shopper)
+	}
+	answers := make([]putAnswer, len(batch))
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		b, err := s.open(ctx, tx, []string{sku})
+		if err != nil {
+			return err
+		}
+		stock, ok := b.stock[sku]
+		if !ok { // products knows it, its event has not come yet
+			stock = &Stock{SKU: sku}
+		}
+		rows, err := tx.Query(ctx, `SELECT shopper, quantity, expires_at FROM cart_holds WHERE sku = $1 AND shopper = ANY($2)`, sku, shoppers)
+		if err != nil {
+			return fmt.Errorf("read holds: %w", err)
+		}
+		holds, err := collectHolds(rows)
+		if err != nil {
+			return err
+		}
+		full, err := s.fullShoppers(ctx, tx, sku, shoppers, b.now)
+		if err != nil {
+			return err
+		}
+		changed := map[string]CartHold{}
+		for i, p := range batch {
+			current := holds[p.shopper]
+			if p.quantity > 0 && current.Quantity == 0 && full[p.shopper] {
+				answers[i] = putAnswer{err: ErrLimitReached.With("limit", maxSKUs)}
+				continue
+			}
+			hold, err := stock.SetCart(current, p.quantity, b.now, s.ttl)
+			answers[i] = putAnswer{hold, err}
+			if err == nil && hold != current {
+				holds[p.shopper], changed[p.shopper] = hold, hold
+			}
+		}
+		if err := b.saveCartHolds(ctx, sku, changed); err != nil {
+			return err
+		}
+		return b.close(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	for i, p := range batch {
+		p.answer <- answers[i]
+	}
+	return nil
+}
+
+// fullShoppers are those who hold as many other SKUs as a shopper can. Carts keeps the exact limit; this bounds what
+// gets past it, and shoppers who change several SKUs in the same moment may exceed it by a few.
+func (s *store) fullShoppers(ctx context.Context, tx pgx.Tx, sku string, shoppers []string, now time.Time) (map[string]bool, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT shopper FROM cart_holds WHERE shopper = ANY($1) AND sku <> $2 AND expires_at > $3
+		GROUP BY shopper HAVING count(*) >= $4`, shoppers, sku, now, maxSKUs)
+	if err != nil {
+		return nil, fmt.Errorf("count holds: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("count holds: %w", err)
+	}
+	full := map[string]bool{}
+	for _, name := range names {
+		full[name] = true
+	}
+	return full, nil
+}
+
+// checkCart tells whether a shopper could have a quantity, and holds nothing. Errors: ErrOutOfStock.
+func (s *store) checkCart(ctx context.Context, shopper, sku string, quantity int64) error {
+	now := s.now()
+	stock := Stock{SKU: sku}
+	var current CartHold
+	err := s.db.QueryRow(ctx, `
+		SELECT s.on_hand, s.order_held,
+		       s.cart_held - COALESCE((SELECT sum(quantity) FROM cart_holds WHERE sku = s.sku AND expires_at <= $3), 0)::bigint,
+		       COALESCE((SELECT quantity FROM cart_holds WHERE sku = s.sku AND shopper = $2 AND expires_at > $3), 0)
+		FROM stock s WHERE s.sku = $1`, sku, shopper, now).Scan(&stock.OnHand, &stock.OrderHeld, &stock.CartHeld, &current.Quantity)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("read stock of %s: %w", sku, err)
+	}
+	_, err = stock.SetCart(current, quantity, now, s.ttl)
+	return err
+}
+
+// endCart gives all cart holds of a shopper back.
+func (s *store) endCart(ctx context.Context, shopper string) error {
+	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		skus, err := heldSKUs(ctx, tx, shopper)
+		if err != nil || len(skus) == 0 {
+			return err
+		}
+		b, err := s.open(ctx, tx, skus)
+		if err != nil {
+			return err
+		}
+		if err := b.endCart(ctx, shopper); err != nil {
+			return err
+		}
+		return b.close(ctx)
+	})
+}
+
+func heldSKUs(ctx context.Context, tx pgx.Tx, shopper string) ([]string, error) {
+	rows, err := tx.Query(ctx, `SELECT sku FROM cart_holds WHERE shopper = $1`, shopper)
+	if err != nil {
+		return nil, fmt.Errorf("read holds: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+func (b *books) endCart(ctx context.Context, shopper string) error {
+	rows, err := b.tx.Query(ctx, `DELETE FROM cart_holds WHERE shopper = $1 AND sku = ANY($2) RETURNING sku, quantity`, shopper, b.skus())
+	if err != nil {
+		return fmt.Errorf("end holds: %w", err)
+	}
+	return b.lapse(rows)
+}
+
+// mergedLine is a line of the joined cart; ExpiresAt is nil where it is not held whole.
+type mergedLine struct {
+	Line
+	ExpiresAt *time.Time
+}
+
+// merge ends the guest's holds and sets the account's for the lines of the joined cart.
+func (s *store) merge(ctx context.Context, guest, account string, lines []Line) ([]mergedLine, error) {
+	lines = sorted(lines)
+	var merged []mergedLine
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		merged = make([]mergedLine, 0, len(lines))
+		skus, err := heldSKUs(ctx, tx, guest)
+		if err != nil {
+			return err
+		}
+		for _, l := range lines {
+			skus = append(skus, l.SKU)
+		}
+		b, err := s.open(ctx, tx, skus)
+		if err != nil {
+			return err
+		}
+		guests, err := b.cartHolds(ctx, guest)
+		if err != nil {
+			return err
+		}
+		accounts, err := b.cartHolds(ctx, account)
+		if err != nil {
+			return err
+		}
+		for _, l := range lines {
+			out := mergedLine{Line: l}
+			if stock, ok := b.stock[l.SKU]; ok && !s.atCheckout {
+				hold, held := stock.Merge(guests[l.SKU], accounts[l.SKU], l.Quantity, b.now, s.ttl)
+				if held {
+					out.ExpiresAt = &hold.ExpiresAt
+				}
+				if err := b.saveCartHolds(ctx, l.SKU, map[string]CartHold{guest: {}, account: hold}); err != nil {
+					return err
+				}
+			}
+			merged = append(merged, out)
+		}
+		if err := b.endCart(ctx, guest); err != nil { // what the joined cart has no line for
+			return err
+		}
+		return b.close(ctx)
+	})
+	return merged, err
+}
+
+// Short is a line of an order that cannot be held.
+type Short struct {
+	SKU       string `json:"sku"`
+	Wanted    int64  `json:"wanted"`
+	Available int64  `json:"available"`
+}
+
+// holdOrder makes a shopper's holds the order's, all lines or none. The same order again is the same answer.
+// Errors: ErrOutOfStock with the short "lines", ErrHoldReleased, ErrHoldDiffers.
+func (s *store) holdOrder(ctx context.Context, id uuid.UUID, shopper string, lines []Line) error {
+	lines = sorted(lines)
+	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		// The row first: whoever else comes with this id waits here.
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO order_holds (order_id, shopper, state, held_at, changed_at) VALUES ($1, $2, 'held', $3, $3)
+			ON CONFLICT (order_id) DO NOTHING`, id, shopper, s.now())
+		if err != nil {
+			return fmt.Errorf("hold order: %w", err)
+		}
+		if tag.RowsAffected() == 0 {
+			hold, err := lockOrder(ctx, tx, id)
+			if err != nil {
+				return err
+			}
+			return hold.Again(shopper, lines)
+		}
+		skus := make([]string, 0, len(lines))
+		for _, l := range lines {
+			skus = append(skus, l.SKU)
+		}
+		b, err := s.open(ctx, tx, skus)
+		if err != nil {
+			return err
+		}
+		carts, err := b.cartHolds(ctx, shopper)
+		if err != nil {
+			return err
+		}
+		var short []Short
+		for _, l := range lines {
+			stock, ok := b.stock[l.SKU]
+			if !ok {
+				short = append(short, Short{l.SKU, l.Quantity, 0})
+				continue
+			}
+			if mayHave, ok := stock.HoldForOrder(carts[l.SKU], l.Quantity); !ok {
+				short = append(short, Short{l.SKU, l.Quantity, mayHave})
+			}
+		}
+		if short != nil {
+			return ErrOutOfStock.With("lines", short) // nothing of all this is kept
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM cart_holds WHERE shopper = $1 AND sku = ANY($2)`, shopper, skus); err != nil {
+			return fmt.Errorf("hold order: %w", err)
+		}
+		for _, l := range lines {
+			if _, err := tx.Exec(ctx, `INSERT INTO order_hold_lines (order_id, sku, quantity) VALUES ($1, $2, $3)`, id, l.SKU, l.Quantity); err != nil {
+				return fmt.Errorf("hold order: %w", err)
+			}
+		}
+		return b.close(ctx)
+	})
+}
+
+// lockOrder reads an order's hold for update; pgx.ErrNoRows when there is none.
+func lockOrder(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*OrderHold, error) {
+	hold := &OrderHold{OrderID: id}
+	var reason *Reason
+	err := tx.QueryRow(ctx, `SELECT shopper, state, release_reason FROM order_holds WHERE order_id = $1 FOR UPDATE`, id).
+		Scan(&hold.Shopper, &hold.State, &reason)
+	if err != nil {
+		return nil, fmt.Errorf("hold of order %s: %w", id, err)
+	}
+	if reason != nil {
+		hold.Reason = *reason
+	}
+	rows, err := tx.Query(ctx, `SELECT sku, quantity FROM order_hold_lines WHERE order_id = $1`, id)
+	if err != nil {
+		return nil, fmt.Errorf("hold of order %s: %w", id, err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Line])
+	if err != nil {
+		return nil, fmt.Errorf("hold of order %s: %w", id, err)
+	}
+	hold.Lines = sorted(lines) // by bytes, as Go sorts, whatever the database's collation
+	return hold, nil
+}
+
+// change locks the stock of a hold's lines, applies fn to each, and saves all with the hold.
+func (s *store) change(ctx context.Context, tx pgx.Tx, hold *OrderHold, fn func(b *books, stock *Stock, quantity int64)) error {
+	skus := make([]string, 0, len(hold.Lines))
+	for _, l := range hold.Lines {
+		skus = append(skus, l.SKU)
+	}
+	b, err := s.open(ctx, tx, skus)
+	if err != nil {
+		return err
+	}
+	for _, l := range hold.Lines {
+		fn(b, b.stock[l.SKU], l.Quantity)
+	}
+	if err := b.close(ctx); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE order_holds SET state = $2, release_reason = NULLIF($3, ''), changed_at = $4 WHERE order_id = $1`,
+		hold.OrderID, hold.State, hold.Reason, b.now)
+	if err != nil {
+		return fmt.Errorf("save hold of order %s: %w", hold.OrderID, err)
+	}
+	return nil
+}
+
+// sell turns what an order holds into sold units. Errors: ErrNotHeld, marked as one that no repetition cures.
+func (s *store) sell(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+	hold, err := lockOrder(ctx, tx, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("order %s, unknown: %w: %w", id, ErrNotHeld, sub.Drop)
+	}
+	if err != nil {
+		return err
+	}
+	now, err := hold.Sell()
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, sub.Drop)
+	}
+	if !now {
+		return nil
+	}
+	return s.change(ctx, tx, hold, func(b *books, stock *Stock, quantity int64) { b.enter(stock.Sell(quantity, id, b.now)) })
+}
+
+// release gives an order's units back for good, sold ones too. For an unknown order it leaves a tombstone, which
+// refuses a hold that comes later.
+func (s *store) release(ctx context.Context, tx pgx.Tx, id uuid.UUID, why Reason) error {
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO order_holds (order_id, state, release_reason, held_at, changed_at) VALUES ($1, 'released', $2, $3, $3)
+		ON CONFLICT (order_id) DO NOTHING`, id, why, s.now())
+	if err != nil {
+		return fmt.Errorf("release order %s: %w", id, err)
+	}
+	if tag.RowsAffected() == 1 {
+		return nil
+	}
+	hold, err := lockOrder(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	was := hold.Release(why)
+	return s.change(ctx, tx, hold, func(b *books, stock *Stock, quantity int64) {
+		switch was {
+		case Held:
+			stock.Unhold(quantity)
+		case Sold:
+			b.enter(stock.Return(quantity, id, b.now))
+		}
+	})
+}
+
+// refuseOrder gives back the hold of an order that will not be placed.
+func (s *store) refuseOrder(ctx context.Context, id uuid.UUID) error {
+	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error { return s.release(ctx, tx, id, ByRefusal) })
+}
+
+// dueHolds takes orders whose hold is older than age and that nobody has asked about for a while. The note of asking
+// is the lease: another instance leaves them alone until it is old.
+func (s *store) dueHolds(ctx context.Context, age, again time.Duration, limit int) ([]uuid.UUID, error) {
+	now := s.now()
+	rows, err := s.db.Query(ctx, `
+		UPDATE order_holds SET asked_at = $1
+		WHERE order_id IN (SELECT order_id FROM order_holds
+		                   WHERE state = 'held' AND held_at <= $2 AND (asked_at IS NULL OR asked_at <= $3)
+		                   ORDER BY held_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+		RETURNING order_id`, now, now.Add(-age), now.Add(-again), limit)
+	if err != nil {
+		return nil, fmt.Errorf("claim old holds: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+}
+
+// sweep ends cart holds that have lapsed. They count for nothing from the moment they lapse; the sweep lets
+// products know that something is in stock again.
+func (s *store) sweep(ctx context.Context) error {
+	rows, err := s.db.Query(ctx, `SELECT DISTINCT sku FROM cart_holds WHERE expires_at <= $1 ORDER BY sku`, s.now())
+	if err != nil {
+		return fmt.Errorf("find lapsed holds: %w", err)
+	}
+	skus, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("find lapsed holds: %w", err)
+	}
+	for _, sku := range skus { // one by one: no SKU waits for another's lock
+		err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+			b, err := s.open(ctx, tx, []string{sku})
+			if err != nil {
+				return err
+			}
+			return b.close(ctx)
+		})
+		if err != nil {
+			return fmt.Errorf("sweep %s: %w", sku, err)
+		}
+	}
+	return nil
+}
+
+// move brings units of a SKU in or takes free ones out. Errors: ErrSKUNotFound, ErrStockHeld, ErrInvalid.
+func (s *store) move(ctx context.Context, tx pgx.Tx, sku string, delta int64, reason, ref string) (Entry, error) {
+	b, err := s.open(ctx, tx, []string{sku})
+	if err != nil {
+		return Entry{}, err
+	}
+	stock, ok := b.stock[sku]
+	if !ok {
+		return Entry{}, ErrSKUNotFound
+	}
+	e, err := stock.Move("movement", delta, reason, ref, b.now)
+	if err != nil {
+		return Entry{}, err
+	}
+	b.enter(e)
+	return e, b.close(ctx)
+}
+
+// setOnHand brings the units on hand of a SKU to a quantity, and creates the SKU if it is new. Errors: ErrStockHeld.
+func (s *store) setOnHand(ctx context.Context, tx pgx.Tx, sku string, quantity int64, reason, ref string) error {
+	if _, err := tx.Exec(ctx, `INSERT INTO stock (sku) VALUES ($1) ON CONFLICT (sku) DO NOTHING`, sku); err != nil {
+		return fmt.Errorf("create %s: %w", sku, err)
+	}
+	b, err := s.open(ctx, tx, []string{sku})
+	if err != nil {
+		return err
+	}
+	stock := b.stock[sku]
+	if delta := quantity - stock.OnHand; delta != 0 {
+		e, err := stock.Move("import", delta, reason, ref, b.now)
+		if err != nil {
+			return err
+		}
+		b.enter(e)
+	}
+	return b.close(ctx)
+}
+
+// learn takes over what products tells: which SKUs there are, what they start with, and whether shoppers see them.
+// An older version than the one known changes nothing.
+func (s *store) learn(ctx context.Context, tx pgx.Tx, p events.Product, listed bool) error {
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO products (id, version) VALUES ($1, $2)
+		ON CONFLICT (id) DO UPDATE SET version = EXCLUDED.version WHERE products.version < EXCLUDED.version`, p.ProductID, p.Version)
+	if err != nil {
+		return fmt.Errorf("product %s: %w", p.ProductID, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return nil
+	}
+	initial := map[string]int64{}
+	for _, v := range p.Variants {
+		initial[v.SKU] = int64(v.InitialStock)
+	}
+	skus := slices.Sorted(maps.Keys(initial))
+	rows, err := tx.Query(ctx, `
+		INSERT INTO stock (sku) SELECT sku FROM unnest($1::text[]) AS v (sku)
+		ON CONFLICT (sku) DO NOTHING RETURNING sku`, skus)
+	if err != nil {
+		return fmt.Errorf("create SKUs: %w", err)
+	}
+	created, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("create SKUs: %w", err)
+	}
+	rows, err = tx.Query(ctx, `SELECT sku FROM stock WHERE product_id = $1`, p.ProductID)
+	if err != nil {
+		return fmt.Errorf("read SKUs: %w", err)
+	}
+	had, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("read SKUs: %w", err)
+	}
+	b, err := s.open(ctx, tx, append(had, skus...))
+	if err != nil {
+		return err
+	}
+	for _, sku := range created {
+		if initial[sku] <= 0 {
+			continue
+		}
+		e, err := b.stock[sku].Move("initial", initial[sku], "initial stock", p.ProductID.String(), b.now)
+		if err != nil {
+			return fmt.Errorf("initial stock of %s: %w: %w", sku, err, sub.Drop)
+		}
+		b.enter(e)
+	}
+	if err := b.close(ctx); err != nil {
+		return err
+	}
+	// A SKU that the product had and has no more is not seen either.
+	_, err = tx.Exec(ctx, `
+		UPDATE stock SET product_id = $1, listed = $3 AND sku = ANY($2)
+		WHERE (sku = ANY($2) OR product_id = $1) AND (product_id, listed) IS DISTINCT FROM ($1, $3 AND sku = ANY($2))`,
+		p.ProductID, skus, listed)
+	if err != nil {
+		return fmt.Errorf("list SKUs: %w", err)
+	}
+	return nil
+}
+
+// Availability is what anybody could take of a SKU at a time.
+type Availability struct {
+	SKU       string    `json:"sku"`
+	Available int64     `json:"available"`
+	AsOf      time.Time `json:"as_of"`
+	Listed    bool      `json:"-"`
+}
+
+// availability reads SKUs without a lock; unknown ones are left out.
+func (s *store) availability(ctx context.Context, skus []string) ([]Availability, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT s.sku, s.listed, $2::timestamptz AS as_of, s.on_hand - s.cart_held - s.order_held
+		       + COALESCE((SELECT sum(quantity) FROM cart_holds WHERE sku = s.sku AND expires_at <= $2), 0)::bigint AS available
+		FROM stock s WHERE s.sku = ANY($1) ORDER BY s.sku`, skus, s.now())
+	if err != nil {
+		return nil, fmt.Errorf("availability: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Availability])
+}
+
+// StockView is a SKU as administrators see it.
+type StockView struct {
+	SKU       string `json:"sku"`
+	OnHand    int64  `json:"on_hand" doc:"Units that are here, held or not"`
+	CartHeld  int64  `json:"cart_held" doc:"Held by carts"`
+	OrderHeld int64  `json:"order_held" doc:"Held by orders that are not paid yet"`
+	Available int64  `json:"available" doc:"on_hand - cart_held - order_held"`
+	Sold      int64  `json:"sold" doc:"Sold by orders that were not cancelled"`
+	Listed    bool   `json:"listed" doc:"Shoppers see its product"`
+	Number    int64  `json:"number" doc:"Of the last ledger entry"`
+}
+
+// viewSQL begins a query for StockViews; $1 is the time.
+const viewSQL = `
+	SELECT sku, on_hand, cart_held, order_held, on_hand - cart_held - order_held AS available, sold, listed, number
+	FROM (SELECT s.sku, s.on_hand, s.order_held, s.sold, s.listed, s.number,
+	             s.cart_held - COALESCE((SELECT sum(quantity) FROM cart_holds WHERE sku = s.sku AND expires_at <= $1), 0)::bigint AS cart_held
+	      FROM stock s WHERE `
+
+// view reads one SKU. Errors: ErrSKUNotFound.
+func (s *store) view(ctx context.Context, db pg.Querier, sku string) (StockView, error) {
+	rows, err := db.Query(ctx, viewSQL+`s.sku = $2) v`, s.now(), sku)
+	if err != nil {
+		return StockView{}, fmt.Errorf("read %s: %w", sku, err)
+	}
+	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[StockView])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return v, ErrSKUNotFound
+	}
+	return v, err
+}
+
+// views reads up to limit SKUs by name, those after one.
+func (s *store) views(ctx context.Context, after string, limit int) ([]StockView, error) {
+	rows, err := s.db.Query(ctx, viewSQL+`s.sku > $2 ORDER BY s.sku LIMIT $3) v ORDER BY sku`, s.now(), after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read stock: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[StockView])
+}
+
+// ledger reads up to limit entries of a SKU, newest first, those before a number.
+func (s *store) ledger(ctx context.Context, sku string, before int64, limit int) ([]Entry, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT sku, number, kind, delta, before, after, reason, ref, at
+		FROM ledger WHERE sku = $1 AND number < $2 ORDER BY number DESC LIMIT $3`, sku, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("ledger of %s: %w", sku, err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Entry])
+}
+
+// HoldView is one hold of a SKU as administrators see it.
+type HoldView struct {
+	Kind      string     `json:"kind" enum:"cart,order"`
+	Holder    string     `json:"holder" doc:"The shopper of a cart's hold, the id of an order"`
+	Quantity  int64      `json:"quantity"`
+	ExpiresAt *time.Time `json:"expires_at" doc:"Null for orders: their holds have no clock"`
+}
+
+// holds reads up to limit live holds of a SKU, by kind and holder, those after one.
+func (s *store) holds(ctx context.Context, sku string, afterKind, afterHolder string, limit int) ([]HoldView, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT kind, holder, quantity, expires_at FROM (
+			SELECT 'cart' AS kind, shopper AS holder, quantity, expires_at
+			FROM cart_holds WHERE sku = $1 AND expires_at > $2
+			UNION ALL
+			SELECT 'order', l.order_id::text, l.quantity, NULL
+			FROM order_hold_lines l JOIN order_holds o ON o.order_id = l.order_id WHERE l.sku = $1 AND o.state = 'held'
+		) h WHERE (kind, holder) > ($3, $4) ORDER BY kind, holder LIMIT $5`, sku, s.now(), afterKind, afterHolder, limit)
+	if err != nil {
+		return nil, fmt.Errorf("holds of %s: %w", sku, err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[HoldView])
+}
+
+// cartHolds reads the live holds of a shopper's cart.
+func (s *store) cartHolds(ctx context.Context, shopper string) ([]HeldLine, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT sku, quantity, expires_at FROM cart_holds WHERE shopper = $1 AND expires_at > $2 ORDER BY sku`, shopper, s.now())
+	if err != nil {
+		return nil, fmt.Errorf("holds of %s: %w", shopper, err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[HeldLine])
+}
