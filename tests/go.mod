@@ -1,3 +1,8 @@
 module github.com/stampede-shop/stampede/tests
 
 go 1.26
+
+require (
+	github.com/goccy/go-yaml v1.19.2
+	github.com/stretchr/testify v1.12.1
+)

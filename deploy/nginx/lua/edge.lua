@@ -33,7 +33,7 @@ local once = {
 
 -- Paths that the sidecar and the service would read differently (docs: facts about daprd): anything encoded that
 -- means something in a path, control characters, doubled slashes, dot segments.
-local odd = [[^[^/]|%(25|23|3f|2e|2f|5c|[01][0-9a-f]|7f)|//|[\\#\x00-\x20\x7f]|/\.\.?(/|$)]]
+local odd = [[^[^/]|%(25|23|3f|2e|2f|5c|[01][0-9a-f]|7f)|//|[\\#\x00-\x20\x7f]|/\.\.?(/|;|$)]]
 
 local pages, origins, waits = {}, {}, {}
 
@@ -109,9 +109,6 @@ function M.check()
     if not (" " .. var.methods .. " "):find(" " .. method .. " ", 1, true) then
         return refuse(405)
     end
-    if headers["authorization"] then
-        var.token = ngx.md5(headers["authorization"])
-    end
 end
 
 -- quote writes a JSON string. Bytes that are not ASCII are left out of it: they need not be UTF-8.
@@ -180,11 +177,12 @@ function M.answer_headers()
         allow_origin()
     end
 
+    local kind = ngx.header["Content-Type"] or ngx.var.upstream_http_content_type or ""
+    ngx.header["Content-Type"] = kind ~= "" and kind or nil
     local status = ngx.status
     if status < 400 then
         return
     end
-    local kind = ngx.header["Content-Type"] or ""
     if find(kind, "^application/problem\\+json", "ijo") or page and find(kind, "^text/html", "ijo") then
         return
     end
