@@ -16,7 +16,7 @@ import (
 // What a caller may be told about accounts.
 var (
 	ErrEmailTaken         = problem.New(problem.Conflict, "email-taken", "This e-mail address has an account")
-	ErrCredentialsInvalid = problem.New(problem.Unauthenticated, "credentials-invalid", "E-mail address or password is wrong")
+	ErrCredentialsInvalid = problem.New(problem.Unauthenticated, "credentials-invalid", "E-mail address or password is wrong").Header("WWW-Authenticate", "Bearer")
 	ErrAccountPending     = problem.New(problem.Forbidden, "account-pending", "The e-mail address has still to be verified")
 	ErrAccountNotFound    = problem.New(problem.NotFound, "account-not-found", "There is no such account")
 )
@@ -132,18 +132,27 @@ func (a Account) Forgettable(now time.Time) bool {
 }
 
 // The addresses that we take: what HTML's input type=email takes, with a dot in the domain. ASCII only, so
-// that lower case is the same for Go, PostgreSQL and Keycloak.
+// that lower case is the same for Go, PostgreSQL and Keycloak; Unicode's would make a k of the Kelvin sign.
 var emailPattern = regexp.MustCompile("^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*" +
 	`@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // ParseEmail returns the address in the one form in which it is kept and compared.
 func ParseEmail(s string) (string, error) {
-	s = strings.ToLower(strings.TrimSpace(s))
+	s = lowerASCII(strings.TrimSpace(s))
 	local, _, _ := strings.Cut(s, "@")
 	if len(s) > 254 || len(local) > 64 || !emailPattern.MatchString(s) { // RFC 5321, 4.5.3.1
 		return "", problem.Invalid422("body.email", "is not an e-mail address")
 	}
 	return s, nil
+}
+
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 // What Keycloak refuses in a person's name, besides control characters and line ends

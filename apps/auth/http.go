@@ -271,7 +271,7 @@ func (s *service) adminListAccounts(ctx context.Context, in *adminListInput) (*a
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := s.store.accounts(ctx, in.Status, strings.ToLower(in.Email), before, in.Limit+1)
+	accounts, err := s.store.accounts(ctx, in.Status, lowerASCII(in.Email), before, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}

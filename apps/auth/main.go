@@ -10,19 +10,9 @@ import (
 func main() { serve.Main("auth", run) }
 
 func run(ctx context.Context, rt *serve.Runtime) error {
-	db, err := rt.Database(ctx, migrations)
-	if err != nil {
-		return err
-	}
-	var secret, key string
-	if db != nil { // there is none while only the API is described
-		secret, key = serve.MustEnv("AUTH_CLIENT_SECRET"), serve.MustEnv("HASH_KEY")
-	}
 	s := &service{
-		store: store{db},
-		keycloak: newKeycloak(serve.Env("KEYCLOAK_URL", "http://127.0.0.1:8180"), serve.Env("KEYCLOAK_REALM", "stampede"),
-			"auth", secret),
-		key: []byte(key),
+		keycloak: newKeycloak(serve.MustEnv("KEYCLOAK_URL"), serve.Env("KEYCLOAK_REALM", "stampede"), "auth", serve.MustEnv("AUTH_CLIENT_SECRET")),
+		key:      []byte(serve.MustEnv("HASH_KEY")),
 		limits: Limits{
 			LoginFailures:        serve.EnvInt("LOGIN_FAILURES", 10),
 			LoginFailuresAddress: serve.EnvInt("LOGIN_FAILURES_ADDRESS", 100),
@@ -34,15 +24,20 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 		log: rt.Log,
 		now: now,
 	}
-	s.routes(rt.API)
-	rt.Go("codes", time.Second, s.answerRequests)
-	rt.Go("sweep", 15*time.Second, s.sweep)
-	rt.Go("prune history", time.Hour, s.prune)
 	if serve.Env("DEMO_ACCOUNTS", "false") == "true" {
 		rt.Go("demo accounts", 5*time.Second, s.makeDemos([]demo{
 			{"shopper@stampede.test", "Sam", "Shopper", serve.MustEnv("SHOPPER_PASSWORD"), false},
 			{"ops@stampede.test", "Olive", "Operator", serve.MustEnv("OPS_PASSWORD"), true},
 		}))
 	}
+	db, err := rt.Database(ctx, migrations)
+	if err != nil {
+		return err
+	}
+	s.store = store{db}
+	s.routes(rt.API)
+	rt.Go("codes", time.Second, s.answerRequests)
+	rt.Go("sweep", 15*time.Second, s.sweep)
+	rt.Go("prune history", time.Hour, s.prune)
 	return rt.Serve(ctx)
 }

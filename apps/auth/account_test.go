@@ -1,0 +1,168 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+var t0 = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func TestAccountStatus(t *testing.T) {
+	t.Parallel()
+	sub := uuid.New()
+	fresh := func(t *testing.T) Account {
+		a, err := NewAccount("ann@example.test", "Ann", "Lee", t0)
+		require.NoError(t, err)
+		return a
+	}
+	pending := func(t *testing.T) Account {
+		a := fresh(t)
+		require.True(t, a.Open(sub, a.LeaseUntil, t0))
+		return a
+	}
+	verified := func(t *testing.T) Account {
+		a := pending(t)
+		require.True(t, a.Verify(t0))
+		return a
+	}
+	active := func(t *testing.T) Account {
+		a := verified(t)
+		require.True(t, a.Activate(t0))
+		return a
+	}
+	states := []struct {
+		name                   string
+		make                   func(*testing.T) Account
+		open, verify, activate bool
+		taken                  bool // by a registration after the lease
+		after                  [3]Status
+	}{
+		{"creating", fresh, true, false, false, false, [3]Status{Pending, Creating, Creating}},
+		{"pending", pending, false, true, false, true, [3]Status{Pending, Pending, Pending}},
+		{"verified", verified, false, true, true, true, [3]Status{Pending, Pending, Active}},
+		{"active", active, false, false, false, true, [3]Status{Active, Active, Active}},
+	}
+	for _, s := range states {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			a := s.make(t)
+			require.Equal(t, s.open, a.Open(sub, a.LeaseUntil, t0))
+			require.Equal(t, s.after[0], a.Status)
+			a = s.make(t)
+			require.Equal(t, s.verify, a.Verify(t0))
+			require.Equal(t, s.after[1], a.Status)
+			a = s.make(t)
+			require.Equal(t, s.activate, a.Activate(t0))
+			require.Equal(t, s.after[2], a.Status)
+			a = s.make(t)
+			require.ErrorIs(t, a.TakeOver("Bo", "Li", t0.Add(lease-1)), ErrEmailTaken, "the lease runs")
+			a = s.make(t)
+			require.Equal(t, s.taken, a.TakeOver("Bo", "Li", t0.Add(lease)) != nil)
+		})
+	}
+
+	t.Run("the first verification counts", func(t *testing.T) {
+		t.Parallel()
+		a := verified(t)
+		require.True(t, a.Verify(t0.Add(time.Hour)))
+		require.Equal(t, t0, *a.VerifiedAt)
+	})
+	t.Run("open under another's lease", func(t *testing.T) {
+		t.Parallel()
+		a := fresh(t)
+		held := a.LeaseUntil
+		require.NoError(t, a.TakeOver("Bo", "Li", t0.Add(lease)))
+		require.False(t, a.Open(sub, held, t0.Add(lease)))
+		require.Equal(t, Creating, a.Status)
+		require.Equal(t, "Bo", a.FirstName)
+		require.Equal(t, t0, a.CreatedAt, "a user made by the first try is still known by its time")
+	})
+	t.Run("whose user", func(t *testing.T) {
+		t.Parallel()
+		a := fresh(t)
+		require.True(t, a.Made(t0))
+		require.True(t, a.Made(t0.Add(time.Hour)))
+		require.True(t, a.Made(t0.Add(-clockSkew)))
+		require.False(t, a.Made(t0.Add(-clockSkew-time.Second)))
+	})
+	t.Run("when to forget", func(t *testing.T) {
+		t.Parallel()
+		a := fresh(t)
+		require.False(t, a.Forgettable(t0.Add(forgetAfter-1)))
+		require.True(t, a.Forgettable(t0.Add(forgetAfter)))
+		a = pending(t)
+		require.False(t, a.Forgettable(t0.Add(forgetAfter)))
+	})
+}
+
+func TestParseEmail(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"ann@example.test":                        "ann@example.test",
+		"  Ann@Example.TEST ":                     "ann@example.test",
+		"o'brien+shop@mail.example.co.uk":         "o'brien+shop@mail.example.co.uk",
+		"a.b-c_d@x1-y2.example":                   "a.b-c_d@x1-y2.example",
+		"ann@xn--bcher-kva.example":               "ann@xn--bcher-kva.example",
+		strings.Repeat("a", 64) + "@example.test": strings.Repeat("a", 64) + "@example.test",
+		"":                   "",
+		"ann":                "",
+		"ann@":               "",
+		"@example.test":      "",
+		"ann@localhost":      "",
+		"ann@example.123":    "",
+		"ann@@example.test":  "",
+		"ann@example..test":  "",
+		".ann@example.test":  "",
+		"ann.@example.test":  "",
+		"an..n@example.test": "",
+		"ann@-example.test":  "",
+		"an n@example.test":  "",
+		"ann@exam ple.test":  "",
+		"ann@example.test\nBcc: all@example.test":        "",
+		"Ann <ann@example.test>":                         "",
+		"<script>@example.test":                          "",
+		`"ann"@example.test`:                             "",
+		"ann@[192.0.2.1]":                                "",
+		"änn@example.test":                               "",
+		"ann@exämple.test":                               "",
+		"\u212Aate@example.test":                         "", // the Kelvin sign, whose lower case is k… for some
+		"x' OR '1'='1@example.test":                      "",
+		strings.Repeat("a", 65) + "@example.test":        "",
+		"a@" + strings.Repeat("abcdefgh.", 30) + "test":  "",
+		strings.Repeat("a", 10_000) + "@example.test":    "",
+		"a@" + strings.Repeat("a", 64) + ".example.test": "",
+	} {
+		got, err := ParseEmail(in)
+		require.Equal(t, want, got, "%q", in)
+		require.Equal(t, want == "", err != nil, "%q", in)
+		if err != nil {
+			require.ErrorIs(t, err, problem.ErrInvalid)
+		}
+	}
+}
+
+func TestParseName(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		" Ann ": "Ann", "O'Hara": "O'Hara", "Jean-Luc": "Jean-Luc", "von der Höhe": "von der Höhe", "李": "李", "Lee, Jr.": "Lee, Jr.",
+		"": "", "   ": "", "<b>Ann</b>": "", "Ann\nLee": "", "Ann\x7f": "", "A&B": "", "x'); DROP TABLE accounts; --": "", "A\u2028B": "", "{{.}}": "",
+	} {
+		got, err := ParseName("body.first_name", in)
+		require.Equal(t, want, got, "%q", in)
+		require.Equal(t, want == "", err != nil, "%q", in)
+	}
+}
+
+func TestUserAgent(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "curl/8.0", userAgent("curl/8.0"))
+	require.Equal(t, "ab", userAgent("a\x00\r\n\x1bb"))
+	require.Len(t, []rune(userAgent(strings.Repeat("é", 10_000))), 255)
+	require.Equal(t, "ab", userAgent("a\xffb"))
+}
