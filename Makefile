@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart dev
+.PHONY: help up infra down clean status logs restart import dev
 
 DEV := .run/bin/dev
 
@@ -36,3 +36,6 @@ logs: dev ## follow the logs, or one app's: make logs APP=orders
 
 restart: dev ## build one app again and start it again: make restart APP=orders
 	@$(DEV) restart $(APP)
+
+import: dev ## import a product file, as Shopify exports them: make import FILE=products.csv
+	@$(DEV) import $(FILE)

@@ -286,7 +286,7 @@ func (s *stack) rabbitmq() (epmd, broker process, err error) {
 		node = fmt.Sprintf("stampede-%d@localhost", s.offset)
 	}
 	mapper := []string{"ERL_EPMD_PORT=" + strconv.Itoa(s.port(portEpmd)), "ERL_EPMD_ADDRESS=127.0.0.1"}
-	own := []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "TZ=UTC", "HOME=" + dir}
+	own := []string{"PATH=" + path(), "LANG=C.UTF-8", "TZ=UTC", "HOME=" + dir}
 	path, err := exec.LookPath("epmd")
 	if err != nil {
 		return epmd, broker, err

@@ -24,6 +24,7 @@ const usage = `usage: dev <command>
   status          a line a process: health, pid, memory, restarts
   logs [APP]      follow the log of an app and its sidecar, or all logs
   restart APP     build one app again and start it again with its sidecar
+  import FILE     import a product file, as Shopify exports them
 
 PORT_OFFSET=1000 runs another shop beside the first, in .run-1000; RUN_DIR names another folder.
 `
@@ -74,6 +75,11 @@ func run(ctx context.Context, args []string) error {
 			return errors.New("which? make restart APP=orders")
 		}
 		return s.restart(ctx, name)
+	case "import":
+		if name == "" {
+			return errors.New("which file? make import FILE=products.csv")
+		}
+		return s.importProducts(ctx, name)
 	}
 	return fmt.Errorf("there is no command %q; dev help lists them", args[0])
 }

@@ -1,8 +1,173 @@
 package main
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
 
-// seed fills an empty catalogue through the import.
-func (s *stack) seed(ctx context.Context) error {
+const opsAccount = "ops@stampede.test"
+
+// seed fills an empty catalogue: the pictures in dev/seed/pictures, then
+// dev/seed/products.csv through the import that every shop uses.
+func (s *stack) seed(ctx context.Context, apps []app) error {
+	dir := filepath.Join(s.root, "dev", "seed")
+	file := filepath.Join(dir, "products.csv")
+	has := map[string]bool{}
+	for _, a := range apps {
+		has[a.ID] = true
+	}
+	if !has["auth"] || !has["products"] || !exists(file) {
+		s.out.say("seed", "left out: it needs auth, products and %s", file)
+		return nil
+	}
+	empty, err := s.catalogueEmpty(ctx)
+	if err != nil || !empty {
+		return err
+	}
+	return s.out.step(ctx, "seed", "filling the catalogue", func(ctx context.Context) error {
+		token, err := s.opsToken(ctx)
+		if err != nil {
+			return err
+		}
+		pictures, err := filepath.Glob(filepath.Join(dir, "pictures", "*"))
+		if err != nil {
+			return err
+		}
+		for _, picture := range pictures {
+			if err := s.uploadPicture(ctx, token, picture); err != nil {
+				return err
+			}
+		}
+		return s.importFile(ctx, token, file, len(pictures))
+	})
+}
+
+// importProducts imports a product file, as make import does.
+func (s *stack) importProducts(ctx context.Context, file string) error {
+	token, err := s.opsToken(ctx)
+	if err != nil {
+		return err
+	}
+	return s.importFile(ctx, token, file, 0)
+}
+
+func (s *stack) catalogueEmpty(ctx context.Context) (bool, error) {
+	var list struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	err := s.call(ctx, http.MethodGet, "/api/v1/products?limit=1", "", "", nil, &list)
+	return len(list.Items) == 0, err
+}
+
+// opsToken logs the demo account ops in. auth makes that account a moment
+// after it is up.
+func (s *stack) opsToken(ctx context.Context) (string, error) {
+	body, err := json.Marshal(map[string]string{"email": opsAccount, "password": s.settings.get("OPS_PASSWORD")})
+	if err != nil {
+		return "", err
+	}
+	var answer struct {
+		Token string `json:"access_token"`
+	}
+	for deadline := time.Now().Add(90 * time.Second); ; {
+		err := s.call(ctx, http.MethodPost, "/api/v1/auth/login", "", "application/json", bytes.NewReader(body), &answer)
+		if err == nil {
+			return answer.Token, nil
+		}
+		if time.Now().After(deadline) || !pause(ctx, 500*time.Millisecond) {
+			return "", fmt.Errorf("%s cannot log in: %w", opsAccount, err)
+		}
+	}
+}
+
+func (s *stack) uploadPicture(ctx context.Context, token, file string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(file)
+	path := "/api/v1/admin/products/pictures?name=" + url.QueryEscape(name)
+	if err := s.call(ctx, http.MethodPost, path, token, http.DetectContentType(data), bytes.NewReader(data), nil); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	return nil
+}
+
+// importReport is the part of the import's answer that is shown.
+type importReport struct {
+	Created   int    `json:"created"`
+	Changed   int    `json:"changed"`
+	Unchanged int    `json:"unchanged"`
+	Refused   int    `json:"refused"`
+	Complete  bool   `json:"complete"`
+	Stopped   string `json:"stopped"`
+	Rows      []struct {
+		Line    int    `json:"line"`
+		SKU     string `json:"sku"`
+		Outcome string `json:"outcome"`
+		Reason  string `json:"reason"`
+	} `json:"rows"`
+}
+
+// importFile sends a product file and prints what came of it, the refused rows
+// one by one.
+func (s *stack) importFile(ctx context.Context, token, file string, pictures int) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var report importReport
+	if err := s.call(ctx, http.MethodPost, "/api/v1/admin/products/import", token, "text/csv", f, &report); err != nil {
+		return err
+	}
+	for _, r := range report.Rows {
+		if r.Outcome == "refused" {
+			s.out.say("import", "line %d, SKU %q refused: %s", r.Line, r.SKU, r.Reason)
+		}
+	}
+	s.out.say("import", "%s: %d rows created, %d changed, %d unchanged, %d refused; %d pictures",
+		filepath.Base(file), report.Created, report.Changed, report.Unchanged, report.Refused, pictures)
+	if !report.Complete {
+		return fmt.Errorf("the file was not read to its end: %s", report.Stopped)
+	}
+	return nil
+}
+
+// call sends one request through the front and reads the JSON answer.
+func (s *stack) call(ctx context.Context, method, path, token, contentType string, body io.Reader, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, s.settings.get("PUBLIC_URL")+path, body)
+	if err != nil {
+		return err
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
+		return fmt.Errorf("%s %s answers %d %s", method, path, resp.StatusCode, strings.Join(strings.Fields(string(text)), " "))
+	}
+	if answer == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(answer)
 }

@@ -64,8 +64,12 @@ func defaults(s *stack) []setting {
 		{"ADMIN_AUTH_URL", public + "/realms/stampede/protocol/openid-connect/auth", infra},
 		{"ADMIN_TOKEN_URL", "http://" + at(portKeycloak) + "/realms/stampede/protocol/openid-connect/token", infra},
 		{"ADMIN_REDIRECT_URL", public + "/admin", infra},
-		{"SHOPPER_PASSWORD", secret(), infra},
-		{"OPS_PASSWORD", secret(), infra},
+		// The demo accounts, and limits for a machine on which everybody has one address.
+		{"DEMO_ACCOUNTS", "true", "auth"},
+		{"SHOPPER_PASSWORD", secret(), "auth"},
+		{"OPS_PASSWORD", secret(), "auth"},
+		{"LOGIN_FAILURES_ADDRESS", "100000", "auth"},
+		{"CODES_ADDRESS", "100000", "auth"},
 
 		{"POSTGRES_SUPERUSER_URL", database("postgres"), infra},
 		{"KEYCLOAK_DATABASE_URL", database("keycloak"), infra},

@@ -76,7 +76,7 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 	if err := s.startApps(ctx, apps); err != nil {
 		return err
 	}
-	if err := s.seed(ctx); err != nil {
+	if err := s.seed(ctx, apps); err != nil {
 		return err
 	}
 	return s.summary(ctx)
