@@ -40,8 +40,8 @@ func (s *service) routes(api huma.API) {
 	huma.Register(api, rest.Op("PUT", "/internal/stock/{sku}", "Set the units on hand", rest.Neighbours("products")), s.putStock)
 }
 
-// SKU is a path parameter. A SKU that inventory has never heard of is not an error of form.
-type skuPath struct {
+// SKUPath is a path parameter. A SKU that inventory has never heard of is not an error of form.
+type SKUPath struct {
 	SKU string `path:"sku" minLength:"1" maxLength:"64"`
 }
 
@@ -52,7 +52,7 @@ type availabilityOutput struct {
 	Body         Availability
 }
 
-func (s *service) getAvailability(ctx context.Context, in *skuPath) (*availabilityOutput, error) {
+func (s *service) getAvailability(ctx context.Context, in *SKUPath) (*availabilityOutput, error) {
 	found, err := s.store.availability(ctx, []string{in.SKU})
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ type HeldLine struct {
 
 type putHoldInput struct {
 	Shopper string `path:"shopper" pattern:"^(account|guest):[A-Za-z0-9_-]{8,128}$"`
-	skuPath
+	SKUPath
 	Body struct {
 		Quantity int64 `json:"quantity" minimum:"0" maximum:"1000"`
 	}
@@ -219,13 +219,13 @@ func (s *service) listStock(ctx context.Context, in *rest.Page) (*body[rest.List
 	return page(found, in.Limit, func(v StockView) any { return v.SKU }), err
 }
 
-func (s *service) getStock(ctx context.Context, in *skuPath) (*body[StockView], error) {
+func (s *service) getStock(ctx context.Context, in *SKUPath) (*body[StockView], error) {
 	v, err := s.store.view(ctx, s.store.db, in.SKU)
 	return &body[StockView]{v}, err
 }
 
 type movementInput struct {
-	skuPath
+	SKUPath
 	Key  string `header:"Idempotency-Key"`
 	Body struct {
 		Delta  int64  `json:"delta" minimum:"-1000000" maximum:"1000000" doc:"Positive: came in. Negative: went out. Not 0"`
@@ -261,7 +261,7 @@ func (s *service) postMovement(ctx context.Context, in *movementInput) (*movemen
 }
 
 type skuPageInput struct {
-	skuPath
+	SKUPath
 	rest.Page
 }
 

@@ -183,7 +183,7 @@ func TestCartHold(t *testing.T) {
 	b.stocked(map[string]int{"TEE": 5})
 
 	r := b.put(account(1), "TEE", 2)
-	require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
+	require.Equal(t, http.StatusOK, r.Status, "%.300s", r.Body)
 	require.JSONEq(t, `{"sku": "TEE", "quantity": 2, "expires_at": "2026-03-14T12:15:00Z"}`, string(r.Body))
 	require.Equal(t, int64(3), b.available("TEE"))
 
@@ -231,7 +231,7 @@ func TestCartHoldLapses(t *testing.T) {
 
 	t.Run("the next hold sweeps", func(t *testing.T) {
 		r := b.put(account(2), "TEE", 3)
-		require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
+		require.Equal(t, http.StatusOK, r.Status, "%.300s", r.Body)
 		require.Equal(t, "out-of-stock", b.put(account(1), "TEE", 1).Slug())
 		require.Equal(t, []bool{true, false}, b.crossings("TEE"), "it was gone and is gone: nothing to tell")
 	})
@@ -331,7 +331,7 @@ func TestTransfer(t *testing.T) {
 	lines := []lineInput{{"TEE", 3}, {"CAP", 2}, {"PEN", 1}, {"UNKNOWN", 1}}
 	for range 2 { // again: the same answer
 		r := b.do("carts", "POST", "/internal/holds/"+guest(1)+"/transfer", map[string]any{"to": account(1), "lines": lines})
-		require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
+		require.Equal(t, http.StatusOK, r.Status, "%.300s", r.Body)
 		require.JSONEq(t, `{"items": [
 			{"sku": "CAP", "quantity": 2, "expires_at": "2026-03-14T12:18:00Z"},
 			{"sku": "PEN", "quantity": 1, "expires_at": null},
@@ -362,7 +362,7 @@ func TestOrderHold(t *testing.T) {
 	t.Run("the cart's hold becomes the order's, the rest comes from free units", func(t *testing.T) {
 		for range 2 { // again: the same answer, once held
 			r := b.holdFor(order, account(1), Line{"TEE", 3}, Line{"CAP", 1})
-			require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
+			require.Equal(t, http.StatusOK, r.Status, "%.300s", r.Body)
 			require.JSONEq(t, `{"held": true}`, string(r.Body))
 			require.Equal(t, StockView{SKU: "TEE", OnHand: 5, CartHeld: 2, OrderHeld: 3, Available: 0, Listed: true, Number: 1}, b.view("TEE"))
 			require.Equal(t, StockView{SKU: "CAP", OnHand: 3, OrderHeld: 1, Available: 2, Listed: true, Number: 1}, b.view("CAP"))
@@ -427,7 +427,7 @@ func TestEverySequence(t *testing.T) {
 							require.Equal(t, "hold-released", r.Slug())
 							continue
 						}
-						require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
+						require.Equal(t, http.StatusOK, r.Status, "%.300s", r.Body)
 						if state == "" {
 							state = "held"
 						}
@@ -621,6 +621,7 @@ func TestGroupCommit(t *testing.T) {
 	b.stocked(map[string]int{"HOT": 30})
 	lock, err := b.db.Begin(t.Context())
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = lock.Rollback(context.Background()) })
 	_, err = lock.Exec(t.Context(), `SELECT sku FROM stock WHERE sku = 'HOT' FOR UPDATE`)
 	require.NoError(t, err)
 	var held atomic.Int64
@@ -778,7 +779,7 @@ func TestAvailability(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, r.Status, "a bad token is never a guest")
 
 	r = b.do("products", "POST", "/internal/availability", map[string]any{"skus": []string{"TEE", "NONE", "CAP"}})
-	require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
+	require.Equal(t, http.StatusOK, r.Status, "%.300s", r.Body)
 	require.JSONEq(t, `{"items": [{"sku": "CAP", "available": 0, "as_of": "2026-03-14T12:00:00Z"}, {"sku": "TEE", "available": 3, "as_of": "2026-03-14T12:00:00Z"}]}`, string(r.Body))
 	r = b.do("products", "POST", "/internal/availability", map[string]any{"skus": []string{}})
 	require.JSONEq(t, `{"items": []}`, string(r.Body))
@@ -792,7 +793,7 @@ func TestMovements(t *testing.T) {
 	path := "/api/v1/admin/inventory/TEE/movements"
 
 	r := b.adminDo("POST", path, map[string]any{"delta": 4, "reason": " delivery 17 "}, "Idempotency-Key", "k1")
-	require.Equal(t, http.StatusCreated, r.Status, "%s", r.Body)
+	require.Equal(t, http.StatusCreated, r.Status, "%.300s", r.Body)
 	var e Entry
 	r.JSON(t, &e)
 	require.Equal(t, Entry{SKU: "TEE", Number: 2, Kind: "movement", Delta: 4, Before: 3, After: 7, Reason: "delivery 17", Ref: e.Ref, At: noon}, e)
@@ -837,7 +838,7 @@ func TestSetStock(t *testing.T) {
 		return b.do("products", "PUT", "/internal/stock/"+sku, map[string]any{"quantity": quantity, "reason": "import", "key": key})
 	}
 	r := set("TEE", 10, "import-1/TEE")
-	require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
+	require.Equal(t, http.StatusOK, r.Status, "%.300s", r.Body)
 	require.JSONEq(t, `{"sku": "TEE", "on_hand": 10, "cart_held": 2, "order_held": 0, "available": 8, "sold": 0, "listed": true, "number": 2}`, string(r.Body))
 	require.Equal(t, http.StatusOK, set("TEE", 4, "import-2/TEE").Status)
 	require.Equal(t, string(r.Body), string(set("TEE", 10, "import-1/TEE").Body), "a key works once")
@@ -872,7 +873,7 @@ func TestLists(t *testing.T) {
 		cursor := ""
 		for {
 			r := b.adminDo("GET", path+"?limit=2"+cursor, nil)
-			require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
+			require.Equal(t, http.StatusOK, r.Status, "%.300s", r.Body)
 			var list struct {
 				Items      []map[string]any `json:"items"`
 				NextCursor *string          `json:"next_cursor"`
@@ -1007,7 +1008,7 @@ func TestBadInput(t *testing.T) {
 			} else {
 				r = b.do(tt.caller, tt.method, tt.path, tt.body)
 			}
-			require.Equal(t, tt.want, r.Status, "%s", r.Body)
+			require.Equal(t, tt.want, r.Status, "%.300s", r.Body)
 			require.Equal(t, "application/problem+json", r.Header.Get("Content-Type"))
 			require.NotEmpty(t, r.Slug())
 			require.Equal(t, before, b.view("TEE"), "nothing changed")
@@ -1024,7 +1025,7 @@ func TestTextStaysText(t *testing.T) {
 	b.stocked(map[string]int{"TEE": 3})
 	reason := `'); DROP TABLE ledger; -- <script>alert(1)</script> "né"`
 	r := b.adminDo("POST", "/api/v1/admin/inventory/TEE/movements", map[string]any{"delta": 1, "reason": reason}, "Idempotency-Key", "'; --")
-	require.Equal(t, http.StatusCreated, r.Status, "%s", r.Body)
+	require.Equal(t, http.StatusCreated, r.Status, "%.300s", r.Body)
 	var list struct{ Items []Entry }
 	b.adminDo("GET", "/api/v1/admin/inventory/TEE/ledger", nil).JSON(t, &list)
 	require.Equal(t, reason, list.Items[0].Reason)
