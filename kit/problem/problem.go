@@ -274,3 +274,9 @@ func FromStatus(status int) *Error {
 	}
 	return New(Kind(status), "internal", "Something went wrong on our side")
 }
+
+// Title is what went wrong, in general.
+func (e *Error) Title() string { return e.title }
+
+// Explanation is what went wrong this time; it may be empty.
+func (e *Error) Explanation() string { return e.detail }
