@@ -43,7 +43,7 @@ func (s *service) adminRoutes(api huma.API) {
 	huma.Register(api, rest.Op("POST", adminPath+"/pictures", "Upload a picture for a product file to name", rest.Admin,
 		rest.Status(http.StatusCreated), uploads("image/png", "image/jpeg", "image/webp", "image/svg+xml"),
 		rest.Describe("Rows of an import whose Image Src is this name get the picture. A name uploaded again means the new picture.")), s.addPicture)
-	huma.Register(api, rest.Op("POST", adminPath+"/import", "Import a product file", rest.Admin, uploads("text/csv"),
+	huma.Register(api, rest.Op("POST", adminPath+"/import", "Import a product file", rest.Admin, uploads("text/csv"), answers[ImportReport](api),
 		rest.Describe("The CSV that Shopify exports, as the body or as the file of a form, up to 64 MiB. A row is taken whole or refused with its reason; "+
 			"the same file again changes nothing. Quantities begin the stock of new SKUs; with set_stock they also set that of known ones.")), s.importFile)
 	huma.Register(api, rest.Op("POST", adminPath+"/categories", "Create a category", rest.Admin, rest.Status(http.StatusCreated)), s.createCategory)
@@ -177,11 +177,12 @@ func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminList
 	return out, nil
 }
 
-type idInput struct {
+// ProductPath is the part of a path that names a product. It is exported for huma, which passes over others.
+type ProductPath struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
-func (s *service) adminGet(ctx context.Context, in *idInput) (*adminOutput, error) {
+func (s *service) adminGet(ctx context.Context, in *ProductPath) (*adminOutput, error) {
 	p, err := one(loadProducts(ctx, s.db, byID, []uuid.UUID{in.ID}))
 	if err != nil {
 		return nil, err
@@ -193,8 +194,8 @@ func (s *service) adminGet(ctx context.Context, in *idInput) (*adminOutput, erro
 	return &adminOutput{Body: s.adminView(p, tree)}, nil
 }
 
-// productInput is what a product may be created with, and changed to.
-type productInput struct {
+// ProductInput is what a product may be created with, and changed to.
+type ProductInput struct {
 	Name        *string           `json:"name,omitempty" minLength:"1" maxLength:"255"`
 	Description *string           `json:"description,omitempty" maxLength:"200000" doc:"HTML; it is sanitised"`
 	Vendor      *string           `json:"vendor,omitempty" maxLength:"255"`
@@ -202,10 +203,11 @@ type productInput struct {
 	Tags        []string          `json:"tags,omitempty" maxItems:"100"`
 	Options     []string          `json:"options,omitempty" maxItems:"3" doc:"What the variants differ in, such as Size"`
 	Attributes  map[string]string `json:"attributes,omitempty"`
-	Variants    []variantInput    `json:"variants,omitempty" maxItems:"250"`
+	Variants    []VariantInput    `json:"variants,omitempty" maxItems:"250"`
 }
 
-type variantInput struct {
+// VariantInput is a variant to add, or to change by its SKU.
+type VariantInput struct {
 	SKU           string            `json:"sku" minLength:"1" maxLength:"64"`
 	Options       map[string]string `json:"options,omitempty" doc:"A value for each of the product's options"`
 	Price         money.Money       `json:"price"`
@@ -214,7 +216,7 @@ type variantInput struct {
 }
 
 // apply puts what was sent into the product.
-func (in productInput) apply(p *Product, tree categoryTree, currency string) error {
+func (in ProductInput) apply(p *Product, tree categoryTree, currency string) error {
 	d := Details{Name: in.Name, Description: in.Description, Vendor: in.Vendor}
 	if in.Tags != nil {
 		d.Tags = &in.Tags
@@ -271,7 +273,7 @@ func (in productInput) apply(p *Product, tree categoryTree, currency string) err
 
 type createInput struct {
 	Body struct {
-		productInput
+		ProductInput
 		Slug string `json:"slug,omitempty" maxLength:"255" doc:"Its name in addresses, for ever; made of the name when not given"`
 	}
 }
@@ -359,9 +361,9 @@ func (s *service) change(ctx context.Context, id uuid.UUID, fn func(tx pgx.Tx, p
 }
 
 type updateInput struct {
-	idInput
+	ProductPath
 	Body struct {
-		productInput
+		ProductInput
 		Version int `json:"version" minimum:"1" doc:"The one that was read"`
 	}
 }
@@ -379,7 +381,7 @@ func (s *service) update(ctx context.Context, in *updateInput) (*adminOutput, er
 }
 
 type variantPath struct {
-	idInput
+	ProductPath
 	SKU string `path:"sku" maxLength:"64"`
 }
 
@@ -392,11 +394,11 @@ func (s *service) removeVariant(ctx context.Context, in *variantPath) (*adminOut
 	})
 }
 
-func (s *service) publish(ctx context.Context, in *idInput) (*adminOutput, error) {
+func (s *service) publish(ctx context.Context, in *ProductPath) (*adminOutput, error) {
 	return s.change(ctx, in.ID, func(_ pgx.Tx, p *Product, _ categoryTree) error { return p.Publish(s.now()) })
 }
 
-func (s *service) unlist(ctx context.Context, in *idInput) (*adminOutput, error) {
+func (s *service) unlist(ctx context.Context, in *ProductPath) (*adminOutput, error) {
 	return s.change(ctx, in.ID, func(_ pgx.Tx, p *Product, _ categoryTree) error { p.Unlist(); return nil })
 }
 
@@ -407,7 +409,7 @@ func uploads(kinds ...string) func(*huma.Operation) {
 	return func(op *huma.Operation) {
 		binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
 		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-			"multipart/form-data": {Schema: &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"file": binary}}},
+			"multipart/form-data": {}, // with a schema, huma would read the body
 		}}
 		for _, k := range kinds {
 			op.RequestBody.Content[k] = &huma.MediaType{Schema: binary}
@@ -492,7 +494,7 @@ func (s *service) keepPicture(ctx context.Context, u *upload) (string, error) {
 }
 
 type imageInput struct {
-	idInput
+	ProductPath
 	upload
 	Alt string `query:"alt" maxLength:"1000" doc:"What the picture shows, for those who cannot see it"`
 }
@@ -511,7 +513,7 @@ func (s *service) addImage(ctx context.Context, in *imageInput) (*adminOutput, e
 }
 
 type imagePath struct {
-	idInput
+	ProductPath
 	ImageID uuid.UUID `path:"image_id" format:"uuid"`
 }
 

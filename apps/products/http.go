@@ -20,29 +20,33 @@ import (
 const publicCache = "public, max-age=1, stale-while-revalidate=5"
 
 func (s *service) routes(api huma.API) {
-	huma.Register(api, rest.Op("GET", "/api/v1/products", "List and search products", rest.Anyone, answers[Listing](api),
+	huma.Register(api, rest.Op("GET", "/api/v1/products", "List and search products", rest.Anyone, answers[Listing](api), notModified,
 		rest.Describe("Only published products. q finds words in any part of a product, and what they may have meant when mistyped.")), s.listProducts)
-	huma.Register(api, rest.Op("GET", "/api/v1/products/{slug}", "Read a product", rest.Anyone, answers[Page](api)), s.getProduct)
-	huma.Register(api, rest.Op("GET", "/api/v1/categories", "List the categories", rest.Anyone, answers[CategoryList](api)), s.listCategories)
+	huma.Register(api, rest.Op("GET", "/api/v1/products/{slug}", "Read a product", rest.Anyone, answers[Page](api), notModified), s.getProduct)
+	huma.Register(api, rest.Op("GET", "/api/v1/categories", "List the categories", rest.Anyone, answers[CategoryList](api), notModified), s.listCategories)
 
 	huma.Register(api, rest.Op("POST", "/internal/variants", "Read many variants", rest.Neighbours("carts", "orders")), s.readVariants)
 
 	s.adminRoutes(api)
 }
 
-// answers describes a body that is sent as the bytes that were kept.
+// answers describes a body that is sent as bytes.
 func answers[T any](api huma.API) func(*huma.Operation) {
 	return func(op *huma.Operation) {
 		schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, reflect.TypeFor[T]().Name())
 		op.Responses = map[string]*huma.Response{
 			"200": {Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}},
-			"304": {Description: "Not changed since the ETag in If-None-Match"},
 		}
 	}
 }
 
-// conditional is what clients that have an answer already send.
-type conditional struct {
+// notModified adds the answer to clients that have it already.
+func notModified(op *huma.Operation) {
+	op.Responses["304"] = &huma.Response{Description: "Not changed since the ETag in If-None-Match"}
+}
+
+// Conditional is what clients that have an answer already send.
+type Conditional struct {
 	IfNoneMatch string `header:"If-None-Match" maxLength:"1000"`
 }
 
@@ -56,7 +60,7 @@ type kept struct {
 }
 
 // send answers with what was kept, or 304 when the client has it.
-func (c conditional) send(ctx context.Context, a answer) *kept {
+func (c Conditional) send(ctx context.Context, a answer) *kept {
 	out := &kept{Status: http.StatusOK, ContentType: "application/json", CacheControl: publicCache, ETag: a.etag, Vary: "Authorization", Body: a.body}
 	if _, signedIn := auth.From(ctx); signedIn {
 		out.CacheControl = "private, max-age=1"
@@ -94,7 +98,7 @@ func (o optional[T]) pointer() *T {
 }
 
 type listInput struct {
-	conditional
+	Conditional
 	rest.Page
 	Query    string          `query:"q" maxLength:"200" doc:"Words to search for"`
 	Category string          `query:"category" maxLength:"255" doc:"A category's slug; what is below it counts"`
@@ -171,7 +175,7 @@ func (s *service) listProducts(ctx context.Context, in *listInput) (*kept, error
 }
 
 type slugInput struct {
-	conditional
+	Conditional
 	Slug string `path:"slug" maxLength:"255"`
 }
 
@@ -186,7 +190,7 @@ func (s *service) getProduct(ctx context.Context, in *slugInput) (*kept, error) 
 	return in.send(ctx, a), nil
 }
 
-func (s *service) listCategories(ctx context.Context, in *conditional) (*kept, error) {
+func (s *service) listCategories(ctx context.Context, in *Conditional) (*kept, error) {
 	a, err := s.catalogue.categories(ctx)
 	if err != nil {
 		return nil, err

@@ -401,6 +401,9 @@ func (in intake) takeVariant(p *Product, r row, out *rowResult) (added bool, err
 		return false, refusal("another product has this SKU")
 	}
 	old, known := p.Variant(v.SKU)
+	if known && !r.has(colOptionValue1, colOptionValue2, colOptionValue3) {
+		v.Options = old.Options
+	}
 	if known {
 		v.Price, v.MaxPerShopper, v.InitialStock, v.Image = old.Price, old.MaxPerShopper, old.InitialStock, old.Image
 	}
