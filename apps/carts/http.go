@@ -27,13 +27,13 @@ func (s *service) routes(api huma.API) {
 	huma.Register(api, rest.Op("GET", "/internal/carts/{account_id}", "Read an account's cart", rest.Neighbours("orders")), s.getAccountCart)
 }
 
-// shopper is embedded where a cart is meant: the account's with a token, else
+// Shopper is embedded where a cart is meant: the account's with a token, else
 // the guest's.
-type shopper struct {
+type Shopper struct {
 	Session string `header:"X-Cart-Session" minLength:"16" maxLength:"128" doc:"A guest's session, chosen by the client"`
 }
 
-func (h shopper) key(ctx context.Context) (string, error) {
+func (h Shopper) key(ctx context.Context) (string, error) {
 	if c, ok := auth.From(ctx); ok {
 		if !c.Has(auth.RoleUser) && !c.Has(auth.RoleAdmin) {
 			return "", problem.ErrForbidden
@@ -89,7 +89,7 @@ type viewOutput struct {
 }
 
 type getCartInput struct {
-	shopper
+	Shopper
 	Country string `query:"country" pattern:"^[A-Z]{2}$" doc:"ISO 3166-1 alpha-2, for tax and shipping; the shop's own by default"`
 }
 
@@ -182,7 +182,7 @@ func (s *service) view(ctx context.Context, key string, c Cart, country string) 
 }
 
 type putItemInput struct {
-	shopper
+	Shopper
 	SKU  string `path:"sku" minLength:"1" maxLength:"64"`
 	Body struct {
 		Quantity int `json:"quantity" minimum:"0" maximum:"20" doc:"0 takes the line out"`
@@ -220,7 +220,7 @@ func (s *service) putItem(ctx context.Context, in *putItemInput) (*viewOutput, e
 	return s.view(ctx, key, c, "")
 }
 
-type deleteCartInput struct{ shopper }
+type deleteCartInput struct{ Shopper }
 
 func (s *service) deleteCart(ctx context.Context, in *deleteCartInput) (*struct{}, error) {
 	key, err := in.key(ctx)
