@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
+)
+
+func (s *service) routes(api huma.API) {
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail", "List mails, newest first", rest.Admin), s.listMails)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/{id}", "Read one mail", rest.Admin), s.getMail)
+	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/mail/{id}/resend", "Send a mail again", rest.Admin, rest.Status(http.StatusCreated)), s.postResend)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/templates", "List the templates", rest.Admin), s.listTemplates)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/templates/{kind}/preview", "Show a template with made-up content", rest.Admin), s.getPreview)
+}
+
+// logged is a mail as administrators see it.
+type logged struct {
+	ID        uuid.UUID  `json:"id"`
+	Kind      Kind       `json:"kind"`
+	Status    Status     `json:"status" enum:"queued,sent,failed,skipped"`
+	Sender    string     `json:"sender"`
+	Recipient string     `json:"recipient"`
+	Subject   string     `json:"subject"`
+	Source    cause      `json:"source"`
+	OrderID   *uuid.UUID `json:"order_id"`
+	Tries     int        `json:"tries"`
+	CutOff    int        `json:"cut_off" doc:"Tries whose end nobody saw: each may have brought the mail once more"`
+	Error     string     `json:"error" doc:"Why it failed or was skipped, or what the last try met"`
+	AgainOf   *uuid.UUID `json:"again_of" doc:"The mail that an administrator sent again"`
+	CreatedAt time.Time  `json:"created_at"`
+	NextTryAt *time.Time `json:"next_try_at" doc:"While it is queued"`
+	SentAt    *time.Time `json:"sent_at"`
+}
+
+type cause struct {
+	Event string `json:"event" doc:"The event's topic; empty for a mail whose event was lost, or that was sent again"`
+	ID    string `json:"id" doc:"The event's id"`
+}
+
+func newLogged(m *Mail) logged {
+	l := logged{
+		ID: m.ID, Kind: m.Kind, Status: m.Status, Sender: m.Sender, Recipient: m.Recipient, Subject: m.Subject,
+		Source: cause{m.Topic, m.EventID}, OrderID: m.OrderID, Tries: m.Tries, CutOff: m.CutOff, Error: m.Error,
+		AgainOf: m.AgainOf, CreatedAt: m.CreatedAt, SentAt: m.SentAt,
+	}
+	if m.Status == Queued {
+		l.NextTryAt = &m.NextTryAt
+	}
+	return l
+}
+
+type listInput struct {
+	rest.Page
+	Status    Status `query:"status" enum:"queued,sent,failed,skipped"`
+	Kind      Kind   `query:"kind" enum:"verify-email,welcome,password-reset,order-confirmed,order-shipped,order-delivered,order-cancelled,order-refunded"`
+	Recipient string `query:"recipient" maxLength:"254"`
+	OrderID   string `query:"order_id" format:"uuid"`
+}
+
+type listOutput struct{ Body rest.List[logged] }
+
+func (s *service) listMails(ctx context.Context, in *listInput) (*listOutput, error) {
+	f := filter{Status: in.Status, Kind: in.Kind, Recipient: in.Recipient}
+	if in.OrderID != "" {
+		id, err := uuid.Parse(in.OrderID)
+		if err != nil {
+			return nil, problem.Invalid422("query.order_id", "is not an id")
+		}
+		f.Order = &id
+	}
+	if in.Cursor != "" {
+		if err := rest.DecodeCursor(in.Cursor, &f.Below); err != nil {
+			return nil, err
+		}
+	}
+	mails, err := listMails(ctx, s.db, f, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := &listOutput{Body: rest.List[logged]{Items: []logged{}}}
+	if len(mails) > in.Limit {
+		mails = mails[:in.Limit]
+		next := rest.EncodeCursor(mails[in.Limit-1].ID)
+		out.Body.NextCursor = &next
+	}
+	for _, m := range mails {
+		out.Body.Items = append(out.Body.Items, newLogged(&m))
+	}
+	return out, nil
+}
+
+type idInput struct {
+	ID uuid.UUID `path:"id"`
+}
+
+type mailOutput struct {
+	Body struct {
+		logged
+		HTML *string `json:"html" doc:"What it shows; null for a mail with a code"`
+	}
+}
+
+func (s *service) getMail(ctx context.Context, in *idInput) (*mailOutput, error) {
+	m, err := getMail(ctx, s.db, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &mailOutput{}
+	out.Body.logged = newLogged(m)
+	if !m.Kind.Secret() {
+		html, err := s.html.HTML(m)
+		if err != nil {
+			return nil, err
+		}
+		text := string(html)
+		out.Body.HTML = &text
+	}
+	return out, nil
+}
+
+type resendOutput struct{ Body logged }
+
+func (s *service) postResend(ctx context.Context, in *idInput) (*resendOutput, error) {
+	m, err := getMail(ctx, s.db, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	again, err := m.Again(s.now())
+	if err != nil {
+		return nil, err
+	}
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		_, err := insertMail(ctx, tx, again)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &resendOutput{newLogged(again)}, nil
+}
+
+type templateItem struct {
+	Kind    Kind   `json:"kind"`
+	Subject string `json:"subject" doc:"With made-up content"`
+}
+
+type templatesOutput struct {
+	Body struct {
+		Items []templateItem `json:"items" nullable:"false"`
+	}
+}
+
+func (s *service) listTemplates(context.Context, *struct{}) (*templatesOutput, error) {
+	out := &templatesOutput{}
+	for _, k := range Kinds {
+		m, err := sampleMail(k)
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Items = append(out.Body.Items, templateItem{k, m.Subject})
+	}
+	return out, nil
+}
+
+type previewInput struct {
+	Kind string `path:"kind" maxLength:"40"`
+}
+
+type previewOutput struct {
+	ContentType string `header:"Content-Type"`
+	Policy      string `header:"Content-Security-Policy"`
+	Body        []byte
+}
+
+func (s *service) getPreview(_ context.Context, in *previewInput) (*previewOutput, error) {
+	m, err := sampleMail(Kind(in.Kind))
+	if err != nil {
+		return nil, err
+	}
+	html, err := s.html.HTML(m)
+	if err != nil {
+		return nil, err
+	}
+	return &previewOutput{
+		ContentType: "text/html; charset=utf-8",
+		Policy:      "default-src 'none'; img-src http: https:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+		Body:        html,
+	}, nil
+}

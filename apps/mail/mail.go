@@ -1,0 +1,318 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	netmail "net/mail"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// Kind says which mail it is; each has a template of that name.
+type Kind string
+
+// The kinds.
+const (
+	VerifyEmail    Kind = "verify-email"
+	PasswordReset  Kind = "password-reset"
+	Welcome        Kind = "welcome"
+	OrderConfirmed Kind = "order-confirmed"
+	OrderCancelled Kind = "order-cancelled"
+	OrderShipped   Kind = "order-shipped"
+	OrderDelivered Kind = "order-delivered"
+	OrderRefunded  Kind = "order-refunded"
+)
+
+// Kinds lists them all, in the order of a customer's life.
+var Kinds = []Kind{VerifyEmail, Welcome, PasswordReset, OrderConfirmed, OrderShipped, OrderDelivered, OrderCancelled, OrderRefunded}
+
+// Secret reports whether mails of this kind carry a code: what they show is forgotten once they have ended, and they
+// are never sent a second time by hand.
+func (k Kind) Secret() bool { return k == VerifyEmail || k == PasswordReset }
+
+// Status is what became of a mail.
+type Status string
+
+// A mail is queued until it is sent, given up (failed), or not wanted any more (skipped).
+const (
+	Queued  Status = "queued"
+	Sent    Status = "sent"
+	Failed  Status = "failed"
+	Skipped Status = "skipped"
+)
+
+const (
+	// lease is how long one try may take at most; longer than sendTimeout.
+	lease = 60 * time.Second
+	// giveUpAfter is how long a server that does not take a mail is asked again.
+	giveUpAfter = 3 * 24 * time.Hour
+	// maxCutOff is how many tries may end unseen: a mail that kills its sender is not tried for ever.
+	maxCutOff  = 3
+	maxBackoff = time.Minute
+)
+
+// Mail is one mail to one recipient: a row of the log.
+type Mail struct {
+	ID          uuid.UUID
+	Kind        Kind
+	About       *string // what this mail is the only one about; nil: sent again by hand
+	Topic       string
+	EventID     string
+	OrderID     *uuid.UUID
+	AccountID   *uuid.UUID
+	Sender      string
+	Recipient   string
+	Subject     string
+	Data        json.RawMessage // what the template shows
+	Status      Status
+	Error       string
+	Tries       int
+	CutOff      int
+	NextTryAt   time.Time
+	LeasedUntil *time.Time
+	ExpiresAt   *time.Time
+	AgainOf     *uuid.UUID
+	CreatedAt   time.Time
+	SentAt      *time.Time
+}
+
+// Source is why a mail is written: the event, or, without an id, the answer of orders when it was asked.
+type Source struct{ Topic, EventID string }
+
+// newMail is a mail that is due at once; one to something that is not an address has failed already.
+func newMail(kind Kind, about, sender, recipient, subject string, data any, from Source, now time.Time) (*Mail, error) {
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("mail %s: %w", kind, err)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("mail %s: %w", kind, err)
+	}
+	m := &Mail{
+		ID: id, Kind: kind, About: &about, Topic: from.Topic, EventID: from.EventID, Sender: sender, Recipient: recipient,
+		Subject: HeaderText(subject), Data: raw, Status: Queued, NextTryAt: now, CreatedAt: now,
+	}
+	if !IsAddress(recipient) {
+		m.fail("the recipient is not one mail address")
+	}
+	return m, nil
+}
+
+// Code is what the mail with a code shows.
+type Code struct {
+	FirstName string    `json:"first_name"`
+	Code      string    `json:"code"`
+	ExpiresAt time.Time `json:"expires_at"`
+	IssuedAt  time.Time `json:"issued_at"`
+}
+
+// Minutes is how long the code was good for when it was issued, rounded down to what can be promised.
+func (c Code) Minutes() int { return max(1, int(c.ExpiresAt.Sub(c.IssuedAt)/time.Minute)) }
+
+// CodeMail is the mail for a code that was issued. issued is when.
+func CodeMail(e events.AccountCodeIssued, sender string, from Source, issued, now time.Time) (*Mail, error) {
+	kind, subject := VerifyEmail, "Your confirmation code for Stampede"
+	switch e.Purpose {
+	case events.PurposeVerifyEmail:
+	case events.PurposePasswordReset:
+		kind, subject = PasswordReset, "Your code for a new Stampede password"
+	default:
+		return nil, fmt.Errorf("a code for %q", e.Purpose)
+	}
+	m, err := newMail(kind, "code:"+from.EventID, sender, e.Email, subject,
+		Code{FirstName: e.FirstName, Code: e.Code, ExpiresAt: e.ExpiresAt, IssuedAt: issued}, from, now)
+	if err != nil {
+		return nil, err
+	}
+	m.AccountID, m.ExpiresAt = &e.AccountID, &e.ExpiresAt
+	return m, nil
+}
+
+// WelcomeMail is the mail for an account's first activation; nil for a later one.
+func WelcomeMail(e events.AccountActivated, sender string, from Source, now time.Time) (*Mail, error) {
+	if !e.First {
+		return nil, nil
+	}
+	m, err := newMail(Welcome, "welcome:"+e.AccountID.String(), sender, e.Email, "Welcome to Stampede", e, from, now)
+	if err != nil {
+		return nil, err
+	}
+	m.AccountID = &e.AccountID
+	return m, nil
+}
+
+// OrderMail is the mail for what became of an order; nil when customers are not told (an order that is pending).
+func OrderMail(o events.Order, sender string, from Source, now time.Time) (*Mail, error) {
+	var kind Kind
+	var subject string
+	switch o.Status {
+	case "confirmed":
+		kind, subject = OrderConfirmed, "Your order "+o.Number+" is confirmed"
+	case "cancelled":
+		kind, subject = OrderCancelled, "Your order "+o.Number+" was cancelled"
+	case "shipped":
+		kind, subject = OrderShipped, "Your order "+o.Number+" is on its way"
+	case "delivered":
+		kind, subject = OrderDelivered, "Your order "+o.Number+" has arrived"
+	default:
+		return nil, nil
+	}
+	m, err := newMail(kind, "order:"+o.OrderID.String()+":"+string(kind), sender, o.Email, subject, o, from, now)
+	if err != nil {
+		return nil, err
+	}
+	m.OrderID, m.AccountID = &o.OrderID, &o.AccountID
+	return m, nil
+}
+
+// RefundMail is the mail for one refund.
+func RefundMail(e events.PaymentRefunded, sender string, from Source, now time.Time) (*Mail, error) {
+	subject := "We have refunded " + money.Money(e.Amount).String() + " for your order " + e.Number
+	m, err := newMail(OrderRefunded, "refund:"+e.RefundID.String(), sender, e.Email, subject, e, from, now)
+	if err != nil {
+		return nil, err
+	}
+	m.OrderID = &e.OrderID
+	return m, nil
+}
+
+// Overtaken tells why a mail of an order is not wanted, given the kinds that its log holds already; "" when it is.
+// Events overtake each other, and a customer who has read that an order was cancelled must not read that it is
+// confirmed.
+func Overtaken(kind Kind, logged []Kind) string {
+	switch {
+	case kind == OrderConfirmed && slices.Contains(logged, OrderCancelled):
+		return "the order has been cancelled"
+	case kind == OrderShipped && slices.Contains(logged, OrderDelivered):
+		return "the order has been delivered"
+	}
+	return ""
+}
+
+// Skip ends a mail that is not wanted any more.
+func (m *Mail) Skip(why string) { m.end(Skipped, why) }
+
+func (m *Mail) fail(why string) { m.end(Failed, why) }
+
+func (m *Mail) end(s Status, why string) {
+	m.Status, m.Error, m.LeasedUntil = s, why, nil
+	if m.Kind.Secret() {
+		m.Data = json.RawMessage("{}")
+	}
+}
+
+// Ready decides about a mail that was just claimed, unless it has ended: whether to send it now. A code that nobody can use any more is
+// skipped, and a mail whose tries ended unseen again and again has failed.
+func (m *Mail) Ready(now time.Time) bool {
+	switch {
+	case m.Status != Queued:
+	case m.ExpiresAt != nil && !now.Before(*m.ExpiresAt):
+		m.Skip("the code expired before it could be sent")
+	case m.CutOff > maxCutOff:
+		m.fail("every try was cut off; it may have arrived")
+	default:
+		return true
+	}
+	return false
+}
+
+// Delivered notes that the mail server took the mail.
+func (m *Mail) Delivered(now time.Time) {
+	why := ""
+	if m.CutOff > 0 {
+		why = "sent again: an earlier try was cut off and may have arrived"
+	}
+	m.SentAt = &now
+	m.end(Sent, why)
+}
+
+// Refused notes a try that failed. It is tried again, after a second, doubling, at most a minute, for three days;
+// unless the server said that it will never take this mail.
+func (m *Mail) Refused(err error, now time.Time) {
+	switch {
+	case isPermanent(err), now.Sub(m.CreatedAt) > giveUpAfter:
+		m.fail(err.Error())
+	default:
+		m.Error, m.LeasedUntil, m.NextTryAt = err.Error(), nil, now.Add(Backoff(m.Tries))
+	}
+}
+
+// Backoff is the wait after so many tries: 1 s, doubling, at most a minute.
+func Backoff(tries int) time.Duration {
+	return min(time.Second<<min(max(tries-1, 0), 6), maxBackoff)
+}
+
+// permanent are the answers of RFC 5321, 4.2.3, by which a server refuses this recipient for good. Other refusals
+// (a full disk, a wrong password, greylisting) are cured by time or an operator.
+var permanent = regexp.MustCompile(`\b(550|551|553) |invalid address`)
+
+func isPermanent(err error) bool { return permanent.MatchString(err.Error()) }
+
+// Again is a new mail like m, for an administrator. It returns ErrNotResendable for one with a code, one that still
+// waits, and one that was not wanted.
+func (m *Mail) Again(now time.Time) (*Mail, error) {
+	switch {
+	case m.Kind.Secret():
+		return nil, ErrNotResendable.Detail("A code is never sent again: its owner asks for a new one.")
+	case m.Status == Queued:
+		return nil, ErrNotResendable.Detail("It has not been sent yet.")
+	case m.Status == Skipped:
+		return nil, ErrNotResendable.Detail("It is not wanted: %s.", m.Error)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
+	again := &Mail{
+		ID: id, Kind: m.Kind, OrderID: m.OrderID, AccountID: m.AccountID, Sender: m.Sender, Recipient: m.Recipient,
+		Subject: m.Subject, Data: m.Data, Status: Queued, NextTryAt: now, AgainOf: &m.ID, CreatedAt: now,
+	}
+	if !IsAddress(again.Recipient) {
+		return nil, ErrNotResendable.Detail("The recipient is not one mail address.")
+	}
+	return again, nil
+}
+
+// IsAddress reports whether s is one bare mail address: no name, no list, nothing that ends a header or that Dapr's
+// SMTP binding takes for a second recipient (";").
+func IsAddress(s string) bool {
+	if len(s) > 254 || strings.ContainsAny(s, ";, \t\r\n<>\"") {
+		return false
+	}
+	a, err := netmail.ParseAddress(s)
+	return err == nil && a.Address == s && a.Name == ""
+}
+
+// HeaderText makes one line of text: no control characters, line or paragraph separators, or characters that change
+// the direction of what follows; at most 200 characters.
+func HeaderText(s string) string {
+	s = strings.ToValidUTF8(s, "")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {
+			return ' '
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if runes := []rune(s); len(runes) > 200 {
+		s = string(runes[:199]) + "…"
+	}
+	return s
+}
+
+// Problems that clients may see.
+var (
+	ErrMailNotFound     = problem.New(problem.NotFound, "mail-not-found", "There is no such mail")
+	ErrTemplateNotFound = problem.New(problem.NotFound, "template-not-found", "There is no such template")
+	ErrNotResendable    = problem.New(problem.Conflict, "mail-not-resendable", "This mail cannot be sent again")
+)

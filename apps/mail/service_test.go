@@ -1,0 +1,592 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/serve"
+	"github.com/stampede-shop/stampede/kit/servetest"
+)
+
+// delivery is what the mail server was handed.
+type delivery struct {
+	ID, Recipient, Subject, HTML string
+}
+
+// bundle is mail with a database of its own. The mail server's side of the binding is in the test: it takes mails,
+// or answers what `down` says.
+type bundle struct {
+	*service
+	rt    *serve.Runtime
+	db    *pgxpool.Pool
+	admin string
+	ahead atomic.Int64
+
+	mu    sync.Mutex
+	taken []delivery
+	down  error
+}
+
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	rt, db := servetest.NewTest(t, "mail", migrations)
+	b := &bundle{rt: rt, db: db, admin: servetest.Token(t, uuid.New(), "ops@example.com", "ADMIN")}
+	b.service = &service{
+		db: db, log: rt.Log, sender: "Stampede <shop@stampede.test>", html: public, orders: orders{rt.Dapr},
+		now: func() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) },
+		post: func(_ context.Context, m *Mail, html []byte) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.down != nil {
+				return b.down
+			}
+			b.taken = append(b.taken, delivery{m.ID.String(), m.Recipient, m.Subject, string(html)})
+			return nil
+		},
+	}
+	b.routes(rt.API)
+	b.subscribe(rt.Subs)
+	return b
+}
+
+func (b *bundle) advance(d time.Duration) { b.ahead.Add(int64(d)) }
+
+// sendDue sends until nothing is due, and returns what the mail server was handed meanwhile.
+func (b *bundle) sendDue(t *testing.T) []delivery {
+	t.Helper()
+	before := len(b.taken)
+	for {
+		found, err := b.sendNext(t.Context())
+		if b.down == nil {
+			require.NoError(t, err)
+		}
+		if !found {
+			return b.taken[before:]
+		}
+	}
+}
+
+// row is a mail of the log, as administrators read it.
+type row struct {
+	ID        uuid.UUID
+	Kind      Kind
+	Status    Status
+	Sender    string
+	Recipient string
+	Subject   string
+	Source    struct{ Event, ID string }
+	OrderID   *uuid.UUID `json:"order_id"`
+	Tries     int
+	CutOff    int `json:"cut_off"`
+	Error     string
+	AgainOf   *uuid.UUID `json:"again_of"`
+	SentAt    *time.Time `json:"sent_at"`
+	NextTryAt *time.Time `json:"next_try_at"`
+	HTML      *string
+}
+
+func (b *bundle) list(t *testing.T, query string) []row {
+	t.Helper()
+	answer := servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/mail"+query, b.admin, nil)
+	require.Equal(t, 200, answer.Status, "%s", answer.Body)
+	var page struct{ Items []row }
+	answer.JSON(t, &page)
+	return page.Items
+}
+
+func (b *bundle) stored(t *testing.T, id uuid.UUID) string {
+	t.Helper()
+	var data string
+	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT data::text FROM mails WHERE id = $1`, id).Scan(&data))
+	return data
+}
+
+func order() events.Order {
+	id := uuid.Must(uuid.NewV7())
+	gbp := func(minor int64) events.Money { return events.Money{Amount: minor, Currency: "GBP"} }
+	return events.Order{
+		OrderID: id, Number: "S-" + strings.ToUpper(id.String()[26:]), Version: 2, Status: "confirmed", AccountID: uuid.New(), Email: "ada@example.com",
+		FirstName: "Ada", Lines: []events.OrderLine{{SKU: "MUG", Slug: "mug", Name: "Mug", Quantity: 2, UnitPrice: gbp(1000), LineTotal: gbp(2000)}},
+		Subtotal: gbp(2000), Discount: gbp(0), Tax: gbp(333), Shipping: gbp(0), Total: gbp(2000), At: time.Now(),
+	}
+}
+
+func confirmed(o events.Order) events.OrderConfirmed {
+	o.Status = "confirmed"
+	return events.OrderConfirmed{Order: o}
+}
+
+func cancelled(o events.Order) events.OrderCancelled {
+	o.Status, o.Reason = "cancelled", "by-shop"
+	return events.OrderCancelled{Order: o}
+}
+
+func shipped(o events.Order) events.OrderShipped {
+	o.Status, o.Shipment = "shipped", &events.Shipment{Carrier: "Royal Mail", TrackingNumber: "RM1"}
+	return events.OrderShipped{Order: o}
+}
+
+func delivered(o events.Order) events.OrderDelivered {
+	o.Status = "delivered"
+	return events.OrderDelivered{Order: o}
+}
+
+func code(code string, valid time.Duration) events.AccountCodeIssued {
+	return events.AccountCodeIssued{
+		AccountID: uuid.New(), Email: "ada@example.com", FirstName: "Ada", Purpose: events.PurposeVerifyEmail, Code: code, ExpiresAt: time.Now().Add(valid),
+	}
+}
+
+func TestCode(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	e := code("493817", 15*time.Minute)
+	id := servetest.Deliver(t, b.rt, e)
+	require.NoError(t, servetest.DeliverAs(t, b.rt, id, e))
+	queued := b.list(t, "")
+	require.Len(t, queued, 1)
+	require.Equal(t, Queued, queued[0].Status)
+	require.Equal(t, VerifyEmail, queued[0].Kind)
+	require.Equal(t, "account.code_issued.v1", queued[0].Source.Event)
+	require.Equal(t, id, queued[0].Source.ID)
+	require.Contains(t, b.stored(t, queued[0].ID), "493817")
+
+	sent := b.sendDue(t)
+	require.Len(t, sent, 1)
+	require.Equal(t, "ada@example.com", sent[0].Recipient)
+	require.Contains(t, sent[0].HTML, "493817")
+	require.Contains(t, sent[0].HTML, "15 minutes")
+	done := b.list(t, "")
+	require.Equal(t, Sent, done[0].Status)
+	require.NotNil(t, done[0].SentAt)
+	require.Equal(t, "{}", b.stored(t, done[0].ID), "the code is forgotten")
+	require.Empty(t, b.sendDue(t))
+
+	answer := servetest.Do(t, b.rt, http.MethodPost, "/api/v1/admin/mail/"+done[0].ID.String()+"/resend", b.admin, nil)
+	require.Equal(t, 409, answer.Status)
+	require.Equal(t, "mail-not-resendable", answer.Slug())
+	detail := servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/mail/"+done[0].ID.String(), b.admin, nil)
+	require.Equal(t, 200, detail.Status)
+	require.NotContains(t, string(detail.Body), "493817")
+
+	// Administrators cannot read a code that waits, either.
+	servetest.Deliver(t, b.rt, code("271828", 15*time.Minute))
+	detail = servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/mail/"+b.list(t, "?status=queued")[0].ID.String(), b.admin, nil)
+	require.Equal(t, 200, detail.Status)
+	require.NotContains(t, string(detail.Body), "271828")
+}
+
+func TestCodeNotWorthSending(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	servetest.Deliver(t, b.rt, code("111222", time.Minute))
+	b.advance(2 * time.Minute)
+	require.Empty(t, b.sendDue(t))
+	expired := b.list(t, "")
+	require.Equal(t, Skipped, expired[0].Status)
+	require.Contains(t, expired[0].Error, "expired")
+	require.Equal(t, "{}", b.stored(t, expired[0].ID))
+
+	// Two codes of one account, which arrive in the wrong order: only the newer is worth anything.
+	b = setup(t)
+	older, newer := code("333444", 10*time.Minute), code("555666", 11*time.Minute)
+	newer.AccountID = older.AccountID
+	other := code("777888", 5*time.Minute)
+	other.AccountID, other.Purpose = older.AccountID, events.PurposePasswordReset
+	servetest.Deliver(t, b.rt, newer)
+	servetest.Deliver(t, b.rt, older)
+	servetest.Deliver(t, b.rt, other)
+	sent := b.sendDue(t)
+	require.Len(t, sent, 2)
+	require.NotContains(t, sent[0].HTML+sent[1].HTML, "333444")
+	skipped := b.list(t, "?status=skipped")
+	require.Len(t, skipped, 1)
+	require.Equal(t, "a newer code was issued", skipped[0].Error)
+	require.Equal(t, "{}", b.stored(t, skipped[0].ID))
+}
+
+func TestWelcome(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	e := events.AccountActivated{AccountID: uuid.New(), Email: "ada@example.com", FirstName: "Ada", First: true}
+	servetest.Deliver(t, b.rt, e)
+	servetest.Deliver(t, b.rt, e)
+	e.First = false
+	servetest.Deliver(t, b.rt, e)
+	sent := b.sendDue(t)
+	require.Len(t, sent, 1)
+	require.Equal(t, "Welcome to Stampede", sent[0].Subject)
+}
+
+func TestOrderMails(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := order()
+	for range 2 { // each under a new event id
+		servetest.Deliver(t, b.rt, confirmed(o))
+		servetest.Deliver(t, b.rt, shipped(o))
+	}
+	b.sendDue(t)
+	servetest.Deliver(t, b.rt, delivered(o))
+	servetest.Deliver(t, b.rt, confirmed(o))
+	refund := events.PaymentRefunded{
+		OrderID: o.OrderID, RefundID: uuid.New(), Number: o.Number, Email: o.Email, Amount: events.Money{Amount: 500, Currency: "GBP"},
+		Refunded: events.Money{Amount: 500, Currency: "GBP"}, Captured: o.Total, Reason: "one was broken",
+	}
+	servetest.Deliver(t, b.rt, refund)
+	servetest.Deliver(t, b.rt, refund)
+	refund.RefundID = uuid.New()
+	servetest.Deliver(t, b.rt, refund)
+	b.sendDue(t)
+	var kinds []Kind
+	for _, r := range b.list(t, "?order_id="+o.OrderID.String()) {
+		require.Equal(t, Sent, r.Status)
+		require.Equal(t, "Stampede <shop@stampede.test>", r.Sender)
+		require.Contains(t, r.Subject, o.Number)
+		kinds = append(kinds, r.Kind)
+	}
+	require.ElementsMatch(t, []Kind{OrderConfirmed, OrderShipped, OrderDelivered, OrderRefunded, OrderRefunded}, kinds)
+	require.Len(t, b.taken, 5, "once each")
+}
+
+func TestOrderMailsOvertaking(t *testing.T) {
+	t.Parallel()
+	type event interface{ Topic() string }
+	for name, tt := range map[string]struct {
+		first, then func(events.Order) event
+		skipped     Kind
+	}{
+		"cancelled, confirmed": {func(o events.Order) event { return cancelled(o) }, func(o events.Order) event { return confirmed(o) }, OrderConfirmed},
+		"confirmed, cancelled": {func(o events.Order) event { return confirmed(o) }, func(o events.Order) event { return cancelled(o) }, OrderConfirmed},
+		"delivered, shipped":   {func(o events.Order) event { return delivered(o) }, func(o events.Order) event { return shipped(o) }, OrderShipped},
+		"shipped, confirmed":   {func(o events.Order) event { return shipped(o) }, func(o events.Order) event { return confirmed(o) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			o := order()
+			servetest.Deliver(t, b.rt, tt.first(o))
+			servetest.Deliver(t, b.rt, tt.then(o))
+			b.sendDue(t)
+			skipped := b.list(t, "?status=skipped")
+			if tt.skipped == "" {
+				require.Empty(t, skipped)
+				return
+			}
+			require.Len(t, skipped, 1)
+			require.Equal(t, tt.skipped, skipped[0].Kind)
+			require.NotEmpty(t, skipped[0].Error)
+			require.Len(t, b.taken, 1)
+			again := servetest.Do(t, b.rt, http.MethodPost, "/api/v1/admin/mail/"+skipped[0].ID.String()+"/resend", b.admin, nil)
+			require.Equal(t, 409, again.Status)
+		})
+	}
+	t.Run("confirmed was sent before the cancel", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		o := order()
+		servetest.Deliver(t, b.rt, confirmed(o))
+		require.Len(t, b.sendDue(t), 1)
+		servetest.Deliver(t, b.rt, cancelled(o))
+		require.Len(t, b.sendDue(t), 1)
+	})
+}
+
+func TestServerDown(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.down = errors.New("dial tcp 127.0.0.1:1025: connect: connection refused")
+	for range 3 {
+		servetest.Deliver(t, b.rt, confirmed(order()))
+	}
+	servetest.Deliver(t, b.rt, code("493817", time.Hour))
+	for range 8 {
+		b.sendDue(t)
+		b.advance(time.Minute)
+	}
+	for _, r := range b.list(t, "") {
+		require.Equal(t, Queued, r.Status)
+		require.Equal(t, 8, r.Tries, "once a minute in the end")
+		require.Contains(t, r.Error, "connection refused")
+		require.NotNil(t, r.NextTryAt)
+	}
+	b.down = nil
+	sent := b.sendDue(t)
+	require.Len(t, sent, 4, "none lost")
+	require.Contains(t, sent[0].Subject, "code", "codes first")
+	for _, r := range b.list(t, "") {
+		require.Equal(t, Sent, r.Status)
+		require.Empty(t, r.Error)
+	}
+
+	b.down = errors.New("gomail: could not send email 1: 550 5.1.1 no such mailbox")
+	servetest.Deliver(t, b.rt, confirmed(order()))
+	b.sendDue(t)
+	require.Len(t, b.list(t, "?status=failed"), 1, "that one will never be taken")
+}
+
+// A sender that is killed leaves a mail with a lease: it may have arrived.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	servetest.Deliver(t, b.rt, confirmed(order()))
+	servetest.Deliver(t, b.rt, confirmed(order()))
+	m, err := claimMail(t.Context(), b.db, b.now())
+	require.NoError(t, err)
+	require.NoError(t, b.post(t.Context(), m, nil)) // the server has taken it, and then we die
+
+	require.Len(t, b.sendDue(t), 1, "the other one")
+	b.advance(lease + time.Second)
+	repeated := b.sendDue(t)
+	require.Len(t, repeated, 1)
+	require.Equal(t, m.ID.String(), repeated[0].ID)
+	require.Empty(t, b.sendDue(t), "one repeat")
+	for _, r := range b.list(t, "") {
+		require.Equal(t, Sent, r.Status)
+		if r.ID == m.ID {
+			require.Equal(t, 1, r.CutOff)
+			require.Contains(t, r.Error, "may have arrived", "and it is logged")
+		} else {
+			require.Zero(t, r.CutOff)
+		}
+	}
+
+	// The one who was believed dead comes back late: what it says changes nothing.
+	servetest.Deliver(t, b.rt, confirmed(order()))
+	late, err := claimMail(t.Context(), b.db, b.now())
+	require.NoError(t, err)
+	b.advance(lease + time.Second)
+	require.Len(t, b.sendDue(t), 1)
+	late.Refused(errors.New("too late"), b.now())
+	require.NoError(t, noteTry(t.Context(), b.db, late))
+	require.Empty(t, b.list(t, "?status=queued"))
+}
+
+func TestSendersShare(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const n = 60
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	for range 3 {
+		running.Go(func() { _ = b.send(ctx) })
+	}
+	var delivering sync.WaitGroup
+	for range n {
+		delivering.Go(func() { _ = servetest.DeliverAs(t, b.rt, uuid.NewString(), confirmed(order())) })
+	}
+	delivering.Wait()
+	require.Eventually(t, func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return len(b.taken) >= n
+	}, 20*time.Second, 20*time.Millisecond)
+	stop()
+	running.Wait()
+	seen := map[string]bool{}
+	for _, d := range b.taken {
+		require.False(t, seen[d.ID], "sent twice")
+		seen[d.ID] = true
+	}
+	require.Len(t, seen, n)
+}
+
+func TestBadRecipients(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, address := range []string{"", "ada", "ada@example.com;eve@example.com", "ada@example.com\r\nBcc: eve@example.com", "Ada <ada@example.com>"} {
+		o := order()
+		o.Email, o.FirstName = address, "Ada\r\nBcc: eve@example.com"
+		servetest.Deliver(t, b.rt, confirmed(o))
+		e := code("493817", time.Hour)
+		e.Email = address
+		servetest.Deliver(t, b.rt, e)
+	}
+	require.Empty(t, b.sendDue(t))
+	failed := b.list(t, "?status=failed")
+	require.Len(t, failed, 10)
+	for _, r := range failed {
+		require.Equal(t, "the recipient is not one mail address", r.Error)
+		if r.Kind.Secret() {
+			require.Equal(t, "{}", b.stored(t, r.ID))
+		}
+	}
+}
+
+func TestUnknownPurpose(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	e := code("493817", time.Hour)
+	e.Purpose = "lottery"
+	require.Error(t, servetest.DeliverAs(t, b.rt, uuid.NewString(), e))
+	require.Empty(t, b.list(t, ""))
+}
+
+// Mail asks orders, through its sidecar, for what it should have heard.
+func TestPull(t *testing.T) {
+	var asked []url.Values
+	var history []events.Order
+	sidecar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || r.URL.Path != "/internal/orders/ended" || r.Header.Get("dapr-app-id") != "orders" {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		asked = append(asked, r.URL.Query())
+		since, err := time.Parse(time.RFC3339, r.URL.Query().Get("since"))
+		if err != nil {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		from := 0
+		_, _ = fmt.Sscan(r.URL.Query().Get("cursor"), &from)
+		page := struct {
+			Items      []events.Order `json:"items"`
+			NextCursor *string        `json:"next_cursor"`
+		}{Items: []events.Order{}}
+		for i := from; i < len(history); i++ {
+			if len(page.Items) == 2 {
+				next := fmt.Sprint(i)
+				page.NextCursor = &next
+				break
+			}
+			if !history[i].At.Before(since) {
+				page.Items = append(page.Items, history[i])
+			}
+		}
+		_ = json.NewEncoder(w).Encode(page)
+	}))
+	defer sidecar.Close()
+	at, err := url.Parse(sidecar.URL)
+	require.NoError(t, err)
+	t.Setenv("DAPR_HTTP_PORT", at.Port())
+	b := setup(t)
+
+	begin := time.Now().Add(time.Minute).Truncate(time.Microsecond)
+	became := func(o events.Order, status string, after time.Duration) events.Order {
+		o.Status, o.At = status, begin.Add(after)
+		history = append(history, o)
+		return o
+	}
+	heard, lost, both := order(), order(), order()
+	became(heard, "confirmed", 0)
+	became(lost, "confirmed", time.Second)
+	became(both, "confirmed", 2*time.Second)
+	became(both, "cancelled", 3*time.Second)
+	became(lost, "shipped", 4*time.Second)
+	late := order()
+	became(late, "confirmed", time.Hour)
+	servetest.Deliver(t, b.rt, confirmed(heard))
+	servetest.Deliver(t, b.rt, cancelled(both))
+
+	require.NoError(t, b.pull(t.Context()))
+	require.Len(t, b.list(t, ""), 2, "events get ten minutes")
+	b.advance(12 * time.Minute)
+	require.NoError(t, b.pull(t.Context()))
+	b.sendDue(t)
+	require.Len(t, b.list(t, "?status=sent"), 4, "heard confirmed, lost confirmed and shipped, both cancelled")
+	skipped := b.list(t, "?status=skipped")
+	require.Len(t, skipped, 1, "both confirmed")
+	require.Empty(t, b.list(t, "?order_id="+late.OrderID.String()))
+
+	require.NoError(t, b.pull(t.Context()))
+	require.Len(t, b.list(t, ""), 5, "once")
+	last := asked[len(asked)-1]
+	require.Equal(t, begin.Add(4*time.Second).UTC().Format(time.RFC3339Nano), last.Get("since"), "it goes on where it was")
+	b.advance(time.Hour)
+	require.NoError(t, b.pull(t.Context()))
+	require.Len(t, b.list(t, "?order_id="+late.OrderID.String()), 1)
+}
+
+func TestAdmin(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shopper := servetest.Token(t, uuid.New(), "ada@example.com", "USER")
+	for _, r := range []struct{ method, path string }{
+		{http.MethodGet, ""}, {http.MethodGet, "/" + uuid.NewString()}, {http.MethodPost, "/" + uuid.NewString() + "/resend"},
+		{http.MethodGet, "/templates"}, {http.MethodGet, "/templates/welcome/preview"},
+	} {
+		require.Equal(t, 401, servetest.Do(t, b.rt, r.method, "/api/v1/admin/mail"+r.path, "", nil).Status)
+		require.Equal(t, 403, servetest.Do(t, b.rt, r.method, "/api/v1/admin/mail"+r.path, shopper, nil).Status)
+	}
+
+	var orders []events.Order
+	for i := range 5 {
+		o := order()
+		o.Email = fmt.Sprintf("shopper%d@example.com", i)
+		orders = append(orders, o)
+		servetest.Deliver(t, b.rt, confirmed(o))
+	}
+	b.sendDue(t)
+	require.Len(t, b.list(t, "?recipient=shopper3@example.com"), 1)
+	require.Len(t, b.list(t, "?kind=order-confirmed&status=sent"), 5)
+	require.Empty(t, b.list(t, "?kind=welcome"))
+
+	get := func(path string) servetest.Response {
+		return servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/mail"+path, b.admin, nil)
+	}
+	var first, second struct {
+		Items      []row
+		NextCursor *string `json:"next_cursor"`
+	}
+	get("?limit=3").JSON(t, &first)
+	require.Len(t, first.Items, 3)
+	require.Equal(t, "shopper4@example.com", first.Items[0].Recipient, "newest first")
+	get("?limit=3&cursor="+*first.NextCursor).JSON(t, &second)
+	require.Len(t, second.Items, 2)
+	require.Nil(t, second.NextCursor)
+
+	one := b.list(t, "?order_id="+orders[0].OrderID.String())[0]
+	var detail row
+	get("/"+one.ID.String()).JSON(t, &detail)
+	require.Contains(t, *detail.HTML, orders[0].Number)
+	require.Equal(t, orders[0].OrderID, *detail.OrderID)
+
+	again := servetest.Do(t, b.rt, http.MethodPost, "/api/v1/admin/mail/"+one.ID.String()+"/resend", b.admin, nil)
+	require.Equal(t, 201, again.Status, "%s", again.Body)
+	var copied row
+	again.JSON(t, &copied)
+	require.Equal(t, one.ID, *copied.AgainOf)
+	require.Equal(t, 409, servetest.Do(t, b.rt, http.MethodPost, "/api/v1/admin/mail/"+copied.ID.String()+"/resend", b.admin, nil).Status, "it still waits")
+	servetest.Deliver(t, b.rt, cancelled(orders[0]))
+	require.Len(t, b.sendDue(t), 2, "what an administrator sends again is sent, whatever happened since")
+
+	for path, status := range map[string]int{
+		"?status=lost": 422, "?kind=spam": 422, "?order_id=x": 422, "?limit=0": 422, "?cursor=forged": 422, "?recipient=" + strings.Repeat("a", 300): 422,
+		"/nonsense": 422, "/" + uuid.NewString(): 404, "/templates/spam/preview": 404, "/templates/..%2fwelcome/preview": 404,
+	} {
+		answer := get(path)
+		require.Equal(t, status, answer.Status, "%s: %s", path, answer.Body)
+		require.Equal(t, "application/problem+json", answer.Header.Get("Content-Type"))
+	}
+	require.Equal(t, 404, servetest.Do(t, b.rt, http.MethodPost, "/api/v1/admin/mail/"+uuid.NewString()+"/resend", b.admin, nil).Status)
+}
+
+func TestPreviews(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var templates struct{ Items []templateItem }
+	servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/mail/templates", b.admin, nil).JSON(t, &templates)
+	require.Len(t, templates.Items, len(Kinds))
+	for _, item := range templates.Items {
+		answer := servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/mail/templates/"+string(item.Kind)+"/preview", b.admin, nil)
+		require.Equal(t, 200, answer.Status)
+		require.Equal(t, "text/html; charset=utf-8", answer.Header.Get("Content-Type"))
+		require.Contains(t, answer.Header.Get("Content-Security-Policy"), "default-src 'none'")
+		require.Contains(t, textOf(t, string(answer.Body)), item.Subject)
+	}
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/kit/pg"
+)
+
+// workChannel wakes the senders of every instance.
+const workChannel = "mail_work"
+
+const mailColumns = `id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data, status, error, tries, cut_off,
+	next_try_at, leased_until, expires_at, again_of, created_at, sent_at`
+
+// loggedKinds lists the kinds of mails about an order that are in the log.
+func loggedKinds(ctx context.Context, db pg.Querier, order uuid.UUID) ([]Kind, error) {
+	rows, err := db.Query(ctx, `SELECT DISTINCT kind FROM mails WHERE order_id = $1`, order)
+	if err != nil {
+		return nil, fmt.Errorf("logged kinds: %w", err)
+	}
+	kinds, err := pgx.CollectRows(rows, pgx.RowTo[Kind])
+	if err != nil {
+		return nil, fmt.Errorf("logged kinds: %w", err)
+	}
+	return kinds, nil
+}
+
+// newerCode reports whether the log has a code of that kind for the account that ends later.
+func newerCode(ctx context.Context, db pg.Querier, m *Mail) (bool, error) {
+	var newer bool
+	err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM mails WHERE account_id = $1 AND kind = $2 AND expires_at > $3)`,
+		m.AccountID, m.Kind, m.ExpiresAt).Scan(&newer)
+	if err != nil {
+		return false, fmt.Errorf("newer code: %w", err)
+	}
+	return newer, nil
+}
+
+// insertMail logs a mail, unless the one that it is the only one about is logged already, and reports whether it did.
+// Senders are woken once tx is committed.
+func insertMail(ctx context.Context, tx pgx.Tx, m *Mail) (bool, error) {
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO mails (id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data, status, error,
+			next_try_at, expires_at, again_of, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+		ON CONFLICT (about) DO NOTHING`,
+		m.ID, m.Kind, m.About, m.Topic, m.EventID, m.OrderID, m.AccountID, m.Sender, m.Recipient, m.Subject, m.Data, m.Status, m.Error,
+		m.NextTryAt, m.ExpiresAt, m.AgainOf, m.CreatedAt)
+	if err != nil {
+		return false, fmt.Errorf("insert mail: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return false, nil
+	}
+	if _, err := tx.Exec(ctx, `SELECT pg_notify($1, '')`, workChannel); err != nil {
+		return false, fmt.Errorf("wake senders: %w", err)
+	}
+	return true, nil
+}
+
+// claimMail leases the next mail that is due, codes first; nil when there is none. A lease that ran out is a try
+// whose end nobody saw.
+func claimMail(ctx context.Context, db pg.Querier, now time.Time) (*Mail, error) {
+	rows, err := db.Query(ctx, `
+		UPDATE mails SET tries = tries + 1, cut_off = cut_off + (leased_until IS NOT NULL)::int, leased_until = $2
+		WHERE id = (
+			SELECT id FROM mails
+			WHERE status = 'queued' AND next_try_at <= $1 AND (leased_until IS NULL OR leased_until <= $1)
+			ORDER BY expires_at NULLS LAST, next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+		RETURNING `+mailColumns, now, now.Add(lease))
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	m, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[Mail])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	return m, nil
+}
+
+// noteTry saves what became of a claimed mail, unless another sender has claimed it since.
+func noteTry(ctx context.Context, db pg.Querier, m *Mail) error {
+	_, err := db.Exec(ctx, `
+		UPDATE mails SET status = $3, error = $4, data = $5, next_try_at = $6, leased_until = $7, sent_at = $8
+		WHERE id = $1 AND tries = $2`,
+		m.ID, m.Tries, m.Status, m.Error, m.Data, m.NextTryAt, m.LeasedUntil, m.SentAt)
+	if err != nil {
+		return fmt.Errorf("note try: %w", err)
+	}
+	return nil
+}
+
+// filter narrows the log; empty members do not.
+type filter struct {
+	Status    Status
+	Kind      Kind
+	Recipient string
+	Order     *uuid.UUID
+	Below     *uuid.UUID // only older ones than this
+}
+
+// listMails reads up to n mails, newest first, without what they show.
+func listMails(ctx context.Context, db pg.Querier, f filter, n int) ([]Mail, error) {
+	rows, err := db.Query(ctx, `
+		SELECT id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, '{}'::jsonb AS data, status, error,
+			tries, cut_off, next_try_at, leased_until, expires_at, again_of, created_at, sent_at
+		FROM mails
+		WHERE ($1::text = '' OR status = $1) AND ($2::text = '' OR kind = $2) AND ($3::text = '' OR recipient = $3)
+			AND ($4::uuid IS NULL OR order_id = $4) AND ($5::uuid IS NULL OR id < $5)
+		ORDER BY id DESC LIMIT $6`, f.Status, f.Kind, f.Recipient, f.Order, f.Below, n)
+	if err != nil {
+		return nil, fmt.Errorf("list: %w", err)
+	}
+	mails, err := pgx.CollectRows(rows, pgx.RowToStructByName[Mail])
+	if err != nil {
+		return nil, fmt.Errorf("list: %w", err)
+	}
+	return mails, nil
+}
+
+// getMail reads one mail. It returns ErrMailNotFound.
+func getMail(ctx context.Context, db pg.Querier, id uuid.UUID) (*Mail, error) {
+	rows, err := db.Query(ctx, `SELECT `+mailColumns+` FROM mails WHERE id = $1`, id)
+	if err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
+	m, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[Mail])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrMailNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
+	return m, nil
+}
+
+// pulledUntil tells how far orders has been asked.
+func pulledUntil(ctx context.Context, db pg.Querier) (time.Time, error) {
+	var since time.Time
+	if err := db.QueryRow(ctx, `SELECT since FROM pulls WHERE name = 'orders'`).Scan(&since); err != nil {
+		return since, fmt.Errorf("pulled until: %w", err)
+	}
+	return since, nil
+}
+
+// notePulled notes how far orders has been asked; it never goes back.
+func notePulled(ctx context.Context, db pg.Querier, until time.Time) error {
+	if _, err := db.Exec(ctx, `UPDATE pulls SET since = $1 WHERE name = 'orders' AND since < $1`, until); err != nil {
+		return fmt.Errorf("note pulled: %w", err)
+	}
+	return nil
+}
