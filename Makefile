@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart import dev
+.PHONY: help up infra down clean status logs restart import audit dev
 
 DEV := .run/bin/dev
 
@@ -39,3 +39,6 @@ restart: dev ## build one app again and start it again: make restart APP=orders
 
 import: dev ## import a product file, as Shopify exports them: make import FILE=products.csv
 	@$(DEV) import $(FILE)
+
+audit: dev ## check that stock, money and orders add up, over all databases
+	@$(DEV) audit

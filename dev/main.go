@@ -24,6 +24,7 @@ const usage = `usage: dev <command>
   status          a line a process: health, pid, memory, restarts
   logs [APP]      follow the log of an app and its sidecar, or all logs
   restart APP     build one app again and start it again with its sidecar
+  audit           check that stock, money and orders add up, over all databases
   import FILE     import a product file, as Shopify exports them
 
 PORT_OFFSET=1000 runs another shop beside the first, in .run-1000; RUN_DIR names another folder.
@@ -75,6 +76,8 @@ func run(ctx context.Context, args []string) error {
 			return errors.New("which? make restart APP=orders")
 		}
 		return s.restart(ctx, name)
+	case "audit":
+		return s.audit(ctx, os.Stdout)
 	case "import":
 		if name == "" {
 			return errors.New("which file? make import FILE=products.csv")
