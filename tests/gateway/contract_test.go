@@ -72,16 +72,16 @@ func TestContract(t *testing.T) {
 
 // newGateway gives the gateway that the environment names, else a native Nginx.
 func newGateway(t *testing.T) *gateway {
-	external := os.Getenv("GATEWAY")
-	if external == "" {
+	behind := os.Getenv("UPSTREAM")
+	if behind == "" {
 		u, addresses := newUpstream(t, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"})
 		n := newNginx(t, sidecars(addresses), nil)
 		return &gateway{address: n.gateway, host: publicHost, loopback: runtime.GOOS == "linux", upstream: u, limits: true}
 	}
-	addresses := strings.Split(os.Getenv("UPSTREAM"), ",")
+	addresses := strings.Split(behind, ",")
 	require.Len(t, addresses, 3, "UPSTREAM must be the addresses of edge, edge-auth and edge-admin")
 	u, _ := newUpstream(t, [3]string(addresses))
-	return &gateway{address: external, host: publicHost, loopback: runtime.GOOS == "linux", upstream: u, limits: true}
+	return &gateway{address: os.Getenv("GATEWAY"), host: publicHost, loopback: runtime.GOOS == "linux", upstream: u, limits: true}
 }
 
 // sidecars gives the variables for these addresses. Each stands twice in its upstream: a second try would show.

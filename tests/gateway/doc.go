@@ -2,7 +2,7 @@
 // whom, what is refused and how, what is removed on the way. Nginx's gateway block and Kong must both pass it.
 //
 // Without any setting it starts Nginx itself on spare ports, configured from deploy/nginx, before sidecars of its own
-// that write down what reaches them. Two settings point it elsewhere:
+// that write down what reaches them. Settings point it elsewhere:
 //
 //	GATEWAY=127.0.0.1:8010 UPSTREAM=127.0.0.1:3511,127.0.0.1:3512,127.0.0.1:3513 go test ./gateway
 //

@@ -175,7 +175,7 @@ var rules = []rule{
 			name := names[i%len(names)]
 			header = append(header, name+": forged", strings.ToUpper(name)+": forged again")
 		}
-		header = append(header, "dapr_app_id: forged", "x_real_ip: forged", "Connection: X-Plain-1")
+		header = append(header, "dapr_app_id: forged", "x_real_ip: forged", "Connection: X-Plain-1", "Upgrade: forged", "TE: forged", "Keep-Alive: forged")
 		a := g.send(t, request{method: "GET", path: "/api/v1/products", header: header})
 		require.Equal(t, 200, a.status, a.body)
 		for name, values := range a.seen.header {
