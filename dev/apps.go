@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,6 +58,14 @@ type app struct {
 
 // edge reports whether this is a sidecar of the edge, which has no app.
 func (a app) edge() bool { return len(a.Command) == 0 }
+
+// sidecarName is the name of the sidecar's process; an edge has only that.
+func (a app) sidecarName() string {
+	if a.edge() {
+		return a.ID
+	}
+	return a.ID + "-daprd"
+}
 
 // shiftPorts returns the run file with offset added to every port and with
 // paths that hold when it lies elsewhere: relative ones are made absolute, and
@@ -321,17 +331,14 @@ func (s *stack) processes(ctx context.Context, a app, ids []string) ([]process, 
 		daprd = s.daprd(ctx)
 	}
 	side := process{
-		Name: a.ID + "-daprd", Dir: a.Dir, Args: append([]string{daprd}, a.flags(s.settings.get("SENTRY_ADDRESS"))...),
+		Name: a.sidecarName(), Dir: a.Dir, Args: append([]string{daprd}, a.flags(s.settings.get("SENTRY_ADDRESS"))...),
 		// GOGC: a third more requests a second for some memory (measured).
 		Env:      slices.Concat(basicEnv(), s.settings.env(func(key string) bool { return named[key] }), []string{"GOGC=400"}, own),
 		Patience: 3 * time.Second, Stage: stageApp,
-		Ports:  []int{a.HTTPPort, a.GRPCPort, a.InternalPort, a.MetricsPort},
 		Health: fmt.Sprintf("http://127.0.0.1:%d/v1.0/healthz", a.HTTPPort), Stamp: stamp,
 	}
 	if a.edge() {
-		side.Name = a.ID
 		side.Stage = stageEdge
-		side.Ports = append(side.Ports, a.HTTPPort+publicPort)
 		side.Health = fmt.Sprintf("http://127.0.0.1:%d/v1.0/healthz", a.HTTPPort+publicPort)
 		return []process{side}, nil
 	}
@@ -345,17 +352,12 @@ func (s *stack) processes(ctx context.Context, a app, ids []string) ([]process, 
 	main := process{
 		Name: a.ID, Dir: a.Dir, Args: command, Env: slices.Concat(basicEnv(), env, own),
 		Patience: 10 * time.Second, Stage: stageApp,
-		Ports:  []int{a.Port},
 		Health: fmt.Sprintf("http://127.0.0.1:%d/readyz", a.Port), Stamp: buildID(command[0]),
 	}
 	return []process{side, main}, nil
 }
 
-func sorted[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
+// sorted returns the keys of a map in order.
+func sorted[K cmp.Ordered, V any](m map[K]V) []K {
+	return slices.Sorted(maps.Keys(m))
 }

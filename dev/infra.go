@@ -135,7 +135,7 @@ func (s *stack) postgres(ctx context.Context) (process, error) {
 	return process{
 		Name: "postgres", Args: []string{filepath.Join(bin, "postgres"), "-D", dir}, Dir: dir, Env: basicEnv(), User: "postgres",
 		Signal: syscall.SIGINT, Patience: 20 * time.Second, Stage: stageStore, // SIGINT: do not wait for clients
-		Ports: []int{s.port(portPostgres)}, Health: "tcp:" + s.at(portPostgres), Stamp: digest(text),
+		Health: "tcp:" + s.at(portPostgres), Stamp: digest(text),
 	}, nil
 }
 
@@ -250,7 +250,7 @@ func (s *stack) redis() (process, error) {
 	return process{
 		Name: "redis", Args: []string{path, conf}, Dir: dir, Env: basicEnv(), User: "redis",
 		Patience: 10 * time.Second, Stage: stageStore,
-		Ports: []int{s.port(portRedis)}, Health: "tcp:" + s.at(portRedis), Stamp: digest(text),
+		Health: "tcp:" + s.at(portRedis), Stamp: digest(text),
 	}, err
 }
 
@@ -294,7 +294,7 @@ func (s *stack) rabbitmq() (epmd, broker process, err error) {
 	epmd = process{
 		Name: "epmd", Args: []string{path}, Dir: dir, Env: slices.Concat(own, mapper), User: "rabbitmq",
 		Patience: 2 * time.Second, Stage: stageStore,
-		Ports: []int{s.port(portEpmd)}, Health: "tcp:" + s.at(portEpmd),
+		Health: "tcp:" + s.at(portEpmd),
 	}
 	broker = process{
 		Name: "rabbitmq", Args: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"}, Dir: dir, User: "rabbitmq",
@@ -314,7 +314,6 @@ func (s *stack) rabbitmq() (epmd, broker process, err error) {
 			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
 		}),
 		Patience: 20 * time.Second, Stage: stageInfra,
-		Ports:  []int{s.port(portRabbitMQ), s.port(portRabbitMQPage), s.port(portRabbitMQDist)},
 		Health: "tcp:" + s.at(portRabbitMQ), Stamp: digest(text),
 	}
 	return epmd, broker, nil
@@ -331,7 +330,7 @@ func (s *stack) maildev() (process, error) {
 			"--mail-directory", filepath.Join(s.data, "maildev"), "--max-emails", "2000",
 		},
 		Patience: 3 * time.Second, Stage: stageInfra,
-		Ports: []int{s.port(portSMTP), s.port(portMaildev)}, Health: "tcp:" + s.at(portMaildev),
+		Health: "tcp:" + s.at(portMaildev),
 	}, err
 }
 
@@ -355,7 +354,6 @@ func (s *stack) authority() (process, error) {
 			"--enable-metrics=false", "--log-level", "warn",
 		},
 		Patience: 3 * time.Second, Stage: stageInfra,
-		Ports:  []int{s.port(portSentry), s.port(portSentryHealth)},
 		Health: "http://" + s.at(portSentryHealth) + "/healthz",
 	}, nil
 }
@@ -428,7 +426,6 @@ func (s *stack) keycloak(ctx context.Context) (process, error) {
 			"JAVA_OPTS_APPEND=-XX:+UseSerialGC -XX:-UseG1GC -Xss512k -XX:ReservedCodeCacheSize=96m",
 		}),
 		Patience: 10 * time.Second, Stage: stageInfra,
-		Ports:  []int{s.port(portKeycloak), s.port(portKeycloakManagement)},
 		Health: "http://" + s.at(portKeycloakManagement) + "/health/ready", Stamp: digest(string(realm)),
 	}, nil
 }
@@ -459,7 +456,6 @@ func (s *stack) nginx(list []app) (process, error) {
 		Name: "nginx", Dir: dir, Env: basicEnv(),
 		Args:   []string{"/usr/sbin/nginx", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"},
 		Signal: syscall.SIGQUIT, Patience: 3 * time.Second, Stage: stageFront, // SIGQUIT: requests in flight end
-		Ports:  []int{s.port(portFront), s.port(portGateway), s.port(portKeys)},
 		Health: "tcp:" + s.at(portFront), Stamp: rendered,
 	}, err
 }

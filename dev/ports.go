@@ -34,6 +34,39 @@ const (
 	publicPort = 400
 )
 
+// infraPorts are the ports of each infrastructure process, before the offset.
+var infraPorts = map[string][]int{
+	"nginx":    {portFront, portGateway, portKeys},
+	"keycloak": {portKeycloak, portKeycloakManagement},
+	"maildev":  {portSMTP, portMaildev},
+	"postgres": {portPostgres},
+	"redis":    {portRedis},
+	"epmd":     {portEpmd},
+	"rabbitmq": {portRabbitMQ, portRabbitMQPage, portRabbitMQDist},
+	"sentry":   {portSentry, portSentryHealth},
+}
+
+// ports returns which process listens on each port of the stack.
+func (s *stack) ports(apps []app) map[int]string {
+	ports := map[int]string{}
+	for name, bases := range infraPorts {
+		for _, base := range bases {
+			ports[s.port(base)] = name
+		}
+	}
+	for _, a := range apps {
+		for _, port := range []int{a.HTTPPort, a.GRPCPort, a.InternalPort, a.MetricsPort} {
+			ports[port] = a.sidecarName()
+		}
+		if a.edge() {
+			ports[a.HTTPPort+publicPort] = a.ID
+		} else {
+			ports[a.Port] = a.ID
+		}
+	}
+	return ports
+}
+
 // listeners returns the sockets that listen on each TCP port of this machine.
 func listeners() map[int]string {
 	inodes := map[int]string{}
@@ -76,16 +109,23 @@ func holder(inode string) string {
 	return "another program"
 }
 
-// checkPorts returns an error with a line for each port that processes not yet
-// running would find taken.
-func checkPorts(list []process) error {
+// checkPorts returns an error that names each port which a process that does
+// not run yet would find taken.
+func (s *stack) checkPorts(apps []app) error {
+	st, _, err := s.readState()
+	if err != nil {
+		return err
+	}
+	running := map[string]bool{}
+	for _, r := range st.Processes {
+		running[r.Name] = r.PID != 0 && birth(r.PID) == r.Birth
+	}
 	taken := listeners()
+	ports := s.ports(apps)
 	var detail []string
-	for _, p := range list {
-		for _, port := range p.Ports {
-			if inode, ok := taken[port]; ok {
-				detail = append(detail, fmt.Sprintf("port %d, which %s needs, is taken by %s", port, p.Name, holder(inode)))
-			}
+	for _, port := range sorted(ports) {
+		if inode, ok := taken[port]; ok && !running[ports[port]] {
+			detail = append(detail, fmt.Sprintf("port %d, which %s needs, is taken by %s", port, ports[port], holder(inode)))
 		}
 	}
 	switch len(detail) {

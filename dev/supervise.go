@@ -31,7 +31,6 @@ type process struct {
 	Signal   syscall.Signal // asks it to stop; 0 is SIGTERM
 	Patience time.Duration  // how long it may take to stop before it is killed
 	Stage    int            // make down stops the highest stage first
-	Ports    []int          // on which it listens
 	Health   string         // a URL that answers 2xx, or tcp:ADDRESS
 	Stamp    string         // changes with the files that it reads at its start
 }

@@ -36,6 +36,13 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 	if err != nil {
 		return err
 	}
+	needed := apps
+	if infraOnly {
+		needed = nil // those ports are for dapr run -f
+	}
+	if err := s.checkPorts(needed); err != nil {
+		return err
+	}
 	// Installing waits for the network, building for the processor.
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.install(gctx) })
@@ -62,6 +69,9 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 		return err
 	}
 
+	if err := s.checkPorts(needed); err != nil { // again: installing took its time
+		return err
+	}
 	if err := s.startInfra(ctx, apps); err != nil {
 		return err
 	}
@@ -166,10 +176,6 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 	if err != nil {
 		return fmt.Errorf("nginx: %w", err)
 	}
-	all := []process{postgres, redis, epmd, rabbitmq, maildev, sentry, keycloak, nginx}
-	if err := s.portsFree(all); err != nil {
-		return err
-	}
 
 	g, gctx := errgroup.WithContext(ctx)
 	one := func(p process, limit time.Duration, then func(ctx context.Context) error) {
@@ -248,9 +254,6 @@ func (s *stack) startApps(ctx context.Context, apps []app) error {
 		}
 		all = append(all, list...)
 	}
-	if err := s.portsFree(all); err != nil {
-		return err
-	}
 	begun := time.Now()
 	changed := map[string][]string{}
 	for _, p := range all {
@@ -272,22 +275,6 @@ func (s *stack) startApps(ctx context.Context, apps []app) error {
 		s.out.say("apps", "all ready in %.1f s", time.Since(begun).Seconds())
 	}
 	return nil
-}
-
-// portsFree checks the ports of those processes that do not run yet.
-func (s *stack) portsFree(list []process) error {
-	st, _, err := s.readState()
-	if err != nil {
-		return err
-	}
-	var coming []process
-	for _, p := range list {
-		runs := slices.ContainsFunc(st.Processes, func(r record) bool { return r.Name == p.Name && r.PID != 0 })
-		if !runs {
-			coming = append(coming, p)
-		}
-	}
-	return checkPorts(coming)
 }
 
 // restart builds one app again and starts it and its sidecar again, or one
