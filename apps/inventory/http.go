@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -78,13 +77,6 @@ func (s *service) postAvailability(ctx context.Context, in *availabilityInput) (
 	return &body[items[Availability]]{items[Availability]{found}}, err
 }
 
-// HeldLine is a cart's line with its hold; ExpiresAt is null where nothing, or not all of it, is held.
-type HeldLine struct {
-	SKU       string     `json:"sku"`
-	Quantity  int64      `json:"quantity"`
-	ExpiresAt *time.Time `json:"expires_at"`
-}
-
 type putHoldInput struct {
 	Shopper string `path:"shopper" pattern:"^(account|guest):[A-Za-z0-9_-]{8,128}$"`
 	SKUPath
@@ -148,11 +140,7 @@ func (s *service) transferHolds(ctx context.Context, in *transferInput) (*body[i
 	if err != nil {
 		return nil, err
 	}
-	lines := make([]HeldLine, 0, len(merged))
-	for _, l := range merged {
-		lines = append(lines, HeldLine{l.SKU, l.Quantity, l.ExpiresAt})
-	}
-	return &body[items[HeldLine]]{items[HeldLine]{lines}}, nil
+	return &body[items[HeldLine]]{items[HeldLine]{merged}}, nil
 }
 
 type orderHoldInput struct {
@@ -180,7 +168,7 @@ func (s *service) deleteOrderHold(ctx context.Context, in *orderPath) (*struct{}
 }
 
 type putStockInput struct {
-	SKU  string `path:"sku" maxLength:"64" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$"`
+	SKUPath
 	Body struct {
 		Quantity int64  `json:"quantity" minimum:"0" maximum:"1000000000"`
 		Reason   string `json:"reason" minLength:"1" maxLength:"200" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`

@@ -318,6 +318,24 @@ func TestEndCart(t *testing.T) {
 	}
 }
 
+func TestReadCart(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stocked(map[string]int{"TEE": 5, "CAP": 5})
+	read := func() string { return string(b.do("carts", "GET", "/internal/holds/"+account(1), nil).Body) }
+	require.JSONEq(t, `{"items": []}`, read())
+	b.put(account(1), "TEE", 2)
+	b.pass(time.Minute)
+	b.put(account(1), "CAP", 1)
+	b.put(account(2), "CAP", 3)
+	require.JSONEq(t, `{"items": [{"sku": "CAP", "quantity": 1, "expires_at": "2026-03-14T12:16:00Z"},
+		{"sku": "TEE", "quantity": 2, "expires_at": "2026-03-14T12:15:00Z"}]}`, read())
+	b.pass(ttl - time.Minute)
+	require.JSONEq(t, `{"items": [{"sku": "CAP", "quantity": 1, "expires_at": "2026-03-14T12:16:00Z"}]}`, read())
+	b.pass(time.Minute)
+	require.JSONEq(t, `{"items": []}`, read(), "lapsed, before any sweep")
+}
+
 func TestTransfer(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -850,11 +868,10 @@ func TestSetStock(t *testing.T) {
 	require.Equal(t, "stock-held", r.Slug())
 	require.Equal(t, float64(2), member(t, r, "available"))
 
-	require.Equal(t, http.StatusOK, set("NEW", 6, "import-1/NEW").Status, "a draft's SKU, which no event has told of")
-	p := product(1, map[string]int{"NEW": 99})
-	servetest.Deliver(t, b.rt, events.ProductPublished{Product: p})
-	require.Equal(t, int64(6), b.available("NEW"), "it is known: no initial stock")
-	require.Equal(t, http.StatusOK, servetest.Do(t, b.rt, "GET", "/api/v1/availability/NEW", "", nil).Status)
+	require.Equal(t, "sku-not-found", set("NEW", 6, "import-1/NEW").Slug(), "its event has not come yet")
+	b.stocked(map[string]int{"NEW": 99})
+	require.Equal(t, http.StatusOK, set("NEW", 6, "import-1/NEW").Status, "an error frees the key")
+	require.Equal(t, int64(6), b.available("NEW"))
 }
 
 func TestLists(t *testing.T) {
@@ -928,6 +945,7 @@ func TestAccess(t *testing.T) {
 	for route, callers := range map[string][]string{
 		"POST /internal/availability":                    {"orders", "carts", "products"},
 		"PUT /internal/holds/" + account(1) + "/TEE":     {"carts"},
+		"GET /internal/holds/" + account(1):              {"carts"},
 		"DELETE /internal/holds/" + account(1):           {"carts"},
 		"POST /internal/holds/" + guest(1) + "/transfer": {"carts"},
 		"PUT " + order:            {"orders"},
@@ -983,7 +1001,8 @@ func TestBadInput(t *testing.T) {
 		{"stock below zero", "products", "PUT", stock, map[string]any{"quantity": -1, "reason": "x", "key": "k"}, 422},
 		{"stock beyond all", "products", "PUT", stock, map[string]any{"quantity": maxOnHand + 1, "reason": "x", "key": "k"}, 422},
 		{"stock without a key", "products", "PUT", stock, map[string]any{"quantity": 1, "reason": "x", "key": ""}, 422},
-		{"stock of an odd SKU", "products", "PUT", "/internal/stock/a%20b", map[string]any{"quantity": 1, "reason": "x", "key": "k"}, 422},
+		{"stock of an unknown SKU", "products", "PUT", "/internal/stock/a%20b", map[string]any{"quantity": 1, "reason": "x", "key": "k"}, 404},
+		{"holds of a shopper of no kind", "carts", "GET", "/internal/holds/robot:12345678", nil, 422},
 		{"availability of null", "products", "POST", "/internal/availability", map[string]any{"skus": nil}, 422},
 		{"availability with NUL", "products", "POST", "/internal/availability", `{"skus": ["\u0000"]}`, 400},
 		{"movement of nothing", "", "POST", movement, map[string]any{"delta": 0, "reason": "x"}, 422},

@@ -292,18 +292,19 @@ func (b *books) endCart(ctx context.Context, shopper string) error {
 	return b.lapse(rows)
 }
 
-// mergedLine is a line of the joined cart; ExpiresAt is nil where it is not held whole.
-type mergedLine struct {
-	Line
-	ExpiresAt *time.Time
+// HeldLine is what a cart has of a SKU.
+type HeldLine struct {
+	SKU       string     `json:"sku"`
+	Quantity  int64      `json:"quantity"`
+	ExpiresAt *time.Time `json:"expires_at" doc:"Null where nothing, or not all of it, is held"`
 }
 
 // merge ends the guest's holds and sets the account's for the lines of the joined cart.
-func (s *store) merge(ctx context.Context, guest, account string, lines []Line) ([]mergedLine, error) {
+func (s *store) merge(ctx context.Context, guest, account string, lines []Line) ([]HeldLine, error) {
 	lines = sorted(lines)
-	var merged []mergedLine
+	var merged []HeldLine
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		merged = make([]mergedLine, 0, len(lines))
+		merged = make([]HeldLine, 0, len(lines))
 		skus, err := heldSKUs(ctx, tx, guest)
 		if err != nil {
 			return err
@@ -324,7 +325,7 @@ func (s *store) merge(ctx context.Context, guest, account string, lines []Line) 
 			return err
 		}
 		for _, l := range lines {
-			out := mergedLine{Line: l}
+			out := HeldLine{SKU: l.SKU, Quantity: l.Quantity}
 			if stock, ok := b.stock[l.SKU]; ok && !s.atCheckout {
 				hold, held := stock.Merge(guests[l.SKU], accounts[l.SKU], l.Quantity, b.now, s.ttl)
 				if held {
@@ -567,16 +568,16 @@ func (s *store) move(ctx context.Context, tx pgx.Tx, sku string, delta int64, re
 	return e, b.close(ctx)
 }
 
-// setOnHand brings the units on hand of a SKU to a quantity, and creates the SKU if it is new. Errors: ErrStockHeld.
+// setOnHand brings the units on hand of a SKU to a quantity. Errors: ErrSKUNotFound, ErrStockHeld.
 func (s *store) setOnHand(ctx context.Context, tx pgx.Tx, sku string, quantity int64, reason, ref string) error {
-	if _, err := tx.Exec(ctx, `INSERT INTO stock (sku) VALUES ($1) ON CONFLICT (sku) DO NOTHING`, sku); err != nil {
-		return fmt.Errorf("create %s: %w", sku, err)
-	}
 	b, err := s.open(ctx, tx, []string{sku})
 	if err != nil {
 		return err
 	}
-	stock := b.stock[sku]
+	stock, ok := b.stock[sku]
+	if !ok {
+		return ErrSKUNotFound
+	}
 	if delta := quantity - stock.OnHand; delta != 0 {
 		e, err := stock.Move("import", delta, reason, ref, b.now)
 		if err != nil {
