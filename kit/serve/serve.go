@@ -166,6 +166,7 @@ func (rt *Runtime) Stopping() <-chan struct{} { return rt.stopping }
 // in hand finish, requests drain, background work ends, the database closes.
 func (rt *Runtime) Serve(ctx context.Context) error {
 	if describing() {
+		rt.API.OpenAPI().Extensions = map[string]any{"x-consumes": rt.Subs.Topics()}
 		doc, err := rt.API.OpenAPI().MarshalJSON()
 		if err != nil {
 			return err

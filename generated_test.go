@@ -1,0 +1,258 @@
+package stampede_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write the generated files")
+
+// TestGenerated: what is written out of the code is as the code has it: each
+// service's OpenAPI document, the shop's as one, docs/events.md and
+// docs/problems.md. With -update it writes them.
+func TestGenerated(t *testing.T) {
+	files := map[string][]byte{}
+	shop := map[string]any{
+		"openapi": "3.1.0",
+		"info":    map[string]any{"title": "Stampede", "version": "1", "description": "Every service of the shop. Log in with /api/v1/auth/login and use the access token."},
+	}
+	paths, schemas := map[string]any{}, map[string]any{}
+	consumers := map[string][]string{}
+	bin := t.TempDir()
+	out, err := exec.Command("go", "build", "-o", bin, "./apps/...").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	for _, app := range apps(t) {
+		run := exec.Command(filepath.Join(bin, app), "openapi")
+		raw, err := run.Output()
+		require.NoError(t, err, app)
+		var doc map[string]any
+		require.NoError(t, json.Unmarshal(raw, &doc), app)
+		topics, _ := doc["x-consumes"].([]any)
+		for _, topic := range topics {
+			consumers[topic.(string)] = append(consumers[topic.(string)], app)
+		}
+		own, _ := doc["paths"].(map[string]any)
+		if len(own) == 0 {
+			continue // a face
+		}
+		files[filepath.Join("apps", app, "openapi.json")] = indent(t, doc)
+		// In the shop's document the services' types keep apart.
+		var renamed map[string]any
+		text := strings.ReplaceAll(string(raw), `"#/components/schemas/`, `"#/components/schemas/`+app+".")
+		text = strings.ReplaceAll(text, "#/components/schemas/"+app+".Problem\"", "#/components/schemas/Problem\"")
+		require.NoError(t, json.Unmarshal([]byte(text), &renamed))
+		components := renamed["components"].(map[string]any)
+		all, _ := components["schemas"].(map[string]any)
+		for name, schema := range all {
+			if name != "Problem" {
+				name = app + "." + name
+			}
+			schemas[name] = schema
+		}
+		for path, operations := range renamed["paths"].(map[string]any) {
+			for _, o := range operations.(map[string]any) {
+				o.(map[string]any)["tags"] = []string{app}
+			}
+			paths[path] = operations
+		}
+		shop["components"] = map[string]any{"schemas": schemas, "securitySchemes": components["securitySchemes"]}
+	}
+	shop["paths"] = paths
+	files["docs/openapi.json"] = indent(t, shop)
+	files["docs/events.md"] = eventsPage(t, consumers)
+	files["docs/problems.md"] = problemsPage(t)
+
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if *update {
+			require.NoError(t, os.WriteFile(name, files[name], 0o644))
+			continue
+		}
+		have, err := os.ReadFile(name)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(have, files[name]), "%s is not as the code has it: go test . -run TestGenerated -update", name)
+	}
+}
+
+func indent(t *testing.T, v any) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", " ")
+	require.NoError(t, e.Encode(v))
+	return out.Bytes()
+}
+
+// eventsPage lists the topics with their fields, comments and consumers.
+func eventsPage(t *testing.T, consumers map[string][]string) []byte {
+	t.Helper()
+	var page strings.Builder
+	page.WriteString("# Events\nMade from `events/` and the services' subscriptions by `go test . -run TestGenerated -update`.\n\n" +
+		"An event's topic is also its CloudEvent type. The CloudEvent's id is a UUIDv7 and unique to one sending; consumers know an order, a SKU or an account by the data.\n")
+	files, err := filepath.Glob("events/*.go")
+	require.NoError(t, err)
+	consumed := maps.Clone(consumers)
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		producer := strings.TrimSuffix(filepath.Base(file), ".go")
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+		require.NoError(t, err)
+		types := map[string]*ast.TypeSpec{}
+		comments := map[string]string{}
+		var order []string
+		topics := map[string]string{}
+		for _, d := range f.Decls {
+			switch d := d.(type) {
+			case *ast.GenDecl:
+				for _, s := range d.Specs {
+					if ts, ok := s.(*ast.TypeSpec); ok {
+						types[ts.Name.Name] = ts
+						comment := d.Doc.Text()
+						if ts.Doc != nil {
+							comment = ts.Doc.Text()
+						}
+						comments[ts.Name.Name] = comment
+						order = append(order, ts.Name.Name)
+					}
+				}
+			case *ast.FuncDecl:
+				if d.Name.Name == "Topic" && d.Recv != nil {
+					name := d.Recv.List[0].Type.(*ast.Ident).Name
+					value := d.Body.List[0].(*ast.ReturnStmt).Results[0].(*ast.BasicLit).Value
+					topics[name], err = strconv.Unquote(value)
+					require.NoError(t, err)
+				}
+			}
+		}
+		if len(order) == 0 {
+			continue
+		}
+		heading := "\n## " + producer + "\n"
+		if len(topics) == 0 {
+			heading = "\n## Shared shapes\n"
+		}
+		page.WriteString(heading)
+		for _, name := range order {
+			topic, isEvent := topics[name]
+			if isEvent {
+				by := "nobody yet"
+				if len(consumers[topic]) > 0 {
+					by = strings.Join(consumers[topic], ", ")
+				}
+				delete(consumed, topic)
+				fmt.Fprintf(&page, "\n### %s\n%s\n\nConsumed by: %s.\n", topic, strings.TrimSpace(comments[name]), by)
+			} else {
+				fmt.Fprintf(&page, "\n### %s (shape)\n%s\n", name, strings.TrimSpace(comments[name]))
+			}
+			st, ok := types[name].Type.(*ast.StructType)
+			if !ok || len(st.Fields.List) == 0 {
+				continue
+			}
+			page.WriteString("\n| field | type | |\n|---|---|---|\n")
+			for _, field := range st.Fields.List {
+				if len(field.Names) == 0 {
+					fmt.Fprintf(&page, "| all of %s | | |\n", source(field.Type))
+					continue
+				}
+				tag := strings.Trim(field.Tag.Value, "`")
+				_, tag, _ = strings.Cut(tag, `json:"`)
+				tag, _, _ = strings.Cut(tag, `"`)
+				tag, _, _ = strings.Cut(tag, ",")
+				note := strings.TrimSpace(field.Comment.Text() + " " + field.Doc.Text())
+				fmt.Fprintf(&page, "| `%s` | %s | %s |\n", tag, source(field.Type), strings.ReplaceAll(note, "\n", " "))
+			}
+		}
+	}
+	require.Empty(t, consumed, "consumed, but published by nobody")
+	return []byte(page.String())
+}
+
+func source(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.SelectorExpr:
+		return source(e.X) + "." + e.Sel.Name
+	case *ast.StarExpr:
+		return source(e.X) + " or null"
+	case *ast.ArrayType:
+		return "list of " + source(e.Elt)
+	case *ast.MapType:
+		return "map of " + source(e.Key) + " to " + source(e.Value)
+	}
+	return "object"
+}
+
+// problemsPage lists every slug that is declared anywhere.
+func problemsPage(t *testing.T) []byte {
+	t.Helper()
+	status := map[string]string{
+		"Malformed": "400", "BadRequest": "400", "Unauthenticated": "401", "Forbidden": "403", "NotFound": "404",
+		"Conflict": "409", "TooLarge": "413", "Invalid": "422", "TooMany": "429", "Unavailable": "503",
+	}
+	type row struct{ slug, status, title string }
+	rows := map[row][]string{}
+	for _, file := range goFiles(t) {
+		if strings.HasSuffix(file, "_test.go") || !(strings.HasPrefix(file, "apps/") || strings.HasPrefix(file, "kit/")) {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		require.NoError(t, err)
+		inProblem := f.Name.Name == "problem"
+		ast.Inspect(f, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) != 3 {
+				return true
+			}
+			name := source(call.Fun)
+			if name != "problem.New" && !(inProblem && name == "New") {
+				return true
+			}
+			slug, ok1 := call.Args[1].(*ast.BasicLit)
+			title, ok2 := call.Args[2].(*ast.BasicLit)
+			if !ok1 || !ok2 {
+				return true
+			}
+			kind := strings.TrimPrefix(source(call.Args[0]), "problem.")
+			r := row{slug: strings.Trim(slug.Value, `"`), status: status[kind], title: strings.Trim(title.Value, `"`)}
+			if r.status == "" {
+				r.status = "as the request"
+			}
+			where := "any"
+			if rest, ok := strings.CutPrefix(file, "apps/"); ok {
+				where, _, _ = strings.Cut(rest, "/")
+			}
+			if !slices.Contains(rows[r], where) {
+				rows[r] = append(rows[r], where)
+			}
+			return true
+		})
+	}
+	list := slices.SortedFunc(maps.Keys(rows), func(a, b row) int {
+		return strings.Compare(a.slug+a.status+a.title, b.slug+b.status+b.title)
+	})
+	var page strings.Builder
+	page.WriteString("# Problems\nEvery refusal is a document of type `application/problem+json` (RFC 9457): `type` is `urn:stampede:problem:` and the slug. " +
+		"Made from the code by `go test . -run TestGenerated -update`.\n\n| slug | status | title | told by |\n|---|---|---|---|\n")
+	for _, r := range list {
+		fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", r.slug, r.status, r.title, strings.Join(rows[r], ", "))
+	}
+	return []byte(page.String())
+}
