@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -460,6 +464,7 @@ func TestSearch(t *testing.T) {
 		"jaket":              {"Rain jacket"},
 		"jakcet large":       {"Rain jacket"},
 		"aurelia":            {"Wireless headphones"},
+		"stonware":           {"Café mug"},
 		"submarine":          {},
 		"jacket submarine":   {},
 	} {
@@ -792,4 +797,128 @@ func TestTwoWritersAtOnce(t *testing.T) {
 	require.Equal(t, 1, count(0, 200))
 	require.Equal(t, 1, count(1, 201))
 	require.Equal(t, 1, count(2, 201))
+}
+
+// TestSeed shows that the catalogue that a new shop starts with is taken without a word, pictures included.
+func TestSeed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	pictures, err := filepath.Glob("../../dev/seed/pictures/*")
+	require.NoError(t, err)
+	for _, path := range pictures {
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		name, err := pictureName(data)
+		require.NoError(t, err, path)
+		require.NoError(t, savePicture(t.Context(), b.db, filepath.Base(path), name))
+	}
+	file, err := os.ReadFile("../../dev/seed/products.csv")
+	require.NoError(t, err)
+	report := b.importFile("", string(file))
+	for _, r := range report.Rows {
+		require.Equal(t, outcomeCreated, r.Outcome, "%+v", r)
+		require.Empty(t, r.Notes, "%+v", r)
+	}
+	var categories CategoryList
+	b.do("GET", "/api/v1/categories", "", nil, 200).JSON(t, &categories)
+	require.Len(t, categories.Items, 8)
+	total := 0
+	for _, c := range categories.Items {
+		total += c.Count
+	}
+	require.Equal(t, 96, total)
+	for _, i := range b.list("?limit=100").Items {
+		require.NotNil(t, i.ImageURL, i.Slug)
+	}
+	require.Equal(t, len(report.Rows), b.importFile("", string(file)).Unchanged)
+	for q, want := range map[string]string{"seakers": "Sneakers", "headfones": "", "backpak": "Backpacks", "monstra": "Plants", "skatebord": "Skateboards", "noturne": "Headphones"} {
+		l := b.list("?q=" + q)
+		if want != "" {
+			require.NotEmpty(t, l.Items, q)
+			require.Equal(t, strings.ToLower(want), *l.Items[0].Category, q)
+		}
+	}
+}
+
+// rowsOf is a product file that is made while it is read.
+type rowsOf struct {
+	products, at int
+	rest         []byte
+}
+
+func (r *rowsOf) Read(p []byte) (int, error) {
+	for len(r.rest) == 0 {
+		if r.at == r.products {
+			return 0, io.EOF
+		}
+		i := r.at
+		r.at++
+		body := strings.Repeat(fmt.Sprintf("<p>Product %d is made of good material and lasts.</p>", i), 20) // 1 KB
+		r.rest = fmt.Appendf(nil, "bulk-%d,Bulk %d,%s,Vendor %d,Type %d,\"bulk, t%d\",TRUE,Size,S,BULK-%d-S,%d.99,3,,,active\n"+
+			"bulk-%d,,,,,,,,M,BULK-%d-M,%d.99,3,,,\n", i, i, body, i%50, i%8, i%10, i, 5+i%90, i, i, 5+i%90)
+		if i == 0 {
+			r.rest = append([]byte(header), r.rest...)
+		}
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// TestImportTenThousandRows shows that memory does not grow with the file: 10,000 rows, 10 MB.
+func TestImportTenThousandRows(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	b := setup(t)
+	run := func() (took time.Duration, peak uint64, report ImportReport) {
+		file, err := os.CreateTemp(t.TempDir(), "report")
+		require.NoError(t, err)
+		defer file.Close()
+		r := &importRun{service: b.s, id: newID(), report: bufio.NewWriter(file)}
+		runtime.GC()
+		var before, now runtime.MemStats
+		runtime.ReadMemStats(&before)
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			tick := time.NewTicker(20 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				select {
+				case <-stop:
+					return
+				case <-tick.C:
+					runtime.ReadMemStats(&now)
+					peak = max(peak, now.HeapAlloc)
+				}
+			}
+		}()
+		began := time.Now()
+		require.NoError(t, r.run(t.Context(), &rowsOf{products: 5_000}))
+		took = time.Since(began)
+		close(stop)
+		<-stopped
+		_, err = file.Seek(0, io.SeekStart)
+		require.NoError(t, err)
+		require.NoError(t, json.NewDecoder(file).Decode(&report))
+		return took, peak - min(peak, before.HeapAlloc), report
+	}
+	took, peak, report := run()
+	t.Logf("10,000 rows: %v, heap grew by at most %d MB", took.Round(time.Millisecond), peak>>20)
+	require.Equal(t, 10_000, report.Created)
+	require.Less(t, peak, uint64(64<<20))
+	took, peak, report = run()
+	t.Logf("again: %v, heap grew by at most %d MB", took.Round(time.Millisecond), peak>>20)
+	require.Equal(t, 10_000, report.Unchanged)
+	require.Len(t, b.topics(), 5_000)
+
+	timed := func(query string) {
+		began := time.Now()
+		l := b.list(query)
+		t.Logf("%-45s %3d of 5,000 in %v", query, len(l.Items), time.Since(began).Round(100*time.Microsecond))
+	}
+	for _, q := range []string{"", "?sort=name", "?category=type-3", "?q=bulk", "?q=vendor+17", "?q=prodcut+4999", "?q=bukl", "?q=vendro+17&sort=price", "?category=type-3&option=Size:M&in_stock=true"} {
+		timed(q)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -214,13 +215,15 @@ func queueVariant(b *pgx.Batch, p *Product, position int, v Variant) {
 	})
 }
 
-// vocabulary is what a mistyped word may have meant; descriptions are too long to guess from.
+// vocabulary is what a mistyped word may have meant.
 func vocabulary(p *Product, tree categoryTree) []string {
-	parts := append([]string{p.Name, p.Vendor, tree.names(p.CategoryID)}, p.Tags...)
+	parts := append([]string{p.Name, p.Vendor, tree.names(p.CategoryID), plain(p.Description)}, p.Tags...)
 	for _, v := range p.Variants {
 		parts = append(parts, v.Options...)
 	}
-	return slices.DeleteFunc(words(strings.Join(parts, " ")), func(w string) bool { return len(w) < 3 })
+	return slices.DeleteFunc(words(strings.Join(parts, " ")), func(w string) bool {
+		return len(w) < 3 || strings.ContainsFunc(w, unicode.IsDigit)
+	})
 }
 
 func queueWords(b *pgx.Batch, known []string) {

@@ -133,11 +133,12 @@ func tsquery(groups [][]string) string {
 
 // nearest returns the words among candidates that a typing error could have turned into w: by one wrong,
 // missing, added or swapped letter for short words, two from 6 letters on, three from 10. Nearest first.
-// ok tells that w needs no correction: it begins a candidate.
+// ok tells that w needs no correction: it begins a candidate. Numbers are never corrected.
 func nearest(w string, candidates []string) (found []string, ok bool) {
 	n := len([]rune(w))
 	limit := 0
 	switch {
+	case strings.ContainsFunc(w, unicode.IsDigit):
 	case n >= 10:
 		limit = 3
 	case n >= 6:

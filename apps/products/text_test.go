@@ -81,7 +81,7 @@ func TestNearest(t *testing.T) {
 	catalogue := []string{"headphones", "jacket", "shirt", "sneakers", "lamp", "cup", "cap", "skirt"}
 	for in, want := range map[string]string{
 		"hedphones": "headphones", "haedphones": "headphones", "jaket": "jacket", "shrit": "shirt",
-		"snekers": "sneakers", "lmap": "lamp", "lampp": "lamp", "xy": "", "zzzzzz": "",
+		"snekers": "sneakers", "lmap": "lamp", "lampp": "lamp", "xy": "", "zzzzzz": "", "lamp2": "",
 	} {
 		found, ok := nearest(in, catalogue)
 		require.False(t, ok, in)
