@@ -52,7 +52,7 @@ const (
 
 const (
 	// lease is how long one try may take at most; longer than sendTimeout.
-	lease = 60 * time.Second
+	lease = 30 * time.Second
 	// giveUpAfter is how long a server that does not take a mail is asked again.
 	giveUpAfter = 3 * 24 * time.Hour
 	// maxCutOff is how many tries may end unseen: a mail that kills its sender is not tried for ever.
@@ -116,8 +116,10 @@ type Code struct {
 	IssuedAt  time.Time `json:"issued_at"`
 }
 
-// Minutes is how long the code was good for when it was issued, rounded down to what can be promised.
-func (c Code) Minutes() int { return max(1, int(c.ExpiresAt.Sub(c.IssuedAt)/time.Minute)) }
+// Minutes is how long the code was good for when it was issued.
+func (c Code) Minutes() int {
+	return max(1, int(c.ExpiresAt.Sub(c.IssuedAt).Round(time.Minute)/time.Minute))
+}
 
 // CodeMail is the mail for a code that was issued. issued is when.
 func CodeMail(e events.AccountCodeIssued, sender string, from Source, issued, now time.Time) (*Mail, error) {

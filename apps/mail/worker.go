@@ -19,7 +19,7 @@ const (
 	// binding is the component that sends.
 	binding = "mail"
 	// sendTimeout bounds one try.
-	sendTimeout = 30 * time.Second
+	sendTimeout = 20 * time.Second
 	// pullBehind is how long events get to arrive on their own before orders is asked.
 	pullBehind = 10 * time.Minute
 	maxPause   = 30 * time.Second
