@@ -1,0 +1,95 @@
+package pg_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/pgtest"
+)
+
+var migrations = fstest.MapFS{"migrations/00001_t.sql": {Data: []byte("-- +goose Up\nCREATE TABLE t (n int CONSTRAINT one_n UNIQUE);\n")}}
+
+func TestInTx(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	ctx := t.Context()
+
+	tries := 0
+	err := pg.InTx(ctx, db, func(tx pgx.Tx) error {
+		tries++
+		if _, err := tx.Exec(ctx, `INSERT INTO t VALUES ($1)`, tries); err != nil {
+			return err
+		}
+		if tries < 3 {
+			return &pgconn.PgError{Code: "40P01"} // deadlock detected
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 3, tries)
+
+	err = pg.InTx(ctx, db, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO t VALUES (3)`)
+		return err
+	})
+	require.True(t, pg.IsUnique(err, "one_n"))
+	require.True(t, pg.IsUnique(err, ""))
+	require.False(t, pg.IsUnique(err, "another"))
+	require.False(t, pg.IsUnique(errors.New("x"), ""))
+
+	var n int
+	require.NoError(t, db.QueryRow(ctx, `SELECT count(*) FROM t`).Scan(&n))
+	require.Equal(t, 1, n, "what was tried anew left nothing")
+}
+
+func TestMigrateAgainChangesNothing(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t, migrations)
+	errs := make(chan error)
+	for range 4 { // instances that start together take turns
+		go func() { errs <- pg.Migrate(context.WithoutCancel(t.Context()), url, migrations) }()
+	}
+	for range 4 {
+		require.NoError(t, <-errs)
+	}
+}
+
+func TestListenComesBack(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	ctx, cancel := context.WithCancel(t.Context())
+	heard := make(chan string, 100)
+	done := make(chan struct{})
+	go func() { defer close(done); pg.Listen(ctx, db, "news", func(s string) { heard <- s }) }()
+	next := func() string {
+		select {
+		case s := <-heard:
+			return s
+		case <-time.After(10 * time.Second):
+			t.Fatal("nothing heard")
+			return ""
+		}
+	}
+	require.Empty(t, next(), "connected")
+	_, err := db.Exec(ctx, `SELECT pg_notify('news', 'first')`)
+	require.NoError(t, err)
+	require.Equal(t, "first", next())
+
+	// Its connection is cut: it connects again and says so.
+	_, err = db.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()`)
+	require.NoError(t, err)
+	require.Empty(t, next(), "connected again")
+	_, err = db.Exec(ctx, `SELECT pg_notify('news', 'second')`)
+	require.NoError(t, err)
+	require.Equal(t, "second", next())
+	cancel()
+	<-done
+}

@@ -1,0 +1,153 @@
+package sub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/pgtest"
+)
+
+type thing struct {
+	N int `json:"n"`
+}
+
+func (thing) Topic() string { return "thing.happened.v1" }
+
+var migrations = fstest.MapFS{"migrations/00001_effects.sql": {Data: []byte("-- +goose Up\nCREATE TABLE effects (n int NOT NULL);\n")}}
+
+// bench is a subscriber on a database, whose handler inserts and then returns
+// what fail says.
+func bench(t *testing.T, fail func(n int) error) *Subscriber {
+	s := &Subscriber{DB: pgtest.New(t, migrations), Log: slog.New(slog.DiscardHandler)}
+	On(s, func(ctx context.Context, tx pgx.Tx, e thing) error {
+		if _, err := tx.Exec(ctx, `INSERT INTO effects (n) VALUES ($1)`, e.N); err != nil {
+			return err
+		}
+		return fail(e.N)
+	})
+	return s
+}
+
+func event(n int) dapr.Event {
+	return dapr.Event{ID: uuid.Must(uuid.NewV7()).String(), Topic: thing{}.Topic(), Data: fmt.Appendf(nil, `{"n":%d}`, n)}
+}
+
+// deliverNow is one delivery by the broker; waiting is cut short.
+func (s *Subscriber) deliverNow(t *testing.T, e dapr.Event) dapr.Verdict {
+	life, end := context.WithCancel(t.Context())
+	end()
+	return s.deliver(t.Context(), life, s.topics[0], e)
+}
+
+func count(t *testing.T, s *Subscriber, sql string) (n int) {
+	require.NoError(t, s.DB.QueryRow(t.Context(), sql).Scan(&n))
+	return n
+}
+
+func TestOnceHoweverOftenDelivered(t *testing.T) {
+	t.Parallel()
+	s := bench(t, func(int) error { return nil })
+	e := event(1)
+	for range 3 {
+		require.Equal(t, dapr.Done, s.deliverNow(t, e))
+	}
+	verdicts := make(chan dapr.Verdict)
+	other := event(2)
+	for range 8 { // at the same time, too
+		go func() { verdicts <- s.deliverNow(t, other) }()
+	}
+	for range 8 {
+		require.Equal(t, dapr.Done, <-verdicts)
+	}
+	require.Equal(t, 2, count(t, s, `SELECT count(*) FROM effects`))
+}
+
+func TestFailureLeavesNothingAndIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	failures := 2
+	s := bench(t, func(int) error {
+		if failures > 0 {
+			failures--
+			return errors.New("not now")
+		}
+		return nil
+	})
+	e := event(1)
+	require.Equal(t, dapr.Again, s.deliverNow(t, e))
+	require.Equal(t, dapr.Again, s.deliverNow(t, e))
+	require.Zero(t, count(t, s, `SELECT count(*) FROM effects`))
+	require.Equal(t, 2, count(t, s, `SELECT tries FROM inbox`))
+	require.Equal(t, dapr.Done, s.deliverNow(t, e))
+	require.Equal(t, 1, count(t, s, `SELECT count(*) FROM effects`))
+	require.Zero(t, count(t, s, `SELECT count(*) FROM dead_letters`))
+}
+
+func TestDeadLetterAfterTheLastTry(t *testing.T) {
+	t.Parallel()
+	s := bench(t, func(int) error { return errors.New("never") })
+	e := event(1)
+	for range maxTries - 1 {
+		require.Equal(t, dapr.Again, s.deliverNow(t, e))
+	}
+	require.Zero(t, count(t, s, `SELECT count(*) FROM dead_letters`))
+	require.Equal(t, dapr.Done, s.deliverNow(t, e))
+	require.Equal(t, maxTries, count(t, s, `SELECT tries FROM dead_letters WHERE error = 'never' AND topic = 'thing.happened.v1'`))
+	require.Equal(t, dapr.Done, s.deliverNow(t, e), "a late copy of a dead event rests")
+	require.Equal(t, 1, count(t, s, `SELECT count(*) FROM dead_letters`))
+	require.Zero(t, count(t, s, `SELECT count(*) FROM effects`))
+}
+
+func TestDropAndUndecodableDieAtOnce(t *testing.T) {
+	t.Parallel()
+	s := bench(t, func(int) error { return fmt.Errorf("broken rule: %w", Drop) })
+	require.Equal(t, dapr.Done, s.deliverNow(t, event(1)))
+	bad := event(1)
+	bad.Data = []byte(`{"n":"one"}`)
+	require.Equal(t, dapr.Done, s.deliverNow(t, bad))
+	require.Equal(t, 2, count(t, s, `SELECT count(*) FROM dead_letters`))
+}
+
+func TestPanicIsAFailure(t *testing.T) {
+	t.Parallel()
+	s := bench(t, func(int) error { panic("boom") })
+	require.Equal(t, dapr.Again, s.deliverNow(t, event(1)))
+	require.Zero(t, count(t, s, `SELECT count(*) FROM effects`))
+}
+
+func TestDatabaseAwayIsNotCounted(t *testing.T) {
+	t.Parallel()
+	s := bench(t, func(int) error { return nil })
+	s.DB.Close()
+	require.Equal(t, dapr.Again, s.deliverNow(t, event(1)))
+}
+
+func TestDirect(t *testing.T) {
+	t.Parallel()
+	s := &Subscriber{Log: slog.New(slog.DiscardHandler)}
+	var err error
+	OnDirect(s, func(context.Context, thing) error { return err })
+	require.Equal(t, dapr.Done, s.deliverNow(t, event(1)))
+	err = errors.New("not now")
+	for range 2 * maxTries {
+		require.Equal(t, dapr.Again, s.deliverNow(t, event(1)), "without limit")
+	}
+	err = Drop
+	require.Equal(t, dapr.Done, s.deliverNow(t, event(1)))
+}
+
+func TestEventTime(t *testing.T) {
+	t.Parallel()
+	id := uuid.MustParse("017f22e2-79b0-7cc3-98c4-dc0c0c07398f") // RFC 9562, appendix A.6: 2022-02-22T19:22:22Z
+	ctx := context.WithValue(t.Context(), eventKey{}, id.String())
+	require.Equal(t, "2022-02-22T19:22:22Z", EventTime(ctx).Format("2006-01-02T15:04:05Z07:00"))
+	require.True(t, EventTime(t.Context()).IsZero())
+}
