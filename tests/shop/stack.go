@@ -1,0 +1,63 @@
+package shop
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Port is one of the stack's ports: the number that it has without an offset, shifted.
+func (s *Shop) Port(base int) string { return shift(strconv.Itoa(base), s.Settings["PORT_OFFSET"]) }
+
+func shift(port, offset string) string {
+	a, _ := strconv.Atoi(port)
+	b, _ := strconv.Atoi(offset)
+	return strconv.Itoa(a + b)
+}
+
+// Binary is where an app's program is.
+func (s *Shop) Binary(app string) string { return filepath.Join(s.Run, "bin", app) }
+
+// PID is the process of an app or of a part of the infrastructure, by its name in `make status`; 0 while it is down.
+func (s *Shop) PID(t testing.TB, name string) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.Run, "pids", name+".pid"))
+	require.NoError(t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	require.NoError(t, err)
+	return pid
+}
+
+// Signal sends a signal to a process of the stack.
+func (s *Shop) Signal(t testing.TB, name string, sig syscall.Signal) {
+	t.Helper()
+	require.NoError(t, syscall.Kill(s.PID(t, name), sig), name)
+}
+
+// Dev runs a command of dev/ for this stack, such as "audit", and returns what it printed.
+func (s *Shop) Dev(t testing.TB, args ...string) (string, error) {
+	t.Helper()
+	_, here, _, _ := runtime.Caller(0)
+	dev := exec.CommandContext(t.Context(), "go", append([]string{"run", "./dev"}, args...)...)
+	dev.Dir = filepath.Join(filepath.Dir(here), "..", "..")
+	dev.Env = append(os.Environ(), "RUN_DIR="+s.Run, "PORT_OFFSET="+s.Settings["PORT_OFFSET"], "GOWORK=off")
+	out, err := dev.CombinedOutput()
+	return string(out), err
+}
+
+// Audit checks the stack's databases against each other: no violation, and within a deadline nothing in flight.
+func (s *Shop) Audit(t testing.TB) {
+	t.Helper()
+	Eventually(t, 3*Patience, func() (bool, string) {
+		out, err := s.Dev(t, "audit")
+		require.NoError(t, err, out)
+		return !strings.Contains(out, "\nin flight:"), out
+	})
+}
