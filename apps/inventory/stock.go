@@ -73,9 +73,6 @@ type CartHold struct {
 	ExpiresAt time.Time
 }
 
-// Lapsed reports whether the hold is over at a time.
-func (h CartHold) Lapsed(now time.Time) bool { return !h.ExpiresAt.After(now) }
-
 // SetCart sets a shopper's hold, which is current, to a quantity; 0 ends it. A first hold lasts ttl, a changed one
 // keeps its end. Errors: ErrOutOfStock, with what this shopper may have in "available".
 func (s *Stock) SetCart(current CartHold, quantity int64, now time.Time, ttl time.Duration) (CartHold, error) {
