@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -80,7 +79,7 @@ type placeRequest struct {
 // out: same order id, and the hold is idempotent), by another key for the same checkout (which makes the old order id
 // void), or by inventory, which asks for the void of an order id whose hold grows old.
 func (s *service) placeOrder(ctx context.Context, who auth.Caller, key string, req placeRequest) (*Order, error) {
-	if err := checkKey(key); err != nil {
+	if err := idempotency.CheckKey(key); err != nil {
 		return nil, err
 	}
 	if err := s.check(&req); err != nil {
@@ -134,13 +133,6 @@ func (s *service) attempt(ctx context.Context, a *attempt, who auth.Caller, req 
 		ID: a.OrderID, AccountID: who.ID, CheckoutID: b.CheckoutID, Email: who.Email, FirstName: who.FirstName,
 		Lines: lines, Totals: totals, Address: address, PaymentMethod: req.PaymentMethod,
 	})
-}
-
-func checkKey(key string) error {
-	if !utf8.ValidString(key) {
-		return problem.Invalid422("header.Idempotency-Key", "not UTF-8")
-	}
-	return idempotency.CheckKey(key)
 }
 
 // check tidies the request and applies the rules that need nobody else.

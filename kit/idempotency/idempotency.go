@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -46,13 +47,14 @@ func Hash(body any) ([]byte, error) {
 	return m.Sum(nil), nil
 }
 
-// CheckKey returns ErrKeyRequired, or 422 for a key over 255 characters.
+// CheckKey returns ErrKeyRequired, or 422 for a key that is not 1 to 255
+// characters of UTF-8.
 func CheckKey(key string) error {
 	if key == "" {
 		return ErrKeyRequired
 	}
-	if len(key) > 255 {
-		return problem.Invalid422("header.Idempotency-Key", "at most 255 characters")
+	if !utf8.ValidString(key) || utf8.RuneCountInString(key) > 255 {
+		return problem.Invalid422("header.Idempotency-Key", "1 to 255 characters of UTF-8")
 	}
 	return nil
 }
