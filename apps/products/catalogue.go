@@ -201,7 +201,7 @@ func (c *catalogue) recall(ctx context.Context, key string, into any) bool {
 	data, _, err := c.dapr.GetState(ctx, serve.State, key)
 	if err != nil {
 		c.state.begin()
-		c.log.WarnContext(ctx, "lists are not shared", "error", err)
+		c.log.WarnContext(ctx, "lists are not shared", "error", err.Error())
 		return false
 	}
 	return len(data) > 0 && json.Unmarshal(data, into) == nil
@@ -219,7 +219,7 @@ func (c *catalogue) remember(ctx context.Context, key string, v any) {
 	defer cancel()
 	if err := c.dapr.PutState(ctx, serve.State, key, data, listLife); err != nil {
 		c.state.begin()
-		c.log.WarnContext(ctx, "lists are not shared", "error", err)
+		c.log.WarnContext(ctx, "lists are not shared", "error", err.Error())
 	}
 }
 
@@ -355,7 +355,7 @@ func (c *catalogue) putRight(ctx context.Context, wrong []stockWord) {
 	}
 	err := pg.InTx(ctx, c.db, func(tx pgx.Tx) error { return applyStock(ctx, tx, wrong) })
 	if err != nil {
-		c.log.WarnContext(ctx, "stock was not put right", "error", err)
+		c.log.WarnContext(ctx, "stock was not put right", "error", err.Error())
 	}
 }
 

@@ -42,7 +42,7 @@ func (i *inventory) availability(ctx context.Context, skus []string) map[string]
 	err := i.dapr.Call(ctx, "inventory", http.MethodPost, "/internal/availability", map[string]any{"skus": skus}, &answer, dapr.Timeout(askLimit))
 	if err != nil {
 		i.pause.begin()
-		i.log.WarnContext(ctx, "pages go without availability", "error", err)
+		i.log.WarnContext(ctx, "pages go without availability", "error", err.Error())
 		return nil
 	}
 	said := make(map[string]availability, len(answer.Items))
