@@ -432,6 +432,9 @@ func (s *stack) keycloak(ctx context.Context) (process, error) {
 
 // nginx returns the front, with its configuration rendered from deploy/nginx.
 func (s *stack) nginx(list []app) (process, error) {
+	if err := s.writeStatic(); err != nil {
+		return process{}, err
+	}
 	dir := filepath.Join(s.data, "nginx")
 	values := map[string]string{
 		"RUN_DIR": dir, "NGINX_USER": "www-data",
