@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,4 +72,14 @@ func (c *Client) Subjects(t testing.TB) []string {
 		all = append(all, m.Subject)
 	}
 	return all
+}
+
+// Shows demands texts in the mail's HTML.
+func (m Mail) Shows(t testing.TB, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(m.HTML, text) {
+			t.Fatalf("the mail %q does not show %s", m.Subject, text)
+		}
+	}
 }
