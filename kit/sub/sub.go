@@ -53,6 +53,7 @@ type topic struct {
 	name   string
 	handle func(ctx context.Context, e dapr.Event) error // one try, its effect committed when nil
 	direct bool
+	secret bool // its data must not stay in a table (outbox.Secret)
 	open   atomic.Bool
 }
 
@@ -62,7 +63,8 @@ type topic struct {
 // database.
 func On[E outbox.Event](s *Subscriber, fn func(ctx context.Context, tx pgx.Tx, e E) error) {
 	var zero E
-	s.topics = append(s.topics, &topic{name: zero.Topic(), handle: func(ctx context.Context, ev dapr.Event) error {
+	secret, ok := any(zero).(outbox.Secret)
+	s.topics = append(s.topics, &topic{name: zero.Topic(), secret: ok && secret.Secret(), handle: func(ctx context.Context, ev dapr.Event) error {
 		e, err := decode[E](ev)
 		if err != nil {
 			return err
@@ -267,11 +269,15 @@ func (s *Subscriber) count(ctx context.Context, t *topic, e dapr.Event) (tries i
 }
 
 func (s *Subscriber) bury(ctx context.Context, t *topic, e dapr.Event, tries int, cause error) error {
+	data := e.Data
+	if t.secret {
+		data = []byte("{}")
+	}
 	return pg.InTx(ctx, s.DB, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO dead_letters (event_id, topic, event, error, tries) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (event_id) DO UPDATE SET error = excluded.error, tries = excluded.tries, died_at = now()`,
-			e.ID, t.name, e.Data, cause.Error(), tries); err != nil {
+			e.ID, t.name, data, cause.Error(), tries); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `UPDATE inbox SET done_at = now() WHERE event_id = $1`, e.ID)

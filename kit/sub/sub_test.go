@@ -116,6 +116,18 @@ func TestDropAndUndecodableDieAtOnce(t *testing.T) {
 	require.Equal(t, 2, count(t, s, `SELECT count(*) FROM dead_letters`))
 }
 
+type secret struct{ thing }
+
+func (secret) Secret() bool { return true }
+
+func TestSecretsAreNotBuried(t *testing.T) {
+	t.Parallel()
+	s := &Subscriber{DB: pgtest.New(t, migrations), Log: slog.New(slog.DiscardHandler)}
+	On(s, func(context.Context, pgx.Tx, secret) error { return Drop })
+	require.Equal(t, dapr.Done, s.deliverNow(t, event(123456)))
+	require.Equal(t, 1, count(t, s, `SELECT count(*) FROM dead_letters WHERE event = '{}'`))
+}
+
 func TestPanicIsAFailure(t *testing.T) {
 	t.Parallel()
 	s := bench(t, func(int) error { panic("boom") })
