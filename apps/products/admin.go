@@ -209,7 +209,7 @@ type ProductInput struct {
 // VariantInput is a variant to add, or to change by its SKU.
 type VariantInput struct {
 	SKU           string            `json:"sku" minLength:"1" maxLength:"64"`
-	Options       map[string]string `json:"options,omitempty" doc:"A value for each of the product's options"`
+	Options       map[string]string `json:"options,omitempty" doc:"A value for each of the product's options; a known variant keeps its own when not given"`
 	Price         money.Money       `json:"price"`
 	MaxPerShopper *int              `json:"max_per_shopper,omitempty" minimum:"1" maximum:"20"`
 	InitialStock  *int              `json:"initial_stock,omitempty" minimum:"0" maximum:"1000000" doc:"What the stock begins with; without effect once the product was published"`
@@ -245,13 +245,19 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 		if v.Price.Currency != currency {
 			return problem.Invalid422(fmt.Sprintf("body.variants[%d].price.currency", i), "the shop sells in "+currency)
 		}
-		old, _ := p.Variant(v.SKU)
+		old, known := p.Variant(v.SKU)
 		variant := Variant{SKU: v.SKU, Price: v.Price.Amount, MaxPerShopper: v.MaxPerShopper, InitialStock: old.InitialStock, Image: old.Image}
 		if v.InitialStock != nil {
 			variant.InitialStock = *v.InitialStock
 		}
+		if v.MaxPerShopper == nil {
+			variant.MaxPerShopper = old.MaxPerShopper
+		}
 		for _, name := range p.OptionNames {
 			variant.Options = append(variant.Options, v.Options[name])
+		}
+		if known && v.Options == nil {
+			variant.Options = old.Options
 		}
 		if len(v.Options) > len(p.OptionNames) {
 			return problem.Invalid422(fmt.Sprintf("body.variants[%d].options", i), "has a name that is not among the product's options")

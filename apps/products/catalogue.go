@@ -28,7 +28,8 @@ const (
 	fresh      = time.Second     // how long an answer is kept in process; a price this old is honoured
 	listLife   = 2 * time.Minute // of lists in the state store; they are kept under the catalogue's version
 	stateLimit = 300 * time.Millisecond
-	hotBytes   = 64 << 20 // of answers kept in process
+	loadLimit  = 5 * time.Second // for making an answer that others wait for
+	hotBytes   = 64 << 20        // of answers kept in process
 )
 
 // catalogue is the side that shoppers read. What it answers is at most a second old: the answer itself is
@@ -121,6 +122,7 @@ type OptionCount struct {
 // request is what a list is asked for; it is also the key under which the answer is kept.
 type request struct {
 	Words  string    `json:"w,omitempty"` // what the shopper typed, as search compares it
+	Vain   bool      `json:"v,omitempty"` // something was typed, but no word: nothing is found
 	Filter filter    `json:"f"`           // its Query is set when the list is made
 	Sort   string    `json:"s"`
 	Limit  int       `json:"l"`
@@ -163,7 +165,9 @@ type listed struct {
 // list answers one page of a list.
 func (c *catalogue) list(ctx context.Context, r request) (answer, error) {
 	version, err := c.version.Get(ctx, struct{}{}, otter.LoaderFunc[struct{}, int64](func(ctx context.Context, _ struct{}) (int64, error) {
-		return catalogueVersion(context.WithoutCancel(ctx), c.db)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadLimit)
+		defer cancel()
+		return catalogueVersion(ctx, c.db)
 	}))
 	if err != nil {
 		return answer{}, err
@@ -185,7 +189,7 @@ func (c *catalogue) list(ctx context.Context, r request) (answer, error) {
 func (c *catalogue) once(ctx context.Context, key string, load func(context.Context) (answer, error)) (answer, error) {
 	return c.hot.Get(ctx, key, otter.LoaderFunc[string, answer](func(ctx context.Context, _ string) (answer, error) {
 		// Many may wait for this; it does not end with the one who came first.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadLimit)
 		defer cancel()
 		return load(ctx)
 	}))
@@ -233,6 +237,10 @@ func (c *catalogue) makeList(ctx context.Context, r request) (listed, error) {
 		typed   = strings.Fields(r.Words)
 		faceted = r.Words != "" || f.Category != ""
 	)
+	if r.Vain {
+		l.Facets = (&facetRows{}).public()
+		return l, nil
+	}
 	if r.After != nil {
 		after, f.Query, l.Corrected = &r.After.Position, r.After.Query, r.After.Corrected
 	} else if len(typed) > 0 {
@@ -406,7 +414,7 @@ func (c *catalogue) page(ctx context.Context, slug string) (answer, error) {
 		return c.renderPage(ctx, p, tree)
 	})
 	if err == nil && a.body == nil {
-		err = ErrProductNotFound.Header("Cache-Control", publicCache)
+		err = ErrProductNotFound.Header("Cache-Control", "public, max-age=1")
 	}
 	return a, err
 }

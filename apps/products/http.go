@@ -15,9 +15,9 @@ import (
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
-// publicCache lets the edge keep what it answers to everybody for a second, and show it for a few more
+// publicCache lets the edge keep what it answers to everybody for a second, and show it for two more
 // while one request fetches it anew.
-const publicCache = "public, max-age=1, stale-while-revalidate=5"
+const publicCache = "public, max-age=1, stale-while-revalidate=2"
 
 func (s *service) routes(api huma.API) {
 	huma.Register(api, rest.Op("GET", "/api/v1/products", "List and search products", rest.Anyone, answers[Listing](api), notModified,
@@ -118,6 +118,7 @@ func (in *listInput) request() (request, error) {
 	if fields := strings.Fields(r.Words); len(fields) > 10 {
 		r.Words = strings.Join(fields[:10], " ")
 	}
+	r.Vain = r.Words == "" && strings.TrimSpace(in.Query) != ""
 	if r.Sort == "" {
 		r.Sort = "newest"
 		if r.Words != "" {

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
@@ -273,6 +274,8 @@ func TestLifeOfAProduct(t *testing.T) {
 	require.Equal(t, 3, p.Version)
 	require.Len(t, p.Variants, 3)
 	require.Nil(t, p.Category)
+	b.do("PATCH", adminPath+"/"+p.ID.String(), b.admin, object{"version": 3, "variants": []object{{"sku": "LAMP-RED", "price": object{"amount_minor": 2400, "currency": "GBP"}}}}, 200).JSON(t, &p)
+	require.Equal(t, AdminVariant{SKU: "LAMP-RED", Options: map[string]string{"Colour": "Red"}, Price: money.New(2400, "GBP"), MaxPerShopper: ptr(2), InitialStock: 4, InStock: true}, p.Variants[0])
 	require.Equal(t, []string{"Table lamp"}, names(b.list("?q=green")))
 
 	b.do("DELETE", adminPath+"/"+p.ID.String()+"/publication", b.admin, nil, 200).JSON(t, &p)
@@ -281,11 +284,11 @@ func TestLifeOfAProduct(t *testing.T) {
 	b.do("GET", "/api/v1/products/desk-lamp", b.user, nil, 404)
 	require.Empty(t, b.list("").Items)
 	require.Equal(t, Unlisted, variants()[0].Status)
-	require.Equal(t, []string{"product.published.v1", "product.changed.v1", "product.withdrawn.v1"}, b.topics())
+	require.Equal(t, []string{"product.published.v1", "product.changed.v1", "product.changed.v1", "product.withdrawn.v1"}, b.topics())
 
 	b.do("POST", adminPath+"/"+p.ID.String()+"/publication", b.admin, nil, 200).JSON(t, &p)
 	b.do("GET", "/api/v1/products/desk-lamp", "", nil, 200)
-	require.Len(t, b.topics(), 4)
+	require.Len(t, b.topics(), 5)
 }
 
 func TestWhoMayCall(t *testing.T) {
@@ -433,6 +436,10 @@ func TestBadInput(t *testing.T) {
 	for _, q := range []string{"'", `"`, "\\", ":*", "!", "&|()<->", "' OR 1=1 --", "%", "_", "<script>", "日本", "a b c d e f g h i j k l m", "the", "-", "0x1F 1e400"} {
 		b.do("GET", "/api/v1/products?q="+url.QueryEscape(q), "", nil, 200)
 	}
+	for _, q := range []string{"'", "!!!", "%", "<>"} {
+		require.Empty(t, b.list("?q="+url.QueryEscape(q)).Items, q)
+	}
+	require.NotEmpty(t, b.list("?q=").Items)
 	require.Len(t, servetest.Outbox(t, b.db), before+1, "nothing but the one product was published")
 }
 
