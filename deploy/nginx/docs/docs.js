@@ -172,6 +172,7 @@ function bodyInputs(op, id) {
     if (type.includes("json")) {
       const area = h("textarea", { id: id + "-body", spellcheck: "false", "aria-label": "Body" });
       area.value = pretty(sample(schema));
+      area.rows = Math.min(Math.max(area.value.split("\n").length + 1, 4), 24);
       place.replaceChildren(area);
       read = () => ({ body: area.value, type });
     } else if (type === "multipart/form-data") {
@@ -198,6 +199,9 @@ function bodyInputs(op, id) {
   };
   const first = (json ?? list[0])[0];
   choose(first);
+  if (list.length === 1) {
+    return { view: [h("div", { class: "row" }, h("span", {}, "Body"), h("small", {}, first)), place], read: () => read() };
+  }
   const select = h("select", { id: id + "-type", change: (e) => choose(e.target.value) }, list.map(([t]) => h("option", { value: t, selected: t === first }, t)));
   return { view: [h("div", { class: "row" }, h("label", { for: id + "-type" }, "Body"), select), place], read: () => read() };
 }
