@@ -401,7 +401,9 @@ func TestUnlisted(t *testing.T) {
 		return a.Status != 200, "it can be put into a cart"
 	})
 	require.Equal(t, "product-not-found", slug)
-	s.Guest().Do(t, "GET", "/api/v1/availability/"+lamp.SKU, nil).OK(t, 404)
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		return guest.Do(t, "GET", "/api/v1/availability/"+lamp.SKU, nil).Status == 404, "its stock is still shown"
+	})
 	cart := ann.Cart(t)
 	require.Len(t, cart.Lines, 1)
 	require.Len(t, cart.Removed, 1)
