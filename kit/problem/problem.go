@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"strconv"
@@ -157,6 +158,10 @@ func (e *Error) Error() string {
 	}
 	return s
 }
+
+// LogValue implements slog.LogValuer: the log gets the cause, which the
+// document leaves out.
+func (e *Error) LogValue() slog.Value { return slog.StringValue(e.Error()) }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.cause }

@@ -144,6 +144,17 @@ func TestBadInput(t *testing.T) {
 		"instance":"/api/v1/anyone/1","trace_id":"","available":3}`, string(res.Body))
 }
 
+func TestHeadIsGet(t *testing.T) {
+	t.Parallel()
+	rt := service(t)
+	huma.Register(rt.API, rest.Op("GET", "/api/v1/thing", "Read", rest.Anyone), func(context.Context, *struct{}) (*echoOutput, error) {
+		return &echoOutput{}, nil
+	})
+	require.Equal(t, 200, servetest.Do(t, rt, "HEAD", "/api/v1/thing", "", nil).Status)
+	require.Equal(t, 404, servetest.Do(t, rt, "HEAD", "/api/v1/nothing", "", nil).Status)
+	require.Equal(t, 405, servetest.Do(t, rt, "DELETE", "/api/v1/thing", "", nil).Status)
+}
+
 func TestCursor(t *testing.T) {
 	t.Parallel()
 	type at struct{ N int }
