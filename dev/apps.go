@@ -67,6 +67,9 @@ func (a app) sidecarName() string {
 	return a.ID + "-daprd"
 }
 
+// envName is the id as settings begin with it.
+func (a app) envName() string { return strings.ToUpper(strings.ReplaceAll(a.ID, "-", "_")) }
+
 // shiftPorts returns the run file with offset added to every port and with
 // paths that hold when it lies elsewhere: relative ones are made absolute, and
 // the .run folder of commands is the stack's. It keeps keys that it does not
@@ -317,7 +320,7 @@ func (a app) sidecarSettings() (named map[string]bool, stamp string, err error) 
 }
 
 // processes returns the sidecar and, unless it is one of the edge, the app.
-func (s *stack) processes(ctx context.Context, a app, ids []string) ([]process, error) {
+func (s *stack) processes(ctx context.Context, a app, apps []app) ([]process, error) {
 	named, stamp, err := a.sidecarSettings()
 	if err != nil {
 		return nil, err
@@ -345,7 +348,7 @@ func (s *stack) processes(ctx context.Context, a app, ids []string) ([]process, 
 	command := slices.Clone(a.Command)
 	command[0] = absolute(a.Dir, command[0])
 	ports := map[string]int{"APP_PORT": a.Port, "DAPR_HTTP_PORT": a.HTTPPort, "DAPR_GRPC_PORT": a.GRPCPort, "DAPR_METRICS_PORT": a.MetricsPort}
-	env := append(s.settings.env(appSettings(a.ID, ids)), "APP_ID="+a.ID, "APP_PROTOCOL="+a.AppProtocol)
+	env := append(s.settings.env(appSettings(a.ID, apps)), "APP_ID="+a.ID, "APP_PROTOCOL="+a.AppProtocol)
 	for _, key := range sorted(ports) {
 		env = append(env, key+"="+strconv.Itoa(ports[key]))
 	}

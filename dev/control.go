@@ -145,9 +145,12 @@ func (s *stack) down(ctx context.Context) error {
 	for scan := bufio.NewScanner(resp.Body); scan.Scan(); {
 		s.out.say("down", "%s", scan.Text())
 	}
-	for birth(st.PID) == st.Birth {
+	for st.supervised() {
 		if !pause(ctx, 20*time.Millisecond) {
 			return ctx.Err()
+		}
+		if st, _, err = s.readState(); err != nil {
+			return err
 		}
 	}
 	return nil

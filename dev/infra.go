@@ -133,7 +133,7 @@ func (s *stack) postgres(ctx context.Context) (process, error) {
 		return process{}, err
 	}
 	return process{
-		Name: "postgres", Args: []string{filepath.Join(bin, "postgres"), "-D", dir}, Dir: dir, Env: basicEnv(), User: "postgres",
+		Args: []string{filepath.Join(bin, "postgres"), "-D", dir}, Dir: dir, Env: basicEnv(), User: "postgres",
 		Signal: syscall.SIGINT, Patience: 20 * time.Second, Stage: stageStore, // SIGINT: do not wait for clients
 		Health: "tcp:" + s.at(portPostgres), Stamp: digest(text),
 	}, nil
@@ -246,22 +246,40 @@ func (s *stack) redis() (process, error) {
 	if err := ownedFile(conf, text, "redis"); err != nil {
 		return process{}, err
 	}
-	path, err := exec.LookPath("redis-server")
+	program, err := exec.LookPath("redis-server")
 	return process{
-		Name: "redis", Args: []string{path, conf}, Dir: dir, Env: basicEnv(), User: "redis",
+		Args: []string{program, conf}, Dir: dir, Env: basicEnv(), User: "redis",
 		Patience: 10 * time.Second, Stage: stageStore,
 		Health: "tcp:" + s.at(portRedis), Stamp: digest(text),
 	}, err
 }
 
-// rabbitmq returns the broker and its port mapper. The mapper is one of our
-// own, on a port of our own: a shared one would be started by whichever stack
-// comes first and stay behind when that ends.
-func (s *stack) rabbitmq() (epmd, broker process, err error) {
-	dir := filepath.Join(s.data, "rabbitmq")
+// erlang is what RabbitMQ and its port mapper share.
+func (s *stack) erlang() (dir string, env []string) {
+	dir = filepath.Join(s.data, "rabbitmq")
+	return dir, []string{
+		"PATH=" + path(), "LANG=C.UTF-8", "TZ=UTC", "HOME=" + dir,
+		"ERL_EPMD_PORT=" + strconv.Itoa(s.port(portEpmd)), "ERL_EPMD_ADDRESS=127.0.0.1",
+	}
+}
+
+// epmd returns RabbitMQ's port mapper, one of our own on a port of our own: a
+// shared one would be started by whichever stack comes first and stay behind
+// when that ends.
+func (s *stack) epmd() (process, error) {
+	dir, env := s.erlang()
+	program, err := exec.LookPath("epmd")
+	return process{
+		Args: []string{program}, Dir: dir, Env: env, User: "rabbitmq",
+		Patience: 2 * time.Second, Stage: stageStore, Health: "tcp:" + s.at(portEpmd),
+	}, err
+}
+
+func (s *stack) rabbitmq() (process, error) {
+	dir, env := s.erlang()
 	u, err := url.Parse(s.settings.get("RABBITMQ_URL"))
 	if err != nil {
-		return epmd, broker, fmt.Errorf("RABBITMQ_URL: %w", err)
+		return process{}, fmt.Errorf("RABBITMQ_URL: %w", err)
 	}
 	password, _ := u.User.Password()
 	text := strings.Join([]string{
@@ -276,55 +294,43 @@ func (s *stack) rabbitmq() (epmd, broker process, err error) {
 		"",
 	}, "\n")
 	if err := ownedFile(filepath.Join(dir, "rabbitmq.conf"), text, "rabbitmq"); err != nil {
-		return epmd, broker, err
+		return process{}, err
 	}
 	if err := ownedFile(filepath.Join(dir, "enabled_plugins"), "[rabbitmq_management].\n", "rabbitmq"); err != nil {
-		return epmd, broker, err
+		return process{}, err
 	}
 	node := "stampede@localhost"
 	if s.offset != 0 {
 		node = fmt.Sprintf("stampede-%d@localhost", s.offset)
 	}
-	mapper := []string{"ERL_EPMD_PORT=" + strconv.Itoa(s.port(portEpmd)), "ERL_EPMD_ADDRESS=127.0.0.1"}
-	own := []string{"PATH=" + path(), "LANG=C.UTF-8", "TZ=UTC", "HOME=" + dir}
-	path, err := exec.LookPath("epmd")
-	if err != nil {
-		return epmd, broker, err
-	}
-	epmd = process{
-		Name: "epmd", Args: []string{path}, Dir: dir, Env: slices.Concat(own, mapper), User: "rabbitmq",
-		Patience: 2 * time.Second, Stage: stageStore,
-		Health: "tcp:" + s.at(portEpmd),
-	}
-	broker = process{
-		Name: "rabbitmq", Args: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"}, Dir: dir, User: "rabbitmq",
-		Env: slices.Concat(own, mapper, []string{
-			"RABBITMQ_NODENAME=" + node,
-			"RABBITMQ_DIST_PORT=" + strconv.Itoa(s.port(portRabbitMQDist)),
-			"RABBITMQ_CONF_ENV_FILE=" + filepath.Join(dir, "env.conf"), // not the system's
-			"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq.conf"),
-			"RABBITMQ_ADVANCED_CONFIG_FILE=" + filepath.Join(dir, "advanced.config"),
-			"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "enabled_plugins"),
-			"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "mnesia"),
-			"RABBITMQ_GENERATED_CONFIG_DIR=" + filepath.Join(dir, "config"),
-			"RABBITMQ_PID_FILE=" + filepath.Join(dir, "pid"),
-			"RABBITMQ_LOG_BASE=" + filepath.Join(dir, "log"),
+	return process{
+		Args: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"}, Dir: dir, User: "rabbitmq",
+		Env: append(env,
+			"RABBITMQ_NODENAME="+node,
+			"RABBITMQ_DIST_PORT="+strconv.Itoa(s.port(portRabbitMQDist)),
+			"RABBITMQ_CONF_ENV_FILE="+filepath.Join(dir, "env.conf"), // not the system's
+			"RABBITMQ_CONFIG_FILE="+filepath.Join(dir, "rabbitmq.conf"),
+			"RABBITMQ_ADVANCED_CONFIG_FILE="+filepath.Join(dir, "advanced.config"),
+			"RABBITMQ_ENABLED_PLUGINS_FILE="+filepath.Join(dir, "enabled_plugins"),
+			"RABBITMQ_MNESIA_BASE="+filepath.Join(dir, "mnesia"),
+			"RABBITMQ_GENERATED_CONFIG_DIR="+filepath.Join(dir, "config"),
+			"RABBITMQ_PID_FILE="+filepath.Join(dir, "pid"),
+			"RABBITMQ_LOG_BASE="+filepath.Join(dir, "log"),
 			"RABBITMQ_LOGS=-",
 			// Idle schedulers sleep instead of spinning: others want the cores.
 			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
-		}),
+		),
 		Patience: 20 * time.Second, Stage: stageInfra,
 		Health: "tcp:" + s.at(portRabbitMQ), Stamp: digest(text),
-	}
-	return epmd, broker, nil
+	}, nil
 }
 
 func (s *stack) maildev() (process, error) {
-	path, err := exec.LookPath("node")
+	program, err := exec.LookPath("node")
 	return process{
-		Name: "maildev", Dir: filepath.Join(s.data, "maildev"), Env: basicEnv(),
+		Dir: filepath.Join(s.data, "maildev"), Env: basicEnv(),
 		Args: []string{
-			path, "--max-old-space-size=128", filepath.Join(s.maildevCache(), "node_modules", "maildev", "dist", "bin", "maildev.js"),
+			program, "--max-old-space-size=128", filepath.Join(s.maildevCache(), "node_modules", "maildev", "dist", "bin", "maildev.js"),
 			"--smtp", strconv.Itoa(s.port(portSMTP)), "--ip", "127.0.0.1",
 			"--web", strconv.Itoa(s.port(portMaildev)), "--web-ip", "127.0.0.1",
 			"--mail-directory", filepath.Join(s.data, "maildev"), "--max-emails", "2000",
@@ -346,7 +352,7 @@ func (s *stack) authority() (process, error) {
 		}
 	}
 	return process{
-		Name: "sentry", Dir: dir, Env: append(basicEnv(), "NAMESPACE="+s.settings.get("NAMESPACE")),
+		Dir: dir, Env: append(basicEnv(), "NAMESPACE="+s.settings.get("NAMESPACE")),
 		Args: []string{
 			s.sentry(), "--config", filepath.Join(s.root, "dapr", "sentry.yaml"), "--issuer-credentials", dir,
 			"--port", strconv.Itoa(s.port(portSentry)), "--listen-address", "127.0.0.1",
@@ -409,7 +415,7 @@ func (s *stack) keycloak(ctx context.Context) (process, error) {
 	}
 	password, _ := database.User.Password()
 	return process{
-		Name: "keycloak", Dir: home,
+		Dir: home,
 		Args: []string{
 			filepath.Join(home, "bin", "kc.sh"), "start", "--optimized", "--import-realm", "--cache=local",
 			"--http-enabled=true", "--http-host=127.0.0.1", "--http-port=" + strconv.Itoa(s.port(portKeycloak)),
@@ -451,12 +457,12 @@ func (s *stack) nginx(list []app) (process, error) {
 	}
 	for _, a := range list {
 		if a.edge() {
-			values[strings.ToUpper(strings.ReplaceAll(a.ID, "-", "_"))] = "127.0.0.1:" + strconv.Itoa(a.HTTPPort)
+			values[a.envName()] = "127.0.0.1:" + strconv.Itoa(a.HTTPPort)
 		}
 	}
 	rendered, err := render(filepath.Join(s.root, "deploy", "nginx"), dir, values)
 	return process{
-		Name: "nginx", Dir: dir, Env: basicEnv(),
+		Dir: dir, Env: basicEnv(),
 		Args:   []string{"/usr/sbin/nginx", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"},
 		Signal: syscall.SIGQUIT, Patience: 3 * time.Second, Stage: stageFront, // SIGQUIT: requests in flight end
 		Health: "tcp:" + s.at(portFront), Stamp: rendered,

@@ -252,13 +252,11 @@ func holdServices(policy, createcluster string) (restore func(), err error) {
 			os.Remove(policy)
 		}
 	}
-	if err := os.WriteFile(policy, []byte("#!/bin/sh\n"+mark+"exit 101\n"), 0o755); err != nil {
-		restore()
-		return nil, err
-	}
-	if err := os.MkdirAll(filepath.Dir(createcluster), 0o755); err == nil {
-		err = os.WriteFile(createcluster, []byte(mark+"create_main_cluster = false\n"), 0o644)
-	}
+	err = errors.Join(
+		os.WriteFile(policy, []byte("#!/bin/sh\n"+mark+"exit 101\n"), 0o755),
+		os.MkdirAll(filepath.Dir(createcluster), 0o755),
+		os.WriteFile(createcluster, []byte(mark+"create_main_cluster = false\n"), 0o644),
+	)
 	if err != nil {
 		restore()
 		return nil, err

@@ -25,6 +25,9 @@ const usage = `usage: dev <command>
   logs [APP]      follow the log of an app and its sidecar, or all logs
   restart APP     build one app again and start it again with its sidecar
   audit           check that stock, money and orders add up, over all databases
+  stop APP        stop an app with its sidecar, or one process of the infrastructure
+  kill APP        the same without giving it time to end well, for tests
+  start APP       start what was stopped or killed
   import FILE     import a product file, as Shopify exports them
 
 PORT_OFFSET=1000 runs another shop beside the first, in .run-1000; RUN_DIR names another folder.
@@ -71,11 +74,11 @@ func run(ctx context.Context, args []string) error {
 		return s.status(ctx, os.Stdout)
 	case "logs":
 		return s.logs(ctx, name)
-	case "restart":
+	case "restart", "stop", "kill", "start":
 		if name == "" {
-			return errors.New("which? make restart APP=orders")
+			return fmt.Errorf("which? dev %s orders", args[0])
 		}
-		return s.restart(ctx, name)
+		return s.change(ctx, name, args[0] != "start", args[0] == "kill", args[0] == "restart" || args[0] == "start")
 	case "audit":
 		return s.audit(ctx, os.Stdout)
 	case "import":

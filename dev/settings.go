@@ -219,7 +219,7 @@ func (set *settings) save() error {
 // own. One that is not in the table (added by the user, such as
 // PAYMENTS_PROVIDER or OTEL_EXPORTER_OTLP_ENDPOINT) goes to the app whose name
 // it begins with, else to all.
-func appSettings(app string, apps []string) func(key string) bool {
+func appSettings(id string, apps []app) func(key string) bool {
 	owners := map[string]string{"DAPR_TRUST_ANCHORS": infra}
 	for _, d := range defaults(&stack{}) {
 		owners[d.key] = d.owner
@@ -228,12 +228,12 @@ func appSettings(app string, apps []string) func(key string) bool {
 		owner, known := owners[key]
 		if !known {
 			for _, other := range apps {
-				if strings.HasPrefix(key, strings.ToUpper(strings.ReplaceAll(other, "-", "_"))+"_") {
-					owner = other
+				if strings.HasPrefix(key, other.envName()+"_") {
+					owner = other.ID
 				}
 			}
 		}
-		return owner == everyApp || owner == app
+		return owner == everyApp || owner == id
 	}
 }
 

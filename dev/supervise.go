@@ -97,7 +97,7 @@ type supervisor struct {
 // keeper keeps one process running.
 type keeper struct {
 	spec   process
-	cancel context.CancelFunc
+	cancel func(kill bool)
 	done   chan struct{}
 
 	mu  sync.Mutex // guards rec
@@ -124,7 +124,9 @@ func supervise(run, socket string) error {
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /processes/{name}", s.ensure)
-	mux.HandleFunc("DELETE /processes/{name}", func(w http.ResponseWriter, r *http.Request) { s.stop(r.PathValue("name")) })
+	mux.HandleFunc("DELETE /processes/{name}", func(w http.ResponseWriter, r *http.Request) {
+		s.stop(r.PathValue("name"), r.URL.Query().Has("kill"))
+	})
 	mux.HandleFunc("POST /down", func(w http.ResponseWriter, r *http.Request) {
 		s.down(func(line string) {
 			fmt.Fprintln(w, line)
@@ -159,6 +161,9 @@ func supervise(run, socket string) error {
 	return nil
 }
 
+// errKill is why a process ends that is to be killed.
+var errKill = errors.New("killed")
+
 // ensure makes a process run as the request says: it starts one that is not
 // kept yet, starts again one that would run differently, and leaves the rest
 // alone. It answers "started", "restarted" or "".
@@ -183,10 +188,17 @@ func (s *supervisor) ensure(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		answer = "restarted"
-		s.stop(p.Name)
+		s.stop(p.Name, false)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	k = &keeper{spec: p, cancel: cancel, done: make(chan struct{}), rec: record{
+	ctx, cancel := context.WithCancelCause(context.Background())
+	stop := func(kill bool) {
+		if kill {
+			cancel(errKill)
+		} else {
+			cancel(nil)
+		}
+	}
+	k = &keeper{spec: p, cancel: stop, done: make(chan struct{}), rec: record{
 		Name: p.Name, Stage: p.Stage, Health: p.Health, Patience: int(p.Patience.Seconds()), Digest: p.digest(),
 	}}
 	started := make(chan error, 1)
@@ -195,7 +207,7 @@ func (s *supervisor) ensure(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	go s.keep(ctx, k, started)
 	if err := <-started; err != nil {
-		s.stop(p.Name)
+		s.stop(p.Name, false)
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 		return
 	}
@@ -203,7 +215,7 @@ func (s *supervisor) ensure(w http.ResponseWriter, r *http.Request) {
 }
 
 // keep runs one process again and again until ctx ends. What exits within half
-// a minute of its start waits longer and longer, up to 10 s.
+// a minute of its start waits longer and longer, up to 5 s.
 func (s *supervisor) keep(ctx context.Context, k *keeper, started chan<- error) {
 	defer close(k.done)
 	wait := 250 * time.Millisecond
@@ -230,7 +242,11 @@ func (s *supervisor) keep(ctx context.Context, k *keeper, started chan<- error) 
 					exit = err.Error()
 				}
 			case <-ctx.Done():
-				end(cmd.Process.Pid, k.spec.Signal, k.spec.Patience, ended)
+				patience := k.spec.Patience
+				if context.Cause(ctx) == errKill {
+					patience = 0
+				}
+				end(cmd.Process.Pid, k.spec.Signal, patience, ended)
 			}
 			// What a process leaves behind must not hold its port against the next one.
 			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
@@ -254,7 +270,7 @@ func (s *supervisor) keep(ctx context.Context, k *keeper, started chan<- error) 
 			return
 		case <-time.After(wait):
 		}
-		wait = min(2*wait, 10*time.Second)
+		wait = min(2*wait, 5*time.Second)
 	}
 }
 
@@ -290,7 +306,9 @@ func end(pid int, sig syscall.Signal, patience time.Duration, ended <-chan error
 	if sig == 0 {
 		sig = syscall.SIGTERM
 	}
-	syscall.Kill(pid, sig)
+	if patience > 0 {
+		syscall.Kill(pid, sig)
+	}
 	select {
 	case <-ended:
 	case <-time.After(patience):
@@ -299,15 +317,15 @@ func end(pid int, sig syscall.Signal, patience time.Duration, ended <-chan error
 	}
 }
 
-// stop ends a process and forgets it.
-func (s *supervisor) stop(name string) {
+// stop ends a process and forgets it; kill leaves it no time to end well.
+func (s *supervisor) stop(name string, kill bool) {
 	s.mu.Lock()
 	k := s.kept[name]
 	s.mu.Unlock()
 	if k == nil {
 		return
 	}
-	k.cancel()
+	k.cancel(kill)
 	<-k.done
 	s.mu.Lock()
 	if s.kept[name] == k {
@@ -336,7 +354,7 @@ func (s *supervisor) down(say func(line string)) {
 		began := time.Now()
 		var all sync.WaitGroup
 		for _, name := range names {
-			all.Go(func() { s.stop(name) })
+			all.Go(func() { s.stop(name, false) })
 		}
 		all.Wait()
 		say(fmt.Sprintf("stopped %s in %.1f s", join(names), time.Since(began).Seconds()))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -10,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -105,7 +105,7 @@ func (s *stack) lock() (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// build builds the apps of dapr/dapr.yaml.
+// build builds apps; of those of the edge there is nothing to build.
 func (s *stack) build(ctx context.Context, apps []app) error {
 	var packages []string
 	for _, a := range apps {
@@ -113,10 +113,6 @@ func (s *stack) build(ctx context.Context, apps []app) error {
 			packages = append(packages, "./apps/"+a.ID)
 		}
 	}
-	return s.goBuild(ctx, packages)
-}
-
-func (s *stack) goBuild(ctx context.Context, packages []string) error {
 	return s.out.step(ctx, "apps", fmt.Sprintf("building %d apps", len(packages)), func(ctx context.Context) error {
 		bin := filepath.Join(s.run, "bin")
 		if err := os.MkdirAll(bin, 0o755); err != nil {
@@ -145,42 +141,41 @@ func buildID(file string) string {
 	return digest(string(note))
 }
 
+// infra returns the infrastructure's processes by their names, with everything
+// on disk that they need to start.
+func (s *stack) infra(ctx context.Context, apps []app) (map[string]process, error) {
+	parts := map[string]process{}
+	for name, make := range map[string]func() (process, error){
+		"postgres": func() (process, error) { return s.postgres(ctx) },
+		"redis":    s.redis,
+		"epmd":     s.epmd,
+		"rabbitmq": s.rabbitmq,
+		"maildev":  s.maildev,
+		"sentry":   s.authority,
+		"keycloak": func() (process, error) { return s.keycloak(ctx) },
+		"nginx":    func() (process, error) { return s.nginx(apps) },
+	} {
+		p, err := make()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		p.Name = name
+		parts[name] = p
+	}
+	return parts, nil
+}
+
 // startInfra starts the infrastructure, everything at once that does not wait
 // for another part, and returns when all of it is well.
 func (s *stack) startInfra(ctx context.Context, apps []app) error {
-	postgres, err := s.postgres(ctx)
+	parts, err := s.infra(ctx, apps)
 	if err != nil {
-		return fmt.Errorf("postgres: %w", err)
+		return err
 	}
-	redis, err := s.redis()
-	if err != nil {
-		return fmt.Errorf("redis: %w", err)
-	}
-	epmd, rabbitmq, err := s.rabbitmq()
-	if err != nil {
-		return fmt.Errorf("rabbitmq: %w", err)
-	}
-	maildev, err := s.maildev()
-	if err != nil {
-		return fmt.Errorf("maildev: %w", err)
-	}
-	sentry, err := s.authority()
-	if err != nil {
-		return fmt.Errorf("sentry: %w", err)
-	}
-	keycloak, err := s.keycloak(ctx)
-	if err != nil {
-		return fmt.Errorf("keycloak: %w", err)
-	}
-	nginx, err := s.nginx(apps)
-	if err != nil {
-		return fmt.Errorf("nginx: %w", err)
-	}
-
 	g, gctx := errgroup.WithContext(ctx)
-	one := func(p process, limit time.Duration, then func(ctx context.Context) error) {
+	one := func(name string, limit time.Duration, then func(ctx context.Context) error) {
 		g.Go(func() error {
-			begun := time.Now()
+			p, begun := parts[name], time.Now()
 			answer, err := s.ensure(gctx, p)
 			if err != nil {
 				return err
@@ -199,27 +194,27 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 			return nil
 		})
 	}
-	one(postgres, 60*time.Second, func(ctx context.Context) error {
+	one("postgres", 60*time.Second, func(ctx context.Context) error {
 		if err := s.databases(ctx); err != nil {
 			return err
 		}
-		one(keycloak, 180*time.Second, s.realmAnswers)
+		one("keycloak", 180*time.Second, s.realmAnswers)
 		return nil
 	})
-	one(redis, 30*time.Second, nil)
-	one(epmd, 20*time.Second, func(context.Context) error {
-		one(rabbitmq, 90*time.Second, nil)
+	one("redis", 30*time.Second, nil)
+	one("epmd", 20*time.Second, func(context.Context) error {
+		one("rabbitmq", 90*time.Second, nil)
 		return nil
 	})
-	one(maildev, 30*time.Second, nil)
-	one(sentry, 30*time.Second, func(context.Context) error {
+	one("maildev", 30*time.Second, nil)
+	one("sentry", 30*time.Second, func(context.Context) error {
 		anchors, err := os.ReadFile(filepath.Join(s.data, "sentry", "ca.crt"))
 		if err != nil {
 			return err
 		}
 		return s.settings.put("DAPR_TRUST_ANCHORS", strings.TrimSpace(string(anchors)))
 	})
-	one(nginx, 30*time.Second, nil)
+	one("nginx", 30*time.Second, nil)
 	return g.Wait()
 }
 
@@ -242,13 +237,9 @@ func (s *stack) realmAnswers(ctx context.Context) error {
 // startApps starts every app beside its sidecar, in the order of dapr.yaml,
 // and returns when all of them are ready.
 func (s *stack) startApps(ctx context.Context, apps []app) error {
-	var ids []string
-	for _, a := range apps {
-		ids = append(ids, a.ID)
-	}
 	var all []process
 	for _, a := range apps {
-		list, err := s.processes(ctx, a, ids)
+		list, err := s.processes(ctx, a, apps)
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.ID, err)
 		}
@@ -277,9 +268,10 @@ func (s *stack) startApps(ctx context.Context, apps []app) error {
 	return nil
 }
 
-// restart builds one app again and starts it and its sidecar again, or one
-// process of the infrastructure.
-func (s *stack) restart(ctx context.Context, name string) error {
+// change stops one part of a running shop, an app with its sidecar or a
+// process of the infrastructure, and starts it again, or only one of both.
+// Before an app is stopped and started it is built.
+func (s *stack) change(ctx context.Context, name string, stop, kill, start bool) error {
 	unlock, err := s.lock()
 	if err != nil {
 		return err
@@ -290,42 +282,75 @@ func (s *stack) restart(ctx context.Context, name string) error {
 		return err
 	}
 	if !st.supervised() {
-		return fmt.Errorf("nothing runs: make up starts it")
-	}
-	names := []string{name, name + "-daprd"}
-	var known []string
-	found := false
-	for _, r := range st.Processes {
-		known = append(known, r.Name)
-		found = found || r.Name == name
-	}
-	if !found {
-		return fmt.Errorf("nothing of that name runs: %q; there are %s", name, join(known))
+		return errors.New("nothing runs: make up starts it")
 	}
 	apps, err := s.loadApps()
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(apps, func(a app) bool { return a.ID == name && !a.edge() }) {
-		if err := s.goBuild(ctx, []string{"./apps/" + name}); err != nil {
+	parts, err := s.infra(ctx, apps)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(apps, func(a app) bool { return a.ID == name })
+	if stop && start && i >= 0 && !apps[i].edge() {
+		if err := s.build(ctx, apps[i:i+1]); err != nil {
 			return err
 		}
 	}
-	var all sync.WaitGroup
-	for _, n := range names {
-		all.Go(func() {
-			if resp, err := s.ask(ctx, http.MethodDelete, "/processes/"+n, nil); err == nil {
-				resp.Body.Close()
-			}
-		})
+	var list []process
+	if i >= 0 {
+		if list, err = s.processes(ctx, apps[i], apps); err != nil {
+			return err
+		}
+	} else if p, ok := parts[name]; ok {
+		list = []process{p}
+	} else {
+		known := sorted(parts)
+		for _, a := range apps {
+			known = append(known, a.ID)
+		}
+		return fmt.Errorf("there is nothing called %q; there are %s", name, join(known))
 	}
-	all.Wait()
-	s.out.say(name, "stopped")
-	if err := s.startInfra(ctx, apps); err != nil {
+	if stop {
+		if err := s.stop(ctx, list, kill); err != nil {
+			return err
+		}
+		s.out.say(name, "stopped")
+	}
+	if !start {
+		return nil
+	}
+	for _, p := range list {
+		if _, err := s.ensure(ctx, p); err != nil {
+			return err
+		}
+	}
+	if err := s.await(ctx, list, 180*time.Second, name); err != nil {
 		return err
 	}
-	running := slices.DeleteFunc(apps, func(a app) bool { return !slices.Contains(known, a.ID) })
-	return s.startApps(ctx, running)
+	s.out.say(name, "ready")
+	return nil
+}
+
+// stop stops an app together with its sidecar: a sidecar that stops alone
+// waits for its app.
+func (s *stack) stop(ctx context.Context, list []process, kill bool) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, p := range list {
+		path := "/processes/" + p.Name
+		if kill {
+			path += "?kill"
+		}
+		g.Go(func() error {
+			resp, err := s.ask(ctx, http.MethodDelete, path, nil)
+			if err != nil {
+				return err
+			}
+			return resp.Body.Close()
+		})
+	}
+	return g.Wait()
 }
 
 // clean stops the stack and removes its data, settings and logs. What was

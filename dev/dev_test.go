@@ -1,0 +1,170 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMajor(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{
+		"go version go1.26.1 linux/amd64": 26,
+		"go version go1.19 linux/amd64":   19,
+		`openjdk version "17.0.15" 2025`:  17,
+		`java version "1.8.0_392"`:        8,
+		"v20.20.2":                        20,
+		"9.2.0":                           9,
+		"git version 2.39.5":              2,
+		"no number":                       0,
+	} {
+		require.Equal(t, want, major(text), text)
+	}
+}
+
+func TestListener(t *testing.T) {
+	t.Parallel()
+	const listening = "   3: 0100007F:3C48 00000000:0000 0A 00000000:00000000 00:00000000 00000000   101        0 4242 1 0000 100 0 0 10 0"
+	port, inode, ok := listener(listening)
+	require.True(t, ok)
+	require.Equal(t, 15432, port)
+	require.Equal(t, "4242", inode)
+	_, _, ok = listener(strings.Replace(listening, " 0A ", " 01 ", 1))
+	require.False(t, ok, "a connection, not a listener")
+	_, _, ok = listener("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode")
+	require.False(t, ok)
+}
+
+func TestParseStat(t *testing.T) {
+	t.Parallel()
+	st, ok := parseStat("42 (a (b) c) S 7 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 2 x")
+	require.True(t, ok)
+	require.Equal(t, stat{state: "S", parent: 7, start: 98765}, st)
+	_, ok = parseStat("")
+	require.False(t, ok)
+
+	me, ok := readStat(os.Getpid())
+	require.True(t, ok)
+	require.Equal(t, os.Getppid(), me.parent)
+	require.Positive(t, memory(os.Getpid(), children()))
+	require.Zero(t, birth(1<<30))
+}
+
+func TestFill(t *testing.T) {
+	t.Parallel()
+	values := map[string]string{"PORT": "8000", "EMPTY": ""}
+	text, err := fill([]byte("listen ${PORT};${EMPTY} set $host ${lower};"), values)
+	require.NoError(t, err)
+	require.Equal(t, "listen 8000; set $host ${lower};", string(text))
+	_, err = fill([]byte("${PORT} ${A} ${B} ${A}"), values)
+	require.EqualError(t, err, "no value for ${A} and ${B}")
+}
+
+func TestRender(t *testing.T) {
+	t.Parallel()
+	from, to := t.TempDir(), t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(from, "lua"), 0o755))
+	for name, text := range map[string]string{"a.conf.template": "${X}", "lua/b.lua": "${X}", "main.go": "package x", "README.md": "x"} {
+		require.NoError(t, os.WriteFile(filepath.Join(from, name), []byte(text), 0o644))
+	}
+	stamp, err := render(from, to, map[string]string{"X": "1"})
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join(to, "a.conf"))
+	require.NoError(t, err)
+	require.Equal(t, "1", string(text))
+	text, err = os.ReadFile(filepath.Join(to, "lua", "b.lua"))
+	require.NoError(t, err)
+	require.Equal(t, "${X}", string(text), "only templates are filled in")
+	require.NoFileExists(t, filepath.Join(to, "main.go"))
+	require.NoFileExists(t, filepath.Join(to, "README.md"))
+
+	again, err := render(from, to, map[string]string{"X": "1"})
+	require.NoError(t, err)
+	require.Equal(t, stamp, again)
+	other, err := render(from, to, map[string]string{"X": "2"})
+	require.NoError(t, err)
+	require.NotEqual(t, stamp, other)
+}
+
+// TestHoldServices: what was there comes back, whatever happened before.
+func TestHoldServices(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		before string // "" = no file
+		killed bool   // an earlier run left its files behind
+	}{
+		{name: "nothing there"},
+		{name: "a policy of the machine's", before: "#!/bin/sh\nexit 0\n"},
+		{name: "nothing there, after a killed run", killed: true},
+		{name: "a policy, after a killed run", before: "#!/bin/sh\nexit 0\n", killed: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			policy, cluster := filepath.Join(dir, "policy-rc.d"), filepath.Join(dir, "conf.d", "stampede.conf")
+			if tc.before != "" {
+				require.NoError(t, os.WriteFile(policy, []byte(tc.before), 0o755))
+			}
+			if tc.killed {
+				_, err := holdServices(policy, cluster)
+				require.NoError(t, err)
+			}
+			restore, err := holdServices(policy, cluster)
+			require.NoError(t, err)
+			text, err := os.ReadFile(policy)
+			require.NoError(t, err)
+			require.Contains(t, string(text), "exit 101")
+			text, err = os.ReadFile(cluster)
+			require.NoError(t, err)
+			require.Contains(t, string(text), "create_main_cluster = false")
+
+			restore()
+			require.NoFileExists(t, cluster)
+			text, err = os.ReadFile(policy)
+			if tc.before == "" {
+				require.ErrorIs(t, err, os.ErrNotExist)
+			} else {
+				require.NoError(t, err)
+				require.Equal(t, tc.before, string(text))
+			}
+			left, err := filepath.Glob(filepath.Join(dir, "*saved*"))
+			require.NoError(t, err)
+			require.Empty(t, left)
+		})
+	}
+}
+
+func TestPrintStatus(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	printStatus(&b, []row{
+		{name: "orders", health: "ok", pid: 7, bytes: 30 << 20, restarts: 1, up: 61 * time.Second},
+		{name: "redis", health: "down (signal: killed)", restarts: 2},
+	})
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	require.Len(t, lines, 4)
+	require.Equal(t, []string{"orders", "7", "ok", "30", "MB", "1", "1m1s"}, strings.Fields(lines[1]))
+	require.Equal(t, []string{"redis", "-", "down", "(signal:", "killed)", "0", "MB", "2", "0s"}, strings.Fields(lines[2]))
+	require.Equal(t, []string{"2", "processes", "1", "ok", "30", "MB", "3"}, strings.Fields(lines[3]))
+}
+
+func TestTail(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, os.WriteFile(file, []byte("one\n\ntwo\nthree\n"), 0o600))
+	require.Equal(t, []string{"two", "three"}, tail(file, 2))
+	require.Equal(t, []string{"one", "two", "three"}, tail(file, 9))
+	require.Nil(t, tail(file+"x", 2))
+}
+
+func TestJoin(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "", join(nil))
+	require.Equal(t, "a", join([]string{"a"}))
+	require.Equal(t, "a, b and c", join([]string{"a", "b", "c"}))
+}
