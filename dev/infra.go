@@ -437,7 +437,7 @@ func (s *stack) keycloak(ctx context.Context) (process, error) {
 }
 
 // nginx returns the front, with its configuration rendered from deploy/nginx.
-func (s *stack) nginx(list []app) (process, error) {
+func (s *stack) nginx(ctx context.Context, list []app) (process, error) {
 	if err := s.writeStatic(); err != nil {
 		return process{}, err
 	}
@@ -461,12 +461,19 @@ func (s *stack) nginx(list []app) (process, error) {
 		}
 	}
 	rendered, err := render(filepath.Join(s.root, "deploy", "nginx"), dir, values)
+	if err != nil {
+		return process{}, err
+	}
+	args := []string{"/usr/sbin/nginx", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"}
+	// A mistake in the configuration is better found while the old one runs.
+	if err := command(ctx, s.logFile("nginx-test"), exec.CommandContext(ctx, args[0], append(args[1:], "-t")...)); err != nil {
+		return process{}, err
+	}
 	return process{
-		Dir: dir, Env: basicEnv(),
-		Args:   []string{"/usr/sbin/nginx", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"},
+		Dir: dir, Env: basicEnv(), Args: args,
 		Signal: syscall.SIGQUIT, Patience: 3 * time.Second, Stage: stageFront, // SIGQUIT: requests in flight end
 		Health: "tcp:" + s.at(portFront), Stamp: rendered,
-	}, err
+	}, nil
 }
 
 // render copies a folder. Files ending in .template lose that ending and get

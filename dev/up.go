@@ -153,7 +153,7 @@ func (s *stack) infra(ctx context.Context, apps []app) (map[string]process, erro
 		"maildev":  s.maildev,
 		"sentry":   s.authority,
 		"keycloak": func() (process, error) { return s.keycloak(ctx) },
-		"nginx":    func() (process, error) { return s.nginx(apps) },
+		"nginx":    func() (process, error) { return s.nginx(ctx, apps) },
 	} {
 		p, err := make()
 		if err != nil {
