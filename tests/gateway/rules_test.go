@@ -133,6 +133,8 @@ var rules = []rule{
 			"/api/v1/cart/%25", "/api/v1/cart/%252e%252e/x", "/api/v1/cart/%252fx", "/api/v1/cart/x%23y", "/api/v1/cart/x%3fy", "/api/v1/cart/x%3Fy",
 			// control characters and broken encoding
 			"/api/v1/cart/%00", "/api/v1/cart/x%0d%0aX-A:%20b", "/api/v1/cart/%1f", "/api/v1/cart/%7F", "/api/v1/cart/%zz", "/api/v1/cart/%",
+			// not UTF-8, which the sidecars cannot pass on
+			"/api/v1/cart/%FF%FE", "/api/v1/cart/caf%E9", "/api/v1/cart/caf\xe9", "/api/v1/cart/%C3", "/api/v1/products?q=caf\xe9",
 			"*", "api/v1/cart",
 		} {
 			for _, method := range []string{"GET", "POST"} {
@@ -153,6 +155,15 @@ var rules = []rule{
 		const query = "?q=%2F..%2f%25%23%00&x=a+b&y=//..&z=%C3%A9&v1.0=/v1.0/"
 		a := g.send(t, request{method: "GET", path: "/api/v1/products" + query})
 		require.Equal(t, "/api/v1/products"+query, a.seen.uri)
+	}},
+	{"headers that are not UTF-8 are refused", outside, func(t require.TestingT, g *gateway) {
+		for _, header := range []string{"User-Agent: caf\xe9", "X-Cart-Session: 0123456789abcdef\xff", "Idempotency-Key: \xff\xfe", "X-Whatever: \xc3", "Accept-Language: \x80"} {
+			a := g.send(t, request{method: "GET", path: "/api/v1/cart", header: []string{header}})
+			require.Nil(t, a.seen, header)
+			refused(t, a, 400, "malformed")
+		}
+		a := g.send(t, request{method: "GET", path: "/api/v1/products", header: []string{"User-Agent: café"}})
+		require.NotContains(t, []int{400, 503}, a.status, a.body)
 	}},
 	{"letters and spaces in a path pass encoded", inside, func(t require.TestingT, g *gateway) {
 		for _, path := range []string{"/api/v1/products/caf%C3%A9%20au+lait", "/api/v1/products/a.b..c", "/api/v1/cart/items/A%2BB", "/~x/a;b=c,d@e:f!$&'()*"} {

@@ -35,6 +35,11 @@ local once = {
 -- means something in a path, control characters, doubled slashes, dot segments.
 local odd = [[^[^/]|%(25|23|3f|2e|2f|5c|[01][0-9a-f]|7f)|//|[\\#\x00-\x20\x7f]|/\.\.?(/|;|$)]]
 
+-- broken tells text that is not UTF-8, which the sidecars cannot pass on (their calls are protobuf).
+local function broken(text)
+    return find(text, "[\\x80-\\xff]", "jo") and not find(text, "^", "jou")
+end
+
 local pages, origins, waits = {}, {}, {}
 
 local function read(path)
@@ -86,7 +91,8 @@ end
 function M.check()
     local var = ngx.var
     local path = var.raw_path
-    if find(path, odd, "ijo") or find(ngx.unescape_uri(path), [[^/v1\.0]], "ijo") then
+    local decoded = ngx.unescape_uri(path)
+    if find(path, odd, "ijo") or find(decoded, [[^/v1\.0]], "ijo") or broken(decoded) or broken(var.request_uri) then
         return refuse(400)
     end
     if var.app == "" then
@@ -97,7 +103,16 @@ function M.check()
     for name, value in pairs(headers) do
         if find(name, spoofable, "ijo") then
             ngx.req.clear_header(name)
-        elseif type(value) == "table" and once[name] then
+        elseif type(value) == "table" then
+            if once[name] then
+                return refuse(400)
+            end
+            for _, one in ipairs(value) do
+                if broken(tostring(one)) then
+                    return refuse(400)
+                end
+            end
+        elseif broken(name) or broken(tostring(value)) then
             return refuse(400)
         end
     end
