@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart import audit dev
+.PHONY: help up infra down clean status logs restart import audit test dev
 
 DEV := .run/bin/dev
 
@@ -42,3 +42,6 @@ import: dev ## import a product file, as Shopify exports them: make import FILE=
 
 audit: dev ## check that stock, money and orders add up, over all databases
 	@$(DEV) audit
+
+test: dev ## run all tests, on a second shop of their own that is stopped afterwards
+	@$(DEV) test

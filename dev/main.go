@@ -24,6 +24,7 @@ const usage = `usage: dev <command>
   status          a line a process: health, pid, memory, restarts
   logs [APP]      follow the log of an app and its sidecar, or all logs
   restart APP     build one app again and start it again with its sidecar
+  test            run all tests, on a stack beside the developer's
   audit           check that stock, money and orders add up, over all databases
   stop APP        stop an app with its sidecar, or one process of the infrastructure
   kill APP        the same without giving it time to end well, for tests
@@ -53,6 +54,9 @@ func run(ctx context.Context, args []string) error {
 	if args[0] == "supervise" { // started by startSupervisor
 		return supervise(args[1], args[2])
 	}
+	if args[0] == "test" {
+		testStack()
+	}
 	s, err := newStack()
 	if err != nil {
 		return err
@@ -79,6 +83,8 @@ func run(ctx context.Context, args []string) error {
 			return fmt.Errorf("which? dev %s orders", args[0])
 		}
 		return s.change(ctx, name, args[0] != "start", args[0] == "kill", args[0] == "restart" || args[0] == "start")
+	case "test":
+		return s.test(ctx)
 	case "audit":
 		return s.audit(ctx, os.Stdout)
 	case "import":
