@@ -2,7 +2,7 @@
 // the inbox that mails arrive in. The tests of the other packages are written with it.
 //
 // Which shop is told by the environment: RUN_DIR is the folder of a stack that `make up` started (its settings.env
-// holds addresses and passwords); BASE_URL and MAIL_URL override the addresses. Without RUN_DIR the tests are left out.
+// holds addresses and passwords); BASE_URL and MAIL_URL override the addresses. Without RUN_DIR the tests fail.
 // `make test` starts a stack of its own for them.
 //
 // Every test makes its own products and shoppers, so that all can run at once and again. Nothing waits for a fixed

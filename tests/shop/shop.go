@@ -33,11 +33,11 @@ var (
 	failed error
 )
 
-// Open finds the shop, or leaves the test out when RUN_DIR does not name one.
+// Open finds the shop that RUN_DIR names; without one the test fails.
 func Open(t testing.TB) *Shop {
 	t.Helper()
 	if os.Getenv("RUN_DIR") == "" {
-		t.Skip("RUN_DIR is not set: no running shop to test (make test starts one)")
+		t.Fatal("RUN_DIR is not set: no running shop to test (make test starts one)")
 	}
 	once.Do(func() { opened, failed = open(os.Getenv("RUN_DIR")) })
 	require.NoError(t, failed)
