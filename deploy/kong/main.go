@@ -1,0 +1,201 @@
+// Command kong writes kong.yml, Kong's declarative configuration, from deploy/routes.yaml. Its flags are what the file
+// cannot take from the environment; kong.yml as committed has their defaults.
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/goccy/go-yaml"
+)
+
+//go:generate go run . -o kong.yml
+
+// Routes is deploy/routes.yaml, which says what the fields mean.
+type Routes struct {
+	Routes []Route  `yaml:"routes"`
+	Closed []string `yaml:"closed"`
+}
+
+// Route is one public path.
+type Route struct {
+	Path    string   `yaml:"path"`
+	App     string   `yaml:"app"`
+	Edge    string   `yaml:"edge"`
+	Methods []string `yaml:"methods"`
+	Limit   string   `yaml:"limit"`
+	Body    string   `yaml:"body"`
+	Page    bool     `yaml:"page"`
+}
+
+// Settings are the flags: addresses as host:port, limits in requests a minute.
+type Settings struct {
+	Edge, EdgeAuth, EdgeAdmin, Redis string
+	Token, Address, Login            int
+}
+
+// settings reads the flags. It gives the file to write too; none is the standard output.
+func settings(args []string) (s Settings, out string, err error) {
+	f := flag.NewFlagSet("kong", flag.ContinueOnError)
+	f.StringVar(&s.Edge, "edge", "edge:3511", "HTTP address of the sidecar edge")
+	f.StringVar(&s.EdgeAuth, "edge-auth", "edge-auth:3512", "… edge-auth")
+	f.StringVar(&s.EdgeAdmin, "edge-admin", "edge-admin:3513", "… edge-admin")
+	f.StringVar(&s.Redis, "redis", "redis:6379", "Redis, which counts for all nodes")
+	f.IntVar(&s.Token, "token", 600, "requests a minute with one token")
+	f.IntVar(&s.Address, "address", 300, "requests a minute from one address without a token")
+	f.IntVar(&s.Login, "login", 20, "login, register, codes, passwords: a minute from one address")
+	f.StringVar(&out, "o", "", "file to write, instead of the standard output")
+	return s, out, f.Parse(args)
+}
+
+func main() {
+	s, out, err := settings(os.Args[1:])
+	if err != nil {
+		os.Exit(2)
+	}
+	if err := run(s, out); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(s Settings, out string) error {
+	list, err := os.ReadFile("../routes.yaml")
+	if os.IsNotExist(err) {
+		list, err = os.ReadFile("deploy/routes.yaml") // from the root: go run ./deploy/kong
+	}
+	if err != nil {
+		return err
+	}
+	conf, err := generate(list, s)
+	if err != nil {
+		return err
+	}
+	if out == "" {
+		_, err = io.Copy(os.Stdout, bytes.NewReader(conf))
+		return err
+	}
+	return os.WriteFile(out, conf, 0o644)
+}
+
+//go:embed kong.yml.template
+var text string
+
+var conf = template.Must(template.New("").Funcs(template.FuncMap{
+	"host": func(address string) (string, error) { host, _, err := net.SplitHostPort(address); return host, err },
+	"port": func(address string) (string, error) { _, port, err := net.SplitHostPort(address); return port, err },
+}).Parse(text))
+
+// generate gives the text of kong.yml for the text of routes.yaml.
+func generate(list []byte, s Settings) ([]byte, error) {
+	var file Routes
+	if err := yaml.UnmarshalWithOptions(list, &file, yaml.Strict()); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err := conf.Execute(&b, map[string]any{"Settings": s, "Services": services(s), "Routes": routes(file)})
+	return b.Bytes(), err
+}
+
+// service is a sidecar, seen with one set of limits: time limits and the limit of logins belong to a service in Kong.
+type service struct {
+	Name, Address string
+	Read          int  // milliseconds that an answer may take
+	Small         bool // bodies up to 1 MiB
+}
+
+func services(s Settings) []service {
+	return []service{
+		{"edge", s.Edge, 30_000, true},
+		{"edge-login", s.Edge, 30_000, true},
+		{"edge-auth", s.EdgeAuth, 30_000, true},
+		{"edge-auth-upload", s.EdgeAuth, 300_000, false},
+		{"edge-admin", s.EdgeAdmin, 30_000, true},
+	}
+}
+
+// entry is one of Kong's routes.
+type entry struct {
+	Name, Service, Pattern string
+	Priority               int
+	Lua                    string // the argument of gateway.lua's check
+	Cache, Upload          bool
+}
+
+// routes gives Kong's routes in the order of the list: the first match wins because it has the highest priority.
+func routes(file Routes) []entry {
+	var list, last []entry
+	for _, r := range file.Routes {
+		e := entry{Name: name(r.Path), Service: r.Edge, Pattern: pattern(r.Path), Upload: r.Body == "upload", Cache: catalogue.MatchString(r.Path)}
+		if r.Limit != "" {
+			e.Service += "-" + r.Limit
+		}
+		if e.Upload {
+			e.Service += "-upload"
+		}
+		e.Lua = fmt.Sprintf(`app = "%s", methods = "%s"`, r.App, methods(r.Methods))
+		if r.Limit != "" {
+			e.Lua += fmt.Sprintf(`, limit = "%s"`, r.Limit)
+		}
+		if r.Page {
+			e.Lua += `, page = true`
+		}
+		if e.Cache {
+			e.Lua += `, cache = true`
+		}
+		if r.Path == "/**" {
+			e.Name = r.App
+			last = append(last, e)
+			continue
+		}
+		list = append(list, e)
+	}
+	closed := strings.ReplaceAll(regexp.QuoteMeta(strings.Join(file.Closed, "|")), `\|`, "|")
+	closed = "~/(?i:" + strings.ReplaceAll(strings.TrimPrefix(closed, "/"), "|/", "|") + ")(/|$)"
+	list = append(list, entry{Name: "closed", Pattern: closed, Lua: `app = ""`})
+	list = append(list, last...)
+	for i := range list {
+		list[i].Priority = len(list) - i
+	}
+	return list
+}
+
+// catalogue: what the front keeps for everybody too.
+var catalogue = regexp.MustCompile(`^/api/v1/(products|categories|availability)(/|$)`)
+
+var (
+	segment = regexp.MustCompile(`\\{[a-z_]+\\}`)
+	letters = regexp.MustCompile(`[^a-z0-9]+`)
+)
+
+func name(path string) string { return strings.Trim(letters.ReplaceAllString(path, "-"), "-") }
+
+// pattern turns a path of the list into a regular expression, which Kong anchors at the start.
+func pattern(path string) string {
+	path, below := strings.CutSuffix(path, "/**")
+	p := "~" + segment.ReplaceAllString(regexp.QuoteMeta(path), "[^/]+")
+	switch {
+	case p == "~":
+		return "~/"
+	case below:
+		return p + "(/|$)"
+	}
+	return p + "/?$" // the sidecar strips a slash at the end, so both spellings are one path
+}
+
+// methods adds HEAD to GET.
+func methods(list []string) string {
+	if i := slices.Index(list, "GET"); i >= 0 {
+		list = slices.Insert(slices.Clone(list), i+1, "HEAD")
+	}
+	return strings.Join(list, " ")
+}

@@ -1,0 +1,286 @@
+package gateway
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/stretchr/testify/require"
+)
+
+// TestKongLua holds what Kong is told to do in Lua, by deploy/kong, to the contract, where there is no Kong: a native
+// Nginx runs the functions of kong.yml, deploy/kong/lua and the three files that Kong includes, in the phases and around
+// the directives of Kong 3.9's own Nginx template. Kong's router is imitated (the routes by priority), its plugins other
+// than pre-function and post-function are not there: what they do is left to a run against a real Kong (doc.go).
+func TestKongLua(t *testing.T) {
+	t.Parallel()
+	plugins := []string{"a body is at most 1 MiB"}
+	u, addresses := newUpstream(t, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"})
+	k := newKongLua(t, addresses)
+	g := &gateway{address: k.gateway, host: publicHost, loopback: runtime.GOOS == "linux", upstream: u}
+	for _, r := range rules {
+		if r.need == limited || r.need == patience || slices.Contains(plugins, r.name) {
+			continue
+		}
+		t.Run(strings.ReplaceAll(r.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			r.check(t, g)
+		})
+	}
+}
+
+// kongFile is what the stand-in reads of kong.yml.
+type kongFile struct {
+	Routes  []kongRoute
+	Plugins []kongPlugin
+}
+
+type kongRoute struct {
+	Service  string
+	Paths    []string
+	Priority int   `yaml:"regex_priority"`
+	Buffered *bool `yaml:"request_buffering"`
+	Plugins  []kongPlugin
+}
+
+type kongPlugin struct {
+	Name   string
+	Config map[string]any
+}
+
+// newKongLua starts the stand-in before these sidecars.
+func newKongLua(t *testing.T, sidecars [3]string) *nginx {
+	path, err := exec.LookPath("nginx")
+	require.NoError(t, err)
+	raw, err := os.ReadFile("../../deploy/kong/kong.yml")
+	require.NoError(t, err)
+	var file kongFile
+	require.NoError(t, yaml.Unmarshal(raw, &file))
+
+	dir, err := os.MkdirTemp("/var/tmp", "stampede-kong-")
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(dir, 0o755))
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	deploy, err := filepath.Abs("../../deploy")
+	require.NoError(t, err)
+	n := &nginx{dir: dir, gateway: freeAddress(t)}
+	n.keys = n.gateway // start waits for it
+
+	slices.SortFunc(file.Routes, func(a, b kongRoute) int { return b.Priority - a.Priority })
+	var lua strings.Builder
+	fmt.Fprintf(&lua, "routes = {\n")
+	address := func(service string) string {
+		switch {
+		case service == "":
+			return ""
+		case strings.HasPrefix(service, "edge-auth"):
+			return sidecars[1]
+		case strings.HasPrefix(service, "edge-admin"):
+			return sidecars[2]
+		}
+		return sidecars[0]
+	}
+	for _, r := range file.Routes {
+		fmt.Fprintf(&lua, "  { path = [[^%s]], target = %q, unbuffered = %t, access = %s, header_filter = %s },\n", r.Paths[0][1:], address(r.Service),
+			r.Buffered != nil && !*r.Buffered, calls(r.Plugins, "pre-function", "access"), calls(r.Plugins, "pre-function", "header_filter"))
+	}
+	fmt.Fprintf(&lua, "}\nrewrite = %s\nleave = %s\nheader_filter = %s\nbody_filter = %s\n", calls(file.Plugins, "pre-function", "rewrite"),
+		calls(file.Plugins, "post-function", "access"), calls(file.Plugins, "post-function", "header_filter"), calls(file.Plugins, "post-function", "body_filter"))
+
+	text := strings.NewReplacer("@RUN@", dir, "@DEPLOY@", deploy, "@LISTEN@", n.gateway, "@ROUTES@", lua.String(),
+		"@TOKEN@", apiToken, "@ORIGINS@", strings.Join(origins, " ")).Replace(strings.ReplaceAll(kongLua, "@PROXY@", kongProxy))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(text), 0o644))
+	n.start(t, path)
+	t.Cleanup(func() {
+		n.stop()
+		if text, _ := os.ReadFile(filepath.Join(dir, "error.log")); t.Failed() {
+			t.Logf("its log ends with:\n%s", text[max(0, len(text)-4000):])
+		}
+	})
+	return n
+}
+
+// calls gives the functions of a plugin for a phase as one Lua function.
+func calls(plugins []kongPlugin, name, phase string) string {
+	var lines []string
+	for _, p := range plugins {
+		if list, ok := p.Config[phase].([]any); ok && p.Name == name {
+			for _, line := range list {
+				lines = append(lines, line.(string))
+			}
+		}
+	}
+	return "function() " + strings.Join(lines, "; ") + " end"
+}
+
+// kongLua is Kong 3.9's Nginx template around our files, as far as it matters to them.
+const kongLua = `
+load_module /usr/lib/nginx/modules/ndk_http_module.so;
+load_module /usr/lib/nginx/modules/ngx_http_lua_module.so;
+daemon off;
+pid @RUN@/nginx.pid;
+error_log stderr error;
+worker_processes 1;
+events { worker_connections 1024; }
+http {
+    server_tokens off;
+    underscores_in_headers on;
+    charset UTF-8;
+    client_max_body_size 0;
+    client_body_buffer_size 8k;
+    uninitialized_variable_warn off;
+    lua_package_path "@DEPLOY@/kong/lua/?.lua;;";
+    client_body_temp_path @RUN@/body;
+    proxy_temp_path @RUN@/proxy;
+    fastcgi_temp_path @RUN@/unused;
+    uwsgi_temp_path @RUN@/unused;
+    scgi_temp_path @RUN@/unused;
+    include @DEPLOY@/kong/http.conf;
+
+    init_by_lua_block {
+        @ROUTES@
+        local values = { ["{vault://env/dapr-api-token}"] = "@TOKEN@", ["{vault://env/allowed-origins}"] = "@ORIGINS@" }
+        kong = {
+            vault = { get = function(name) return values[name] end },
+            client = { load_consumer = function() return {} end, authenticate = function() end },
+            response = { exit = function(status) ngx.ctx.exit = status; coroutine.yield() end },
+        }
+    }
+    upstream sidecars {
+        server 0.0.0.1;
+        balancer_by_lua_block {
+            local host, port = ngx.ctx.route.target:match("^(.*):(.*)$")
+            assert(require("ngx.balancer").set_current_peer(host, tonumber(port)))
+        }
+        keepalive 16;
+    }
+    server {
+        listen @LISTEN@;
+        server_name kong;
+        error_page 400 404 405 408 411 412 413 414 417 /kong_error_handler;
+        error_page 494 =494                            /kong_error_handler;
+        error_page 500 502 503 504                     /kong_error_handler;
+        access_log @RUN@/access.log json;
+        include @DEPLOY@/kong/server.conf;
+        real_ip_header X-Real-IP;
+        set_real_ip_from 127.0.0.1;
+
+        rewrite_by_lua_block { if ngx.var.proxy_mode ~= "unbuffered" then rewrite() end }
+        access_by_lua_block {
+            for _, r in ipairs(routes) do
+                if ngx.re.find(ngx.var.uri, r.path, "jo") then
+                    ngx.ctx.route = r
+                    break
+                end
+            end
+            local ctx, var = ngx.ctx, ngx.var
+            if not ctx.route then
+                return ngx.exit(404)
+            end
+            var.upstream_host = var.http_host or ""
+            var.upstream_upgrade = var.http_upgrade or ""
+            var.upstream_via = "1.1 kong/3.9.1"
+            var.upstream_x_forwarded_for = (var.http_x_forwarded_for or "") .. var.remote_addr
+            var.upstream_x_forwarded_proto = var.http_x_forwarded_proto or "http"
+            var.upstream_x_forwarded_host = var.http_x_forwarded_host or var.host
+            var.upstream_x_forwarded_port = var.http_x_forwarded_port or var.server_port
+            var.upstream_x_forwarded_path = var.http_x_forwarded_path or var.request_uri
+            var.upstream_x_forwarded_prefix = var.http_x_forwarded_prefix
+            var.upstream_uri = var.uri
+            local connection = var.http_connection
+            if ctx.route.unbuffered and var.proxy_mode == "http" then
+                return ngx.exec("@unbuffered_request")
+            end
+            for _, plugin in ipairs { ctx.route.access, leave } do
+                local co = coroutine.create(plugin)
+                assert(coroutine.resume(co))
+                if ctx.exit then
+                    ngx.header["Content-Length"] = 0
+                    return ngx.exit(ctx.exit)
+                end
+            end
+            if var.is_args == "?" or var.request_uri:sub(-1) == "?" then
+                var.upstream_uri = var.upstream_uri .. "?" .. (var.args or "")
+            end
+            for name in (connection or ""):gmatch("[^%s,]+") do
+                if name ~= "close" and name ~= "keep-alive" then
+                    ngx.req.clear_header(name)
+                end
+            end
+        }
+        header_filter_by_lua_block { if ngx.ctx.route then ngx.ctx.route.header_filter() end header_filter() }
+        body_filter_by_lua_block { body_filter() }
+
+        location / {
+            default_type '';
+            set $upstream_te '';
+            set $upstream_via '';
+            set $upstream_host '';
+            set $upstream_upgrade '';
+            set $upstream_connection 'keep-alive';
+            set $upstream_uri '';
+            set $upstream_x_forwarded_for '';
+            set $upstream_x_forwarded_proto '';
+            set $upstream_x_forwarded_host '';
+            set $upstream_x_forwarded_port '';
+            set $upstream_x_forwarded_path '';
+            set $upstream_x_forwarded_prefix '';
+            set $proxy_mode 'http';
+            proxy_http_version 1.1;
+            proxy_buffering on;
+            proxy_request_buffering on;
+            include @DEPLOY@/kong/location.conf;
+            @PROXY@
+        }
+        location @unbuffered_request {
+            internal;
+            default_type '';
+            set $proxy_mode 'unbuffered';
+            proxy_http_version 1.1;
+            proxy_buffering on;
+            proxy_request_buffering off;
+            @PROXY@
+        }
+        location = /kong_error_handler {
+            internal;
+            default_type '';
+            rewrite_by_lua_block { return }
+            access_by_lua_block { return }
+            content_by_lua_block {
+                local status = ngx.status == 494 and 400 or ngx.status
+                local body = '{"message":"of Kong"}'
+                ngx.status = status
+                ngx.header["Content-Type"] = "application/json; charset=utf-8"
+                ngx.header["Content-Length"] = #body
+                ngx.print(body)
+                ngx.exit(status)
+            }
+        }
+    }
+}
+`
+
+// kongProxy is in each of its locations that proxy.
+const kongProxy = `
+            proxy_set_header TE                 $upstream_te;
+            proxy_set_header Via                $upstream_via;
+            proxy_set_header Host               $upstream_host;
+            proxy_set_header Upgrade            $upstream_upgrade;
+            proxy_set_header Connection         $upstream_connection;
+            proxy_set_header X-Forwarded-For    $upstream_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto  $upstream_x_forwarded_proto;
+            proxy_set_header X-Forwarded-Host   $upstream_x_forwarded_host;
+            proxy_set_header X-Forwarded-Port   $upstream_x_forwarded_port;
+            proxy_set_header X-Forwarded-Path   $upstream_x_forwarded_path;
+            proxy_set_header X-Forwarded-Prefix $upstream_x_forwarded_prefix;
+            proxy_set_header X-Real-IP          $remote_addr;
+            proxy_pass_header Server;
+            proxy_pass_header Date;
+            proxy_pass http://sidecars$upstream_uri;
+`
