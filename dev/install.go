@@ -330,10 +330,14 @@ func (s *stack) installMaildev(ctx context.Context) error {
 // changes with that module.
 func (s *stack) daprCache() string {
 	sum := sha256.New()
-	for _, file := range []string{"go.mod", "main.go"} {
-		text, _ := os.ReadFile(filepath.Join(s.root, "dapr", "daprd", file))
-		sum.Write(text)
-	}
+	module := os.DirFS(filepath.Join(s.root, "dapr", "daprd"))
+	_ = fs.WalkDir(module, ".", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && (path == "go.mod" || strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go")) {
+			text, _ := fs.ReadFile(module, path) // an unreadable file fails the build, which tells more
+			sum.Write(text)
+		}
+		return nil
+	})
 	return filepath.Join(s.cache, "dapr-"+daprVersion+"-"+hex.EncodeToString(sum.Sum(nil))[:8])
 }
 
