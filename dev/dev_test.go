@@ -139,6 +139,18 @@ func TestHoldServices(t *testing.T) {
 	}
 }
 
+func TestAptError(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ lines, want string }{
+		{"Reading package lists...\nE: Unable to locate package nginxx", "cannot be had: Unable to locate package nginxx"},
+		{"The following packages will be REMOVED:\n  luajit\nE: Packages need to be removed but remove is disabled.", "apt-get would remove packages of this machine (listed below); install it by hand if that is fine"},
+		{"E: You don't have enough free space in /var/cache/apt/archives/.", "the disk is full: You don't have enough free space in /var/cache/apt/archives/."},
+		{"Setting up nginx", ""},
+	} {
+		require.Equal(t, tc.want, aptError(strings.Split(tc.lines, "\n")))
+	}
+}
+
 func TestPrintStatus(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder

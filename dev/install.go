@@ -208,14 +208,13 @@ func (s *stack) installPackages(ctx context.Context, names []string) error {
 	if err := apt("install-update", "update", "-q"); err != nil {
 		s.out.say("packages", "the package lists could not be renewed, going on with those of this machine")
 	}
-	args := append([]string{"install", "-qy", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"}, names...)
+	// Whatever is on this machine stays on it, hence no removals.
+	args := append([]string{"install", "-qy", "--no-install-recommends", "--no-remove", "-o", "DPkg::Lock::Timeout=120"}, names...)
 	if err := apt("install-packages", args...); err != nil {
 		var p *problem
 		if errors.As(err, &p) {
-			for _, line := range p.detail {
-				if strings.HasPrefix(line, "E: ") {
-					return &problem{line: "cannot be had: " + strings.TrimPrefix(line, "E: "), detail: p.detail}
-				}
+			if why := aptError(p.detail); why != "" {
+				return &problem{line: why, detail: p.detail}
 			}
 		}
 		return err
@@ -224,6 +223,22 @@ func (s *stack) installPackages(ctx context.Context, names []string) error {
 		return fmt.Errorf("apt-get was content, but still missing: %s", strings.Join(left, ", "))
 	}
 	return nil
+}
+
+// aptError is apt-get's own reason among the last lines of its output, or "".
+func aptError(lines []string) string {
+	for _, line := range lines {
+		why, found := strings.CutPrefix(line, "E: ")
+		switch {
+		case strings.Contains(why, "remove is disabled"):
+			return "apt-get would remove packages of this machine (listed below); install it by hand if that is fine"
+		case strings.Contains(why, "No space left on device") || strings.Contains(why, "enough free space"):
+			return "the disk is full: " + why
+		case found:
+			return "cannot be had: " + why
+		}
+	}
+	return ""
 }
 
 // mark is written into the files that holdServices makes, so that one left

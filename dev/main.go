@@ -61,6 +61,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	go s.out.tick(ctx)
 	name := ""
 	if len(args) > 1 {
 		name = args[1]

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,7 +20,13 @@ type progress struct {
 	mu    sync.Mutex
 	w     io.Writer
 	begun time.Time
-	lines int
+	steps []runningStep
+}
+
+// runningStep is a step that has not ended.
+type runningStep struct {
+	name  string
+	begun time.Time
 }
 
 func newProgress(w io.Writer) *progress { return &progress{w: w, begun: time.Now()} }
@@ -28,37 +35,45 @@ func newProgress(w io.Writer) *progress { return &progress{w: w, begun: time.Now
 func (p *progress) say(step, format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lines++
-	fmt.Fprintf(p.w, "%6.1fs  %-12s %s\n", time.Since(p.begun).Seconds(), step, fmt.Sprintf(format, args...))
+	p.line(step, fmt.Sprintf(format, args...))
 }
 
-// step runs fn, says what it does and how long that took, and says every 20
-// seconds that it still does. The error that it returns names the step.
+func (p *progress) line(step, text string) {
+	fmt.Fprintf(p.w, "%6.1fs  %-12s %s\n", time.Since(p.begun).Seconds(), step, text)
+}
+
+// step runs fn and says what it does and how long that took. The error that
+// it returns names the step.
 func (p *progress) step(ctx context.Context, name, doing string, fn func(ctx context.Context) error) error {
-	begun := time.Now()
-	p.say(name, "%s", doing)
-	done := make(chan struct{})
-	var ticking sync.WaitGroup
-	ticking.Go(func() {
-		tick := time.NewTicker(20 * time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				p.say(name, "… still at it, %.0f s so far", time.Since(begun).Seconds())
-			}
-		}
-	})
+	me := runningStep{name, time.Now()}
+	p.mu.Lock()
+	p.line(name, doing)
+	p.steps = append(p.steps, me)
+	p.mu.Unlock()
 	err := fn(ctx)
-	close(done)
-	ticking.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.steps = slices.DeleteFunc(p.steps, func(s runningStep) bool { return s == me })
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	p.say(name, "done in %.1f s", time.Since(begun).Seconds())
+	p.line(name, fmt.Sprintf("done in %.1f s", time.Since(me.begun).Seconds()))
 	return nil
+}
+
+// tick says every 20 seconds which steps are still at it, until ctx ends.
+func (p *progress) tick(ctx context.Context) {
+	for pause(ctx, 20*time.Second) {
+		p.mu.Lock()
+		var still []string
+		for _, s := range p.steps {
+			still = append(still, fmt.Sprintf("%s (%.0f s)", s.name, time.Since(s.begun).Seconds()))
+		}
+		if len(still) > 0 {
+			p.line("…", "still at it: "+join(still))
+		}
+		p.mu.Unlock()
+	}
 }
 
 // problem is an error with something to read below its one line, such as the
