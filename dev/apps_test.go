@@ -112,8 +112,7 @@ func TestPortsOfTwoStacks(t *testing.T) {
 		for port, name := range (&stack{offset: offset}).ports(apps) {
 			require.Empty(t, all[port], "port %d of %s", port, name)
 			all[port] = name
-			// PORT_OFFSET goes up to 5000.
-			require.Less(t, port+4000, 1<<16)
+			require.Less(t, port-offset+maxOffset, 1<<16)
 		}
 	}
 }
@@ -145,4 +144,27 @@ func TestSidecarSettings(t *testing.T) {
 	_, other, err := a.sidecarSettings()
 	require.NoError(t, err)
 	require.NotEqual(t, stamp, other)
+}
+
+func TestFreeOffset(t *testing.T) {
+	t.Parallel()
+	ports := []int{8000, 15432}
+	for _, tc := range []struct {
+		name   string
+		taken  []int
+		offset int
+		want   int
+	}{
+		{name: "nothing else runs", want: 1000},
+		{name: "taken at 1000", taken: []int{16432}, want: 2000},
+		{name: "asked at 1000, where one is taken", taken: []int{9000, 10000}, offset: 1000, want: 3000},
+		{name: "taken everywhere", taken: []int{9000, 10000, 11000, 12000, 13000}, want: 0},
+	} {
+		taken := map[int]string{}
+		for _, port := range tc.taken {
+			taken[port] = "inode"
+		}
+		shifted := []int{ports[0] + tc.offset, ports[1] + tc.offset}
+		require.Equal(t, tc.want, freeOffset(shifted, tc.offset, taken), tc.name)
+	}
 }

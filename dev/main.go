@@ -126,8 +126,8 @@ func newStack() (*stack, error) {
 		given = offsetOf(s.run)
 	}
 	if given != "" {
-		if s.offset, err = strconv.Atoi(given); err != nil || s.offset < 0 || s.offset > 5000 {
-			return nil, fmt.Errorf("PORT_OFFSET must be a number from 0 to 5000, not %q", given)
+		if s.offset, err = strconv.Atoi(given); err != nil || s.offset < 0 || s.offset > maxOffset {
+			return nil, fmt.Errorf("PORT_OFFSET must be a number from 0 to %d, not %q", maxOffset, given)
 		}
 	}
 	if s.run == "" {

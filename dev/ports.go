@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,6 +29,9 @@ const (
 	portEpmd               = 24369
 	portSentry             = 50001 // where the dapr CLI looks for it
 	portSentryHealth       = 15002 // below the ports of outgoing connections, which may take one above at any time
+
+	// maxOffset keeps the highest port of a stack below 65536.
+	maxOffset = 5000
 
 	// publicPort is how far above its HTTP port an edge sidecar answers its
 	// health, since a pipeline stands before the HTTP port.
@@ -122,20 +126,39 @@ func (s *stack) checkPorts(apps []app) error {
 	}
 	taken := listeners()
 	ports := s.ports(apps)
-	var detail []string
+	var lines []string
 	for _, port := range sorted(ports) {
 		if inode, ok := taken[port]; ok && !running[ports[port]] {
-			detail = append(detail, fmt.Sprintf("port %d, which %s needs, is taken by %s", port, ports[port], holder(inode)))
+			lines = append(lines, fmt.Sprintf("port %d, which %s needs, is taken by %s", port, ports[port], holder(inode)))
 		}
 	}
-	switch len(detail) {
-	case 0:
+	if len(lines) == 0 {
 		return nil
-	case 1:
-		return &problem{line: detail[0], detail: []string{"stop that program, or run beside it: PORT_OFFSET=1000 make up"}}
 	}
-	return &problem{
-		line:   fmt.Sprintf("%s, and %d more ports are taken", detail[0], len(detail)-1),
-		detail: append(detail[1:], "stop those programs, or run beside them: PORT_OFFSET=1000 make up"),
+	advice := "stop what holds it"
+	if offset := freeOffset(sorted(ports), s.offset, taken); offset != 0 {
+		advice += fmt.Sprintf(", or run beside it: PORT_OFFSET=%d make up", offset)
 	}
+	e := &problem{line: lines[0]}
+	if more := lines[1:]; len(more) > 0 {
+		e.line += fmt.Sprintf(", and %d more ports are taken", len(more))
+		e.detail = more[:min(len(more), 5)]
+	}
+	e.detail = append(e.detail, advice)
+	return e
+}
+
+// freeOffset returns the first PORT_OFFSET in thousands at which all ports are
+// free, or 0.
+func freeOffset(ports []int, offset int, taken map[int]string) int {
+	for candidate := 1000; candidate <= maxOffset; candidate += 1000 {
+		free := !slices.ContainsFunc(ports, func(port int) bool {
+			_, held := taken[port-offset+candidate]
+			return held
+		})
+		if free {
+			return candidate
+		}
+	}
+	return 0
 }
