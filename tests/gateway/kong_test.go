@@ -22,7 +22,7 @@ func TestKongLua(t *testing.T) {
 	t.Parallel()
 	plugins := []string{"a body is at most 1 MiB"}
 	u, addresses := newUpstream(t, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"})
-	k := newKongLua(t, addresses)
+	k := newKongLua(t, addresses, nil)
 	g := &gateway{address: k.gateway, host: publicHost, loopback: runtime.GOOS == "linux", upstream: u}
 	for _, r := range rules {
 		if r.need == limited || r.need == patience || slices.Contains(plugins, r.name) {
@@ -54,21 +54,83 @@ type kongPlugin struct {
 	Config map[string]any
 }
 
-// newKongLua starts the stand-in before these sidecars.
-func newKongLua(t *testing.T, sidecars [3]string) *nginx {
+// TestEveryKongLineBites takes one thing at a time out of deploy/kong, as TestEveryRuleBites does for Nginx.
+func TestEveryKongLineBites(t *testing.T) {
+	t.Parallel()
+	for _, m := range []struct{ rule, file, old, new string }{
+		{"each route leads to its app", "kong/kong.yml", `app = "carts"`, `app = "orders"`},
+		{"each route leads to its app", "kong/kong.yml", `service: edge-auth`, `service: edge`},
+		{"each route leads to its app", "kong/kong.yml", `regex_priority: 1`, `regex_priority: 991`},
+		{"each route leads to its app", "kong/lua/gateway.lua", `set("dapr-app-id", route.app)`, ``},
+		{"other methods are 405", "kong/kong.yml", `methods = "POST"`, `methods = "GET HEAD POST PUT"`},
+		{"other methods are 405", "kong/kong.yml", `      header_filter: ['require("gateway").answer_headers()']`, ``},
+		{"other paths are 404", "kong/kong.yml", `(?i:`, `(?:`},
+		{"other paths are 404", "kong/kong.yml", `|healthz`, ``},
+		{"paths that can be read in two ways are refused", "kong/lua/gateway.lua", `edge.check() `, `do end `},
+		{"letters and spaces in a path pass encoded", "kong/lua/gateway.lua", `var.upstream_uri = var.raw_path`, `local _ = nil`},
+		{"what clients say about themselves is removed", "kong/lua/gateway.lua", `set("dapr-api-token", dapr_api_token)`, ``},
+		{"what clients say about themselves is removed", "kong/lua/gateway.lua", `"Upgrade", `, ``},
+		{"what clients say about themselves is removed", "kong/lua/gateway.lua", `"for", "proto",`, ``},
+		{"what clients say about themselves is removed", "kong/server.conf", `underscores_in_headers off;`, ``},
+		{"no client has the gateway's own headers removed", "kong/lua/gateway.lua", `"Connection", `, ``},
+		{"tokens and the shop's own headers pass", "kong/server.conf", `large_client_header_buffers 4 64k;`, ``},
+		{"an event stream is not asked for", "kong/lua/gateway.lua", `set("Accept", var.safe_accept)`, ``},
+		{"cookies go to the faces alone", "kong/lua/gateway.lua", `clear("Cookie")`, ``},
+		{"every answer has a request id", "kong/server.conf", `add_header X-Request-Id $rid always;`, ``},
+		{"a harmless request id is kept and another is not", "kong/http.conf", `"~^[A-Za-z0-9._-]{8,64}$"`, `"~."`},
+		{"the request id reaches the service", "kong/lua/gateway.lua", `set("X-Request-Id", var.rid)`, ``},
+		{"the request id reaches the service", "kong/server.conf", `proxy_hide_header X-Request-Id;`, ``},
+		{"pages are not shared with other origins", "kong/kong.yml", `, page = true`, ``},
+		{"an upload is at most 64 MiB", "kong/server.conf", `client_max_body_size 64m;`, ``},
+		{"errors of a sidecar become problems", "kong/server.conf", `proxy_hide_header Content-Type;`, ``},
+		{"errors of a sidecar become problems", "kong/kong.yml", `      body_filter: ['require("gateway").answer_body()']`, ``},
+		{"a dead sidecar is unavailable and nothing is sent twice", "kong/server.conf", `proxy_next_upstream off;`, ``},
+	} {
+		t.Run(strings.ReplaceAll(m.rule+" without "+m.old, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			u, addresses := newUpstream(t, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"})
+			found := false
+			k := newKongLua(t, addresses, func(file, text string) string {
+				if file != m.file || !strings.Contains(text, m.old) {
+					return text
+				}
+				found = true
+				return strings.ReplaceAll(text, m.old, m.new)
+			})
+			require.True(t, found, "%s has no %q any more", m.file, m.old)
+			g := &gateway{address: k.gateway, host: publicHost, loopback: runtime.GOOS == "linux", upstream: u}
+			i := slices.IndexFunc(rules, func(r rule) bool { return r.name == m.rule })
+			require.GreaterOrEqual(t, i, 0, "there is no rule %q", m.rule)
+			g.send(t, request{method: "GET", path: "/api/v1/cart"}) // leaves a kept connection behind: Nginx sends again on those
+			require.NotEmpty(t, failures(g, rules[i]), "the rule holds all the same")
+		})
+	}
+}
+
+// newKongLua starts the stand-in before these sidecars, with the files of deploy changed by edit.
+func newKongLua(t *testing.T, sidecars [3]string, edit func(file, text string) string) *nginx {
 	path, err := exec.LookPath("nginx")
-	require.NoError(t, err)
-	raw, err := os.ReadFile("../../deploy/kong/kong.yml")
-	require.NoError(t, err)
-	var file kongFile
-	require.NoError(t, yaml.Unmarshal(raw, &file))
+	require.NoError(t, err, "nginx with its Lua module is needed here (make up installs it)")
 
 	dir, err := os.MkdirTemp("/var/tmp", "stampede-kong-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	deploy, err := filepath.Abs("../../deploy")
+	for _, file := range []string{"kong/kong.yml", "kong/http.conf", "kong/server.conf", "kong/location.conf", "kong/lua/gateway.lua",
+		"nginx/lua/edge.lua", "nginx/html/4xx.html", "nginx/html/429.html", "nginx/html/503.html"} {
+		raw, err := os.ReadFile(filepath.Join("../../deploy", file))
+		require.NoError(t, err)
+		text := string(raw)
+		if edit != nil {
+			text = edit(file, text)
+		}
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644))
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "kong/kong.yml"))
 	require.NoError(t, err)
+	var file kongFile
+	require.NoError(t, yaml.Unmarshal(raw, &file))
 	n := &nginx{dir: dir, gateway: freeAddress(t)}
 	n.keys = n.gateway // start waits for it
 
@@ -93,7 +155,7 @@ func newKongLua(t *testing.T, sidecars [3]string) *nginx {
 	fmt.Fprintf(&lua, "}\nrewrite = %s\nleave = %s\nheader_filter = %s\nbody_filter = %s\n", calls(file.Plugins, "pre-function", "rewrite"),
 		calls(file.Plugins, "post-function", "access"), calls(file.Plugins, "post-function", "header_filter"), calls(file.Plugins, "post-function", "body_filter"))
 
-	text := strings.NewReplacer("@RUN@", dir, "@DEPLOY@", deploy, "@LISTEN@", n.gateway, "@ROUTES@", lua.String(),
+	text := strings.NewReplacer("@RUN@", dir, "@LISTEN@", n.gateway, "@ROUTES@", lua.String(),
 		"@TOKEN@", apiToken, "@ORIGINS@", strings.Join(origins, " ")).Replace(strings.ReplaceAll(kongLua, "@PROXY@", kongProxy))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(text), 0o644))
 	n.start(t, path)
@@ -135,13 +197,13 @@ http {
     client_max_body_size 0;
     client_body_buffer_size 8k;
     uninitialized_variable_warn off;
-    lua_package_path "@DEPLOY@/kong/lua/?.lua;;";
+    lua_package_path "@RUN@/kong/lua/?.lua;;";
     client_body_temp_path @RUN@/body;
     proxy_temp_path @RUN@/proxy;
     fastcgi_temp_path @RUN@/unused;
     uwsgi_temp_path @RUN@/unused;
     scgi_temp_path @RUN@/unused;
-    include @DEPLOY@/kong/http.conf;
+    include @RUN@/kong/http.conf;
 
     init_by_lua_block {
         @ROUTES@
@@ -167,7 +229,7 @@ http {
         error_page 494 =494                            /kong_error_handler;
         error_page 500 502 503 504                     /kong_error_handler;
         access_log @RUN@/access.log json;
-        include @DEPLOY@/kong/server.conf;
+        include @RUN@/kong/server.conf;
         real_ip_header X-Real-IP;
         set_real_ip_from 127.0.0.1;
 
@@ -235,7 +297,7 @@ http {
             proxy_http_version 1.1;
             proxy_buffering on;
             proxy_request_buffering on;
-            include @DEPLOY@/kong/location.conf;
+            include @RUN@/kong/location.conf;
             @PROXY@
         }
         location @unbuffered_request {

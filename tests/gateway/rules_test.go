@@ -197,6 +197,15 @@ var rules = []rule{
 		require.Equal(t, []string{"kept"}, a.seen.header["X-Plain-59"])
 		require.Equal(t, "edge", a.seen.edge)
 	}},
+	{"no client has the gateway's own headers removed", inside, func(t require.TestingT, g *gateway) {
+		a := g.send(t, request{method: "GET", path: "/api/v1/products", header: []string{"Connection: dapr-app-id, dapr-api-token, X-Request-Id, X-Real-IP, keep-alive"}})
+		require.NotNil(t, a.seen)
+		require.Equal(t, []string{"products"}, a.seen.header["Dapr-App-Id"])
+		require.Equal(t, []string{apiToken}, a.seen.header["Dapr-Api-Token"])
+		require.NotEmpty(t, a.seen.header["X-Request-Id"])
+		require.NotEmpty(t, a.seen.header["X-Real-Ip"])
+		require.Empty(t, a.seen.header["Upgrade"])
+	}},
 	{"the client's address comes from its socket", inside, func(t require.TestingT, g *gateway) {
 		if !g.loopback {
 			return
