@@ -22,6 +22,7 @@ import (
 const (
 	orders = 50
 	before = 15               // orders when the fault begins
+	during = 10               // that are on their way meanwhile; the rest comes when it has happened
 	outage = 20 * time.Second // how long a service is away: not a wait for something, but what is tested
 
 	// end is how long an order may take to its end: ten minutes is when the shop gives up on one that nobody ends,
@@ -37,9 +38,9 @@ type buyer struct {
 	asked  int // how often, until there was an order
 }
 
-// storm lets fifty shoppers order, ten at a time, while fault happens. Who is told to come back comes back with the same
-// key, as the API says that clients may. One in five has a card that is declined.
-func storm(t *testing.T, s *shop.Shop, fault func()) {
+// storm lets fifty shoppers order, ten at a time, while fault happens; fault calls happened when it has. Who is told to
+// come back comes back with the same key, as the API says that clients may. One in five has a card that is declined.
+func storm(t *testing.T, s *shop.Shop, fault func(happened func())) {
 	t.Helper()
 	p := s.NewProduct(t, 6_000, 2*orders)
 	var buyers []*buyer
@@ -53,22 +54,24 @@ func storm(t *testing.T, s *shop.Shop, fault func()) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	begun := time.Now()
-	var done sync.WaitGroup
-	defer done.Wait()
-	var mu sync.Mutex
-	placed := 0
-	shop.Each(t, buyers, 10, func(b *buyer) error {
-		if err := b.buy(ctx, p); err != nil {
-			return fmt.Errorf("%s: %w", b.Email, err)
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if placed++; placed == before {
-			done.Go(fault)
-		}
-		return nil
-	})
-	done.Wait()
+	buy := func(some []*buyer) {
+		shop.Each(t, some, 10, func(b *buyer) error {
+			if err := b.buy(ctx, p); err != nil {
+				return fmt.Errorf("%s: %w", b.Email, err)
+			}
+			return nil
+		})
+	}
+	buy(buyers[:before])
+	happened, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		fault(sync.OnceFunc(func() { close(happened) }))
+	}()
+	buy(buyers[before : before+during])
+	<-happened
+	buy(buyers[before+during:])
+	<-over
 	t.Logf("%d orders placed within %s, %d requests for them", orders, time.Since(begun).Round(time.Millisecond), sum(buyers))
 
 	ends := map[string]int{}
@@ -77,6 +80,14 @@ func storm(t *testing.T, s *shop.Shop, fault func()) {
 	}
 	require.Equal(t, map[string]int{"confirmed": orders * 4 / 5, "cancelled payment-declined": orders / 5}, ends)
 	t.Logf("all ended within %s", time.Since(begun).Round(time.Millisecond))
+	ops, back := s.Admin(t), time.Now()
+	for _, path := range []string{"inventory/" + p.SKU, "orders", "payments", "mail"} {
+		shop.Eventually(t, shop.Patience, func() (bool, string) {
+			a := ops.Do(t, "GET", "/api/v1/admin/"+path, nil)
+			return a.Status == 200, fmt.Sprintf("%s: %d %s", a.Request, a.Status, a.Body)
+		})
+	}
+	t.Logf("all services answer again %s after the last end", time.Since(back).Round(time.Millisecond))
 	shop.Eventually(t, end, func() (bool, string) {
 		stock := p.Stock(t)
 		return stock.Sold == orders*4/5 && stock.OrderHeld == 0, fmt.Sprintf("stock is %+v", stock)
@@ -178,12 +189,14 @@ func mails(t *testing.T, s *shop.Shop, buyers []*buyer) {
 }
 
 // away takes a part of the stack away for a while, without letting it end well.
-func away(t *testing.T, s *shop.Shop, name string, long time.Duration) {
+func away(t *testing.T, s *shop.Shop, name string, long time.Duration, happened func()) {
+	defer happened()
 	out, err := s.Dev(t, "kill", name)
 	if err != nil {
 		t.Errorf("%s: %s", err, out)
 		return
 	}
+	happened()
 	select {
 	case <-t.Context().Done():
 	case <-time.After(long):
@@ -195,7 +208,8 @@ func away(t *testing.T, s *shop.Shop, name string, long time.Duration) {
 
 func TestBrokerKilled(t *testing.T) {
 	s := shop.Open(t)
-	storm(t, s, func() {
+	storm(t, s, func(happened func()) {
+		defer happened()
 		pid := s.PID(t, "rabbitmq")
 		t.Logf("killing rabbitmq, %d", pid)
 		if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil {
@@ -208,7 +222,7 @@ func TestServiceAway(t *testing.T) {
 	s := shop.Open(t)
 	for _, name := range []string{"orders", "payments", "inventory"} {
 		t.Run(name, func(t *testing.T) {
-			storm(t, s, func() { away(t, s, name, outage) })
+			storm(t, s, func(happened func()) { away(t, s, name, outage, happened) })
 		})
 	}
 }
