@@ -127,3 +127,11 @@ func (p *Product) Ledger(t testing.TB) []Entry {
 	}
 	return all
 }
+
+// Limit sets how many of the product one shopper may have.
+func (p *Product) Limit(t testing.TB, most int) {
+	t.Helper()
+	p.changed(t, p.shop.Admin(t).Do(t, "PATCH", "/api/v1/admin/products/"+p.ID, map[string]any{
+		"version": p.Version, "variants": []any{map[string]any{"sku": p.SKU, "price": p.Price, "max_per_shopper": most}},
+	}), p.Status)
+}

@@ -1,0 +1,249 @@
+package journeys
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/tests/shop"
+)
+
+type body = map[string]string
+
+// TestRegister is about accounts that do not come about.
+func TestRegister(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	nobody := s.Nobody()
+	register := func(email, password string) *shop.Answer {
+		return nobody.Do(t, "POST", "/api/v1/auth/register", body{"email": email, "password": password, "first_name": "Ann", "last_name": "Lee"})
+	}
+	for _, bad := range []string{"", "ann", "ann@", "@example.test", "ann@example", "a b@example.test", "ann@exa mple.test", "ann@example.test\r\nBcc: x@example.test"} {
+		register(bad, "a-long-password").Refused(t, 422, "invalid")
+	}
+	email := "ann-" + shop.Random() + "@example.test"
+	p := register(email, "123456789").Refused(t, 422, "invalid")
+	require.Equal(t, "body.password", p.Errors[0].Location)
+	require.NotContains(t, p.Errors[0].Message, "123456789", "never the value that was sent")
+	register(email, "a-long-password").OK(t, 201)
+	register(email, "a-long-password").Refused(t, 409, "email-taken")
+	register(strings.ToUpper(email), "a-long-password").Refused(t, 409, "email-taken")
+
+	c := s.Nobody()
+	c.Email, c.Password = email, "a-long-password"
+	login := func(password string) *shop.Answer {
+		return nobody.Do(t, "POST", "/api/v1/auth/login", body{"email": email, "password": password})
+	}
+	login("a-wrong-password").Refused(t, 401, "credentials-invalid")
+	login("a-long-password").Refused(t, 403, "account-pending")
+
+	verify := func(code string) *shop.Answer {
+		return nobody.Do(t, "POST", "/api/v1/auth/verify-email", body{"email": email, "code": code})
+	}
+	first := c.Code(t, shop.VerifySubject, 1)
+	nobody.Do(t, "POST", "/api/v1/auth/verify-email/code", body{"email": email}).OK(t, 202)
+	second := c.Code(t, shop.VerifySubject, 2)
+	if first != second {
+		verify(first).Refused(t, 400, "code-invalid")
+	}
+	wrong := "000000"
+	if second == wrong {
+		wrong = "000001"
+	}
+	verify(wrong).Refused(t, 400, "code-invalid")
+	verify("x").Refused(t, 400, "code-invalid")
+	verify(second).OK(t, 204)
+	verify(second).Refused(t, 400, "code-invalid")
+	c.Login(t)
+
+	// The same answer whether or not there is such an account, and no mail.
+	stranger := s.Nobody()
+	stranger.Email = "stranger-" + shop.Random() + "@example.test"
+	nobody.Do(t, "POST", "/api/v1/auth/verify-email/code", body{"email": stranger.Email}).OK(t, 202)
+	nobody.Do(t, "POST", "/api/v1/auth/verify-email/code", body{"email": email}).OK(t, 202)
+	nobody.Do(t, "POST", "/api/v1/auth/password/forgot", body{"email": stranger.Email}).OK(t, 202)
+	c.AwaitMail(t, "Welcome to Stampede", 1)
+	require.Len(t, c.Subjects(t), 3)
+	require.Empty(t, stranger.Subjects(t))
+}
+
+// TestGuessedCode gives wrong codes until the right one does not count any more.
+func TestGuessedCode(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	c := s.Nobody()
+	c.Email, c.Password = "ann-"+shop.Random()+"@example.test", "a-long-password"
+	c.Do(t, "POST", "/api/v1/auth/register", body{"email": c.Email, "password": c.Password, "first_name": "Ann", "last_name": "Lee"}).OK(t, 201)
+	code := c.Code(t, shop.VerifySubject, 1)
+	for i := range 5 {
+		guess := fmt.Sprintf("%06d", i)
+		if guess == code {
+			guess = "999999"
+		}
+		c.Do(t, "POST", "/api/v1/auth/verify-email", body{"email": c.Email, "code": guess}).Refused(t, 400, "code-invalid")
+	}
+	c.Do(t, "POST", "/api/v1/auth/verify-email", body{"email": c.Email, "code": code}).Refused(t, 400, "code-invalid")
+	c.Do(t, "POST", "/api/v1/auth/verify-email/code", body{"email": c.Email}).OK(t, 202)
+	c.Do(t, "POST", "/api/v1/auth/verify-email", body{"email": c.Email, "code": c.Code(t, shop.VerifySubject, 2)}).OK(t, 204)
+	c.Login(t)
+}
+
+// TestGuessedPassword gives wrong passwords until even the right one has to wait.
+func TestGuessedPassword(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	ann := s.Register(t)
+	limited := false
+	for range 30 {
+		a := s.Nobody().Do(t, "POST", "/api/v1/auth/login", body{"email": ann.Email, "password": "a-wrong-password"})
+		if a.Status == 429 {
+			limited = true
+			break
+		}
+		a.Refused(t, 401, "credentials-invalid")
+	}
+	require.True(t, limited, "30 wrong passwords and no end")
+	s.Nobody().Do(t, "POST", "/api/v1/auth/login", body{"email": ann.Email, "password": ann.Password}).Refused(t, 429, "too-many-requests")
+	require.Equal(t, ann.Account, shop.Get[shop.Profile](t, ann, "/api/v1/users/me").AccountID, "who is logged in stays so")
+}
+
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	ann := s.Register(t)
+	who := shop.Get[struct {
+		AccountID string    `json:"account_id"`
+		Email     string    `json:"email"`
+		Roles     []string  `json:"roles"`
+		ExpiresAt time.Time `json:"expires_at"`
+	}](t, ann, "/api/v1/auth/verify-token")
+	require.Equal(t, ann.Account, who.AccountID)
+	require.Equal(t, ann.Email, who.Email)
+	require.Equal(t, []string{"USER"}, who.Roles)
+	require.WithinDuration(t, time.Now().Add(15*time.Minute), who.ExpiresAt, time.Minute)
+
+	refresh := func(token string) *shop.Answer {
+		return s.Nobody().Do(t, "POST", "/api/v1/auth/refresh", body{"refresh_token": token})
+	}
+	renewed := shop.Read[shop.Tokens](t, refresh(ann.Refresh).OK(t, 200))
+	fresh := *ann
+	fresh.Token = renewed.AccessToken
+	require.Equal(t, ann.Account, shop.Get[shop.Profile](t, &fresh, "/api/v1/users/me").AccountID)
+	refresh("nothing").Refused(t, 401, "unauthenticated")
+	s.Nobody().Do(t, "POST", "/api/v1/auth/logout", body{"refresh_token": renewed.RefreshToken}).OK(t, 204)
+	refresh(renewed.RefreshToken).Refused(t, 401, "unauthenticated")
+	s.Nobody().Do(t, "POST", "/api/v1/auth/logout", body{"refresh_token": "nothing"}).Refused(t, 401, "unauthenticated")
+}
+
+func TestPassword(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	ann := s.Register(t)
+	first := *ann
+	ann.Login(t)
+	second := *ann
+
+	// Changed: the other session ends, this one stays.
+	change := func(old, new string) *shop.Answer {
+		return second.Do(t, "POST", "/api/v1/auth/password/change", body{"password": old, "new_password": new})
+	}
+	change("not-the-password", "another-long-one").Refused(t, 401, "credentials-invalid")
+	change(ann.Password, "short").Refused(t, 422, "invalid")
+	change(ann.Password, "another-long-one").OK(t, 204)
+	refresh := func(c shop.Client) int {
+		return s.Nobody().Do(t, "POST", "/api/v1/auth/refresh", body{"refresh_token": c.Refresh}).Status
+	}
+	require.Equal(t, 401, refresh(first))
+	require.Equal(t, 200, refresh(second))
+	s.Nobody().Do(t, "POST", "/api/v1/auth/login", body{"email": ann.Email, "password": ann.Password}).Refused(t, 401, "credentials-invalid")
+	ann.Password = "another-long-one"
+	ann.Login(t)
+
+	// Forgotten: a code by mail, all sessions end.
+	s.Nobody().Do(t, "POST", "/api/v1/auth/password/forgot", body{"email": ann.Email}).OK(t, 202)
+	code := ann.Code(t, shop.ResetSubject, 1)
+	reset := func(code, new string) *shop.Answer {
+		return s.Nobody().Do(t, "POST", "/api/v1/auth/password/reset", body{"email": ann.Email, "code": code, "new_password": new})
+	}
+	wrong := "000000"
+	if wrong == code {
+		wrong = "000001"
+	}
+	reset(wrong, "a-third-long-one").Refused(t, 400, "code-invalid")
+	reset(code, "short").Refused(t, 422, "invalid")
+	reset(code, "a-third-long-one").OK(t, 204)
+	reset(code, "a-fourth-long-one").Refused(t, 400, "code-invalid")
+	require.Equal(t, 401, refresh(second))
+	require.Equal(t, 401, refresh(*ann))
+	ann.Password = "a-third-long-one"
+	ann.Login(t)
+}
+
+func TestLoginHistory(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	ann := s.Register(t)
+	s.Nobody().Do(t, "POST", "/api/v1/auth/login", body{"email": ann.Email, "password": "a-wrong-password"},
+		"User-Agent", "Sneaky/1.0", "X-Forwarded-For", "8.8.8.8", "X-Real-IP", "8.8.8.8").Refused(t, 401, "credentials-invalid")
+	type login struct {
+		At        time.Time `json:"at"`
+		Address   string    `json:"address"`
+		UserAgent string    `json:"user_agent"`
+		Outcome   string    `json:"outcome"`
+		Through   string    `json:"through"`
+	}
+	history := shop.Get[shop.List[login]](t, ann, "/api/v1/auth/login-history").Items
+	require.Len(t, history, 2)
+	require.Equal(t, "failed", history[0].Outcome)
+	require.Equal(t, "Sneaky/1.0", history[0].UserAgent)
+	require.NotContains(t, history[0].Address, "8.8.8.8")
+	require.NotEmpty(t, history[0].Address)
+	require.Equal(t, "success", history[1].Outcome)
+	require.Equal(t, "api", history[1].Through)
+	require.Len(t, shop.All[login](t, ann, "/api/v1/auth/login-history?limit=1"), 2)
+	require.Len(t, shop.Get[shop.List[login]](t, s.Admin(t), "/api/v1/admin/auth/accounts/"+ann.Account+"/login-history").Items, 2)
+	account := shop.Get[struct {
+		Status string `json:"status"`
+		Email  string `json:"email"`
+	}](t, s.Admin(t), "/api/v1/admin/auth/accounts/"+ann.Account)
+	require.Equal(t, "active", account.Status)
+	require.Equal(t, ann.Email, account.Email)
+}
+
+func TestProfile(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	ann := s.Register(t)
+	me := shop.Read[shop.Profile](t, ann.Do(t, "PATCH", "/api/v1/users/me", body{"first_name": "Änne", "phone": "+44 20 7946 0000"}).OK(t, 200))
+	require.Equal(t, "Änne", me.FirstName)
+	require.Equal(t, "Lee", me.LastName)
+	require.Equal(t, "+442079460000", *me.Phone)
+	for _, bad := range []string{"12345", "+44 20 x", "+0123456789"} {
+		ann.Do(t, "PATCH", "/api/v1/users/me", body{"phone": bad}).Refused(t, 422, "invalid")
+	}
+	me = shop.Read[shop.Profile](t, ann.Do(t, "PATCH", "/api/v1/users/me", body{"phone": ""}).OK(t, 200))
+	require.Nil(t, me.Phone)
+
+	kept := shop.Read[shop.Address](t, ann.Do(t, "POST", "/api/v1/users/me/addresses", shop.Home).OK(t, 201))
+	at := "/api/v1/users/me/addresses/" + kept.ID
+	moved := shop.Home
+	moved.Line1, moved.Country = "2 Low Street", "IE"
+	require.Equal(t, "2 Low Street", shop.Read[shop.Address](t, ann.Do(t, "PUT", at, moved).OK(t, 200)).Line1)
+	for _, country := range []string{"", "G", "gb", "GBR", "12"} {
+		moved.Country = country
+		ann.Do(t, "PUT", at, moved).Refused(t, 422, "invalid")
+	}
+	require.Equal(t, "IE", shop.Get[shop.Profile](t, ann, "/api/v1/users/me").Addresses[0].Country)
+	ann.Do(t, "DELETE", at, nil).OK(t, http.StatusNoContent)
+	ann.Do(t, "DELETE", at, nil).Refused(t, 404, "address-not-found")
+	ann.Do(t, "PUT", at, shop.Home).Refused(t, 404, "address-not-found")
+	ann.Do(t, "PUT", "/api/v1/users/me/addresses/nothing", shop.Home).OK(t, 422)
+	require.Empty(t, shop.Get[shop.Profile](t, ann, "/api/v1/users/me").Addresses)
+	found := shop.Get[shop.List[shop.Profile]](t, s.Admin(t), "/api/v1/admin/users?email="+ann.Email).Items
+	require.Len(t, found, 1)
+	require.Equal(t, ann.Account, found[0].AccountID)
+}
