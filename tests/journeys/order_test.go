@@ -42,7 +42,7 @@ func TestDeclined(t *testing.T) {
 			ann.Put(t, lamp, 2)
 			ann.Await(t, ann.Order(t, shop.Visa).ID, "confirmed")
 			ann.Cancel(t, order.ID).OK(t, 202)
-			require.Equal(t, 2, lamp.Stock(t).Sold)
+			shop.Eventually(t, shop.Patience, func() (bool, string) { return lamp.Stock(t).Sold == 2, "the two are not sold yet" })
 		})
 	}
 }
