@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
@@ -52,6 +53,42 @@ type kongRoute struct {
 type kongPlugin struct {
 	Name   string
 	Config map[string]any
+}
+
+// TestKongPluginsAreTold: what Kong's plugins find between our functions, which the stand-in writes into the answer, and
+// what is written down of it all.
+func TestKongPluginsAreTold(t *testing.T) {
+	t.Parallel()
+	u, addresses := newUpstream(t, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"})
+	k := newKongLua(t, addresses, nil)
+	g := &gateway{address: k.gateway, host: publicHost, loopback: runtime.GOOS == "linux", upstream: u}
+	token := strings.Repeat("h", 50) + "." + strings.Repeat("s", 43)
+	for _, c := range []struct {
+		path, counted, cached string
+		header                []string
+	}{
+		{"/api/v1/products?q=a%3Ab", "", "/api/v1/products?q=a%3Ab", []string{"Cache-Control: no-cache"}},
+		{"/api/v1/products?q=secret", strings.Repeat("s", 43), "/api/v1/products?q=secret no-store", []string{"Authorization: Bearer " + token}},
+		{"/api/v1/orders", strings.Repeat("s", 43), "", []string{"Authorization: Bearer " + token}},
+		{"/api/v1/auth/login", "", "", []string{"Authorization: Bearer " + token}},
+		{"/", "", "", []string{"Cache-Control: no-cache"}},
+	} {
+		method := map[bool]string{true: "POST", false: "GET"}[strings.HasSuffix(c.path, "login")]
+		a := g.send(t, request{method: method, path: c.path, header: append(c.header, "X-Cache-Key: forged", "Kong-Debug: 1")})
+		require.Equal(t, 200, a.status, a.body)
+		require.Equal(t, c.counted, a.header.Get("Counted-By"), c.path)
+		if c.cached != "" {
+			require.Equal(t, c.cached, a.header.Get("Cached-By"))
+			require.Empty(t, a.seen.header["Cache-Control"], c.path)
+		}
+		require.Empty(t, a.seen.header["X-Cache-Key"], c.path)
+		require.Empty(t, a.seen.header["Kong-Debug"], c.path)
+	}
+	require.Eventually(t, func() bool {
+		log, err := os.ReadFile(filepath.Join(k.dir, "access.log"))
+		return err == nil && strings.Count(string(log), "\n") == 5 && !strings.Contains(string(log), "secret") && !strings.Contains(string(log), "sss") &&
+			strings.Contains(string(log), `"service":"gateway"`) && strings.Contains(string(log), `"app":"products"`)
+	}, 5*time.Second, 10*time.Millisecond)
 }
 
 // TestEveryKongLineBites takes one thing at a time out of deploy/kong, as TestEveryRuleBites does for Nginx.
@@ -210,7 +247,7 @@ http {
         local values = { ["{vault://env/dapr-api-token}"] = "@TOKEN@", ["{vault://env/allowed-origins}"] = "@ORIGINS@" }
         kong = {
             vault = { get = function(name) return values[name] end },
-            client = { load_consumer = function() return {} end, authenticate = function() end },
+            client = { load_consumer = function() return {} end, authenticate = function(_, credential) ngx.header["Counted-By"] = credential.id end },
             response = { exit = function(status) ngx.ctx.exit = status; coroutine.yield() end },
         }
     }
@@ -266,6 +303,7 @@ http {
                     ngx.header["Content-Length"] = 0
                     return ngx.exit(ctx.exit)
                 end
+                ngx.header["Cached-By"] = ngx.header["Cached-By"] or (var.http_x_cache_key or "") .. " " .. (var.http_cache_control or "")
             end
             if var.is_args == "?" or var.request_uri:sub(-1) == "?" then
                 var.upstream_uri = var.upstream_uri .. "?" .. (var.args or "")
