@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart import audit test dev
+.PHONY: help up infra down clean status logs restart import audit test compose-env dev
 
 DEV := .run/bin/dev
 
@@ -12,7 +12,7 @@ dev:
 	@go build -o $(DEV) ./dev
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 	@echo
 	@echo "  PORT_OFFSET=1000 before any of them means a second shop, beside the first."
 
@@ -45,3 +45,6 @@ audit: dev ## check that stock, money and orders add up, over all databases
 
 test: dev ## run all tests, on a second shop of their own that is stopped afterwards
 	@$(DEV) test
+
+compose-env: ## write the passwords and certificates that docker compose up needs
+	@go run ./deploy/compose

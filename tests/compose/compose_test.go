@@ -1,0 +1,385 @@
+// Package compose holds docker-compose.yml to dapr/dapr.yaml and to the rules for
+// containers. It reads the file with Compose's own parser and needs no engine.
+package compose
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/goccy/go-yaml"
+	"github.com/stretchr/testify/require"
+)
+
+const root = "../.."
+
+var required = regexp.MustCompile(`\$\{([A-Z0-9_]+):\?`)
+
+// parse reads docker-compose.yml as `docker compose config` does, with a value for each
+// variable that it demands.
+func parse(t *testing.T, env []string) (*types.Project, error) {
+	t.Helper()
+	options, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")}, cli.WithWorkingDirectory(root), cli.WithEnv(env))
+	require.NoError(t, err)
+	return options.LoadProject(t.Context())
+}
+
+func load(t *testing.T) *types.Project {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "docker-compose.yml"))
+	require.NoError(t, err)
+	var env []string
+	for _, m := range required.FindAllStringSubmatch(string(text), -1) {
+		env = append(env, m[1]+"=value-of-"+m[1])
+	}
+	require.NotEmpty(t, env)
+	project, err := parse(t, env)
+	require.NoError(t, err)
+	return project
+}
+
+func TestFailsWithoutSettings(t *testing.T) {
+	t.Parallel()
+	_, err := parse(t, nil)
+	require.ErrorContains(t, err, "run make compose-env first")
+}
+
+// TestHoldsNoSecret: whatever is a password, token or key comes from outside.
+func TestHoldsNoSecret(t *testing.T) {
+	t.Parallel()
+	project := load(t)
+	secret := regexp.MustCompile(`(PASS|PASSWORD|SECRET|TOKEN|_KEY|ANCHORS)$|_DATABASE_URL$|^RABBITMQ_URL$`)
+	for name, s := range project.Services {
+		for key, value := range s.Environment {
+			if secret.MatchString(key) {
+				require.NotNil(t, value, "%s: %s", name, key)
+				require.Contains(t, *value, "value-of-", "%s: %s stands in the file", name, key)
+			}
+		}
+		for _, arg := range slices.Concat(s.Command, s.Entrypoint) {
+			require.NotContains(t, arg, "value-of-", "%s: a secret among the arguments", name)
+		}
+	}
+}
+
+// TestHardened: what holds for every container.
+func TestHardened(t *testing.T) {
+	t.Parallel()
+	pinned := regexp.MustCompile(`:v?\d+\.\d+\.\d+[a-z0-9.-]*$|:16\.\d+-[a-z]+$`)
+	for name, s := range load(t).Services {
+		require.True(t, s.ReadOnly, "%s: read_only", name)
+		require.Equal(t, []string{"ALL"}, s.CapDrop, "%s: cap_drop", name)
+		require.Empty(t, s.CapAdd, name)
+		require.Contains(t, s.SecurityOpt, "no-new-privileges:true", name)
+		require.False(t, s.Privileged, name)
+		require.NotEmpty(t, s.User, "%s: user", name)
+		require.NotRegexp(t, `^(root|0)(:|$)`, s.User, name)
+		require.NotNil(t, s.Deploy, "%s: limits", name)
+		limits := s.Deploy.Resources.Limits
+		require.NotNil(t, limits, "%s: limits", name)
+		require.Positive(t, limits.NanoCPUs, "%s: cpus", name)
+		require.Positive(t, limits.MemoryBytes, "%s: memory", name)
+		require.Positive(t, limits.Pids, "%s: pids", name)
+		require.Contains(t, []string{"unless-stopped", "no"}, s.Restart, "%s: restart", name)
+		if !strings.HasPrefix(s.Image, "stampede/") {
+			require.Regexp(t, pinned, s.Image, "%s: a version to the last number", name)
+		}
+		for _, p := range s.Ports {
+			require.Equal(t, "127.0.0.1", p.HostIP, "%s: published beyond this machine", name)
+			require.Equal(t, strconv.Itoa(int(p.Target)), p.Published, name)
+			require.Contains(t, s.Networks, "outside", "%s: a published port wants a network with a way out", name)
+		}
+		for _, v := range s.Volumes {
+			if v.Type == "bind" {
+				require.True(t, v.ReadOnly, "%s: %s", name, v.Source)
+				_, err := os.Stat(v.Source)
+				require.NoError(t, err, name)
+			}
+		}
+		if !strings.HasSuffix(name, "-net") && name != "seed" {
+			require.NotNil(t, s.HealthCheck, "%s: healthcheck", name)
+		}
+	}
+}
+
+// TestBaseImages: what the Dockerfile builds on is pinned, too, and every target that
+// compose names is there.
+func TestBaseImages(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "deploy/Dockerfile"))
+	require.NoError(t, err)
+	stages := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^FROM (\S+) AS (\S+)$`).FindAllStringSubmatch(string(text), -1) {
+		if !stages[m[1]] && m[1] != "scratch" {
+			require.Regexp(t, `:\d+\.\d+\.\d+`, m[1])
+		}
+		stages[m[2]] = true
+	}
+	project := load(t)
+	built := map[string]bool{}
+	for name, s := range project.Services {
+		if s.Build != nil {
+			require.True(t, stages[s.Build.Target], "%s: target %s", name, s.Build.Target)
+			built[s.Image] = true
+		}
+	}
+	for name, s := range project.Services {
+		if strings.HasPrefix(s.Image, "stampede/") {
+			require.True(t, built[s.Image], "%s: nobody builds %s", name, s.Image)
+		}
+	}
+}
+
+type runFile struct {
+	Common struct {
+		ReadBufferSize string `yaml:"readBufferSize"`
+		LogLevel       string `yaml:"logLevel"`
+	} `yaml:"common"`
+	Apps []struct {
+		ID          string   `yaml:"appID"`
+		Port        int      `yaml:"appPort"`
+		HTTPPort    int      `yaml:"daprHTTPPort"`
+		GRPCPort    int      `yaml:"daprGRPCPort"`
+		MetricsPort int      `yaml:"metricsPort"`
+		Config      string   `yaml:"configFilePath"`
+		MaxBodySize string   `yaml:"maxBodySize"`
+		Command     []string `yaml:"command"`
+	} `yaml:"apps"`
+}
+
+// TestLikeRunFile: each app of dapr/dapr.yaml has a container and a sidecar with the same
+// ports, configuration, components and sizes, and there are no others.
+func TestLikeRunFile(t *testing.T) {
+	t.Parallel()
+	var file runFile
+	text, err := os.ReadFile(filepath.Join(root, "dapr/dapr.yaml"))
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(text, &file))
+	project := load(t)
+	sidecars := 0
+	for _, a := range file.Apps {
+		edge := len(a.Command) == 0
+		name := a.ID + "-daprd"
+		if edge {
+			name = a.ID
+		}
+		require.Contains(t, project.Services, name)
+		side := project.Services[name]
+		sidecars++
+		require.Equal(t, "stampede/dapr:dev", side.Image, "our daprd: the stock oauth2 middleware is not safe")
+		flags := map[string][]string{}
+		for i, arg := range side.Command {
+			if strings.HasPrefix(arg, "--") {
+				flags[arg] = append(flags[arg], strings.Join(side.Command[i+1:min(i+2, len(side.Command))], ""))
+			}
+		}
+		body := a.MaxBodySize
+		if body == "" {
+			body = "4Mi"
+		}
+		want := map[string]string{
+			"--app-id": a.ID, "--dapr-http-port": strconv.Itoa(a.HTTPPort), "--dapr-grpc-port": strconv.Itoa(a.GRPCPort),
+			"--metrics-port": strconv.Itoa(a.MetricsPort), "--metrics-listen-address": "127.0.0.1",
+			// names.yaml finds every sidecar at this port.
+			"--dapr-internal-grpc-port": "50002", "--dapr-internal-grpc-listen-address": "0.0.0.0",
+			"--sentry-address": "sentry:50001", "--max-body-size": body,
+			"--read-buffer-size": file.Common.ReadBufferSize, "--log-level": file.Common.LogLevel,
+		}
+		health := a.HTTPPort
+		if edge {
+			health = a.HTTPPort + 400
+			want["--dapr-listen-addresses"] = "0.0.0.0"
+			want["--dapr-public-port"], want["--dapr-public-listen-address"] = strconv.Itoa(health), "127.0.0.1"
+			require.NotContains(t, flags, "--app-port")
+			require.Contains(t, side.Networks, "edge", name)
+			require.Contains(t, side.Networks, "mesh", name)
+		} else {
+			want["--dapr-listen-addresses"] = "127.0.0.1"
+			want["--app-port"] = strconv.Itoa(a.Port)
+		}
+		for flag, value := range want {
+			require.Equal(t, []string{value}, flags[flag], "%s: %s", name, flag)
+		}
+		require.Contains(t, flags, "--enable-mtls", name)
+		require.Equal(t, []string{"/" + a.Config, "/compose/names.yaml"}, flags["--config"], "%s: the later one wins", name)
+		require.Equal(t, []string{"/components", "/dapr"}, flags["--resources-path"], name)
+		mounts := map[string]string{}
+		for _, v := range side.Volumes {
+			mounts[v.Target] = v.Source
+		}
+		for target, source := range map[string]string{"/components": "components", "/dapr": "dapr", "/compose/names.yaml": "deploy/compose/names.yaml"} {
+			absolute, err := filepath.Abs(filepath.Join(root, source))
+			require.NoError(t, err)
+			require.Equal(t, absolute, mounts[target], name)
+		}
+		require.Contains(t, side.HealthCheck.Test[2], ":"+strconv.Itoa(health)+"/v1.0/healthz", name)
+		require.Equal(t, "default", *side.Environment["NAMESPACE"], name)
+		for _, key := range []string{"DAPR_TRUST_ANCHORS", "DAPR_API_TOKEN", "APP_API_TOKEN"} {
+			require.Contains(t, side.Environment, key, name)
+		}
+		for _, key := range componentSettings(t, a.ID) {
+			require.Contains(t, side.Environment, key, "%s: a component wants it", name)
+		}
+		require.Equal(t, "service_healthy", side.DependsOn["sentry"].Condition, name)
+		if edge {
+			for _, other := range file.Apps {
+				if len(other.Command) > 0 {
+					require.Equal(t, "service_healthy", side.DependsOn[other.ID].Condition, "%s waits for %s", name, other.ID)
+				}
+			}
+			continue
+		}
+
+		require.Contains(t, project.Services, a.ID)
+		app, holder := project.Services[a.ID], a.ID+"-net"
+		require.Equal(t, "service:"+holder, app.NetworkMode, a.ID)
+		require.Equal(t, "service:"+holder, side.NetworkMode, name)
+		require.Contains(t, project.Services[holder].Networks["mesh"].Aliases, a.ID, "the name that other sidecars look up")
+		require.Equal(t, a.ID, *app.Build.Args["SERVICE"])
+		require.Equal(t, "stampede/"+a.ID+":dev", app.Image)
+		require.Equal(t, strconv.Itoa(a.Port), *app.Environment["APP_PORT"], a.ID)
+		require.Equal(t, strconv.Itoa(a.HTTPPort), *app.Environment["DAPR_HTTP_PORT"], a.ID)
+		require.Equal(t, strconv.Itoa(a.GRPCPort), *app.Environment["DAPR_GRPC_PORT"], a.ID)
+		require.Contains(t, app.HealthCheck.Test[2], ":"+strconv.Itoa(a.Port)+"/readyz", a.ID)
+		for _, key := range appSettings(t, a.ID) {
+			require.Contains(t, app.Environment, key, "%s reads it and has no default", a.ID)
+		}
+	}
+	for name, s := range project.Services {
+		if s.Image == "stampede/dapr:dev" && !strings.HasSuffix(name, "-net") && name != "sentry" {
+			sidecars--
+		}
+	}
+	require.Zero(t, sidecars, "a sidecar that dapr.yaml does not know")
+}
+
+// componentSettings are what an app's components take from the environment.
+func componentSettings(t *testing.T, app string) (keys []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "components", "*.yaml"))
+	require.NoError(t, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var c struct {
+			Scopes []string `yaml:"scopes"`
+			Spec   struct {
+				Metadata []struct {
+					Secret struct {
+						Name string `yaml:"name"`
+					} `yaml:"secretKeyRef"`
+				} `yaml:"metadata"`
+			} `yaml:"spec"`
+		}
+		require.NoError(t, yaml.Unmarshal(text, &c), file)
+		for _, m := range c.Spec.Metadata {
+			if m.Secret.Name != "" && slices.Contains(c.Scopes, app) {
+				keys = append(keys, m.Secret.Name)
+			}
+		}
+	}
+	return keys
+}
+
+// appSettings are what a service cannot start without.
+func appSettings(t *testing.T, app string) (keys []string) {
+	t.Helper()
+	keys = []string{"ISSUER", "JWKS_URL", "DAPR_API_TOKEN", "APP_API_TOKEN", "CURSOR_KEY", "HASH_KEY"}
+	files, err := filepath.Glob(filepath.Join(root, "apps", app, "*.go"))
+	require.NoError(t, err)
+	must := regexp.MustCompile(`serve\.MustEnv\("([A-Z_]+)"\)`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range must.FindAllStringSubmatch(string(text), -1) {
+			keys = append(keys, m[1])
+		}
+	}
+	if _, err := os.Stat(filepath.Join(root, "apps", app, "migrations")); err == nil {
+		keys = append(keys, strings.ToUpper(app)+"_DATABASE_URL")
+	}
+	return keys
+}
+
+// TestNetworks: who can reach what. Everything has a network, only what is published has
+// one that leads out, and only sidecars share one with the certificate authority.
+func TestNetworks(t *testing.T) {
+	t.Parallel()
+	project := load(t)
+	for name, n := range project.Networks {
+		require.Equal(t, name != "outside", bool(n.Internal), name)
+	}
+	members := map[string][]string{}
+	for name, s := range project.Services {
+		for network := range s.Networks {
+			members[network] = append(members[network], name)
+		}
+		if s.NetworkMode == "" {
+			require.NotContains(t, s.Networks, "default", "%s names its networks", name)
+		}
+	}
+	require.ElementsMatch(t, []string{"nginx", "kong-1", "kong-2"}, members["gateway"])
+	require.ElementsMatch(t, []string{"nginx", "maildev", "rabbitmq", "zipkin"}, members["outside"])
+	for _, name := range members["mesh"] {
+		known := strings.HasSuffix(name, "-net") || strings.HasPrefix(name, "edge") || name == "sentry" || name == "zipkin"
+		require.True(t, known, "%s could have any app's certificate", name)
+	}
+	require.NotContains(t, members["data"], "nginx")
+	require.NotContains(t, members["data"], "kong-1")
+}
+
+// TestNames: the one file that is laid over the apps' configurations changes how names are
+// found and where traces go, and nothing else.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "deploy/compose/names.yaml"))
+	require.NoError(t, err)
+	var file struct {
+		Kind string         `yaml:"kind"`
+		Spec map[string]any `yaml:"spec"`
+	}
+	require.NoError(t, yaml.Unmarshal(text, &file))
+	require.Equal(t, "Configuration", file.Kind)
+	require.NotContains(t, string(text), "$", "daprd would replace it from the environment")
+	require.Equal(t, map[string]any{
+		"nameResolution": map[string]any{
+			"component": "kubernetes", "version": "v1",
+			"configuration": map[string]any{"template": "{{.ID}}:50002"},
+		},
+		"tracing": map[string]any{"samplingRate": "1", "zipkin": map[string]any{"endpointAddress": "http://zipkin:9411/api/v2/spans"}},
+	}, file.Spec)
+}
+
+// TestKong: the gateway's addresses are services and ports of this file.
+func TestKong(t *testing.T) {
+	t.Parallel()
+	project := load(t)
+	text, err := os.ReadFile(filepath.Join(root, "deploy/kong/kong.yml"))
+	require.NoError(t, err)
+	var kong struct {
+		Services []struct {
+			Host string `yaml:"host"`
+			Port int    `yaml:"port"`
+		} `yaml:"services"`
+	}
+	require.NoError(t, yaml.Unmarshal(text, &kong))
+	require.NotEmpty(t, kong.Services)
+	for _, s := range kong.Services {
+		i := slices.Index(project.Services[s.Host].Command, "--dapr-http-port")
+		require.GreaterOrEqual(t, i, 0, s.Host)
+		require.Equal(t, strconv.Itoa(s.Port), project.Services[s.Host].Command[i+1], s.Host)
+	}
+	conf, err := os.ReadFile(filepath.Join(root, "deploy/kong/kong.conf"))
+	require.NoError(t, err)
+	port := regexp.MustCompile(`(?m)^proxy_listen = 0\.0\.0\.0:(\d+)`).FindStringSubmatch(string(conf))
+	require.NotNil(t, port)
+	for _, node := range []string{"kong-1", "kong-2"} {
+		require.Contains(t, *project.Services["nginx"].Environment["GATEWAY_SERVERS"], node+":"+port[1])
+	}
+}
