@@ -55,12 +55,16 @@ func (s *stack) test(ctx context.Context) (err error) {
 	if err := s.goTest(ctx, s.root, env, "-timeout=15m", "./..."); err != nil {
 		return err
 	}
+	s.out.say("test", "the sidecar's login sessions")
+	if err := s.goTest(ctx, filepath.Join(s.root, "dapr", "daprd"), append(env, "GONOSUMDB=github.com/dapr/*"), "./session"); err != nil {
+		return err
+	}
 	tests := filepath.Join(s.root, "tests")
 	s.out.say("test", "the shop from outside")
 	// One package after another: the journeys run side by side within theirs,
 	// and the faults come last and alone, because what they break is
 	// everybody's.
-	for _, packages := range [][]string{{"./gateway/..."}, {"./journeys/...", "./access/...", "./input/..."}, {"./faults/..."}} {
+	for _, packages := range [][]string{{"./gateway/...", "./compose/..."}, {"./journeys/...", "./access/...", "./input/..."}, {"./faults/..."}} {
 		if err := s.goTest(ctx, tests, env, append([]string{"-timeout=40m", "-p=1"}, packages...)...); err != nil {
 			return err
 		}
