@@ -88,6 +88,7 @@ func TestSuperviseStartsAgainWhatExits(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, strconv.Itoa(first.PID)+"\n", string(pid))
 
+	b.poll("its first words", func() bool { return len(tail(b.logFile("a"), 9)) == 1 })
 	require.NoError(t, syscall.Kill(first.PID, syscall.SIGKILL))
 	b.poll("another process", func() bool { r := b.record("a"); return r.PID != 0 && r.PID != first.PID })
 	again := b.record("a")
