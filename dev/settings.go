@@ -102,6 +102,7 @@ func defaults(s *stack) []setting {
 		{"SHOP_COUNTRY", "GB", everyApp},
 		{"HOLD_AT", "cart", everyApp},
 		{"HOLD_TTL", "15m", everyApp},
+		{"MAIL_PULL_BEHIND", "10m", "mail"},
 		{"RATE_TOKEN", "60000", infra},
 		{"RATE_ADDRESS", "60000", infra},
 		{"RATE_LOGIN", "6000", infra},
@@ -111,7 +112,7 @@ func defaults(s *stack) []setting {
 
 // choices may be given in the environment of the first make up, for a stack
 // that starts with other ones, such as a test's short hold time.
-var choices = []string{"SHOP_CURRENCY", "SHOP_COUNTRY", "HOLD_AT", "HOLD_TTL", "RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN", "RATE_FRONT"}
+var choices = []string{"SHOP_CURRENCY", "SHOP_COUNTRY", "HOLD_AT", "HOLD_TTL", "MAIL_PULL_BEHIND", "RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN", "RATE_FRONT"}
 
 func secret() string {
 	b := make([]byte, 20)

@@ -15,10 +15,14 @@ import (
 // to check out, short enough to wait for its end.
 const testHoldTTL = "30s"
 
+// testPullBehind is how long an event gets to arrive on the test stack before
+// mail asks orders: the tests that kill the broker wait for a lost one.
+const testPullBehind = "1m"
+
 // testStack makes this process's stack the one for tests: beside the
 // developer's, unless the environment names another.
 func testStack() {
-	for _, d := range [][2]string{{"PORT_OFFSET", "1000"}, {"HOLD_TTL", testHoldTTL}} {
+	for _, d := range [][2]string{{"PORT_OFFSET", "1000"}, {"HOLD_TTL", testHoldTTL}, {"MAIL_PULL_BEHIND", testPullBehind}} {
 		if os.Getenv(d[0]) == "" {
 			_ = os.Setenv(d[0], d[1]) // fails for malformed names only
 		}

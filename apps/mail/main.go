@@ -24,6 +24,7 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 	}
 	s := &service{
 		db: db, log: rt.Log, now: time.Now, sender: sender, html: renderer{public}, orders: orders{rt.Dapr}, post: smtp(rt.Dapr),
+		behind: serve.EnvDuration("MAIL_PULL_BEHIND", pullBehind),
 	}
 	s.routes(rt.API)
 	s.subscribe(rt.Subs)

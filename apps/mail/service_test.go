@@ -47,7 +47,7 @@ func setup(t *testing.T) *bundle {
 	rt, db := servetest.NewTest(t, "mail", migrations)
 	b := &bundle{rt: rt, db: db, admin: servetest.Token(t, uuid.New(), "ops@example.com", "ADMIN")}
 	b.service = &service{
-		db: db, log: rt.Log, sender: "Stampede <shop@stampede.test>", html: public, orders: orders{rt.Dapr},
+		db: db, log: rt.Log, sender: "Stampede <shop@stampede.test>", html: public, orders: orders{rt.Dapr}, behind: pullBehind,
 		now: func() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) },
 		post: func(_ context.Context, m *Mail, html []byte) error {
 			b.mu.Lock()

@@ -20,7 +20,7 @@ const (
 	binding = "mail"
 	// sendTimeout bounds one try.
 	sendTimeout = 20 * time.Second
-	// pullBehind is how long events get to arrive on their own before orders is asked.
+	// pullBehind is how long events get to arrive on their own before orders is asked, unless a setting says otherwise.
 	pullBehind = 10 * time.Minute
 	maxPause   = 30 * time.Second
 )
@@ -30,7 +30,8 @@ type service struct {
 	db     *pgxpool.Pool
 	log    *slog.Logger
 	now    func() time.Time
-	sender string // the From of every mail
+	sender string        // the From of every mail
+	behind time.Duration // how long events get to arrive on their own
 	html   renderer
 	orders orders
 	post   func(ctx context.Context, m *Mail, html []byte) error // hands a mail to the mail server
@@ -145,9 +146,9 @@ func smtp(sidecar *dapr.Client) func(ctx context.Context, m *Mail, html []byte) 
 	}
 }
 
-// pull asks orders what became of orders until 10 minutes ago, and writes the mails whose events were lost.
+// pull asks orders what became of orders until a while ago, and writes the mails whose events were lost.
 func (s *service) pull(ctx context.Context) error {
-	until := s.now().Add(-pullBehind)
+	until := s.now().Add(-s.behind)
 	since, err := pulledUntil(ctx, s.db)
 	if err != nil {
 		return err
