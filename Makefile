@@ -9,6 +9,7 @@ DEV := .run/bin/dev
 # Go renews what changed and takes no time when nothing did.
 dev:
 	@command -v go >/dev/null || { echo "error: go is missing; needed: Go 1.26 or newer, from go.dev/dl" >&2; exit 1; }
+	@cd / && go version | grep -qE 'go1\.(2[6-9]|[3-9][0-9])' || { echo "error: go is too old ($$(cd / && go version)); needed: Go 1.26 or newer, from go.dev/dl" >&2; exit 1; }
 	@go build -o $(DEV) ./dev
 
 help: ## this list

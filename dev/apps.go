@@ -143,13 +143,7 @@ func (s *stack) loadApps() ([]app, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", source, err)
 	}
-	return slices.DeleteFunc(apps, func(a app) bool {
-		missing := !a.edge() && !exists(filepath.Join(s.root, "apps", a.ID, "main.go"))
-		if missing {
-			s.out.say("apps", "apps/%s has no main.go: left out", a.ID)
-		}
-		return missing
-	}), nil
+	return apps, nil
 }
 
 func parseRunFile(text []byte) ([]app, error) {

@@ -279,16 +279,10 @@ func (s *stack) await(ctx context.Context, list []process, limit time.Duration, 
 
 // notUp is the error for a process that does not come up.
 func (s *stack) notUp(p process, why string) error {
-	e := &problem{
+	return &problem{
 		line:   fmt.Sprintf("%s does not come up: %s; its log is %s", p.Name, why, s.logFile(p.Name)),
 		detail: tail(s.logFile(p.Name), 15),
 	}
-	for _, line := range e.detail {
-		if strings.Contains(line, "No space left on device") {
-			e.line = fmt.Sprintf("%s does not come up: the disk is full; its log is %s", p.Name, s.logFile(p.Name))
-		}
-	}
-	return e
 }
 
 // pause waits, and reports false when ctx ended first.

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -148,6 +151,24 @@ func TestAptError(t *testing.T) {
 		{"Setting up nginx", ""},
 	} {
 		require.Equal(t, tc.want, aptError(strings.Split(tc.lines, "\n")))
+	}
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"one line", errors.New("no"), "\nerror: no\n"},
+		{"with the end of a log", fmt.Errorf("redis: %w", &problem{line: "no", detail: []string{"a", "b"}}), "\nerror: redis: no\n    a\n    b\n"},
+		{"a full disk", &problem{line: "no", detail: []string{"write: No space left on device"}}, "\nerror: the disk is full: no\n    write: No space left on device\n"},
+		{"a full disk of our own", fmt.Errorf("x: %w", syscall.ENOSPC), "\nerror: the disk is full: x: no space left on device\n"},
+	} {
+		var b strings.Builder
+		report(&b, tc.err)
+		require.Equal(t, tc.want, b.String(), tc.name)
 	}
 }
 

@@ -386,7 +386,7 @@ var variable = regexp.MustCompile(`\$\{([A-Z][A-Z0-9_]*)\}`)
 func (s *stack) keycloak(ctx context.Context) (process, error) {
 	home := filepath.Join(s.data, filepath.Base(s.keycloakCache()))
 	if !exists(home) {
-		if err := copyTree(ctx, s.keycloakCache(), home); err != nil {
+		if err := s.copyTree(ctx, s.keycloakCache(), home); err != nil {
 			return process{}, err
 		}
 	}
@@ -525,16 +525,18 @@ func fill(text []byte, values map[string]string) ([]byte, error) {
 
 // copyTree copies a folder by hard links where it can, so that a stack's own
 // Keycloak costs no disk.
-func copyTree(ctx context.Context, from, to string) error {
+func (s *stack) copyTree(ctx context.Context, from, to string) error {
 	partial := to + ".partial"
 	for _, how := range []string{"-al", "-a"} {
 		if err := os.RemoveAll(partial); err != nil {
 			return err
 		}
-		if out, err := exec.CommandContext(ctx, "cp", how, from, partial).CombinedOutput(); err == nil {
+		err := command(ctx, s.logFile("copy"), exec.CommandContext(ctx, "cp", how, from, partial))
+		if err == nil {
 			return os.Rename(partial, to)
-		} else if how == "-a" {
-			return fmt.Errorf("copy %s: %s", from, strings.TrimSpace(string(out)))
+		}
+		if how == "-a" {
+			return errors.Join(err, os.RemoveAll(partial))
 		}
 	}
 	return nil

@@ -135,9 +135,6 @@ func (s *stack) install(ctx context.Context) error {
 				},
 			}
 		}
-		if os.Geteuid() != 0 {
-			return fmt.Errorf("packages are missing (%s): run make up as root", strings.Join(packages, ", "))
-		}
 	}
 	if err := s.room(packages); err != nil {
 		return err

@@ -87,9 +87,17 @@ func (e *problem) Error() string { return e.line }
 
 // report prints err as one clear line, followed by the detail that it carries.
 func report(w io.Writer, err error) {
-	fmt.Fprintf(w, "\nerror: %v\n", err)
 	var p *problem
+	text := err.Error()
 	if errors.As(err, &p) {
+		text += strings.Join(p.detail, "\n")
+	}
+	full := ""
+	if strings.Contains(strings.ToLower(text), "no space left on device") {
+		full = "the disk is full: "
+	}
+	fmt.Fprintf(w, "\nerror: %s%v\n", full, err)
+	if p != nil {
 		for _, line := range p.detail {
 			fmt.Fprintf(w, "    %s\n", line)
 		}

@@ -144,7 +144,8 @@ func supervise(run, socket string) error {
 	for {
 		select {
 		case <-tick.C:
-			s.trimLogs()
+			// Nginx writes its access logs itself, beside the socket.
+			s.trimLogs(s.logFile("*"), filepath.Join(filepath.Dir(socket), "nginx", "*.log"))
 			continue
 		case sig := <-signals:
 			log.Info("stopping everything", "signal", sig.String())
@@ -399,9 +400,13 @@ func (s *supervisor) save() {
 // trimLogs keeps the logs of a stack that runs for long from filling the disk:
 // one over 50 MB becomes <name>.log.1 and begins again. Copied, not renamed,
 // since the process goes on writing to the file that it has open.
-func (s *supervisor) trimLogs() {
+func (s *supervisor) trimLogs(patterns ...string) {
 	const most = 50 << 20
-	logs, _ := filepath.Glob(s.logFile("*"))
+	var logs []string
+	for _, pattern := range patterns {
+		found, _ := filepath.Glob(pattern)
+		logs = append(logs, found...)
+	}
 	for _, name := range logs {
 		info, err := os.Stat(name)
 		if err != nil || info.Size() < most {

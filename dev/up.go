@@ -23,6 +23,9 @@ import (
 // whose binary is another and processes whose configuration is another are
 // started again.
 func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
+	if os.Geteuid() != 0 {
+		return errors.New("run make up as root: it installs packages, and starts servers under their own users")
+	}
 	unlock, err := s.lock()
 	if err != nil {
 		return err
@@ -86,7 +89,7 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 	if err := s.startApps(ctx, apps); err != nil {
 		return err
 	}
-	if err := s.seed(ctx, apps); err != nil {
+	if err := s.seed(ctx); err != nil {
 		return err
 	}
 	return s.summary(ctx)
