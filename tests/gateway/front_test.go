@@ -160,7 +160,7 @@ func TestFront(t *testing.T) {
 
 	t.Run("Keycloak", func(t *testing.T) {
 		t.Parallel()
-		for _, path := range []string{"/realms/stampede", "/realms/stampede/protocol/openid-connect/auth?client_id=a%2Fb&redirect_uri=http%3A%2F%2Fx%2F..", "/resources/abc/login/style.css"} {
+		for _, path := range []string{"/realms/stampede", "/realms/stampede/.well-known/openid-configuration", "/realms/stampede/protocol/openid-connect/auth?client_id=a%2Fb&redirect_uri=http%3A%2F%2Fx%2F..", "/resources/abc/login/style.css"} {
 			a, s := f.atKeycloak(t, request{method: "GET", path: path, header: []string{"X-Forwarded-Host: evil.example", "X-Forwarded-Proto: gopher",
 				"X-Forwarded-For: 6.6.6.6", "Forwarded: host=evil.example", "X-Forwarded-Prefix: /x", "X-Forwarded-Port: 1", "Cookie: KC=1"}})
 			require.Equal(t, 200, a.status, path)
@@ -179,7 +179,7 @@ func TestFront(t *testing.T) {
 		for _, path := range []string{"/realms", "/realms/", "/realms/master", "/realms/master/console", "/realms/stampede2", "/realms/Stampede", "/admin/realms", "/admin/master/console",
 			"/realms/stampede/../master", "/realms/stampede/%2e%2e/master", "/realms/stampede/..%2fmaster", "/realms/stampede/..;/master", "/realms/stampede//x", "/realms/stampede/%252e%252e/master",
 			"/resources/../realms/master", "/resources/..%2frealms/master", "/realms/stampede/clients-registrations/openid-connect", "/metrics", "/health", "/js/keycloak.js",
-			"/realms%2fmaster", "//realms/master", "/REALMS/master"} {
+			"/realms/master/.well-known/openid-configuration", "/realms/stampede/.well-known/../x", "/realms/stampede/.x", "/realms%2fmaster", "//realms/master", "/REALMS/master"} {
 			for _, method := range []string{"GET", "POST"} {
 				_, s := f.atKeycloak(t, request{method: method, path: path})
 				require.Nil(t, s, path)
