@@ -1,6 +1,7 @@
 // Package pgtest gives each test a PostgreSQL database of its own, on a real
 // server: TEST_DATABASE_URL (a superuser's), else one started from the
-// installed PostgreSQL for this test process.
+// installed PostgreSQL for this test process, else a container where there is
+// Docker.
 package pgtest
 
 import (
@@ -25,6 +26,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/modules/postgres"
 
 	"github.com/stampede-shop/stampede/kit/pg"
 )
@@ -138,8 +141,24 @@ var server = sync.OnceValues(func() (string, error) {
 	if u := os.Getenv("TEST_DATABASE_URL"); u != "" {
 		return u, nil
 	}
-	return startServer()
+	bin, err := binaries()
+	if err != nil {
+		return startContainer(context.Background(), err)
+	}
+	return startServer(bin)
 })
+
+// startContainer starts a server in Docker, which testcontainers removes after
+// this process. native is why none could be started without.
+func startContainer(ctx context.Context, native error) (string, error) {
+	c, err := postgres.Run(ctx, "postgres:15-alpine", postgres.WithDatabase("postgres"), postgres.WithUsername("postgres"),
+		postgres.WithPassword("postgres"), postgres.BasicWaitStrategies(),
+		testcontainers.WithCmdArgs("-c", "fsync=off", "-c", "max_connections=300"))
+	if err != nil {
+		return "", fmt.Errorf("%w; nor is there Docker: %w", native, err)
+	}
+	return c.ConnectionString(ctx, "sslmode=disable")
+}
 
 // lifeline is our end of the watching shell's pipe, held so that it is not
 // collected, which would close it.
@@ -147,11 +166,7 @@ var lifeline io.WriteCloser
 
 // startServer starts a throwaway server. It ends with this process: postgres
 // is told to stop by the watching shell when our end of its pipe closes.
-func startServer() (string, error) {
-	bin, err := binaries()
-	if err != nil {
-		return "", err
-	}
+func startServer(bin string) (string, error) {
 	dir, err := os.MkdirTemp("/var/tmp", "pgtest")
 	if err != nil {
 		return "", err
