@@ -2,7 +2,9 @@ package shop
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -14,15 +16,17 @@ import (
 
 // This file makes at Keycloak itself what would take too long, or cannot be made, through the shop.
 
-// keycloak calls Keycloak's admin REST as the bootstrap administrator and returns the answer's body.
-func (s *Shop) keycloak(t testing.TB, method, path string, body any, statuses ...int) []byte {
+// keycloak calls Keycloak's admin REST as the bootstrap administrator.
+func (s *Shop) keycloak(t testing.TB, method, path string, body any, status int) {
 	t.Helper()
 	var token struct {
 		AccessToken string `json:"access_token"`
 	}
-	require.NoError(t, json.Unmarshal(s.form(t, "/realms/master/protocol/openid-connect/token", url.Values{
+	text, err := s.form(t.Context(), "/realms/master/protocol/openid-connect/token", url.Values{
 		"client_id": {"admin-cli"}, "grant_type": {"password"}, "username": {"admin"}, "password": {s.Settings["KEYCLOAK_ADMIN_PASSWORD"]},
-	}, 200), &token))
+	})
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &token))
 	var reader io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -33,36 +37,44 @@ func (s *Shop) keycloak(t testing.TB, method, path string, body any, statuses ..
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer "+token.AccessToken)
 	req.Header.Set("Content-Type", "application/json")
-	return s.ask(t, req, statuses...)
+	_, err = ask(req, status)
+	require.NoError(t, err)
 }
 
-func (s *Shop) form(t testing.TB, path string, values url.Values, statuses ...int) []byte {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", s.Settings["KEYCLOAK_URL"]+path, strings.NewReader(values.Encode()))
-	require.NoError(t, err)
+// form posts a form to Keycloak and returns the body of the answer, which has to be 200.
+func (s *Shop) form(ctx context.Context, path string, values url.Values) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, "POST", s.Settings["KEYCLOAK_URL"]+path, strings.NewReader(values.Encode()))
+	if err != nil {
+		return nil, err
+	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return s.ask(t, req, statuses...)
+	return ask(req, 200)
 }
 
-func (s *Shop) ask(t testing.TB, req *http.Request, statuses ...int) []byte {
-	t.Helper()
+func ask(req *http.Request, status int) ([]byte, error) {
 	resp, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	require.Contains(t, statuses, resp.StatusCode, "%s %s: %s", req.Method, req.URL, text)
-	return text
+	if err == nil && resp.StatusCode != status {
+		err = fmt.Errorf("%s %s: %d %s", req.Method, req.URL, resp.StatusCode, text)
+	}
+	return text, err
 }
 
-// grant logs a user in with a client of the realm.
-func (s *Shop) grant(t testing.TB, client, secret, email, password string) Tokens {
-	t.Helper()
-	var tokens Tokens
-	require.NoError(t, json.Unmarshal(s.form(t, "/realms/"+s.Settings["KEYCLOAK_REALM"]+"/protocol/openid-connect/token", url.Values{
+// grant logs a user in with a client of the realm and returns the access token.
+func (s *Shop) grant(ctx context.Context, client, secret, email, password string) (token string, err error) {
+	text, err := s.form(ctx, "/realms/"+s.Settings["KEYCLOAK_REALM"]+"/protocol/openid-connect/token", url.Values{
 		"client_id": {client}, "client_secret": {secret}, "grant_type": {"password"}, "username": {email}, "password": {password},
-	}, 200), &tokens))
-	return tokens
+	})
+	if err != nil {
+		return "", err
+	}
+	var tokens Tokens
+	err = json.Unmarshal(text, &tokens)
+	return tokens.AccessToken, err
 }
 
 // Crowd makes many shoppers at once: users in Keycloak with the role USER and tokens of the client that auth uses, which
@@ -81,9 +93,9 @@ func (s *Shop) Crowd(t testing.TB, size int) []*Client {
 		})
 	}
 	s.keycloak(t, "POST", "/partialImport", map[string]any{"ifResourceExists": "FAIL", "users": users}, 200)
-	Each(t, crowd, 4, func(c *Client) error {
-		c.Token = s.grant(t, "auth", s.Settings["AUTH_CLIENT_SECRET"], c.Email, password).AccessToken
-		return nil
+	Each(t, crowd, 4, func(c *Client) (err error) {
+		c.Token, err = s.grant(t.Context(), "auth", s.Settings["AUTH_CLIENT_SECRET"], c.Email, password)
+		return err
 	})
 	return crowd
 }
@@ -106,6 +118,8 @@ func (s *Shop) ShortLived(t testing.TB, c *Client) *Client {
 		},
 	}, 201)
 	short := *c
-	short.Token = s.grant(t, id, secret, c.Email, c.Password).AccessToken
+	var err error
+	short.Token, err = s.grant(t.Context(), id, secret, c.Email, c.Password)
+	require.NoError(t, err)
 	return &short
 }
