@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const usage = `usage: dev <command>
@@ -140,11 +141,24 @@ func newStack() (*stack, error) {
 		return nil, err
 	}
 	s.data = "/var/lib/stampede-" + digest(s.run)
+	if err := setAside(s.data, filepath.Join(s.run, "settings.env")); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(filepath.Join(s.run, "logs"), 0o755); err != nil {
 		return nil, err
 	}
 	s.settings, err = loadSettings(s)
 	return s, err
+}
+
+// setAside moves data away that a removed clone at the same place has left:
+// without its settings nobody has the passwords. It is kept, for whoever
+// misses it.
+func setAside(data, settings string) error {
+	if exists(settings) || !exists(data) {
+		return nil
+	}
+	return os.Rename(data, data+"-left-"+time.Now().UTC().Format("20060102T150405"))
 }
 
 // offsetOf returns the PORT_OFFSET that a run folder's settings hold, or "".
