@@ -17,6 +17,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/deploy/routes"
 )
 
 const module = "github.com/stampede-shop/stampede/"
@@ -258,31 +260,21 @@ func TestAccessLists(t *testing.T) {
 	}
 }
 
-// route is a line of deploy/routes.yaml.
-type route struct {
-	Path    string   `yaml:"path"`
-	App     string   `yaml:"app"`
-	Edge    string   `yaml:"edge"`
-	Methods []string `yaml:"methods"`
-}
-
 // TestPublicRoutes: each public path of a service is let in by deploy/routes.yaml
 // for that service.
 func TestPublicRoutes(t *testing.T) {
 	t.Parallel()
-	var routes struct {
-		Routes []route `yaml:"routes"`
-	}
 	data, err := os.ReadFile("deploy/routes.yaml")
 	require.NoError(t, err)
-	require.NoError(t, yaml.Unmarshal(data, &routes))
+	public, err := routes.Parse(data)
+	require.NoError(t, err)
 	for _, app := range withDatabase {
 		for path, operations := range openAPI(t, app).Paths {
 			for method := range operations {
 				method = strings.ToUpper(method)
-				i := slices.IndexFunc(routes.Routes, func(r route) bool { return matches(r.Path, path) })
+				i := slices.IndexFunc(public.Routes, func(r routes.Route) bool { return matches(r.Path, path) })
 				require.GreaterOrEqual(t, i, 0, "no route lets %s %s in", method, path)
-				r := routes.Routes[i]
+				r := public.Routes[i]
 				require.Equal(t, app, r.App, "%s %s", method, path)
 				require.Contains(t, r.Methods, method, "%s %s", method, path)
 				if strings.HasPrefix(path, "/api/v1/admin/") {

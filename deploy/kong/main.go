@@ -16,27 +16,10 @@ import (
 	"strings"
 	"text/template"
 
-	"github.com/goccy/go-yaml"
+	"github.com/stampede-shop/stampede/deploy/routes"
 )
 
 //go:generate go run . -o kong.yml
-
-// Routes is deploy/routes.yaml, which says what the fields mean.
-type Routes struct {
-	Routes []Route  `yaml:"routes"`
-	Closed []string `yaml:"closed"`
-}
-
-// Route is one public path.
-type Route struct {
-	Path    string   `yaml:"path"`
-	App     string   `yaml:"app"`
-	Edge    string   `yaml:"edge"`
-	Methods []string `yaml:"methods"`
-	Limit   string   `yaml:"limit"`
-	Body    string   `yaml:"body"`
-	Page    bool     `yaml:"page"`
-}
 
 // Settings are the flags: addresses as host:port, limits in requests a minute.
 type Settings struct {
@@ -97,12 +80,12 @@ var conf = template.Must(template.New("").Funcs(template.FuncMap{
 
 // generate gives the text of kong.yml for the text of routes.yaml.
 func generate(list []byte, s Settings) ([]byte, error) {
-	var file Routes
-	if err := yaml.UnmarshalWithOptions(list, &file, yaml.Strict()); err != nil {
+	public, err := routes.Parse(list)
+	if err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
-	err := conf.Execute(&b, map[string]any{"Settings": s, "Services": services(s), "Routes": routes(file)})
+	err = conf.Execute(&b, map[string]any{"Settings": s, "Services": services(s), "Routes": entries(public)})
 	return b.Bytes(), err
 }
 
@@ -131,8 +114,8 @@ type entry struct {
 	Cache, Upload          bool
 }
 
-// routes gives Kong's routes in the order of the list: the first match wins because it has the highest priority.
-func routes(file Routes) []entry {
+// entries gives Kong's routes in the order of the list: the first match wins because it has the highest priority.
+func entries(file routes.List) []entry {
 	var list, last []entry
 	for _, r := range file.Routes {
 		e := entry{Name: name(r.Path), Service: r.Edge, Pattern: pattern(r.Path), Upload: r.Body == "upload", Cache: catalogue.MatchString(r.Path)}

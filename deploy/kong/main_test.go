@@ -10,6 +10,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/deploy/routes"
 )
 
 // Declarative is kong.yml, strictly: the fields that we use, as Kong 3.9's schemas name them.
@@ -301,8 +303,8 @@ func nginxChooses(t *testing.T, conf, path string) choice {
 
 func TestKongChoosesAsNginxDoes(t *testing.T) {
 	d, conf := declarative(t), read(t, "../nginx/routes.conf")
-	var file Routes
-	require.NoError(t, yaml.Unmarshal([]byte(read(t, "../routes.yaml")), &file))
+	file, err := routes.Parse([]byte(read(t, "../routes.yaml")))
+	require.NoError(t, err)
 	require.Len(t, location.FindAllString(conf, -1), len(file.Routes)+1)
 	require.Len(t, d.Routes, len(file.Routes)+1)
 

@@ -11,27 +11,10 @@ import (
 	"strings"
 	"text/template"
 
-	"github.com/goccy/go-yaml"
+	"github.com/stampede-shop/stampede/deploy/routes"
 )
 
 //go:generate go run .
-
-// Routes is deploy/routes.yaml, which says what the fields mean.
-type Routes struct {
-	Routes []Route  `yaml:"routes"`
-	Closed []string `yaml:"closed"`
-}
-
-// Route is one public path.
-type Route struct {
-	Path    string   `yaml:"path"`
-	App     string   `yaml:"app"`
-	Edge    string   `yaml:"edge"`
-	Methods []string `yaml:"methods"`
-	Limit   string   `yaml:"limit"`
-	Body    string   `yaml:"body"`
-	Page    bool     `yaml:"page"`
-}
 
 func main() {
 	list, err := os.ReadFile("../routes.yaml")
@@ -67,12 +50,12 @@ location ~* ^({{join .Closed "|"}})(/|$) {
 
 // generate gives the text of routes.conf for the text of routes.yaml.
 func generate(list []byte) ([]byte, error) {
-	var routes Routes
-	if err := yaml.UnmarshalWithOptions(list, &routes, yaml.Strict()); err != nil {
+	public, err := routes.Parse(list)
+	if err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
-	err := conf.Execute(&b, routes)
+	err = conf.Execute(&b, public)
 	return b.Bytes(), err
 }
 
