@@ -63,11 +63,6 @@ func Status(code int) func(*huma.Operation) {
 	return func(op *huma.Operation) { op.DefaultStatus = code }
 }
 
-// MaxBody sets the body limit.
-func MaxBody(bytes int64) func(*huma.Operation) {
-	return func(op *huma.Operation) { op.MaxBodyBytes = bytes }
-}
-
 // Describe adds a longer description to the API document.
 func Describe(text string) func(*huma.Operation) {
 	return func(op *huma.Operation) { op.Description = text }
