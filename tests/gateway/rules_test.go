@@ -219,8 +219,9 @@ var rules = []rule{
 		}
 	}},
 	{"headers that count once may not come twice", outside, func(t require.TestingT, g *gateway) {
+		// Not a path that the front keeps answers of: one that is kept asks nobody, and no header matters.
 		for _, name := range []string{"Authorization", "Idempotency-Key", "X-Cart-Session", "Content-Type", "Accept", "Origin", "Host"} {
-			a := g.send(t, request{method: "GET", path: "/api/v1/products", header: []string{name + ": one-two-three", strings.ToLower(name) + ": four-five-six"}})
+			a := g.send(t, request{method: "GET", path: "/api/v1/cart", header: []string{name + ": one-two-three", strings.ToLower(name) + ": four-five-six"}})
 			require.Nil(t, a.seen, name)
 			require.Equal(t, 400, a.status, "%s: %s", name, a.body)
 			problem(t, a, 400, "malformed")
