@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -1196,7 +1197,7 @@ func TestAdmin(t *testing.T) {
 		query = "limit=1&cursor=" + url.QueryEscape(*next)
 	}
 	require.Equal(t, all, paged)
-	for _, bad := range []string{"status=suspended", "limit=0", "cursor=x", "email=" + strings.Repeat("a", 10_000)} {
+	for _, bad := range []string{"status=gone", "limit=0", "cursor=x", "email=" + strings.Repeat("a", 10_000)} {
 		b.want(b.get(base+"?"+bad, admin), 422, "invalid")
 	}
 
@@ -1314,4 +1315,270 @@ func TestPrune(t *testing.T) {
 	b.later(keepHistory)
 	require.NoError(t, b.s.prune(ctx))
 	require.Zero(t, b.count(`logins`))
+}
+
+const accountsPath = "/api/v1/admin/auth/accounts/"
+
+// staff makes an account with the role ADMIN and returns its id and token.
+func (b *bench) staff() (id uuid.UUID, token string) {
+	b.t.Helper()
+	email := newEmail()
+	require.NoError(b.t, b.s.makeDemo(b.t.Context(), demo{email, "Olive", "Operator", goodPassword, true}))
+	a, err := b.s.store.byEmail(b.t.Context(), email)
+	require.NoError(b.t, err)
+	return *a.AccountID, b.login(email, goodPassword).AccessToken
+}
+
+func (b *bench) suspend(id uuid.UUID, token string, body any) servetest.Response {
+	b.t.Helper()
+	return servetest.Do(b.t, b.rt, "POST", accountsPath+id.String()+"/suspension", token, body)
+}
+
+func (b *bench) readmit(id uuid.UUID, token string) servetest.Response {
+	b.t.Helper()
+	return servetest.Do(b.t, b.rt, "DELETE", accountsPath+id.String()+"/suspension", token, nil)
+}
+
+func (b *bench) hasRole(id uuid.UUID, names ...string) bool {
+	b.t.Helper()
+	has, err := b.s.keycloak.hasRole(b.t.Context(), id, names...)
+	require.NoError(b.t, err)
+	return has
+}
+
+func TestSuspend(t *testing.T) {
+	b := setup(t)
+	email, id := b.active()
+	_, token := b.staff()
+	mine := b.login(email, goodPassword)
+	b.want(b.post("/password/forgot", object{"email": email}), 202, "")
+	require.NoError(t, b.s.answerRequests(t.Context()))
+	code := b.code(email, PasswordReset)
+
+	var account struct {
+		Status     Status
+		Suspension *struct {
+			At     time.Time
+			Reason string
+		}
+	}
+	b.want(b.suspend(id, token, object{"reason": " Sells <b>tickets</b>. "}), 200, "").JSON(t, &account)
+	require.Equal(t, Suspended, account.Status)
+	require.Equal(t, "Sells <b>tickets</b>.", account.Suspension.Reason)
+	require.WithinDuration(t, time.Now(), account.Suspension.At, time.Minute)
+	told := sentOf[events.AccountSuspended](b, "account.suspended.v1")
+	require.Len(t, told, 1)
+	require.Equal(t, events.AccountSuspended{AccountID: id, Email: email, At: account.Suspension.At.UTC()}, told[0])
+	require.Zero(t, b.sessions(id))
+	require.False(t, b.hasRole(id, roleUser))
+
+	// Only who knows the password learns of it, and nobody gets a session.
+	b.want(b.post("/login", object{"email": email, "password": "wrong password"}), 401, "credentials-invalid")
+	b.want(b.post("/login", object{"email": email, "password": goodPassword}), 403, "account-suspended")
+	require.Zero(t, b.sessions(id))
+	b.want(b.post("/refresh", object{"refresh_token": mine.RefreshToken}), 401, "unauthenticated")
+	// Nor does a token that is still valid, or a code that was out, lead back in.
+	change := object{"password": goodPassword, "new_password": "another password"}
+	b.want(servetest.Do(t, b.rt, "POST", "/api/v1/auth/password/change", mine.AccessToken, change), 403, "account-suspended")
+	require.Zero(t, b.sessions(id))
+	b.want(b.post("/password/reset", object{"email": email, "code": code, "new_password": "another password"}), 400, "code-invalid")
+	b.want(b.post("/password/forgot", object{"email": email}), 202, "")
+	require.NoError(t, b.s.answerRequests(t.Context()))
+	require.Equal(t, code, b.code(email, PasswordReset), "no new one")
+	b.want(b.post("/register", registration(email)), 409, "email-taken")
+	// Keycloak's page still takes the password, but what it gives no service lets in.
+	page, err := b.s.keycloak.login(t.Context(), email, goodPassword)
+	require.NoError(t, err)
+	b.want(b.get("/api/v1/auth/verify-token", page.AccessToken), 403, "forbidden")
+	b.want(b.post("/refresh", object{"refresh_token": page.RefreshToken}), 401, "unauthenticated")
+	require.Zero(t, b.sessions(id), "auth ends what it meets")
+
+	// Asked again, nothing happens.
+	b.later(time.Hour)
+	var again struct{ Suspension object }
+	b.want(b.suspend(id, token, object{"reason": "another"}), 200, "").JSON(t, &again)
+	require.Equal(t, "Sells <b>tickets</b>.", again.Suspension["reason"])
+	require.NoError(t, b.s.sweep(t.Context()))
+	require.Len(t, sentOf[events.AccountSuspended](b, "account.suspended.v1"), 1)
+	var list struct{ Items []object }
+	b.want(b.get("/api/v1/admin/auth/accounts?status=suspended", token), 200, "").JSON(t, &list)
+	require.Len(t, list.Items, 1)
+
+	before := len(sentOf[events.AccountActivated](b, "account.activated.v1"))
+	for range 2 {
+		b.want(b.readmit(id, token), 200, "").JSON(t, &account)
+		require.Equal(t, Active, account.Status)
+		require.Nil(t, account.Suspension)
+	}
+	activated := sentOf[events.AccountActivated](b, "account.activated.v1")
+	require.Len(t, activated, before+1)
+	last := activated[before]
+	require.Equal(t, events.AccountActivated{AccountID: id, Email: email, FirstName: "Ann", At: last.At}, last, "not the first")
+	require.True(t, last.At.After(told[0].At))
+	b.want(b.get("/api/v1/auth/verify-token", b.login(email, goodPassword).AccessToken), 200, "")
+	require.NoError(t, b.s.sweep(t.Context()))
+	require.Equal(t, 1, b.sessions(id), "the sessions of afterwards stay")
+	b.want(b.suspend(id, token, nil), 200, "") // without a body
+	require.Len(t, sentOf[events.AccountSuspended](b, "account.suspended.v1"), 2)
+}
+
+func TestSuspendRefuses(t *testing.T) {
+	b := setup(t)
+	email, id := b.active()
+	user := b.login(email, goodPassword).AccessToken
+	own, token := b.staff()
+	waiting, _ := b.register(newEmail())
+	for _, do := range []func(id uuid.UUID, token string) servetest.Response{
+		func(id uuid.UUID, token string) servetest.Response { return b.suspend(id, token, nil) }, b.readmit,
+	} {
+		b.want(do(id, ""), 401, "unauthenticated")
+		b.want(do(id, user), 403, "forbidden")
+		b.want(do(own, token), 409, "own-account")
+		b.want(do(uuid.New(), token), 404, "account-not-found")
+	}
+	res := b.want(b.suspend(waiting, token, nil), 409, "account-not-suspendable")
+	require.Contains(t, string(res.Body), `"account_status":"pending"`)
+	b.want(b.readmit(waiting, token), 409, "account-not-suspended")
+	for _, bad := range []any{object{"reason": strings.Repeat("a", 501)}, object{"reason": 1}, object{"why": "x"}, []int{1}} {
+		b.want(b.suspend(id, token, bad), 422, "invalid")
+	}
+	b.want(b.suspend(id, token, `{"reason":`), 400, "malformed")
+	b.want(servetest.Do(t, b.rt, "POST", accountsPath+"x/suspension", token, nil), 422, "invalid")
+	require.Empty(t, sentOf[events.AccountSuspended](b, "account.suspended.v1"))
+	require.Zero(t, b.count(`accounts WHERE status = 'suspended'`))
+
+	// Staff lose their power too, and get it back by hand only.
+	other, _ := b.staff()
+	b.want(b.suspend(other, token, nil), 200, "")
+	require.False(t, b.hasRole(other, roleUser, roleAdmin))
+	a, err := b.s.store.byAccountID(t.Context(), other)
+	require.NoError(t, err)
+	require.NoError(t, b.s.makeDemo(t.Context(), demo{a.Email, "Olive", "Operator", goodPassword, true}))
+	require.False(t, b.hasRole(other, roleUser, roleAdmin), "not by a restart either")
+	b.want(b.readmit(other, token), 200, "")
+	require.True(t, b.hasRole(other, roleUser))
+	require.False(t, b.hasRole(other, roleAdmin))
+}
+
+func TestSuspendCrash(t *testing.T) {
+	ctx := t.Context()
+	begin := func(b *bench, id uuid.UUID) Account {
+		a, err := b.s.store.byAccountID(ctx, id)
+		require.NoError(b.t, err)
+		a, err = b.s.store.update(ctx, a.ID, func(_ pgx.Tx, a *Account) (bool, error) { return a.Suspend("", b.s.now()) })
+		require.NoError(b.t, err)
+		return a
+	}
+	settled := func(b *bench) {
+		b.t.Helper()
+		require.Zero(b.t, b.count(`accounts WHERE role_due <> '' OR sessions_end_at IS NOT NULL`))
+	}
+	t.Run("after the row", func(t *testing.T) {
+		b := setup(t)
+		email, id := b.active()
+		_, token := b.staff()
+		mine := b.login(email, goodPassword)
+		begin(b, id)
+		b.want(b.post("/login", object{"email": email, "password": goodPassword}), 403, "account-suspended")
+		res := b.want(b.readmit(id, token), 503, "unavailable") // one at a time
+		require.NotEmpty(t, res.Header.Get("Retry-After"))
+		b.want(b.post("/refresh", object{"refresh_token": mine.RefreshToken}), 401, "unauthenticated") // before its session has ended
+		require.NoError(t, b.s.sweep(ctx))
+		require.True(t, b.hasRole(id, roleUser), "the lease runs")
+		b.later(lease)
+		require.NoError(t, b.s.sweep(ctx))
+		require.False(t, b.hasRole(id, roleUser))
+		require.Zero(t, b.sessions(id))
+		settled(b)
+	})
+	t.Run("after the roles", func(t *testing.T) {
+		b := setup(t)
+		email, id := b.active()
+		b.login(email, goodPassword)
+		begin(b, id)
+		require.NoError(t, b.s.keycloak.takeRoles(ctx, id, roleUser))
+		b.later(lease)
+		require.NoError(t, b.s.sweep(ctx))
+		require.Zero(t, b.sessions(id))
+		settled(b)
+	})
+	t.Run("Keycloak away", func(t *testing.T) {
+		b := setup(t)
+		email, id := b.active()
+		_, token := b.staff()
+		b.login(email, goodPassword)
+		back := b.away()
+		b.want(b.suspend(id, token, nil), 200, "") // orders refuses from now on
+		require.Len(t, sentOf[events.AccountSuspended](b, "account.suspended.v1"), 1)
+		require.Error(t, b.s.sweep(ctx))
+		b.later(lease)
+		back()
+		require.NoError(t, b.s.sweep(ctx))
+		require.False(t, b.hasRole(id, roleUser))
+		require.Zero(t, b.sessions(id))
+		settled(b)
+
+		back = b.away()
+		sent := b.count(`outbox`)
+		b.want(b.readmit(id, token), 503, "unavailable")
+		require.Equal(t, Suspended, b.status(email))
+		require.Equal(t, sent, b.count(`outbox`), "nothing is told before it is so")
+		back()
+		require.NoError(t, b.s.sweep(ctx))
+		require.Equal(t, Active, b.status(email), "the sweep ends what was begun")
+		require.Equal(t, sent+1, b.count(`outbox`))
+		settled(b)
+		b.login(email, goodPassword)
+	})
+	t.Run("the answer is lost", func(t *testing.T) {
+		b := setup(t)
+		email, id := b.active()
+		_, token := b.staff()
+		var once atomic.Bool
+		b.through(func(r *http.Request) bool {
+			return strings.HasSuffix(r.URL.Path, "/role-mappings/realm") && r.Method != "GET" && once.CompareAndSwap(false, true)
+		})
+		b.want(b.suspend(id, token, nil), 200, "")
+		require.Equal(t, 1, b.count(`accounts WHERE role_due = 'take'`))
+		require.NoError(t, b.s.sweep(ctx))
+		settled(b)
+		once.Store(false)
+		b.want(b.readmit(id, token), 503, "unavailable")
+		b.want(b.readmit(id, token), 200, "")
+		b.login(email, goodPassword)
+		settled(b)
+	})
+	t.Run("changed one's mind", func(t *testing.T) {
+		b := setup(t)
+		email, id := b.active()
+		_, token := b.staff()
+		b.want(b.suspend(id, token, nil), 200, "")
+		a, err := b.s.store.byAccountID(ctx, id)
+		require.NoError(t, err)
+		_, err = b.s.store.update(ctx, a.ID, func(_ pgx.Tx, a *Account) (bool, error) { return a.Readmit(b.s.now()) })
+		require.NoError(t, err)
+		require.NoError(t, b.s.keycloak.giveRole(ctx, id, roleUser)) // and then the process died
+		b.want(b.suspend(id, token, nil), 503, "unavailable")
+		b.later(lease)
+		b.want(b.suspend(id, token, nil), 200, "")
+		require.False(t, b.hasRole(id, roleUser))
+		require.Len(t, sentOf[events.AccountSuspended](b, "account.suspended.v1"), 1, "it never was active again")
+		require.Equal(t, Suspended, b.status(email))
+		settled(b)
+	})
+	t.Run("all at once", func(t *testing.T) {
+		b := setup(t)
+		email, id := b.active()
+		_, token := b.staff()
+		together(8, func(n int) int {
+			if n%2 == 0 {
+				return b.suspend(id, token, nil).Status
+			}
+			return b.readmit(id, token).Status
+		})
+		b.later(lease)
+		require.NoError(t, b.s.sweep(ctx))
+		settled(b)
+		require.Equal(t, b.status(email) == Active, b.hasRole(id, roleUser), "Keycloak and the row agree")
+	})
 }

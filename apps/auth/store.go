@@ -22,7 +22,7 @@ var migrations embed.FS
 type store struct{ db *pgxpool.Pool }
 
 const accountColumns = `id, account_id, email, first_name, last_name, status, created_at, verified_at, activated_at,
-	lease_until, sessions_end_at, keep_session, failures_from`
+	lease_until, sessions_end_at, keep_session, failures_from, role_due, suspended_at, suspend_reason`
 
 // one reads one account; ErrAccountNotFound when there is none.
 func one(ctx context.Context, q pg.Querier, where string, args ...any) (Account, error) {
@@ -51,10 +51,11 @@ func (s store) byEmail(ctx context.Context, email string) (Account, error) {
 func save(ctx context.Context, tx pgx.Tx, a Account) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE accounts SET account_id = $2, first_name = $3, last_name = $4, status = $5, verified_at = $6, activated_at = $7,
-		       lease_until = $8, sessions_end_at = $9, keep_session = $10, failures_from = $11
+		       lease_until = $8, sessions_end_at = $9, keep_session = $10, failures_from = $11,
+		       role_due = $12, suspended_at = $13, suspend_reason = $14
 		WHERE id = $1`,
 		a.ID, a.AccountID, a.FirstName, a.LastName, a.Status, a.VerifiedAt, a.ActivatedAt,
-		a.LeaseUntil, a.SessionsEndAt, a.KeepSession, a.FailuresFrom)
+		a.LeaseUntil, a.SessionsEndAt, a.KeepSession, a.FailuresFrom, a.RoleDue, a.SuspendedAt, a.SuspendReason)
 	if err != nil {
 		return fmt.Errorf("save account: %w", err)
 	}
@@ -133,7 +134,7 @@ func (s store) halfMade(ctx context.Context, now time.Time, limit int) ([]Accoun
 		UPDATE accounts SET lease_until = $2
 		WHERE id IN (
 			SELECT id FROM accounts
-			WHERE (status = 'creating' OR (status = 'pending' AND verified_at IS NOT NULL) OR sessions_end_at IS NOT NULL)
+			WHERE (status = 'creating' OR (status = 'pending' AND verified_at IS NOT NULL) OR sessions_end_at IS NOT NULL OR role_due <> '')
 			  AND lease_until <= $1
 			ORDER BY lease_until LIMIT $3 FOR UPDATE SKIP LOCKED)
 		RETURNING `+accountColumns, now, now.Add(lease), limit)

@@ -1154,3 +1154,57 @@ func TestNeighboursAway(t *testing.T) {
 		require.Zero(t, b.count(t, `SELECT count(*) FROM order_keys`))
 	}
 }
+
+func TestSuspendedAccount(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	at := clock()
+	place := func(account uuid.UUID) string {
+		t.Helper()
+		res := servetest.Do(t, b.rt, "POST", "/api/v1/orders", shopper(t, account), map[string]any{
+			"address":        map[string]any{"name": "Ada", "line1": "1 High St", "city": "London", "postal_code": "N1 9GU", "country": "GB"},
+			"payment_method": "pm_card_visa", "expected_total": gbp(100),
+		}, "Idempotency-Key", "k")
+		if res.Status == http.StatusForbidden {
+			require.Zero(t, b.count(t, `SELECT count(*) FROM order_keys WHERE account_id = $1`, account), "nothing is begun")
+		}
+		return res.Slug()
+	}
+	suspended := func(account uuid.UUID, at time.Time) outbox.Event {
+		return events.AccountSuspended{AccountID: account, Email: "ada@stampede.test", At: at}
+	}
+	activated := func(account uuid.UUID, at time.Time, first bool) outbox.Event {
+		return events.AccountActivated{AccountID: account, Email: "ada@stampede.test", First: first, At: at}
+	}
+	const goesOn = "unavailable" // carts does not answer here
+	later := at.Add(time.Second)
+	for name, c := range map[string]struct {
+		happens func(account uuid.UUID) []outbox.Event
+		want    string
+	}{
+		"nothing":                    {func(uuid.UUID) []outbox.Event { return nil }, goesOn},
+		"activated for the first":    {func(a uuid.UUID) []outbox.Event { return []outbox.Event{activated(a, at, true)} }, goesOn},
+		"suspended":                  {func(a uuid.UUID) []outbox.Event { return []outbox.Event{suspended(a, at)} }, "account-suspended"},
+		"suspended, activated":       {func(a uuid.UUID) []outbox.Event { return []outbox.Event{suspended(a, at), activated(a, later, false)} }, goesOn},
+		"activated before suspended": {func(a uuid.UUID) []outbox.Event { return []outbox.Event{activated(a, later, false), suspended(a, at)} }, goesOn},
+		"suspended before activated": {func(a uuid.UUID) []outbox.Event { return []outbox.Event{suspended(a, later), activated(a, at, false)} }, "account-suspended"},
+		"suspended before the first": {func(a uuid.UUID) []outbox.Event { return []outbox.Event{suspended(a, later), activated(a, at, true)} }, "account-suspended"},
+		"suspended again": {func(a uuid.UUID) []outbox.Event {
+			return []outbox.Event{suspended(a, at), activated(a, later, false), suspended(a, later.Add(time.Second))}
+		}, "account-suspended"},
+	} {
+		account := uuid.New()
+		for _, e := range c.happens(account) {
+			deliverTwice(t, b, e)
+		}
+		require.Equal(t, c.want, place(account), name)
+	}
+	// What was ordered before goes on.
+	o := b.order(t)
+	servetest.Deliver(t, b.rt, suspended(o.AccountID, at))
+	require.Equal(t, 200, servetest.Do(t, b.rt, "GET", location(o.ID), shopper(t, o.AccountID), nil).Status)
+	servetest.Deliver(t, b.rt, capturedEvent(o))
+	got, err := b.store.Get(t.Context(), o.ID)
+	require.NoError(t, err)
+	require.Equal(t, Confirmed, got.Status)
+}

@@ -131,9 +131,19 @@ type userInput struct {
 	AccountID uuid.UUID `path:"account_id" format:"uuid"`
 }
 
-func (s *service) getUser(ctx context.Context, in *userInput) (*profileOutput, error) {
+// userOutput is a profile as the back office sees it.
+type userOutput struct {
+	Body struct {
+		Profile
+		Suspended bool `json:"suspended"`
+	}
+}
+
+func (s *service) getUser(ctx context.Context, in *userInput) (*userOutput, error) {
 	p, err := s.store.profile(ctx, in.AccountID)
-	return &profileOutput{p}, err
+	out := &userOutput{}
+	out.Body.Profile, out.Body.Suspended = p, p.Suspended
+	return out, err
 }
 
 type ownAddressInput struct {

@@ -38,5 +38,6 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool) *service {
 	s.routes(rt.API)
 	sub.On(rt.Subs, s.registered)
 	sub.On(rt.Subs, s.activated)
+	sub.On(rt.Subs, s.suspended)
 	return s
 }

@@ -184,3 +184,37 @@ func TestListShoppers(t *testing.T) {
 	servetest.Do(t, rt, "GET", "/api/v1/admin/users?email=s%25", admin, nil).JSON(t, &page)
 	require.Empty(t, page.Items, "a percent sign is text")
 }
+
+func TestSuspended(t *testing.T) {
+	t.Parallel()
+	rt := setup(t)
+	at := time.Now().UTC()
+	admin := servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin)
+	account := uuid.New()
+	suspended := func(email string) bool {
+		t.Helper()
+		var one struct{ Suspended bool }
+		servetest.Do(t, rt, "GET", "/api/v1/admin/users/"+account.String(), admin, nil).JSON(t, &one)
+		var page struct{ Items []listed }
+		servetest.Do(t, rt, "GET", "/api/v1/admin/users?email="+email, admin, nil).JSON(t, &page)
+		require.Len(t, page.Items, 1)
+		require.Equal(t, one.Suspended, page.Items[0].Suspended)
+		return one.Suspended
+	}
+	// The suspension overtakes what comes before it, and the end of it overtakes the next.
+	servetest.Deliver(t, rt, events.AccountSuspended{AccountID: account, Email: "ada@example.test", At: at.Add(2 * time.Second)})
+	require.True(t, suspended("ada@"))
+	servetest.Deliver(t, rt, events.AccountActivated{AccountID: account, Email: "ada@example.test", FirstName: "Ada", First: true, At: at.Add(time.Second)})
+	servetest.Deliver(t, rt, events.AccountRegistered{AccountID: account, Email: "ada@example.test", FirstName: "Ada", LastName: "Lovelace", At: at})
+	require.True(t, suspended("ada@"))
+	id := servetest.Deliver(t, rt, events.AccountActivated{AccountID: account, Email: "ada@example.test", FirstName: "Ada", At: at.Add(4 * time.Second)})
+	servetest.Deliver(t, rt, events.AccountSuspended{AccountID: account, Email: "ada@example.test", At: at.Add(3 * time.Second)})
+	require.False(t, suspended("ada@"))
+	servetest.Deliver(t, rt, events.AccountSuspended{AccountID: account, Email: "ada@example.test", At: at.Add(5 * time.Second)})
+	require.NoError(t, servetest.DeliverAs(t, rt, id, events.AccountActivated{AccountID: account, At: at.Add(4 * time.Second)}))
+	require.True(t, suspended("ada@"))
+	// Shoppers see nothing of it.
+	res := servetest.Do(t, rt, "GET", "/api/v1/users/me", servetest.Token(t, account, "ada@example.test", auth.RoleUser), nil)
+	require.NotContains(t, string(res.Body), "suspended")
+	require.Contains(t, string(res.Body), "Lovelace")
+}
