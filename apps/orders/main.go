@@ -67,6 +67,7 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 		variants: variants, polls: newPolls(maxPolls), stopping: rt.Stopping(), settings: set,
 	}
 	s.routes(rt.API)
+	rt.Subs.Routes(rt.API, rt.Name)
 	sub.On(rt.Subs, s.captured)
 	sub.On(rt.Subs, s.declined)
 	sub.On(rt.Subs, s.refunded)
