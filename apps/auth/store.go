@@ -5,7 +5,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -384,12 +383,11 @@ func (s store) logins(ctx context.Context, accountID, before uuid.UUID, limit in
 
 // accounts lists accounts, newest first, after `before`; status and prefix of the address may be empty.
 func (s store) accounts(ctx context.Context, status, prefix string, before uuid.UUID, limit int) ([]Account, error) {
-	like := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(prefix) + "%"
 	rows, err := s.db.Query(ctx, `
 		SELECT `+accountColumns+` FROM accounts
 		WHERE ($1 = '' OR status = $1) AND email LIKE $2
 		  AND ($3 = '00000000-0000-0000-0000-000000000000'::uuid OR id < $3)
-		ORDER BY id DESC LIMIT $4`, status, like, before, limit)
+		ORDER BY id DESC LIMIT $4`, status, pg.Begins(prefix), before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read accounts: %w", err)
 	}

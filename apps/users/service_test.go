@@ -180,9 +180,19 @@ func TestListShoppers(t *testing.T) {
 	}
 	require.Len(t, got, 5)
 	require.Equal(t, "invalid", servetest.Do(t, rt, "GET", "/api/v1/admin/users?cursor=forged", admin, nil).Slug())
-	var page struct{ Items []listed }
-	servetest.Do(t, rt, "GET", "/api/v1/admin/users?email=s%25", admin, nil).JSON(t, &page)
-	require.Empty(t, page.Items, "a percent sign is text")
+	servetest.Deliver(t, rt, events.AccountRegistered{AccountID: uuid.New(), Email: "zoe@example.test", FirstName: "Zoë", LastName: "von der Höhe", At: time.Now()})
+	for query, want := range map[string]int{
+		"email=s%25": 0, "q=%25": 0, "q=s_": 0, // a percent sign is text
+		"q=": 6, "q=ZOË": 1, "q=der+h": 1, "q=+Zoë++von+": 1, "q=zoe@": 1, "q=_x@": 5, "q=S+X": 5, "email=s1&q=x": 1, "email=s1&q=zoe": 0,
+		"q=%27+OR+1=1+--": 0,
+	} {
+		var page struct{ Items []listed }
+		res := servetest.Do(t, rt, "GET", "/api/v1/admin/users?"+query, admin, nil)
+		require.Equal(t, 200, res.Status, query)
+		res.JSON(t, &page)
+		require.Len(t, page.Items, want, query)
+	}
+	require.Equal(t, 422, servetest.Do(t, rt, "GET", "/api/v1/admin/users?q="+strings.Repeat("a", 201), admin, nil).Status)
 }
 
 func TestSuspended(t *testing.T) {

@@ -171,15 +171,17 @@ type listed struct {
 	Suspended bool      `json:"suspended"`
 }
 
-func (s store) list(ctx context.Context, email string, after *listCursor, limit int) ([]listed, error) {
+// list reads shoppers by e-mail address, after a place: those whose address begins with email, and that hold q in
+// address or name. Either may be empty.
+func (s store) list(ctx context.Context, email, q string, after *listCursor, limit int) ([]listed, error) {
 	if after == nil {
 		after = &listCursor{}
 	}
-	escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(email))
 	rows, err := s.db.Query(ctx, `
 		SELECT account_id, email, first_name, last_name, phone, suspended FROM profiles
-		WHERE email LIKE $1 || '%' AND (email, account_id) > ($2, $3)
-		ORDER BY email, account_id LIMIT $4`, escaped, after.Email, after.ID, limit)
+		WHERE email LIKE $1 AND (email, account_id) > ($2, $3) AND lower(email || ' ' || first_name || ' ' || last_name) LIKE lower($4)
+		ORDER BY email, account_id LIMIT $5`,
+		pg.Begins(strings.ToLower(email)), after.Email, after.ID, pg.Holds(strings.Join(strings.Fields(q), " ")), limit)
 	if err != nil {
 		return nil, fmt.Errorf("list profiles: %w", err)
 	}
