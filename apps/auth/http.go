@@ -221,7 +221,7 @@ type loginItem struct {
 	Address   string    `json:"address"`
 	UserAgent string    `json:"user_agent"`
 	Outcome   string    `json:"outcome" enum:"success,failed"`
-	Through   string    `json:"through" enum:"api"`
+	Through   string    `json:"through" enum:"api,page" doc:"page: on Keycloak's login page, which tells no user agent"`
 }
 
 type loginsOutput struct{ Body rest.List[loginItem] }
@@ -235,13 +235,16 @@ func (s *service) loginHistory(ctx context.Context, accountID uuid.UUID, page re
 	if err != nil {
 		return nil, err
 	}
+	if page.Cursor == "" { // the pages that follow are older
+		s.learnPageLogins(ctx, accountID)
+	}
 	logins, err := s.store.logins(ctx, accountID, before, page.Limit+1, s.now())
 	if err != nil {
 		return nil, err
 	}
 	out := &loginsOutput{}
 	out.Body = list(logins, page.Limit, func(l login) (loginItem, uuid.UUID) {
-		return loginItem{At: l.At, Address: l.Address, UserAgent: l.UserAgent, Outcome: l.Outcome, Through: "api"}, l.ID
+		return loginItem{At: l.At, Address: l.Address, UserAgent: l.UserAgent, Outcome: l.Outcome, Through: l.Through}, l.ID
 	})
 	return out, nil
 }

@@ -59,7 +59,7 @@ type Tokens struct {
 }
 
 // keycloak is the client of one realm: its token endpoint for people, its admin REST for us. The client
-// `auth` has a service account with the roles manage-users, view-users and query-users, no more.
+// `auth` has a service account with the roles manage-users, view-users, query-users and view-events, no more.
 type keycloak struct {
 	admin   string // …/admin/realms/<realm>
 	oidc    string // …/realms/<realm>/protocol/openid-connect

@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"html"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,6 +43,7 @@ type bench struct {
 // realm says where Keycloak is, and checks tokens as every service does.
 var realm = sync.OnceValues(func() (r struct {
 	url, secret string
+	public      string // where browsers find it, as the realm's clients know
 	verifier    *auth.Verifier
 }, err error) {
 	r.url, r.secret = os.Getenv("KEYCLOAK_URL"), os.Getenv("AUTH_CLIENT_SECRET")
@@ -56,6 +60,7 @@ var realm = sync.OnceValues(func() (r struct {
 	if err := json.NewDecoder(res.Body).Decode(&about); err != nil {
 		return r, err
 	}
+	r.public = strings.TrimSuffix(about.Issuer, "/realms/stampede")
 	r.verifier = auth.NewVerifier(context.Background(), about.Issuer, "stampede", r.url+"/realms/stampede/protocol/openid-connect/certs")
 	return r, nil
 })
@@ -1581,4 +1586,125 @@ func TestSuspendCrash(t *testing.T) {
 		settled(b)
 		require.Equal(t, b.status(email) == Active, b.hasRole(id, roleUser), "Keycloak and the row agree")
 	})
+}
+
+var formAction = regexp.MustCompile(`action="([^"]*/login-actions/authenticate[^"]*)"`)
+
+// onPage tries a password on Keycloak's login page, as a browser that comes from the back office.
+func (b *bench) onPage(email, secret string) (in bool) {
+	b.t.Helper()
+	r, err := realm()
+	require.NoError(b.t, err)
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	do := func(method, address, form string, cookies []*http.Cookie) *http.Response {
+		b.t.Helper()
+		req, err := http.NewRequestWithContext(b.t.Context(), method, strings.Replace(address, r.public, r.url, 1), strings.NewReader(form))
+		require.NoError(b.t, err)
+		if form != "" {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		req.Header.Set("X-Forwarded-For", "10.0.0.7") // strangers must come by https
+		for _, c := range cookies {
+			req.AddCookie(c)
+		}
+		res, err := client.Do(req)
+		require.NoError(b.t, err)
+		b.t.Cleanup(func() { _ = res.Body.Close() })
+		return res
+	}
+	page := do("GET", r.url+"/realms/stampede/protocol/openid-connect/auth?"+url.Values{
+		"client_id": {"backoffice"}, "response_type": {"code"}, "scope": {"openid"}, "redirect_uri": {r.public + "/admin"},
+	}.Encode(), "", nil)
+	text, err := io.ReadAll(page.Body)
+	require.NoError(b.t, err)
+	action := formAction.FindSubmatch(text)
+	require.NotNil(b.t, action, "%d %s", page.StatusCode, text)
+	res := do("POST", html.UnescapeString(string(action[1])), url.Values{"username": {email}, "password": {secret}}.Encode(), page.Cookies())
+	return res.StatusCode == http.StatusFound && strings.Contains(res.Header.Get("Location"), "code=")
+}
+
+func TestPageLogins(t *testing.T) {
+	b := setup(t)
+	email, id := b.active()
+	other, _ := b.active()
+	require.False(t, b.onPage(email, "wrong password"))
+	require.True(t, b.onPage(email, goodPassword))
+	require.True(t, b.onPage(other, goodPassword))
+	token := b.login(email, goodPassword).AccessToken
+	type page struct {
+		Items []struct {
+			At                        time.Time
+			Address, Outcome, Through string
+			UserAgent                 string `json:"user_agent"`
+		}
+		NextCursor *string `json:"next_cursor"`
+	}
+	read := func(query string) (p page, lines []string) {
+		t.Helper()
+		b.want(b.get("/api/v1/auth/login-history"+query, token), 200, "").JSON(t, &p)
+		for _, i := range p.Items {
+			lines = append(lines, i.Through+" "+i.Outcome)
+			require.WithinDuration(t, time.Now(), i.At, time.Minute)
+			if i.Through == "page" {
+				require.Equal(t, []string{"10.0.0.7", ""}, []string{i.Address, i.UserAgent})
+			}
+		}
+		return p, lines
+	}
+	want := []string{"api success", "page success", "page failed"}
+	for range 2 { // each is kept once
+		_, lines := read("")
+		require.Equal(t, want, lines)
+	}
+	first, lines := read("?limit=2")
+	require.Equal(t, want[:2], lines)
+	_, lines = read("?limit=2&cursor=" + *first.NextCursor)
+	require.Equal(t, want[2:], lines)
+
+	// What was read stays, also without Keycloak; what comes later is found.
+	back := b.away()
+	_, lines = read("")
+	require.Equal(t, want, lines)
+	back()
+	require.True(t, b.onPage(email, goodPassword))
+	_, lines = read("")
+	require.Equal(t, append([]string{"page success"}, want...), lines)
+	_, admin := b.staff()
+	var staffs struct{ Items []object }
+	b.want(b.get(accountsPath+id.String()+"/login-history", admin), 200, "").JSON(t, &staffs)
+	require.Len(t, staffs.Items, 4)
+
+	// The limits of the API count what came through the API.
+	for range 6 {
+		require.False(t, b.onPage(other, "wrong password"))
+	}
+	var others page
+	b.want(b.get("/api/v1/auth/login-history", b.login(other, goodPassword).AccessToken), 200, "").JSON(t, &others)
+	require.Len(t, others.Items, 8, "one's own only")
+	require.Equal(t, 7, b.count(`page_logins WHERE account_id <> $1`, id))
+	b.login(other, goodPassword)
+
+	b.later(keepHistory + time.Hour)
+	require.NoError(t, b.s.prune(t.Context()))
+	require.Zero(t, b.count(`page_logins`))
+}
+
+func TestPageLoginID(t *testing.T) {
+	t.Parallel()
+	user := uuid.New()
+	e := loginEvent{Time: 1795651444221, Type: "LOGIN", ClientID: "storefront", Address: "203.0.113.7"}
+	l := e.login(user)
+	require.Equal(t, l, e.login(user), "the same event is the same line")
+	require.Equal(t, uuid.Version(7), l.ID.Version())
+	require.Equal(t, uuid.RFC4122, l.ID.Variant())
+	sec, nsec := l.ID.Time().UnixTime()
+	require.Equal(t, l.At, time.Unix(sec, nsec).UTC())
+	failed := e
+	failed.Type, failed.Error = "LOGIN_ERROR", "invalid_user_credentials"
+	require.NotEqual(t, l.ID, failed.login(user).ID)
+	require.NotEqual(t, l.ID, e.login(uuid.New()).ID)
+	require.Equal(t, []string{"success", "failed"}, []string{l.Outcome, failed.login(user).Outcome})
+	later := e
+	later.Time++
+	require.Greater(t, later.login(user).ID.String(), l.ID.String())
 }

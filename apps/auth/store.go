@@ -365,20 +365,49 @@ type login struct {
 	Address   string
 	UserAgent string
 	Outcome   string
+	Through   string // api or page
 }
 
 // logins lists the history of a public account id, newest first, from after `before` on (the zero id: from
 // the start). A login that is under way is not in it yet.
 func (s store) logins(ctx context.Context, accountID, before uuid.UUID, limit int, now time.Time) ([]login, error) {
 	rows, err := s.db.Query(ctx, `
-		SELECT id, at, address, user_agent, CASE WHEN outcome = 'success' THEN 'success' ELSE 'failed' END AS outcome
-		FROM logins
-		WHERE account = (SELECT id FROM accounts WHERE account_id = $1) AND ($2 = '00000000-0000-0000-0000-000000000000'::uuid OR id < $2) AND (outcome <> 'trying' OR at <= $4)
+		SELECT id, at, address, user_agent, outcome, through FROM (
+			SELECT id, at, address, user_agent, CASE WHEN outcome = 'success' THEN 'success' ELSE 'failed' END AS outcome, 'api' AS through
+			FROM logins WHERE account = (SELECT id FROM accounts WHERE account_id = $1) AND (outcome <> 'trying' OR at <= $4)
+			UNION ALL
+			SELECT id, at, address, '', outcome, 'page' FROM page_logins WHERE account_id = $1
+		) l
+		WHERE $2 = '00000000-0000-0000-0000-000000000000'::uuid OR id < $2
 		ORDER BY id DESC LIMIT $3`, accountID, before, limit, now.Add(-tryingTime))
 	if err != nil {
 		return nil, fmt.Errorf("read logins: %w", err)
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByName[login])
+}
+
+// lastPageLogin is when an account last tried to log in on Keycloak's page, as far as that is kept; the zero time in
+// 1970 when it is not.
+func (s store) lastPageLogin(ctx context.Context, accountID uuid.UUID) (at time.Time, err error) {
+	err = s.db.QueryRow(ctx, `SELECT COALESCE(max(at), 'epoch') FROM page_logins WHERE account_id = $1`, accountID).Scan(&at)
+	if err != nil {
+		return at, fmt.Errorf("last page login: %w", err)
+	}
+	return at, nil
+}
+
+// keepPageLogins keeps attempts on Keycloak's page, each once.
+func (s store) keepPageLogins(ctx context.Context, accountID uuid.UUID, found []login) error {
+	b := &pgx.Batch{}
+	for _, l := range found {
+		b.Queue(`
+			INSERT INTO page_logins (id, account_id, address, outcome, at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (id) DO NOTHING`, l.ID, accountID, l.Address, l.Outcome, l.At)
+	}
+	if err := s.db.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("keep page logins: %w", err)
+	}
+	return nil
 }
 
 // accounts lists accounts, newest first, after `before`; status and prefix of the address may be empty.
@@ -408,6 +437,7 @@ func (s store) prune(ctx context.Context, now time.Time) error {
 		before time.Time
 	}{
 		{`DELETE FROM logins WHERE at < $1`, now.Add(-keepHistory)},
+		{`DELETE FROM page_logins WHERE at < $1`, now.Add(-keepHistory)},
 		{`DELETE FROM logins WHERE at < $1 AND account IS NULL`, now.Add(-keepUnknown)},
 		{`DELETE FROM code_requests WHERE requested_at < $1 AND done_at IS NOT NULL`, now.Add(-keepUnknown)},
 		{`DELETE FROM codes WHERE expires_at < $1`, now.Add(-keepUnknown)},
