@@ -1391,7 +1391,7 @@ func TestSuspend(t *testing.T) {
 	require.NoError(t, b.s.answerRequests(t.Context()))
 	require.Equal(t, code, b.code(email, PasswordReset), "no new one")
 	b.want(b.post("/register", registration(email)), 409, "email-taken")
-	// Keycloak's page still takes the password, but what it gives no service lets in.
+	// A session that Keycloak gives all the same, no service lets in.
 	page, err := b.s.keycloak.login(t.Context(), email, goodPassword)
 	require.NoError(t, err)
 	b.want(b.get("/api/v1/auth/verify-token", page.AccessToken), 403, "forbidden")
@@ -1590,8 +1590,9 @@ func TestSuspendCrash(t *testing.T) {
 
 var formAction = regexp.MustCompile(`action="([^"]*/login-actions/authenticate[^"]*)"`)
 
-// onPage tries a password on Keycloak's login page, as a browser that comes from the back office.
-func (b *bench) onPage(email, secret string) (in bool) {
+// onPage tries a password on Keycloak's login page, as a browser that comes from the back office. When it is not let
+// in, said is the page that it sees.
+func (b *bench) onPage(email, secret string) (in bool, said string) {
 	b.t.Helper()
 	r, err := realm()
 	require.NoError(b.t, err)
@@ -1620,16 +1621,63 @@ func (b *bench) onPage(email, secret string) (in bool) {
 	action := formAction.FindSubmatch(text)
 	require.NotNil(b.t, action, "%d %s", page.StatusCode, text)
 	res := do("POST", html.UnescapeString(string(action[1])), url.Values{"username": {email}, "password": {secret}}.Encode(), page.Cookies())
-	return res.StatusCode == http.StatusFound && strings.Contains(res.Header.Get("Location"), "code=")
+	text, err = io.ReadAll(res.Body)
+	require.NoError(b.t, err)
+	return res.StatusCode == http.StatusFound && strings.Contains(res.Header.Get("Location"), "code="), string(text)
+}
+
+// Keycloak's page lets in who has a role, and tells only who knows the password that the account has none.
+func TestLoginPage(t *testing.T) {
+	b := setup(t)
+	const noRole = "This account may not log in"
+	try := func(email, secret string, want bool, words string) {
+		t.Helper()
+		in, said := b.onPage(email, secret)
+		require.Equal(t, want, in, "%s", said)
+		if !in {
+			require.Contains(t, said, words)
+			require.Equal(t, words == noRole, strings.Contains(said, noRole))
+		}
+	}
+	pending := newEmail()
+	id, code := b.register(pending)
+	try(pending, "wrong password", false, "Invalid username or password")
+	try(pending, goodPassword, false, noRole)
+	try(newEmail(), goodPassword, false, "Invalid username or password")
+	require.Zero(t, b.sessions(id))
+	b.want(b.post("/verify-email", object{"email": pending, "code": code}), 204, "")
+	try(pending, goodPassword, true, "")
+
+	_, token := b.staff()
+	b.want(b.suspend(id, token, nil), 200, "")
+	try(pending, "wrong password", false, "Invalid username or password")
+	try(pending, goodPassword, false, noRole)
+	require.Zero(t, b.sessions(id))
+	b.want(b.readmit(id, token), 200, "")
+	try(pending, goodPassword, true, "")
+	require.Equal(t, 1, b.sessions(id))
+
+	// Staff who were made by hand may have ADMIN alone.
+	byHand := newEmail()
+	id, err := b.s.keycloak.createUser(t.Context(), Account{Email: byHand, FirstName: "By", LastName: "Hand"}, goodPassword)
+	require.NoError(t, err)
+	try(byHand, goodPassword, false, noRole)
+	require.NoError(t, b.s.keycloak.giveRole(t.Context(), id, roleAdmin))
+	try(byHand, goodPassword, true, "")
 }
 
 func TestPageLogins(t *testing.T) {
 	b := setup(t)
 	email, id := b.active()
 	other, _ := b.active()
-	require.False(t, b.onPage(email, "wrong password"))
-	require.True(t, b.onPage(email, goodPassword))
-	require.True(t, b.onPage(other, goodPassword))
+	try := func(email, secret string, want bool) {
+		t.Helper()
+		in, said := b.onPage(email, secret)
+		require.Equal(t, want, in, "%s", said)
+	}
+	try(email, "wrong password", false)
+	try(email, goodPassword, true)
+	try(other, goodPassword, true)
 	token := b.login(email, goodPassword).AccessToken
 	type page struct {
 		Items []struct {
@@ -1666,7 +1714,7 @@ func TestPageLogins(t *testing.T) {
 	_, lines = read("")
 	require.Equal(t, want, lines)
 	back()
-	require.True(t, b.onPage(email, goodPassword))
+	try(email, goodPassword, true)
 	_, lines = read("")
 	require.Equal(t, append([]string{"page success"}, want...), lines)
 	_, admin := b.staff()
@@ -1676,7 +1724,7 @@ func TestPageLogins(t *testing.T) {
 
 	// The limits of the API count what came through the API.
 	for range 6 {
-		require.False(t, b.onPage(other, "wrong password"))
+		try(other, "wrong password", false)
 	}
 	var others page
 	b.want(b.get("/api/v1/auth/login-history", b.login(other, goodPassword).AccessToken), 200, "").JSON(t, &others)
