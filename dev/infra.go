@@ -48,8 +48,8 @@ func (s *stack) folders() error {
 		if err := os.Chmod(dir, f.mode); err != nil {
 			return err
 		}
-		if f.owner == "" {
-			continue
+		if f.owner == "" || !s.plugged.needs(f.name) {
+			continue // the owner may not exist where the server was never needed
 		}
 		who, err := credential(f.owner)
 		if err != nil {
@@ -275,6 +275,13 @@ func (s *stack) epmd() (process, error) {
 	}, err
 }
 
+func (s *stack) rabbitmqNode() string {
+	if s.offset != 0 {
+		return fmt.Sprintf("stampede-%d@localhost", s.offset)
+	}
+	return "stampede@localhost"
+}
+
 func (s *stack) rabbitmq() (process, error) {
 	dir, env := s.erlang()
 	u, err := url.Parse(s.settings.get("RABBITMQ_URL"))
@@ -299,14 +306,10 @@ func (s *stack) rabbitmq() (process, error) {
 	if err := ownedFile(filepath.Join(dir, "enabled_plugins"), "[rabbitmq_management].\n", "rabbitmq"); err != nil {
 		return process{}, err
 	}
-	node := "stampede@localhost"
-	if s.offset != 0 {
-		node = fmt.Sprintf("stampede-%d@localhost", s.offset)
-	}
 	return process{
 		Args: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"}, Dir: dir, User: "rabbitmq",
 		Env: append(env,
-			"RABBITMQ_NODENAME="+node,
+			"RABBITMQ_NODENAME="+s.rabbitmqNode(),
 			"RABBITMQ_DIST_PORT="+strconv.Itoa(s.port(portRabbitMQDist)),
 			"RABBITMQ_CONF_ENV_FILE="+filepath.Join(dir, "env.conf"), // not the system's
 			"RABBITMQ_CONFIG_FILE="+filepath.Join(dir, "rabbitmq.conf"),

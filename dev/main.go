@@ -33,6 +33,7 @@ const usage = `usage: dev <command>
   import FILE     import a product file, as Shopify exports them
 
 PORT_OFFSET=1000 runs another shop beside the first, in .run-1000; RUN_DIR names another folder.
+SWAP=kafka,state-postgres before up plugs in what components/swaps has; SWAP=default takes it out again.
 `
 
 func main() {
@@ -106,6 +107,7 @@ type stack struct {
 	cache    string // what was fetched and built once for all stacks
 	offset   int    // added to every port
 	settings *settings
+	plugged  *plugged // the components in effect
 	out      *progress
 }
 

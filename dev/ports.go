@@ -27,6 +27,9 @@ const (
 	portRabbitMQPage       = 15673
 	portRabbitMQDist       = 25673
 	portEpmd               = 24369
+	portNATS               = 14222
+	portKafka              = 19092
+	portKafkaController    = 19093
 	portSentry             = 50001 // where the dapr CLI looks for it
 	portSentryHealth       = 15002 // below the ports of outgoing connections, which may take one above at any time
 
@@ -47,6 +50,8 @@ var infraPorts = map[string][]int{
 	"redis":    {portRedis},
 	"epmd":     {portEpmd},
 	"rabbitmq": {portRabbitMQ, portRabbitMQPage, portRabbitMQDist},
+	"nats":     {portNATS},
+	"kafka":    {portKafka, portKafkaController},
 	"sentry":   {portSentry, portSentryHealth},
 }
 
@@ -54,6 +59,9 @@ var infraPorts = map[string][]int{
 func (s *stack) ports(apps []app) map[int]string {
 	ports := map[int]string{}
 	for name, bases := range infraPorts {
+		if !s.plugged.needs(name) {
+			continue
+		}
 		for _, base := range bases {
 			ports[s.port(base)] = name
 		}
