@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -101,5 +102,25 @@ orders          order.placed.v1  1          3               3               0   
 	require.NoError(t, err)
 	require.Equal(t, 5, n)
 	_, err = lag("mail x 0 1 2 many")
+	require.Error(t, err)
+}
+
+func TestSwapTable(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "docs", "swaps.md"))
+	require.NoError(t, err)
+	table := swapTable([]figures{
+		{Broker: "pubsub.rabbitmq", State: "state.redis", OrdersASecond: 20, Confirmed: 70 * time.Millisecond, Total: time.Minute},
+		{Broker: "pubsub.kafka", State: "state.postgresql", OrdersASecond: 5, RaceAnswered: 1500 * time.Millisecond},
+	}, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	page, err := withTable(string(text), table)
+	require.NoError(t, err)
+	require.Contains(t, page, "Measured on 2026-01-02")
+	require.Contains(t, page, "| rabbitmq | redis | 70 ms | 20.0 | 1.00 |")
+	require.Contains(t, page, "| kafka | postgresql | 0 ms | 5.0 | 0.25 | 1.5 s, 0.0 s |")
+	again, err := withTable(page, table)
+	require.NoError(t, err)
+	require.Equal(t, page, again)
+	_, err = withTable("no marks", table)
 	require.Error(t, err)
 }

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The brokers and state stores whose pairs `make swaps` runs, by the names
+// that SWAP knows; the first of each is what components/ has.
+var (
+	brokers     = []string{"default", "jetstream", "kafka", "redis-streams"}
+	stateStores = []string{"default", "state-postgres"}
+)
+
+// ciPair is the pair that `make test` runs besides the default one: another
+// broker and another store, and the pair that needs the least.
+const ciPair = "jetstream,state-postgres"
+
+// figures are what tests/swaps measured.
+type figures struct {
+	Broker        string        `json:"broker"`
+	State         string        `json:"state"`
+	Confirmed     time.Duration `json:"confirmed"`
+	OrdersASecond float64       `json:"orders_a_second"`
+	RaceAnswered  time.Duration `json:"race_answered"`
+	RaceConfirmed time.Duration `json:"race_confirmed"`
+	BrokerKilled  time.Duration `json:"broker_killed"`
+	ConsumerAway  time.Duration `json:"consumer_away"`
+	Total         time.Duration `json:"total"`
+}
+
+// swaps runs tests/swaps over every pair of broker and state store, on one
+// stack that is switched from pair to pair, and writes the table in
+// docs/swaps.md. ONLY=kafka runs the pairs whose name has that in it and
+// writes no table.
+func (s *stack) swaps(ctx context.Context) (err error) {
+	only := os.Getenv("ONLY")
+	defer func() { err = errors.Join(err, s.down(context.WithoutCancel(ctx))) }()
+	var rows []figures
+	for _, broker := range brokers {
+		for _, store := range stateStores {
+			var chosen []string
+			for _, name := range []string{broker, store} {
+				if name != "default" {
+					chosen = append(chosen, name)
+				}
+			}
+			pair := strings.Join(chosen, ",")
+			if !strings.Contains(pair, only) {
+				continue
+			}
+			row, err := s.swapTest(ctx, pair)
+			if err != nil {
+				return fmt.Errorf("%s with %s: %w", broker, store, err)
+			}
+			rows = append(rows, row)
+		}
+	}
+	if only != "" {
+		return nil
+	}
+	page := filepath.Join(s.root, "docs", "swaps.md")
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	changed, err := withTable(string(text), swapTable(rows, time.Now()))
+	if err != nil {
+		return fmt.Errorf("%s: %w", page, err)
+	}
+	s.out.say("swaps", "all %d pairs passed; %s is written", len(rows), page)
+	return writeFile(page, changed, 0o644)
+}
+
+// swapTest brings the stack up with a pair plugged in and runs the suite on it.
+func (s *stack) swapTest(ctx context.Context, pair string) (row figures, err error) {
+	if err := os.Setenv("SWAP", pair); err != nil {
+		return row, err
+	}
+	if err := s.up(ctx, false); err != nil {
+		return row, err
+	}
+	report := filepath.Join(s.run, "swaps.json")
+	env := []string{"GOWORK=off", "RUN_DIR=" + s.run, "SWAPS_REPORT=" + report}
+	if err := s.goTest(ctx, filepath.Join(s.root, "tests"), env, "-timeout=15m", "-v", "./swaps"); err != nil {
+		return row, err
+	}
+	text, err := os.ReadFile(report)
+	if err != nil {
+		return row, err
+	}
+	return row, json.Unmarshal(text, &row)
+}
+
+// swapTable is the table of docs/swaps.md; the first row is what the others'
+// ratios are of.
+func swapTable(rows []figures, now time.Time) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Measured on %s by `make swaps`, all pairs in one run on one machine. × is the ratio to the first row.\n\n", now.UTC().Format(time.DateOnly))
+	b.WriteString("| broker | state store | one order confirmed | orders a second | × | race: 80 answered, 20 confirmed | broker killed: last of 30 ended | payments away 20 s: last of 30 ended | suite |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")
+	seconds := func(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+	for _, r := range rows {
+		fmt.Fprintf(&b, "| %s | %s | %d ms | %.1f | %.2f | %s, %s | %s | %s | %s |\n",
+			strings.TrimPrefix(r.Broker, "pubsub."), strings.TrimPrefix(r.State, "state."), r.Confirmed.Milliseconds(),
+			r.OrdersASecond, r.OrdersASecond/rows[0].OrdersASecond, seconds(r.RaceAnswered), seconds(r.RaceConfirmed),
+			seconds(r.BrokerKilled), seconds(r.ConsumerAway), r.Total.Round(time.Second))
+	}
+	return b.String()
+}
+
+// withTable replaces what stands between the page's two marks.
+func withTable(page, table string) (string, error) {
+	const begin, end = "<!-- make swaps writes from here -->\n", "<!-- to here -->"
+	before, rest, ok := strings.Cut(page, begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		return "", errors.New("the marks that the table goes between are gone")
+	}
+	return before + begin + table + end + after, nil
+}
