@@ -211,18 +211,40 @@ func (s *stack) componentsDir() string { return filepath.Join(s.run, "components
 
 // choose takes SWAP from the environment into the settings, where it stays
 // for the next make up; SWAP=default, or an empty one, is components/ as it is.
-func (s *stack) choose() error {
+// It returns what was chosen before.
+func (s *stack) choose() (before string, err error) {
+	before = s.settings.get("SWAP")
 	given, ok := os.LookupEnv("SWAP")
 	if !ok {
-		return nil
+		return before, nil
 	}
 	if given == "default" {
 		given = ""
 	}
 	if _, err := plug(s.root, given); err != nil {
+		return before, err
+	}
+	return before, s.settings.put("SWAP", given)
+}
+
+// unplug goes back to what was chosen before, after a make up that failed
+// before anything used the new components: servers that only those need are
+// stopped again.
+func (s *stack) unplug(ctx context.Context, before string) error {
+	if before == s.settings.get("SWAP") {
+		return nil
+	}
+	if err := s.settings.put("SWAP", before); err != nil {
 		return err
 	}
-	return s.settings.put("SWAP", given)
+	st, _, err := s.readState()
+	if err != nil || !st.supervised() {
+		return err
+	}
+	if err := s.plugIn(); err != nil {
+		return err
+	}
+	return s.retire(ctx)
 }
 
 // plugIn works out the components in effect and adds the settings that only
@@ -242,10 +264,11 @@ func (s *stack) plugIn() error {
 	return nil
 }
 
-// drain lets the shop come to rest before its events go another way: nothing
-// new comes in, what is in the outboxes is sent, and what the old broker holds
-// is handled. It does nothing unless sidecars run on another broker.
-func (s *stack) drain(ctx context.Context) error {
+// drain lets the shop come to rest before its events go another way: the edge
+// closes (whoever comes is told to try again), what is in the outboxes is
+// sent, and what the old broker holds is handled. startApps opens the edge
+// again. It does nothing unless sidecars run on another broker.
+func (s *stack) drain(ctx context.Context, apps []app) (err error) {
 	was := &plugged{files: map[string]string{}}
 	if err := was.read(s.componentsDir(), nil); err != nil {
 		return err
@@ -275,32 +298,51 @@ func (s *stack) drain(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("nobody can tell when %s is empty: make down, then make up", from)
 	}
-	return s.out.step(ctx, "drain", fmt.Sprintf("closing the front until %s has nothing left for %s", from, to), func(ctx context.Context) error {
-		if err := s.stop(ctx, []process{{Name: "nginx"}}, false); err != nil {
+	var edges []process
+	for _, a := range apps {
+		if a.edge() {
+			list, err := s.processes(ctx, a, apps)
+			if err != nil {
+				return err
+			}
+			edges = append(edges, list...)
+		}
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, p := range edges {
+			if _, again := s.ensure(context.WithoutCancel(ctx), p); again != nil {
+				err = errors.Join(err, again)
+			}
+		}
+	}()
+	return s.out.step(ctx, "drain", fmt.Sprintf("closing the edge until %s has nothing left for %s", from, to), func(ctx context.Context) error {
+		if err := s.stop(ctx, edges, false); err != nil {
 			return err
 		}
-		why := ""
-		for deadline, quiet := time.Now().Add(2*time.Minute), 0; quiet < 2; {
-			switch unsent, err := s.unsent(ctx); {
-			case err != nil:
+		why, quiet := "", 0
+		for deadline := time.Now().Add(2 * time.Minute); quiet < 2; {
+			unsent, err := s.unsent(ctx)
+			if err != nil {
 				return err
-			case unsent > 0:
-				quiet, why = 0, fmt.Sprintf("%d events are not sent yet", unsent)
-			default:
-				held, err := waiting(ctx)
-				switch {
-				case err != nil:
-					quiet, why = 0, err.Error()
-				case held > 0:
-					quiet, why = 0, fmt.Sprintf("%d events are not handled yet", held)
-				default:
-					quiet++ // handling may have said something new: both again
-				}
 			}
-			if time.Now().After(deadline) {
-				return &problem{line: "the old broker does not run dry: " + why, detail: []string{
-					"the shop is as it was, but for its front: make up SWAP=… with the old choice opens it",
-					"to switch all the same, leaving those events behind: make down, then make up",
+			held, err := waiting(ctx)
+			switch {
+			case unsent > 0:
+				quiet, why = 0, fmt.Sprintf("%d events are not sent", unsent)
+			case err != nil:
+				quiet, why = 0, err.Error()
+			case held > 0:
+				quiet, why = 0, fmt.Sprintf("%d events are not handled", held)
+			default:
+				quiet++ // handling may have said something new: both again
+			}
+			if quiet < 2 && time.Now().After(deadline) {
+				return &problem{line: from + " does not run dry: " + why, detail: []string{
+					"the shop goes on as it was",
+					"to switch all the same and leave those events behind: make down, then make up with SWAP",
 				}}
 			}
 			if !pause(ctx, 200*time.Millisecond) {

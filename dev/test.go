@@ -78,7 +78,10 @@ func (s *stack) test(ctx context.Context) (err error) {
 		return err
 	}
 	s.out.say("test", "the same shop on %s", ciPair)
-	if _, err := s.swapTest(ctx, ciPair); err != nil {
+	if err := s.upWith(ctx, ciPair); err != nil {
+		return err
+	}
+	if err := s.swapTest(ctx, "TestSuite", new(figures)); err != nil {
 		return err
 	}
 	return s.audit(ctx, os.Stdout)

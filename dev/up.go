@@ -35,9 +35,16 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 		return err
 	}
 
-	if err := s.choose(); err != nil {
+	before, err := s.choose()
+	if err != nil {
 		return err
 	}
+	switched := false
+	defer func() {
+		if err != nil && !switched {
+			err = errors.Join(err, s.unplug(context.WithoutCancel(ctx), before))
+		}
+	}()
 	if err := s.plugIn(); err != nil {
 		return err
 	}
@@ -84,12 +91,13 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 	if err := s.startInfra(ctx, apps); err != nil {
 		return err
 	}
-	if err := s.drain(ctx); err != nil {
+	if err := s.drain(ctx, apps); err != nil {
 		return err
 	}
 	if err := s.layOut(); err != nil {
 		return err
 	}
+	switched = true
 	if infraOnly {
 		fresh = false // it stays up even when an app does not compile
 		if err := s.build(ctx, apps); err != nil {
@@ -99,9 +107,6 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 		return nil
 	}
 	if err := s.startApps(ctx, apps); err != nil {
-		return err
-	}
-	if err := s.openFront(ctx, apps); err != nil {
 		return err
 	}
 	if err := s.retire(ctx); err != nil {
@@ -297,19 +302,6 @@ func (s *stack) startApps(ctx context.Context, apps []app) error {
 		s.out.say("apps", "all ready in %.1f s", time.Since(begun).Seconds())
 	}
 	return nil
-}
-
-// openFront starts Nginx again where a drain has closed it.
-func (s *stack) openFront(ctx context.Context, apps []app) error {
-	front, err := s.nginx(ctx, apps)
-	if err != nil {
-		return err
-	}
-	front.Name = "nginx"
-	if _, err := s.ensure(ctx, front); err != nil {
-		return err
-	}
-	return s.await(ctx, []process{front}, 30*time.Second, front.Name)
 }
 
 // change stops one part of a running shop, an app with its sidecar or a

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -58,11 +57,9 @@ func (w Storm) Blow(t testing.TB, s *Shop, fault func(happened func())) Stormed 
 	defer cancel()
 	begun := time.Now()
 	buy := func(some []*buyer) {
-		Each(t, some, 10, func(b *buyer) error {
-			if err := b.buy(ctx, p); err != nil {
-				return fmt.Errorf("%s: %w", b.Email, err)
-			}
-			return nil
+		Each(t, some, 10, func(b *buyer) (err error) {
+			b.id, b.asked, err = b.Insist(ctx, p, b.method)
+			return err
 		})
 	}
 	buy(buyers[:w.Before])
@@ -111,49 +108,42 @@ func (w Storm) Blow(t testing.TB, s *Shop, fault func(happened func())) Stormed 
 	return went
 }
 
-// buy puts one unit into the cart and orders it.
-func (b *buyer) buy(ctx context.Context, p *Product) error {
-	a, err := b.persist(ctx, "PUT", "/api/v1/cart/items/"+p.SKU, map[string]int{"quantity": 1})
-	if err != nil {
-		return err
-	}
+// Insist puts one unit into the cart and orders it, and asks again as long as the shop says that it is not available
+// now, or still at it. asked is how often.
+func (c *Client) Insist(ctx context.Context, p *Product, method string) (id string, asked int, err error) {
 	var cart Cart
-	if err := json.Unmarshal(a.Body, &cart); err != nil || a.Status != 200 {
-		return fmt.Errorf("%s: %d %s", a.Request, a.Status, a.Body)
-	}
-	a, err = b.persist(ctx, "POST", "/api/v1/orders", OrderRequest{
-		Address: &Home, PaymentMethod: b.method, ExpectedTotal: cart.Total,
-	}, "Idempotency-Key", Random())
-	if err != nil {
-		return err
+	if err := c.insist(ctx, &asked, 200, &cart, "PUT", "/api/v1/cart/items/"+p.SKU, map[string]int{"quantity": 1}); err != nil {
+		return "", asked, err
 	}
 	var order Order
-	if err := json.Unmarshal(a.Body, &order); err != nil || a.Status != 201 {
-		return fmt.Errorf("%s: %d %s", a.Request, a.Status, a.Body)
-	}
-	b.id = order.ID
-	return nil
+	err = c.insist(ctx, &asked, 201, &order, "POST", "/api/v1/orders", OrderRequest{
+		Address: &Home, PaymentMethod: method, ExpectedTotal: cart.Total,
+	}, "Idempotency-Key", Random())
+	return order.ID, asked, err
 }
 
-// persist asks again as long as the shop says that it is not available now, or still at it.
-func (b *buyer) persist(ctx context.Context, method, path string, body any, headers ...string) (*Answer, error) {
+func (c *Client) insist(ctx context.Context, asked *int, want int, out any, method, path string, body any, headers ...string) error {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		b.asked++
-		a, err := b.Send(ctx, method, path, body, headers...)
+		*asked++
+		a, err := c.Send(ctx, method, path, body, headers...)
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("%s: %w", c.Email, err)
 		}
 		if err := a.Check(); err != nil {
-			return nil, err
+			return err
 		}
-		if a.Status != 503 && !slices.Contains([]string{"request-in-progress"}, a.Problem().Slug()) {
-			return a, nil
+		if a.Status == want {
+			return json.Unmarshal(a.Body, out)
+		}
+		wrong := fmt.Errorf("%s: %s: %d %s", c.Email, a.Request, a.Status, a.Body)
+		if a.Status != 503 && a.Problem().Slug() != "request-in-progress" {
+			return wrong
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), fmt.Errorf("%s: still %d %s", a.Request, a.Status, a.Body))
+			return errors.Join(ctx.Err(), wrong)
 		case <-tick.C:
 		}
 	}

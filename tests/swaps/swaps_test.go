@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -112,11 +113,88 @@ func TestSuite(t *testing.T) {
 
 	report.Total = time.Since(begun)
 	t.Logf("%+v", report)
-	if file := os.Getenv("SWAPS_REPORT"); file != "" {
-		text, err := json.Marshal(report)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(file, text, 0o644))
+	write(t, report)
+}
+
+// Switch is what TestSwitch measured.
+type Switch struct {
+	From    string        `json:"from"`
+	To      string        `json:"to"`
+	Took    time.Duration `json:"took"`    // make up, whole
+	Longest time.Duration `json:"longest"` // the longest that one order took meanwhile: how long nobody could order
+	Orders  int           `json:"orders"`
+}
+
+// TestSwitch changes the broker of a shop that sells, to what SWITCH_TO says as SWAP does: whoever comes meanwhile is
+// told to try again, every order ends, and everything adds up.
+func TestSwitch(t *testing.T) {
+	to := os.Getenv("SWITCH_TO")
+	if to == "" {
+		t.Fatal("SWITCH_TO is not set: make swaps sets it")
 	}
+	s := shop.Open(t)
+	went := Switch{From: s.Plugged(t, "pubsub")}
+	lamp, crowd := s.NewProduct(t, 1_000, 5_000), make(chan *shop.Client, 240)
+	for _, c := range s.Crowd(t, cap(crowd)) {
+		crowd <- c
+	}
+	close(crowd)
+	t.Setenv("SWAP", to)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		begun := time.Now()
+		out, err := s.Dev(t, "up")
+		if err != nil {
+			t.Errorf("%s", out)
+		}
+		went.Took = time.Since(begun)
+	}()
+	var mu sync.Mutex
+	orders := map[string]*shop.Client{} // who has placed them
+	shop.Each(t, make([]int, 4), 4, func(int) error { // four queues at the till
+		for last := false; !last; {
+			select {
+			case <-over:
+				last = true // one more, on the new broker
+			case <-time.After(250 * time.Millisecond): // a shopper's pace
+			}
+			c, more := <-crowd
+			if !more {
+				return nil // they have all ordered
+			}
+			begun := time.Now()
+			id, _, err := c.Insist(t.Context(), lamp, shop.Visa)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			orders[id], went.Longest = c, max(went.Longest, time.Since(begun))
+			mu.Unlock()
+		}
+		return nil
+	})
+	for id, c := range orders {
+		c.Await(t, id, "confirmed")
+	}
+	went.To, went.Orders = s.Plugged(t, "pubsub"), len(orders)
+	require.NotEqual(t, went.From, went.To)
+	lamp.AwaitStock(t, 5_000-len(orders), len(orders))
+	s.Audit(t)
+	t.Logf("%+v", went)
+	write(t, went)
+}
+
+// write keeps figures for docs/swaps.md.
+func write(t *testing.T, figures any) {
+	t.Helper()
+	file := os.Getenv("SWAPS_REPORT")
+	if file == "" {
+		return
+	}
+	text, err := json.Marshal(figures)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, text, 0o644))
 }
 
 func middle(all []time.Duration) time.Duration {
