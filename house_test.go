@@ -130,6 +130,74 @@ func TestShape(t *testing.T) {
 	}
 }
 
+// CLIShared and CLIApp are all keys that `dapr run -f` knows, with their types
+// (dapr/cli v1.16.5, pkg/runfileconfig and pkg/standalone/run.go). It ignores a
+// key that it does not know.
+type CLIShared struct {
+	ConfigFilePath       string            `yaml:"configFilePath"`
+	AppProtocol          string            `yaml:"appProtocol"`
+	APIListenAddresses   string            `yaml:"apiListenAddresses"`
+	EnableProfiling      bool              `yaml:"enableProfiling"`
+	LogLevel             string            `yaml:"logLevel"`
+	AppMaxConcurrency    int               `yaml:"appMaxConcurrency"`
+	PlacementHostAddress *string           `yaml:"placementHostAddress"`
+	SchedulerHostAddress *string           `yaml:"schedulerHostAddress"`
+	ResourcesPaths       []string          `yaml:"resourcesPaths"`
+	AppSSL               bool              `yaml:"appSSL"`
+	MaxBodySize          string            `yaml:"maxBodySize"`
+	ReadBufferSize       string            `yaml:"readBufferSize"`
+	EnableAppHealthCheck bool              `yaml:"enableAppHealthCheck"`
+	AppHealthCheckPath   string            `yaml:"appHealthCheckPath"`
+	AppHealthInterval    int               `yaml:"appHealthProbeInterval"`
+	AppHealthTimeout     int               `yaml:"appHealthProbeTimeout"`
+	AppHealthThreshold   int               `yaml:"appHealthThreshold"`
+	EnableAPILogging     bool              `yaml:"enableApiLogging"`
+	RuntimePath          string            `yaml:"runtimePath"`
+	Env                  map[string]string `yaml:"env"`
+	DaprdLogDestination  string            `yaml:"daprdLogDestination"`
+	AppLogDestination    string            `yaml:"appLogDestination"`
+}
+
+type CLIApp struct {
+	CLIShared         `yaml:",inline"`
+	AppDirPath        string   `yaml:"appDirPath"`
+	AppID             string   `yaml:"appID"`
+	AppChannelAddress string   `yaml:"appChannelAddress"`
+	AppPort           int      `yaml:"appPort"`
+	DaprHTTPPort      int      `yaml:"daprHTTPPort"`
+	DaprGRPCPort      int      `yaml:"daprGRPCPort"`
+	DaprInternalPort  int      `yaml:"daprInternalGRPCPort"`
+	MetricsPort       int      `yaml:"metricsPort"`
+	ProfilePort       int      `yaml:"profilePort"`
+	UnixDomainSocket  string   `yaml:"unixDomainSocket"`
+	Command           []string `yaml:"command"`
+}
+
+// TestRunFileSchema: the run file has no key, and no type, that the CLI does
+// not know, and every path in it is there.
+func TestRunFileSchema(t *testing.T) {
+	t.Parallel()
+	var file struct {
+		Version int
+		Name    string
+		Common  CLIShared
+		Apps    []CLIApp
+	}
+	data, err := os.ReadFile("dapr/dapr.yaml")
+	require.NoError(t, err)
+	require.NoError(t, yaml.UnmarshalWithOptions(data, &file, yaml.Strict()))
+	require.Equal(t, 1, file.Version)
+	require.NotEmpty(t, file.Apps)
+	for _, path := range file.Common.ResourcesPaths {
+		require.DirExists(t, filepath.Join("dapr", path))
+	}
+	for _, a := range file.Apps {
+		dir := filepath.Join("dapr", a.AppDirPath)
+		require.NotEmpty(t, a.AppDirPath, "the CLI demands it of every app")
+		require.FileExists(t, filepath.Join(dir, a.ConfigFilePath), a.AppID)
+	}
+}
+
 // TestRunFile: the one list of apps names every service and the three edges,
 // each with a configuration, with ports as the list's own order gives them, and
 // no port equals another plus 1000 (a second stack runs beside the first).
