@@ -239,7 +239,22 @@ func (s *stack) plugIn() error {
 			}
 		}
 	}
+	if lacking := s.lacking(); len(lacking) > 0 {
+		return &problem{line: fmt.Sprintf("what is plugged in (%s) wants a value for %s in %s", s.settings.get("SWAP"), join(lacking), s.settings.file),
+			detail: []string{"SWAP=default make up goes on without it"}}
+	}
 	return nil
+}
+
+// lacking are the settings that what is plugged in names, that nobody can
+// guess, and that are still empty.
+func (s *stack) lacking() (keys []string) {
+	for _, d := range swapSettings(s) {
+		if d.value == "" && slices.Contains(s.plugged.names, d.key) && s.settings.get(d.key) == "" {
+			keys = append(keys, d.key)
+		}
+	}
+	return keys
 }
 
 // drain lets the shop come to rest before its events go another way: nothing

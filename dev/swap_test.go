@@ -20,6 +20,7 @@ func TestPlug(t *testing.T) {
 		{"", "pubsub.rabbitmq", "state.redis", "rabbitmq epmd redis maildev postgres", "nats kafka"},
 		{"jetstream", "pubsub.jetstream", "state.redis", "nats redis postgres", "rabbitmq epmd kafka"},
 		{"kafka, state-postgres", "pubsub.kafka", "state.postgresql", "kafka postgres nginx", "rabbitmq epmd redis nats"},
+		{"mail-ses", "pubsub.rabbitmq", "state.redis", "rabbitmq redis", "maildev nats kafka"},
 		{"redis-streams,state-postgres", "pubsub.redis", "state.postgresql", "redis", "rabbitmq nats kafka"},
 	} {
 		p, err := plug("..", tc.swaps)
@@ -59,6 +60,24 @@ func TestSwapSettings(t *testing.T) {
 			require.True(t, known[key], "%s names %s", name, key)
 		}
 	}
+}
+
+// TestLacking: an account's settings are asked for by name, and the shop is
+// not started on empty ones.
+func TestLacking(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := &stack{root: "..", run: dir, settings: &settings{file: filepath.Join(dir, "settings.env")}}
+	require.NoError(t, s.settings.put("SWAP", "mail-ses"))
+	require.ErrorContains(t, s.plugIn(), "what is plugged in (mail-ses) wants a value for SES_REGION, SES_ACCESS_KEY and SES_SECRET_KEY in "+s.settings.file)
+	require.True(t, s.settings.has("SES_SECRET_KEY"), "it is there to be filled in")
+	for _, key := range []string{"SES_REGION", "SES_ACCESS_KEY", "SES_SECRET_KEY"} {
+		require.NoError(t, s.settings.put(key, "x"))
+	}
+	require.NoError(t, s.plugIn())
+	require.NoError(t, s.settings.put("SES_REGION", ""))
+	require.NoError(t, s.settings.put("SWAP", "kafka"))
+	require.NoError(t, s.plugIn(), "nothing that is plugged in names it")
 }
 
 func TestLayOut(t *testing.T) {
