@@ -121,7 +121,7 @@ func swapSettings(s *stack) []setting {
 		{"NATS_URL", "nats://stampede:" + secret() + "@" + at(portNATS), infra},
 		{"KAFKA_BROKERS", at(portKafka), infra},
 		{"STATE_DATABASE_URL", state.String(), infra},
-		{"SECRETS_FILE", filepath.Join(s.run, "secrets.json"), infra},
+		{"SECRETS_FILE", s.secretsFile(), infra},
 		// An account's, which only its owner knows: see lacking.
 		{"SES_REGION", "", infra},
 		{"SES_ACCESS_KEY", "", infra},

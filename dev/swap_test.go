@@ -97,6 +97,45 @@ func TestLayOut(t *testing.T) {
 	require.Contains(t, string(text), "pubsub.kafka")
 }
 
+// TestSecretsFileComesAndGoes: it holds what components take and nothing else, for
+// nobody else's eyes, and goes when another store is chosen.
+func TestSecretsFileComesAndGoes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := &stack{root: "..", run: dir, settings: &settings{file: filepath.Join(dir, "settings.env")}}
+	for key, value := range map[string]string{"SWAP": "secrets-file", "REDIS_PASSWORD": `a "b" c`, "HASH_KEY": "an app's own"} {
+		require.NoError(t, s.settings.put(key, value))
+	}
+	require.NoError(t, s.plugIn())
+	require.NoError(t, s.layOut())
+	file := filepath.Join(dir, "secrets.json")
+	require.Equal(t, file, s.settings.get("SECRETS_FILE"))
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"REDIS_PASSWORD": "a \"b\" c"}`, string(text))
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+
+	require.NoError(t, s.settings.put("SWAP", ""))
+	for range 2 {
+		require.NoError(t, s.plugIn())
+		require.NoError(t, s.layOut())
+		require.NoFileExists(t, file)
+	}
+
+	// Elsewhere it is the user's to remove.
+	elsewhere := filepath.Join(t.TempDir(), "mine.json")
+	require.NoError(t, s.settings.put("SWAP", "secrets-file"))
+	require.NoError(t, s.settings.put("SECRETS_FILE", elsewhere))
+	for range 2 {
+		require.NoError(t, s.plugIn())
+		require.NoError(t, s.layOut())
+		require.FileExists(t, elsewhere)
+		require.NoError(t, s.settings.put("SWAP", ""))
+	}
+}
+
 func TestTopics(t *testing.T) {
 	t.Parallel()
 	names, err := (&stack{root: ".."}).topics()
