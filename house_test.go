@@ -254,7 +254,7 @@ func TestSwaps(t *testing.T) {
 	for _, f := range folders {
 		if f.IsDir() {
 			require.FileExists(t, filepath.Join("components/swaps", f.Name(), "README.md"))
-			require.Contains(t, string(table), "| ["+f.Name()+"]("+f.Name()+"/README.md) |")
+			require.True(t, strings.Contains(string(table), "| ["+f.Name()+"]("+f.Name()+"/README.md) |"), "components/swaps/README.md does not list %s", f.Name())
 		}
 	}
 }
