@@ -389,7 +389,7 @@ func (s *stack) maildevCache() string { return filepath.Join(s.cache, "maildev-"
 
 func (s *stack) installMaildev(ctx context.Context) error {
 	home := s.maildevCache()
-	if exists(home) {
+	if exists(home) || !s.plugged.needs("maildev") {
 		return nil
 	}
 	return s.out.step(ctx, "maildev", "fetching maildev "+maildevVersion, func(ctx context.Context) error {

@@ -418,12 +418,15 @@ func (s *stack) summary(ctx context.Context) error {
 	for _, r := range st.Processes {
 		bytes += memory(r.PID, tree)
 	}
-	public, broker := s.settings.get("PUBLIC_URL"), ""
+	public, pages := s.settings.get("PUBLIC_URL"), ""
+	if s.plugged.needs("maildev") {
+		pages = fmt.Sprintf("  mail          http://localhost:%d\n", s.port(portMaildev))
+	}
 	if s.plugged.needs("rabbitmq") {
-		broker = fmt.Sprintf("  broker        http://localhost:%d   (user stampede, password in RABBITMQ_URL)\n", s.port(portRabbitMQPage))
+		pages += fmt.Sprintf("  broker        http://localhost:%d   (user stampede, password in RABBITMQ_URL)\n", s.port(portRabbitMQPage))
 	}
 	if swap := s.settings.get("SWAP"); swap != "" {
-		broker += "  plugged in    " + swap + "   (SWAP=default make up takes it out)\n"
+		pages += "  plugged in    " + swap + "   (SWAP=default make up takes it out)\n"
 	}
 	fmt.Fprintf(s.out.w, `
 The shop is up after %.0f s: %d processes, %d MB.
@@ -431,7 +434,6 @@ The shop is up after %.0f s: %d processes, %d MB.
   shop          %s
   back office   %s/admin
   API           %s/api/docs
-  mail          http://localhost:%d
 %s  Keycloak      %s/admin   (user admin, password in KEYCLOAK_ADMIN_PASSWORD)
 
   demo accounts     password in %s
@@ -440,6 +442,6 @@ The shop is up after %.0f s: %d processes, %d MB.
 
 make status · make logs APP=orders · make restart APP=orders · make down
 `, time.Since(s.out.begun).Seconds(), len(st.Processes), bytes>>20, public, public, public,
-		s.port(portMaildev), broker, s.settings.get("KEYCLOAK_URL"), s.settings.file)
+		pages, s.settings.get("KEYCLOAK_URL"), s.settings.file)
 	return nil
 }
