@@ -439,7 +439,8 @@ func (s *stack) keycloak(ctx context.Context) (process, error) {
 	}, nil
 }
 
-// nginx returns the front, with its configuration rendered from deploy/nginx.
+// nginx returns the front, with its configuration rendered from deploy/nginx
+// and, where pictures come from, one folder of deploy/media.
 func (s *stack) nginx(ctx context.Context, list []app) (process, error) {
 	if err := s.writeStatic(); err != nil {
 		return process{}, err
@@ -463,9 +464,13 @@ func (s *stack) nginx(ctx context.Context, list []app) (process, error) {
 			values[a.envName()] = "127.0.0.1:" + strconv.Itoa(a.HTTPPort)
 		}
 	}
-	rendered, err := render(filepath.Join(s.root, "deploy", "nginx"), dir, values)
-	if err != nil {
-		return process{}, err
+	rendered := ""
+	for _, from := range []string{"nginx", filepath.Join("media", "folder")} {
+		stamp, err := render(filepath.Join(s.root, "deploy", from), dir, values)
+		if err != nil {
+			return process{}, err
+		}
+		rendered = digest(rendered + stamp)
 	}
 	args := []string{"/usr/sbin/nginx", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"}
 	// A mistake in the configuration is better found while the old one runs.
