@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -464,8 +465,13 @@ func (s *stack) nginx(ctx context.Context, list []app) (process, error) {
 			values[a.envName()] = "127.0.0.1:" + strconv.Itoa(a.HTTPPort)
 		}
 	}
+	media, pictures, err := s.media()
+	if err != nil {
+		return process{}, err
+	}
+	maps.Copy(values, pictures)
 	rendered := ""
-	for _, from := range []string{"nginx", filepath.Join("media", "folder")} {
+	for _, from := range []string{"nginx", filepath.Join("media", media)} {
 		stamp, err := render(filepath.Join(s.root, "deploy", from), dir, values)
 		if err != nil {
 			return process{}, err

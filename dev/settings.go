@@ -120,6 +120,11 @@ func swapSettings(s *stack) []setting {
 		{"NATS_URL", "nats://stampede:" + secret() + "@" + at(portNATS), infra},
 		{"KAFKA_BROKERS", at(portKafka), infra},
 		{"STATE_DATABASE_URL", state.String(), infra},
+		{"S3_ENDPOINT", "http://" + at(portS3), infra},
+		{"S3_BUCKET", "stampede-pictures", infra},
+		{"S3_REGION", "us-east-1", infra},
+		{"S3_ACCESS_KEY", "stampede", infra},
+		{"S3_SECRET_KEY", secret(), infra},
 		{"SECRETS_FILE", filepath.Join(s.run, "secrets.json"), infra},
 	}
 }
