@@ -25,6 +25,7 @@ const (
 	daprVersion     = "1.16.5"
 	natsVersion     = "2.15.2"
 	kafkaVersion    = "3.9.1"
+	s3Version       = "1.8.0"
 )
 
 // prerequisite is a program that the user brings, since no Debian package has
@@ -166,7 +167,7 @@ func (s *stack) install(ctx context.Context) error {
 		}
 	})
 	g.Go(func() error { return s.installMaildev(ctx) })
-	g.Go(func() error { return errors.Join(s.installDapr(ctx), s.installNATS(ctx)) })
+	g.Go(func() error { return errors.Join(s.installDapr(ctx), s.installNATS(ctx), s.installS3(ctx)) })
 	return g.Wait()
 }
 
@@ -363,6 +364,21 @@ func (s *stack) installNATS(ctx context.Context) error {
 	}
 	return s.out.step(ctx, "nats", "building nats-server "+natsVersion, func(ctx context.Context) error {
 		return s.goInstall(ctx, "nats", "github.com/nats-io/nats-server/v2@v"+natsVersion, program)
+	})
+}
+
+func (s *stack) s3Server() string {
+	return filepath.Join(s.cache, "versitygw-"+s3Version, "versitygw")
+}
+
+// installS3 builds Versity's S3 gateway, which keeps buckets as folders.
+func (s *stack) installS3(ctx context.Context) error {
+	program := s.s3Server()
+	if exists(program) || !s.plugged.needs("s3") {
+		return nil
+	}
+	return s.out.step(ctx, "s3", "building versitygw "+s3Version, func(ctx context.Context) error {
+		return s.goInstall(ctx, "versitygw", "github.com/versity/versitygw/cmd/versitygw@v"+s3Version, program)
 	})
 }
 

@@ -30,6 +30,7 @@ const (
 	portNATS               = 14222
 	portKafka              = 19092
 	portKafkaController    = 19093
+	portS3                 = 19100
 	portSentry             = 50001 // where the dapr CLI looks for it
 	portSentryHealth       = 15002 // below the ports of outgoing connections, which may take one above at any time
 
@@ -52,6 +53,7 @@ var infraPorts = map[string][]int{
 	"rabbitmq": {portRabbitMQ, portRabbitMQPage, portRabbitMQDist},
 	"nats":     {portNATS},
 	"kafka":    {portKafka, portKafkaController},
+	"s3":       {portS3},
 	"sentry":   {portSentry, portSentryHealth},
 }
 

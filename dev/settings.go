@@ -126,6 +126,11 @@ func swapSettings(s *stack) []setting {
 		{"SES_REGION", "", infra},
 		{"SES_ACCESS_KEY", "", infra},
 		{"SES_SECRET_KEY", "", infra},
+		{"S3_ENDPOINT", "http://" + at(portS3), infra},
+		{"S3_BUCKET", "stampede-pictures", infra},
+		{"S3_REGION", "us-east-1", infra},
+		{"S3_ACCESS_KEY", "stampede", infra},
+		{"S3_SECRET_KEY", secret(), infra},
 	}
 }
 

@@ -25,6 +25,7 @@ var servers = map[string][]string{
 	"pubsub.redis":     {"redis"},
 	"state.redis":      {"redis"},
 	"bindings.smtp":    {"maildev"},
+	"bindings.aws.s3":  {"s3"},
 }
 
 // component is what this program reads of a component's file.

@@ -18,10 +18,11 @@ func TestPlug(t *testing.T) {
 		broker, state string
 		runs, idle    string // parts of the infrastructure
 	}{
-		{"", "pubsub.rabbitmq", "state.redis", "rabbitmq epmd redis maildev postgres", "nats kafka"},
+		{"", "pubsub.rabbitmq", "state.redis", "rabbitmq epmd redis maildev postgres", "nats kafka s3"},
 		{"jetstream", "pubsub.jetstream", "state.redis", "nats redis postgres", "rabbitmq epmd kafka"},
 		{"kafka, state-postgres", "pubsub.kafka", "state.postgresql", "kafka postgres nginx", "rabbitmq epmd redis nats"},
 		{"mail-ses", "pubsub.rabbitmq", "state.redis", "rabbitmq redis", "maildev nats kafka"},
+		{"media-s3", "pubsub.rabbitmq", "state.redis", "s3 rabbitmq redis nginx", "nats kafka"},
 		{"redis-streams,state-postgres", "pubsub.redis", "state.postgresql", "redis", "rabbitmq nats kafka"},
 	} {
 		p, err := plug("..", tc.swaps)

@@ -109,6 +109,10 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 	if err := s.startApps(ctx, apps); err != nil {
 		return err
 	}
+	// Once more, for what came in until products had another sidecar.
+	if err := s.collect(ctx); err != nil {
+		return err
+	}
 	if err := s.retire(ctx); err != nil {
 		return err
 	}
@@ -178,6 +182,7 @@ func (s *stack) infra(ctx context.Context, apps []app) (map[string]process, erro
 		"rabbitmq": s.rabbitmq,
 		"nats":     s.nats,
 		"kafka":    func() (process, error) { return s.kafka(ctx) },
+		"s3":       s.s3,
 		"maildev":  s.maildev,
 		"sentry":   s.authority,
 		"keycloak": func() (process, error) { return s.keycloak(ctx) },
@@ -250,7 +255,25 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 		}
 		return s.settings.put("DAPR_TRUST_ANCHORS", strings.TrimSpace(string(anchors)))
 	})
-	one("nginx", 30*time.Second, nil)
+	// Pictures are where Nginx will look for them before it does.
+	front := func(ctx context.Context) error {
+		if err := s.collect(ctx); err != nil {
+			return err
+		}
+		one("nginx", 30*time.Second, nil)
+		return nil
+	}
+	one("s3", 30*time.Second, func(ctx context.Context) error {
+		if err := s.bucket().make(ctx); err != nil {
+			return err
+		}
+		return front(ctx)
+	})
+	if !s.plugged.needs("s3") {
+		if err := front(ctx); err != nil {
+			return err
+		}
+	}
 	return g.Wait()
 }
 
