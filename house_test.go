@@ -209,7 +209,7 @@ func TestRunFileSchema(t *testing.T) {
 
 // TestRunFile: the one list of apps names every service and the three edges,
 // each with a configuration, with ports as the list's own order gives them, and
-// no port equals another plus 1000 (a second stack runs beside the first).
+// no two ports are a few thousands apart (stacks run beside each other).
 func TestRunFile(t *testing.T) {
 	t.Parallel()
 	var file struct {
@@ -241,7 +241,7 @@ func TestRunFile(t *testing.T) {
 			ports[a.AppPort] = a.AppID
 			require.Equal(t, []string{"./.run/bin/" + a.AppID}, a.Command)
 		}
-		require.Equal(t, []int{3500 + n, 5500 + n, 11500 + n, 13500 + n}, []int{a.DaprHTTPPort, a.DaprGRPCPort, a.DaprInternalGRPCPort, a.MetricsPort}, a.AppID)
+		require.Equal(t, []int{3500 + n, 5600 + n, 11700 + n, 13800 + n}, []int{a.DaprHTTPPort, a.DaprGRPCPort, a.DaprInternalGRPCPort, a.MetricsPort}, a.AppID)
 		for _, p := range []int{a.DaprHTTPPort, a.DaprGRPCPort, a.DaprInternalGRPCPort, a.MetricsPort} {
 			ports[p] = a.AppID
 		}
@@ -249,7 +249,9 @@ func TestRunFile(t *testing.T) {
 		require.FileExists(t, a.ConfigFilePath)
 	}
 	for p, app := range ports {
-		require.NotContains(t, ports, p+1000, "port %d of %s", p, app)
+		for offset := 1000; offset <= 5000; offset += 1000 {
+			require.NotContains(t, ports, p+offset, "port %d of %s", p, app)
+		}
 	}
 	sort.Strings(names)
 	require.Equal(t, apps(t), names)

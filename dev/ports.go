@@ -11,8 +11,8 @@ import (
 )
 
 // The ports of the infrastructure; PORT_OFFSET is added to each. The apps' are
-// in dapr/dapr.yaml. None equals another plus 1000, so that a second stack at
-// +1000 fits beside the first.
+// in dapr/dapr.yaml. No two are whole thousands apart, so that stacks at 0,
+// 1000, 2000 … fit beside each other.
 const (
 	portFront              = 8000
 	portGateway            = 8011
