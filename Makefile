@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart import audit test compose-env dev
+.PHONY: help up infra down clean status logs restart import audit test swaps compose-env dev
 
 DEV := .run/bin/dev
 
@@ -16,6 +16,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 	@echo
 	@echo "  PORT_OFFSET=1000 before any of them means a second shop, beside the first."
+	@echo "  SWAP=kafka,state-postgres before make up plugs in what components/swaps has."
 
 up: dev ## install what is missing and start the shop; again: start only what changed
 	@$(DEV) up
@@ -46,6 +47,9 @@ audit: dev ## check that stock, money and orders add up, over all databases
 
 test: dev ## run all tests, on a second shop of their own that is stopped afterwards
 	@$(DEV) test
+
+swaps: dev ## run one suite over every broker and state store, and write docs/swaps.md
+	@$(DEV) swaps
 
 compose-env: ## write the passwords and certificates that docker compose up needs
 	@go run ./deploy/compose

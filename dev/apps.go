@@ -72,8 +72,8 @@ func (a app) envName() string { return strings.ToUpper(strings.ReplaceAll(a.ID, 
 
 // shiftPorts returns the run file with offset added to every port and with
 // paths that hold when it lies elsewhere: relative ones are made absolute, and
-// the .run folder of commands is the stack's. It keeps keys that it does not
-// know.
+// the .run folder of commands and the folder of the components are the
+// stack's. It keeps keys that it does not know.
 func shiftPorts(text []byte, dir string, offset int, run string) ([]byte, error) {
 	var file yaml.MapSlice
 	if err := yaml.Unmarshal(text, &file); err != nil {
@@ -104,6 +104,8 @@ func shiftPorts(text []byte, dir string, offset int, run string) ([]byte, error)
 			}
 		case string:
 			switch {
+			case key == "resourcesPaths" && filepath.Clean(v) == "../components":
+				return filepath.Join(run, "components") // with the swaps over it
 			case key == "resourcesPaths" || key == "appDirPath":
 				return absolute(dir, v)
 			case key == "command":
@@ -258,25 +260,10 @@ func (a app) flags(sentry string) []string {
 	return flags
 }
 
-// component is the part of a component's file that tells who reads which
-// settings.
-type component struct {
-	Kind   string   `yaml:"kind"`
-	Scopes []string `yaml:"scopes"`
-	Spec   struct {
-		Metadata []struct {
-			Secret struct {
-				Name string `yaml:"name"`
-			} `yaml:"secretKeyRef"`
-			Env string `yaml:"envRef"`
-		} `yaml:"metadata"`
-	} `yaml:"spec"`
-}
-
 // sidecarSettings returns the settings that a sidecar needs: those that its
 // configuration and its components name, and those that daprd itself reads.
-// The stamp changes with these files.
-func (a app) sidecarSettings() (named map[string]bool, stamp string, err error) {
+// The stamp changes with these files, and with secrets that it reads from one.
+func (s *stack) sidecarSettings(a app) (named map[string]bool, stamp string, err error) {
 	named = map[string]bool{"DAPR_TRUST_ANCHORS": true, "NAMESPACE": true, "DAPR_HOST_IP": true, "DAPR_API_TOKEN": true, "APP_API_TOKEN": true}
 	text, err := os.ReadFile(a.ConfigFile)
 	if err != nil {
@@ -305,8 +292,12 @@ func (a app) sidecarSettings() (named map[string]bool, stamp string, err error) 
 			}
 			stamp += string(text)
 			for _, m := range c.Spec.Metadata {
-				named[m.Secret.Name] = true
 				named[m.Env] = true
+				if s.plugged.secretsInEnvironment() {
+					named[m.Secret.Name] = true
+				} else {
+					stamp += s.settings.get(m.Secret.Name)
+				}
 			}
 		}
 	}
@@ -315,7 +306,7 @@ func (a app) sidecarSettings() (named map[string]bool, stamp string, err error) 
 
 // processes returns the sidecar and, unless it is one of the edge, the app.
 func (s *stack) processes(ctx context.Context, a app, apps []app) ([]process, error) {
-	named, stamp, err := a.sidecarSettings()
+	named, stamp, err := s.sidecarSettings(a)
 	if err != nil {
 		return nil, err
 	}

@@ -20,9 +20,9 @@ apps:
     appDirPath: ..
     appPort: 7106
     daprHTTPPort: 3506
-    daprGRPCPort: 5506
-    daprInternalGRPCPort: 11506
-    metricsPort: 13506
+    daprGRPCPort: 5606
+    daprInternalGRPCPort: 11706
+    metricsPort: 13806
     configFilePath: dapr/config/orders.yaml
     command: [./.run/bin/orders, --verbose]
     unknownKey: kept
@@ -30,9 +30,9 @@ apps:
   - appID: edge-auth
     appDirPath: ..
     daprHTTPPort: 3512
-    daprGRPCPort: 5512
-    daprInternalGRPCPort: 11512
-    metricsPort: 13512
+    daprGRPCPort: 5612
+    daprInternalGRPCPort: 11712
+    metricsPort: 13812
     configFilePath: dapr/config/edge-auth.yaml
     maxBodySize: 64Mi
     appHealthProbeInterval: 5
@@ -48,9 +48,9 @@ func TestShiftPorts(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, apps, 2)
 	orders, edge := apps[0], apps[1]
-	require.Equal(t, []int{8106, 4506, 6506, 12506, 14506}, []int{orders.Port, orders.HTTPPort, orders.GRPCPort, orders.InternalPort, orders.MetricsPort})
+	require.Equal(t, []int{8106, 4506, 6606, 12706, 14806}, []int{orders.Port, orders.HTTPPort, orders.GRPCPort, orders.InternalPort, orders.MetricsPort})
 	require.Equal(t, []string{"/clone/.run-1000/bin/orders", "--verbose"}, orders.Command)
-	require.Equal(t, []string{"/clone/components", "/clone/dapr"}, orders.ResourcesPaths)
+	require.Equal(t, []string{"/clone/.run-1000/components", "/clone/dapr"}, orders.ResourcesPaths)
 	require.Equal(t, "/clone/dapr/config/orders.yaml", orders.ConfigFile)
 	require.Equal(t, map[string]string{"BOTH": "1", "PORT": "8080", "OWN": "2"}, orders.Env)
 	require.False(t, orders.edge())
@@ -68,16 +68,16 @@ func TestFlags(t *testing.T) {
 		app  app
 		want string
 	}{
-		{apps[0], `--app-id orders --app-port 7106 --app-protocol http --dapr-http-port 3506 --dapr-grpc-port 5506
-			--dapr-listen-addresses 127.0.0.1 --dapr-internal-grpc-port 11506 --dapr-internal-grpc-listen-address 127.0.0.1
-			--metrics-port 13506 --metrics-listen-address 127.0.0.1 --config /clone/dapr/config/orders.yaml
-			--resources-path /clone/components --resources-path /clone/dapr --enable-mtls --sentry-address 127.0.0.1:50001
+		{apps[0], `--app-id orders --app-port 7106 --app-protocol http --dapr-http-port 3506 --dapr-grpc-port 5606
+			--dapr-listen-addresses 127.0.0.1 --dapr-internal-grpc-port 11706 --dapr-internal-grpc-listen-address 127.0.0.1
+			--metrics-port 13806 --metrics-listen-address 127.0.0.1 --config /clone/dapr/config/orders.yaml
+			--resources-path /clone/.run/components --resources-path /clone/dapr --enable-mtls --sentry-address 127.0.0.1:50001
 			--max-body-size 4Mi --read-buffer-size 64Ki --log-level warn`},
-		{apps[1], `--app-id edge-auth --dapr-http-port 3512 --dapr-grpc-port 5512
-			--dapr-listen-addresses 127.0.0.1 --dapr-internal-grpc-port 11512 --dapr-internal-grpc-listen-address 127.0.0.1
-			--metrics-port 13512 --metrics-listen-address 127.0.0.1 --dapr-public-port 3912 --dapr-public-listen-address 127.0.0.1
+		{apps[1], `--app-id edge-auth --dapr-http-port 3512 --dapr-grpc-port 5612
+			--dapr-listen-addresses 127.0.0.1 --dapr-internal-grpc-port 11712 --dapr-internal-grpc-listen-address 127.0.0.1
+			--metrics-port 13812 --metrics-listen-address 127.0.0.1 --dapr-public-port 3912 --dapr-public-listen-address 127.0.0.1
 			--config /clone/dapr/config/edge-auth.yaml
-			--resources-path /clone/components --resources-path /clone/dapr --enable-mtls --sentry-address 127.0.0.1:50001
+			--resources-path /clone/.run/components --resources-path /clone/dapr --enable-mtls --sentry-address 127.0.0.1:50001
 			--max-body-size 64Mi --read-buffer-size 64Ki --log-level warn`},
 	} {
 		require.Equal(t, strings.Fields(tc.want), tc.app.flags("127.0.0.1:50001"), tc.app.ID)
@@ -96,14 +96,14 @@ func TestRunFileRefusesHalfAnApp(t *testing.T) {
 	}
 }
 
-// TestPortsOfTwoStacks: the whole of one stack and another at +1000 fit on one
+// TestPortsOfStacks: whole stacks at every thousand fit beside each other on one
 // machine, with the run file that is really used.
-func TestPortsOfTwoStacks(t *testing.T) {
+func TestPortsOfStacks(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../dapr/dapr.yaml")
 	require.NoError(t, err)
 	all := map[int]string{}
-	for _, offset := range []int{0, 1000} {
+	for offset := 0; offset <= maxOffset; offset += 1000 {
 		shifted, err := shiftPorts(text, "/clone/dapr", offset, "/clone/.run")
 		require.NoError(t, err)
 		apps, err := parseRunFile(shifted)
@@ -129,7 +129,8 @@ func TestSidecarSettings(t *testing.T) {
 	write("run.yaml", "apps: []\n")
 	a := app{ID: "orders", Sidecar: Sidecar{ConfigFile: filepath.Join(dir, "config.yaml"), ResourcesPaths: []string{dir}}}
 
-	named, stamp, err := a.sidecarSettings()
+	s := &stack{settings: &settings{}, plugged: &plugged{types: map[string]string{"secrets": "secretstores.local.env"}}}
+	named, stamp, err := s.sidecarSettings(a)
 	require.NoError(t, err)
 	require.True(t, named["RABBITMQ_URL"])
 	require.True(t, named["NAME_RESOLUTION_DB"])
@@ -137,11 +138,36 @@ func TestSidecarSettings(t *testing.T) {
 	require.False(t, named["SMTP_HOST"], "another app's component")
 
 	write("mail.yaml", "kind: Component\nspec: {metadata: []}\nscopes: [mail]\n")
-	_, same, err := a.sidecarSettings()
+	_, same, err := s.sidecarSettings(a)
 	require.NoError(t, err)
 	require.Equal(t, stamp, same, "another app's component changed")
 	write("pubsub.yaml", "kind: Component\nspec: {metadata: [{name: url, value: x}]}\nscopes: [orders]\n")
-	_, other, err := a.sidecarSettings()
+	_, other, err := s.sidecarSettings(a)
+	require.NoError(t, err)
+	require.NotEqual(t, stamp, other)
+}
+
+// TestSecretsFile: with secrets in a file the sidecar's environment has none of
+// them, and one that changes starts it again all the same.
+func TestSecretsFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte("kind: Configuration\n"), 0o600))
+	p, err := plug("..", "secrets-file")
+	require.NoError(t, err)
+	s := &stack{run: dir, plugged: p, settings: &settings{lines: []settingLine{{key: "RABBITMQ_URL", value: "amqp://a"}, {key: "SECRETS_FILE", value: filepath.Join(dir, "secrets.json")}}}}
+	require.NoError(t, s.layOut())
+	text, err := os.ReadFile(filepath.Join(dir, "secrets.json"))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"RABBITMQ_URL": "amqp://a"}`, string(text))
+
+	a := app{ID: "orders", Sidecar: Sidecar{ConfigFile: filepath.Join(dir, "config.yaml"), ResourcesPaths: []string{s.componentsDir()}}}
+	named, stamp, err := s.sidecarSettings(a)
+	require.NoError(t, err)
+	require.False(t, named["RABBITMQ_URL"])
+	require.True(t, named["SECRETS_FILE"])
+	s.settings.lines[0].value = "amqp://b"
+	_, other, err := s.sidecarSettings(a)
 	require.NoError(t, err)
 	require.NotEqual(t, stamp, other)
 }

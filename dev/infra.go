@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -48,8 +49,8 @@ func (s *stack) folders() error {
 		if err := os.Chmod(dir, f.mode); err != nil {
 			return err
 		}
-		if f.owner == "" {
-			continue
+		if f.owner == "" || !s.plugged.needs(f.name) {
+			continue // the owner may not exist where the server was never needed
 		}
 		who, err := credential(f.owner)
 		if err != nil {
@@ -275,6 +276,13 @@ func (s *stack) epmd() (process, error) {
 	}, err
 }
 
+func (s *stack) rabbitmqNode() string {
+	if s.offset != 0 {
+		return fmt.Sprintf("stampede-%d@localhost", s.offset)
+	}
+	return "stampede@localhost"
+}
+
 func (s *stack) rabbitmq() (process, error) {
 	dir, env := s.erlang()
 	u, err := url.Parse(s.settings.get("RABBITMQ_URL"))
@@ -299,14 +307,10 @@ func (s *stack) rabbitmq() (process, error) {
 	if err := ownedFile(filepath.Join(dir, "enabled_plugins"), "[rabbitmq_management].\n", "rabbitmq"); err != nil {
 		return process{}, err
 	}
-	node := "stampede@localhost"
-	if s.offset != 0 {
-		node = fmt.Sprintf("stampede-%d@localhost", s.offset)
-	}
 	return process{
 		Args: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"}, Dir: dir, User: "rabbitmq",
 		Env: append(env,
-			"RABBITMQ_NODENAME="+node,
+			"RABBITMQ_NODENAME="+s.rabbitmqNode(),
 			"RABBITMQ_DIST_PORT="+strconv.Itoa(s.port(portRabbitMQDist)),
 			"RABBITMQ_CONF_ENV_FILE="+filepath.Join(dir, "env.conf"), // not the system's
 			"RABBITMQ_CONFIG_FILE="+filepath.Join(dir, "rabbitmq.conf"),
@@ -436,7 +440,8 @@ func (s *stack) keycloak(ctx context.Context) (process, error) {
 	}, nil
 }
 
-// nginx returns the front, with its configuration rendered from deploy/nginx.
+// nginx returns the front, with its configuration rendered from deploy/nginx
+// and, where pictures come from, one folder of deploy/media.
 func (s *stack) nginx(ctx context.Context, list []app) (process, error) {
 	if err := s.writeStatic(); err != nil {
 		return process{}, err
@@ -460,9 +465,18 @@ func (s *stack) nginx(ctx context.Context, list []app) (process, error) {
 			values[a.envName()] = "127.0.0.1:" + strconv.Itoa(a.HTTPPort)
 		}
 	}
-	rendered, err := render(filepath.Join(s.root, "deploy", "nginx"), dir, values)
+	media, pictures, err := s.media()
 	if err != nil {
 		return process{}, err
+	}
+	maps.Copy(values, pictures)
+	rendered := ""
+	for _, from := range []string{"nginx", filepath.Join("media", media)} {
+		stamp, err := render(filepath.Join(s.root, "deploy", from), dir, values)
+		if err != nil {
+			return process{}, err
+		}
+		rendered = digest(rendered + stamp)
 	}
 	args := []string{"/usr/sbin/nginx", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"}
 	// A mistake in the configuration is better found while the old one runs.

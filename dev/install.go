@@ -23,6 +23,9 @@ const (
 	keycloakVersion = "26.0.7"
 	maildevVersion  = "3.0.0"
 	daprVersion     = "1.16.5"
+	natsVersion     = "2.15.2"
+	kafkaVersion    = "3.9.1"
+	s3Version       = "1.8.0"
 )
 
 // prerequisite is a program that the user brings, since no Debian package has
@@ -86,17 +89,18 @@ func checkPrerequisites(ctx context.Context) error {
 type debian struct {
 	name string
 	file string // a path pattern, or a program on PATH
+	part string // the part of the infrastructure that it is for; "" for all
 }
 
 var debianPackages = []debian{
-	{"postgresql", "/usr/lib/postgresql/*/bin/postgres"},
-	{"redis-server", "redis-server"},
-	{"rabbitmq-server", "/usr/lib/rabbitmq/bin/rabbitmq-server"},
-	{"nginx", "/usr/sbin/nginx"},
-	{"libnginx-mod-http-lua", "/usr/lib/nginx/modules/ngx_http_lua_module.so"},
-	{"maven", "mvn"},
-	{"unzip", "unzip"},
-	{"gcc", "gcc"},
+	{"postgresql", "/usr/lib/postgresql/*/bin/postgres", ""},
+	{"redis-server", "redis-server", "redis"},
+	{"rabbitmq-server", "/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq"},
+	{"nginx", "/usr/sbin/nginx", ""},
+	{"libnginx-mod-http-lua", "/usr/lib/nginx/modules/ngx_http_lua_module.so", ""},
+	{"maven", "mvn", ""},
+	{"unzip", "unzip", ""},
+	{"gcc", "gcc", ""},
 }
 
 func (d debian) installed() bool {
@@ -108,10 +112,10 @@ func (d debian) installed() bool {
 	return err == nil
 }
 
-func missingPackages() []string {
+func (s *stack) missingPackages() []string {
 	var names []string
 	for _, d := range debianPackages {
-		if !d.installed() {
+		if s.plugged.needs(d.part) && !d.installed() {
 			names = append(names, d.name)
 		}
 	}
@@ -122,7 +126,7 @@ func missingPackages() []string {
 // Nothing is fetched or built that is there already. What takes its time goes
 // side by side: packages, daprd, the mail page, and Keycloak once Maven is there.
 func (s *stack) install(ctx context.Context) error {
-	packages := missingPackages()
+	packages := s.missingPackages()
 	if len(packages) > 0 {
 		if _, err := exec.LookPath("apt-get"); err != nil {
 			return &problem{
@@ -157,13 +161,13 @@ func (s *stack) install(ctx context.Context) error {
 	g.Go(func() error {
 		select {
 		case <-maven:
-			return s.installKeycloak(ctx)
+			return errors.Join(s.installKeycloak(ctx), s.installKafka(ctx))
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	})
 	g.Go(func() error { return s.installMaildev(ctx) })
-	g.Go(func() error { return s.installDapr(ctx) })
+	g.Go(func() error { return errors.Join(s.installDapr(ctx), s.installNATS(ctx), s.installS3(ctx)) })
 	return g.Wait()
 }
 
@@ -216,7 +220,7 @@ func (s *stack) installPackages(ctx context.Context, names []string) error {
 		}
 		return err
 	}
-	if left := missingPackages(); len(left) > 0 {
+	if left := s.missingPackages(); len(left) > 0 {
 		return fmt.Errorf("apt-get was content, but still missing: %s", strings.Join(left, ", "))
 	}
 	return nil
@@ -317,11 +321,91 @@ func (s *stack) installKeycloak(ctx context.Context) error {
 	})
 }
 
+func (s *stack) kafkaCache() string { return filepath.Join(s.cache, "kafka-"+kafkaVersion) }
+
+// installKafka fetches the jars of Kafka's server and tools.
+func (s *stack) installKafka(ctx context.Context) error {
+	home := s.kafkaCache()
+	if exists(home) || !s.plugged.needs("kafka") {
+		return nil
+	}
+	return s.out.step(ctx, "kafka", "fetching Kafka "+kafkaVersion, func(ctx context.Context) error {
+		tmp, err := s.scratch("kafka")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(tmp)
+		pom := `<project><modelVersion>4.0.0</modelVersion><groupId>shop.stampede</groupId><artifactId>kafka</artifactId><version>1</version><dependencies>`
+		for _, artifact := range []string{"kafka_2.13", "kafka-tools"} {
+			pom += "<dependency><groupId>org.apache.kafka</groupId><artifactId>" + artifact + "</artifactId><version>" + kafkaVersion + "</version></dependency>"
+		}
+		if err := writeFile(filepath.Join(tmp, "pom.xml"), pom+"</dependencies></project>\n", 0o644); err != nil {
+			return err
+		}
+		jars := filepath.Join(tmp, "jars")
+		err = command(ctx, s.logFile("install-kafka"), exec.CommandContext(ctx, "mvn", "-B", "-ntp", "-f", filepath.Join(tmp, "pom.xml"),
+			"org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+jars))
+		if err != nil {
+			return fmt.Errorf("Kafka %s cannot be had: %w", kafkaVersion, err)
+		}
+		return os.Rename(jars, home)
+	})
+}
+
+func (s *stack) natsServer() string {
+	return filepath.Join(s.cache, "nats-"+natsVersion, "nats-server")
+}
+
+// installNATS builds the NATS server.
+func (s *stack) installNATS(ctx context.Context) error {
+	program := s.natsServer()
+	if exists(program) || !s.plugged.needs("nats") {
+		return nil
+	}
+	return s.out.step(ctx, "nats", "building nats-server "+natsVersion, func(ctx context.Context) error {
+		return s.goInstall(ctx, "nats", "github.com/nats-io/nats-server/v2@v"+natsVersion, program)
+	})
+}
+
+func (s *stack) s3Server() string {
+	return filepath.Join(s.cache, "versitygw-"+s3Version, "versitygw")
+}
+
+// installS3 builds Versity's S3 gateway, which keeps buckets as folders.
+func (s *stack) installS3(ctx context.Context) error {
+	program := s.s3Server()
+	if exists(program) || !s.plugged.needs("s3") {
+		return nil
+	}
+	return s.out.step(ctx, "s3", "building versitygw "+s3Version, func(ctx context.Context) error {
+		return s.goInstall(ctx, "versitygw", "github.com/versity/versitygw/cmd/versitygw@v"+s3Version, program)
+	})
+}
+
+// goInstall builds a program of another module, at a version, to a file.
+func (s *stack) goInstall(ctx context.Context, name, pkg, file string) error {
+	tmp, err := s.scratch(name)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	cmd := exec.CommandContext(ctx, "go", "install", "-trimpath", "-ldflags=-s -w", pkg)
+	cmd.Dir = tmp // outside the clone, whose go.mod and go.work are not this program's
+	cmd.Env = append(os.Environ(), "GOBIN="+tmp, "GOWORK=off", "CGO_ENABLED=0")
+	if err := command(ctx, s.logFile("install-"+name), cmd); err != nil {
+		return fmt.Errorf("%s cannot be had: %w", pkg, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.Rename(filepath.Join(tmp, filepath.Base(file)), file)
+}
+
 func (s *stack) maildevCache() string { return filepath.Join(s.cache, "maildev-"+maildevVersion) }
 
 func (s *stack) installMaildev(ctx context.Context) error {
 	home := s.maildevCache()
-	if exists(home) {
+	if exists(home) || !s.plugged.needs("maildev") {
 		return nil
 	}
 	return s.out.step(ctx, "maildev", "fetching maildev "+maildevVersion, func(ctx context.Context) error {

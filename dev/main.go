@@ -26,6 +26,7 @@ const usage = `usage: dev <command>
   logs [APP]      follow the log of an app and its sidecar, or all logs
   restart APP     build one app again and start it again with its sidecar
   test            run all tests, on a stack beside the developer's
+  swaps           run one suite over every broker and state store, on that stack
   audit           check that stock, money and orders add up, over all databases
   stop APP        stop an app with its sidecar, or one process of the infrastructure
   kill APP        the same without giving it time to end well, for tests
@@ -33,6 +34,7 @@ const usage = `usage: dev <command>
   import FILE     import a product file, as Shopify exports them
 
 PORT_OFFSET=1000 runs another shop beside the first, in .run-1000; RUN_DIR names another folder.
+SWAP=kafka,state-postgres before up plugs in what components/swaps has; SWAP=default takes it out again.
 `
 
 func main() {
@@ -55,7 +57,7 @@ func run(ctx context.Context, args []string) error {
 	if args[0] == "supervise" { // started by startSupervisor
 		return supervise(args[1], args[2])
 	}
-	if args[0] == "test" {
+	if args[0] == "test" || args[0] == "swaps" {
 		testStack()
 	}
 	s, err := newStack()
@@ -87,6 +89,8 @@ func run(ctx context.Context, args []string) error {
 		return s.change(ctx, name, args[0] != "start", args[0] == "kill", args[0] == "restart" || args[0] == "start")
 	case "test":
 		return s.test(ctx)
+	case "swaps":
+		return s.swaps(ctx)
 	case "audit":
 		return s.audit(ctx, os.Stdout)
 	case "import":
@@ -106,6 +110,7 @@ type stack struct {
 	cache    string // what was fetched and built once for all stacks
 	offset   int    // added to every port
 	settings *settings
+	plugged  *plugged // the components in effect
 	out      *progress
 }
 

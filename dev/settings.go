@@ -78,6 +78,7 @@ func defaults(s *stack) []setting {
 		list = append(list, setting{strings.ToUpper(app) + "_DATABASE_URL", database(app), app})
 	}
 	return append(list, []setting{
+		{"SWAP", "", infra}, // names of components/swaps, see choose
 		{"REDIS_HOST", at(portRedis), infra},
 		{"REDIS_PASSWORD", secret(), infra},
 		{"RABBITMQ_URL", "amqp://stampede:" + secret() + "@" + at(portRabbitMQ), infra},
@@ -108,6 +109,29 @@ func defaults(s *stack) []setting {
 		{"RATE_LOGIN", "6000", infra},
 		{"RATE_FRONT", "600000", infra},
 	}...)
+}
+
+// swapSettings are those that only components in components/swaps name; they
+// are written when one of these is plugged in. An empty one is the user's to
+// fill in.
+func swapSettings(s *stack) []setting {
+	at := func(base int) string { return "127.0.0.1:" + strconv.Itoa(base+s.offset) }
+	state := url.URL{Scheme: "postgres", User: url.UserPassword("state", secret()), Host: at(portPostgres), Path: "/state"}
+	return []setting{
+		{"NATS_URL", "nats://stampede:" + secret() + "@" + at(portNATS), infra},
+		{"KAFKA_BROKERS", at(portKafka), infra},
+		{"STATE_DATABASE_URL", state.String(), infra},
+		{"SECRETS_FILE", s.secretsFile(), infra},
+		// An account's, which only its owner knows: see lacking.
+		{"SES_REGION", "", infra},
+		{"SES_ACCESS_KEY", "", infra},
+		{"SES_SECRET_KEY", "", infra},
+		{"S3_ENDPOINT", "http://" + at(portS3), infra},
+		{"S3_BUCKET", "stampede-pictures", infra},
+		{"S3_REGION", "us-east-1", infra},
+		{"S3_ACCESS_KEY", "stampede", infra},
+		{"S3_SECRET_KEY", secret(), infra},
+	}
 }
 
 // choices may be given in the environment of the first make up, for a stack
@@ -222,7 +246,7 @@ func (set *settings) save() error {
 // it begins with, else to all.
 func appSettings(id string, apps []app) func(key string) bool {
 	owners := map[string]string{"DAPR_TRUST_ANCHORS": infra}
-	for _, d := range defaults(&stack{}) {
+	for _, d := range append(defaults(&stack{}), swapSettings(&stack{})...) {
 		owners[d.key] = d.owner
 	}
 	return func(key string) bool {

@@ -22,7 +22,7 @@ const testPullBehind = "1m"
 // testStack makes this process's stack the one for tests: beside the
 // developer's, unless the environment names another.
 func testStack() {
-	for _, d := range [][2]string{{"PORT_OFFSET", "1000"}, {"HOLD_TTL", testHoldTTL}, {"MAIL_PULL_BEHIND", testPullBehind}} {
+	for _, d := range [][2]string{{"PORT_OFFSET", "1000"}, {"HOLD_TTL", testHoldTTL}, {"MAIL_PULL_BEHIND", testPullBehind}, {"SWAP", "default"}} {
 		if os.Getenv(d[0]) == "" {
 			_ = os.Setenv(d[0], d[1]) // fails for malformed names only
 		}
@@ -74,6 +74,16 @@ func (s *stack) test(ctx context.Context) (err error) {
 		}
 	}
 	s.out.say("test", "audit")
+	if err := s.audit(ctx, os.Stdout); err != nil {
+		return err
+	}
+	s.out.say("test", "the same shop on %s", ciSwaps)
+	if err := s.upWith(ctx, ciSwaps); err != nil {
+		return err
+	}
+	if err := s.swapTest(ctx, "TestSuite", new(figures)); err != nil {
+		return err
+	}
 	return s.audit(ctx, os.Stdout)
 }
 

@@ -35,6 +35,19 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 		return err
 	}
 
+	before, err := s.choose()
+	if err != nil {
+		return err
+	}
+	switched := false
+	defer func() {
+		if err != nil && !switched {
+			err = errors.Join(err, s.unplug(context.WithoutCancel(ctx), before))
+		}
+	}()
+	if err := s.plugIn(); err != nil {
+		return err
+	}
 	apps, err := s.loadApps()
 	if err != nil {
 		return err
@@ -78,6 +91,13 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 	if err := s.startInfra(ctx, apps); err != nil {
 		return err
 	}
+	if err := s.drain(ctx, apps); err != nil {
+		return err
+	}
+	if err := s.layOut(); err != nil {
+		return err
+	}
+	switched = true
 	if infraOnly {
 		fresh = false // it stays up even when an app does not compile
 		if err := s.build(ctx, apps); err != nil {
@@ -87,6 +107,13 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 		return nil
 	}
 	if err := s.startApps(ctx, apps); err != nil {
+		return err
+	}
+	// Once more, for what came in until products had another sidecar.
+	if err := s.collect(ctx); err != nil {
+		return err
+	}
+	if err := s.retire(ctx); err != nil {
 		return err
 	}
 	if err := s.seed(ctx); err != nil {
@@ -148,17 +175,23 @@ func buildID(file string) string {
 // on disk that they need to start.
 func (s *stack) infra(ctx context.Context, apps []app) (map[string]process, error) {
 	parts := map[string]process{}
-	for name, make := range map[string]func() (process, error){
+	for name, describe := range map[string]func() (process, error){
 		"postgres": func() (process, error) { return s.postgres(ctx) },
 		"redis":    s.redis,
 		"epmd":     s.epmd,
 		"rabbitmq": s.rabbitmq,
+		"nats":     s.nats,
+		"kafka":    func() (process, error) { return s.kafka(ctx) },
+		"s3":       s.s3,
 		"maildev":  s.maildev,
 		"sentry":   s.authority,
 		"keycloak": func() (process, error) { return s.keycloak(ctx) },
 		"nginx":    func() (process, error) { return s.nginx(ctx, apps) },
 	} {
-		p, err := make()
+		if !s.plugged.needs(name) {
+			continue
+		}
+		p, err := describe()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -177,6 +210,9 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	one := func(name string, limit time.Duration, then func(ctx context.Context) error) {
+		if _, needed := parts[name]; !needed {
+			return
+		}
 		g.Go(func() error {
 			p, begun := parts[name], time.Now()
 			answer, err := s.ensure(gctx, p)
@@ -209,6 +245,8 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 		one("rabbitmq", 90*time.Second, nil)
 		return nil
 	})
+	one("nats", 30*time.Second, s.streams)
+	one("kafka", 60*time.Second, nil)
 	one("maildev", 30*time.Second, nil)
 	one("sentry", 30*time.Second, func(context.Context) error {
 		anchors, err := os.ReadFile(filepath.Join(s.data, "sentry", "ca.crt"))
@@ -217,7 +255,25 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 		}
 		return s.settings.put("DAPR_TRUST_ANCHORS", strings.TrimSpace(string(anchors)))
 	})
-	one("nginx", 30*time.Second, nil)
+	// Pictures are where Nginx will look for them before it does.
+	front := func(ctx context.Context) error {
+		if err := s.collect(ctx); err != nil {
+			return err
+		}
+		one("nginx", 30*time.Second, nil)
+		return nil
+	}
+	one("s3", 30*time.Second, func(ctx context.Context) error {
+		if err := s.bucket().make(ctx); err != nil {
+			return err
+		}
+		return front(ctx)
+	})
+	if !s.plugged.needs("s3") {
+		if err := front(ctx); err != nil {
+			return err
+		}
+	}
 	return g.Wait()
 }
 
@@ -286,6 +342,9 @@ func (s *stack) change(ctx context.Context, name string, stop, kill, start bool)
 	}
 	if !st.supervised() {
 		return errors.New("nothing runs: make up starts it")
+	}
+	if err := s.plugIn(); err != nil {
+		return err
 	}
 	apps, err := s.loadApps()
 	if err != nil {
@@ -382,16 +441,23 @@ func (s *stack) summary(ctx context.Context) error {
 	for _, r := range st.Processes {
 		bytes += memory(r.PID, tree)
 	}
-	public := s.settings.get("PUBLIC_URL")
+	public, pages := s.settings.get("PUBLIC_URL"), ""
+	if s.plugged.needs("maildev") {
+		pages = fmt.Sprintf("  mail          http://localhost:%d\n", s.port(portMaildev))
+	}
+	if s.plugged.needs("rabbitmq") {
+		pages += fmt.Sprintf("  broker        http://localhost:%d   (user stampede, password in RABBITMQ_URL)\n", s.port(portRabbitMQPage))
+	}
+	if swap := s.settings.get("SWAP"); swap != "" {
+		pages += "  plugged in    " + swap + "   (SWAP=default make up takes it out)\n"
+	}
 	fmt.Fprintf(s.out.w, `
 The shop is up after %.0f s: %d processes, %d MB.
 
   shop          %s
   back office   %s/admin
   API           %s/api/docs
-  mail          http://localhost:%d
-  broker        http://localhost:%d   (user stampede, password in RABBITMQ_URL)
-  Keycloak      %s/admin   (user admin, password in KEYCLOAK_ADMIN_PASSWORD)
+%s  Keycloak      %s/admin   (user admin, password in KEYCLOAK_ADMIN_PASSWORD)
 
   demo accounts     password in %s
   shopper@stampede.test   SHOPPER_PASSWORD
@@ -399,6 +465,6 @@ The shop is up after %.0f s: %d processes, %d MB.
 
 make status · make logs APP=orders · make restart APP=orders · make down
 `, time.Since(s.out.begun).Seconds(), len(st.Processes), bytes>>20, public, public, public,
-		s.port(portMaildev), s.port(portRabbitMQPage), s.settings.get("KEYCLOAK_URL"), s.settings.file)
+		pages, s.settings.get("KEYCLOAK_URL"), s.settings.file)
 	return nil
 }

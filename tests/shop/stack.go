@@ -9,7 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
 )
 
@@ -39,6 +41,64 @@ func (s *Shop) PID(t testing.TB, name string) int {
 func (s *Shop) Signal(t testing.TB, name string, sig syscall.Signal) {
 	t.Helper()
 	require.NoError(t, syscall.Kill(s.PID(t, name), sig), name)
+}
+
+// Kill ends a process of the stack and what it started, as a crash does; the stack starts it again. It may be called
+// beside the test.
+func (s *Shop) Kill(t testing.TB, name string) {
+	t.Helper()
+	pid := s.PID(t, name)
+	t.Logf("killing %s, %d", name, pid)
+	if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+}
+
+// Away takes a part of the stack away for a while, without letting it end well, and calls happened when it is gone.
+func (s *Shop) Away(t testing.TB, name string, long time.Duration, happened func()) {
+	defer happened()
+	if out, err := s.Dev(t, "kill", name); err != nil {
+		t.Errorf("%s: %s", err, out)
+		return
+	}
+	happened()
+	select {
+	case <-t.Context().Done():
+	case <-time.After(long):
+	}
+	if out, err := s.Dev(t, "start", name); err != nil {
+		t.Errorf("%s: %s", err, out)
+	}
+}
+
+// Plugged is the type of the component with that name, such as pubsub.rabbitmq.
+func (s *Shop) Plugged(t testing.TB, name string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.Run, "components", "*.yaml"))
+	require.NoError(t, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var c struct {
+			Metadata struct{ Name string }
+			Spec     struct{ Type string }
+		}
+		require.NoError(t, yaml.Unmarshal(text, &c), file)
+		if c.Metadata.Name == name {
+			return c.Spec.Type
+		}
+	}
+	t.Fatalf("no component is called %s", name)
+	return ""
+}
+
+// Broker is the process of the broker that is plugged in.
+func (s *Shop) Broker(t testing.TB) string {
+	t.Helper()
+	kind := s.Plugged(t, "pubsub")
+	name := map[string]string{"pubsub.rabbitmq": "rabbitmq", "pubsub.jetstream": "nats", "pubsub.kafka": "kafka", "pubsub.redis": "redis"}[kind]
+	require.NotEmpty(t, name, kind)
+	return name
 }
 
 // Dev runs a command of dev/ for this stack, such as "audit", and returns what it printed.
