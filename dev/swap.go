@@ -222,9 +222,18 @@ func (s *stack) componentsDir() string { return filepath.Join(s.run, "components
 
 // choose takes SWAP from the environment into the settings, where it stays
 // for the next make up; SWAP=default, or an empty one, is components/ as it is.
-// It returns what was chosen before.
+// It returns what was chosen before. GATEWAY, the gateways behind the front,
+// is taken in the same way; its default is the one in Nginx.
 func (s *stack) choose() (before string, err error) {
 	before = s.settings.get("SWAP")
+	if gateway := os.Getenv("GATEWAY"); gateway != "" {
+		if gateway == "default" {
+			gateway = s.at(portGateway)
+		}
+		if err := s.settings.put("GATEWAY", gateway); err != nil {
+			return before, err
+		}
+	}
 	given, ok := os.LookupEnv("SWAP")
 	if !ok {
 		return before, nil

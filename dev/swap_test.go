@@ -148,6 +148,31 @@ func TestTopics(t *testing.T) {
 	require.Len(t, names, len(regexp.MustCompile(`(?m)^### .*\.v\d+$`).FindAll(text, -1)), "as many as docs/events.md has")
 }
 
+// TestChoose: what SWAP and GATEWAY say stays until they say something else.
+func TestChoose(t *testing.T) {
+	dir := t.TempDir()
+	s := &stack{root: "..", run: dir, settings: &settings{file: filepath.Join(dir, "settings.env")}}
+	for _, tc := range []struct{ swap, gateway, wantSwap, wantGateway, before string }{
+		{"", "", "", "", ""},
+		{"kafka", "127.0.0.1:8010 127.0.0.1:8020", "kafka", "127.0.0.1:8010 127.0.0.1:8020", ""},
+		{"-", "", "kafka", "127.0.0.1:8010 127.0.0.1:8020", "kafka"},
+		{"default", "default", "", "127.0.0.1:8011", "kafka"},
+	} {
+		t.Setenv("SWAP", tc.swap)
+		if tc.swap == "-" {
+			require.NoError(t, os.Unsetenv("SWAP"))
+		}
+		t.Setenv("GATEWAY", tc.gateway)
+		before, err := s.choose()
+		require.NoError(t, err)
+		require.Equal(t, []string{tc.before, tc.wantSwap, tc.wantGateway}, []string{before, s.settings.get("SWAP"), s.settings.get("GATEWAY")})
+	}
+	t.Setenv("SWAP", "nothing")
+	_, err := s.choose()
+	require.ErrorContains(t, err, "there is no swap")
+	require.Empty(t, s.settings.get("SWAP"))
+}
+
 func TestLag(t *testing.T) {
 	t.Parallel()
 	n, err := lag(`
