@@ -6,13 +6,26 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
 
+const public = "http://shop.test"
+
+// newTest is a storefront without a sidecar, as when everything else is away.
+func newTest(t *testing.T) *serve.Runtime {
+	t.Helper()
+	rt, _ := servetest.NewTest(t, "store", nil)
+	_, err := newService(rt, settings{
+		public: public, issuer: public + "/realms/stampede", keycloak: "http://127.0.0.1:1", clientSecret: "secret", country: "GB", currency: "GBP",
+	})
+	require.NoError(t, err)
+	return rt
+}
+
 func TestErrorsArePages(t *testing.T) {
 	t.Parallel()
-	rt, _ := servetest.NewTest(t, "store", nil)
-	require.NoError(t, newService(rt))
+	rt := newTest(t)
 	// No sidecar answers here, as when products is away.
 	for path, want := range map[string]int{"/nothing/here": 404, "/": 503, "/products/x": 503} {
 		res := servetest.Do(t, rt, "GET", path, "", nil)
@@ -26,8 +39,7 @@ func TestErrorsArePages(t *testing.T) {
 
 func TestAssets(t *testing.T) {
 	t.Parallel()
-	rt, _ := servetest.NewTest(t, "store", nil)
-	require.NoError(t, newService(rt))
+	rt := newTest(t)
 	body := servetest.Do(t, rt, "GET", "/nothing", "", nil).Body
 	css := regexp.MustCompile(`/assets/store\.[0-9a-f]{8}\.css`).FindString(string(body))
 	require.NotEmpty(t, css)
