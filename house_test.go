@@ -285,6 +285,19 @@ func TestPublicRoutes(t *testing.T) {
 	}
 }
 
+// TestDeadLetters: who consumes events with a database lets administrators see
+// to those that could not be handled.
+func TestDeadLetters(t *testing.T) {
+	t.Parallel()
+	for _, app := range withDatabase {
+		doc := openAPI(t, app)
+		for path, method := range map[string]string{"": "get", "/{event_id}": "delete", "/{event_id}/redrive": "post"} {
+			_, mounted := doc.Paths["/api/v1/admin/"+app+"/dead-letters"+path][method]
+			require.Equal(t, len(doc.Consumes) > 0, mounted, "%s: rt.Subs.Routes(rt.API, rt.Name): %s %s", app, method, path)
+		}
+	}
+}
+
 // matches tells whether a pattern of routes.yaml lets a path of an OpenAPI
 // document in.
 func matches(pattern, path string) bool {

@@ -17,12 +17,20 @@ type AccountRegistered struct {
 }
 
 // AccountActivated tells that an account may be used. First is true once in its life: after the
-// verification of its e-mail address.
+// verification of its e-mail address; later ones end a suspension.
 type AccountActivated struct {
 	AccountID uuid.UUID `json:"account_id"`
 	Email     string    `json:"email"`
 	FirstName string    `json:"first_name"`
 	First     bool      `json:"first"`
+	At        time.Time `json:"at"`
+}
+
+// AccountSuspended tells that an account must not be used any more, until AccountActivated is told again. Topics
+// overtake each other: the later At is what counts.
+type AccountSuspended struct {
+	AccountID uuid.UUID `json:"account_id"`
+	Email     string    `json:"email"`
 	At        time.Time `json:"at"`
 }
 
@@ -48,6 +56,9 @@ func (AccountRegistered) Topic() string { return "account.registered.v1" }
 
 // Topic names the event's topic.
 func (AccountActivated) Topic() string { return "account.activated.v1" }
+
+// Topic names the event's topic.
+func (AccountSuspended) Topic() string { return "account.suspended.v1" }
 
 // Topic names the event's topic.
 func (AccountCodeIssued) Topic() string { return "account.code_issued.v1" }

@@ -18,17 +18,32 @@ var (
 	ErrEmailTaken         = problem.New(problem.Conflict, "email-taken", "This e-mail address has an account")
 	ErrCredentialsInvalid = problem.New(problem.Unauthenticated, "credentials-invalid", "E-mail address or password is wrong").Header("WWW-Authenticate", "Bearer")
 	ErrAccountPending     = problem.New(problem.Forbidden, "account-pending", "The e-mail address has still to be verified")
+	ErrAccountSuspended   = problem.New(problem.Forbidden, "account-suspended", "The account is suspended")
 	ErrAccountNotFound    = problem.New(problem.NotFound, "account-not-found", "There is no such account")
+	ErrNotSuspendable     = problem.New(problem.Conflict, "account-not-suspendable", "Only an active account can be suspended")
+	ErrNotSuspended       = problem.New(problem.Conflict, "account-not-suspended", "Only a suspended account can be activated again")
+	ErrOwnAccount         = problem.New(problem.Conflict, "own-account", "Nobody suspends or activates their own account")
 )
 
 // Status is where an account stands.
 type Status string
 
-// The statuses of an account, in the order in which it gets them.
+// The statuses of an account, in the order in which it gets them. From suspended it goes back to active.
 const (
-	Creating Status = "creating" // the row exists, Keycloak's user perhaps
-	Pending  Status = "pending"  // the user exists without the role USER, so no service lets it in
-	Active   Status = "active"   // the e-mail address is verified and the role given
+	Creating  Status = "creating"  // the row exists, Keycloak's user perhaps
+	Pending   Status = "pending"   // the user exists without the role USER, so no service lets it in
+	Active    Status = "active"    // the e-mail address is verified and the role given
+	Suspended Status = "suspended" // an administrator shut it out: no role again
+)
+
+// RoleDue is what Keycloak has still to be told about the roles of a suspended account.
+type RoleDue string
+
+// What may be due. An account whose role is to be given is suspended until it has it.
+const (
+	NothingDue RoleDue = ""
+	TakeRoles  RoleDue = "take"
+	GiveRole   RoleDue = "give"
 )
 
 // lease is how long a request may work on a half-made account before the sweep takes it. It is longer than
@@ -50,6 +65,9 @@ type Account struct {
 	SessionsEndAt *time.Time // set while sessions have still to be ended at Keycloak
 	KeepSession   string     // the one that stays then
 	FailuresFrom  *time.Time // failed logins before this do not count
+	RoleDue       RoleDue
+	SuspendedAt   *time.Time // nil unless suspended
+	SuspendReason string     // in the words of the administrator
 }
 
 // NewAccount is the first step of a registration; names and address are checked and normal.
@@ -110,6 +128,72 @@ func (a *Account) Activate(now time.Time) bool {
 // have to end. Who may do that has proved to be the owner, so the failed logins so far do not count.
 func (a *Account) ChangePassword(keep string, now time.Time) {
 	a.SessionsEndAt, a.KeepSession, a.LeaseUntil, a.FailuresFrom = &now, keep, now.Add(lease), &now
+}
+
+// Suspend shuts an active account out. Its roles have to be taken and its sessions ended at Keycloak; until then
+// the caller holds the lease. False: it is suspended already, as before. Errors: ErrNotSuspendable, and
+// ErrUnavailable while somebody is at work giving the role back.
+func (a *Account) Suspend(reason string, now time.Time) (bool, error) {
+	switch a.Status {
+	case Active:
+	case Suspended:
+		if a.RoleDue != GiveRole {
+			return false, nil
+		}
+		if now.Before(a.LeaseUntil) {
+			return false, errBusy(a.LeaseUntil.Sub(now))
+		}
+	default:
+		return false, ErrNotSuspendable.With("account_status", a.Status)
+	}
+	if a.Status == Active {
+		a.SuspendedAt = &now
+	}
+	a.Status, a.SuspendReason = Suspended, reason
+	a.RoleDue, a.SessionsEndAt, a.KeepSession, a.LeaseUntil = TakeRoles, &now, "", now.Add(lease)
+	return true, nil
+}
+
+// Readmit notes that a suspended account is to be active again. It becomes so when Keycloak has given the role
+// back; until then the caller holds the lease. False: it is active already. Errors: ErrNotSuspended, and
+// ErrUnavailable while somebody else is at work on its roles.
+func (a *Account) Readmit(now time.Time) (bool, error) {
+	switch {
+	case a.Status == Active:
+		return false, nil
+	case a.Status != Suspended:
+		return false, ErrNotSuspended.With("account_status", a.Status)
+	case a.RoleDue != NothingDue && now.Before(a.LeaseUntil):
+		return false, errBusy(a.LeaseUntil.Sub(now))
+	}
+	a.RoleDue, a.LeaseUntil = GiveRole, now.Add(lease)
+	return true, nil
+}
+
+// errBusy asks to come again: only one at a time may change the roles of an account, or the last word at Keycloak
+// would be that of the slower one.
+func errBusy(wait time.Duration) error {
+	return problem.ErrUnavailable.Detail("The account is being suspended or activated").RetryAfter(min(wait, 5*time.Second))
+}
+
+// RolesTaken ends a suspension that was begun under the lease held; false when it is somebody else's by now.
+func (a *Account) RolesTaken(held time.Time) bool {
+	if a.RoleDue != TakeRoles || !a.LeaseUntil.Equal(held) {
+		return false
+	}
+	a.RoleDue = NothingDue
+	return true
+}
+
+// RoleGiven makes a suspended account active again, whose role was given under the lease held; false when it is
+// somebody else's by now. The failed logins so far do not count.
+func (a *Account) RoleGiven(held, now time.Time) bool {
+	if a.RoleDue != GiveRole || !a.LeaseUntil.Equal(held) {
+		return false
+	}
+	a.Status, a.RoleDue, a.SuspendedAt, a.SuspendReason = Active, NothingDue, nil, ""
+	a.LeaseUntil, a.FailuresFrom = now, &now
+	return true
 }
 
 // How far the clocks of auth and Keycloak may be apart.

@@ -36,6 +36,13 @@ func TestAccountStatus(t *testing.T) {
 		require.True(t, a.Activate(t0))
 		return a
 	}
+	suspended := func(t *testing.T) Account {
+		a := active(t)
+		begun, err := a.Suspend("spam", t0)
+		require.NoError(t, err)
+		require.True(t, begun)
+		return a
+	}
 	states := []struct {
 		name                   string
 		make                   func(*testing.T) Account
@@ -47,6 +54,7 @@ func TestAccountStatus(t *testing.T) {
 		{"pending", pending, false, true, false, true, [3]Status{Pending, Pending, Pending}},
 		{"verified", verified, false, true, true, true, [3]Status{Pending, Pending, Active}},
 		{"active", active, false, false, false, true, [3]Status{Active, Active, Active}},
+		{"suspended", suspended, false, false, false, true, [3]Status{Suspended, Suspended, Suspended}},
 	}
 	for _, s := range states {
 		t.Run(s.name, func(t *testing.T) {
@@ -165,4 +173,69 @@ func TestUserAgent(t *testing.T) {
 	require.Equal(t, "ab", userAgent("a\x00\r\n\x1bb"))
 	require.Len(t, []rune(userAgent(strings.Repeat("é", 10_000))), 255)
 	require.Equal(t, "ab", userAgent("a\xffb"))
+}
+
+func TestSuspension(t *testing.T) {
+	t.Parallel()
+	account := func(status Status, due RoleDue) Account {
+		a := Account{ID: uuid.New(), Status: status, RoleDue: due, LeaseUntil: t0.Add(lease)}
+		if status == Suspended {
+			at := t0.Add(-time.Hour)
+			a.SuspendedAt, a.SuspendReason = &at, "before"
+		}
+		return a
+	}
+	const changed, same = true, false
+	for _, c := range []struct {
+		name             string
+		from             Account
+		suspend, readmit error // while the lease runs
+		suspends         bool
+		readmits         bool
+		late             bool // whether the lease is over
+	}{
+		{"creating", account(Creating, NothingDue), ErrNotSuspendable, ErrNotSuspended, same, same, false},
+		{"pending", account(Pending, NothingDue), ErrNotSuspendable, ErrNotSuspended, same, same, false},
+		{"active", account(Active, NothingDue), nil, nil, changed, same, false},
+		{"suspended", account(Suspended, NothingDue), nil, nil, same, changed, false},
+		{"being suspended", account(Suspended, TakeRoles), nil, problem.ErrUnavailable, same, same, false},
+		{"being suspended, left", account(Suspended, TakeRoles), nil, nil, same, changed, true},
+		{"being activated", account(Suspended, GiveRole), problem.ErrUnavailable, problem.ErrUnavailable, same, same, false},
+		{"being activated, left", account(Suspended, GiveRole), nil, nil, changed, changed, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			now := t0
+			if c.late {
+				now = t0.Add(lease)
+			}
+			a := c.from
+			begun, err := a.Suspend("spam", now)
+			require.ErrorIs(t, err, c.suspend)
+			require.Equal(t, c.suspends, begun)
+			if begun {
+				require.Equal(t, []any{Suspended, TakeRoles, "spam", now.Add(lease)}, []any{a.Status, a.RoleDue, a.SuspendReason, a.LeaseUntil})
+				require.Equal(t, now, *a.SessionsEndAt)
+				require.False(t, a.RolesTaken(t0), "another's lease")
+				require.True(t, a.RolesTaken(a.LeaseUntil))
+				require.False(t, a.RolesTaken(a.LeaseUntil), "once")
+			} else {
+				require.Equal(t, c.from, a)
+			}
+			a = c.from
+			begun, err = a.Readmit(now)
+			require.ErrorIs(t, err, c.readmit)
+			require.Equal(t, c.readmits, begun)
+			if begun {
+				require.Equal(t, []any{Suspended, GiveRole, now.Add(lease)}, []any{a.Status, a.RoleDue, a.LeaseUntil}, "not before it has its role")
+				require.False(t, a.RoleGiven(t0, now), "another's lease")
+				require.True(t, a.RoleGiven(a.LeaseUntil, now))
+				require.Equal(t, []any{Active, NothingDue, "", now}, []any{a.Status, a.RoleDue, a.SuspendReason, *a.FailuresFrom})
+				require.Nil(t, a.SuspendedAt)
+				require.False(t, a.RoleGiven(a.LeaseUntil, now), "once")
+			} else {
+				require.Equal(t, c.from, a)
+			}
+		})
+	}
 }

@@ -51,7 +51,7 @@ func (s *service) makeDemo(ctx context.Context, d demo) error {
 			return err
 		}
 	}
-	if d.admin {
+	if d.admin && a.Status != Suspended {
 		return s.keycloak.giveRole(ctx, *a.AccountID, roleAdmin)
 	}
 	return nil

@@ -37,6 +37,9 @@ func (s *service) routes(api huma.API) {
 	huma.Register(api, rest.Op("GET", admin, "List accounts, newest first", rest.Admin), s.adminListAccounts)
 	huma.Register(api, rest.Op("GET", admin+"/{account_id}", "Read one account", rest.Admin), s.adminGetAccount)
 	huma.Register(api, rest.Op("GET", admin+"/{account_id}/login-history", "List an account's logins, newest first", rest.Admin), s.adminLoginHistory)
+	huma.Register(api, rest.Op("POST", admin+"/{account_id}/suspension", "Suspend an account", rest.Admin,
+		rest.Describe("Its owner can neither log in nor order, and its sessions end. The role ADMIN, if it has it, is taken for good.")), s.adminSuspend)
+	huma.Register(api, rest.Op("DELETE", admin+"/{account_id}/suspension", "Activate a suspended account again", rest.Admin), s.adminReadmit)
 }
 
 // registerInput: 128 characters is our limit for passwords; Keycloak has none.
@@ -218,7 +221,7 @@ type loginItem struct {
 	Address   string    `json:"address"`
 	UserAgent string    `json:"user_agent"`
 	Outcome   string    `json:"outcome" enum:"success,failed"`
-	Through   string    `json:"through" enum:"api"`
+	Through   string    `json:"through" enum:"api,page" doc:"page: on Keycloak's login page, which tells no user agent"`
 }
 
 type loginsOutput struct{ Body rest.List[loginItem] }
@@ -232,13 +235,16 @@ func (s *service) loginHistory(ctx context.Context, accountID uuid.UUID, page re
 	if err != nil {
 		return nil, err
 	}
+	if page.Cursor == "" { // the pages that follow are older
+		s.learnPageLogins(ctx, accountID)
+	}
 	logins, err := s.store.logins(ctx, accountID, before, page.Limit+1, s.now())
 	if err != nil {
 		return nil, err
 	}
 	out := &loginsOutput{}
 	out.Body = list(logins, page.Limit, func(l login) (loginItem, uuid.UUID) {
-		return loginItem{At: l.At, Address: l.Address, UserAgent: l.UserAgent, Outcome: l.Outcome, Through: "api"}, l.ID
+		return loginItem{At: l.At, Address: l.Address, UserAgent: l.UserAgent, Outcome: l.Outcome, Through: l.Through}, l.ID
 	})
 	return out, nil
 }
@@ -249,18 +255,32 @@ type adminAccount struct {
 	Email       string     `json:"email"`
 	FirstName   string     `json:"first_name"`
 	LastName    string     `json:"last_name"`
-	Status      Status     `json:"status" enum:"creating,pending,active"`
+	Status      Status     `json:"status" enum:"creating,pending,active,suspended"`
 	CreatedAt   time.Time  `json:"created_at"`
 	ActivatedAt *time.Time `json:"activated_at"`
+	Suspension  *suspended `json:"suspension"`
+}
+
+type suspended struct {
+	_      struct{}  `nullable:"true"` // null unless it is suspended
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason" doc:"In the words of the administrator"`
 }
 
 func toAdmin(a Account) adminAccount {
-	return adminAccount{a.AccountID, a.Email, a.FirstName, a.LastName, a.Status, a.CreatedAt, a.ActivatedAt}
+	view := adminAccount{
+		AccountID: a.AccountID, Email: a.Email, FirstName: a.FirstName, LastName: a.LastName, Status: a.Status,
+		CreatedAt: a.CreatedAt, ActivatedAt: a.ActivatedAt,
+	}
+	if a.SuspendedAt != nil {
+		view.Suspension = &suspended{At: *a.SuspendedAt, Reason: a.SuspendReason}
+	}
+	return view
 }
 
 type adminListInput struct {
 	rest.Page
-	Status string `query:"status" enum:"creating,pending,active"`
+	Status string `query:"status" enum:"creating,pending,active,suspended"`
 	Email  string `query:"email" maxLength:"254" doc:"How the e-mail address begins"`
 }
 
@@ -286,6 +306,31 @@ type adminAccountOutput struct{ Body adminAccount }
 
 func (s *service) adminGetAccount(ctx context.Context, in *accountInput) (*adminAccountOutput, error) {
 	a, err := s.store.byAccountID(ctx, in.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	return &adminAccountOutput{Body: toAdmin(a)}, nil
+}
+
+func (s *service) adminSuspend(ctx context.Context, in *struct {
+	AccountID uuid.UUID `path:"account_id" format:"uuid"`
+	Body      *struct {
+		Reason string `json:"reason,omitempty" maxLength:"500" doc:"For those who look at the account later"`
+	}
+}) (*adminAccountOutput, error) {
+	reason := ""
+	if in.Body != nil {
+		reason = strings.TrimSpace(in.Body.Reason)
+	}
+	a, err := s.suspend(ctx, auth.Must(ctx).ID, in.AccountID, reason)
+	if err != nil {
+		return nil, err
+	}
+	return &adminAccountOutput{Body: toAdmin(a)}, nil
+}
+
+func (s *service) adminReadmit(ctx context.Context, in *accountInput) (*adminAccountOutput, error) {
+	a, err := s.readmit(ctx, auth.Must(ctx).ID, in.AccountID)
 	if err != nil {
 		return nil, err
 	}

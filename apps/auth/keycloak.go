@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -58,7 +59,7 @@ type Tokens struct {
 }
 
 // keycloak is the client of one realm: its token endpoint for people, its admin REST for us. The client
-// `auth` has a service account with the roles manage-users, view-users and query-users, no more.
+// `auth` has a service account with the roles manage-users, view-users, query-users and view-events, no more.
 type keycloak struct {
 	admin   string // …/admin/realms/<realm>
 	oidc    string // …/realms/<realm>/protocol/openid-connect
@@ -247,6 +248,21 @@ func (k *keycloak) hasRole(ctx context.Context, id uuid.UUID, names ...string) (
 		}
 	}
 	return false, nil
+}
+
+// takeRoles takes those of the named roles that a user has.
+func (k *keycloak) takeRoles(ctx context.Context, id uuid.UUID, names ...string) error {
+	path := "/users/" + id.String() + "/role-mappings/realm"
+	var given []role
+	if _, err := k.do(ctx, http.MethodGet, path, nil, &given); err != nil {
+		return err
+	}
+	taken := slices.DeleteFunc(given, func(r role) bool { return !slices.Contains(names, r.Name) })
+	if len(taken) == 0 {
+		return nil
+	}
+	_, err := k.do(ctx, http.MethodDelete, path, taken, nil)
+	return err
 }
 
 // endSessions ends all sessions of a user but keep, which may be empty.

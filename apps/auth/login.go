@@ -14,8 +14,8 @@ import (
 )
 
 // login gives tokens for a password. Keycloak looks at the password first, so that only who knows it learns
-// that an account is pending; the session that comes with it is dropped then. ErrCredentialsInvalid,
-// ErrAccountPending, problem.ErrTooMany.
+// that an account is pending or suspended; the session that comes with it is dropped then.
+// ErrCredentialsInvalid, ErrAccountPending, ErrAccountSuspended, problem.ErrTooMany.
 func (s *service) login(ctx context.Context, email, secret string) (Tokens, error) {
 	ctx, cancel := working(ctx)
 	defer cancel()
@@ -77,6 +77,8 @@ func (s *service) mayLogIn(ctx context.Context, email string, t Tokens) error {
 		return ErrCredentialsInvalid
 	case err != nil:
 		return err
+	case a.Status == Suspended:
+		return ErrAccountSuspended
 	case a.Status != Active:
 		return ErrAccountPending
 	}
@@ -94,22 +96,39 @@ func (s *service) drop(ctx context.Context, t Tokens) {
 func (s *service) refresh(ctx context.Context, refreshToken string) (Tokens, error) {
 	t, err := s.keycloak.refresh(ctx, refreshToken)
 	if errors.Is(err, errBadToken) {
-		return Tokens{}, problem.ErrUnauthenticated.Detail("The refresh token is not valid")
+		return Tokens{}, errRefreshToken
 	}
-	return t, err
+	if err != nil {
+		return Tokens{}, err
+	}
+	sub, _, err := readToken(t.AccessToken)
+	if err != nil {
+		return Tokens{}, err
+	}
+	a, err := s.store.byAccountID(ctx, sub)
+	switch {
+	case err != nil && !errors.Is(err, ErrAccountNotFound):
+		return Tokens{}, err
+	case a.Status == Suspended: // its sessions are about to end
+		s.drop(ctx, t)
+		return Tokens{}, errRefreshToken
+	}
+	return t, nil
 }
+
+var errRefreshToken = problem.ErrUnauthenticated.Detail("The refresh token is not valid")
 
 // logout ends a session, also one that has ended before; ErrUnauthenticated for what is no refresh token.
 func (s *service) logout(ctx context.Context, refreshToken string) error {
 	err := s.keycloak.logout(ctx, refreshToken)
 	if errors.Is(err, errBadToken) {
-		return problem.ErrUnauthenticated.Detail("The refresh token is not valid")
+		return errRefreshToken
 	}
 	return err
 }
 
 // changePassword sets a new password for who knows the old one. The session that asks stays, all others of
-// the account end. ErrCredentialsInvalid, problem.ErrTooMany: guesses count as failed logins.
+// the account end. ErrCredentialsInvalid, ErrAccountSuspended, problem.ErrTooMany: guesses count as failed logins.
 func (s *service) changePassword(ctx context.Context, caller auth.Caller, old, secret string) error {
 	ctx, cancel := working(ctx)
 	defer cancel()
@@ -131,6 +150,9 @@ func (s *service) changePassword(ctx context.Context, caller auth.Caller, old, s
 	err = s.store.dropLogin(ctx, try) // nobody logged in
 	if err == nil {
 		a, err = s.store.update(ctx, a.ID, func(_ pgx.Tx, a *Account) (bool, error) {
+			if a.Status == Suspended {
+				return false, ErrAccountSuspended
+			}
 			a.ChangePassword(session, s.now())
 			return true, nil
 		})

@@ -278,6 +278,11 @@ func (s *service) finish(ctx context.Context, a Account) error {
 		if err := s.activate(ctx, a); err != nil {
 			return err
 		}
+	case a.RoleDue == GiveRole:
+		_, err := s.letIn(ctx, a)
+		return err
+	case a.RoleDue == TakeRoles:
+		return s.shutOut(ctx, a)
 	}
 	if a.SessionsEndAt != nil {
 		return s.endSessions(ctx, a)

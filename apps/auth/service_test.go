@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"html"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -39,6 +43,7 @@ type bench struct {
 // realm says where Keycloak is, and checks tokens as every service does.
 var realm = sync.OnceValues(func() (r struct {
 	url, secret string
+	public      string // where browsers find it, as the realm's clients know
 	verifier    *auth.Verifier
 }, err error) {
 	r.url, r.secret = os.Getenv("KEYCLOAK_URL"), os.Getenv("AUTH_CLIENT_SECRET")
@@ -55,6 +60,7 @@ var realm = sync.OnceValues(func() (r struct {
 	if err := json.NewDecoder(res.Body).Decode(&about); err != nil {
 		return r, err
 	}
+	r.public = strings.TrimSuffix(about.Issuer, "/realms/stampede")
 	r.verifier = auth.NewVerifier(context.Background(), about.Issuer, "stampede", r.url+"/realms/stampede/protocol/openid-connect/certs")
 	return r, nil
 })
@@ -1196,7 +1202,7 @@ func TestAdmin(t *testing.T) {
 		query = "limit=1&cursor=" + url.QueryEscape(*next)
 	}
 	require.Equal(t, all, paged)
-	for _, bad := range []string{"status=suspended", "limit=0", "cursor=x", "email=" + strings.Repeat("a", 10_000)} {
+	for _, bad := range []string{"status=gone", "limit=0", "cursor=x", "email=" + strings.Repeat("a", 10_000)} {
 		b.want(b.get(base+"?"+bad, admin), 422, "invalid")
 	}
 
@@ -1314,4 +1320,439 @@ func TestPrune(t *testing.T) {
 	b.later(keepHistory)
 	require.NoError(t, b.s.prune(ctx))
 	require.Zero(t, b.count(`logins`))
+}
+
+const accountsPath = "/api/v1/admin/auth/accounts/"
+
+// staff makes an account with the role ADMIN and returns its id and token.
+func (b *bench) staff() (id uuid.UUID, token string) {
+	b.t.Helper()
+	email := newEmail()
+	require.NoError(b.t, b.s.makeDemo(b.t.Context(), demo{email, "Olive", "Operator", goodPassword, true}))
+	a, err := b.s.store.byEmail(b.t.Context(), email)
+	require.NoError(b.t, err)
+	return *a.AccountID, b.login(email, goodPassword).AccessToken
+}
+
+func (b *bench) suspend(id uuid.UUID, token string, body any) servetest.Response {
+	b.t.Helper()
+	return servetest.Do(b.t, b.rt, "POST", accountsPath+id.String()+"/suspension", token, body)
+}
+
+func (b *bench) readmit(id uuid.UUID, token string) servetest.Response {
+	b.t.Helper()
+	return servetest.Do(b.t, b.rt, "DELETE", accountsPath+id.String()+"/suspension", token, nil)
+}
+
+func (b *bench) hasRole(id uuid.UUID, names ...string) bool {
+	b.t.Helper()
+	has, err := b.s.keycloak.hasRole(b.t.Context(), id, names...)
+	require.NoError(b.t, err)
+	return has
+}
+
+func TestSuspend(t *testing.T) {
+	b := setup(t)
+	email, id := b.active()
+	_, token := b.staff()
+	mine := b.login(email, goodPassword)
+	b.want(b.post("/password/forgot", object{"email": email}), 202, "")
+	require.NoError(t, b.s.answerRequests(t.Context()))
+	code := b.code(email, PasswordReset)
+
+	var account struct {
+		Status     Status
+		Suspension *struct {
+			At     time.Time
+			Reason string
+		}
+	}
+	b.want(b.suspend(id, token, object{"reason": " Sells <b>tickets</b>. "}), 200, "").JSON(t, &account)
+	require.Equal(t, Suspended, account.Status)
+	require.Equal(t, "Sells <b>tickets</b>.", account.Suspension.Reason)
+	require.WithinDuration(t, time.Now(), account.Suspension.At, time.Minute)
+	told := sentOf[events.AccountSuspended](b, "account.suspended.v1")
+	require.Len(t, told, 1)
+	require.Equal(t, events.AccountSuspended{AccountID: id, Email: email, At: account.Suspension.At.UTC()}, told[0])
+	require.Zero(t, b.sessions(id))
+	require.False(t, b.hasRole(id, roleUser))
+
+	// Only who knows the password learns of it, and nobody gets a session.
+	b.want(b.post("/login", object{"email": email, "password": "wrong password"}), 401, "credentials-invalid")
+	b.want(b.post("/login", object{"email": email, "password": goodPassword}), 403, "account-suspended")
+	require.Zero(t, b.sessions(id))
+	b.want(b.post("/refresh", object{"refresh_token": mine.RefreshToken}), 401, "unauthenticated")
+	// Nor does a token that is still valid, or a code that was out, lead back in.
+	change := object{"password": goodPassword, "new_password": "another password"}
+	b.want(servetest.Do(t, b.rt, "POST", "/api/v1/auth/password/change", mine.AccessToken, change), 403, "account-suspended")
+	require.Zero(t, b.sessions(id))
+	b.want(b.post("/password/reset", object{"email": email, "code": code, "new_password": "another password"}), 400, "code-invalid")
+	b.want(b.post("/password/forgot", object{"email": email}), 202, "")
+	require.NoError(t, b.s.answerRequests(t.Context()))
+	require.Equal(t, code, b.code(email, PasswordReset), "no new one")
+	b.want(b.post("/register", registration(email)), 409, "email-taken")
+	// A session that Keycloak gives all the same, no service lets in.
+	page, err := b.s.keycloak.login(t.Context(), email, goodPassword)
+	require.NoError(t, err)
+	b.want(b.get("/api/v1/auth/verify-token", page.AccessToken), 403, "forbidden")
+	b.want(b.post("/refresh", object{"refresh_token": page.RefreshToken}), 401, "unauthenticated")
+	require.Zero(t, b.sessions(id), "auth ends what it meets")
+
+	// Asked again, nothing happens.
+	b.later(time.Hour)
+	var again struct{ Suspension object }
+	b.want(b.suspend(id, token, object{"reason": "another"}), 200, "").JSON(t, &again)
+	require.Equal(t, "Sells <b>tickets</b>.", again.Suspension["reason"])
+	require.NoError(t, b.s.sweep(t.Context()))
+	require.Len(t, sentOf[events.AccountSuspended](b, "account.suspended.v1"), 1)
+	var list struct{ Items []object }
+	b.want(b.get("/api/v1/admin/auth/accounts?status=suspended", token), 200, "").JSON(t, &list)
+	require.Len(t, list.Items, 1)
+
+	before := len(sentOf[events.AccountActivated](b, "account.activated.v1"))
+	for range 2 {
+		b.want(b.readmit(id, token), 200, "").JSON(t, &account)
+		require.Equal(t, Active, account.Status)
+		require.Nil(t, account.Suspension)
+	}
+	activated := sentOf[events.AccountActivated](b, "account.activated.v1")
+	require.Len(t, activated, before+1)
+	last := activated[before]
+	require.Equal(t, events.AccountActivated{AccountID: id, Email: email, FirstName: "Ann", At: last.At}, last, "not the first")
+	require.True(t, last.At.After(told[0].At))
+	b.want(b.get("/api/v1/auth/verify-token", b.login(email, goodPassword).AccessToken), 200, "")
+	require.NoError(t, b.s.sweep(t.Context()))
+	require.Equal(t, 1, b.sessions(id), "the sessions of afterwards stay")
+	b.want(b.suspend(id, token, nil), 200, "") // without a body
+	require.Len(t, sentOf[events.AccountSuspended](b, "account.suspended.v1"), 2)
+}
+
+func TestSuspendRefuses(t *testing.T) {
+	b := setup(t)
+	email, id := b.active()
+	user := b.login(email, goodPassword).AccessToken
+	own, token := b.staff()
+	waiting, _ := b.register(newEmail())
+	for _, do := range []func(id uuid.UUID, token string) servetest.Response{
+		func(id uuid.UUID, token string) servetest.Response { return b.suspend(id, token, nil) }, b.readmit,
+	} {
+		b.want(do(id, ""), 401, "unauthenticated")
+		b.want(do(id, user), 403, "forbidden")
+		b.want(do(own, token), 409, "own-account")
+		b.want(do(uuid.New(), token), 404, "account-not-found")
+	}
+	res := b.want(b.suspend(waiting, token, nil), 409, "account-not-suspendable")
+	require.Contains(t, string(res.Body), `"account_status":"pending"`)
+	b.want(b.readmit(waiting, token), 409, "account-not-suspended")
+	for _, bad := range []any{object{"reason": strings.Repeat("a", 501)}, object{"reason": 1}, object{"why": "x"}, []int{1}} {
+		b.want(b.suspend(id, token, bad), 422, "invalid")
+	}
+	b.want(b.suspend(id, token, `{"reason":`), 400, "malformed")
+	b.want(servetest.Do(t, b.rt, "POST", accountsPath+"x/suspension", token, nil), 422, "invalid")
+	require.Empty(t, sentOf[events.AccountSuspended](b, "account.suspended.v1"))
+	require.Zero(t, b.count(`accounts WHERE status = 'suspended'`))
+
+	// Staff lose their power too, and get it back by hand only.
+	other, _ := b.staff()
+	b.want(b.suspend(other, token, nil), 200, "")
+	require.False(t, b.hasRole(other, roleUser, roleAdmin))
+	a, err := b.s.store.byAccountID(t.Context(), other)
+	require.NoError(t, err)
+	require.NoError(t, b.s.makeDemo(t.Context(), demo{a.Email, "Olive", "Operator", goodPassword, true}))
+	require.False(t, b.hasRole(other, roleUser, roleAdmin), "not by a restart either")
+	b.want(b.readmit(other, token), 200, "")
+	require.True(t, b.hasRole(other, roleUser))
+	require.False(t, b.hasRole(other, roleAdmin))
+}
+
+func TestSuspendCrash(t *testing.T) {
+	ctx := t.Context()
+	begin := func(b *bench, id uuid.UUID) Account {
+		a, err := b.s.store.byAccountID(ctx, id)
+		require.NoError(b.t, err)
+		a, err = b.s.store.update(ctx, a.ID, func(_ pgx.Tx, a *Account) (bool, error) { return a.Suspend("", b.s.now()) })
+		require.NoError(b.t, err)
+		return a
+	}
+	settled := func(b *bench) {
+		b.t.Helper()
+		require.Zero(b.t, b.count(`accounts WHERE role_due <> '' OR sessions_end_at IS NOT NULL`))
+	}
+	t.Run("after the row", func(t *testing.T) {
+		b := setup(t)
+		email, id := b.active()
+		_, token := b.staff()
+		mine := b.login(email, goodPassword)
+		begin(b, id)
+		b.want(b.post("/login", object{"email": email, "password": goodPassword}), 403, "account-suspended")
+		res := b.want(b.readmit(id, token), 503, "unavailable") // one at a time
+		require.NotEmpty(t, res.Header.Get("Retry-After"))
+		b.want(b.post("/refresh", object{"refresh_token": mine.RefreshToken}), 401, "unauthenticated") // before its session has ended
+		require.NoError(t, b.s.sweep(ctx))
+		require.True(t, b.hasRole(id, roleUser), "the lease runs")
+		b.later(lease)
+		require.NoError(t, b.s.sweep(ctx))
+		require.False(t, b.hasRole(id, roleUser))
+		require.Zero(t, b.sessions(id))
+		settled(b)
+	})
+	t.Run("after the roles", func(t *testing.T) {
+		b := setup(t)
+		email, id := b.active()
+		b.login(email, goodPassword)
+		begin(b, id)
+		require.NoError(t, b.s.keycloak.takeRoles(ctx, id, roleUser))
+		b.later(lease)
+		require.NoError(t, b.s.sweep(ctx))
+		require.Zero(t, b.sessions(id))
+		settled(b)
+	})
+	t.Run("Keycloak away", func(t *testing.T) {
+		b := setup(t)
+		email, id := b.active()
+		_, token := b.staff()
+		b.login(email, goodPassword)
+		back := b.away()
+		b.want(b.suspend(id, token, nil), 200, "") // orders refuses from now on
+		require.Len(t, sentOf[events.AccountSuspended](b, "account.suspended.v1"), 1)
+		require.Error(t, b.s.sweep(ctx))
+		b.later(lease)
+		back()
+		require.NoError(t, b.s.sweep(ctx))
+		require.False(t, b.hasRole(id, roleUser))
+		require.Zero(t, b.sessions(id))
+		settled(b)
+
+		back = b.away()
+		sent := b.count(`outbox`)
+		b.want(b.readmit(id, token), 503, "unavailable")
+		require.Equal(t, Suspended, b.status(email))
+		require.Equal(t, sent, b.count(`outbox`), "nothing is told before it is so")
+		back()
+		require.NoError(t, b.s.sweep(ctx))
+		require.Equal(t, Active, b.status(email), "the sweep ends what was begun")
+		require.Equal(t, sent+1, b.count(`outbox`))
+		settled(b)
+		b.login(email, goodPassword)
+	})
+	t.Run("the answer is lost", func(t *testing.T) {
+		b := setup(t)
+		email, id := b.active()
+		_, token := b.staff()
+		var once atomic.Bool
+		b.through(func(r *http.Request) bool {
+			return strings.HasSuffix(r.URL.Path, "/role-mappings/realm") && r.Method != "GET" && once.CompareAndSwap(false, true)
+		})
+		b.want(b.suspend(id, token, nil), 200, "")
+		require.Equal(t, 1, b.count(`accounts WHERE role_due = 'take'`))
+		require.NoError(t, b.s.sweep(ctx))
+		settled(b)
+		once.Store(false)
+		b.want(b.readmit(id, token), 503, "unavailable")
+		b.want(b.readmit(id, token), 200, "")
+		b.login(email, goodPassword)
+		settled(b)
+	})
+	t.Run("changed one's mind", func(t *testing.T) {
+		b := setup(t)
+		email, id := b.active()
+		_, token := b.staff()
+		b.want(b.suspend(id, token, nil), 200, "")
+		a, err := b.s.store.byAccountID(ctx, id)
+		require.NoError(t, err)
+		_, err = b.s.store.update(ctx, a.ID, func(_ pgx.Tx, a *Account) (bool, error) { return a.Readmit(b.s.now()) })
+		require.NoError(t, err)
+		require.NoError(t, b.s.keycloak.giveRole(ctx, id, roleUser)) // and then the process died
+		b.want(b.suspend(id, token, nil), 503, "unavailable")
+		b.later(lease)
+		b.want(b.suspend(id, token, nil), 200, "")
+		require.False(t, b.hasRole(id, roleUser))
+		require.Len(t, sentOf[events.AccountSuspended](b, "account.suspended.v1"), 1, "it never was active again")
+		require.Equal(t, Suspended, b.status(email))
+		settled(b)
+	})
+	t.Run("all at once", func(t *testing.T) {
+		b := setup(t)
+		email, id := b.active()
+		_, token := b.staff()
+		together(8, func(n int) int {
+			if n%2 == 0 {
+				return b.suspend(id, token, nil).Status
+			}
+			return b.readmit(id, token).Status
+		})
+		b.later(lease)
+		require.NoError(t, b.s.sweep(ctx))
+		settled(b)
+		require.Equal(t, b.status(email) == Active, b.hasRole(id, roleUser), "Keycloak and the row agree")
+	})
+}
+
+var formAction = regexp.MustCompile(`action="([^"]*/login-actions/authenticate[^"]*)"`)
+
+// onPage tries a password on Keycloak's login page, as a browser that comes from the back office. When it is not let
+// in, said is the page that it sees.
+func (b *bench) onPage(email, secret string) (in bool, said string) {
+	b.t.Helper()
+	r, err := realm()
+	require.NoError(b.t, err)
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	do := func(method, address, form string, cookies []*http.Cookie) *http.Response {
+		b.t.Helper()
+		req, err := http.NewRequestWithContext(b.t.Context(), method, strings.Replace(address, r.public, r.url, 1), strings.NewReader(form))
+		require.NoError(b.t, err)
+		if form != "" {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		req.Header.Set("X-Forwarded-For", "10.0.0.7") // strangers must come by https
+		for _, c := range cookies {
+			req.AddCookie(c)
+		}
+		res, err := client.Do(req)
+		require.NoError(b.t, err)
+		b.t.Cleanup(func() { _ = res.Body.Close() })
+		return res
+	}
+	page := do("GET", r.url+"/realms/stampede/protocol/openid-connect/auth?"+url.Values{
+		"client_id": {"backoffice"}, "response_type": {"code"}, "scope": {"openid"}, "redirect_uri": {r.public + "/admin"},
+	}.Encode(), "", nil)
+	text, err := io.ReadAll(page.Body)
+	require.NoError(b.t, err)
+	action := formAction.FindSubmatch(text)
+	require.NotNil(b.t, action, "%d %s", page.StatusCode, text)
+	res := do("POST", html.UnescapeString(string(action[1])), url.Values{"username": {email}, "password": {secret}}.Encode(), page.Cookies())
+	text, err = io.ReadAll(res.Body)
+	require.NoError(b.t, err)
+	return res.StatusCode == http.StatusFound && strings.Contains(res.Header.Get("Location"), "code="), string(text)
+}
+
+// Keycloak's page lets in who has a role, and tells only who knows the password that the account has none.
+func TestLoginPage(t *testing.T) {
+	b := setup(t)
+	const noRole = "This account may not log in"
+	try := func(email, secret string, want bool, words string) {
+		t.Helper()
+		in, said := b.onPage(email, secret)
+		require.Equal(t, want, in, "%s", said)
+		if !in {
+			require.Contains(t, said, words)
+			require.Equal(t, words == noRole, strings.Contains(said, noRole))
+		}
+	}
+	pending := newEmail()
+	id, code := b.register(pending)
+	try(pending, "wrong password", false, "Invalid username or password")
+	try(pending, goodPassword, false, noRole)
+	try(newEmail(), goodPassword, false, "Invalid username or password")
+	require.Zero(t, b.sessions(id))
+	b.want(b.post("/verify-email", object{"email": pending, "code": code}), 204, "")
+	try(pending, goodPassword, true, "")
+
+	_, token := b.staff()
+	b.want(b.suspend(id, token, nil), 200, "")
+	try(pending, "wrong password", false, "Invalid username or password")
+	try(pending, goodPassword, false, noRole)
+	require.Zero(t, b.sessions(id))
+	b.want(b.readmit(id, token), 200, "")
+	try(pending, goodPassword, true, "")
+	require.Equal(t, 1, b.sessions(id))
+
+	// Staff who were made by hand may have ADMIN alone.
+	byHand := newEmail()
+	id, err := b.s.keycloak.createUser(t.Context(), Account{Email: byHand, FirstName: "By", LastName: "Hand"}, goodPassword)
+	require.NoError(t, err)
+	try(byHand, goodPassword, false, noRole)
+	require.NoError(t, b.s.keycloak.giveRole(t.Context(), id, roleAdmin))
+	try(byHand, goodPassword, true, "")
+}
+
+func TestPageLogins(t *testing.T) {
+	b := setup(t)
+	email, id := b.active()
+	other, _ := b.active()
+	try := func(email, secret string, want bool) {
+		t.Helper()
+		in, said := b.onPage(email, secret)
+		require.Equal(t, want, in, "%s", said)
+	}
+	try(email, "wrong password", false)
+	try(email, goodPassword, true)
+	try(other, goodPassword, true)
+	token := b.login(email, goodPassword).AccessToken
+	type page struct {
+		Items []struct {
+			At                        time.Time
+			Address, Outcome, Through string
+			UserAgent                 string `json:"user_agent"`
+		}
+		NextCursor *string `json:"next_cursor"`
+	}
+	read := func(query string) (p page, lines []string) {
+		t.Helper()
+		b.want(b.get("/api/v1/auth/login-history"+query, token), 200, "").JSON(t, &p)
+		for _, i := range p.Items {
+			lines = append(lines, i.Through+" "+i.Outcome)
+			require.WithinDuration(t, time.Now(), i.At, time.Minute)
+			if i.Through == "page" {
+				require.Equal(t, []string{"10.0.0.7", ""}, []string{i.Address, i.UserAgent})
+			}
+		}
+		return p, lines
+	}
+	want := []string{"api success", "page success", "page failed"}
+	for range 2 { // each is kept once
+		_, lines := read("")
+		require.Equal(t, want, lines)
+	}
+	first, lines := read("?limit=2")
+	require.Equal(t, want[:2], lines)
+	_, lines = read("?limit=2&cursor=" + *first.NextCursor)
+	require.Equal(t, want[2:], lines)
+
+	// What was read stays, also without Keycloak; what comes later is found.
+	back := b.away()
+	_, lines = read("")
+	require.Equal(t, want, lines)
+	back()
+	try(email, goodPassword, true)
+	_, lines = read("")
+	require.Equal(t, append([]string{"page success"}, want...), lines)
+	_, admin := b.staff()
+	var staffs struct{ Items []object }
+	b.want(b.get(accountsPath+id.String()+"/login-history", admin), 200, "").JSON(t, &staffs)
+	require.Len(t, staffs.Items, 4)
+
+	// The limits of the API count what came through the API.
+	for range 6 {
+		try(other, "wrong password", false)
+	}
+	var others page
+	b.want(b.get("/api/v1/auth/login-history", b.login(other, goodPassword).AccessToken), 200, "").JSON(t, &others)
+	require.Len(t, others.Items, 8, "one's own only")
+	require.Equal(t, 7, b.count(`page_logins WHERE account_id <> $1`, id))
+	b.login(other, goodPassword)
+
+	b.later(keepHistory + time.Hour)
+	require.NoError(t, b.s.prune(t.Context()))
+	require.Zero(t, b.count(`page_logins`))
+}
+
+func TestPageLoginID(t *testing.T) {
+	t.Parallel()
+	user := uuid.New()
+	e := loginEvent{Time: 1795651444221, Type: "LOGIN", ClientID: "storefront", Address: "203.0.113.7"}
+	l := e.login(user)
+	require.Equal(t, l, e.login(user), "the same event is the same line")
+	require.Equal(t, uuid.Version(7), l.ID.Version())
+	require.Equal(t, uuid.RFC4122, l.ID.Variant())
+	sec, nsec := l.ID.Time().UnixTime()
+	require.Equal(t, l.At, time.Unix(sec, nsec).UTC())
+	failed := e
+	failed.Type, failed.Error = "LOGIN_ERROR", "invalid_user_credentials"
+	require.NotEqual(t, l.ID, failed.login(user).ID)
+	require.NotEqual(t, l.ID, e.login(uuid.New()).ID)
+	require.Equal(t, []string{"success", "failed"}, []string{l.Outcome, failed.login(user).Outcome})
+	later := e
+	later.Time++
+	require.Greater(t, later.login(user).ID.String(), l.ID.String())
 }

@@ -5,7 +5,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,7 +21,7 @@ var migrations embed.FS
 type store struct{ db *pgxpool.Pool }
 
 const accountColumns = `id, account_id, email, first_name, last_name, status, created_at, verified_at, activated_at,
-	lease_until, sessions_end_at, keep_session, failures_from`
+	lease_until, sessions_end_at, keep_session, failures_from, role_due, suspended_at, suspend_reason`
 
 // one reads one account; ErrAccountNotFound when there is none.
 func one(ctx context.Context, q pg.Querier, where string, args ...any) (Account, error) {
@@ -51,10 +50,11 @@ func (s store) byEmail(ctx context.Context, email string) (Account, error) {
 func save(ctx context.Context, tx pgx.Tx, a Account) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE accounts SET account_id = $2, first_name = $3, last_name = $4, status = $5, verified_at = $6, activated_at = $7,
-		       lease_until = $8, sessions_end_at = $9, keep_session = $10, failures_from = $11
+		       lease_until = $8, sessions_end_at = $9, keep_session = $10, failures_from = $11,
+		       role_due = $12, suspended_at = $13, suspend_reason = $14
 		WHERE id = $1`,
 		a.ID, a.AccountID, a.FirstName, a.LastName, a.Status, a.VerifiedAt, a.ActivatedAt,
-		a.LeaseUntil, a.SessionsEndAt, a.KeepSession, a.FailuresFrom)
+		a.LeaseUntil, a.SessionsEndAt, a.KeepSession, a.FailuresFrom, a.RoleDue, a.SuspendedAt, a.SuspendReason)
 	if err != nil {
 		return fmt.Errorf("save account: %w", err)
 	}
@@ -133,7 +133,7 @@ func (s store) halfMade(ctx context.Context, now time.Time, limit int) ([]Accoun
 		UPDATE accounts SET lease_until = $2
 		WHERE id IN (
 			SELECT id FROM accounts
-			WHERE (status = 'creating' OR (status = 'pending' AND verified_at IS NOT NULL) OR sessions_end_at IS NOT NULL)
+			WHERE (status = 'creating' OR (status = 'pending' AND verified_at IS NOT NULL) OR sessions_end_at IS NOT NULL OR role_due <> '')
 			  AND lease_until <= $1
 			ORDER BY lease_until LIMIT $3 FOR UPDATE SKIP LOCKED)
 		RETURNING `+accountColumns, now, now.Add(lease), limit)
@@ -365,15 +365,20 @@ type login struct {
 	Address   string
 	UserAgent string
 	Outcome   string
+	Through   string // api or page
 }
 
 // logins lists the history of a public account id, newest first, from after `before` on (the zero id: from
 // the start). A login that is under way is not in it yet.
 func (s store) logins(ctx context.Context, accountID, before uuid.UUID, limit int, now time.Time) ([]login, error) {
 	rows, err := s.db.Query(ctx, `
-		SELECT id, at, address, user_agent, CASE WHEN outcome = 'success' THEN 'success' ELSE 'failed' END AS outcome
-		FROM logins
-		WHERE account = (SELECT id FROM accounts WHERE account_id = $1) AND ($2 = '00000000-0000-0000-0000-000000000000'::uuid OR id < $2) AND (outcome <> 'trying' OR at <= $4)
+		SELECT id, at, address, user_agent, outcome, through FROM (
+			SELECT id, at, address, user_agent, CASE WHEN outcome = 'success' THEN 'success' ELSE 'failed' END AS outcome, 'api' AS through
+			FROM logins WHERE account = (SELECT id FROM accounts WHERE account_id = $1) AND (outcome <> 'trying' OR at <= $4)
+			UNION ALL
+			SELECT id, at, address, '', outcome, 'page' FROM page_logins WHERE account_id = $1
+		) l
+		WHERE $2 = '00000000-0000-0000-0000-000000000000'::uuid OR id < $2
 		ORDER BY id DESC LIMIT $3`, accountID, before, limit, now.Add(-tryingTime))
 	if err != nil {
 		return nil, fmt.Errorf("read logins: %w", err)
@@ -381,14 +386,37 @@ func (s store) logins(ctx context.Context, accountID, before uuid.UUID, limit in
 	return pgx.CollectRows(rows, pgx.RowToStructByName[login])
 }
 
+// lastPageLogin is when an account last tried to log in on Keycloak's page, as far as that is kept; the zero time in
+// 1970 when it is not.
+func (s store) lastPageLogin(ctx context.Context, accountID uuid.UUID) (at time.Time, err error) {
+	err = s.db.QueryRow(ctx, `SELECT COALESCE(max(at), 'epoch') FROM page_logins WHERE account_id = $1`, accountID).Scan(&at)
+	if err != nil {
+		return at, fmt.Errorf("last page login: %w", err)
+	}
+	return at, nil
+}
+
+// keepPageLogins keeps attempts on Keycloak's page, each once.
+func (s store) keepPageLogins(ctx context.Context, accountID uuid.UUID, found []login) error {
+	b := &pgx.Batch{}
+	for _, l := range found {
+		b.Queue(`
+			INSERT INTO page_logins (id, account_id, address, outcome, at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (id) DO NOTHING`, l.ID, accountID, l.Address, l.Outcome, l.At)
+	}
+	if err := s.db.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("keep page logins: %w", err)
+	}
+	return nil
+}
+
 // accounts lists accounts, newest first, after `before`; status and prefix of the address may be empty.
 func (s store) accounts(ctx context.Context, status, prefix string, before uuid.UUID, limit int) ([]Account, error) {
-	like := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(prefix) + "%"
 	rows, err := s.db.Query(ctx, `
 		SELECT `+accountColumns+` FROM accounts
 		WHERE ($1 = '' OR status = $1) AND email LIKE $2
 		  AND ($3 = '00000000-0000-0000-0000-000000000000'::uuid OR id < $3)
-		ORDER BY id DESC LIMIT $4`, status, like, before, limit)
+		ORDER BY id DESC LIMIT $4`, status, pg.Begins(prefix), before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read accounts: %w", err)
 	}
@@ -409,6 +437,7 @@ func (s store) prune(ctx context.Context, now time.Time) error {
 		before time.Time
 	}{
 		{`DELETE FROM logins WHERE at < $1`, now.Add(-keepHistory)},
+		{`DELETE FROM page_logins WHERE at < $1`, now.Add(-keepHistory)},
 		{`DELETE FROM logins WHERE at < $1 AND account IS NULL`, now.Add(-keepUnknown)},
 		{`DELETE FROM code_requests WHERE requested_at < $1 AND done_at IS NOT NULL`, now.Add(-keepUnknown)},
 		{`DELETE FROM codes WHERE expires_at < $1`, now.Add(-keepUnknown)},

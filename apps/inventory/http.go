@@ -26,6 +26,9 @@ func (s *service) routes(api huma.API) {
 		rest.Status(http.StatusCreated)), s.postMovement)
 	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/ledger", "List what came in and went out, newest first", rest.Admin), s.listLedger)
 	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/holds", "List who holds a SKU", rest.Admin), s.listHolds)
+	huma.Register(api, rest.Op("DELETE", "/api/v1/admin/inventory/{sku}/holds/{holder}", "Give back what a cart holds of a SKU", rest.Admin,
+		rest.Status(http.StatusNoContent)), s.deleteHold)
+	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/order-holds/{order_id}", "Read what an order holds, took and gave back", rest.Admin), s.getOrderHold)
 
 	huma.Register(api, rest.Op("POST", "/internal/availability", "Read many SKUs", rest.Neighbours("products", "carts", "orders")), s.postAvailability)
 	huma.Register(api, rest.Op("PUT", "/internal/holds/{shopper}/{sku}", "Set a cart's hold", rest.Neighbours("carts")), s.putHold)
@@ -198,13 +201,21 @@ func decode(answer idempotency.Answer, v any) error {
 	return nil
 }
 
-func (s *service) listStock(ctx context.Context, in *rest.Page) (*body[rest.List[StockView]], error) {
-	var after string
+type stockInput struct {
+	rest.Page
+	Query string `query:"q" maxLength:"64" doc:"Part of the SKU"`
+	Below int64  `query:"available_below" minimum:"1" maximum:"1000000000" doc:"Only SKUs of which less is available: 1 means none"`
+	Sort  string `query:"sort" enum:"sku,available" default:"sku" doc:"available: the scarcest first"`
+}
+
+func (s *service) listStock(ctx context.Context, in *stockInput) (*body[rest.List[StockView]], error) {
+	var after *stockPlace
 	if err := readCursor(in.Cursor, &after); err != nil {
 		return nil, err
 	}
-	found, err := s.store.views(ctx, after, in.Limit+1)
-	return page(found, in.Limit, func(v StockView) any { return v.SKU }), err
+	f := stockFilter{Part: strings.TrimSpace(in.Query), Below: in.Below, ByAvailable: in.Sort == "available"}
+	found, err := s.store.views(ctx, f, after, in.Limit+1)
+	return page(found, in.Limit, func(v StockView) any { return stockPlace{v.SKU, v.Available} }), err
 }
 
 func (s *service) getStock(ctx context.Context, in *SKUPath) (*body[StockView], error) {
@@ -275,6 +286,27 @@ func (s *service) listHolds(ctx context.Context, in *skuPageInput) (*body[rest.L
 	}
 	found, err := s.store.holds(ctx, in.SKU, after[0], after[1], in.Limit+1)
 	return page(found, in.Limit, func(h HoldView) any { return [2]string{h.Kind, h.Holder} }), err
+}
+
+type holdInput struct {
+	SKUPath
+	Holder string `path:"holder" minLength:"1" maxLength:"140" doc:"As the list of holds names it"`
+}
+
+func (s *service) deleteHold(ctx context.Context, in *holdInput) (*struct{}, error) {
+	if _, err := uuid.Parse(in.Holder); err == nil {
+		return nil, ErrOrdersHold
+	}
+	return nil, s.store.endHold(ctx, in.SKU, in.Holder)
+}
+
+type orderIDInput struct {
+	OrderID uuid.UUID `path:"order_id" format:"uuid"`
+}
+
+func (s *service) getOrderHold(ctx context.Context, in *orderIDInput) (*body[OrderHoldView], error) {
+	v, err := s.store.orderHold(ctx, in.OrderID)
+	return &body[OrderHoldView]{v}, err
 }
 
 // readCursor leaves at as it is without a cursor.

@@ -40,6 +40,7 @@ type service struct {
 func newService(rt *serve.Runtime, st *store, void voidOrder) *service {
 	s := &service{store: st, queue: newQueue(st.setCartHolds), void: void}
 	s.routes(rt.API)
+	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscriptions(rt.Subs)
 	rt.Go("sweep lapsed holds", time.Second, st.sweep)
 	rt.Go("ask orders about old holds", 10*time.Second, s.askOrders)

@@ -926,6 +926,134 @@ func TestLists(t *testing.T) {
 	}
 }
 
+func TestStockFilters(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stocked(map[string]int{"TEE-M": 5, "TEE-L": 0, "CAP_1": 2, "CAP-2": 2, "MUG": 9})
+	b.put(account(1), "MUG", 8)
+	order := uuid.New()
+	b.holdFor(order, account(2), Line{"TEE-M", 2})
+	list := func(query string) (skus []string, next *string) {
+		t.Helper()
+		r := b.adminDo("GET", "/api/v1/admin/inventory?"+query, nil)
+		require.Equal(t, http.StatusOK, r.Status, "%.300s", r.Body)
+		var list struct {
+			Items      []StockView
+			NextCursor *string `json:"next_cursor"`
+		}
+		r.JSON(t, &list)
+		for _, v := range list.Items {
+			skus = append(skus, v.SKU)
+		}
+		return skus, list.NextCursor
+	}
+	for query, want := range map[string][]string{
+		"q=tee":                                  {"TEE-L", "TEE-M"},
+		"q=-m":                                   {"TEE-M"},
+		"q=_":                                    {"CAP_1"},
+		"q=%25":                                  nil,
+		"q=%27+OR+1=1+--":                        nil,
+		"available_below=1":                      {"TEE-L"},
+		"available_below=2":                      {"MUG", "TEE-L"},
+		"available_below=2&sort=available":       {"TEE-L", "MUG"},
+		"available_below=4&q=TEE&sort=available": {"TEE-L", "TEE-M"},
+	} {
+		got, _ := list(query)
+		require.Equal(t, want, got, query)
+	}
+	all, _ := list("sort=available")
+	require.Equal(t, []string{"TEE-L", "MUG"}, all[:2])
+	require.ElementsMatch(t, []string{"CAP_1", "CAP-2"}, all[2:4], "as many of both")
+	require.Equal(t, "TEE-M", all[4])
+	for _, sort := range []string{"sku", "available"} {
+		whole, _ := list("sort=" + sort)
+		var walked []string
+		for query := "limit=1&sort=" + sort; ; {
+			skus, next := list(query)
+			walked = append(walked, skus...)
+			if next == nil {
+				break
+			}
+			query = "limit=1&sort=" + sort + "&cursor=" + *next
+		}
+		require.Equal(t, whole, walked)
+	}
+	b.pass(ttl)
+	got, _ := list("available_below=2")
+	require.Equal(t, []string{"TEE-L"}, got, "a hold that has lapsed counts for nothing")
+	for _, bad := range []string{"available_below=0", "available_below=-1", "available_below=x", "sort=sold", "cursor=forged", "q=" + strings.Repeat("a", 65)} {
+		require.Equal(t, "invalid", b.adminDo("GET", "/api/v1/admin/inventory?"+bad, nil).Slug(), bad)
+	}
+}
+
+func TestGiveHoldBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stocked(map[string]int{"TEE": 3, "CAP": 3})
+	b.put(account(1), "TEE", 3)
+	b.put(account(1), "CAP", 1)
+	b.put(account(2), "CAP", 1)
+	require.Equal(t, []bool{true, false}, b.crossings("TEE"))
+	holder := func(sku, who string) servetest.Response {
+		return b.adminDo("DELETE", "/api/v1/admin/inventory/"+sku+"/holds/"+who, nil)
+	}
+	require.Equal(t, http.StatusNoContent, holder("TEE", account(1)).Status)
+	require.Equal(t, int64(3), b.view("TEE").Available)
+	require.Equal(t, []bool{true, false, true}, b.crossings("TEE"), "products hears of it")
+	require.Equal(t, int64(2), b.view("CAP").CartHeld, "the others stay")
+	require.Equal(t, "hold-not-found", holder("TEE", account(1)).Slug())
+	for _, not := range [][2]string{{"TEE", account(2)}, {"NONE", account(1)}, {"CAP", "x"}, {"CAP", "%27%20OR%201=1"}} {
+		require.Equal(t, "hold-not-found", holder(not[0], not[1]).Slug(), not)
+	}
+	b.pass(ttl)
+	require.Equal(t, "hold-not-found", holder("CAP", account(1)).Slug(), "it has lapsed")
+
+	order := uuid.New()
+	b.holdFor(order, account(3), Line{"CAP", 2})
+	require.Equal(t, "hold-of-an-order", holder("CAP", order.String()).Slug())
+	require.Equal(t, int64(2), b.view("CAP").OrderHeld)
+	require.Equal(t, "invalid", holder("CAP", strings.Repeat("a", 141)).Slug())
+	require.Equal(t, http.StatusForbidden, servetest.Do(t, b.rt, "DELETE", "/api/v1/admin/inventory/CAP/holds/"+account(1),
+		servetest.Token(t, uuid.New(), "shopper@stampede.test", "USER"), nil).Status)
+}
+
+func TestStoryOfAnOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stocked(map[string]int{"TEE": 3, "CAP": 3})
+	order := uuid.New()
+	read := func(id uuid.UUID) (v OrderHoldView) {
+		t.Helper()
+		r := b.adminDo("GET", "/api/v1/admin/inventory/order-holds/"+id.String(), nil)
+		require.Equal(t, http.StatusOK, r.Status, "%.300s", r.Body)
+		r.JSON(t, &v)
+		return v
+	}
+	path := "/api/v1/admin/inventory/order-holds/"
+	require.Equal(t, "hold-not-found", b.adminDo("GET", path+order.String(), nil).Slug())
+	b.holdFor(order, account(1), Line{"TEE", 2}, Line{"CAP", 1})
+	v := read(order)
+	require.Equal(t, OrderHoldView{OrderID: order, Shopper: account(1), State: "held", HeldAt: noon, ChangedAt: noon,
+		Lines: []HoldLine{{"CAP", 1}, {"TEE", 2}}, Ledger: []Entry{}}, v)
+	servetest.Deliver(t, b.rt, events.OrderConfirmed{Order: events.Order{OrderID: order}})
+	b.pass(time.Minute)
+	servetest.Deliver(t, b.rt, events.OrderCancelled{Order: events.Order{OrderID: order, Reason: "by-shop"}})
+	v = read(order)
+	require.Equal(t, State("released"), v.State)
+	require.Equal(t, Reason("cancelled"), *v.ReleaseReason)
+	var story []string
+	for _, e := range v.Ledger {
+		story = append(story, fmt.Sprint(e.SKU, " ", e.Kind, " ", e.Delta))
+	}
+	require.Equal(t, []string{"CAP sale -1", "TEE sale -2", "CAP return 1", "TEE return 2"}, story)
+
+	tombstone := uuid.New()
+	servetest.Deliver(t, b.rt, events.OrderCancelled{Order: events.Order{OrderID: tombstone}})
+	require.Empty(t, read(tombstone).Lines)
+	require.Equal(t, "invalid", b.adminDo("GET", path+"x", nil).Slug())
+	require.Equal(t, http.StatusUnauthorized, servetest.Do(t, b.rt, "GET", path+order.String(), "", nil).Status)
+}
+
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -21,6 +21,8 @@ var (
 	ErrStockHeld    = problem.New(problem.Conflict, "stock-held", "Units that are held cannot be taken away")
 	ErrHoldReleased = problem.New(problem.Conflict, "hold-released", "The order's hold was given back for good")
 	ErrHoldDiffers  = problem.New(problem.Conflict, "hold-differs", "The order holds other lines")
+	ErrHoldNotFound = problem.New(problem.NotFound, "hold-not-found", "There is no such hold")
+	ErrOrdersHold   = problem.New(problem.Conflict, "hold-of-an-order", "What an order holds ends with the order: cancel it")
 )
 
 // ErrNotHeld means that an order was confirmed that has nothing to sell: its hold is unknown, or was given back

@@ -703,9 +703,41 @@ func (s *store) view(ctx context.Context, db pg.Querier, sku string) (StockView,
 	return v, err
 }
 
-// views reads up to limit SKUs by name, those after one.
-func (s *store) views(ctx context.Context, after string, limit int) ([]StockView, error) {
-	rows, err := s.db.Query(ctx, viewSQL+`s.sku > $2 ORDER BY s.sku LIMIT $3) v ORDER BY sku`, s.now(), after, limit)
+// stockFilter narrows the list of SKUs; empty members do not.
+type stockFilter struct {
+	Part        string // of the SKU
+	Below       int64  // only those of which less is available
+	ByAvailable bool   // the scarcest first, else by name
+}
+
+// stockPlace is a place in the list of SKUs.
+type stockPlace struct {
+	SKU       string `json:"sku"`
+	Available int64  `json:"available"`
+}
+
+// views reads up to limit SKUs that fit a filter, those after a place (nil: from the start).
+func (s *store) views(ctx context.Context, f stockFilter, after *stockPlace, limit int) ([]StockView, error) {
+	sql, args := viewSQL+`lower(s.sku) LIKE lower($2)`, []any{s.now(), pg.Holds(f.Part)}
+	bind := func(v any) string {
+		args = append(args, v)
+		return fmt.Sprintf("$%d", len(args))
+	}
+	order := `sku`
+	if after != nil && !f.ByAvailable {
+		sql += ` AND s.sku > ` + bind(after.SKU)
+	}
+	sql += `) v WHERE true`
+	if f.Below > 0 {
+		sql += ` AND on_hand - cart_held - order_held < ` + bind(f.Below)
+	}
+	if f.ByAvailable {
+		order = `available, sku`
+		if after != nil {
+			sql += ` AND (on_hand - cart_held - order_held, sku) > (` + bind(after.Available) + `, ` + bind(after.SKU) + `)`
+		}
+	}
+	rows, err := s.db.Query(ctx, sql+` ORDER BY `+order+` LIMIT `+bind(limit), args...)
 	if err != nil {
 		return nil, fmt.Errorf("read stock: %w", err)
 	}
@@ -745,6 +777,76 @@ func (s *store) holds(ctx context.Context, sku string, afterKind, afterHolder st
 		return nil, fmt.Errorf("holds of %s: %w", sku, err)
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByName[HoldView])
+}
+
+// endHold gives back what a cart holds of a SKU. Errors: ErrHoldNotFound, also for one that has lapsed.
+func (s *store) endHold(ctx context.Context, sku, shopper string) error {
+	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		b, err := s.open(ctx, tx, []string{sku})
+		if err != nil {
+			return err
+		}
+		held, err := b.cartHolds(ctx, shopper)
+		if err != nil {
+			return err
+		}
+		if len(held) == 0 {
+			return ErrHoldNotFound
+		}
+		if err := b.endCart(ctx, shopper); err != nil {
+			return err
+		}
+		return b.close(ctx)
+	})
+}
+
+// OrderHoldView is what became of an order's hold, as administrators see it.
+type OrderHoldView struct {
+	OrderID       uuid.UUID  `json:"order_id"`
+	Shopper       string     `json:"shopper" doc:"Empty: it was released before there was a hold"`
+	State         State      `json:"state" enum:"held,sold,released"`
+	ReleaseReason *Reason    `json:"release_reason" enum:"cancelled,refused,void"`
+	HeldAt        time.Time  `json:"held_at"`
+	ChangedAt     time.Time  `json:"changed_at"`
+	AskedAt       *time.Time `json:"asked_at" doc:"When orders was last asked what became of the order"`
+	Lines         []HoldLine `json:"lines" nullable:"false"`
+	Ledger        []Entry    `json:"ledger" nullable:"false" doc:"What the order took and gave back, oldest first"`
+}
+
+// HoldLine is a line of an order's hold.
+type HoldLine struct {
+	SKU      string `json:"sku"`
+	Quantity int64  `json:"quantity"`
+}
+
+// orderHold reads all that there is about an order. Errors: ErrHoldNotFound.
+func (s *store) orderHold(ctx context.Context, id uuid.UUID) (OrderHoldView, error) {
+	v := OrderHoldView{OrderID: id}
+	err := s.db.QueryRow(ctx, `SELECT shopper, state, release_reason, held_at, changed_at, asked_at FROM order_holds WHERE order_id = $1`, id).
+		Scan(&v.Shopper, &v.State, &v.ReleaseReason, &v.HeldAt, &v.ChangedAt, &v.AskedAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return v, ErrHoldNotFound
+	}
+	if err != nil {
+		return v, fmt.Errorf("hold of order %s: %w", id, err)
+	}
+	rows, err := s.db.Query(ctx, `SELECT sku, quantity FROM order_hold_lines WHERE order_id = $1 ORDER BY sku`, id)
+	if err != nil {
+		return v, fmt.Errorf("hold of order %s: %w", id, err)
+	}
+	if v.Lines, err = pgx.CollectRows(rows, pgx.RowToStructByName[HoldLine]); err != nil {
+		return v, fmt.Errorf("hold of order %s: %w", id, err)
+	}
+	rows, err = s.db.Query(ctx, `
+		SELECT sku, number, kind, delta, before, after, reason, ref, at
+		FROM ledger WHERE ref = $1 AND kind IN ('sale', 'return') ORDER BY at, sku, number`, id.String())
+	if err != nil {
+		return v, fmt.Errorf("ledger of order %s: %w", id, err)
+	}
+	if v.Ledger, err = pgx.CollectRows(rows, pgx.RowToStructByName[Entry]); err != nil {
+		return v, fmt.Errorf("ledger of order %s: %w", id, err)
+	}
+	return v, nil
 }
 
 // cartHolds reads the live holds of a shopper's cart.

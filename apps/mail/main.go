@@ -27,6 +27,7 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 		behind: serve.EnvDuration("MAIL_PULL_BEHIND", pullBehind),
 	}
 	s.routes(rt.API)
+	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)
 	rt.Go("send", time.Second, s.send)
 	rt.Go("pull", time.Minute, s.pull)

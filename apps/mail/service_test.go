@@ -533,6 +533,11 @@ func TestAdmin(t *testing.T) {
 	}
 	b.sendDue(t)
 	require.Len(t, b.list(t, "?recipient=shopper3@example.com"), 1)
+	require.Len(t, b.list(t, "?recipient=SHOPPER3"), 1)
+	require.Len(t, b.list(t, "?recipient=shopper&status=sent"), 5)
+	for _, not := range []string{"hopper3", "%25", "shopper_", `shopper3%5C`} {
+		require.Empty(t, b.list(t, "?recipient="+not), not)
+	}
 	require.Len(t, b.list(t, "?kind=order-confirmed&status=sent"), 5)
 	require.Empty(t, b.list(t, "?kind=welcome"))
 

@@ -103,7 +103,7 @@ func noteTry(ctx context.Context, db pg.Querier, m *Mail) error {
 type filter struct {
 	Status    Status
 	Kind      Kind
-	Recipient string
+	Recipient string // how it begins, in small or capital letters
 	Order     *uuid.UUID
 	Below     *uuid.UUID // only older ones than this
 }
@@ -114,9 +114,9 @@ func listMails(ctx context.Context, db pg.Querier, f filter, n int) ([]Mail, err
 		SELECT id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, '{}'::jsonb AS data, status, error,
 			tries, cut_off, next_try_at, leased_until, expires_at, again_of, created_at, sent_at
 		FROM mails
-		WHERE ($1::text = '' OR status = $1) AND ($2::text = '' OR kind = $2) AND ($3::text = '' OR recipient = $3)
-			AND ($4::uuid IS NULL OR order_id = $4) AND ($5::uuid IS NULL OR id < $5)
-		ORDER BY id DESC LIMIT $6`, f.Status, f.Kind, f.Recipient, f.Order, f.Below, n)
+		WHERE ($1::text = '' OR status = $1) AND ($2::text = '' OR kind = $2) AND ($3::text = '' OR lower(recipient) LIKE lower($4))
+			AND ($5::uuid IS NULL OR order_id = $5) AND ($6::uuid IS NULL OR id < $6)
+		ORDER BY id DESC LIMIT $7`, f.Status, f.Kind, f.Recipient, pg.Begins(f.Recipient), f.Order, f.Below, n)
 	if err != nil {
 		return nil, fmt.Errorf("list: %w", err)
 	}

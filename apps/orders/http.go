@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
@@ -70,33 +71,64 @@ type listOutput struct{ Body rest.List[*Order] }
 
 func (s *service) listOrders(ctx context.Context, in *struct{ rest.Page }) (*listOutput, error) {
 	account := auth.Must(ctx).ID
-	return s.list(ctx, &account, "", in.Page)
+	out := &listOutput{}
+	var err error
+	out.Body.Items, out.Body.NextCursor, err = s.list(ctx, filter{Account: &account}, in.Page)
+	return out, err
 }
 
-func (s *service) adminListOrders(ctx context.Context, in *struct {
-	rest.Page
-	Status Status `query:"status" enum:"pending,confirmed,shipped,delivered,cancelled"`
-}) (*listOutput, error) {
-	return s.list(ctx, nil, in.Status, in.Page)
-}
-
-func (s *service) list(ctx context.Context, account *uuid.UUID, status Status, page rest.Page) (*listOutput, error) {
+// list reads a page of orders and where the next one begins, if there is one.
+func (s *service) list(ctx context.Context, f filter, page rest.Page) ([]*Order, *string, error) {
 	var after *listPlace
 	if page.Cursor != "" {
 		if err := rest.DecodeCursor(page.Cursor, &after); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	found, err := s.store.List(ctx, account, status, after, page.Limit+1)
+	found, err := s.store.List(ctx, f, after, page.Limit+1)
+	if err != nil || len(found) <= page.Limit {
+		return found, nil, err
+	}
+	last := found[page.Limit-1]
+	next := rest.EncodeCursor(listPlace{last.CreatedAt, last.ID})
+	return found[:page.Limit], &next, nil
+}
+
+// adminOrder is an order as administrators see it.
+type adminOrder struct {
+	Order
+	AccountID uuid.UUID `json:"account_id"`
+}
+
+type adminListOutput struct{ Body rest.List[adminOrder] }
+
+func (s *service) adminListOrders(ctx context.Context, in *struct {
+	rest.Page
+	Status    Status    `query:"status" enum:"pending,confirmed,shipped,delivered,cancelled"`
+	Query     string    `query:"q" maxLength:"254" doc:"How the order's number or the e-mail address begins"`
+	AccountID string    `query:"account_id" format:"uuid"`
+	From      time.Time `query:"from" doc:"Placed then or later"`
+	Until     time.Time `query:"until" doc:"Placed before then"`
+	Sort      string    `query:"sort" enum:"newest,oldest" default:"newest"`
+}) (*adminListOutput, error) {
+	f := filter{Status: in.Status, Begins: strings.TrimSpace(in.Query), From: in.From, Until: in.Until, OldestFirst: in.Sort == "oldest"}
+	if in.AccountID != "" {
+		id, err := uuid.Parse(in.AccountID)
+		if err != nil {
+			return nil, problem.Invalid422("query.account_id", "is not an id")
+		}
+		f.Account = &id
+	}
+	if !in.From.IsZero() && !in.Until.IsZero() && !in.From.Before(in.Until) {
+		return nil, problem.Invalid422("query.until", "must be after from")
+	}
+	found, next, err := s.list(ctx, f, in.Page)
 	if err != nil {
 		return nil, err
 	}
-	out := &listOutput{}
-	out.Body.Items = found
-	if len(found) > page.Limit {
-		last := found[page.Limit-1]
-		next := rest.EncodeCursor(listPlace{last.CreatedAt, last.ID})
-		out.Body.Items, out.Body.NextCursor = found[:page.Limit], &next
+	out := &adminListOutput{rest.List[adminOrder]{Items: []adminOrder{}, NextCursor: next}}
+	for _, o := range found {
+		out.Body.Items = append(out.Body.Items, adminOrder{*o, o.AccountID})
 	}
 	return out, nil
 }
@@ -180,7 +212,9 @@ func (s *service) change(ctx context.Context, path OrderPath, fn func(*Order, ti
 	return &orderOutput{o}, nil
 }
 
-func (s *service) adminGetOrder(ctx context.Context, in *OrderPath) (*orderOutput, error) {
+type adminOrderOutput struct{ Body adminOrder }
+
+func (s *service) adminGetOrder(ctx context.Context, in *OrderPath) (*adminOrderOutput, error) {
 	id, err := in.id()
 	if err != nil {
 		return nil, err
@@ -189,7 +223,16 @@ func (s *service) adminGetOrder(ctx context.Context, in *OrderPath) (*orderOutpu
 	if err != nil {
 		return nil, err
 	}
-	return &orderOutput{o}, nil
+	return &adminOrderOutput{adminOrder{*o, o.AccountID}}, nil
+}
+
+// adminChange changes the order of the path.
+func (s *service) adminChange(ctx context.Context, path OrderPath, fn func(*Order, time.Time) (Event, error)) (*adminOrderOutput, error) {
+	out, err := s.change(ctx, path, fn)
+	if err != nil {
+		return nil, err
+	}
+	return &adminOrderOutput{adminOrder{*out.Body, out.Body.AccountID}}, nil
 }
 
 func (s *service) adminPostShipment(ctx context.Context, in *struct {
@@ -198,13 +241,13 @@ func (s *service) adminPostShipment(ctx context.Context, in *struct {
 		Carrier        string `json:"carrier" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
 		TrackingNumber string `json:"tracking_number" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
 	}
-}) (*orderOutput, error) {
+}) (*adminOrderOutput, error) {
 	shipment := Shipment{Carrier: strings.TrimSpace(in.Body.Carrier), TrackingNumber: strings.TrimSpace(in.Body.TrackingNumber)}
-	return s.change(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) { return o.Ship(shipment, now) })
+	return s.adminChange(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) { return o.Ship(shipment, now) })
 }
 
-func (s *service) adminPostDelivery(ctx context.Context, in *OrderPath) (*orderOutput, error) {
-	return s.change(ctx, *in, (*Order).Deliver)
+func (s *service) adminPostDelivery(ctx context.Context, in *OrderPath) (*adminOrderOutput, error) {
+	return s.adminChange(ctx, *in, (*Order).Deliver)
 }
 
 func (s *service) adminPostCancellation(ctx context.Context, in *struct {
@@ -213,7 +256,7 @@ func (s *service) adminPostCancellation(ctx context.Context, in *struct {
 		Reason     string `json:"reason,omitempty" maxLength:"500" doc:"In the shop's own words"`
 		OutOfStock bool   `json:"out_of_stock,omitempty" doc:"Pieces are missing on the shelf: the customer is told so"`
 	}
-}) (*orderOutput, error) {
+}) (*adminOrderOutput, error) {
 	reason, note := ByShop, ""
 	if in.Body != nil {
 		note = strings.TrimSpace(in.Body.Reason)
@@ -221,7 +264,7 @@ func (s *service) adminPostCancellation(ctx context.Context, in *struct {
 			reason = OutOfStock
 		}
 	}
-	return s.change(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) { return o.Cancel(reason, note, now) })
+	return s.adminChange(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) { return o.Cancel(reason, note, now) })
 }
 
 type voidOutput struct {

@@ -67,9 +67,12 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 		variants: variants, polls: newPolls(maxPolls), stopping: rt.Stopping(), settings: set,
 	}
 	s.routes(rt.API)
+	rt.Subs.Routes(rt.API, rt.Name)
 	sub.On(rt.Subs, s.captured)
 	sub.On(rt.Subs, s.declined)
 	sub.On(rt.Subs, s.refunded)
+	sub.On(rt.Subs, s.suspended)
+	sub.On(rt.Subs, s.activated)
 	rt.Go("polls", time.Second, func(ctx context.Context) error {
 		pg.Listen(ctx, db, changed, s.polls.wake)
 		return nil

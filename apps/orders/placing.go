@@ -24,6 +24,7 @@ var (
 	ErrOutOfStock         = problem.New(problem.Conflict, "out-of-stock", "Not enough stock")
 	ErrProductUnavailable = problem.New(problem.Conflict, "product-unavailable", "A product is no longer sold")
 	ErrAlreadyOrdered     = problem.New(problem.Conflict, "already-ordered", "This cart was ordered already")
+	ErrAccountSuspended   = problem.New(problem.Forbidden, "account-suspended", "The account is suspended")
 	ErrAddressNotFound    = problem.New(problem.NotFound, "address-not-found", "There is no such address")
 )
 
@@ -91,6 +92,13 @@ func (s *service) placeOrder(ctx context.Context, who auth.Caller, key string, r
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), placeLimit)
 	defer cancel()
+	suspended, err := s.store.Suspended(ctx, who.ID)
+	if err != nil {
+		return nil, err
+	}
+	if suspended { // the token is from before, and still valid
+		return nil, ErrAccountSuspended
+	}
 	a, answer, abandoned, err := s.store.Begin(ctx, who.ID, key, hash, s.now())
 	if err != nil {
 		return nil, err

@@ -1010,6 +1010,94 @@ func idsOf(list []Order) []uuid.UUID {
 	return ids
 }
 
+func TestAdminFilters(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.at.now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var made []*Order // oldest first, a day apart
+	for i := range 4 {
+		made = append(made, b.order(t, func(p *Placement) { p.Email = fmt.Sprintf("s%d_x@example.test", i) }))
+		b.at.Add(24 * time.Hour)
+	}
+	servetest.Deliver(t, b.rt, capturedEvent(made[1]))
+	staff := admin(t)
+	type page struct {
+		Items []struct {
+			ID        uuid.UUID
+			AccountID uuid.UUID `json:"account_id"`
+		}
+		NextCursor *string `json:"next_cursor"`
+	}
+	list := func(query string) (p page, found []int) {
+		t.Helper()
+		res := servetest.Do(t, b.rt, "GET", "/api/v1/admin/orders?"+query, staff, nil)
+		require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+		res.JSON(t, &p)
+		found = []int{}
+		for _, item := range p.Items {
+			for i, o := range made {
+				if o.ID == item.ID {
+					require.Equal(t, o.AccountID, item.AccountID)
+					found = append(found, i)
+				}
+			}
+		}
+		return p, found
+	}
+	for query, want := range map[string][]int{
+		"":                      {3, 2, 1, 0},
+		"sort=newest":           {3, 2, 1, 0},
+		"sort=oldest":           {0, 1, 2, 3},
+		"q=S2":                  {2},
+		"q=s":                   {3, 2, 1, 0}, // numbers begin with S-
+		"q=+s1_X@example.test+": {1},
+		"q=_":                   {},
+		"q=%25":                 {},
+		"q=" + made[3].Number:   {3},
+		"q=" + strings.ToLower(made[0].Number[:9]):                                {0},
+		"q=%27+OR+1=1+--":                                                         {},
+		"account_id=" + made[2].AccountID.String():                                {2},
+		"account_id=" + uuid.NewString():                                          {},
+		"from=2026-03-02T12:00:00Z":                                               {3, 2, 1},
+		"until=2026-03-02T12:00:00Z":                                              {0},
+		"from=2026-03-02T00:00:00Z&until=2026-03-04T00:00:00%2B01:00&sort=oldest": {1, 2},
+		"status=confirmed&q=s1":                                                   {1},
+		"status=pending&q=s1":                                                     {},
+	} {
+		_, found := list(query)
+		require.Equal(t, want, found, query)
+	}
+	for _, sort := range []string{"newest", "oldest"} {
+		var walked []int
+		for query := "limit=1"; ; {
+			p, found := list(query + "&sort=" + sort)
+			walked = append(walked, found...)
+			if p.NextCursor == nil {
+				break
+			}
+			query = "limit=1&cursor=" + *p.NextCursor
+		}
+		require.Len(t, walked, 4)
+		require.Equal(t, sort == "oldest", walked[0] == 0)
+	}
+	for _, bad := range []string{
+		"q=" + strings.Repeat("a", 255), "account_id=x", "from=yesterday", "until=2026-13-01T00:00:00Z", "sort=total", "status=lost",
+		"from=2026-03-02T00:00:00Z&until=2026-03-01T00:00:00Z", "from=2026-03-02T00:00:00Z&until=2026-03-02T00:00:00Z",
+	} {
+		require.Equal(t, "invalid", servetest.Do(t, b.rt, "GET", "/api/v1/admin/orders?"+bad, staff, nil).Slug(), bad)
+	}
+	var one struct {
+		AccountID uuid.UUID `json:"account_id"`
+		Number    string
+		Lines     []Line
+	}
+	servetest.Do(t, b.rt, "GET", "/api/v1/admin/orders/"+made[0].ID.String(), staff, nil).JSON(t, &one)
+	require.Equal(t, made[0].AccountID, one.AccountID)
+	require.Equal(t, made[0].Number, one.Number)
+	require.Equal(t, made[0].Lines, one.Lines)
+	require.NotContains(t, string(servetest.Do(t, b.rt, "GET", location(made[0].ID), shopper(t, made[0].AccountID), nil).Body), "account_id")
+}
+
 func TestWhoMayCall(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -1153,4 +1241,58 @@ func TestNeighboursAway(t *testing.T) {
 		require.NotEmpty(t, res.Header.Get("Retry-After"))
 		require.Zero(t, b.count(t, `SELECT count(*) FROM order_keys`))
 	}
+}
+
+func TestSuspendedAccount(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	at := clock()
+	place := func(account uuid.UUID) string {
+		t.Helper()
+		res := servetest.Do(t, b.rt, "POST", "/api/v1/orders", shopper(t, account), map[string]any{
+			"address":        map[string]any{"name": "Ada", "line1": "1 High St", "city": "London", "postal_code": "N1 9GU", "country": "GB"},
+			"payment_method": "pm_card_visa", "expected_total": gbp(100),
+		}, "Idempotency-Key", "k")
+		if res.Status == http.StatusForbidden {
+			require.Zero(t, b.count(t, `SELECT count(*) FROM order_keys WHERE account_id = $1`, account), "nothing is begun")
+		}
+		return res.Slug()
+	}
+	suspended := func(account uuid.UUID, at time.Time) outbox.Event {
+		return events.AccountSuspended{AccountID: account, Email: "ada@stampede.test", At: at}
+	}
+	activated := func(account uuid.UUID, at time.Time, first bool) outbox.Event {
+		return events.AccountActivated{AccountID: account, Email: "ada@stampede.test", First: first, At: at}
+	}
+	const goesOn = "unavailable" // carts does not answer here
+	later := at.Add(time.Second)
+	for name, c := range map[string]struct {
+		happens func(account uuid.UUID) []outbox.Event
+		want    string
+	}{
+		"nothing":                    {func(uuid.UUID) []outbox.Event { return nil }, goesOn},
+		"activated for the first":    {func(a uuid.UUID) []outbox.Event { return []outbox.Event{activated(a, at, true)} }, goesOn},
+		"suspended":                  {func(a uuid.UUID) []outbox.Event { return []outbox.Event{suspended(a, at)} }, "account-suspended"},
+		"suspended, activated":       {func(a uuid.UUID) []outbox.Event { return []outbox.Event{suspended(a, at), activated(a, later, false)} }, goesOn},
+		"activated before suspended": {func(a uuid.UUID) []outbox.Event { return []outbox.Event{activated(a, later, false), suspended(a, at)} }, goesOn},
+		"suspended before activated": {func(a uuid.UUID) []outbox.Event { return []outbox.Event{suspended(a, later), activated(a, at, false)} }, "account-suspended"},
+		"suspended before the first": {func(a uuid.UUID) []outbox.Event { return []outbox.Event{suspended(a, later), activated(a, at, true)} }, "account-suspended"},
+		"suspended again": {func(a uuid.UUID) []outbox.Event {
+			return []outbox.Event{suspended(a, at), activated(a, later, false), suspended(a, later.Add(time.Second))}
+		}, "account-suspended"},
+	} {
+		account := uuid.New()
+		for _, e := range c.happens(account) {
+			deliverTwice(t, b, e)
+		}
+		require.Equal(t, c.want, place(account), name)
+	}
+	// What was ordered before goes on.
+	o := b.order(t)
+	servetest.Deliver(t, b.rt, suspended(o.AccountID, at))
+	require.Equal(t, 200, servetest.Do(t, b.rt, "GET", location(o.ID), shopper(t, o.AccountID), nil).Status)
+	servetest.Deliver(t, b.rt, capturedEvent(o))
+	got, err := b.store.Get(t.Context(), o.ID)
+	require.NoError(t, err)
+	require.Equal(t, Confirmed, got.Status)
 }

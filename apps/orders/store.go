@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -145,23 +146,54 @@ type listPlace struct {
 	ID uuid.UUID `json:"id"`
 }
 
-// List reads orders, newest first, after a place (nil: from the start): of one account, or of all when account is
-// nil; with one status, or with any when status is empty.
-func (s store) List(ctx context.Context, account *uuid.UUID, status Status, after *listPlace, limit int) ([]*Order, error) {
-	if after == nil {
-		after = &listPlace{At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
+// filter narrows a list of orders; empty members do not.
+type filter struct {
+	Account     *uuid.UUID
+	Status      Status
+	Begins      string // of the number or the e-mail address
+	From, Until time.Time
+	OldestFirst bool
+}
+
+// List reads orders that fit a filter, newest first unless it says otherwise, after a place (nil: from the start).
+func (s store) List(ctx context.Context, f filter, after *listPlace, limit int) ([]*Order, error) {
+	var where []string
+	var args []any
+	and := func(condition string, values ...any) {
+		for _, v := range values {
+			args = append(args, v)
+			condition = strings.Replace(condition, "?", fmt.Sprintf("$%d", len(args)), 1)
+		}
+		where = append(where, condition)
 	}
-	where, args := `WHERE (o.created_at, o.id) < ($1, $2)`, []any{after.At, after.ID}
-	if account != nil {
-		args = append(args, *account)
-		where += fmt.Sprintf(` AND o.account_id = $%d`, len(args))
+	than, direction := "<", "DESC"
+	if f.OldestFirst {
+		than, direction = ">", "ASC"
 	}
-	if status != "" {
-		args = append(args, status)
-		where += fmt.Sprintf(` AND o.status = $%d`, len(args))
+	if after != nil {
+		and(`(o.created_at, o.id) `+than+` (?, ?)`, after.At, after.ID)
+	}
+	if f.Account != nil {
+		and(`o.account_id = ?`, *f.Account)
+	}
+	if f.Status != "" {
+		and(`o.status = ?`, f.Status)
+	}
+	if f.Begins != "" {
+		and(`(o.number LIKE ? OR o.email LIKE ?)`, pg.Begins(strings.ToUpper(f.Begins)), pg.Begins(strings.ToLower(f.Begins)))
+	}
+	if !f.From.IsZero() {
+		and(`o.created_at >= ?`, f.From)
+	}
+	if !f.Until.IsZero() {
+		and(`o.created_at < ?`, f.Until)
+	}
+	text := ""
+	if len(where) > 0 {
+		text = `WHERE ` + strings.Join(where, ` AND `)
 	}
 	args = append(args, limit)
-	return orders(ctx, s.db, where+fmt.Sprintf(` ORDER BY o.created_at DESC, o.id DESC LIMIT $%d`, len(args)), args...)
+	return orders(ctx, s.db, text+fmt.Sprintf(` ORDER BY o.created_at %[1]s, o.id %[1]s LIMIT $%[2]d`, direction, len(args)), args...)
 }
 
 // Update changes one order in a transaction of its own. Errors: ErrOrderNotFound, and what fn returns.
@@ -502,6 +534,27 @@ func (s store) Void(ctx context.Context, id uuid.UUID, now time.Time) (string, e
 		return "", fmt.Errorf("void: %w", err)
 	}
 	return status, nil
+}
+
+// setStanding notes whether an account is suspended, unless something later is known.
+func setStanding(ctx context.Context, tx pgx.Tx, account uuid.UUID, suspended bool, at time.Time) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO standings (account_id, suspended, told_at) VALUES ($1, $2, $3)
+		ON CONFLICT (account_id) DO UPDATE SET suspended = excluded.suspended, told_at = excluded.told_at
+		WHERE standings.told_at < excluded.told_at`, account, suspended, at)
+	if err != nil {
+		return fmt.Errorf("standing: %w", err)
+	}
+	return nil
+}
+
+// Suspended reports whether an account may not order.
+func (s store) Suspended(ctx context.Context, account uuid.UUID) (suspended bool, err error) {
+	err = s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM standings WHERE account_id = $1 AND suspended)`, account).Scan(&suspended)
+	if err != nil {
+		return false, fmt.Errorf("standing: %w", err)
+	}
+	return suspended, nil
 }
 
 // orderStatus is what a neighbour learns about an order id.

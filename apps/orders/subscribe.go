@@ -39,6 +39,19 @@ func (s *service) refunded(ctx context.Context, tx pgx.Tx, e events.PaymentRefun
 	})
 }
 
+// suspended keeps an account from ordering.
+func (s *service) suspended(ctx context.Context, tx pgx.Tx, e events.AccountSuspended) error {
+	return setStanding(ctx, tx, e.AccountID, true, e.At)
+}
+
+// activated lets a suspended account order again. The first activation comes before any suspension.
+func (s *service) activated(ctx context.Context, tx pgx.Tx, e events.AccountActivated) error {
+	if e.First {
+		return nil
+	}
+	return setStanding(ctx, tx, e.AccountID, false, e.At)
+}
+
 // told changes the order that an event is about. payments learns of orders from orders, so one that is not here never
 // will be.
 func (s *service) told(ctx context.Context, tx pgx.Tx, id uuid.UUID, fn func(*Order) (Event, error)) error {

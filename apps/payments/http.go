@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -125,19 +126,20 @@ func newRefund(c *Charge, r *Refund) refund {
 
 type listInput struct {
 	rest.Page
-	State State `query:"state" enum:"requested,attempted,unknown,captured,failed,voided"`
+	State State  `query:"state" enum:"requested,attempted,unknown,captured,failed,voided"`
+	Query string `query:"q" maxLength:"254" doc:"How the order's number or the e-mail address begins, or the provider's own id"`
 }
 
 type listOutput struct{ Body rest.List[payment] }
 
 func (s *service) listPayments(ctx context.Context, in *listInput) (*listOutput, error) {
-	var below *uuid.UUID
+	f := filter{State: in.State, Query: strings.TrimSpace(in.Query)}
 	if in.Cursor != "" {
-		if err := rest.DecodeCursor(in.Cursor, &below); err != nil {
+		if err := rest.DecodeCursor(in.Cursor, &f.Below); err != nil {
 			return nil, err
 		}
 	}
-	rows, err := listCharges(ctx, s.db, in.State, below, in.Limit+1)
+	rows, err := listCharges(ctx, s.db, f, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 		providers: map[string]Provider{"sandbox": provider}, provider: "sandbox",
 	}
 	s.routes(rt.API)
+	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)
 	rt.Go("charges", time.Second, s.charges)
 	rt.Go("refunds", time.Second, s.refunds)

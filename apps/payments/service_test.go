@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,7 +67,7 @@ func (b *bundle) advance(d time.Duration) { b.ahead.Add(int64(d)) }
 func order(method string) events.Order {
 	id := uuid.Must(uuid.NewV7())
 	return events.Order{
-		OrderID: id, Number: "S-" + id.String()[28:], Version: 1, Status: "pending", AccountID: uuid.New(), Email: "ada@example.com",
+		OrderID: id, Number: "S-" + strings.ToUpper(id.String()[26:]), Version: 1, Status: "pending", AccountID: uuid.New(), Email: "ada@example.com",
 		Total: events.Money{Amount: 2000, Currency: "GBP"}, PaymentMethod: method,
 	}
 }
@@ -165,7 +166,7 @@ func TestCapture(t *testing.T) {
 	require.Equal(t, 0, b.chargeDue(t), "nothing is due any more")
 	c := b.charge(t, o)
 	require.Equal(t, Captured, c.State)
-	require.Equal(t, "S-"+o.OrderID.String()[28:], c.Number)
+	require.Equal(t, o.Number, c.Number)
 	sent := servetest.Outbox(t, b.db)
 	require.Len(t, sent, 1)
 	var e events.PaymentCaptured
@@ -853,6 +854,16 @@ func TestAdmin(t *testing.T) {
 	require.Len(t, second.Items, 2)
 	require.Equal(t, orders[0].OrderID, second.Items[1].OrderID)
 	require.Nil(t, second.NextCursor)
+
+	ref := all.Items[1].ProviderRef
+	require.NotEmpty(t, ref)
+	for query, want := range map[string]int{
+		"q=" + orders[0].Number: 1, "q=+" + strings.ToLower(orders[1].Number) + "+": 1, "q=" + ref: 1, "q=" + ref[:len(ref)-1]: 0,
+		"q=ADA@": 6, "q=ada@&state=failed": 1, "q=_": 0, "q=%25": 0, "q=%27+OR+1=1+--": 0,
+	} {
+		require.Len(t, list("?"+query).Items, want, query)
+	}
+	require.Equal(t, 422, servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments?q="+strings.Repeat("a", 255), b.admin, nil).Status)
 
 	for query, status := range map[string]int{"?state=lost": 422, "?limit=0": 422, "?limit=101": 422, "?cursor=forged": 422, "?cursor=" + *first.NextCursor + "x": 422, "?state=%00": 400} {
 		require.Equal(t, status, servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments"+query, b.admin, nil).Status, query)

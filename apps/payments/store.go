@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -115,15 +116,23 @@ type ChargeRow struct {
 	Refunded int64
 }
 
-// listCharges reads up to n placed charges, newest first, below the order id `below` when it is not nil, and of
-// one state when state is not empty.
-func listCharges(ctx context.Context, db pg.Querier, state State, below *uuid.UUID, n int) ([]ChargeRow, error) {
+// filter narrows a list of charges; empty members do not.
+type filter struct {
+	State State
+	Query string     // how the order's number or the e-mail address begins, or the whole of the provider's id
+	Below *uuid.UUID // only those of older orders
+}
+
+// listCharges reads up to n charges that fit a filter, newest first.
+func listCharges(ctx context.Context, db pg.Querier, f filter, n int) ([]ChargeRow, error) {
 	rows, err := db.Query(ctx, `
 		SELECT `+chargeColumns+`, (
 			SELECT COALESCE(sum(r.amount), 0)::bigint FROM refunds r WHERE r.order_id = c.order_id AND r.state = 'done') AS refunded
 		FROM charges c
 		WHERE ($1::text = '' OR state = $1) AND ($2::uuid IS NULL OR order_id < $2)
-		ORDER BY order_id DESC LIMIT $3`, state, below, n)
+		  AND ($3::text = '' OR number LIKE $4 OR email LIKE $5 OR provider_ref = $3)
+		ORDER BY order_id DESC LIMIT $6`,
+		f.State, f.Below, f.Query, pg.Begins(strings.ToUpper(f.Query)), pg.Begins(strings.ToLower(f.Query)), n)
 	if err != nil {
 		return nil, fmt.Errorf("list charges: %w", err)
 	}

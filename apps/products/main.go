@@ -31,6 +31,7 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 	}
 	s := newService(db, rt.Dapr, rt.Log, settings)
 	s.routes(rt.API)
+	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)
 	return rt.Serve(ctx)
 }

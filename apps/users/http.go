@@ -131,9 +131,19 @@ type userInput struct {
 	AccountID uuid.UUID `path:"account_id" format:"uuid"`
 }
 
-func (s *service) getUser(ctx context.Context, in *userInput) (*profileOutput, error) {
+// userOutput is a profile as the back office sees it.
+type userOutput struct {
+	Body struct {
+		Profile
+		Suspended bool `json:"suspended"`
+	}
+}
+
+func (s *service) getUser(ctx context.Context, in *userInput) (*userOutput, error) {
 	p, err := s.store.profile(ctx, in.AccountID)
-	return &profileOutput{p}, err
+	out := &userOutput{}
+	out.Body.Profile, out.Body.Suspended = p, p.Suspended
+	return out, err
 }
 
 type ownAddressInput struct {
@@ -148,7 +158,8 @@ func (s *service) getAddress(ctx context.Context, in *ownAddressInput) (*address
 
 type listInput struct {
 	rest.Page
-	Email string `query:"email" maxLength:"254" doc:"Begins with"`
+	Email string `query:"email" maxLength:"254" doc:"How the e-mail address begins"`
+	Query string `query:"q" maxLength:"200" doc:"Part of the e-mail address or of the name"`
 }
 
 type listOutput struct{ Body rest.List[listed] }
@@ -166,7 +177,7 @@ func (s *service) list(ctx context.Context, in *listInput) (*listOutput, error) 
 			return nil, err
 		}
 	}
-	items, err := s.store.list(ctx, in.Email, after, in.Limit+1)
+	items, err := s.store.list(ctx, in.Email, in.Query, after, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,9 @@ type service struct {
 func newService(rt *serve.Runtime, db *pgxpool.Pool) *service {
 	s := &service{store: store{db}, now: func() time.Time { return time.Now().UTC() }}
 	s.routes(rt.API)
+	rt.Subs.Routes(rt.API, rt.Name)
 	sub.On(rt.Subs, s.registered)
 	sub.On(rt.Subs, s.activated)
+	sub.On(rt.Subs, s.suspended)
 	return s
 }

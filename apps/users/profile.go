@@ -28,6 +28,8 @@ type Profile struct {
 	LastName  string    `json:"last_name"`
 	Phone     *string   `json:"phone" doc:"International form (E.164), null when not given"`
 	Addresses []Address `json:"addresses" nullable:"false"`
+
+	Suspended bool `json:"-"`
 }
 
 // Address is where parcels go.

@@ -180,7 +180,51 @@ func TestListShoppers(t *testing.T) {
 	}
 	require.Len(t, got, 5)
 	require.Equal(t, "invalid", servetest.Do(t, rt, "GET", "/api/v1/admin/users?cursor=forged", admin, nil).Slug())
-	var page struct{ Items []listed }
-	servetest.Do(t, rt, "GET", "/api/v1/admin/users?email=s%25", admin, nil).JSON(t, &page)
-	require.Empty(t, page.Items, "a percent sign is text")
+	servetest.Deliver(t, rt, events.AccountRegistered{AccountID: uuid.New(), Email: "zoe@example.test", FirstName: "Zoë", LastName: "von der Höhe", At: time.Now()})
+	for query, want := range map[string]int{
+		"email=s%25": 0, "q=%25": 0, "q=s_": 0, // a percent sign is text
+		"q=": 6, "q=ZOË": 1, "q=der+h": 1, "q=+Zoë++von+": 1, "q=zoe@": 1, "q=_x@": 5, "q=S+X": 5, "email=s1&q=x": 1, "email=s1&q=zoe": 0,
+		"q=%27+OR+1=1+--": 0,
+	} {
+		var page struct{ Items []listed }
+		res := servetest.Do(t, rt, "GET", "/api/v1/admin/users?"+query, admin, nil)
+		require.Equal(t, 200, res.Status, query)
+		res.JSON(t, &page)
+		require.Len(t, page.Items, want, query)
+	}
+	require.Equal(t, 422, servetest.Do(t, rt, "GET", "/api/v1/admin/users?q="+strings.Repeat("a", 201), admin, nil).Status)
+}
+
+func TestSuspended(t *testing.T) {
+	t.Parallel()
+	rt := setup(t)
+	at := time.Now().UTC()
+	admin := servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin)
+	account := uuid.New()
+	suspended := func(email string) bool {
+		t.Helper()
+		var one struct{ Suspended bool }
+		servetest.Do(t, rt, "GET", "/api/v1/admin/users/"+account.String(), admin, nil).JSON(t, &one)
+		var page struct{ Items []listed }
+		servetest.Do(t, rt, "GET", "/api/v1/admin/users?email="+email, admin, nil).JSON(t, &page)
+		require.Len(t, page.Items, 1)
+		require.Equal(t, one.Suspended, page.Items[0].Suspended)
+		return one.Suspended
+	}
+	// The suspension overtakes what comes before it, and the end of it overtakes the next.
+	servetest.Deliver(t, rt, events.AccountSuspended{AccountID: account, Email: "ada@example.test", At: at.Add(2 * time.Second)})
+	require.True(t, suspended("ada@"))
+	servetest.Deliver(t, rt, events.AccountActivated{AccountID: account, Email: "ada@example.test", FirstName: "Ada", First: true, At: at.Add(time.Second)})
+	servetest.Deliver(t, rt, events.AccountRegistered{AccountID: account, Email: "ada@example.test", FirstName: "Ada", LastName: "Lovelace", At: at})
+	require.True(t, suspended("ada@"))
+	id := servetest.Deliver(t, rt, events.AccountActivated{AccountID: account, Email: "ada@example.test", FirstName: "Ada", At: at.Add(4 * time.Second)})
+	servetest.Deliver(t, rt, events.AccountSuspended{AccountID: account, Email: "ada@example.test", At: at.Add(3 * time.Second)})
+	require.False(t, suspended("ada@"))
+	servetest.Deliver(t, rt, events.AccountSuspended{AccountID: account, Email: "ada@example.test", At: at.Add(5 * time.Second)})
+	require.NoError(t, servetest.DeliverAs(t, rt, id, events.AccountActivated{AccountID: account, At: at.Add(4 * time.Second)}))
+	require.True(t, suspended("ada@"))
+	// Shoppers see nothing of it.
+	res := servetest.Do(t, rt, "GET", "/api/v1/users/me", servetest.Token(t, account, "ada@example.test", auth.RoleUser), nil)
+	require.NotContains(t, string(res.Body), "suspended")
+	require.Contains(t, string(res.Body), "Lovelace")
 }

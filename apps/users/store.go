@@ -45,10 +45,22 @@ func register(ctx context.Context, tx pgx.Tx, p stamped) error {
 	return nil
 }
 
+// setStanding notes whether an account is suspended, unless something later is known.
+func setStanding(ctx context.Context, tx pgx.Tx, account uuid.UUID, email string, suspended bool, at time.Time) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO profiles (account_id, email, suspended, standing_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (account_id) DO UPDATE SET suspended = excluded.suspended, standing_at = excluded.standing_at
+		WHERE profiles.standing_at IS NULL OR profiles.standing_at < excluded.standing_at`, account, email, suspended, at)
+	if err != nil {
+		return fmt.Errorf("standing: %w", err)
+	}
+	return nil
+}
+
 func (s store) profile(ctx context.Context, account uuid.UUID) (Profile, error) {
 	p := Profile{AccountID: account, Addresses: []Address{}}
-	err := s.db.QueryRow(ctx, `SELECT email, first_name, last_name, phone FROM profiles WHERE account_id = $1`, account).
-		Scan(&p.Email, &p.FirstName, &p.LastName, &p.Phone)
+	err := s.db.QueryRow(ctx, `SELECT email, first_name, last_name, phone, suspended FROM profiles WHERE account_id = $1`, account).
+		Scan(&p.Email, &p.FirstName, &p.LastName, &p.Phone, &p.Suspended)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, problem.ErrNotFound
 	}
@@ -156,17 +168,20 @@ type listed struct {
 	FirstName string    `json:"first_name"`
 	LastName  string    `json:"last_name"`
 	Phone     *string   `json:"phone"`
+	Suspended bool      `json:"suspended"`
 }
 
-func (s store) list(ctx context.Context, email string, after *listCursor, limit int) ([]listed, error) {
+// list reads shoppers by e-mail address, after a place: those whose address begins with email, and that hold q in
+// address or name. Either may be empty.
+func (s store) list(ctx context.Context, email, q string, after *listCursor, limit int) ([]listed, error) {
 	if after == nil {
 		after = &listCursor{}
 	}
-	escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(email))
 	rows, err := s.db.Query(ctx, `
-		SELECT account_id, email, first_name, last_name, phone FROM profiles
-		WHERE email LIKE $1 || '%' AND (email, account_id) > ($2, $3)
-		ORDER BY email, account_id LIMIT $4`, escaped, after.Email, after.ID, limit)
+		SELECT account_id, email, first_name, last_name, phone, suspended FROM profiles
+		WHERE email LIKE $1 AND (email, account_id) > ($2, $3) AND lower(email || ' ' || first_name || ' ' || last_name) LIKE lower($4)
+		ORDER BY email, account_id LIMIT $5`,
+		pg.Begins(strings.ToLower(email)), after.Email, after.ID, pg.Holds(strings.Join(strings.Fields(q), " ")), limit)
 	if err != nil {
 		return nil, fmt.Errorf("list profiles: %w", err)
 	}

@@ -13,7 +13,15 @@ func (s *service) registered(ctx context.Context, tx pgx.Tx, e events.AccountReg
 	return register(ctx, tx, stamped{AccountID: e.AccountID, Email: e.Email, FirstName: e.FirstName, LastName: e.LastName, At: e.At})
 }
 
-// activated takes over the e-mail address that has been verified.
+// activated takes over the e-mail address that has been verified, and ends a suspension.
 func (s *service) activated(ctx context.Context, tx pgx.Tx, e events.AccountActivated) error {
-	return register(ctx, tx, stamped{AccountID: e.AccountID, Email: e.Email, FirstName: e.FirstName, At: e.At})
+	if err := register(ctx, tx, stamped{AccountID: e.AccountID, Email: e.Email, FirstName: e.FirstName, At: e.At}); err != nil {
+		return err
+	}
+	return setStanding(ctx, tx, e.AccountID, e.Email, false, e.At)
+}
+
+// suspended notes for the back office that the account is shut out.
+func (s *service) suspended(ctx context.Context, tx pgx.Tx, e events.AccountSuspended) error {
+	return setStanding(ctx, tx, e.AccountID, e.Email, true, e.At)
 }

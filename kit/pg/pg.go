@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/exaring/otelpgx"
@@ -137,6 +138,14 @@ func IsUnique(err error, constraint string) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && pgErr.Code == "23505" && (constraint == "" || pgErr.ConstraintName == constraint)
 }
+
+// Begins is the pattern for LIKE of texts that begin with s, whatever s is.
+func Begins(s string) string { return likeEscape.Replace(s) + "%" }
+
+// Holds is the pattern for LIKE of texts that hold s anywhere.
+func Holds(s string) string { return "%" + likeEscape.Replace(s) + "%" }
+
+var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 // Listen calls fn with the payload of every notification on channel until ctx
 // ends, over a connection of its own. After each (re)connection it calls fn

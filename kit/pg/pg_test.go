@@ -17,6 +17,28 @@ import (
 
 var migrations = fstest.MapFS{"migrations/00001_t.sql": {Data: []byte("-- +goose Up\nCREATE TABLE t (n int CONSTRAINT one_n UNIQUE);\n")}}
 
+func TestLikePatterns(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	for _, c := range []struct {
+		text, s       string
+		begins, holds bool
+	}{
+		{"ada@example.test", "ada@", true, true},
+		{"ada@example.test", "example", false, true},
+		{"ada@example.test", "a_a", false, false},
+		{"a%b", "a%", true, true},
+		{"acb", "a%b", false, false},
+		{`a\b`, `a\`, true, true},
+		{`x'; --`, `'; --`, false, true},
+		{"anything", "", true, true},
+	} {
+		var begins, holds bool
+		require.NoError(t, db.QueryRow(t.Context(), `SELECT $1 LIKE $2, $1 LIKE $3`, c.text, pg.Begins(c.s), pg.Holds(c.s)).Scan(&begins, &holds))
+		require.Equal(t, []bool{c.begins, c.holds}, []bool{begins, holds}, "%s in %s", c.s, c.text)
+	}
+}
+
 func TestInTx(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)

@@ -51,7 +51,8 @@ type Subscriber struct {
 
 type topic struct {
 	name   string
-	handle func(ctx context.Context, e dapr.Event) error // one try, its effect committed when nil
+	handle func(ctx context.Context, e dapr.Event) error            // one try, its effect committed when nil
+	apply  func(ctx context.Context, tx pgx.Tx, e dapr.Event) error // the handler alone; nil when direct
 	direct bool
 	secret bool // its data must not stay in a table (outbox.Secret)
 	open   atomic.Bool
@@ -64,11 +65,14 @@ type topic struct {
 func On[E outbox.Event](s *Subscriber, fn func(ctx context.Context, tx pgx.Tx, e E) error) {
 	var zero E
 	secret, ok := any(zero).(outbox.Secret)
-	s.topics = append(s.topics, &topic{name: zero.Topic(), secret: ok && secret.Secret(), handle: func(ctx context.Context, ev dapr.Event) error {
+	apply := func(ctx context.Context, tx pgx.Tx, ev dapr.Event) error {
 		e, err := decode[E](ev)
 		if err != nil {
 			return err
 		}
+		return fn(ctx, tx, e)
+	}
+	s.topics = append(s.topics, &topic{name: zero.Topic(), secret: ok && secret.Secret(), apply: apply, handle: func(ctx context.Context, ev dapr.Event) error {
 		return pg.InTx(ctx, s.DB, func(tx pgx.Tx) error {
 			var done bool
 			err := tx.QueryRow(ctx, `
@@ -81,7 +85,7 @@ func On[E outbox.Event](s *Subscriber, fn func(ctx context.Context, tx pgx.Tx, e
 			if done {
 				return nil
 			}
-			if err := fn(ctx, tx, e); err != nil {
+			if err := apply(ctx, tx, ev); err != nil {
 				return err
 			}
 			if _, err := tx.Exec(ctx, `UPDATE inbox SET done_at = now() WHERE event_id = $1`, ev.ID); err != nil {
@@ -196,16 +200,24 @@ func (s *Subscriber) Topics() []string {
 // Deliver hands one event to its handler, once, as a broker would. Tests use
 // it; Run does the same with waiting and counting around it.
 func (s *Subscriber) Deliver(ctx context.Context, e dapr.Event) error {
-	for _, t := range s.topics {
-		if t.name == e.Topic {
-			return s.try(ctx, t, e)
-		}
+	if t := s.topic(e.Topic); t != nil {
+		return s.try(ctx, t, e, t.handle)
 	}
 	return fmt.Errorf("nobody consumes %s", e.Topic)
 }
 
-// try runs the handler once, with its deadline, in the event's trace.
-func (s *Subscriber) try(ctx context.Context, t *topic, e dapr.Event) (err error) {
+// topic finds what is consumed by its name; nil when it is not.
+func (s *Subscriber) topic(name string) *topic {
+	for _, t := range s.topics {
+		if t.name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// try runs handle once, with its deadline, in the event's trace.
+func (s *Subscriber) try(ctx context.Context, t *topic, e dapr.Event, handle func(context.Context, dapr.Event) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	ctx = otel.GetTextMapPropagator().Extract(ctx, propagation.MapCarrier{"traceparent": e.Traceparent})
@@ -219,13 +231,13 @@ func (s *Subscriber) try(ctx context.Context, t *topic, e dapr.Event) (err error
 			span.SetStatus(codes.Error, err.Error())
 		}
 	}()
-	return t.handle(context.WithValue(ctx, eventKey{}, e.ID), e)
+	return handle(context.WithValue(ctx, eventKey{}, e.ID), e)
 }
 
 // deliver tries once; on failure it counts, waits and asks for redelivery, or
 // buries the event.
 func (s *Subscriber) deliver(ctx, life context.Context, t *topic, e dapr.Event) dapr.Verdict {
-	err := s.try(ctx, t, e)
+	err := s.try(ctx, t, e, t.handle)
 	if err == nil {
 		return dapr.Done
 	}

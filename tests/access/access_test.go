@@ -24,6 +24,7 @@ func values(t *testing.T, s *shop.Shop, ann *shop.Client) map[string]map[string]
 	any := map[string]string{
 		"account_id": ann.Account, "order_id": order.ID, "sku": lamp.SKU, "slug": lamp.Slug, "image_id": nobodys,
 		"kind": "welcome", "provider": "sandbox", "topic": "order.placed.v1", "consumer": "orders", "event_id": nobodys, "code": "NONE",
+		"holder": "account:" + ann.Account,
 	}
 	with := func(id string) map[string]string {
 		m := map[string]string{"id": id}

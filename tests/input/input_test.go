@@ -41,6 +41,7 @@ func setup(t *testing.T) *bench {
 	b.ops.Do(t, "POST", "/api/v1/admin/products/categories", object{"name": category, "slug": category}).OK(t, 201)
 	b.paths = map[string]string{
 		"account_id": b.ann.Account, "order_id": b.order.ID, "sku": b.lamp.SKU, "slug": b.lamp.Slug, "image_id": nobodys, "id": nobodys,
+		"event_id": nobodys, "holder": "account:" + b.ann.Account, "auth account_id": s.Register(t).Account, // suspended by the way
 		"kind": "welcome", "provider": "sandbox", "code": "NONE", "category": category, "orders id": b.order.ID, "users id": b.address.ID, "products id": b.lamp.ID,
 	}
 	home := object{"name": "Ann Lee", "line1": "1 High Street", "city": "Leeds", "postal_code": "LS1 1AA", "country": "GB"}
@@ -70,6 +71,8 @@ func setup(t *testing.T) *bench {
 		"POST /api/v1/admin/orders/{id}/cancellation":    {"reason": "Why not"},
 		"POST /api/v1/admin/payments/{order_id}/refunds": {"amount": object{"amount_minor": 1, "currency": "GBP"}, "reason": "A scratch"},
 		"POST /api/v1/payments/webhooks/{provider}":      nil, // signed bytes: TestWebhook
+
+		"POST /api/v1/admin/auth/accounts/{account_id}/suspension": {"reason": "Sells tickets"},
 	}
 	return b
 }
@@ -77,8 +80,10 @@ func setup(t *testing.T) *bench {
 func (b *bench) path(t *testing.T, r shop.Route, values map[string]string) string {
 	t.Helper()
 	all := maps.Clone(b.paths)
-	if id, ok := b.paths[r.App+" id"]; ok {
-		all["id"] = id
+	for _, name := range []string{"id", "account_id"} {
+		if id, ok := b.paths[r.App+" "+name]; ok {
+			all[name] = id
+		}
 	}
 	if strings.Contains(r.Path, "/categories/") {
 		all["slug"] = b.paths["category"]

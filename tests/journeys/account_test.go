@@ -214,6 +214,41 @@ func TestLoginHistory(t *testing.T) {
 	require.Equal(t, ann.Email, account.Email)
 }
 
+// TestSuspension shuts a shopper out, in the middle of everything, and lets her in again.
+func TestSuspension(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann, ops := s.NewProduct(t, 1_000, 5), s.Register(t), s.Admin(t)
+	before := ann.Bought(t, lamp, 1)
+	ann.Put(t, lamp, 1)
+	// Refused in any case, so that nothing is bought while the news is on its way.
+	refused := func(slug string) (bool, string) {
+		a := ann.Place(t, shop.Random(), shop.OrderRequest{Address: &shop.Home, PaymentMethod: shop.Visa, ExpectedTotal: shop.Pounds(1)})
+		return a.Problem().Slug() == slug, string(a.Body)
+	}
+	login := func() *shop.Answer {
+		return s.Nobody().Do(t, "POST", "/api/v1/auth/login", body{"email": ann.Email, "password": ann.Password})
+	}
+	path := "/api/v1/admin/auth/accounts/" + ann.Account + "/suspension"
+	ops.Do(t, "POST", path, body{"reason": "Sells tickets"}).OK(t, 200)
+
+	login().Refused(t, 403, "account-suspended")
+	s.Nobody().Do(t, "POST", "/api/v1/auth/login", body{"email": ann.Email, "password": "a-wrong-password"}).Refused(t, 401, "credentials-invalid")
+	s.Nobody().Do(t, "POST", "/api/v1/auth/refresh", body{"refresh_token": ann.Refresh}).Refused(t, 401, "unauthenticated")
+	// Her token is good for some minutes yet, but not for an order.
+	shop.Eventually(t, shop.Patience, func() (bool, string) { return refused("account-suspended") })
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		user := shop.Get[struct{ Suspended bool }](t, ops, "/api/v1/admin/users/"+ann.Account)
+		return user.Suspended, "users has not heard of it"
+	})
+	require.Equal(t, before.ID, shop.Get[shop.Order](t, ann, "/api/v1/orders/"+before.ID).ID, "what she bought is hers")
+
+	ops.Do(t, "DELETE", path, nil).OK(t, 200)
+	ann.Login(t)
+	shop.Eventually(t, shop.Patience, func() (bool, string) { return refused("price-changed") })
+	ann.Await(t, ann.Order(t, shop.Visa).ID, "confirmed")
+}
+
 func TestProfile(t *testing.T) {
 	t.Parallel()
 	s := shop.Open(t)
