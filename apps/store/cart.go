@@ -207,7 +207,7 @@ func (s *service) header(w http.ResponseWriter, r *http.Request) {
 	who := shopperOf(r.Context())
 	var v headerView
 	if who.session == nil && who.guest == "" && !who.ended && who.failed == nil {
-		w.Header().Set("Cache-Control", "public, max-age=1, stale-while-revalidate=5")
+		w.Header().Set("Cache-Control", anonymous)
 		s.pages.Fragment(w, r, 0, "header", v)
 		return
 	}

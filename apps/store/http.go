@@ -19,8 +19,9 @@ import (
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
-// anonymous lets the edge keep pages that are the same for everybody.
-const anonymous = "public, max-age=1, stale-while-revalidate=5"
+// anonymous lets the edge keep pages that are the same for everybody. Browsers
+// ask each time: a page that one has from before a login is not the shopper's.
+const anonymous = "public, max-age=0, s-maxage=1"
 
 func (s *service) routes(r chi.Router) {
 	page := s.pages.Handle
@@ -240,7 +241,7 @@ func fieldErrors(err error) map[string]string {
 		name := f.Location[strings.LastIndex(f.Location, ".")+1:]
 		message := f.Message
 		switch {
-		case strings.HasPrefix(message, "expected length >= 1"), strings.HasPrefix(message, "expected string to match"), message == "must not be empty":
+		case message == "expected length >= 1", strings.HasPrefix(message, "expected string to match"), message == "must not be empty":
 			message = "Please fill this in."
 		case strings.HasPrefix(message, "expected length <="):
 			message = "That is too long."

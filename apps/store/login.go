@@ -148,7 +148,7 @@ func (s *service) getCallback(w http.ResponseWriter, r *http.Request) (string, p
 	s.setCookie(w, sessionCookie, "/", n.id, sessionIdle)
 	s.setCookie(w, returnCookie, "/login", "", 0)
 	who := &shopper{session: n, guest: shopperOf(ctx).guest}
-	s.merge(context.WithValue(ctx, shopperKey{}, who), w, who)
+	s.merge(withShopper(ctx, who), w, who)
 	http.Redirect(w, r, l.Next, http.StatusSeeOther)
 	return "", page.View{}, nil
 }

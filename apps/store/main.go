@@ -15,6 +15,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/serve"
+	"github.com/stampede-shop/stampede/kit/sub"
 )
 
 //go:embed pages/*.html assets/*
@@ -94,5 +95,6 @@ func newService(rt *serve.Runtime, set settings) (*service, error) {
 	s.pages.Meta = func(r *http.Request) any { return s.frame(r) }
 	s.shelves.init(s)
 	s.routes(rt.Router)
+	sub.OnDirect(rt.Subs, s.suspended)
 	return s, nil
 }

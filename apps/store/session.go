@@ -259,6 +259,10 @@ type shopper struct {
 
 type shopperKey struct{}
 
+func withShopper(ctx context.Context, who *shopper) context.Context {
+	return context.WithValue(ctx, shopperKey{}, who)
+}
+
 func shopperOf(ctx context.Context) *shopper {
 	if who, ok := ctx.Value(shopperKey{}).(*shopper); ok {
 		return who
@@ -282,7 +286,7 @@ func (s *service) identify(next http.Handler) http.Handler {
 				s.setCookie(w, sessionCookie, "/", "", 0)
 			}
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), shopperKey{}, who)))
+		next.ServeHTTP(w, r.WithContext(withShopper(r.Context(), who)))
 	})
 }
 
