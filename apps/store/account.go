@@ -58,6 +58,9 @@ type loginLine struct {
 // Browser is the user agent in words that people know.
 func (l loginLine) Browser() string {
 	agent := l.UserAgent
+	if agent == "" && l.Through == "page" {
+		return "The login page" // Keycloak does not keep the browser
+	}
 	name := "Unknown browser"
 	for _, b := range [][2]string{{"Edg/", "Edge"}, {"OPR/", "Opera"}, {"Firefox/", "Firefox"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"}, {"curl/", "curl"}} {
 		if strings.Contains(agent, b[0]) {

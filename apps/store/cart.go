@@ -153,10 +153,11 @@ type cartView struct {
 	Added   string // the name of what was put in
 	Away    bool   // carts does not answer
 	Drawer  bool
+	Part    bool // of a page that is open
 }
 
 func (s *service) cartView(r *http.Request, c cart) cartView {
-	v := cartView{Cart: c}
+	v := cartView{Cart: c, Part: partial(r)}
 	if n := shopperOf(r.Context()).session; n != nil {
 		v.Token = n.token()
 	}

@@ -54,6 +54,10 @@
       if (!drawer.open) drawer.showModal();
       htmx.trigger("body", "look-again");
     }
+    if (e.detail.target.id === "order-body") { // the cart is emptied a moment after an order is paid
+      htmx.trigger("body", "look-again");
+      setTimeout(() => htmx.trigger("body", "look-again"), 2000);
+    }
     dates(e.detail.target);
     tick();
   });
