@@ -151,7 +151,7 @@ func TestSwitch(t *testing.T) {
 		went.Took = time.Since(begun)
 	}()
 	var mu sync.Mutex
-	orders := map[string]*shop.Client{} // who has placed them
+	orders := map[string]*shop.Client{}               // who has placed them
 	shop.Each(t, make([]int, 4), 4, func(int) error { // four queues at the till
 		for last := false; !last; {
 			select {
