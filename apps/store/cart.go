@@ -56,6 +56,13 @@ func (c cart) Count() (n int) {
 	return n
 }
 
+// TaxIncluded tells whether the prices hold the tax.
+func (c cart) TaxIncluded() bool { return included(c.Subtotal, c.Discount, c.Shipping, c.Total) }
+
+func included(subtotal, discount, shipping, total money.Money) bool {
+	return subtotal.Amount-discount.Amount+shipping.Amount == total.Amount
+}
+
 // FirstEnd is when the first of the lines stops being held; nil when none is.
 func (c cart) FirstEnd() (first *time.Time) {
 	for _, l := range c.Lines {

@@ -208,7 +208,13 @@ func (s *service) call(ctx context.Context, app, method, path string, in, out an
 	if n := shopperOf(ctx).session; n != nil {
 		all = append(all, dapr.Token(n.Access))
 	}
-	return s.dapr.Call(ctx, app, method, path, in, out, append(all, opts...)...)
+	err := s.dapr.Call(ctx, app, method, path, in, out, append(all, opts...)...)
+	if n := shopperOf(ctx).session; n != nil && slugOf(err) == "unauthenticated" {
+		// The token is of no use any more, whatever we think: the next
+		// request leads to the login instead of here again.
+		_ = s.sessions.end(context.WithoutCancel(ctx), n)
+	}
+	return err
 }
 
 // slugOf is the slug of a problem, or "".

@@ -64,6 +64,9 @@ func (o order) Moving() bool { return o.Status == "pending" || o.Payment.Status 
 // Cancellable tells whether the shopper may still cancel.
 func (o order) Cancellable() bool { return o.Status == "pending" || o.Status == "confirmed" }
 
+// TaxIncluded tells whether the prices hold the tax.
+func (o order) TaxIncluded() bool { return included(o.Subtotal, o.Discount, o.Shipping, o.Total) }
+
 // Count is how many pieces were ordered.
 func (o order) Count() (n int) {
 	for _, l := range o.Lines {

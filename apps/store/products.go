@@ -287,11 +287,36 @@ func (h *shelves) label(ctx context.Context, slug, sku string) string {
 	if slug == "" {
 		return ""
 	}
+	return h.variants(ctx, slug)[sku]
+}
+
+// honest takes back how few there are of a product that has several variants:
+// a list knows the number of the first alone.
+func (h *shelves) honest(ctx context.Context, items []summary) {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i := range items {
+		if items[i].Low() == 0 {
+			continue
+		}
+		g.Go(func() error {
+			if len(h.variants(ctx, items[i].Slug)) != 1 {
+				items[i].Available = nil
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+}
+
+// variants gives the names of a product's variants by SKU; nil when nobody can
+// tell.
+func (h *shelves) variants(ctx context.Context, slug string) map[string]string {
 	names, ok := h.labels.GetIfPresent(slug)
 	if !ok {
 		p, err := h.s.productBySlug(ctx, slug)
 		if err != nil {
-			return ""
+			return nil
 		}
 		names = map[string]string{}
 		for _, v := range p.Variant {
@@ -299,5 +324,5 @@ func (h *shelves) label(ctx context.Context, slug, sku string) string {
 		}
 		h.labels.Set(slug, names)
 	}
-	return names[sku]
+	return names
 }
