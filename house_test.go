@@ -7,11 +7,13 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -73,10 +75,14 @@ func apps(t *testing.T) []string {
 
 // TestImports: apps → kit, events, pricing; those know neither each other nor
 // apps (pricing may use kit/money). Only kit/dapr knows Dapr's SDK, and no
-// service a broker's or a state store's client.
+// service the client of anything that components/ can change: a broker, a
+// state store, a place for pictures, a mail server. PostgreSQL holds records,
+// not state, so its driver is for kit and for the services that keep records.
 func TestImports(t *testing.T) {
 	t.Parallel()
-	clients := regexp.MustCompile(`amqp|rabbitmq|nats-io|sarama|kafka|go-redis|redis/|stan\.go`)
+	clients := regexp.MustCompile(`(?i)amqp|rabbitmq|nats-io|stan\.go|sarama|kafka|franz-go|pulsar|mqtt|pubsub/|redis|redigo|rueidis|valkey|memcache|mongo|` +
+		`aws-sdk|aws/smithy|minio|azure-sdk|cloud\.google\.com|gomail|go-mail|^net/smtp$|go-smtp|sendgrid|postmark`)
+	drivers := regexp.MustCompile(`jackc/pgx|lib/pq|^database/sql|/kit/pg$`)
 	for _, file := range goFiles(t) {
 		room, _, _ := strings.Cut(file, "/")
 		for _, i := range imports(t, file) {
@@ -93,7 +99,10 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s: only kit/dapr imports %s", file, i)
 			}
 			if room != "tests" && room != "dev" && clients.MatchString(i) {
-				t.Errorf("%s: a service knows no broker and no state store: %s", file, i)
+				t.Errorf("%s: a service knows no broker, no store and no mail server: %s", file, i)
+			}
+			if drivers.MatchString(i) && (room == "events" || room == "pricing" || room == "apps" && !slices.Contains(withDatabase, strings.Split(file, "/")[1])) {
+				t.Errorf("%s keeps no records: %s", file, i)
 			}
 		}
 	}
@@ -130,9 +139,77 @@ func TestShape(t *testing.T) {
 	}
 }
 
+// CLIShared and CLIApp are all keys that `dapr run -f` knows, with their types
+// (dapr/cli v1.16.5, pkg/runfileconfig and pkg/standalone/run.go). It ignores a
+// key that it does not know.
+type CLIShared struct {
+	ConfigFilePath       string            `yaml:"configFilePath"`
+	AppProtocol          string            `yaml:"appProtocol"`
+	APIListenAddresses   string            `yaml:"apiListenAddresses"`
+	EnableProfiling      bool              `yaml:"enableProfiling"`
+	LogLevel             string            `yaml:"logLevel"`
+	AppMaxConcurrency    int               `yaml:"appMaxConcurrency"`
+	PlacementHostAddress *string           `yaml:"placementHostAddress"`
+	SchedulerHostAddress *string           `yaml:"schedulerHostAddress"`
+	ResourcesPaths       []string          `yaml:"resourcesPaths"`
+	AppSSL               bool              `yaml:"appSSL"`
+	MaxBodySize          string            `yaml:"maxBodySize"`
+	ReadBufferSize       string            `yaml:"readBufferSize"`
+	EnableAppHealthCheck bool              `yaml:"enableAppHealthCheck"`
+	AppHealthCheckPath   string            `yaml:"appHealthCheckPath"`
+	AppHealthInterval    int               `yaml:"appHealthProbeInterval"`
+	AppHealthTimeout     int               `yaml:"appHealthProbeTimeout"`
+	AppHealthThreshold   int               `yaml:"appHealthThreshold"`
+	EnableAPILogging     bool              `yaml:"enableApiLogging"`
+	RuntimePath          string            `yaml:"runtimePath"`
+	Env                  map[string]string `yaml:"env"`
+	DaprdLogDestination  string            `yaml:"daprdLogDestination"`
+	AppLogDestination    string            `yaml:"appLogDestination"`
+}
+
+type CLIApp struct {
+	CLIShared         `yaml:",inline"`
+	AppDirPath        string   `yaml:"appDirPath"`
+	AppID             string   `yaml:"appID"`
+	AppChannelAddress string   `yaml:"appChannelAddress"`
+	AppPort           int      `yaml:"appPort"`
+	DaprHTTPPort      int      `yaml:"daprHTTPPort"`
+	DaprGRPCPort      int      `yaml:"daprGRPCPort"`
+	DaprInternalPort  int      `yaml:"daprInternalGRPCPort"`
+	MetricsPort       int      `yaml:"metricsPort"`
+	ProfilePort       int      `yaml:"profilePort"`
+	UnixDomainSocket  string   `yaml:"unixDomainSocket"`
+	Command           []string `yaml:"command"`
+}
+
+// TestRunFileSchema: the run file has no key, and no type, that the CLI does
+// not know, and every path in it is there.
+func TestRunFileSchema(t *testing.T) {
+	t.Parallel()
+	var file struct {
+		Version int
+		Name    string
+		Common  CLIShared
+		Apps    []CLIApp
+	}
+	data, err := os.ReadFile("dapr/dapr.yaml")
+	require.NoError(t, err)
+	require.NoError(t, yaml.UnmarshalWithOptions(data, &file, yaml.Strict()))
+	require.Equal(t, 1, file.Version)
+	require.NotEmpty(t, file.Apps)
+	for _, path := range file.Common.ResourcesPaths {
+		require.DirExists(t, filepath.Join("dapr", path))
+	}
+	for _, a := range file.Apps {
+		dir := filepath.Join("dapr", a.AppDirPath)
+		require.NotEmpty(t, a.AppDirPath, "the CLI demands it of every app")
+		require.FileExists(t, filepath.Join(dir, a.ConfigFilePath), a.AppID)
+	}
+}
+
 // TestRunFile: the one list of apps names every service and the three edges,
 // each with a configuration, with ports as the list's own order gives them, and
-// no port equals another plus 1000 (a second stack runs beside the first).
+// no two ports are a few thousands apart (stacks run beside each other).
 func TestRunFile(t *testing.T) {
 	t.Parallel()
 	var file struct {
@@ -164,7 +241,7 @@ func TestRunFile(t *testing.T) {
 			ports[a.AppPort] = a.AppID
 			require.Equal(t, []string{"./.run/bin/" + a.AppID}, a.Command)
 		}
-		require.Equal(t, []int{3500 + n, 5500 + n, 11500 + n, 13500 + n}, []int{a.DaprHTTPPort, a.DaprGRPCPort, a.DaprInternalGRPCPort, a.MetricsPort}, a.AppID)
+		require.Equal(t, []int{3500 + n, 5600 + n, 11700 + n, 13800 + n}, []int{a.DaprHTTPPort, a.DaprGRPCPort, a.DaprInternalGRPCPort, a.MetricsPort}, a.AppID)
 		for _, p := range []int{a.DaprHTTPPort, a.DaprGRPCPort, a.DaprInternalGRPCPort, a.MetricsPort} {
 			ports[p] = a.AppID
 		}
@@ -172,10 +249,184 @@ func TestRunFile(t *testing.T) {
 		require.FileExists(t, a.ConfigFilePath)
 	}
 	for p, app := range ports {
-		require.NotContains(t, ports, p+1000, "port %d of %s", p, app)
+		for offset := 1000; offset <= 5000; offset += 1000 {
+			require.NotContains(t, ports, p+offset, "port %d of %s", p, app)
+		}
 	}
 	sort.Strings(names)
 	require.Equal(t, apps(t), names)
+}
+
+// plugged is a component's file.
+type plugged struct {
+	Metadata struct {
+		Name string `yaml:"name"`
+	} `yaml:"metadata"`
+	Spec struct {
+		Type     string   `yaml:"type"`
+		Metadata []option `yaml:"metadata"`
+	} `yaml:"spec"`
+	Auth struct {
+		SecretStore string `yaml:"secretStore"`
+	} `yaml:"auth"`
+	Scopes []string `yaml:"scopes"`
+	text   string
+}
+
+type option struct {
+	Name   string `yaml:"name"`
+	Value  string `yaml:"value"`
+	Env    string `yaml:"envRef"`
+	Secret struct {
+		Name string `yaml:"name"`
+		Key  string `yaml:"key"`
+	} `yaml:"secretKeyRef"`
+}
+
+// components reads the files of components/, and those of its swaps, by path.
+func components(t *testing.T) map[string]plugged {
+	t.Helper()
+	files, err := filepath.Glob("components/*.yaml")
+	require.NoError(t, err)
+	swaps, err := filepath.Glob("components/swaps/*/*.yaml")
+	require.NoError(t, err)
+	all := map[string]plugged{}
+	for _, file := range append(files, swaps...) {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		c := plugged{text: string(data)}
+		require.NoError(t, yaml.Unmarshal(data, &c), file)
+		all[filepath.ToSlash(file)] = c
+	}
+	return all
+}
+
+// TestSwaps: whatever lies in components/swaps can be laid over components/ and
+// nobody notices but the sidecar, and each of them is explained.
+func TestSwaps(t *testing.T) {
+	t.Parallel()
+	all := components(t)
+	for file, c := range all {
+		if !strings.HasPrefix(file, "components/swaps/") {
+			continue
+		}
+		replaced, ok := all["components/"+filepath.Base(file)]
+		require.True(t, ok, "%s replaces nothing", file)
+		require.Equal(t, replaced.Metadata.Name, c.Metadata.Name, file)
+		require.Equal(t, replaced.Scopes, c.Scopes, file)
+		require.Equal(t, replaced.Auth.SecretStore, c.Auth.SecretStore, file)
+		require.NotEqual(t, replaced.Spec.Type, c.Spec.Type, file)
+	}
+	table, err := os.ReadFile("components/swaps/README.md")
+	require.NoError(t, err)
+	folders, err := os.ReadDir("components/swaps")
+	require.NoError(t, err)
+	for _, f := range folders {
+		if f.IsDir() {
+			require.FileExists(t, filepath.Join("components/swaps", f.Name(), "README.md"))
+			require.True(t, strings.Contains(string(table), "| ["+f.Name()+"]("+f.Name()+"/README.md) |"), "components/swaps/README.md does not list %s", f.Name())
+		}
+	}
+}
+
+// TestSecretReferences: components take hosts, accounts and passwords from the
+// secret store, each under one name, and hold none themselves.
+func TestSecretReferences(t *testing.T) {
+	t.Parallel()
+	place := regexp.MustCompile(`(?i)(host|brokers|servers|url|uri|endpoint|user|username|password|secret|secretkey|accesskey|apikey|token|connectionstring|clientsecret)$`)
+	literal := regexp.MustCompile(`://|@|:\d{2,5}\b|\d+\.\d+\.\d+\.\d+`)
+	for file, c := range components(t) {
+		for _, o := range c.Spec.Metadata {
+			at := file + ": " + o.Name
+			switch {
+			case o.Secret.Name != "":
+				require.Equal(t, o.Secret.Name, o.Secret.Key, at)
+				require.Equal(t, "secrets", c.Auth.SecretStore, at)
+				require.Empty(t, o.Value, at)
+			case o.Env != "":
+				require.Equal(t, "secrets", c.Metadata.Name, "%s: only the secret store itself reads the environment", at)
+			default:
+				require.NotRegexp(t, place, o.Name, "%s wants a secretKeyRef", at)
+				require.NotRegexp(t, literal, o.Value, at)
+			}
+		}
+	}
+}
+
+// TestKubernetesSecrets: the annotation that gives an app's sidecar its secrets
+// on Kubernetes names exactly what the app's components take.
+func TestKubernetesSecrets(t *testing.T) {
+	t.Parallel()
+	want := map[string][]string{}
+	for file, c := range components(t) {
+		if filepath.ToSlash(filepath.Dir(file)) != "components" {
+			continue
+		}
+		for _, o := range c.Spec.Metadata {
+			for _, app := range c.Scopes {
+				if o.Secret.Name != "" {
+					want[app] = append(want[app], o.Secret.Name+"=stampede:"+o.Secret.Key)
+				}
+			}
+		}
+	}
+	text, err := os.ReadFile("components/swaps/secrets-kubernetes/README.md")
+	require.NoError(t, err)
+	got := map[string][]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| ([a-z-]+) \\| `(.+=.+)` \\|$").FindAllStringSubmatch(string(text), -1) {
+		require.NotContains(t, got, m[1])
+		got[m[1]] = strings.Split(m[2], ", ")
+	}
+	require.ElementsMatch(t, slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(got)))
+	for app, pairs := range want {
+		slices.Sort(pairs)
+		require.ElementsMatch(t, slices.Compact(pairs), got[app], app)
+	}
+}
+
+// guards are the options of a component's type whose defaults lose, repeat or
+// mix up something.
+var guards = map[string]map[string]string{
+	"pubsub.rabbitmq": {
+		"durable": "true", "deletedWhenUnused": "false", "deliveryMode": "2", "publisherConfirm": "true",
+		"autoAck": "false", "requeueInFailure": "true", "enableDeadLetter": "false",
+	},
+	"pubsub.jetstream": {
+		"durableName": "{appID}", "queueGroupName": "{appID}", "ackPolicy": "explicit", "deliverPolicy": "all",
+		"concurrencyMode": "single", "maxDeliver": "-1",
+	},
+	"pubsub.kafka":     {"consumerGroup": "{appID}", "initialOffset": "oldest", "consumeRetryEnabled": "true"},
+	"pubsub.redis":     {"consumerID": "{appID}", "processingTimeout": "> 15000", "redeliverInterval": "> 0", "maxLenApprox": "none"},
+	"state.redis":      {"keyPrefix": "appid"},
+	"state.postgresql": {"keyPrefix": "appid"},
+}
+
+// TestGuards: those options are there, in each file of that type, with a
+// reason above each.
+func TestGuards(t *testing.T) {
+	t.Parallel()
+	for file, c := range components(t) {
+		for name, want := range guards[c.Spec.Type] {
+			at := file + ": " + name
+			i := slices.IndexFunc(c.Spec.Metadata, func(o option) bool { return o.Name == name })
+			if want == "none" {
+				require.Negative(t, i, at)
+				continue
+			}
+			require.GreaterOrEqual(t, i, 0, at)
+			got := c.Spec.Metadata[i].Value
+			if over, ok := strings.CutPrefix(want, "> "); ok {
+				least, err := strconv.Atoi(over)
+				require.NoError(t, err, at)
+				n, err := strconv.Atoi(got)
+				require.NoError(t, err, "%s: a plain number of milliseconds", at)
+				require.Greater(t, n, least, at)
+			} else {
+				require.Equal(t, want, got, at)
+			}
+			require.Regexp(t, `(?m)^ +#.*\n +- name: `+name+`$`, c.text, "%s: why?", at)
+		}
+	}
 }
 
 // policy is one caller in an access control list.

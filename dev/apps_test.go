@@ -20,9 +20,9 @@ apps:
     appDirPath: ..
     appPort: 7106
     daprHTTPPort: 3506
-    daprGRPCPort: 5506
-    daprInternalGRPCPort: 11506
-    metricsPort: 13506
+    daprGRPCPort: 5606
+    daprInternalGRPCPort: 11706
+    metricsPort: 13806
     configFilePath: dapr/config/orders.yaml
     command: [./.run/bin/orders, --verbose]
     unknownKey: kept
@@ -30,9 +30,9 @@ apps:
   - appID: edge-auth
     appDirPath: ..
     daprHTTPPort: 3512
-    daprGRPCPort: 5512
-    daprInternalGRPCPort: 11512
-    metricsPort: 13512
+    daprGRPCPort: 5612
+    daprInternalGRPCPort: 11712
+    metricsPort: 13812
     configFilePath: dapr/config/edge-auth.yaml
     maxBodySize: 64Mi
     appHealthProbeInterval: 5
@@ -48,7 +48,7 @@ func TestShiftPorts(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, apps, 2)
 	orders, edge := apps[0], apps[1]
-	require.Equal(t, []int{8106, 4506, 6506, 12506, 14506}, []int{orders.Port, orders.HTTPPort, orders.GRPCPort, orders.InternalPort, orders.MetricsPort})
+	require.Equal(t, []int{8106, 4506, 6606, 12706, 14806}, []int{orders.Port, orders.HTTPPort, orders.GRPCPort, orders.InternalPort, orders.MetricsPort})
 	require.Equal(t, []string{"/clone/.run-1000/bin/orders", "--verbose"}, orders.Command)
 	require.Equal(t, []string{"/clone/.run-1000/components", "/clone/dapr"}, orders.ResourcesPaths)
 	require.Equal(t, "/clone/dapr/config/orders.yaml", orders.ConfigFile)
@@ -68,14 +68,14 @@ func TestFlags(t *testing.T) {
 		app  app
 		want string
 	}{
-		{apps[0], `--app-id orders --app-port 7106 --app-protocol http --dapr-http-port 3506 --dapr-grpc-port 5506
-			--dapr-listen-addresses 127.0.0.1 --dapr-internal-grpc-port 11506 --dapr-internal-grpc-listen-address 127.0.0.1
-			--metrics-port 13506 --metrics-listen-address 127.0.0.1 --config /clone/dapr/config/orders.yaml
+		{apps[0], `--app-id orders --app-port 7106 --app-protocol http --dapr-http-port 3506 --dapr-grpc-port 5606
+			--dapr-listen-addresses 127.0.0.1 --dapr-internal-grpc-port 11706 --dapr-internal-grpc-listen-address 127.0.0.1
+			--metrics-port 13806 --metrics-listen-address 127.0.0.1 --config /clone/dapr/config/orders.yaml
 			--resources-path /clone/.run/components --resources-path /clone/dapr --enable-mtls --sentry-address 127.0.0.1:50001
 			--max-body-size 4Mi --read-buffer-size 64Ki --log-level warn`},
-		{apps[1], `--app-id edge-auth --dapr-http-port 3512 --dapr-grpc-port 5512
-			--dapr-listen-addresses 127.0.0.1 --dapr-internal-grpc-port 11512 --dapr-internal-grpc-listen-address 127.0.0.1
-			--metrics-port 13512 --metrics-listen-address 127.0.0.1 --dapr-public-port 3912 --dapr-public-listen-address 127.0.0.1
+		{apps[1], `--app-id edge-auth --dapr-http-port 3512 --dapr-grpc-port 5612
+			--dapr-listen-addresses 127.0.0.1 --dapr-internal-grpc-port 11712 --dapr-internal-grpc-listen-address 127.0.0.1
+			--metrics-port 13812 --metrics-listen-address 127.0.0.1 --dapr-public-port 3912 --dapr-public-listen-address 127.0.0.1
 			--config /clone/dapr/config/edge-auth.yaml
 			--resources-path /clone/.run/components --resources-path /clone/dapr --enable-mtls --sentry-address 127.0.0.1:50001
 			--max-body-size 64Mi --read-buffer-size 64Ki --log-level warn`},
@@ -96,14 +96,14 @@ func TestRunFileRefusesHalfAnApp(t *testing.T) {
 	}
 }
 
-// TestPortsOfTwoStacks: the whole of one stack and another at +1000 fit on one
+// TestPortsOfStacks: whole stacks at every thousand fit beside each other on one
 // machine, with the run file that is really used.
-func TestPortsOfTwoStacks(t *testing.T) {
+func TestPortsOfStacks(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../dapr/dapr.yaml")
 	require.NoError(t, err)
 	all := map[int]string{}
-	for _, offset := range []int{0, 1000} {
+	for offset := 0; offset <= maxOffset; offset += 1000 {
 		shifted, err := shiftPorts(text, "/clone/dapr", offset, "/clone/.run")
 		require.NoError(t, err)
 		apps, err := parseRunFile(shifted)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -439,7 +440,8 @@ func (s *stack) keycloak(ctx context.Context) (process, error) {
 	}, nil
 }
 
-// nginx returns the front, with its configuration rendered from deploy/nginx.
+// nginx returns the front, with its configuration rendered from deploy/nginx
+// and, where pictures come from, one folder of deploy/media.
 func (s *stack) nginx(ctx context.Context, list []app) (process, error) {
 	if err := s.writeStatic(); err != nil {
 		return process{}, err
@@ -463,9 +465,18 @@ func (s *stack) nginx(ctx context.Context, list []app) (process, error) {
 			values[a.envName()] = "127.0.0.1:" + strconv.Itoa(a.HTTPPort)
 		}
 	}
-	rendered, err := render(filepath.Join(s.root, "deploy", "nginx"), dir, values)
+	media, pictures, err := s.media()
 	if err != nil {
 		return process{}, err
+	}
+	maps.Copy(values, pictures)
+	rendered := ""
+	for _, from := range []string{"nginx", filepath.Join("media", media)} {
+		stamp, err := render(filepath.Join(s.root, "deploy", from), dir, values)
+		if err != nil {
+			return process{}, err
+		}
+		rendered = digest(rendered + stamp)
 	}
 	args := []string{"/usr/sbin/nginx", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"}
 	// A mistake in the configuration is better found while the old one runs.

@@ -25,6 +25,7 @@ const (
 	daprVersion     = "1.16.5"
 	natsVersion     = "2.15.2"
 	kafkaVersion    = "3.9.1"
+	s3Version       = "1.8.0"
 )
 
 // prerequisite is a program that the user brings, since no Debian package has
@@ -166,7 +167,7 @@ func (s *stack) install(ctx context.Context) error {
 		}
 	})
 	g.Go(func() error { return s.installMaildev(ctx) })
-	g.Go(func() error { return errors.Join(s.installDapr(ctx), s.installNATS(ctx)) })
+	g.Go(func() error { return errors.Join(s.installDapr(ctx), s.installNATS(ctx), s.installS3(ctx)) })
 	return g.Wait()
 }
 
@@ -382,6 +383,21 @@ func (s *stack) installNATS(ctx context.Context) error {
 	})
 }
 
+func (s *stack) s3Server() string {
+	return filepath.Join(s.cache, "versitygw-"+s3Version, "versitygw")
+}
+
+// installS3 builds Versity's S3 gateway, which keeps buckets as folders.
+func (s *stack) installS3(ctx context.Context) error {
+	program := s.s3Server()
+	if exists(program) || !s.plugged.needs("s3") {
+		return nil
+	}
+	return s.out.step(ctx, "s3", "building versitygw "+s3Version, func(ctx context.Context) error {
+		return s.goInstall(ctx, "versitygw", "github.com/versity/versitygw/cmd/versitygw@v"+s3Version, program)
+	})
+}
+
 // goInstall builds a program of another module, at a version, to a file.
 func (s *stack) goInstall(ctx context.Context, name, pkg, file string) error {
 	tmp, err := s.scratch(name)
@@ -405,7 +421,7 @@ func (s *stack) maildevCache() string { return filepath.Join(s.cache, "maildev-"
 
 func (s *stack) installMaildev(ctx context.Context) error {
 	home := s.maildevCache()
-	if exists(home) {
+	if exists(home) || !s.plugged.needs("maildev") {
 		return nil
 	}
 	return s.out.step(ctx, "maildev", "fetching maildev "+maildevVersion, func(ctx context.Context) error {

@@ -11,8 +11,8 @@ import (
 )
 
 // The ports of the infrastructure; PORT_OFFSET is added to each. The apps' are
-// in dapr/dapr.yaml. None equals another plus 1000, so that a second stack at
-// +1000 fits beside the first.
+// in dapr/dapr.yaml. No two are whole thousands apart, so that stacks at 0,
+// 1000, 2000 … fit beside each other.
 const (
 	portFront              = 8000
 	portGateway            = 8011
@@ -30,6 +30,7 @@ const (
 	portNATS               = 14222
 	portKafka              = 19092
 	portKafkaController    = 19093
+	portS3                 = 19100
 	portSentry             = 50001 // where the dapr CLI looks for it
 	portSentryHealth       = 15002 // below the ports of outgoing connections, which may take one above at any time
 
@@ -52,6 +53,7 @@ var infraPorts = map[string][]int{
 	"rabbitmq": {portRabbitMQ, portRabbitMQPage, portRabbitMQDist},
 	"nats":     {portNATS},
 	"kafka":    {portKafka, portKafkaController},
+	"s3":       {portS3},
 	"sentry":   {portSentry, portSentryHealth},
 }
 

@@ -113,7 +113,8 @@ func defaults(s *stack) []setting {
 }
 
 // swapSettings are those that only components in components/swaps name; they
-// are written when one of these is plugged in.
+// are written when one of these is plugged in. An empty one is the user's to
+// fill in.
 func swapSettings(s *stack) []setting {
 	at := func(base int) string { return "127.0.0.1:" + strconv.Itoa(base+s.offset) }
 	state := url.URL{Scheme: "postgres", User: url.UserPassword("state", secret()), Host: at(portPostgres), Path: "/state"}
@@ -121,7 +122,16 @@ func swapSettings(s *stack) []setting {
 		{"NATS_URL", "nats://stampede:" + secret() + "@" + at(portNATS), infra},
 		{"KAFKA_BROKERS", at(portKafka), infra},
 		{"STATE_DATABASE_URL", state.String(), infra},
-		{"SECRETS_FILE", filepath.Join(s.run, "secrets.json"), infra},
+		{"SECRETS_FILE", s.secretsFile(), infra},
+		// An account's, which only its owner knows: see lacking.
+		{"SES_REGION", "", infra},
+		{"SES_ACCESS_KEY", "", infra},
+		{"SES_SECRET_KEY", "", infra},
+		{"S3_ENDPOINT", "http://" + at(portS3), infra},
+		{"S3_BUCKET", "stampede-pictures", infra},
+		{"S3_REGION", "us-east-1", infra},
+		{"S3_ACCESS_KEY", "stampede", infra},
+		{"S3_SECRET_KEY", secret(), infra},
 	}
 }
 

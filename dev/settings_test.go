@@ -124,6 +124,7 @@ func TestAppSettings(t *testing.T) {
 		{"KEYCLOAK_ADMIN_PASSWORD", ""},
 		{"REDIS_PASSWORD", ""},
 		{"RABBITMQ_URL", ""},
+		{"S3_SECRET_KEY", ""},
 		{"ADMIN_CLIENT_SECRET", ""},
 		{"DAPR_TRUST_ANCHORS", ""},
 	} {

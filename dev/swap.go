@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -24,6 +25,7 @@ var servers = map[string][]string{
 	"pubsub.redis":     {"redis"},
 	"state.redis":      {"redis"},
 	"bindings.smtp":    {"maildev"},
+	"bindings.aws.s3":  {"s3"},
 }
 
 // component is what this program reads of a component's file.
@@ -184,12 +186,18 @@ func (p *plugged) secretsInEnvironment() bool {
 }
 
 // layOut writes the components in effect where the sidecars read them and, for
-// a secret store that is a file, that file.
+// a secret store that is a file, that file, which does not stay behind in the
+// run folder when another one is chosen.
 func (s *stack) layOut() error {
 	if err := s.plugged.writeTo(s.componentsDir()); err != nil {
 		return err
 	}
-	file := s.settings.get("SECRETS_FILE")
+	own, file := s.secretsFile(), s.settings.get("SECRETS_FILE")
+	if file != own || s.plugged.secretsInEnvironment() {
+		if err := os.Remove(own); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	if s.plugged.secretsInEnvironment() || file == "" {
 		return nil
 	}
@@ -206,14 +214,26 @@ func (s *stack) layOut() error {
 	return writeFile(file, string(text)+"\n", 0o600)
 }
 
+// secretsFile is where SECRETS_FILE is unless the user moves it.
+func (s *stack) secretsFile() string { return filepath.Join(s.run, "secrets.json") }
+
 // componentsDir holds the components in effect, where the sidecars read them.
 func (s *stack) componentsDir() string { return filepath.Join(s.run, "components") }
 
 // choose takes SWAP from the environment into the settings, where it stays
 // for the next make up; SWAP=default, or an empty one, is components/ as it is.
-// It returns what was chosen before.
+// It returns what was chosen before. GATEWAY, the gateways behind the front,
+// is taken in the same way; its default is the one in Nginx.
 func (s *stack) choose() (before string, err error) {
 	before = s.settings.get("SWAP")
+	if gateway := os.Getenv("GATEWAY"); gateway != "" {
+		if gateway == "default" {
+			gateway = s.at(portGateway)
+		}
+		if err := s.settings.put("GATEWAY", gateway); err != nil {
+			return before, err
+		}
+	}
 	given, ok := os.LookupEnv("SWAP")
 	if !ok {
 		return before, nil
@@ -261,7 +281,22 @@ func (s *stack) plugIn() error {
 			}
 		}
 	}
+	if lacking := s.lacking(); len(lacking) > 0 {
+		return &problem{line: fmt.Sprintf("what is plugged in (%s) wants a value for %s in %s", s.settings.get("SWAP"), join(lacking), s.settings.file),
+			detail: []string{"nothing was changed; SWAP=default make up goes on without it"}}
+	}
 	return nil
+}
+
+// lacking are the settings that what is plugged in names, that nobody can
+// guess, and that are still empty.
+func (s *stack) lacking() (keys []string) {
+	for _, d := range swapSettings(s) {
+		if d.value == "" && slices.Contains(s.plugged.names, d.key) && s.settings.get(d.key) == "" {
+			keys = append(keys, d.key)
+		}
+	}
+	return keys
 }
 
 // drain lets the shop come to rest before its events go another way: the edge

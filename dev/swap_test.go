@@ -18,9 +18,11 @@ func TestPlug(t *testing.T) {
 		broker, state string
 		runs, idle    string // parts of the infrastructure
 	}{
-		{"", "pubsub.rabbitmq", "state.redis", "rabbitmq epmd redis maildev postgres", "nats kafka"},
+		{"", "pubsub.rabbitmq", "state.redis", "rabbitmq epmd redis maildev postgres", "nats kafka s3"},
 		{"jetstream", "pubsub.jetstream", "state.redis", "nats redis postgres", "rabbitmq epmd kafka"},
 		{"kafka, state-postgres", "pubsub.kafka", "state.postgresql", "kafka postgres nginx", "rabbitmq epmd redis nats"},
+		{"mail-ses", "pubsub.rabbitmq", "state.redis", "rabbitmq redis", "maildev nats kafka"},
+		{"media-s3", "pubsub.rabbitmq", "state.redis", "s3 rabbitmq redis nginx", "nats kafka"},
 		{"redis-streams,state-postgres", "pubsub.redis", "state.postgresql", "redis", "rabbitmq nats kafka"},
 	} {
 		p, err := plug("..", tc.swaps)
@@ -62,6 +64,24 @@ func TestSwapSettings(t *testing.T) {
 	}
 }
 
+// TestLacking: an account's settings are asked for by name, and the shop is
+// not started on empty ones.
+func TestLacking(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := &stack{root: "..", run: dir, settings: &settings{file: filepath.Join(dir, "settings.env")}}
+	require.NoError(t, s.settings.put("SWAP", "mail-ses"))
+	require.ErrorContains(t, s.plugIn(), "what is plugged in (mail-ses) wants a value for SES_REGION, SES_ACCESS_KEY and SES_SECRET_KEY in "+s.settings.file)
+	require.True(t, s.settings.has("SES_SECRET_KEY"), "it is there to be filled in")
+	for _, key := range []string{"SES_REGION", "SES_ACCESS_KEY", "SES_SECRET_KEY"} {
+		require.NoError(t, s.settings.put(key, "x"))
+	}
+	require.NoError(t, s.plugIn())
+	require.NoError(t, s.settings.put("SES_REGION", ""))
+	require.NoError(t, s.settings.put("SWAP", "kafka"))
+	require.NoError(t, s.plugIn(), "nothing that is plugged in names it")
+}
+
 func TestLayOut(t *testing.T) {
 	t.Parallel()
 	s := &stack{run: t.TempDir(), settings: &settings{}}
@@ -79,6 +99,45 @@ func TestLayOut(t *testing.T) {
 	require.Contains(t, string(text), "pubsub.kafka")
 }
 
+// TestSecretsFileComesAndGoes: it holds what components take and nothing else, for
+// nobody else's eyes, and goes when another store is chosen.
+func TestSecretsFileComesAndGoes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := &stack{root: "..", run: dir, settings: &settings{file: filepath.Join(dir, "settings.env")}}
+	for key, value := range map[string]string{"SWAP": "secrets-file", "REDIS_PASSWORD": `a "b" c`, "HASH_KEY": "an app's own"} {
+		require.NoError(t, s.settings.put(key, value))
+	}
+	require.NoError(t, s.plugIn())
+	require.NoError(t, s.layOut())
+	file := filepath.Join(dir, "secrets.json")
+	require.Equal(t, file, s.settings.get("SECRETS_FILE"))
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"REDIS_PASSWORD": "a \"b\" c"}`, string(text))
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+
+	require.NoError(t, s.settings.put("SWAP", ""))
+	for range 2 {
+		require.NoError(t, s.plugIn())
+		require.NoError(t, s.layOut())
+		require.NoFileExists(t, file)
+	}
+
+	// Elsewhere it is the user's to remove.
+	elsewhere := filepath.Join(t.TempDir(), "mine.json")
+	require.NoError(t, s.settings.put("SWAP", "secrets-file"))
+	require.NoError(t, s.settings.put("SECRETS_FILE", elsewhere))
+	for range 2 {
+		require.NoError(t, s.plugIn())
+		require.NoError(t, s.layOut())
+		require.FileExists(t, elsewhere)
+		require.NoError(t, s.settings.put("SWAP", ""))
+	}
+}
+
 func TestTopics(t *testing.T) {
 	t.Parallel()
 	names, err := (&stack{root: ".."}).topics()
@@ -87,6 +146,31 @@ func TestTopics(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "docs", "events.md"))
 	require.NoError(t, err)
 	require.Len(t, names, len(regexp.MustCompile(`(?m)^### .*\.v\d+$`).FindAll(text, -1)), "as many as docs/events.md has")
+}
+
+// TestChoose: what SWAP and GATEWAY say stays until they say something else.
+func TestChoose(t *testing.T) {
+	dir := t.TempDir()
+	s := &stack{root: "..", run: dir, settings: &settings{file: filepath.Join(dir, "settings.env")}}
+	for _, tc := range []struct{ swap, gateway, wantSwap, wantGateway, before string }{
+		{"", "", "", "", ""},
+		{"kafka", "127.0.0.1:8010 127.0.0.1:8020", "kafka", "127.0.0.1:8010 127.0.0.1:8020", ""},
+		{"-", "", "kafka", "127.0.0.1:8010 127.0.0.1:8020", "kafka"},
+		{"default", "default", "", "127.0.0.1:8011", "kafka"},
+	} {
+		t.Setenv("SWAP", tc.swap)
+		if tc.swap == "-" {
+			require.NoError(t, os.Unsetenv("SWAP"))
+		}
+		t.Setenv("GATEWAY", tc.gateway)
+		before, err := s.choose()
+		require.NoError(t, err)
+		require.Equal(t, []string{tc.before, tc.wantSwap, tc.wantGateway}, []string{before, s.settings.get("SWAP"), s.settings.get("GATEWAY")})
+	}
+	t.Setenv("SWAP", "nothing")
+	_, err := s.choose()
+	require.ErrorContains(t, err, "there is no swap")
+	require.Empty(t, s.settings.get("SWAP"))
 }
 
 func TestLag(t *testing.T) {

@@ -18,9 +18,10 @@ var (
 	stateStores = []string{"default", "state-postgres"}
 )
 
-// ciPair is the pair that `make test` runs besides the default one: another
-// broker and another store, and the pair that needs the least.
-const ciPair = "jetstream,state-postgres"
+// ciSwaps is what `make test` runs besides the defaults: of everything that
+// can be plugged in here another one, and of the brokers the one that needs
+// the least.
+const ciSwaps = "jetstream,state-postgres,media-s3,secrets-file"
 
 // figures are what tests/swaps measured.
 type figures struct {

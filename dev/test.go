@@ -80,8 +80,8 @@ func (s *stack) test(ctx context.Context) (err error) {
 	if err := s.audit(ctx, os.Stdout); err != nil {
 		return err
 	}
-	s.out.say("test", "the same shop on %s", ciPair)
-	if err := s.upWith(ctx, ciPair); err != nil {
+	s.out.say("test", "the same shop on %s", ciSwaps)
+	if err := s.upWith(ctx, ciSwaps); err != nil {
 		return err
 	}
 	if err := s.swapTest(ctx, "TestSuite", new(figures)); err != nil {

@@ -109,6 +109,10 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 	if err := s.startApps(ctx, apps); err != nil {
 		return err
 	}
+	// Once more, for what came in until products had another sidecar.
+	if err := s.collect(ctx); err != nil {
+		return err
+	}
 	if err := s.retire(ctx); err != nil {
 		return err
 	}
@@ -178,6 +182,7 @@ func (s *stack) infra(ctx context.Context, apps []app) (map[string]process, erro
 		"rabbitmq": s.rabbitmq,
 		"nats":     s.nats,
 		"kafka":    func() (process, error) { return s.kafka(ctx) },
+		"s3":       s.s3,
 		"maildev":  s.maildev,
 		"sentry":   s.authority,
 		"keycloak": func() (process, error) { return s.keycloak(ctx) },
@@ -250,7 +255,25 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 		}
 		return s.settings.put("DAPR_TRUST_ANCHORS", strings.TrimSpace(string(anchors)))
 	})
-	one("nginx", 30*time.Second, nil)
+	// Pictures are where Nginx will look for them before it does.
+	front := func(ctx context.Context) error {
+		if err := s.collect(ctx); err != nil {
+			return err
+		}
+		one("nginx", 30*time.Second, nil)
+		return nil
+	}
+	one("s3", 30*time.Second, func(ctx context.Context) error {
+		if err := s.bucket().make(ctx); err != nil {
+			return err
+		}
+		return front(ctx)
+	})
+	if !s.plugged.needs("s3") {
+		if err := front(ctx); err != nil {
+			return err
+		}
+	}
 	return g.Wait()
 }
 
@@ -418,12 +441,15 @@ func (s *stack) summary(ctx context.Context) error {
 	for _, r := range st.Processes {
 		bytes += memory(r.PID, tree)
 	}
-	public, broker := s.settings.get("PUBLIC_URL"), ""
+	public, pages := s.settings.get("PUBLIC_URL"), ""
+	if s.plugged.needs("maildev") {
+		pages = fmt.Sprintf("  mail          http://localhost:%d\n", s.port(portMaildev))
+	}
 	if s.plugged.needs("rabbitmq") {
-		broker = fmt.Sprintf("  broker        http://localhost:%d   (user stampede, password in RABBITMQ_URL)\n", s.port(portRabbitMQPage))
+		pages += fmt.Sprintf("  broker        http://localhost:%d   (user stampede, password in RABBITMQ_URL)\n", s.port(portRabbitMQPage))
 	}
 	if swap := s.settings.get("SWAP"); swap != "" {
-		broker += "  plugged in    " + swap + "   (SWAP=default make up takes it out)\n"
+		pages += "  plugged in    " + swap + "   (SWAP=default make up takes it out)\n"
 	}
 	fmt.Fprintf(s.out.w, `
 The shop is up after %.0f s: %d processes, %d MB.
@@ -431,7 +457,6 @@ The shop is up after %.0f s: %d processes, %d MB.
   shop          %s
   back office   %s/admin
   API           %s/api/docs
-  mail          http://localhost:%d
 %s  Keycloak      %s/admin   (user admin, password in KEYCLOAK_ADMIN_PASSWORD)
 
   demo accounts     password in %s
@@ -440,6 +465,6 @@ The shop is up after %.0f s: %d processes, %d MB.
 
 make status · make logs APP=orders · make restart APP=orders · make down
 `, time.Since(s.out.begun).Seconds(), len(st.Processes), bytes>>20, public, public, public,
-		s.port(portMaildev), broker, s.settings.get("KEYCLOAK_URL"), s.settings.file)
+		pages, s.settings.get("KEYCLOAK_URL"), s.settings.file)
 	return nil
 }

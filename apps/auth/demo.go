@@ -42,6 +42,11 @@ func (s *service) makeDemo(ctx context.Context, d demo) error {
 			return err
 		}
 	}
+	if d.admin && a.Status != Suspended { // before it can log in: make up does so at once, and would get a token without the role
+		if err := s.keycloak.giveRole(ctx, *a.AccountID, roleAdmin); err != nil {
+			return err
+		}
+	}
 	if a.Status == Pending {
 		a, err = s.store.update(ctx, a.ID, func(_ pgx.Tx, a *Account) (bool, error) { return a.Verify(s.now()), nil })
 		if err != nil {
@@ -50,9 +55,6 @@ func (s *service) makeDemo(ctx context.Context, d demo) error {
 		if err := s.activate(ctx, a); err != nil {
 			return err
 		}
-	}
-	if d.admin && a.Status != Suspended {
-		return s.keycloak.giveRole(ctx, *a.AccountID, roleAdmin)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -314,6 +315,37 @@ func textOf(t *testing.T, doc string) string {
 			text.WriteString(z.Token().Data + " ")
 		}
 	}
+}
+
+// What the bindings unquote is what was rendered, byte by byte.
+func TestQuoted(t *testing.T) {
+	t.Parallel()
+	texts := []string{
+		"", "<p>Hello</p>", `"`, `""`, "'", "`", `\`, `\"`, `\n`, `\u00e9`, `"already quoted"`, "`raw`",
+		"one\ntwo\r\nthree\ttab", "£19.99 für Zoë 🎉", "\u200c\u034f\u00a0\u2028\ufeff", "\x00\x07\x7f\u0080", "\xff\xfe half a rune \xe2\x82", "\ufffd",
+		strings.Repeat("<td>Ω</td>\n", 10_000),
+	}
+	for _, kind := range Kinds {
+		m, err := sampleMail(kind)
+		require.NoError(t, err)
+		out, err := public.HTML(m)
+		require.NoError(t, err)
+		texts = append(texts, string(out))
+	}
+	for _, text := range texts {
+		same, err := strconv.Unquote(string(quoted([]byte(text))))
+		require.NoError(t, err, "%q", text)
+		require.Equal(t, text, same)
+	}
+}
+
+func FuzzQuoted(f *testing.F) {
+	f.Add([]byte("<p title=\"it's\">\n\xff£</p>"))
+	f.Fuzz(func(t *testing.T, html []byte) {
+		same, err := strconv.Unquote(string(quoted(html)))
+		require.NoError(t, err)
+		require.Equal(t, string(html), same)
+	})
 }
 
 // What customers and administrators typed stays text.

@@ -23,7 +23,7 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 		return err
 	}
 	s := &service{
-		db: db, log: rt.Log, now: time.Now, sender: sender, html: renderer{public}, orders: orders{rt.Dapr}, post: smtp(rt.Dapr),
+		db: db, log: rt.Log, now: time.Now, sender: sender, html: renderer{public}, orders: orders{rt.Dapr}, post: through(rt.Dapr),
 		behind: serve.EnvDuration("MAIL_PULL_BEHIND", pullBehind),
 	}
 	s.routes(rt.API)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -135,16 +136,21 @@ func (s *service) sendNext(ctx context.Context) (found bool, err error) {
 	return true, errors.Join(postErr, noteTry(ctx, s.db, m))
 }
 
-// smtp hands a mail to Dapr's SMTP binding. Every field is given every time, since the component repeats the last
-// one that it was given; CC and BCC are never given.
-func smtp(sidecar *dapr.Client) func(ctx context.Context, m *Mail, html []byte) error {
+// through hands a mail to Dapr's binding. Every field is given every time, since the SMTP component repeats the last
+// one that it was given; CC and BCC are never given. Priority is SMTP's; others ignore it.
+func through(sidecar *dapr.Client) func(ctx context.Context, m *Mail, html []byte) error {
 	return func(ctx context.Context, m *Mail, html []byte) error {
-		_, err := sidecar.Binding(ctx, binding, "create", html, map[string]string{
+		_, err := sidecar.Binding(ctx, binding, "create", quoted(html), map[string]string{
 			"emailFrom": m.Sender, "emailTo": m.Recipient, "subject": m.Subject, "priority": "3",
 		})
 		return err
 	}
 }
+
+// quoted is HTML as every mail binding of Dapr's understands it: a Go string literal. They were written for data that
+// comes over HTTP, as a JSON string: all of them unquote (strconv.Unquote), and give back these very bytes. What is not
+// quoted SMTP and SendGrid send as it is, SES refuses, and Postmark sends as an empty mail.
+func quoted(html []byte) []byte { return strconv.AppendQuote(nil, string(html)) }
 
 // pull asks orders what became of orders until a while ago, and writes the mails whose events were lost.
 func (s *service) pull(ctx context.Context) error {

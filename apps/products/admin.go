@@ -493,7 +493,9 @@ func (s *service) keepPicture(ctx context.Context, u *upload) (string, error) {
 	}
 	// The binding decodes whatever happens to be Base64, so it always is.
 	encoded := []byte(base64.StdEncoding.EncodeToString(data))
-	if _, err := s.dapr.Binding(ctx, "media", "create", encoded, map[string]string{"fileName": name}); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, keepLimit)
+	defer cancel()
+	if _, err := s.dapr.Binding(ctx, "media", "create", encoded, pictureMetadata(name)); err != nil {
 		return "", problem.ErrUnavailable.Because(err)
 	}
 	return name, nil

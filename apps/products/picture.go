@@ -11,16 +11,20 @@ import (
 	_ "image/jpeg" // pictures are checked by reading their headers
 	_ "image/png"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
 	maxPictureBytes  = 10 << 20
 	maxPicturePixels = 12_000 // of one side
 	mediaPath        = "/media/"
+	keepLimit        = 30 * time.Second // for the binding: a store elsewhere may not answer at all
 )
 
 // pictureName checks a picture by what is in it, whatever it is called, and returns the name that it is
@@ -32,6 +36,17 @@ func pictureName(data []byte) (string, error) {
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:16]) + ending, nil
+}
+
+// pictureMetadata tells the media binding what a picture is called, in the words of every binding that
+// may be plugged in; each leaves out what it does not know.
+func pictureMetadata(name string) map[string]string {
+	return map[string]string{
+		"fileName": name, // a folder's
+		"key":      name, // a bucket's, which would make one up
+		// A bucket's, for a CDN that reads from it; our own front goes by the name.
+		"Content-Type": mime.TypeByExtension(path.Ext(name)),
+	}
 }
 
 func pictureKind(data []byte) (ending string, err error) {

@@ -31,6 +31,14 @@ func TestPictureName(t *testing.T) {
 	require.ErrorIs(t, err, ErrPictureRefused)
 }
 
+// TestPictureMetadata: whichever binding is plugged in finds the name that the front will ask for.
+func TestPictureMetadata(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]string{"a.png": "image/png", "a.jpg": "image/jpeg", "a.webp": "image/webp", "a.svg": "image/svg+xml"} {
+		require.Equal(t, map[string]string{"fileName": name, "key": name, "Content-Type": kind}, pictureMetadata(name))
+	}
+}
+
 func TestRefusedPictures(t *testing.T) {
 	t.Parallel()
 	svg := func(inner string) string {

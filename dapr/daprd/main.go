@@ -1,7 +1,7 @@
 //go:build stablecomponents
 
 // Command daprd is Dapr's own sidecar at the version that Stampede is tested
-// with: Dapr's stable components, and the five below that its stable set
+// with: Dapr's stable components, and the six below that its stable set
 // lacks, oauth2 with its sessions repaired (package session). Build it with -tags
 // stablecomponents (dev does); an installed daprd 1.16 is used instead where there
 // is one.
@@ -10,6 +10,7 @@ package main
 import (
 	"context"
 
+	"github.com/dapr/components-contrib/bindings/aws/ses"
 	"github.com/dapr/components-contrib/bindings/smtp"
 	redislock "github.com/dapr/components-contrib/lock/redis"
 	"github.com/dapr/components-contrib/middleware"
@@ -39,6 +40,7 @@ func main() {
 		}
 	}, "oauth2")
 	bindings.DefaultRegistry.RegisterOutputBinding(smtp.NewSMTP, "smtp")
+	bindings.DefaultRegistry.RegisterOutputBinding(ses.NewAWSSES, "aws.ses")
 	pubsub.DefaultRegistry.RegisterComponent(jetstream.NewJetStream, "jetstream")
 	nameresolution.DefaultRegistry.RegisterComponent(sqlite.NewResolver, "sqlite")
 	lock.DefaultRegistry.RegisterComponent(redislock.NewStandaloneRedisLock, "redis")

@@ -108,6 +108,34 @@ func TestHardened(t *testing.T) {
 	}
 }
 
+// TestFrontFiles: whatever the front's configuration includes is in its image, from
+// either place that pictures can come from.
+func TestFrontFiles(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "deploy/Dockerfile"))
+	require.NoError(t, err)
+	require.Contains(t, string(text), "\nARG MEDIA=folder\nCOPY deploy/media/${MEDIA} /etc/nginx/templates/\n")
+	included := map[string]bool{}
+	for _, file := range []string{"deploy/compose/nginx.conf.template", "deploy/nginx/front.conf.template", "deploy/nginx/keys.conf.template",
+		"deploy/media/folder/media.conf.template", "deploy/media/s3/media.conf.template"} {
+		conf, err := os.ReadFile(filepath.Join(root, file))
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`(?m)^\s*include ([a-z-]+\.conf);`).FindAllStringSubmatch(string(conf), -1) {
+			included[m[1]] = true
+		}
+	}
+	require.Contains(t, included, "media.conf")
+	for name := range included {
+		if strings.HasPrefix(name, "media") {
+			for _, kind := range []string{"folder", "s3"} {
+				require.FileExists(t, filepath.Join(root, "deploy/media", kind, name+".template"))
+			}
+			continue
+		}
+		require.Regexp(t, `COPY [^\n]*/`+regexp.QuoteMeta(name), string(text))
+	}
+}
+
 // TestBaseImages: what the Dockerfile builds on is pinned, too, and every target that
 // compose names is there.
 func TestBaseImages(t *testing.T) {

@@ -90,8 +90,9 @@ func TestFront(t *testing.T) {
 			require.NotEmpty(t, a.header.Get("X-Request-Id"))
 		}
 		require.NoError(t, os.WriteFile(filepath.Join(media, ".secret"), nil, 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(media, "sub", ".secret"), nil, 0o644))
 		for _, path := range []string{"/media/none.svg", "/media/", "/media", "/media/sub", "/media/sub/", "/media/.secret", "/media/..%2fnginx.conf", "/media/../nginx.conf",
-			"/media/%2e%2e/nginx.conf", "/mediax", "/media/sub/../../nginx.conf", "/media/a.svg/x"} {
+			"/media/%2e%2e/nginx.conf", "/mediax", "/media/sub/../../nginx.conf", "/media/a.svg/x", "/media/sub/.secret", "/media/a.svg/"} {
 			a := f.send(t, request{method: "GET", path: path})
 			if path == "/mediax" {
 				require.NotNil(t, a.seen, "that is a page of the store")

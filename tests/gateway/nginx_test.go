@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// nginx is a native Nginx of the test's own, configured from deploy/nginx.
+// nginx is a native Nginx of the test's own, configured from deploy/nginx and one folder of deploy/media.
 type nginx struct {
 	dir                  string
 	front, gateway, keys string // addresses
@@ -27,6 +27,7 @@ type nginx struct {
 var variable = regexp.MustCompile(`\$\{([A-Z][A-Z0-9_]*)\}`)
 
 // newNginx renders the configuration with these variables on top of the usual ones, changed by edit, and starts it.
+// With S3_SERVER among them pictures come out of a bucket.
 func newNginx(t testing.TB, vars map[string]string, edit func(file, text string) string) *nginx {
 	path, err := exec.LookPath("nginx")
 	require.NoError(t, err, "nginx with its Lua module is needed here (make up installs it)")
@@ -63,7 +64,16 @@ func newNginx(t testing.TB, vars map[string]string, edit func(file, text string)
 
 // render does what deploy/nginx/README.md says.
 func (n *nginx) render(t testing.TB, edit func(file, text string) string) {
-	source := "../../deploy/nginx"
+	media := "../../deploy/media/folder"
+	if n.vars["S3_SERVER"] != "" {
+		media = "../../deploy/media/s3"
+	}
+	for _, source := range []string{"../../deploy/nginx", media} {
+		n.renderFolder(t, source, edit)
+	}
+}
+
+func (n *nginx) renderFolder(t testing.TB, source string, edit func(file, text string) string) {
 	require.NoError(t, filepath.WalkDir(source, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err

@@ -459,7 +459,7 @@ var rules = []rule{
 			want       int
 			slug       string
 		}{
-			{500, "application/json", `{"errorCode":"ERR_DIRECT_INVOKE","message":"failed to invoke, id: orders, err: 127.0.0.1:5506"}`, 503, "unavailable"},
+			{500, "application/json", `{"errorCode":"ERR_DIRECT_INVOKE","message":"failed to invoke, id: orders, err: 127.0.0.1:5606"}`, 503, "unavailable"},
 			{500, "application/json; charset=utf-8", strings.Repeat(`{"errorCode":"ERR_DIRECT_INVOKE"}`, 40_000), 503, "unavailable"},
 			{502, "text/html", "<html>127.0.0.1</html>", 503, "unavailable"},
 			{503, "", "", 503, "unavailable"},

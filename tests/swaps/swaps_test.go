@@ -87,6 +87,23 @@ func TestSuite(t *testing.T) {
 		lamp.AwaitStock(t, 3, 0)
 		ann.AwaitMail(t, "Your order "+order.Number+" was cancelled", 1)
 	})
+	run("picture", func(t *testing.T) {
+		ops, lamp := s.Admin(t), s.NewProduct(t, 1_000, 2)
+		svg := `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 4"><rect width="4" height="4" fill="#c0ffee"/><title>` + shop.Random() + `</title></svg>`
+		ops.Do(t, "POST", "/api/v1/admin/products/"+lamp.ID+"/images?alt=A+lamp", shop.Raw{Type: "image/svg+xml", Body: []byte(svg)}).OK(t, 201)
+		var image string
+		shop.Eventually(t, shop.Patience, func() (bool, string) {
+			if page := shop.Get[shop.Page](t, s.Nobody(), "/api/v1/products/"+lamp.Slug); page.ImageURL != nil {
+				image = *page.ImageURL
+			}
+			return image != "", "the page shows no picture"
+		})
+		a, err := s.Nobody().Send(t.Context(), "GET", image, nil)
+		require.NoError(t, err)
+		require.Equal(t, 200, a.Status, image)
+		require.Contains(t, a.Header.Get("Content-Type"), "image/svg+xml")
+		require.Equal(t, svg, string(a.Body))
+	})
 	run("race", func(t *testing.T) {
 		went := s.Race(t, 80, 20)
 		report.RaceAnswered, report.RaceConfirmed = went.Answered, went.Confirmed
