@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -290,7 +291,9 @@ func (s *service) still(name, title string) func(http.ResponseWriter, *http.Requ
 
 // funcs are what the templates of the storefront use besides.
 func (s *service) funcs() template.FuncMap {
+	known := s.factsOf()
 	return template.FuncMap{
+		"shop": func() facts { return known },
 		"until": func(t *time.Time) template.HTML {
 			if t == nil {
 				return ""
@@ -305,11 +308,26 @@ func (s *service) funcs() template.FuncMap {
 			}
 			return itoa(n) + " " + many
 		},
+		"wait":    wait,
 		"upto":    upto,
 		"reason":  reason,
 		"country": countryName,
 		"method":  methodName,
 	}
+}
+
+// wait says a Retry-After, in seconds, as people do.
+func wait(seconds string) string {
+	n, err := strconv.Atoi(seconds)
+	switch {
+	case err != nil || n < 1:
+		return "a moment"
+	case n == 1:
+		return "a second"
+	case n < 90:
+		return itoa(n) + " seconds"
+	}
+	return itoa((n+59)/60) + " minutes"
 }
 
 // upto lists the numbers from 1 to n.

@@ -32,6 +32,8 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 		clientSecret: serve.MustEnv("STORE_CLIENT_SECRET"),
 		country:      serve.Env("SHOP_COUNTRY", "GB"),
 		currency:     serve.Env("SHOP_CURRENCY", "GBP"),
+		holdAt:       serve.Env("HOLD_AT", "cart"),
+		holdFor:      serve.EnvDuration("HOLD_TTL", 15*time.Minute),
 		featured:     strings.FieldsFunc(serve.Env("STORE_FEATURED", ""), func(r rune) bool { return r == ',' || r == ' ' }),
 	})
 	if err != nil {
@@ -49,6 +51,8 @@ type settings struct {
 	country      string
 	currency     string
 	featured     []string // slugs of products shown first
+	holdAt       string   // "cart", or "checkout": then nothing is held before
+	holdFor      time.Duration
 }
 
 type service struct {

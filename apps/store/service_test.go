@@ -29,7 +29,7 @@ func newTestAt(t *testing.T, public string) (*serve.Runtime, *service) {
 	t.Helper()
 	rt, _ := servetest.NewTest(t, "store", nil)
 	s, err := newService(rt, settings{
-		public: public, issuer: public + "/realms/stampede", keycloak: "http://127.0.0.1:1", clientSecret: "secret", country: "GB", currency: "GBP",
+		public: public, issuer: public + "/realms/stampede", keycloak: "http://127.0.0.1:1", clientSecret: "secret", country: "GB", currency: "GBP", holdFor: 15 * time.Minute,
 	})
 	require.NoError(t, err)
 	return rt, s
@@ -271,6 +271,32 @@ func TestMinor(t *testing.T) {
 	_, s := newTest(t)
 	for text, want := range map[string]string{"12": "1200", "12.50": "1250", "12,5": "1250", "0": "0", "": "", "-1": "", "x": "", "1e99": "", "0.29": "29"} {
 		require.Equal(t, want, s.minor(text), text)
+	}
+}
+
+// TestFacts: what the pages say about the shop follows from its settings.
+func TestFacts(t *testing.T) {
+	t.Parallel()
+	_, s := newTest(t)
+	f := s.factsOf()
+	require.Equal(t, "the UK", f.Country)
+	require.Equal(t, "£50", f.FreeFrom)
+	require.Equal(t, "15 minutes", f.HoldFor)
+	require.True(t, f.Holds)
+	require.Len(t, f.Rates, 3)
+	require.Equal(t, "United Kingdom", f.Rates[0].Countries)
+	s.country, s.currency, s.holdAt, s.holdFor = "CA", "CAD", "checkout", 30*time.Second
+	f = s.factsOf()
+	require.Equal(t, "Canada", f.Country)
+	require.False(t, f.TaxIncluded)
+	require.False(t, f.Holds)
+	require.Equal(t, "30 seconds", f.HoldFor)
+}
+
+func TestWait(t *testing.T) {
+	t.Parallel()
+	for seconds, want := range map[string]string{"1": "a second", "2": "2 seconds", "89": "89 seconds", "90": "2 minutes", "900": "15 minutes", "soon": "a moment", "0": "a moment"} {
+		require.Equal(t, want, wait(seconds))
 	}
 }
 

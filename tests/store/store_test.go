@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/tests/shop"
@@ -22,7 +23,7 @@ func TestBuyAsGuest(t *testing.T) {
 	v := visit(t, s)
 	v.open("/search?q=" + strings.ReplaceAll(lamp.Name, " ", "+")).click(`a.card[href="` + page(lamp) + `"]`).at(page(lamp))
 	v.sees("Only 3 left").sees("£62.50")
-	v.click("#add").there("dialog[open] .line").sees("Yours for 1").until("counted in the head", `document.querySelector("#cart-count").textContent.startsWith("1")`)
+	v.click("#add").there("dialog[open] .line").until("counting down", `/for [0-9]+:[0-9]{2}/.test(document.querySelector("dialog[open] .hold").textContent)`).until("counted in the head", `document.querySelector("#cart-count").textContent.startsWith("1")`)
 	lamp.AwaitStock(t, 2, 0)
 	v.click(`dialog[open] a[href="/checkout"]`).login(ann)
 
@@ -154,6 +155,32 @@ func TestRegister(t *testing.T) {
 	// An address that has an account is told apart.
 	v.forget("session").open("/register").fill("#first_name", "Bob").fill("#last_name", "Ray").fill("#email", bob.Email).fill("#password", bob.Password).click("main .button.buy")
 	v.sees("This e-mail address has an account")
+}
+
+// TestPendingAccount: who has not confirmed the address yet is told so by the login page, and led on.
+func TestPendingAccount(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	bob := s.Nobody()
+	bob.Email, bob.Password = "bob-"+shop.Random()+"@example.test", "correct-horse-"+shop.Random()
+	bob.Do(t, "POST", "/api/v1/auth/register", map[string]string{"email": bob.Email, "password": bob.Password, "first_name": "Bob", "last_name": "Ray"}).OK(t, 201)
+	v := visit(t, s)
+	v.open("/orders").login(bob).sees("has still to be verified").click(`a[href="/verify"]`)
+	v.at("/verify").fill("#email", bob.Email).click(`button[formaction="/verify/code"]`).sees("Another mail is on its way")
+	v.fill("#code", bob.Code(t, shop.VerifySubject, 2)).click("main .button.buy").at("/realms/stampede/")
+	v.fill("#password", bob.Password).click("button[name=login]").at("/orders").sees("You have not ordered anything yet")
+}
+
+// TestTypeAhead: the search says what somebody may mean who is still typing, for the keyboard too.
+func TestTypeAhead(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp := s.NewProduct(t, 1_250, 3)
+	v := visit(t, s)
+	v.open("/").fill("#q", lamp.Name).there(`#suggestions a[href="` + page(lamp) + `"]`)
+	v.run(chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.Enter))
+	v.at(page(lamp)).sees("£12.50")
+	v.open("/search?q=nothing-is-called-" + shop.Random()).sees("Nothing found")
 }
 
 // TestPasswordReset: by the code from the mail.
