@@ -362,7 +362,7 @@ func (s *service) notPlaced(w http.ResponseWriter, r *http.Request, v checkoutVi
 		return "", page.View{}, nil
 	case "price-changed":
 		was, _ := strconv.ParseInt(v.Form.Expected, 10, 64)
-		v.Problem = "A price has changed since you opened this page. It was " + s.text(money.New(was, s.currency)) + "."
+		v.Problem = "The total has changed since you opened this page. It was " + s.text(money.New(was, s.currency)) + "."
 		v.Explained = "Nothing was charged. Please look at the new total, then pay."
 	case "out-of-stock":
 		v.Problem = "Somebody was faster."

@@ -148,6 +148,7 @@ type orderView struct {
 	Order   order
 	Token   string
 	Problem string
+	Pause   string // until the page asks again
 }
 
 // getOrder shows an order.
@@ -164,7 +165,7 @@ func (s *service) orderPage(r *http.Request, o order, trouble string) page.View 
 	if o.Moving() {
 		f.Refresh = 3
 	}
-	v := page.View{Title: "Order " + o.Number, Meta: f, Data: orderView{o, f.Token, trouble}}
+	v := page.View{Title: "Order " + o.Number, Meta: f, Data: orderView{Order: o, Token: f.Token, Problem: trouble, Pause: "400ms"}}
 	if trouble != "" {
 		v.Status = http.StatusConflict
 	}
@@ -179,13 +180,13 @@ const longPoll = 20 * time.Second
 // after a pause.
 func (s *service) orderStatus(w http.ResponseWriter, r *http.Request) {
 	since, err := strconv.Atoi(r.URL.Query().Get("since"))
-	query, opts := "", []dapr.CallOption(nil)
+	query, opts, pause := "", []dapr.CallOption(nil), "3s"
 	if err == nil && since >= 0 {
 		select {
 		case s.waiters <- struct{}{}:
 			defer func() { <-s.waiters }()
 			query = "?wait=" + strconv.Itoa(int(longPoll.Seconds())) + "&since=" + strconv.Itoa(since)
-			opts = append(opts, dapr.Timeout(longPoll+5*time.Second))
+			opts, pause = append(opts, dapr.Timeout(longPoll+5*time.Second)), "400ms"
 		default:
 		}
 	}
@@ -203,7 +204,7 @@ func (s *service) orderStatus(w http.ResponseWriter, r *http.Request) {
 		s.pages.Problem(w, r, err)
 		return
 	}
-	s.pages.Fragment(w, r, 0, "order-body", orderView{Order: o, Token: s.frame(r).Token})
+	s.pages.Fragment(w, r, 0, "order-body", orderView{Order: o, Token: s.frame(r).Token, Pause: pause})
 }
 
 // ordersView is the Data of the page "orders".

@@ -130,7 +130,7 @@ func TestPriceChanged(t *testing.T) {
 	shop.Eventually(t, shop.Patience, func() (bool, string) {
 		return ann.Cart(t).Total == shop.Pounds(5_500), "the cart has the old price"
 	})
-	v.click("#pay").sees("A price has changed").sees("It was £50.00").sees("£55.00")
+	v.click("#pay").sees("The total has changed").sees("It was £50.00").sees("£55.00")
 	require.Equal(t, "1 High Street", v.value("#line1"))
 	v.click("#pay").sees("It is yours")
 	require.Equal(t, shop.Pounds(5_500), ann.Await(t, v.order(), "confirmed").Total)

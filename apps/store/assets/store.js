@@ -94,7 +94,10 @@
     if (e.detail.target?.id === "order-body") return again(e.detail.elt);
     if (e.detail.requestConfig?.verb === "post") toast("We could not be reached. Please try again in a moment.");
   });
-  const again = elt => setTimeout(() => htmx.trigger(elt, "load"), 3000);
+  const again = elt => setTimeout(() => {
+    const at = elt.getAttribute("hx-get") || $("#order-body [hx-get]")?.getAttribute("hx-get");
+    if (at) htmx.ajax("GET", at, "#order-body");
+  }, 3000);
 
   // A form that must be sent once.
   const ready = form => {
