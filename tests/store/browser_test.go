@@ -149,6 +149,7 @@ func (v *visitor) there(selector string) *visitor {
 // click presses an element as a mouse does.
 func (v *visitor) click(selector string) *visitor {
 	v.t.Helper()
+	v.until("loaded", `document.readyState === "complete"`) // else a style sheet that comes late moves it away
 	v.there(selector)
 	ctx, cancel := context.WithTimeout(v.ctx, 20*time.Second)
 	defer cancel()
