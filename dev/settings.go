@@ -101,6 +101,7 @@ func defaults(s *stack) []setting {
 
 		{"SHOP_CURRENCY", "GBP", everyApp},
 		{"SHOP_COUNTRY", "GB", everyApp},
+		{"STORE_FEATURED", "stampede-runner,orbit-globe,roll-top-messenger", "store"},
 		{"HOLD_AT", "cart", everyApp},
 		{"HOLD_TTL", "15m", everyApp},
 		{"MAIL_PULL_BEHIND", "10m", "mail"},

@@ -1,77 +1,340 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
 )
 
-// anonymous lets the edge keep pages that are the same for everybody.
-const anonymous = "public, max-age=1, stale-while-revalidate=5"
+// anonymous lets the edge keep pages that are the same for everybody. Browsers
+// ask each time: a page that one has from before a login is not the shopper's.
+const anonymous = "public, max-age=0, s-maxage=1"
 
 func (s *service) routes(r chi.Router) {
-	r.Get("/", s.pages.Handle(s.listing))
-	r.Get("/products/{slug}", s.pages.Handle(s.product))
+	page := s.pages.Handle
 	r.Get("/assets/{asset}", s.pages.Assets)
+	r.Get("/robots.txt", s.robots)
+	r.Get("/sitemap.xml", s.getSitemap)
+	r.Get("/products/{slug}/stock", s.stock)
+	r.Get("/suggest", s.suggest)
+	r.Group(func(r chi.Router) {
+		r.Use(s.identify, s.ownForms)
+		// The catalogue.
+		r.Get("/", page(s.home))
+		r.Get("/search", page(s.search))
+		r.Get("/c/{category}", page(s.search))
+		r.Get("/products/{slug}", page(s.product))
+		r.Get("/delivery", page(s.still("delivery", "Delivery and returns")))
+		r.Get("/privacy", page(s.still("privacy", "Privacy")))
+
+		// What belongs to the shopper.
+		r.Get("/my/header", s.header)
+		r.Get("/cart", page(s.getCart))
+		r.Get("/cart/drawer", s.drawer)
+		r.Post("/cart/items", page(s.postItem))
+		r.Post("/cart/empty", page(s.postEmpty))
+		r.Get("/login", s.getLogin)
+		r.Get("/login/callback", page(s.getCallback))
+		r.Post("/logout", s.postLogout)
+		r.Get("/register", page(s.getRegister))
+		r.Post("/register", page(s.postRegister))
+		r.Get("/verify", page(s.getVerify))
+		r.Post("/verify", page(s.postVerify))
+		r.Post("/verify/code", page(s.postVerifyCode))
+		r.Get("/password/forgot", page(s.getForgot))
+		r.Post("/password/forgot", page(s.postForgot))
+		r.Get("/password/reset", page(s.getReset))
+		r.Post("/password/reset", page(s.postReset))
+		r.Post("/checkout", page(s.postCheckout)) // sees to an ended session itself
+		r.Group(func(r chi.Router) {
+			r.Use(s.loggedIn)
+			r.Get("/checkout", page(s.getCheckout))
+			r.Get("/checkout/summary", s.checkoutSummary)
+			r.Get("/orders", page(s.getOrders))
+			r.Get("/orders/{id}", page(s.getOrder))
+			r.Get("/orders/{id}/status", s.orderStatus)
+			r.Post("/orders/{id}/cancellation", page(s.postCancellation))
+			r.Get("/account", page(s.getAccount))
+			r.Post("/account/profile", page(s.postProfile))
+			r.Get("/account/addresses", page(s.getAddresses))
+			r.Post("/account/addresses", page(s.postAddress))
+			r.Get("/account/addresses/{id}", page(s.getAddress))
+			r.Post("/account/addresses/{id}", page(s.putAddress))
+			r.Post("/account/addresses/{id}/removal", page(s.deleteAddress))
+			r.Get("/account/security", page(s.getSecurity))
+			r.Post("/account/password", page(s.postPassword))
+		})
+	})
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { s.pages.Problem(w, r, problem.ErrNotFound) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		s.pages.Problem(w, r, problem.FromStatus(http.StatusMethodNotAllowed))
 	})
 }
 
-// listingView is the Data of the page "listing".
-type listingView struct {
-	Query, Category string
-	Categories      []category
-	Products        []summary
-	Next            string // address of the next page, empty at the end
+// frame is what the layout wants to know about a page.
+type frame struct {
+	Lang        string
+	Home        string // the shop's own address
+	Path        string
+	Description string
+	Canonical   string
+	Image       string
+	NoIndex     bool
+	Data        any // structured data of schema.org
+	Categories  []category
+	Category    string
+	Query       string
+	Product     string // the slug of the product that the page shows
+	Token       string // for forms; empty for guests
+	LoggedIn    bool
+	Refresh     int // seconds, for browsers without scripts
+	Bare        bool
 }
 
-// listing shows products: all, of a category, or found by words.
-func (s *service) listing(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
-	asked := r.URL.Query()
-	query := url.Values{}
-	for _, name := range []string{"q", "category", "cursor"} {
-		if v := asked.Get(name); v != "" {
-			query.Set(name, v)
-		}
+// frame is that of any page: not for search engines.
+func (s *service) frame(r *http.Request) *frame {
+	f := &frame{Lang: page.Locale(s.country), Home: s.public, Path: r.URL.Path, NoIndex: true, Categories: s.shelves.all(r.Context())}
+	if n := shopperOf(r.Context()).session; n != nil {
+		f.LoggedIn, f.Token = true, n.token()
 	}
-	found, err := s.products(r.Context(), query)
-	if err != nil {
-		return "", page.View{}, err
-	}
-	categories, err := s.categories(r.Context())
-	if err != nil {
-		return "", page.View{}, err
-	}
-	v := listingView{Query: query.Get("q"), Category: query.Get("category"), Categories: categories, Products: found.Items}
-	title := "New in"
-	for _, c := range categories {
-		if c.Slug == v.Category {
-			title = c.Name
-		}
-	}
-	if v.Query != "" {
-		title = "Found for “" + v.Query + "”"
-	}
-	if found.NextCursor != nil {
-		query.Set("cursor", *found.NextCursor)
-		v.Next = "/?" + query.Encode()
-	}
-	w.Header().Set("Cache-Control", anonymous)
-	return "listing", page.View{Title: title, Data: v}, nil
+	return f
 }
 
-// product shows one product with its variants.
-func (s *service) product(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
-	p, err := s.productBySlug(r.Context(), chi.URLParam(r, "slug"))
-	if err != nil {
-		return "", page.View{}, err
+// private is the frame of a page that is for one shopper.
+func (s *service) private(r *http.Request) *frame { return s.frame(r) }
+
+// forAll is the frame of a page that search engines may know by path.
+func (s *service) forAll(r *http.Request, path, description string) *frame {
+	f := s.frame(r)
+	f.NoIndex, f.Canonical, f.Description = false, s.public+path, description
+	return f
+}
+
+// shared lets the edge keep an answer, unless it carries something of a
+// session.
+func shared(w http.ResponseWriter, r *http.Request, how string) {
+	who := shopperOf(r.Context())
+	if who.session == nil && !who.ended && who.failed == nil {
+		w.Header().Set("Cache-Control", how)
 	}
-	w.Header().Set("Cache-Control", anonymous)
-	return "product", page.View{Title: p.Name, Data: p}, nil
+}
+
+// partial tells whether a script asks for a part of the page.
+func partial(r *http.Request) bool { return r.Header.Get("HX-Request") == "true" }
+
+// loggedIn sends who has no session to the login, and back afterwards.
+func (s *service) loggedIn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who := shopperOf(r.Context())
+		if who.failed != nil {
+			s.pages.Problem(w, r, who.failed)
+			return
+		}
+		if who.session != nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		back := r.URL.RequestURI()
+		if r.Method != http.MethodGet {
+			back = local(pathOf(r.Referer()), "/account")
+		}
+		if partial(r) {
+			w.Header().Set("HX-Redirect", loginURL(local(pathOf(r.Header.Get("HX-Current-URL")), "/account")))
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		http.Redirect(w, r, loginURL(back), http.StatusSeeOther)
+	})
+}
+
+// pathOf is the path and query of an address.
+func pathOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.RequestURI()
+}
+
+// again shows a form once more that came without the session's token, with
+// what was typed and a button. Passwords are not repeated.
+func (s *service) again(w http.ResponseWriter, r *http.Request) {
+	type field struct{ Name, Value string }
+	var fields []field
+	for name, values := range r.PostForm {
+		if name == "token" || strings.Contains(name, "password") {
+			continue
+		}
+		for _, v := range values {
+			fields = append(fields, field{name, v})
+		}
+	}
+	slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.Name, b.Name) })
+	s.pages.Handle(func(http.ResponseWriter, *http.Request) (string, page.View, error) {
+		return "again", page.View{Status: http.StatusForbidden, Title: "One more click", Meta: s.private(r), Data: struct {
+			Action string
+			Fields []field
+		}{r.URL.Path, fields}}, nil
+	})(w, r)
+}
+
+// call asks a neighbour on behalf of the shopper who makes the request: with
+// the token of the session, and with the address and the browser that the edge
+// has seen, by which auth counts.
+func (s *service) call(ctx context.Context, app, method, path string, in, out any, opts ...dapr.CallOption) error {
+	all := []dapr.CallOption{}
+	if address := rest.ClientAddress(ctx); address != "" {
+		all = append(all, dapr.Header("X-Real-Ip", address))
+	}
+	if agent := rest.UserAgent(ctx); agent != "" {
+		all = append(all, dapr.Header("User-Agent", agent))
+	}
+	if id := rest.RequestID(ctx); id != "" {
+		all = append(all, dapr.Header("X-Request-Id", id))
+	}
+	if n := shopperOf(ctx).session; n != nil {
+		all = append(all, dapr.Token(n.Access))
+	}
+	err := s.dapr.Call(ctx, app, method, path, in, out, append(all, opts...)...)
+	if n := shopperOf(ctx).session; n != nil && slugOf(err) == "unauthenticated" {
+		// The token is of no use any more, whatever we think: the next
+		// request leads to the login instead of here again.
+		_ = s.sessions.end(context.WithoutCancel(ctx), n)
+	}
+	return err
+}
+
+// slugOf is the slug of a problem, or "".
+func slugOf(err error) string {
+	var p *problem.Error
+	if errors.As(err, &p) {
+		return p.Slug()
+	}
+	return ""
+}
+
+// member reads a problem's own member into v.
+func member(err error, key string) any {
+	var p *problem.Error
+	if errors.As(err, &p) {
+		return p.Member(key)
+	}
+	return nil
+}
+
+// fieldErrors gives what is wrong with each field of a form, by the last part
+// of its name.
+func fieldErrors(err error) map[string]string {
+	var p *problem.Error
+	if !errors.As(err, &p) || p.GetStatus() != http.StatusUnprocessableEntity {
+		return nil
+	}
+	wrong := map[string]string{}
+	for _, f := range p.Fields() {
+		name := f.Location[strings.LastIndex(f.Location, ".")+1:]
+		message := f.Message
+		switch {
+		case message == "expected length >= 1", strings.HasPrefix(message, "expected string to match"), message == "must not be empty":
+			message = "Please fill this in."
+		case strings.HasPrefix(message, "expected length <="):
+			message = "That is too long."
+		case strings.HasPrefix(message, "expected length >="):
+			message = "That is too short."
+		default:
+			message = sentence(message)
+		}
+		wrong[name] = message
+	}
+	return wrong
+}
+
+// sentence begins with a capital and ends with a full stop.
+func sentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	if size == 0 {
+		return ""
+	}
+	text = strings.ToUpper(string(first)) + text[size:]
+	if !strings.HasSuffix(text, ".") {
+		text += "."
+	}
+	return text
+}
+
+// cleanText tells text from what no service takes.
+func cleanText(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
+
+// field is a text field of a form, trimmed.
+func field(r *http.Request, name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
+
+// still is a page without anything of its own.
+func (s *service) still(name, title string) func(http.ResponseWriter, *http.Request) (string, page.View, error) {
+	return func(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+		shared(w, r, anonymous)
+		return name, page.View{Title: title, Meta: s.forAll(r, r.URL.Path, title+" at Stampede.")}, nil
+	}
+}
+
+// funcs are what the templates of the storefront use besides.
+func (s *service) funcs() template.FuncMap {
+	known := s.factsOf()
+	return template.FuncMap{
+		"shop": func() facts { return known },
+		"until": func(t *time.Time) template.HTML {
+			if t == nil {
+				return ""
+			}
+			at := t.UTC()
+			// Nothing but a time gets in here.
+			return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `" data-until>until ` + at.Format("15:04") + ` UTC</time>`)
+		},
+		"count": func(n int, one, many string) string {
+			if n == 1 {
+				return "1 " + one
+			}
+			return itoa(n) + " " + many
+		},
+		"wait":    wait,
+		"upto":    upto,
+		"reason":  reason,
+		"country": countryName,
+		"method":  methodName,
+	}
+}
+
+// wait says a Retry-After, in seconds, as people do.
+func wait(seconds string) string {
+	n, err := strconv.Atoi(seconds)
+	switch {
+	case err != nil || n < 1:
+		return "a moment"
+	case n == 1:
+		return "a second"
+	case n < 90:
+		return itoa(n) + " seconds"
+	}
+	return itoa((n+59)/60) + " minutes"
+}
+
+// upto lists the numbers from 1 to n.
+func upto(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i + 1
+	}
+	return all
 }

@@ -7,37 +7,84 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
+	"github.com/maypok86/otter/v2"
 	"github.com/microcosm-cc/bluemonday"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/stampede-shop/stampede/kit/money"
 )
 
+// This file is the client of products and inventory.
+
 type category struct {
-	Slug         string `json:"slug"`
-	Name         string `json:"name"`
-	ProductCount int    `json:"product_count"`
+	Slug         string  `json:"slug"`
+	Name         string  `json:"name"`
+	Parent       *string `json:"parent"`
+	ProductCount int     `json:"product_count"`
 }
 
 type summary struct {
-	Slug     string      `json:"slug"`
-	Name     string      `json:"name"`
-	Price    money.Money `json:"price"`
-	ImageURL string      `json:"image_url"`
-	InStock  bool        `json:"in_stock"`
+	Slug      string      `json:"slug"`
+	SKU       string      `json:"sku"`
+	Name      string      `json:"name"`
+	Price     money.Money `json:"price"`
+	ImageURL  string      `json:"image_url"`
+	Category  string      `json:"category"`
+	Available *int64      `json:"available"`
+	InStock   bool        `json:"in_stock"`
+}
+
+// lowStock is from where on a shopper is told how many are left.
+const lowStock = 5
+
+// Low tells how many are left when they are few; 0 when they are not, or when
+// nobody knows.
+func (p summary) Low() int64 { return low(p.InStock, p.Available) }
+
+func low(inStock bool, available *int64) int64 {
+	if inStock && available != nil && *available > 0 && *available <= lowStock {
+		return *available
+	}
+	return 0
+}
+
+type facets struct {
+	Categories []struct {
+		Slug  string `json:"slug"`
+		Name  string `json:"name"`
+		Count int    `json:"count"`
+	} `json:"categories"`
+	Price struct {
+		Min *int64 `json:"min"`
+		Max *int64 `json:"max"`
+	} `json:"price"`
+	Options []struct {
+		Name   string `json:"name"`
+		Values []struct {
+			Value string `json:"value"`
+			Count int    `json:"count"`
+		} `json:"values"`
+	} `json:"options"`
 }
 
 type listing struct {
 	Items      []summary `json:"items"`
 	NextCursor *string   `json:"next_cursor"`
+	Facets     *facets   `json:"facets"`
+	Corrected  *string   `json:"corrected_query"`
 }
 
 type variant struct {
-	SKU       string            `json:"sku"`
-	Options   map[string]string `json:"options"`
-	Price     money.Money       `json:"price"`
-	Available *int64            `json:"available"`
-	InStock   bool              `json:"in_stock"`
+	SKU           string            `json:"sku"`
+	Options       map[string]string `json:"options"`
+	Price         money.Money       `json:"price"`
+	Available     *int64            `json:"available"`
+	InStock       bool              `json:"in_stock"`
+	MaxPerShopper int               `json:"max_per_shopper"`
+	ImageURL      string            `json:"image_url"`
 }
 
 // Name says which of the variants it is, such as "Blue / M".
@@ -53,19 +100,86 @@ func (v variant) Name() string {
 	return strings.Join(names, " / ")
 }
 
-type product struct {
-	summary
-	Vendor  string    `json:"vendor"`
-	HTML    string    `json:"description"`
-	Variant []variant `json:"variants"`
+// Low is as of a summary.
+func (v variant) Low() int64 { return low(v.InStock, v.Available) }
+
+type image struct {
+	URL string `json:"url"`
+	Alt string `json:"alt"`
 }
 
-var policy = bluemonday.UGCPolicy()
+type product struct {
+	summary
+	Vendor     string            `json:"vendor"`
+	HTML       string            `json:"description"`
+	Tags       []string          `json:"tags"`
+	Option     []string          `json:"options"`
+	Images     []image           `json:"images"`
+	Attributes map[string]string `json:"attributes"`
+	Variant    []variant         `json:"variants"`
+}
+
+var (
+	policy = bluemonday.UGCPolicy()
+	words  = bluemonday.StrictPolicy()
+)
 
 // Description is the product's own HTML. It was sanitised at import; it is
 // again here, at the border where it becomes part of a page.
 func (p product) Description() template.HTML {
 	return template.HTML(policy.Sanitize(p.HTML))
+}
+
+// Summary is the description in at most 160 characters, for search engines.
+func (p product) Summary() string {
+	text := strings.Join(strings.Fields(words.Sanitize(strings.ReplaceAll(p.HTML, "<", " <"))), " ")
+	text = strings.NewReplacer("&#39;", "’", "&amp;", "&", "&#34;", "”", " .", ".", " ,", ",").Replace(text)
+	if letters := []rune(text); len(letters) > 160 {
+		cut := string(letters[:157])
+		if i := strings.LastIndex(cut, " "); i > 80 {
+			cut = cut[:i]
+		}
+		return cut + "…"
+	}
+	return text
+}
+
+// Cheapest is the lowest price of the variants.
+func (p product) Cheapest() money.Money {
+	least := p.Price
+	for _, v := range p.Variant {
+		if v.Price.Amount < least.Amount {
+			least = v.Price
+		}
+	}
+	return least
+}
+
+// Varies tells whether the variants have several prices.
+func (p product) Varies() bool {
+	return slices.ContainsFunc(p.Variant, func(v variant) bool { return v.Price != p.Price })
+}
+
+// Chosen is the SKU that is selected when the page opens: the first in stock.
+func (p product) Chosen() variant {
+	for _, v := range p.Variant {
+		if v.InStock {
+			return v
+		}
+	}
+	if len(p.Variant) > 0 {
+		return p.Variant[0]
+	}
+	return variant{}
+}
+
+// Most is how many of a variant the form offers.
+func (p product) Most() int {
+	most := 1
+	for _, v := range p.Variant {
+		most = max(most, min(v.MaxPerShopper, 10))
+	}
+	return most
 }
 
 func (s *service) products(ctx context.Context, query url.Values) (listing, error) {
@@ -74,16 +188,141 @@ func (s *service) products(ctx context.Context, query url.Values) (listing, erro
 	return out, err
 }
 
-func (s *service) categories(ctx context.Context) ([]category, error) {
-	var out struct {
-		Items []category `json:"items"`
-	}
-	err := s.dapr.Call(ctx, "products", http.MethodGet, "/api/v1/categories", nil, &out)
-	return out.Items, err
-}
-
 func (s *service) productBySlug(ctx context.Context, slug string) (product, error) {
 	var out product
 	err := s.dapr.Call(ctx, "products", http.MethodGet, "/api/v1/products/"+url.PathEscape(slug), nil, &out)
 	return out, err
+}
+
+// shelves is what changes seldom, kept for a while, and longer while products
+// is away: pages are whole without asking for it each time.
+type shelves struct {
+	s *service
+
+	mu         sync.Mutex
+	categories []category
+	asked      time.Time
+	tiles      map[string]string // picture of a category
+	tilesAsked time.Time
+
+	labels *otter.Cache[string, map[string]string]
+}
+
+const (
+	categoriesFresh = 5 * time.Second
+	tilesFresh      = 5 * time.Minute
+)
+
+func (h *shelves) init(s *service) {
+	h.s = s
+	h.labels = otter.Must(&otter.Options[string, map[string]string]{
+		MaximumSize: 5_000, ExpiryCalculator: otter.ExpiryWriting[string, map[string]string](time.Minute),
+	})
+}
+
+// all lists the categories; the last known ones while products is away.
+func (h *shelves) all(ctx context.Context) []category {
+	h.mu.Lock()
+	if h.s.now().Sub(h.asked) < categoriesFresh {
+		defer h.mu.Unlock()
+		return h.categories
+	}
+	h.asked = h.s.now() // one request asks, the others use what there is
+	h.mu.Unlock()
+	var out struct {
+		Items []category `json:"items"`
+	}
+	err := h.s.dapr.Call(ctx, "products", http.MethodGet, "/api/v1/categories", nil, &out)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil {
+		h.categories = out.Items
+	} else if h.categories == nil {
+		h.asked = time.Time{}
+	}
+	return h.categories
+}
+
+// pictures gives each category that has products a picture: its newest
+// product's.
+func (h *shelves) pictures(ctx context.Context, categories []category) map[string]string {
+	h.mu.Lock()
+	if h.s.now().Sub(h.tilesAsked) < tilesFresh {
+		defer h.mu.Unlock()
+		return h.tiles
+	}
+	h.tilesAsked = h.s.now()
+	h.mu.Unlock()
+	found := make([]string, len(categories))
+	g, asking := errgroup.WithContext(ctx)
+	g.SetLimit(4)
+	for i, c := range categories {
+		g.Go(func() error {
+			l, err := h.s.products(asking, url.Values{"category": {c.Slug}, "limit": {"1"}, "sort": {"name"}})
+			if err == nil && len(l.Items) > 0 {
+				found[i] = l.Items[0].ImageURL
+			}
+			return err
+		})
+	}
+	err := g.Wait()
+	tiles := map[string]string{}
+	for i, c := range categories {
+		tiles[c.Slug] = found[i]
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil {
+		h.tiles = tiles
+	} else {
+		h.tilesAsked = time.Time{}
+	}
+	return h.tiles
+}
+
+// label says which variant of a product a SKU is, such as "UK 8"; carts and
+// orders know only the product's name. Empty when there is but one, or when
+// nobody can tell.
+func (h *shelves) label(ctx context.Context, slug, sku string) string {
+	if slug == "" {
+		return ""
+	}
+	return h.variants(ctx, slug)[sku]
+}
+
+// honest takes back how few there are of a product that has several variants:
+// a list knows the number of the first alone.
+func (h *shelves) honest(ctx context.Context, items []summary) {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i := range items {
+		if items[i].Low() == 0 {
+			continue
+		}
+		g.Go(func() error {
+			if len(h.variants(ctx, items[i].Slug)) != 1 {
+				items[i].Available = nil
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+}
+
+// variants gives the names of a product's variants by SKU; nil when nobody can
+// tell.
+func (h *shelves) variants(ctx context.Context, slug string) map[string]string {
+	names, ok := h.labels.GetIfPresent(slug)
+	if !ok {
+		p, err := h.s.productBySlug(ctx, slug)
+		if err != nil {
+			return nil
+		}
+		names = map[string]string{}
+		for _, v := range p.Variant {
+			names[v.SKU] = v.Name()
+		}
+		h.labels.Set(slug, names)
+	}
+	return names
 }

@@ -259,8 +259,28 @@ func TestCache(t *testing.T) {
 		require.NotNil(t, get("/api/v1/products/mine").seen, "an answer to a token was kept")
 		require.NotNil(t, get("/mine").seen, "an answer to a cookie was kept")
 		require.Nil(t, get("/api/v1/products/mine", "Cookie: session=1").seen, "the catalogue knows no cookies")
+
+		// A guest's cart is in none of the catalogue's pages, and alone it does not keep them from being shared.
+		require.Nil(t, get("/mine", "Cookie: cart=abc_DEF-123").seen)
+		require.Nil(t, get("/mine", "Cookie: __Host-cart=abc").seen)
+		for _, cookie := range []string{"cart=abc; session=1", "session=1; cart=abc", "xcart=abc", "cart=", "cart=a b", "cart=abc;", "cart=abc\"", "CART=abc"} {
+			require.NotNil(t, get("/mine", "Cookie: "+cookie).seen, cookie)
+		}
+		require.NotNil(t, get("/mine", "Cookie: cart=abc", "Authorization: Bearer x").seen)
 		require.NotNil(t, get("/api/v1/products/mine", bearer(1)).seen)
 		require.NotNil(t, get("/mine", "Cookie: session=1").seen)
+	})
+	t.Run("what is the shopper's own counts every cookie", func(t *testing.T) {
+		for _, path := range []string{"/my/header", "/cart", "/checkout", "/orders/1", "/account", "/login", "/register"} {
+			serve(path, "Cache-Control", fresh)
+			first := get(path)
+			require.Equal(t, first.body, get(path).body, "who has no cookie at all")
+			for _, cookie := range []string{"cart=abc", "session=1"} {
+				require.NotNil(t, get(path, "Cookie: "+cookie).seen, path)
+				require.NotNil(t, get(path, "Cookie: "+cookie).seen, path)
+			}
+			require.Equal(t, first.body, get(path).body, "an answer to a cookie was kept")
+		}
 	})
 	t.Run("only what the service allows", func(t *testing.T) {
 		for i, header := range [][]string{{}, {"Cache-Control", "private, max-age=1"}, {"Cache-Control", "no-store"}, {"Cache-Control", "max-age=0"},

@@ -59,7 +59,7 @@ func TestStorePages(t *testing.T) {
 
 	var slug string
 	shop.Eventually(t, shop.Patience, func() (bool, string) {
-		res, err := b.Get(b.base + "/?q=" + url.QueryEscape(lamp.Name))
+		res, err := b.Get(b.base + "/search?q=" + url.QueryEscape(lamp.Name))
 		status, page := read(t, res, err)
 		require.Equal(t, 200, status)
 		if m := regexp.MustCompile(`href="/products/([^"]+)"`).FindStringSubmatch(page); m != nil && strings.Contains(page, html.EscapeString(lamp.Name)) {

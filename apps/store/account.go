@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// profile is what users keeps of a shopper.
+type profile struct {
+	Email     string    `json:"email"`
+	FirstName string    `json:"first_name"`
+	LastName  string    `json:"last_name"`
+	Phone     string    `json:"phone"`
+	Addresses []address `json:"addresses"`
+}
+
+func (s *service) profile(ctx context.Context) (profile, error) {
+	var p profile
+	err := s.call(ctx, "users", http.MethodGet, "/api/v1/users/me", nil, &p)
+	return p, err
+}
+
+// accountView is the Data of the account's pages.
+type accountView struct {
+	Profile profile
+	Token   string
+	Problem string
+	Wrong   map[string]string
+	Saved   bool
+
+	// Of the page "addresses".
+	Form      address
+	Editing   bool
+	Countries []place
+
+	// Of the page "security".
+	Logins []loginLine
+	Away   bool
+}
+
+// loginLine is a line of the login history.
+type loginLine struct {
+	At        time.Time `json:"at"`
+	Address   string    `json:"address"`
+	UserAgent string    `json:"user_agent"`
+	Outcome   string    `json:"outcome"`
+	Through   string    `json:"through"`
+}
+
+// Browser is the user agent in words that people know.
+func (l loginLine) Browser() string {
+	agent := l.UserAgent
+	if agent == "" && l.Through == "page" {
+		return "The login page" // Keycloak does not keep the browser
+	}
+	name := "Unknown browser"
+	for _, b := range [][2]string{{"Edg/", "Edge"}, {"OPR/", "Opera"}, {"Firefox/", "Firefox"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"}, {"curl/", "curl"}} {
+		if strings.Contains(agent, b[0]) {
+			name = b[1]
+			break
+		}
+	}
+	for _, o := range [][2]string{{"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Android", "Android"}, {"Windows", "Windows"}, {"Mac OS X", "Mac"}, {"Linux", "Linux"}} {
+		if strings.Contains(agent, o[0]) {
+			return name + " on " + o[1]
+		}
+	}
+	return name
+}
+
+func (s *service) accountPage(w http.ResponseWriter, r *http.Request, name, title string, v accountView) (string, page.View, error) {
+	f := s.private(r)
+	v.Token = f.Token
+	v.Saved = r.Method == http.MethodGet && r.URL.Query().Has("saved")
+	status := 0
+	if v.Problem != "" || len(v.Wrong) > 0 {
+		status = http.StatusUnprocessableEntity
+	}
+	return name, page.View{Status: status, Title: title, Meta: f, Data: v}, nil
+}
+
+// getAccount shows the profile.
+func (s *service) getAccount(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	p, err := s.profile(r.Context())
+	if err != nil {
+		return "", page.View{}, err
+	}
+	return s.accountPage(w, r, "account", "Your account", accountView{Profile: p})
+}
+
+func (s *service) postProfile(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	in := map[string]string{"first_name": field(r, "first_name"), "last_name": field(r, "last_name"), "phone": field(r, "phone")}
+	var p profile
+	err := s.call(r.Context(), "users", http.MethodPatch, "/api/v1/users/me", in, &p)
+	if err == nil {
+		http.Redirect(w, r, "/account?saved", http.StatusSeeOther)
+		return "", page.View{}, nil
+	}
+	v := accountView{Wrong: fieldErrors(err)}
+	if v.Wrong == nil {
+		return "", page.View{}, err
+	}
+	if v.Profile, err = s.profile(r.Context()); err != nil {
+		return "", page.View{}, err
+	}
+	v.Profile.FirstName, v.Profile.LastName, v.Profile.Phone = in["first_name"], in["last_name"], in["phone"]
+	return s.accountPage(w, r, "account", "Your account", v)
+}
+
+// getAddresses shows the address book, and a form for another address.
+func (s *service) getAddresses(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	return s.addressPage(w, r, accountView{Form: address{Country: s.country}})
+}
+
+func (s *service) addressPage(w http.ResponseWriter, r *http.Request, v accountView) (string, page.View, error) {
+	p, err := s.profile(r.Context())
+	if err != nil {
+		return "", page.View{}, err
+	}
+	v.Profile, v.Countries = p, s.countries()
+	if v.Form.Name == "" && len(v.Wrong) == 0 {
+		v.Form.Name = strings.TrimSpace(p.FirstName + " " + p.LastName)
+	}
+	return s.accountPage(w, r, "addresses", "Addresses", v)
+}
+
+func (s *service) postAddress(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	return s.saveAddress(w, r, http.MethodPost, "/api/v1/users/me/addresses", readAddress(r))
+}
+
+// getAddress shows the form with one of the addresses in it.
+func (s *service) getAddress(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	p, err := s.profile(r.Context())
+	if err != nil {
+		return "", page.View{}, err
+	}
+	for _, a := range p.Addresses {
+		if a.ID == chi.URLParam(r, "id") {
+			return s.addressPage(w, r, accountView{Form: a, Editing: true})
+		}
+	}
+	return "", page.View{}, problem.ErrNotFound.Detail("This address is not in your address book.")
+}
+
+func (s *service) putAddress(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	a := readAddress(r)
+	a.ID = chi.URLParam(r, "id")
+	return s.saveAddress(w, r, http.MethodPut, "/api/v1/users/me/addresses/"+url.PathEscape(a.ID), a)
+}
+
+func (s *service) saveAddress(w http.ResponseWriter, r *http.Request, method, path string, a address) (string, page.View, error) {
+	v := accountView{Form: a, Editing: a.ID != "", Wrong: a.missing()}
+	if len(v.Wrong) > 0 {
+		return s.addressPage(w, r, v)
+	}
+	a.ID = ""
+	err := s.call(r.Context(), "users", method, path, a, nil)
+	if err == nil {
+		http.Redirect(w, r, "/account/addresses?saved", http.StatusSeeOther)
+		return "", page.View{}, nil
+	}
+	switch v.Wrong = fieldErrors(err); {
+	case slugOf(err) == "limit-reached":
+		v.Problem = "The address book is full. Remove an address first."
+	case v.Wrong == nil:
+		return "", page.View{}, err
+	}
+	return s.addressPage(w, r, v)
+}
+
+func (s *service) deleteAddress(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	err := s.call(r.Context(), "users", http.MethodDelete, "/api/v1/users/me/addresses/"+url.PathEscape(chi.URLParam(r, "id")), nil, nil)
+	if err != nil && slugOf(err) != "address-not-found" { // another tab was faster
+		return "", page.View{}, err
+	}
+	http.Redirect(w, r, "/account/addresses?saved", http.StatusSeeOther)
+	return "", page.View{}, nil
+}
+
+// getSecurity shows the login history, and a form for another password.
+func (s *service) getSecurity(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	return s.securityPage(w, r, accountView{})
+}
+
+func (s *service) securityPage(w http.ResponseWriter, r *http.Request, v accountView) (string, page.View, error) {
+	var out struct {
+		Items []loginLine `json:"items"`
+	}
+	if err := s.call(r.Context(), "auth", http.MethodGet, "/api/v1/auth/login-history?limit=20", nil, &out); err != nil {
+		if !unavailable(err) {
+			return "", page.View{}, err
+		}
+		v.Away = true
+	}
+	v.Logins = out.Items
+	v.Profile.Email = shopperOf(r.Context()).session.Email
+	return s.accountPage(w, r, "security", "Password and logins", v)
+}
+
+func (s *service) postPassword(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	in := map[string]string{"password": r.PostForm.Get("password"), "new_password": r.PostForm.Get("new_password")}
+	err := s.call(r.Context(), "auth", http.MethodPost, "/api/v1/auth/password/change", in, nil)
+	if err == nil {
+		http.Redirect(w, r, "/account/security?saved", http.StatusSeeOther)
+		return "", page.View{}, nil
+	}
+	v := accountView{Wrong: fieldErrors(err)}
+	switch slugOf(err) {
+	case "credentials-invalid":
+		v.Wrong = map[string]string{"password": "That is not your present password."}
+	case "too-many-requests":
+		v.Problem = "That was wrong too often. Please wait a few minutes."
+	default:
+		if v.Wrong == nil {
+			return "", page.View{}, err
+		}
+	}
+	return s.securityPage(w, r, v)
+}

@@ -1,0 +1,211 @@
+// What the pages can do more with a script than without. Everything here is an
+// improvement: each form and link works by itself.
+(() => {
+  "use strict";
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const all = (selector, root = document) => root.querySelectorAll(selector);
+  document.documentElement.classList.add("js");
+
+  // Times in the reader's own zone and way of writing.
+  const locale = document.documentElement.lang || undefined;
+  const day = new Intl.DateTimeFormat(locale, { dateStyle: "long" });
+  const moment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+  const dates = root => {
+    for (const t of all("time[data-date]", root)) t.textContent = day.format(new Date(t.dateTime));
+    for (const t of all("time[data-moment]", root)) t.textContent = moment.format(new Date(t.dateTime));
+  };
+
+  // Countdowns to the end of a hold.
+  let told = 0;
+  const tick = () => {
+    for (const t of all("time[data-until]")) {
+      const left = Math.floor((new Date(t.dateTime) - Date.now()) / 1000);
+      if (left > 0) {
+        t.textContent = `for ${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+        t.closest(".hold, .held")?.classList.toggle("soon", left < 120);
+      } else if (!t.dataset.over) {
+        t.dataset.over = "1";
+        t.textContent = "no longer";
+        if (Date.now() - told > 5000) {
+          told = Date.now();
+          toast("What was held for you is free again. It is still in your cart.");
+          htmx.trigger("body", "look-again");
+        }
+      }
+    }
+  };
+
+  const toast = text => {
+    const box = $("#toast");
+    box.textContent = text;
+    box.classList.add("on");
+    clearTimeout(toast.timer);
+    toast.timer = setTimeout(() => box.classList.remove("on"), 6000);
+  };
+
+  // The cart's drawer.
+  const drawer = $("#drawer");
+  drawer.addEventListener("click", e => { if (e.target === drawer) drawer.close(); });
+  document.addEventListener("click", e => {
+    if (e.target.closest("#drawer a[href='/cart']") && location.pathname === "/cart") drawer.close();
+  });
+  document.body.addEventListener("htmx:afterSwap", e => {
+    if (e.detail.target.id === "drawer-body") {
+      if (!drawer.open) drawer.showModal();
+      htmx.trigger("body", "look-again");
+    }
+    if (e.detail.target.id === "order-body") { // the cart is emptied a moment after an order is paid
+      htmx.trigger("body", "look-again");
+      setTimeout(() => htmx.trigger("body", "look-again"), 2000);
+    }
+    dates(e.detail.target);
+    tick();
+  });
+  // In the drawer's own page the cart is all there is.
+  document.body.addEventListener("htmx:beforeRequest", e => {
+    if (e.detail.elt.id === "cart-link" && ["/cart", "/checkout"].includes(location.pathname)) {
+      e.preventDefault();
+      location.assign("/cart");
+    }
+  });
+
+  // The session's token for forms that came with the page for everybody.
+  document.body.addEventListener("htmx:afterSettle", e => {
+    const kept = e.detail.target.id === "personal" && $("template[data-token]");
+    if (kept?.dataset.token) for (const i of all("input[name=token]")) i.value = kept.dataset.token;
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) htmx.trigger("body", "look-again");
+  });
+  window.addEventListener("pageshow", e => {
+    if (!e.persisted) return;
+    htmx.trigger("body", "look-again");
+    for (const form of all("form[data-once]")) ready(form);
+  });
+
+  // What does not work in place is done by the page itself, which can say more.
+  document.body.addEventListener("htmx:responseError", e => {
+    const form = e.detail.elt.closest?.("form");
+    if (form && e.detail.requestConfig.verb === "post") return HTMLFormElement.prototype.submit.call(form);
+    if (e.detail.elt.id === "cart-link") return location.assign("/cart");
+    if (e.detail.target?.id === "order-body") return again(e.detail.elt);
+  });
+  document.body.addEventListener("htmx:sendError", e => {
+    if (e.detail.target?.id === "order-body") return again(e.detail.elt);
+    if (e.detail.requestConfig?.verb === "post") toast("We could not be reached. Please try again in a moment.");
+  });
+  const again = elt => setTimeout(() => {
+    const at = elt.getAttribute("hx-get") || $("#order-body [hx-get]")?.getAttribute("hx-get");
+    if (at) htmx.ajax("GET", at, "#order-body");
+  }, 3000);
+
+  // A form that must be sent once.
+  const ready = form => {
+    delete form.dataset.sent;
+    const button = $("#pay", form);
+    if (button?.dataset.text) { button.textContent = button.dataset.text; button.removeAttribute("aria-disabled"); }
+  };
+  for (const form of all("form[data-once]")) form.addEventListener("submit", e => {
+    if (form.dataset.sent) return e.preventDefault();
+    form.dataset.sent = "1";
+    const button = $("#pay", form);
+    if (button && !(e.submitter && e.submitter.name)) {
+      button.dataset.text = button.textContent;
+      button.textContent = "One moment …";
+      button.setAttribute("aria-disabled", "true");
+    }
+  });
+
+  // The checkout: a new address only when one is wanted, the total for where it goes.
+  const fresh = $("#new-address");
+  if (fresh) {
+    const fold = () => {
+      const on = $("input[name=address_id]:checked") || $("input[name=address_id]");
+      const folded = on && on.value !== "new";
+      fresh.hidden = folded;
+      for (const i of all("input, select", fresh)) i.disabled = folded;
+    };
+    for (const i of all("input[name=address_id]")) i.addEventListener("change", fold);
+    $("#country", fresh)?.addEventListener("change", e =>
+      htmx.ajax("GET", "/checkout/summary?address_id=new&country=" + encodeURIComponent(e.target.value), "#summary"));
+    fold();
+  }
+
+  // The filters are open where there is room.
+  const filters = $("details.filters");
+  if (filters && matchMedia("(min-width: 60rem)").matches) filters.open = true;
+  for (const i of all(".filter-form select, .filter-form input[type=checkbox]")) i.addEventListener("change", () => i.form.requestSubmit());
+
+  // Suggestions: arrows go through them, Escape closes.
+  const search = $("form.search:not(.lone)");
+  if (search) {
+    const box = $("#suggestions"), input = $("#q");
+    search.addEventListener("keydown", e => {
+      const links = [...all("a", box)], at = links.indexOf(document.activeElement);
+      if (e.key === "Escape") { box.replaceChildren(); input.focus(); }
+      if (e.key === "ArrowDown" && links.length) { e.preventDefault(); links[Math.min(at + 1, links.length - 1)].focus(); }
+      if (e.key === "ArrowUp" && at >= 0) { e.preventDefault(); (links[at - 1] || input).focus(); }
+    });
+    document.addEventListener("click", e => { if (!search.contains(e.target)) box.replaceChildren(); });
+    search.addEventListener("focusout", e => { if (e.relatedTarget && !search.contains(e.relatedTarget)) box.replaceChildren(); });
+  }
+
+  // A product: pictures, variants, and how many there are while the page is open.
+  const product = $("article.product");
+  if (product) {
+    for (const a of all("[data-picture]", product)) a.addEventListener("click", e => {
+      e.preventDefault();
+      const stage = $("#stage");
+      stage.src = a.href;
+      stage.alt = $("img", a).alt;
+      for (const other of all("[data-picture]", product)) other.removeAttribute("aria-current");
+      a.setAttribute("aria-current", "true");
+    });
+    const variants = [...all("[data-variant]", product)];
+    const chosen = () => variants.find(v => v.type === "hidden" || v.checked);
+    const show = () => {
+      const v = chosen(), stock = $("#stock"), button = $("#add");
+      const gone = variants.every(i => i.dataset.state === "out");
+      if (v) {
+        $("#price").textContent = v.dataset.price;
+        const text = v.dataset.text || { in: "In stock", out: "Sold out" }[v.dataset.state];
+        if (text && stock.textContent.trim() !== text) {
+          const dot = document.createElement("span");
+          dot.className = "dot " + v.dataset.state;
+          stock.replaceChildren(dot, text);
+        }
+      }
+      const out = gone || !v || v.dataset.state === "out";
+      if (!button.closest(".htmx-request")) button.disabled = out;
+      button.textContent = gone ? "Sold out" : out ? "Choose another" : "Add to cart";
+      $("#gone-note").hidden = !gone;
+    };
+    for (const v of variants) v.addEventListener("change", show);
+    const look = async () => {
+      if (document.hidden) return;
+      try {
+        const answer = await fetch(product.dataset.stock, { headers: { Accept: "application/json" } });
+        if (!answer.ok) return;
+        for (const s of await answer.json()) {
+          const v = variants.find(i => i.value === s.sku);
+          if (!v) continue;
+          v.dataset.state = s.state;
+          v.dataset.text = s.text;
+          if (v.type === "radio") {
+            v.disabled = s.state === "out";
+            v.parentElement.classList.toggle("gone", v.disabled);
+            $(".note", v.parentElement).textContent = s.state === "in" ? "" : s.state === "out" ? "Sold out" : s.text.replace("Only ", "");
+          }
+        }
+        if (!chosen()) { const first = variants.find(v => v.dataset.state !== "out"); if (first) first.checked = true; }
+        show();
+      } catch { /* the next look may work */ }
+    };
+    setInterval(look, 4000);
+    document.body.addEventListener("htmx:afterRequest", e => { if (e.detail.elt.id === "buy") look(); });
+  }
+
+  dates(document);
+  tick();
+  setInterval(tick, 1000);
+})();

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// cart is a cart as carts tells it.
+type cart struct {
+	CheckoutID uuid.UUID  `json:"checkout_id"`
+	Country    string     `json:"country"`
+	Lines      []cartLine `json:"lines"`
+	Removed    []struct {
+		Name string `json:"name"`
+	} `json:"removed"`
+	Subtotal money.Money `json:"subtotal"`
+	Discount money.Money `json:"discount"`
+	Tax      money.Money `json:"tax"`
+	Shipping money.Money `json:"shipping"`
+	Total    money.Money `json:"total"`
+}
+
+type cartLine struct {
+	SKU           string      `json:"sku"`
+	Slug          string      `json:"slug"`
+	Name          string      `json:"name"`
+	ImageURL      string      `json:"image_url"`
+	Quantity      int         `json:"quantity"`
+	UnitPrice     money.Money `json:"unit_price"`
+	LineTotal     money.Money `json:"line_total"`
+	HoldExpiresAt *time.Time  `json:"hold_expires_at"`
+
+	Label string `json:"-"` // which variant, such as "UK 8"
+}
+
+// Most is how many a shopper may choose: as many as there are now, or ten.
+func (l cartLine) Most() int { return max(l.Quantity, 10) }
+
+// Count is how many pieces there are.
+func (c cart) Count() (n int) {
+	for _, l := range c.Lines {
+		n += l.Quantity
+	}
+	return n
+}
+
+// TaxIncluded tells whether the prices hold the tax.
+func (c cart) TaxIncluded() bool { return included(c.Subtotal, c.Discount, c.Shipping, c.Total) }
+
+func included(subtotal, discount, shipping, total money.Money) bool {
+	return subtotal.Amount-discount.Amount+shipping.Amount == total.Amount
+}
+
+// FirstEnd is when the first of the lines stops being held; nil when none is.
+func (c cart) FirstEnd() (first *time.Time) {
+	for _, l := range c.Lines {
+		if l.HoldExpiresAt != nil && (first == nil || l.HoldExpiresAt.Before(*first)) {
+			first = l.HoldExpiresAt
+		}
+	}
+	return first
+}
+
+// Unheld tells whether a line is not held (any more).
+func (c cart) Unheld() bool {
+	for _, l := range c.Lines {
+		if l.HoldExpiresAt == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (c cart) line(sku string) *cartLine {
+	for i := range c.Lines {
+		if c.Lines[i].SKU == sku {
+			return &c.Lines[i]
+		}
+	}
+	return nil
+}
+
+// guestHeader names the guest's cart; carts takes an empty one for none.
+func guestHeader(who *shopper) dapr.CallOption { return dapr.Header("X-Cart-Session", who.guest) }
+
+// merge makes the guest's cart the account's. While carts is away the guest's
+// cookie stays, and the next look at the cart tries again.
+func (s *service) merge(ctx context.Context, w http.ResponseWriter, who *shopper) {
+	if who.session == nil || who.guest == "" {
+		return
+	}
+	if err := s.call(ctx, "carts", http.MethodPost, "/api/v1/cart/merge", nil, nil, guestHeader(who)); err != nil {
+		return
+	}
+	who.guest = ""
+	s.setCookie(w, cartCookie, "/", "", 0)
+}
+
+// readCart reads the shopper's cart; a guest who has none yet has an empty one.
+func (s *service) readCart(ctx context.Context, w http.ResponseWriter, country string) (cart, error) {
+	who := shopperOf(ctx)
+	if who.failed != nil {
+		return cart{}, who.failed
+	}
+	s.merge(ctx, w, who)
+	if who.session == nil && who.guest == "" {
+		return cart{}, nil
+	}
+	path := "/api/v1/cart"
+	if country != "" {
+		path += "?country=" + url.QueryEscape(country)
+	}
+	var c cart
+	if err := s.call(ctx, "carts", http.MethodGet, path, nil, &c, guestHeader(who)); err != nil {
+		return cart{}, err
+	}
+	s.labelled(ctx, &c)
+	return c, nil
+}
+
+// labelled adds to each line which variant it is.
+func (s *service) labelled(ctx context.Context, c *cart) {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i := range c.Lines {
+		l := &c.Lines[i]
+		g.Go(func() error { l.Label = s.shelves.label(ctx, l.Slug, l.SKU); return nil })
+	}
+	_ = g.Wait()
+}
+
+// setItem sets how many of a SKU are in the cart.
+func (s *service) setItem(ctx context.Context, sku string, quantity int) (cart, error) {
+	var c cart
+	in := map[string]int{"quantity": quantity}
+	err := s.call(ctx, "carts", http.MethodPut, "/api/v1/cart/items/"+url.PathEscape(sku), in, &c, guestHeader(shopperOf(ctx)))
+	if err == nil {
+		s.labelled(ctx, &c)
+	}
+	return c, err
+}
+
+// cartView is the Data of the page "cart" and of the drawer.
+type cartView struct {
+	Cart    cart
+	Token   string
+	Problem string // what did not work
+	Added   string // the name of what was put in
+	Away    bool   // carts does not answer
+	Drawer  bool
+	Part    bool // of a page that is open
+}
+
+func (s *service) cartView(r *http.Request, c cart) cartView {
+	v := cartView{Cart: c, Part: partial(r)}
+	if n := shopperOf(r.Context()).session; n != nil {
+		v.Token = n.token()
+	}
+	return v
+}
+
+// getCart shows the cart.
+func (s *service) getCart(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	c, err := s.readCart(r.Context(), w, "")
+	v := s.cartView(r, c)
+	status := 0
+	if err != nil {
+		if slugOf(err) != "unavailable" {
+			return "", page.View{}, err
+		}
+		v.Away, status = true, http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "3")
+	}
+	if sku := r.URL.Query().Get("added"); sku != "" {
+		if l := c.line(sku); l != nil {
+			v.Added = l.Name
+		}
+	}
+	return "cart", page.View{Status: status, Title: "Your cart", Meta: s.private(r), Data: v}, nil
+}
+
+// drawer is the cart as a part of another page.
+func (s *service) drawer(w http.ResponseWriter, r *http.Request) {
+	c, err := s.readCart(r.Context(), w, "")
+	v := s.cartView(r, c)
+	v.Drawer, v.Away = true, err != nil
+	s.pages.Fragment(w, r, 0, "drawer", v)
+}
+
+// headerView is the Data of the fragment "header": what belongs to the shopper
+// in the head of every page.
+type headerView struct {
+	Name     string
+	LoggedIn bool
+	Token    string
+	Count    int
+	Held     *cartLine // of the product that the page shows
+}
+
+// header answers the personal parts of a page, which are not in the page
+// itself because that is the same for everybody.
+func (s *service) header(w http.ResponseWriter, r *http.Request) {
+	who := shopperOf(r.Context())
+	var v headerView
+	if who.session == nil && who.guest == "" && !who.ended && who.failed == nil {
+		w.Header().Set("Cache-Control", anonymous)
+		s.pages.Fragment(w, r, 0, "header", v)
+		return
+	}
+	if n := who.session; n != nil {
+		v.Name, v.LoggedIn, v.Token = n.FirstName, true, n.token()
+	}
+	if c, err := s.readCart(r.Context(), w, ""); err == nil {
+		v.Count = c.Count()
+		if slug := r.URL.Query().Get("product"); slug != "" {
+			for i := range c.Lines {
+				if c.Lines[i].Slug == slug {
+					v.Held = &c.Lines[i]
+				}
+			}
+		}
+	}
+	s.pages.Fragment(w, r, 0, "header", v)
+}
+
+// postItem puts something into the cart ("add"), or sets how many there are.
+func (s *service) postItem(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	ctx, who := r.Context(), shopperOf(r.Context())
+	if who.failed != nil {
+		return "", page.View{}, who.failed
+	}
+	sku := field(r, "sku")
+	quantity, err := strconv.Atoi(field(r, "quantity"))
+	if err != nil || quantity < 0 || quantity > 100 || sku == "" || len(sku) > 64 {
+		return "", page.View{}, problem.ErrMalformed.Detail("Please choose one of the variants, and how many.")
+	}
+	add := field(r, "add") != ""
+	if who.session == nil && who.guest == "" {
+		who.guest = random()
+	}
+	s.merge(ctx, w, who)
+	before, err := s.readCart(ctx, w, "")
+	if err != nil {
+		return "", page.View{}, err
+	}
+	if had := before.line(sku); add && had != nil {
+		quantity += had.Quantity
+	}
+	c, err := s.setItem(ctx, sku, min(quantity, 20))
+	if who.session == nil {
+		s.setCookie(w, cartCookie, "/", who.guest, cartLife)
+	}
+	if err == nil && !partial(r) {
+		to := "/cart"
+		if add {
+			to += "?added=" + url.QueryEscape(sku)
+		}
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return "", page.View{}, nil
+	}
+	v, status := s.cartView(r, c), 0
+	if err != nil {
+		v.Cart, v.Problem, status = before, cartProblem(err, before.line(sku)), http.StatusConflict
+		if v.Problem == "" {
+			return "", page.View{}, err
+		}
+	} else if l := c.line(sku); add && l != nil {
+		v.Added = l.Name
+	}
+	switch {
+	case partial(r) && field(r, "drawer") != "":
+		v.Drawer = true
+		s.pages.Fragment(w, r, status, "drawer", v)
+		return "", page.View{}, nil
+	case partial(r):
+		s.pages.Fragment(w, r, status, "cart-body", v)
+		return "", page.View{}, nil
+	}
+	return "cart", page.View{Status: status, Title: "Your cart", Meta: s.private(r), Data: v}, nil
+}
+
+// cartProblem explains why something did not go into the cart; "" when it is
+// nothing that a shopper could change.
+func cartProblem(err error, had *cartLine) string {
+	switch slugOf(err) {
+	case "out-of-stock":
+		n, _ := member(err, "available").(float64)
+		switch {
+		case n > 0 && had != nil && int(n) == had.Quantity:
+			return "There are no more of these: you already have the last " + itoa(int(n)) + "."
+		case n > 0:
+			return "Only " + itoa(int(n)) + " of these can be yours right now."
+		case had != nil:
+			return "Somebody was faster: there are no more of these. What you have is still yours."
+		}
+		return "Somebody was faster: these are sold out. Carts give back what is not bought, so it is worth looking again in a few minutes."
+	case "limit-reached":
+		return "That is as many of these as one shopper may have, so that there is something for everybody."
+	case "product-not-found", "sku-not-found":
+		return "This is not sold any more."
+	case "invalid":
+		return "Please choose between 1 and 20."
+	}
+	return ""
+}
+
+// postEmpty gives everything back.
+func (s *service) postEmpty(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	ctx, who := r.Context(), shopperOf(r.Context())
+	if who.failed != nil {
+		return "", page.View{}, who.failed
+	}
+	s.merge(ctx, w, who)
+	if who.session != nil || who.guest != "" {
+		if err := s.call(ctx, "carts", http.MethodDelete, "/api/v1/cart", nil, nil, guestHeader(who)); err != nil {
+			return "", page.View{}, err
+		}
+	}
+	if partial(r) {
+		v := s.cartView(r, cart{})
+		v.Drawer = field(r, "drawer") != ""
+		s.pages.Fragment(w, r, 0, map[bool]string{true: "drawer", false: "cart-body"}[v.Drawer], v)
+		return "", page.View{}, nil
+	}
+	http.Redirect(w, r, "/cart", http.StatusSeeOther)
+	return "", page.View{}, nil
+}
+
+// unavailable tells whether a neighbour did not answer.
+func unavailable(err error) bool { return errors.Is(err, problem.ErrUnavailable) }

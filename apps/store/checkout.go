@@ -1,0 +1,405 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/pricing"
+)
+
+const (
+	draftLife  = time.Hour
+	orderLimit = 7 * time.Second // a little more than orders takes at most
+)
+
+// address is where parcels go.
+type address struct {
+	ID         string `json:"id,omitempty"`
+	Name       string `json:"name"`
+	Line1      string `json:"line1"`
+	Line2      string `json:"line2,omitempty"`
+	City       string `json:"city"`
+	Region     string `json:"region,omitempty"`
+	PostalCode string `json:"postal_code"`
+	Country    string `json:"country"`
+}
+
+// readAddress reads the address fields of a form.
+func readAddress(r *http.Request) address {
+	return address{
+		Name: field(r, "name"), Line1: field(r, "line1"), Line2: field(r, "line2"), City: field(r, "city"),
+		Region: field(r, "region"), PostalCode: field(r, "postal_code"), Country: strings.ToUpper(field(r, "country")),
+	}
+}
+
+// missing tells which fields of an address have to be filled in.
+func (a address) missing() map[string]string {
+	wrong := map[string]string{}
+	for name, value := range map[string]string{"name": a.Name, "line1": a.Line1, "city": a.City, "postal_code": a.PostalCode, "country": a.Country} {
+		if value == "" {
+			wrong[name] = "Please fill this in."
+		}
+	}
+	return wrong
+}
+
+// checkoutForm is what a shopper has chosen and typed.
+type checkoutForm struct {
+	Key       string  `json:"key"`        // the order's Idempotency-Key: two clicks are one order
+	AddressID string  `json:"address_id"` // "new", or one of the address book
+	Address   address `json:"address"`
+	Save      bool    `json:"save"`
+	Method    string  `json:"method"`
+	Expected  string  `json:"expected"` // the total that was shown, in minor units
+	Country   string  `json:"country"`  // for which it was reckoned
+}
+
+// payMethod is one way to pay.
+type payMethod struct {
+	Value, Name, Note string
+	Test              bool // one of those that go wrong on purpose
+}
+
+// methods are Stripe's test cards and the sandbox's own.
+var methods = []payMethod{
+	{"pm_card_visa", "Visa •••• 4242", "A test card that pays at once", false},
+	{"pm_sandbox_slow", "Visa •••• 0077", "Pays after three seconds", true},
+	{"pm_card_chargeDeclined", "Visa •••• 0002", "Is declined", true},
+	{"pm_card_chargeDeclinedInsufficientFunds", "Visa •••• 9995", "Is declined: not enough money", true},
+	{"pm_sandbox_timeout", "Visa •••• 0126", "The bank answers only when asked again", true},
+	{"pm_sandbox_error", "Visa •••• 0119", "The bank fails twice, then pays", true},
+}
+
+func methodName(value string) string {
+	for _, m := range methods {
+		if m.Value == value {
+			return m.Name
+		}
+	}
+	return value
+}
+
+// place is a country that the shop delivers to.
+type place struct{ Code, Name string }
+
+var regionNames = display.Regions(language.BritishEnglish)
+
+func countryName(code string) string {
+	region, err := language.ParseRegion(code)
+	if err != nil {
+		return code
+	}
+	return regionNames.Name(region)
+}
+
+// countries lists where the shop delivers to, its own first.
+func (s *service) countries() []place {
+	var all []place
+	for code := range pricing.Builtin(s.currency, s.country).Countries {
+		all = append(all, place{code, countryName(code)})
+	}
+	slices.SortFunc(all, func(a, b place) int {
+		return cmp.Or(cmp.Compare(b2i(b.Code == s.country), b2i(a.Code == s.country)), strings.Compare(a.Name, b.Name))
+	})
+	return all
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// checkoutView is the Data of the page "checkout".
+type checkoutView struct {
+	Form      checkoutForm
+	Cart      cart
+	Addresses []address
+	Away      bool // the address book does not answer
+	Countries []place
+	Methods   []payMethod
+	Token     string
+	Problem   string
+	Explained string            // what to do about the problem
+	Wrong     map[string]string // by field
+	Short     map[string]int    // how many are left of a SKU of which there are too few
+	Restored  bool              // the form waited for a login
+}
+
+// New tells whether the address is to be typed.
+func (v checkoutView) New() bool { return v.Form.AddressID == "new" || len(v.Addresses) == 0 }
+
+// getCheckout shows the one page from cart to order.
+func (s *service) getCheckout(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	v := checkoutView{Form: checkoutForm{Key: random(), Method: methods[0].Value}}
+	if id := s.cookie(r, draftCookie, "/checkout"); id != "" {
+		var kept checkoutForm
+		if _, found, err := s.sessions.find(r.Context(), "draft", id, &kept); err == nil && found {
+			v.Form, v.Restored = kept, true
+			_ = s.sessions.drop(r.Context(), "draft", id)
+		}
+		s.setCookie(w, draftCookie, "/checkout", "", 0)
+	}
+	return s.showCheckout(w, r, v, 0)
+}
+
+// showCheckout fills in what the page shows besides the form.
+func (s *service) showCheckout(w http.ResponseWriter, r *http.Request, v checkoutView, status int) (string, page.View, error) {
+	ctx := r.Context()
+	profile, err := s.profile(ctx)
+	switch {
+	case err == nil:
+		v.Addresses = profile.Addresses
+	case unavailable(err):
+		v.Away = true
+	default:
+		return "", page.View{}, err
+	}
+	if v.Form.AddressID == "" {
+		v.Form.AddressID = "new"
+		if len(v.Addresses) > 0 {
+			v.Form.AddressID = v.Addresses[0].ID
+		}
+	}
+	if v.Form.Address.Name == "" && err == nil && v.Wrong == nil {
+		v.Form.Address.Name = strings.TrimSpace(profile.FirstName + " " + profile.LastName)
+	}
+	if v.Form.Address.Country == "" {
+		v.Form.Address.Country = s.country
+	}
+	if v.Cart, err = s.priced(ctx, w, v.destination()); err != nil {
+		return "", page.View{}, err
+	}
+	if len(v.Cart.Lines) == 0 {
+		return "cart", page.View{Title: "Your cart", Meta: s.private(r), Data: s.cartView(r, v.Cart)}, nil
+	}
+	v.Form.Expected, v.Form.Country = strconv.FormatInt(v.Cart.Total.Amount, 10), v.Cart.Country
+	v.Countries, v.Methods = s.countries(), methods
+	f := s.private(r)
+	f.Bare, v.Token = true, f.Token
+	return "checkout", page.View{Status: status, Title: "Checkout", Meta: f, Data: v}, nil
+}
+
+// destination is the country that the parcel goes to.
+func (v checkoutView) destination() string {
+	for _, a := range v.Addresses {
+		if a.ID == v.Form.AddressID {
+			return a.Country
+		}
+	}
+	return v.Form.Address.Country
+}
+
+// priced reads the cart as it costs in a country; in the shop's own when the
+// shop does not deliver there.
+func (s *service) priced(ctx context.Context, w http.ResponseWriter, country string) (cart, error) {
+	c, err := s.readCart(ctx, w, country)
+	if slugOf(err) == "invalid" {
+		return s.readCart(ctx, w, "")
+	}
+	return c, err
+}
+
+// checkoutSummary is the summary for another address, as a part of the page.
+func (s *service) checkoutSummary(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	v := checkoutView{Form: checkoutForm{AddressID: q.Get("address_id"), Address: address{Country: q.Get("country")}}}
+	if v.Form.AddressID != "new" {
+		if profile, err := s.profile(r.Context()); err == nil {
+			v.Addresses = profile.Addresses
+		}
+	}
+	var err error
+	if v.Cart, err = s.priced(r.Context(), w, v.destination()); err != nil {
+		s.pages.Problem(w, r, err)
+		return
+	}
+	v.Form.Expected, v.Form.Country = strconv.FormatInt(v.Cart.Total.Amount, 10), v.Cart.Country
+	s.pages.Fragment(w, r, 0, "checkout-summary", v)
+}
+
+// postCheckout orders, or changes the cart where there are too few.
+func (s *service) postCheckout(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	who := shopperOf(r.Context())
+	if who.failed != nil {
+		return "", page.View{}, who.failed
+	}
+	v := checkoutView{Form: checkoutForm{
+		Key: field(r, "key"), AddressID: field(r, "address_id"), Address: readAddress(r), Save: field(r, "save") != "",
+		Method: field(r, "payment_method"), Expected: field(r, "expected"), Country: field(r, "shown_country"),
+	}}
+	if len(v.Form.Key) < 20 || len(v.Form.Key) > 100 {
+		v.Form.Key = random()
+	}
+	if who.session == nil {
+		return s.keepDraft(w, r, v.Form)
+	}
+	ctx := r.Context()
+	if sku, quantity, ok := strings.Cut(field(r, "adjust"), "="); ok {
+		n, err := strconv.Atoi(quantity)
+		if err != nil || n < 0 {
+			return "", page.View{}, problem.ErrMalformed
+		}
+		if _, err := s.setItem(ctx, sku, n); err != nil {
+			if v.Problem = cartProblem(err, nil); v.Problem == "" {
+				return "", page.View{}, err
+			}
+		}
+		return s.showCheckout(w, r, v, 0)
+	}
+	if field(r, "update") != "" {
+		return s.showCheckout(w, r, v, 0)
+	}
+	if v.Form.AddressID == "" {
+		v.Form.AddressID = "new"
+	}
+	var destination string
+	if v.Form.AddressID == "new" {
+		if v.Wrong = v.Form.Address.missing(); len(v.Wrong) > 0 {
+			v.Problem = "Some of the address is missing."
+			return s.showCheckout(w, r, v, http.StatusUnprocessableEntity)
+		}
+		v.Wrong = nil
+		destination = v.Form.Address.Country
+	} else if profile, err := s.profile(ctx); err == nil {
+		v.Addresses = profile.Addresses
+		destination = v.destination()
+	}
+	if destination != "" && destination != v.Form.Country {
+		// Without scripts the total on the page is still that of the other
+		// country. It is not paid before it was seen.
+		v.Problem = "This is what it costs with delivery to " + countryName(destination) + "."
+		v.Explained = "Please look at the new total, then pay."
+		return s.showCheckout(w, r, v, http.StatusConflict)
+	}
+	o, err := s.place(ctx, &v.Form)
+	if err == nil {
+		if v.Form.Save && v.Form.AddressID == "new" {
+			_ = s.call(ctx, "users", http.MethodPost, "/api/v1/users/me/addresses", v.Form.Address, nil) // the order matters more
+		}
+		http.Redirect(w, r, "/orders/"+o.ID, http.StatusSeeOther)
+		return "", page.View{}, nil
+	}
+	return s.notPlaced(w, r, v, err)
+}
+
+// keepDraft keeps what was typed while the shopper logs in again.
+func (s *service) keepDraft(w http.ResponseWriter, r *http.Request, form checkoutForm) (string, page.View, error) {
+	id := random()
+	if err := s.sessions.keep(r.Context(), "draft", id, "", form, draftLife); err != nil {
+		return "", page.View{}, err
+	}
+	s.setCookie(w, draftCookie, "/checkout", id, draftLife)
+	http.Redirect(w, r, loginURL("/checkout"), http.StatusSeeOther)
+	return "", page.View{}, nil
+}
+
+// place sends the order. It may be sent again under its key, and is, when the
+// answer did not come or another click is at work.
+func (s *service) place(ctx context.Context, form *checkoutForm) (order, error) {
+	expected, err := strconv.ParseInt(form.Expected, 10, 64)
+	if err != nil {
+		return order{}, problem.ErrMalformed
+	}
+	in := map[string]any{"payment_method": form.Method, "expected_total": money.New(expected, s.currency)}
+	if form.AddressID == "new" {
+		in["address"] = form.Address
+	} else {
+		in["address_id"] = form.AddressID
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	var o order
+	for try := 0; ; try++ {
+		err = s.call(ctx, "orders", http.MethodPost, "/api/v1/orders", in, &o, dapr.Header("Idempotency-Key", form.Key), dapr.Timeout(orderLimit))
+		switch {
+		case err == nil:
+			return o, nil
+		case slugOf(err) == "idempotency-key-reused" && try == 0:
+			// The page was sent before with something else, and that order
+			// was declined; if it was not, orders says so.
+			form.Key = random()
+		case (slugOf(err) == "request-in-progress" || unavailable(err)) && try < 4:
+			wait := time.NewTimer(time.Duration(try+1) * 300 * time.Millisecond)
+			select {
+			case <-wait.C:
+			case <-ctx.Done():
+				wait.Stop()
+				return order{}, err
+			}
+		default:
+			return order{}, err
+		}
+	}
+}
+
+// notPlaced says in place why there is no order. Nothing typed is lost.
+func (s *service) notPlaced(w http.ResponseWriter, r *http.Request, v checkoutView, err error) (string, page.View, error) {
+	status := http.StatusConflict
+	switch slugOf(err) {
+	case "already-ordered":
+		var p *problem.Error
+		errors.As(err, &p)
+		id := p.GetHeaders().Get("Location")
+		http.Redirect(w, r, "/orders/"+id[strings.LastIndex(id, "/")+1:], http.StatusSeeOther)
+		return "", page.View{}, nil
+	case "cart-empty":
+		http.Redirect(w, r, "/cart", http.StatusSeeOther)
+		return "", page.View{}, nil
+	case "price-changed":
+		was, _ := strconv.ParseInt(v.Form.Expected, 10, 64)
+		v.Problem = "The total has changed since you opened this page. It was " + s.text(money.New(was, s.currency)) + "."
+		v.Explained = "Nothing was charged. Please look at the new total, then pay."
+	case "out-of-stock":
+		v.Problem = "Somebody was faster."
+		v.Explained = "Nothing was charged. Choose below how to go on."
+		v.Short = map[string]int{}
+		lines, _ := member(err, "lines").([]any)
+		for _, l := range lines {
+			m, _ := l.(map[string]any)
+			sku, _ := m["sku"].(string)
+			left, _ := m["available"].(float64)
+			v.Short[sku] = int(left)
+		}
+	case "product-unavailable":
+		v.Problem = "Something in your cart is not sold any more, and was taken out."
+		v.Explained = "Nothing was charged. Please look at the new total, then pay."
+	case "address-not-found":
+		v.Form.AddressID = ""
+		v.Problem = "That address is not in your address book any more. Please choose another."
+	case "invalid":
+		v.Wrong = fieldErrors(err)
+		v.Problem = "Please look at what is marked."
+		status = http.StatusUnprocessableEntity
+		if _, ok := v.Wrong["payment_method"]; ok || len(v.Wrong) == 0 {
+			v.Problem = "Please choose how to pay."
+		}
+	case "unavailable", "request-in-progress", "internal":
+		v.Problem = "We could not place the order just now."
+		v.Explained = "Press the button again in a moment: you will not be charged twice."
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "3")
+	default:
+		return "", page.View{}, err
+	}
+	return s.showCheckout(w, r, v, status)
+}
+
+// text writes an amount as the pages do.
+func (s *service) text(m money.Money) string {
+	return page.Formats(page.Locale(s.country))["money"].(func(money.Money) string)(m)
+}

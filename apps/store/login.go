@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// loginLife is how long a login may take on Keycloak's page.
+const loginLife = 30 * time.Minute
+
+// login is a login that has begun: what the callback needs to end it. It is
+// sealed with its state and with the browser's cookie, so that neither another
+// browser nor another login can use it.
+type login struct {
+	Verifier string `json:"verifier"` // PKCE, RFC 7636
+	Nonce    string `json:"nonce"`
+	Next     string `json:"next"`
+}
+
+// local returns an address of our own that a parameter names, or fallback:
+// whatever leads elsewhere, or back into the login, is not followed.
+func local(next, fallback string) string {
+	if len(next) > 1_000 || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\t\r\n") {
+		return fallback
+	}
+	u, err := url.Parse(next)
+	if err != nil || u.Host != "" || u.Scheme != "" || u.Opaque != "" || strings.HasPrefix(u.Path, "//") {
+		return fallback
+	}
+	for _, closed := range []string{"/login", "/logout", "/my/", "/realms", "/api"} {
+		if strings.HasPrefix(u.Path, closed) {
+			return fallback
+		}
+	}
+	return u.RequestURI()
+}
+
+// loginURL is where a shopper logs in who wants to get to next.
+func loginURL(next string) string { return "/login?next=" + url.QueryEscape(next) }
+
+// getLogin sends the browser to Keycloak's page.
+func (s *service) getLogin(w http.ResponseWriter, r *http.Request) {
+	next := local(r.URL.Query().Get("next"), s.returnTo(r))
+	who := shopperOf(r.Context())
+	if who.failed != nil {
+		s.pages.Problem(w, r, who.failed)
+		return
+	}
+	if who.session != nil {
+		http.Redirect(w, r, next, http.StatusSeeOther)
+		return
+	}
+	browser := s.cookie(r, browserCookie, "/login")
+	if len(browser) != len(random()) {
+		browser = random()
+	}
+	state, l := random(), login{Verifier: oauth2.GenerateVerifier(), Nonce: random(), Next: next}
+	if err := s.sessions.keep(r.Context(), "login", state+browser, "", l, loginLife); err != nil {
+		s.pages.Problem(w, r, err)
+		return
+	}
+	s.setCookie(w, browserCookie, "/login", browser, loginLife)
+	s.rememberReturn(w, next)
+	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(l.Verifier), oauth2.SetAuthURLParam("nonce", l.Nonce)}
+	if hint := r.URL.Query().Get("hint"); hint != "" && len(hint) < 255 {
+		options = append(options, oauth2.SetAuthURLParam("login_hint", hint))
+	}
+	http.Redirect(w, r, s.oauth.AuthCodeURL(state, options...), http.StatusSeeOther)
+}
+
+// getCallback is where Keycloak sends the browser back to.
+func (s *service) getCallback(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	ctx, q := r.Context(), r.URL.Query()
+	fail := func(next string) (string, page.View, error) {
+		return "retry", page.View{Status: http.StatusBadRequest, Title: "Let’s try that again", Meta: s.private(r), Data: loginURL(next)}, nil
+	}
+	state, browser := q.Get("state"), s.cookie(r, browserCookie, "/login")
+	var l login
+	_, found, err := s.sessions.find(ctx, "login", state+browser, &l)
+	if err != nil {
+		return "", page.View{}, err
+	}
+	if !found {
+		// Used already (the back button), too old, or begun by another browser.
+		if shopperOf(ctx).session != nil {
+			http.Redirect(w, r, "/account", http.StatusSeeOther)
+			return "", page.View{}, nil
+		}
+		return fail("/account")
+	}
+	if err := s.sessions.drop(ctx, "login", state+browser); err != nil { // once only
+		return "", page.View{}, problem.ErrUnavailable.Because(err)
+	}
+	if q.Get("error") != "" || q.Get("code") == "" {
+		return fail(l.Next)
+	}
+	exchange, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	tokens, err := s.oauth.Exchange(exchange, q.Get("code"), oauth2.VerifierOption(l.Verifier))
+	var refused *oauth2.RetrieveError
+	switch {
+	case errors.As(err, &refused) && refused.ErrorCode == "invalid_grant":
+		return fail(l.Next)
+	case err != nil:
+		return "", page.View{}, problem.ErrUnavailable.Because(err)
+	}
+	identity := identityOf(tokens)
+	if identity.Nonce != l.Nonce {
+		return fail(l.Next)
+	}
+	caller, err := s.verifier.Verify(tokens.AccessToken)
+	if errors.Is(err, auth.ErrNoKeys) {
+		return "", page.View{}, problem.ErrUnavailable.Because(err)
+	}
+	if err != nil {
+		return "", page.View{}, err
+	}
+	if !caller.Has(auth.RoleUser) && !caller.Has(auth.RoleAdmin) {
+		// The password was right, but the account is not open (yet).
+		s.endAtKeycloak(ctx, tokens.RefreshToken)
+		if identity.Verified {
+			return "suspended", page.View{Status: http.StatusForbidden, Title: "Your account is suspended", Meta: s.private(r)}, nil
+		}
+		return "verify", page.View{Status: http.StatusForbidden, Title: "Confirm your e-mail address", Meta: s.private(r), Data: verifyForm{Email: caller.Email, Next: l.Next, Pending: true}}, nil
+	}
+	if old := shopperOf(ctx).session; old != nil {
+		_ = s.sessions.end(ctx, old)
+	}
+	n, err := s.sessions.begin(ctx, session{
+		Account: caller.ID, Email: caller.Email, FirstName: caller.FirstName,
+		Access: tokens.AccessToken, Refresh: tokens.RefreshToken, AccessEnds: tokens.Expiry.UTC(), Begun: s.now(),
+	})
+	if err != nil {
+		return "", page.View{}, err
+	}
+	s.setCookie(w, sessionCookie, "/", n.id, sessionIdle)
+	s.setCookie(w, returnCookie, "/login", "", 0)
+	who := &shopper{session: n, guest: shopperOf(ctx).guest}
+	s.merge(withShopper(ctx, who), w, who)
+	http.Redirect(w, r, l.Next, http.StatusSeeOther)
+	return "", page.View{}, nil
+}
+
+// identity is what the ID token says besides the access token.
+type identity struct {
+	Nonce    string `json:"nonce"`
+	Verified bool   `json:"email_verified"`
+}
+
+// identityOf reads the ID token, which came straight from Keycloak.
+func identityOf(tokens *oauth2.Token) (claims identity) {
+	text, _ := tokens.Extra("id_token").(string)
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 {
+		return claims
+	}
+	if body, err := base64.RawURLEncoding.DecodeString(parts[1]); err == nil {
+		_ = json.Unmarshal(body, &claims)
+	}
+	return claims
+}
+
+// returnTo is where a shopper wanted to go who was sent to log in before, and
+// came by way of other pages, such as the registration.
+func (s *service) returnTo(r *http.Request) string {
+	text, _ := base64.RawURLEncoding.DecodeString(s.cookie(r, returnCookie, "/login"))
+	return local(string(text), "/account")
+}
+
+func (s *service) rememberReturn(w http.ResponseWriter, next string) {
+	s.setCookie(w, returnCookie, "/login", base64.RawURLEncoding.EncodeToString([]byte(next)), time.Hour)
+}
+
+// postLogout ends the session here and at Keycloak.
+func (s *service) postLogout(w http.ResponseWriter, r *http.Request) {
+	if n := shopperOf(r.Context()).session; n != nil {
+		if err := s.sessions.end(r.Context(), n); err != nil {
+			s.pages.Problem(w, r, problem.ErrUnavailable.Because(err))
+			return
+		}
+		s.endAtKeycloak(r.Context(), n.Refresh)
+	}
+	s.setCookie(w, sessionCookie, "/", "", 0)
+	http.Redirect(w, r, "/?goodbye", http.StatusSeeOther)
+}
+
+// endAtKeycloak ends the session that a refresh token belongs to, so that the
+// next login asks for the password. When Keycloak is away it ends by itself.
+func (s *service) endAtKeycloak(ctx context.Context, refresh string) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	form := url.Values{"refresh_token": {refresh}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.keycloak+"/protocol/openid-connect/logout", strings.NewReader(form.Encode()))
+	if err != nil {
+		return
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth(s.oauth.ClientID, s.oauth.ClientSecret)
+	if res, err := http.DefaultClient.Do(req); err == nil {
+		_ = res.Body.Close()
+	}
+}
