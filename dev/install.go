@@ -20,12 +20,14 @@ import (
 
 // The versions that the project is tested with.
 const (
-	keycloakVersion = "26.0.7"
-	maildevVersion  = "3.0.0"
-	daprVersion     = "1.16.5"
-	natsVersion     = "2.15.2"
-	kafkaVersion    = "3.9.1"
-	s3Version       = "1.8.0"
+	keycloakVersion   = "26.0.7"
+	maildevVersion    = "3.0.0"
+	daprVersion       = "1.16.5"
+	natsVersion       = "2.15.2"
+	kafkaVersion      = "3.9.1"
+	axeVersion        = "4.14.1"
+	lighthouseVersion = "12.8.2"
+	s3Version         = "1.8.0"
 )
 
 // prerequisite is a program that the user brings, since no Debian package has
@@ -417,22 +419,35 @@ func (s *stack) goInstall(ctx context.Context, name, pkg, file string) error {
 	return os.Rename(filepath.Join(tmp, filepath.Base(file)), file)
 }
 
-func (s *stack) maildevCache() string { return filepath.Join(s.cache, "maildev-"+maildevVersion) }
+func (s *stack) maildevCache() string { return s.npmCache("maildev", maildevVersion) }
 
 func (s *stack) installMaildev(ctx context.Context) error {
-	home := s.maildevCache()
-	if exists(home) || !s.plugged.needs("maildev") {
+	if !s.plugged.needs("maildev") {
 		return nil
 	}
-	return s.out.step(ctx, "maildev", "fetching maildev "+maildevVersion, func(ctx context.Context) error {
-		tmp, err := s.scratch("maildev")
+	return s.installNPM(ctx, "maildev", maildevVersion)
+}
+
+func (s *stack) npmCache(name, version string) string {
+	return filepath.Join(s.cache, name+"-"+version)
+}
+
+// installNPM fetches a package of npm with what it needs into a folder of its
+// own.
+func (s *stack) installNPM(ctx context.Context, name, version string) error {
+	home := s.npmCache(name, version)
+	if exists(home) {
+		return nil
+	}
+	return s.out.step(ctx, name, "fetching "+name+" "+version, func(ctx context.Context) error {
+		tmp, err := s.scratch(name)
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(tmp)
-		npm := exec.CommandContext(ctx, "npm", "install", "--prefix", tmp, "--no-audit", "--no-fund", "--omit=dev", "maildev@"+maildevVersion)
-		if err := command(ctx, s.logFile("install-maildev"), npm); err != nil {
-			return fmt.Errorf("maildev %s cannot be had: %w", maildevVersion, err)
+		npm := exec.CommandContext(ctx, "npm", "install", "--prefix", tmp, "--no-audit", "--no-fund", "--omit=dev", name+"@"+version)
+		if err := command(ctx, s.logFile("install-"+name), npm); err != nil {
+			return fmt.Errorf("%s %s cannot be had: %w", name, version, err)
 		}
 		return os.Rename(tmp, home)
 	})

@@ -27,6 +27,8 @@ const usage = `usage: dev <command>
   restart APP     build one app again and start it again with its sidecar
   test            run all tests, on a stack beside the developer's
   swaps           run one suite over every broker and state store, on that stack
+  lighthouse      mark the storefront's pages, and write docs/lighthouse.md
+  screenshots     take the pictures of docs/screenshots
   audit           check that stock, money and orders add up, over all databases
   stop APP        stop an app with its sidecar, or one process of the infrastructure
   kill APP        the same without giving it time to end well, for tests
@@ -91,6 +93,10 @@ func run(ctx context.Context, args []string) error {
 		return s.test(ctx)
 	case "swaps":
 		return s.swaps(ctx)
+	case "lighthouse":
+		return s.lighthouse(ctx)
+	case "screenshots":
+		return s.screenshots(ctx)
 	case "audit":
 		return s.audit(ctx, os.Stdout)
 	case "import":

@@ -45,7 +45,7 @@ func (s *stack) test(ctx context.Context) (err error) {
 	if err := s.up(ctx, false); err != nil {
 		return err
 	}
-	if err := s.installBrowser(ctx); err != nil {
+	if err := errors.Join(s.installBrowser(ctx), s.installNPM(ctx, "axe-core", axeVersion)); err != nil {
 		return err
 	}
 	env := []string{
@@ -57,6 +57,7 @@ func (s *stack) test(ctx context.Context) (err error) {
 		"KEYCLOAK_REALM=" + s.settings.get("KEYCLOAK_REALM"),
 		"AUTH_CLIENT_SECRET=" + s.settings.get("AUTH_CLIENT_SECRET"),
 		"BASE=" + s.settings.get("PUBLIC_URL"),
+		"AXE_CORE=" + filepath.Join(s.npmCache("axe-core", axeVersion), "node_modules", "axe-core", "axe.min.js"),
 	}
 	s.out.say("test", "the module's own tests")
 	if err := s.goTest(ctx, s.root, env, "-timeout=15m", "./..."); err != nil {

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// leastScore is what every mark of make lighthouse must reach.
+const leastScore = 95
+
+// scores are Lighthouse's marks for a page, as tests/reports writes them.
+type scores struct {
+	Page          string `json:"page"`
+	Performance   int    `json:"performance"`
+	Accessibility int    `json:"accessibility"`
+	BestPractices int    `json:"best_practices"`
+	SEO           int    `json:"seo"`
+}
+
+// lighthouse marks the pages of the shop that is up, writes the table in
+// docs/lighthouse.md and fails when a mark is too low.
+func (s *stack) lighthouse(ctx context.Context) error {
+	if err := s.installNPM(ctx, "lighthouse", lighthouseVersion); err != nil {
+		return err
+	}
+	report := filepath.Join(s.run, "lighthouse.json")
+	program := filepath.Join(s.npmCache("lighthouse", lighthouseVersion), "node_modules", "lighthouse", "cli", "index.js")
+	if err := s.report(ctx, "TestLighthouse", "LIGHTHOUSE="+program, "REPORT="+report); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(report)
+	if err != nil {
+		return err
+	}
+	var all []scores
+	if err := json.Unmarshal(text, &all); err != nil {
+		return err
+	}
+	page, low := scoreTable(all, time.Now())
+	if err := writeFile(filepath.Join(s.root, "docs", "lighthouse.md"), page, 0o644); err != nil {
+		return err
+	}
+	s.out.say("lighthouse", "docs/lighthouse.md is written")
+	if len(low) > 0 {
+		return fmt.Errorf("below %d: %s", leastScore, join(low))
+	}
+	return nil
+}
+
+// scoreTable is docs/lighthouse.md, and the marks in it that are too low.
+func scoreTable(all []scores, now time.Time) (page string, low []string) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# How the storefront does in Lighthouse\nWritten by `make lighthouse` on %s: Lighthouse %s with Debian's Chromium on a running shop, as a phone on a slow network (its default). It fails below %d.\n\n",
+		now.UTC().Format(time.DateOnly), lighthouseVersion, leastScore)
+	b.WriteString("| page | performance | accessibility | best practices | SEO |\n|---|---|---|---|---|\n")
+	for _, p := range all {
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d |\n", p.Page, p.Performance, p.Accessibility, p.BestPractices, p.SEO)
+		marks := map[string]int{"performance": p.Performance, "accessibility": p.Accessibility, "best practices": p.BestPractices, "SEO": p.SEO}
+		for _, name := range sorted(marks) {
+			if marks[name] < leastScore {
+				low = append(low, fmt.Sprintf("%s's %s is %d", p.Page, name, marks[name]))
+			}
+		}
+	}
+	b.WriteString("\nEach mark is the middle one of three. Cart, checkout and order are for one shopper and ask search engines to leave them out; that is not held against them.\n")
+	return b.String(), low
+}
+
+// screenshots takes the pictures of docs/screenshots from the shop that is up.
+func (s *stack) screenshots(ctx context.Context) error {
+	return s.report(ctx, "TestScreenshots", "SCREENSHOTS="+filepath.Join(s.root, "docs", "screenshots"))
+}
+
+func (s *stack) report(ctx context.Context, test string, env ...string) error {
+	st, _, err := s.readState()
+	if err != nil {
+		return err
+	}
+	if !st.supervised() {
+		return errors.New("nothing runs: make up starts it")
+	}
+	if err := s.installBrowser(ctx); err != nil {
+		return err
+	}
+	env = append(env, "GOWORK=off", "RUN_DIR="+s.run)
+	return s.goTest(ctx, filepath.Join(s.root, "tests"), env, "-timeout=20m", "-v", "-run="+test+"$", "./reports")
+}

@@ -1,0 +1,315 @@
+// Package browser drives a real Chromium through the shop's pages, as a person does: open a page, fill in, click, and
+// look. Nothing waits for a fixed time: what is looked for is asked for until it is there or a deadline is over, and
+// then the test fails with what the page says instead.
+package browser
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/storage"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/tests/shop"
+)
+
+// Path is the browser: the one that CHROMIUM names, else an installed one. Without any the test fails.
+func Path(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv("CHROMIUM"); path != "" {
+		return path
+	}
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("no Chromium here: make test installs Debian's, or name one in CHROMIUM")
+	return ""
+}
+
+// places bounds how many browsers there are at once: the tests share two processors with the shop.
+var places = make(chan struct{}, 2)
+
+// Visitor is somebody before a browser.
+type Visitor struct {
+	Shop *shop.Shop
+
+	t   testing.TB
+	ctx context.Context
+}
+
+// Visit starts a browser without cookies, with a window of that size. It is closed when the test ends.
+func Visit(t testing.TB, s *shop.Shop, width, height int, options ...chromedp.ExecAllocatorOption) *Visitor {
+	t.Helper()
+	places <- struct{}{}
+	t.Cleanup(func() { <-places })
+	all := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(Path(t)), chromedp.WindowSize(width, height),
+		chromedp.Flag("lang", "en-GB"), chromedp.Flag("force-prefers-reduced-motion", true))
+	if os.Geteuid() == 0 {
+		all = append(all, chromedp.NoSandbox) // Chromium refuses to start as root otherwise
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, append(all, options...)...)
+	t.Cleanup(cancel)
+	return tab(t, s, ctx)
+}
+
+func tab(t testing.TB, s *shop.Shop, ctx context.Context) *Visitor {
+	ctx, cancel := chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	v := &Visitor{Shop: s, t: t, ctx: ctx}
+	v.Run(chromedp.Tasks{})
+	return v
+}
+
+// Tab is another tab of the same browser.
+func (v *Visitor) Tab() *Visitor { return tab(v.t, v.Shop, v.ctx) }
+
+// WithoutScripts switches JavaScript off.
+func (v *Visitor) WithoutScripts() *Visitor {
+	v.Run(emulation.SetScriptExecutionDisabled(true))
+	return v
+}
+
+// Device looks at pages as on a device of that size, light or dark.
+func (v *Visitor) Device(width, height int, phone, dark bool) *Visitor {
+	scheme := "light"
+	if dark {
+		scheme = "dark"
+	}
+	v.Run(
+		emulation.SetDeviceMetricsOverride(int64(width), int64(height), 1, phone),
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+	)
+	return v
+}
+
+// Run runs actions, and fails the test with what the page says when one fails.
+func (v *Visitor) Run(actions ...chromedp.Action) {
+	v.t.Helper()
+	if err := chromedp.Run(v.ctx, actions...); err != nil {
+		v.t.Fatalf("%s\nat %s:\n%.1500s", err, v.Where(), v.Text())
+	}
+}
+
+// Where is the address of the page, within the shop.
+func (v *Visitor) Where() string {
+	var at string
+	_ = chromedp.Run(v.ctx, chromedp.Location(&at))
+	return strings.TrimPrefix(at, v.Shop.Base)
+}
+
+// Text is what the page says. It is read from the document, for which no script of the page is needed.
+func (v *Visitor) Text() string {
+	ctx, cancel := context.WithTimeout(v.ctx, 2*time.Second)
+	defer cancel()
+	var text string
+	_ = chromedp.Run(ctx, chromedp.Evaluate(`document.body ? document.body.innerText : ""`, &text))
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// Open goes to a page.
+func (v *Visitor) Open(path string) *Visitor {
+	v.t.Helper()
+	v.Run(chromedp.Navigate(v.Shop.Base + path))
+	return v
+}
+
+// Until asks the page until a JavaScript expression is true there.
+func (v *Visitor) Until(what, expression string) *Visitor {
+	v.t.Helper()
+	shop.Eventually(v.t, shop.Patience, func() (bool, string) {
+		ctx, cancel := context.WithTimeout(v.ctx, 5*time.Second)
+		defer cancel()
+		var ok bool
+		if err := chromedp.Run(ctx, chromedp.Evaluate("!!("+expression+")", &ok)); err == nil && ok {
+			return true, ""
+		}
+		text := v.Text()
+		return false, "not " + what + ", at " + v.Where() + ":\n" + text[:min(len(text), 1500)]
+	})
+	return v
+}
+
+// Quote writes a text for JavaScript.
+func Quote(text string) string {
+	out, _ := json.Marshal(text) // a string always can be
+	return string(out)
+}
+
+// Sees waits until the page says a text, in whatever case.
+func (v *Visitor) Sees(text string) *Visitor {
+	v.t.Helper()
+	return v.Until("to be read: "+text, `document.body.innerText.toLowerCase().includes(`+Quote(strings.ToLower(text))+`)`)
+}
+
+// At waits until the path begins so.
+func (v *Visitor) At(path string) *Visitor {
+	v.t.Helper()
+	return v.Until("at "+path, `(location.pathname + location.search).startsWith(`+Quote(path)+`) && document.readyState !== "loading"`)
+}
+
+// There waits for an element that can be seen.
+func (v *Visitor) There(selector string) *Visitor {
+	v.t.Helper()
+	return v.Until("there: "+selector, `[...document.querySelectorAll(`+Quote(selector)+`)].some(e => e.checkVisibility())`)
+}
+
+// Click presses an element as a mouse does.
+func (v *Visitor) Click(selector string) *Visitor {
+	v.t.Helper()
+	v.Until("loaded", `document.readyState === "complete"`) // else a style sheet that comes late moves it away
+	v.There(selector)
+	ctx, cancel := context.WithTimeout(v.ctx, 20*time.Second)
+	defer cancel()
+	if err := chromedp.Run(ctx, chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible)); err != nil {
+		v.t.Fatalf("click %s: %s, at %s:\n%.1500s", selector, err, v.Where(), v.Text())
+	}
+	return v
+}
+
+// Fill types into a field, in place of what is there.
+func (v *Visitor) Fill(selector, text string) *Visitor {
+	v.t.Helper()
+	v.There(selector)
+	v.Until("empty: "+selector, `(e => { e.focus(); e.value = ""; return document.activeElement === e })(document.querySelector(`+Quote(selector)+`))`)
+	v.Run(chromedp.KeyEvent(text))
+	return v.Holds(selector, text)
+}
+
+// Holds waits until a field has a value.
+func (v *Visitor) Holds(selector, text string) *Visitor {
+	v.t.Helper()
+	return v.Until(selector+" to hold "+text, `document.querySelector(`+Quote(selector)+`)?.value === `+Quote(text))
+}
+
+// Choose selects an option.
+func (v *Visitor) Choose(selector, value string) *Visitor {
+	v.t.Helper()
+	v.There(selector)
+	return v.Until("chosen: "+value, `(e => { e.value = `+Quote(value)+`; e.dispatchEvent(new Event("change", {bubbles: true})); return e.value === `+Quote(value)+` })(document.querySelector(`+Quote(selector)+`))`)
+}
+
+// Upload chooses a file.
+func (v *Visitor) Upload(selector, file string) *Visitor {
+	v.t.Helper()
+	v.There(selector)
+	v.Run(chromedp.SetUploadFiles(selector, []string{file}, chromedp.ByQuery))
+	return v
+}
+
+// Value reads a field.
+func (v *Visitor) Value(selector string) string {
+	v.t.Helper()
+	var text string
+	v.Run(chromedp.Evaluate(`document.querySelector(`+Quote(selector)+`).value`, &text))
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// Login waits for Keycloak's page and logs in there.
+func (v *Visitor) Login(email, password string) *Visitor {
+	v.t.Helper()
+	v.At("/realms/stampede/")
+	return v.Fill("#username", email).Fill("#password", password).Click("button[name=login]")
+}
+
+// Address fills in where a parcel goes.
+func (v *Visitor) Address(a shop.Address) *Visitor {
+	v.t.Helper()
+	return v.Fill("#name", a.Name).Fill("#line1", a.Line1).Fill("#postal_code", a.PostalCode).Fill("#city", a.City)
+}
+
+// Order is the id of the order whose page is open.
+func (v *Visitor) Order() string {
+	v.t.Helper()
+	v.At("/orders/")
+	id, _, _ := strings.Cut(strings.TrimPrefix(v.Where(), "/orders/"), "?")
+	require.Len(v.t, id, 36)
+	return id
+}
+
+// Cookies lists the browser's cookies by name.
+func (v *Visitor) Cookies() map[string]*network.Cookie {
+	v.t.Helper()
+	all := map[string]*network.Cookie{}
+	v.Run(chromedp.ActionFunc(func(ctx context.Context) error {
+		list, err := storage.GetCookies().WithBrowserContextID(chromedp.FromContext(ctx).BrowserContextID).Do(ctx)
+		for _, c := range list {
+			all[c.Name] = c
+		}
+		return err
+	}))
+	return all
+}
+
+// Forget removes a cookie of the shop.
+func (v *Visitor) Forget(name string) *Visitor {
+	v.t.Helper()
+	v.Run(network.DeleteCookies(name).WithURL(v.Shop.Base + "/"))
+	return v
+}
+
+// ForgetKeycloak removes what Keycloak knows the browser by.
+func (v *Visitor) ForgetKeycloak() *Visitor {
+	v.t.Helper()
+	for name, c := range v.Cookies() {
+		if strings.HasPrefix(c.Path, "/realms/") {
+			v.Run(network.DeleteCookies(name).WithDomain(c.Domain).WithPath(c.Path))
+		}
+	}
+	return v
+}
+
+// Accessible demands that axe-core finds no barrier on a page, on a desktop and on a phone, light and dark. AXE_CORE
+// names its script (axe.min.js of the npm package axe-core), which make test fetches.
+func (v *Visitor) Accessible(paths ...string) *Visitor {
+	v.t.Helper()
+	axe, err := os.ReadFile(os.Getenv("AXE_CORE"))
+	require.NoError(v.t, err, "AXE_CORE must name axe.min.js of the npm package axe-core")
+	for _, phone := range []bool{false, true} {
+		for _, dark := range []bool{false, true} {
+			width, height := 1440, 900
+			if phone {
+				width, height = 390, 844
+			}
+			v.Device(width, height, phone, dark)
+			for _, path := range paths {
+				v.Open(path).Run(chromedp.Evaluate(string(axe)+";1", nil))
+				v.Run(chromedp.Evaluate(`window.found = null; axe.run(document, {resultTypes: ["violations"]}).then(r => {
+					window.found = r.violations.map(v => v.id + ": " + v.nodes.map(n => n.target.join(" ")).join(", ")) }); 1`, nil))
+				v.Until("looked at", `window.found !== null`)
+				var found []string
+				v.Run(chromedp.Evaluate(`window.found`, &found))
+				require.Empty(v.t, found, "%s, phone %t, dark %t", path, phone, dark)
+			}
+		}
+	}
+	return v
+}
+
+// Shot takes a picture of what the window shows, as a JPEG.
+func (v *Visitor) Shot(file string) *Visitor {
+	v.t.Helper()
+	var jpeg []byte
+	v.Run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		jpeg, err = capture(ctx)
+		return err
+	}))
+	require.NoError(v.t, os.WriteFile(file, jpeg, 0o644))
+	return v
+}
+
+func capture(ctx context.Context) ([]byte, error) {
+	return page.CaptureScreenshot().WithFormat(page.CaptureScreenshotFormatJpeg).WithQuality(82).Do(ctx)
+}

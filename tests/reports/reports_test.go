@@ -1,0 +1,174 @@
+// Package reports looks at a running shop for documents, not for correctness: make lighthouse and make screenshots run
+// its tests, make test does not.
+package reports
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/tests/browser"
+	"github.com/stampede-shop/stampede/tests/shop"
+)
+
+// Scores are Lighthouse's marks for a page, 0 to 100.
+type Scores struct {
+	Page          string `json:"page"`
+	Performance   int    `json:"performance"`
+	Accessibility int    `json:"accessibility"`
+	BestPractices int    `json:"best_practices"`
+	SEO           int    `json:"seo"`
+}
+
+// TestLighthouse marks each kind of page of the storefront, as a phone sees it: the middle of three looks, since the
+// machine has other work. LIGHTHOUSE names the program (npm
+// package lighthouse), REPORT the file that gets the marks.
+func TestLighthouse(t *testing.T) {
+	program := os.Getenv("LIGHTHOUSE")
+	require.NotEmpty(t, program, "LIGHTHOUSE does not name the program: make lighthouse does")
+	s := shop.Open(t)
+	ann, seeded := s.Register(t), seededProducts(t, s)
+	buy(t, ann, seeded[0], shop.Visa)
+	order := shop.Get[shop.List[shop.Order]](t, ann, "/api/v1/orders").Items[0]
+	ann.Await(t, order.ID, "confirmed")
+	put(t, ann, seeded[1])
+
+	port := freePort(t)
+	v := browser.Visit(t, s, 1280, 900, chromedp.Flag("remote-debugging-port", port))
+	var all []Scores
+	mark := func(name, path string, options ...string) {
+		t.Helper()
+		points := map[string][]int{}
+		for range 3 {
+			for category, n := range lighthouse(t, program, s.Base+path, append(options, "--port="+port)) {
+				points[category] = append(points[category], n)
+			}
+		}
+		middle := func(category string) int {
+			slices.Sort(points[category])
+			return points[category][1]
+		}
+		marks := Scores{name, middle("performance"), middle("accessibility"), middle("best-practices"), middle("seo")}
+		t.Logf("%+v of %v", marks, points["performance"])
+		all = append(all, marks)
+	}
+	mark("home", "/")
+	mark("category", "/c/sneakers")
+	mark("product", "/products/"+seeded[0].Slug)
+	v.Open("/login?next=/cart").Login(ann.Email, ann.Password).At("/cart")
+	// For one shopper alone, so search engines are to leave them out: that is no fault.
+	private := "--skip-audits=is-crawlable"
+	mark("cart", "/cart", private)
+	mark("checkout", "/checkout", private)
+	mark("order", "/orders/"+order.ID, private)
+
+	text, err := json.Marshal(all)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(os.Getenv("REPORT"), text, 0o644))
+}
+
+// lighthouse looks at a page once and gives its marks, by category. What costs points is logged.
+func lighthouse(t *testing.T, program, url string, options []string) map[string]int {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "report.json")
+	args := append([]string{program, url, "--disable-storage-reset", "--output=json", "--output-path=" + out, "--quiet",
+		"--only-categories=performance,accessibility,best-practices,seo"}, options...)
+	text, err := exec.CommandContext(t.Context(), "node", args...).CombinedOutput()
+	require.NoError(t, err, "%s", text)
+	text, err = os.ReadFile(out)
+	require.NoError(t, err)
+	var report struct {
+		FinalURL   string `json:"finalDisplayedUrl"`
+		Categories map[string]struct {
+			Score  float64 `json:"score"`
+			Audits []struct {
+				ID     string  `json:"id"`
+				Weight float64 `json:"weight"`
+			} `json:"auditRefs"`
+		} `json:"categories"`
+		Audits map[string]struct {
+			Score *float64 `json:"score"`
+			Title string   `json:"title"`
+		} `json:"audits"`
+	}
+	require.NoError(t, json.Unmarshal(text, &report))
+	require.Equal(t, url, report.FinalURL, "it was sent elsewhere")
+	points := map[string]int{}
+	for name, c := range report.Categories {
+		points[name] = int(c.Score*100 + 0.5)
+		for _, a := range c.Audits {
+			if score := report.Audits[a.ID].Score; a.Weight > 0 && score != nil && *score < 0.9 {
+				t.Logf("%s, %s: %s (%.2f)", url, name, report.Audits[a.ID].Title, *score)
+			}
+		}
+	}
+	return points
+}
+
+// TestScreenshots takes the pictures of docs/screenshots, into the folder that SCREENSHOTS names.
+func TestScreenshots(t *testing.T) {
+	dir := os.Getenv("SCREENSHOTS")
+	require.NotEmpty(t, dir, "SCREENSHOTS does not name a folder: make screenshots does")
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	s := shop.Open(t)
+	ann, seeded := s.Register(t), seededProducts(t, s)
+	buy(t, ann, seeded[0], shop.Visa)
+	order := shop.Get[shop.List[shop.Order]](t, ann, "/api/v1/orders").Items[0]
+	ann.Await(t, order.ID, "confirmed")
+
+	v := browser.Visit(t, s, 1280, 900)
+	shot := func(name string) { v.There("header .brand").Shot(filepath.Join(dir, name+".jpg")) }
+	desktop := func(dark bool) *browser.Visitor { return v.Device(1280, 900, false, dark) }
+	phone := func(dark bool) *browser.Visitor { return v.Device(390, 844, true, dark) }
+
+	desktop(false).Open("/")
+	shot("home")
+	phone(false).Open("/")
+	shot("phone-home")
+	desktop(false).Open("/c/sneakers")
+	shot("category")
+	desktop(true).Open("/products/" + seeded[0].Slug)
+	shot("product-dark")
+	phone(true).Open("/products/" + seeded[0].Slug)
+	shot("phone-product-dark")
+	desktop(false).Open("/products/" + seeded[1].Slug).Click("#add").There("dialog[open] .line")
+	shot("cart-drawer")
+	v.Open("/login?next=/checkout").Login(ann.Email, ann.Password).At("/checkout").Address(shop.Home)
+	shot("checkout")
+	v.Open("/orders/" + order.ID).Sees("It is yours")
+	shot("order")
+}
+
+func seededProducts(t *testing.T, s *shop.Shop) []shop.Item {
+	t.Helper()
+	items := shop.Get[shop.Listing](t, s.Nobody(), "/api/v1/products?category=sneakers&in_stock=true&limit=10").Items
+	require.GreaterOrEqual(t, len(items), 2, "the seeded catalogue is wanted")
+	return items
+}
+
+func put(t *testing.T, c *shop.Client, p shop.Item) {
+	t.Helper()
+	c.PutAny(t, p.SKU, 1).OK(t, 200)
+}
+
+func buy(t *testing.T, c *shop.Client, p shop.Item, method string) {
+	t.Helper()
+	put(t, c, p)
+	c.Order(t, method)
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
