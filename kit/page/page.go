@@ -1,16 +1,19 @@
 // Package page is the shape of the shop's faces: embedded templates, assets
-// whose address changes with their content, and problems told as pages.
+// whose address changes with their content, fragments, forms that only the
+// shop's own pages can send, and problems told as pages.
 package page
 
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"path"
@@ -23,12 +26,18 @@ import (
 
 // policy lets pages load nothing but the shop's own files, and be framed by
 // nobody.
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // Pages are the templates of one face. Every page is pages/<name>.html around
 // pages/layout.html, which defines "layout"; "error" is the page of problems.
+// What pages/_*.html define is there for every page, and for [Pages.Fragment].
 type Pages struct {
+	// Meta, if set, gives a page that brings no Meta of its own what the
+	// layout wants to know about the request. Set it before serving.
+	Meta func(r *http.Request) any
+
 	templates map[string]*template.Template
+	fragments *template.Template
 	assets    map[string]asset
 	prefix    string
 	log       *slog.Logger
@@ -42,21 +51,26 @@ type asset struct {
 
 // View is what a template gets.
 type View struct {
-	Title string
-	Path  string
-	Data  any
+	Status int // 0 means 200
+	Title  string
+	Path   string // of the request
+	Meta   any    // for the layout
+	Data   any
 }
 
 // Problem is the Data of the page "error".
 type Problem struct {
-	Status int
-	Title  string
-	Detail string
+	Status     int
+	Slug       string
+	Title      string
+	Detail     string
+	RetryAfter string // seconds; empty when the problem does not say
 }
 
 // Load reads pages/*.html and assets/* of files. Assets are served under
-// prefix, for instance "/assets"; templates name them by {{asset "shop.css"}}.
-func Load(files fs.FS, prefix string, log *slog.Logger) (*Pages, error) {
+// prefix, for instance "/assets"; templates name them by {{asset "shop.css"}},
+// and may use funcs besides.
+func Load(files fs.FS, prefix string, log *slog.Logger, funcs ...template.FuncMap) (*Pages, error) {
 	p := &Pages{templates: map[string]*template.Template{}, assets: map[string]asset{}, prefix: prefix, log: log}
 	names, err := fs.Glob(files, "assets/*")
 	if err != nil {
@@ -74,29 +88,58 @@ func Load(files fs.FS, prefix string, log *slog.Logger) (*Pages, error) {
 		p.assets[url] = asset{data, mime.TypeByExtension(ext), prefix + "/" + url}
 		p.assets[base] = p.assets[url]
 	}
-	funcs := template.FuncMap{"asset": func(name string) (string, error) {
-		a, ok := p.assets[name]
-		if !ok {
-			return "", fmt.Errorf("no asset %s", name)
-		}
-		return a.url, nil
-	}}
-	names, err = fs.Glob(files, "pages/*.html")
+	all := template.FuncMap{
+		"asset": func(name string) (string, error) {
+			a, ok := p.assets[name]
+			if !ok {
+				return "", fmt.Errorf("no asset %s", name)
+			}
+			return a.url, nil
+		},
+		"dict": dict,
+	}
+	for _, more := range funcs {
+		maps.Copy(all, more)
+	}
+	shared, err := fs.Glob(files, "pages/_*.html")
 	if err != nil {
 		return nil, err
+	}
+	names, err = fs.Glob(files, "pages/[^_]*.html")
+	if err != nil {
+		return nil, err
+	}
+	p.fragments = template.New("fragments").Funcs(all)
+	if len(shared) > 0 {
+		if p.fragments, err = p.fragments.ParseFS(files, shared...); err != nil {
+			return nil, fmt.Errorf("pages: %w", err)
+		}
 	}
 	for _, name := range names {
 		base := strings.TrimSuffix(path.Base(name), ".html")
 		if base == "layout" {
 			continue
 		}
-		t, err := template.New(base).Funcs(funcs).ParseFS(files, "pages/layout.html", name)
+		t, err := template.New(base).Funcs(all).ParseFS(files, append([]string{"pages/layout.html", name}, shared...)...)
 		if err != nil {
 			return nil, fmt.Errorf("pages: %w", err)
 		}
 		p.templates[base] = t
 	}
 	return p, nil
+}
+
+// dict gives a template several values at once: names and values in turn.
+func dict(pairs ...any) (map[string]any, error) {
+	m := make(map[string]any, len(pairs)/2)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		name, ok := pairs[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("dict: %v is no name", pairs[i])
+		}
+		m[name] = pairs[i+1]
+	}
+	return m, nil
 }
 
 // Assets serves the assets; put it at prefix + "/{asset}".
@@ -122,7 +165,7 @@ func (p *Pages) Handle(fn func(w http.ResponseWriter, r *http.Request) (name str
 			return
 		}
 		if name != "" { // else fn has answered
-			p.show(w, r, http.StatusOK, name, v)
+			p.show(w, r, name, v)
 		}
 	}
 }
@@ -140,20 +183,37 @@ func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header()[k] = v
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	p.show(w, r, known.GetStatus(), "error", View{Title: known.Title(), Data: Problem{known.GetStatus(), known.Title(), known.Explanation()}})
+	p.show(w, r, "error", View{Status: known.GetStatus(), Title: known.Title(), Data: Problem{
+		known.GetStatus(), known.Slug(), known.Title(), known.Explanation(), known.GetHeaders().Get("Retry-After"),
+	}})
 }
 
-func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name string, v View) {
+func (p *Pages) show(w http.ResponseWriter, r *http.Request, name string, v View) {
 	v.Path = r.URL.Path
+	if v.Meta == nil && p.Meta != nil {
+		v.Meta = p.Meta(r)
+	}
+	p.write(w, r, p.templates[name], "layout", v.Status, v)
+}
+
+// Fragment answers with a part of a page: a template that pages/_*.html
+// define. A status of 0 means 200.
+func (p *Pages) Fragment(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	p.write(w, r, p.fragments, name, status, data)
+}
+
+func (p *Pages) write(w http.ResponseWriter, r *http.Request, t *template.Template, name string, status int, data any) {
+	if status == 0 {
+		status = http.StatusOK
+	}
 	var out bytes.Buffer
-	t, ok := p.templates[name]
-	if !ok {
-		p.log.ErrorContext(r.Context(), "no such page", "page", name)
+	if t == nil {
+		p.log.ErrorContext(r.Context(), "no such page", "path", r.URL.Path)
 		http.Error(w, "Something went wrong on our side", http.StatusInternalServerError)
 		return
 	}
-	if err := t.ExecuteTemplate(&out, "layout", v); err != nil {
-		p.log.ErrorContext(r.Context(), "page failed", "page", name, "error", err)
+	if err := t.ExecuteTemplate(&out, name, data); err != nil {
+		p.log.ErrorContext(r.Context(), "page failed", "page", t.Name(), "error", err)
 		http.Error(w, "Something went wrong on our side", http.StatusInternalServerError)
 		return
 	}
@@ -162,6 +222,25 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name st
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
+	if status == http.StatusOK && strings.HasPrefix(h.Get("Cache-Control"), "public") {
+		sum := sha256.Sum256(out.Bytes())
+		tag := `W/"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+		h.Set("ETag", tag)
+		if has(r.Header.Get("If-None-Match"), tag) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
 	w.WriteHeader(status)
 	_, _ = out.WriteTo(w)
+}
+
+// has tells whether an If-None-Match names the tag.
+func has(header, tag string) bool {
+	for one := range strings.SplitSeq(header, ",") {
+		if one = strings.TrimSpace(one); one == tag || "W/"+one == tag || one == "*" {
+			return true
+		}
+	}
+	return false
 }

@@ -1,0 +1,103 @@
+package page
+
+import (
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/money"
+)
+
+func TestSameOrigin(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		headers map[string]string
+		want    bool
+	}{
+		"own page":              {map[string]string{"Sec-Fetch-Site": "same-origin"}, true},
+		"other site":            {map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "http://shop.test"}, false},
+		"neighbour of the name": {map[string]string{"Sec-Fetch-Site": "same-site"}, false},
+		"typed":                 {map[string]string{"Sec-Fetch-Site": "none"}, false},
+		"origin":                {map[string]string{"Origin": "http://shop.test"}, true},
+		"foreign origin":        {map[string]string{"Origin": "http://evil.test"}, false},
+		"other port":            {map[string]string{"Origin": "http://shop.test:81"}, false},
+		"other scheme":          {map[string]string{"Origin": "https://shop.test"}, false},
+		"opaque":                {map[string]string{"Origin": "null", "Referer": "http://shop.test/"}, false},
+		"referer":               {map[string]string{"Referer": "http://shop.test/cart"}, true},
+		"foreign referer":       {map[string]string{"Referer": "http://evil.test/http://shop.test"}, false},
+		"nothing":               {nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := httptest.NewRequest("POST", "/", nil)
+			for k, v := range tt.headers {
+				r.Header.Set(k, v)
+			}
+			require.Equal(t, tt.want, SameOrigin(r, "http://shop.test"))
+		})
+	}
+}
+
+func TestFormToken(t *testing.T) {
+	t.Parallel()
+	require.True(t, CheckFormToken("a", FormToken("a")))
+	require.False(t, CheckFormToken("a", FormToken("b")))
+	require.False(t, CheckFormToken("a", ""))
+	require.False(t, CheckFormToken("", FormToken("")))
+}
+
+func TestFormats(t *testing.T) {
+	t.Parallel()
+	text := func(locale string, minor int64, currency string) string {
+		return Formats(locale)["money"].(func(money.Money) string)(money.New(minor, currency))
+	}
+	require.Equal(t, "£1,234.50", text("en-GB", 123450, "GBP"))
+	require.Equal(t, "£0.05", text("en-GB", 5, "GBP"))
+	require.Equal(t, "-£12.00", text("en-GB", -1200, "GBP"))
+	require.Equal(t, "¥1,500", text("en-JP", 1500, "JPY"))
+	require.Equal(t, "€1.234,50", text("en-DE", 123450, "EUR"))
+	at := time.Date(2026, 3, 2, 15, 4, 0, 0, time.UTC)
+	date := Formats("en-GB")["date"].(func(time.Time) template.HTML)
+	require.Equal(t, template.HTML(`<time datetime="2026-03-02T15:04:00Z" data-date>2 March 2026</time>`), date(at))
+	require.Empty(t, date(time.Time{}))
+}
+
+func TestPagesAndFragments(t *testing.T) {
+	t.Parallel()
+	p, err := Load(fstest.MapFS{
+		"pages/layout.html": {Data: []byte(`{{define "layout"}}<title>{{.Title}}</title>{{.Meta}}{{template "main" .}}{{end}}`)},
+		"pages/home.html":   {Data: []byte(`{{define "main"}}{{template "part" .Data}}{{end}}`)},
+		"pages/error.html":  {Data: []byte(`{{define "main"}}<h1>{{.Data.Status}}</h1>{{end}}`)},
+		"pages/_part.html":  {Data: []byte(`{{define "part"}}<b>{{.}}</b>{{end}}`)},
+	}, "/assets", slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	p.Meta = func(r *http.Request) any { return r.Method }
+	handler := p.Handle(func(w http.ResponseWriter, r *http.Request) (string, View, error) {
+		w.Header().Set("Cache-Control", "public, max-age=1")
+		return "home", View{Title: "T", Data: "<x>"}, nil
+	})
+	rec := httptest.NewRecorder()
+	handler(rec, httptest.NewRequest("GET", "/", nil))
+	require.Equal(t, `<title>T</title>GET<b>&lt;x&gt;</b>`, rec.Body.String())
+	tag := rec.Header().Get("ETag")
+	require.NotEmpty(t, tag)
+
+	again := httptest.NewRequest("GET", "/", nil)
+	again.Header.Set("If-None-Match", tag)
+	rec = httptest.NewRecorder()
+	handler(rec, again)
+	require.Equal(t, http.StatusNotModified, rec.Code)
+	require.Empty(t, rec.Body.String())
+
+	rec = httptest.NewRecorder()
+	p.Fragment(rec, httptest.NewRequest("GET", "/", nil), 409, "part", "y")
+	require.Equal(t, 409, rec.Code)
+	require.Equal(t, "<b>y</b>", rec.Body.String())
+	require.Empty(t, rec.Header().Get("ETag"))
+}
