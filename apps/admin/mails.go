@@ -137,7 +137,7 @@ func preview(w http.ResponseWriter, html []byte) {
 
 func resendForm(m mailItem) form {
 	return form{
-		Heading: "Send this mail again?", Button: "Send again", Action: "/admin/mails/" + m.ID + "/resend", Back: "/admin/mails/" + m.ID, BackTo: "Do not send",
+		Heading: "Send this mail again?", Button: "Send again", Key: newKey(), Action: "/admin/mails/" + m.ID + "/resend", Back: "/admin/mails/" + m.ID, BackTo: "Do not send",
 		Crumbs: []crumb{{"Mails", "/admin/mails"}, {m.Subject, "/admin/mails/" + m.ID}},
 		Text:   []string{"The same mail goes to the same address once more, and is listed as a mail of its own."},
 		Facts:  []fact{{"To", m.Recipient}, {"Subject", m.Subject}},
@@ -157,7 +157,8 @@ func (s *service) resend(r *http.Request) (string, string, page.View, error) {
 	if err != nil {
 		return failed(err)
 	}
-	again, err := ask[mailItem](r.Context(), s, "mail", http.MethodPost, "/api/v1/admin/mail/"+m.ID+"/resend", nil, dapr.Timeout(patience))
+	again, err := ask[mailItem](r.Context(), s, "mail", http.MethodPost, "/api/v1/admin/mail/"+m.ID+"/resend", nil,
+		dapr.Timeout(patience), dapr.Header("Idempotency-Key", r.PostForm.Get("key")))
 	if err != nil {
 		return resendForm(m).answer(r.PostForm, err)
 	}

@@ -103,6 +103,7 @@ var orderList = list[order]{
 		{Name: "status", Type: "tabs", Label: "Status", Options: orderStatuses},
 		{Name: "q", Type: "search", Label: "Number or e-mail", Hint: "S-1A2B… or ann@…"},
 		{Name: "from", Type: "date", Label: "From"},
+		{Name: "since", API: "from", Type: "hidden"}, // a moment, from the dashboard's charts
 		{Name: "until", Type: "until", Label: "Until"},
 		{Name: "sort", Type: "select", Label: "Sort", Options: []option{{Value: "", Label: "Newest first"}, {Value: "oldest", Label: "Oldest first"}}},
 	},
