@@ -46,6 +46,8 @@ func (s *service) adminRoutes(api huma.API) {
 	huma.Register(api, rest.Op("POST", adminPath+"/import", "Import a product file", rest.Admin, uploads("text/csv"), answers[ImportReport](api),
 		rest.Describe("The CSV that Shopify exports, as the body or as the file of a form, up to 64 MiB. A row is taken whole or refused with its reason; "+
 			"the same file again changes nothing. Quantities begin the stock of new SKUs; with set_stock they also set that of known ones.")), s.importFile)
+	huma.Register(api, rest.Op("GET", adminPath+"/export", "Export all products", rest.Admin, rest.Describe("As a file that the import takes again. "+
+		"Quantities are what is available now.")), s.exportFile)
 	huma.Register(api, rest.Op("POST", adminPath+"/categories", "Create a category", rest.Admin, rest.Status(http.StatusCreated)), s.createCategory)
 	huma.Register(api, rest.Op("PATCH", adminPath+"/categories/{slug}", "Rename or move a category", rest.Admin), s.updateCategory)
 	huma.Register(api, rest.Op("DELETE", adminPath+"/categories/{slug}", "Delete an empty category", rest.Admin, rest.Status(http.StatusNoContent)), s.deleteCategory)
