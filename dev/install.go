@@ -171,6 +171,22 @@ func (s *stack) install(ctx context.Context) error {
 	return g.Wait()
 }
 
+// installBrowser gets the browser that the tests of the storefront drive, where
+// there is none. Without apt-get they say themselves what is missing.
+func (s *stack) installBrowser(ctx context.Context) error {
+	if _, err := exec.LookPath("apt-get"); err != nil || os.Getenv("CHROMIUM") != "" {
+		return nil
+	}
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if _, err := exec.LookPath(name); err == nil {
+			return nil
+		}
+	}
+	return s.out.step(ctx, "browser", "installing chromium, for the tests alone", func(ctx context.Context) error {
+		return s.installPackages(ctx, []string{"chromium"})
+	})
+}
+
 // room checks the free space before anything is written, since a disk that is
 // full half-way gives errors that name everything but the disk.
 func (s *stack) room(packages []string) error {

@@ -45,6 +45,9 @@ func (s *stack) test(ctx context.Context) (err error) {
 	if err := s.up(ctx, false); err != nil {
 		return err
 	}
+	if err := s.installBrowser(ctx); err != nil {
+		return err
+	}
 	env := []string{
 		"GOWORK=off",
 		"RUN_DIR=" + s.run,
@@ -68,7 +71,7 @@ func (s *stack) test(ctx context.Context) (err error) {
 	// One package after another: the journeys run side by side within theirs,
 	// and the faults come last and alone, because what they break is
 	// everybody's.
-	for _, packages := range [][]string{{"./gateway/...", "./compose/..."}, {"./journeys/...", "./access/...", "./input/..."}, {"./faults/..."}} {
+	for _, packages := range [][]string{{"./gateway/...", "./compose/..."}, {"./journeys/...", "./access/...", "./input/..."}, {"./office/..."}, {"./faults/..."}} {
 		if err := s.goTest(ctx, tests, env, append([]string{"-timeout=40m", "-p=1"}, packages...)...); err != nil {
 			return err
 		}

@@ -162,7 +162,7 @@ func (s *service) dashboard(r *http.Request) (string, page.View, error) {
 		counted("Events waiting", unsent, "#flow", map[bool]string{true: "warn"}[lag > slow], nil),
 	}
 	v.Scarce = list[stock]{Columns: stockList.Columns[:4], Empty: empty{Title: "Nothing runs out", Text: fmt.Sprintf("Every SKU has more than %d available.", lowStock)}}.part(scarce, "Running out")
-	v.Failed = list[payment]{Columns: paymentList.Columns[:4], Empty: empty{Title: "No payment failed"}}.part(failed, "Failed payments")
+	v.Failed = list[payment]{Columns: append(paymentList.Columns[:2:2], paymentList.Columns[3]), Empty: empty{Title: "No payment failed"}}.part(failed, "Failed payments")
 	return "dashboard", page.View{Title: "Dashboard", Data: v}, nil
 }
 
