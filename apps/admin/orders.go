@@ -81,6 +81,13 @@ func (o order) Pieces() (n int) {
 	return n
 }
 
+func pieces(n int) string {
+	if n == 1 {
+		return "1 piece"
+	}
+	return strconv.Itoa(n) + " pieces"
+}
+
 // Cancellable tells whether it is not on its way yet.
 func (o order) Cancellable() bool { return o.Status == "pending" || o.Status == "confirmed" }
 
@@ -266,7 +273,7 @@ func (v orderView) tell() []chapter {
 		c := chapter{At: h.At, Icon: "bag"}
 		switch h.Status {
 		case "pending":
-			c.Text, c.Note = "Placed by "+o.Email, fmt.Sprintf("%d pieces, %s", o.Pieces(), o.Total)
+			c.Text, c.Note = "Placed by "+o.Email, fmt.Sprintf("%s, %s", pieces(o.Pieces()), o.Total)
 		case "confirmed":
 			c.Text = "Confirmed: the payment is in"
 		case "shipped":
