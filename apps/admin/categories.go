@@ -12,6 +12,8 @@ import (
 	"github.com/stampede-shop/stampede/kit/problem"
 )
 
+const categoriesAPI = "/api/v1/admin/products/categories"
+
 type category struct {
 	Slug         string  `json:"slug"`
 	Name         string  `json:"name"`
@@ -26,7 +28,7 @@ func (c category) at(act string) string {
 
 // categories reads all of them, each behind its parent.
 func (s *service) categories(r *http.Request) ([]category, error) {
-	found, err := get[items[category]](r.Context(), s, "products", "/api/v1/categories")
+	found, err := get[items[category]](r.Context(), s, "products", categoriesAPI)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +70,7 @@ func choices(all []category) (out []option) {
 func (s *service) categoryRoutes(r chi.Router) {
 	s.form(r, "/admin/categories", s.showCategories, s.createCategory)
 	r.Get("/admin/categories.csv", func(w http.ResponseWriter, r *http.Request) {
-		list[category]{App: "products", API: "/api/v1/categories", At: "/admin/categories", Columns: []column[category]{
+		list[category]{App: "products", API: categoriesAPI, At: "/admin/categories", Columns: []column[category]{
 			{Name: "Slug", Cell: func(c category) cell { return text(c.Slug) }},
 			{Name: "Name", Cell: func(c category) cell { return text(c.Name) }},
 			{Name: "Parent", Cell: func(c category) cell {
@@ -141,7 +143,7 @@ func (s *service) createCategory(r *http.Request) (string, string, page.View, er
 			body[name] = v
 		}
 	}
-	err := s.act(r.Context(), "products", http.MethodPost, "/api/v1/admin/products/categories", body)
+	err := s.act(r.Context(), "products", http.MethodPost, categoriesAPI, body)
 	if err == nil {
 		return to("/admin/categories", "created")
 	}
@@ -187,7 +189,7 @@ func (s *service) changeCategory(r *http.Request) (string, string, page.View, er
 	if err != nil {
 		return failed(err)
 	}
-	err = s.act(r.Context(), "products", http.MethodPatch, "/api/v1/admin/products/categories/"+url.PathEscape(c.Slug),
+	err = s.act(r.Context(), "products", http.MethodPatch, categoriesAPI+"/"+url.PathEscape(c.Slug),
 		map[string]string{"name": strings.TrimSpace(r.PostForm.Get("name")), "parent": r.PostForm.Get("parent")})
 	if err != nil {
 		return categoryForm(c, all).answer(r.PostForm, err)
@@ -216,7 +218,7 @@ func (s *service) deleteCategory(r *http.Request) (string, string, page.View, er
 	if err != nil {
 		return failed(err)
 	}
-	err = s.act(r.Context(), "products", http.MethodDelete, "/api/v1/admin/products/categories/"+url.PathEscape(c.Slug), nil)
+	err = s.act(r.Context(), "products", http.MethodDelete, categoriesAPI+"/"+url.PathEscape(c.Slug), nil)
 	if err != nil && !missing(err) {
 		return deleteForm(c).answer(r.PostForm, err)
 	}

@@ -300,6 +300,13 @@ func TestTree(t *testing.T) {
 	require.Equal(t, []string{"Art", "Shoes", "– Boots"}, got)
 }
 
+func TestSentence(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]string{"": "", "a b": "A b.", "£13.99 is left": "£13.99 is left.", "élan": "Élan.", "Why?": "Why?"} {
+		require.Equal(t, want, sentence(s))
+	}
+}
+
 func TestMenuAndPreview(t *testing.T) {
 	t.Parallel()
 	id := uuid.NewString()

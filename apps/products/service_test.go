@@ -302,7 +302,7 @@ func TestWhoMayCall(t *testing.T) {
 		{"GET", adminPath}, {"POST", adminPath}, {"GET", id}, {"PATCH", id}, {"DELETE", id + "/variants/WHO-1"},
 		{"POST", id + "/publication"}, {"DELETE", id + "/publication"}, {"POST", id + "/images"}, {"DELETE", id + "/images/" + uuid.NewString()},
 		{"POST", adminPath + "/pictures?name=a.svg"}, {"POST", adminPath + "/import"},
-		{"POST", adminPath + "/categories"}, {"PATCH", adminPath + "/categories/x"}, {"DELETE", adminPath + "/categories/x"},
+		{"GET", adminPath + "/categories"}, {"GET", adminPath + "/export"}, {"POST", adminPath + "/categories"}, {"PATCH", adminPath + "/categories/x"}, {"DELETE", adminPath + "/categories/x"},
 	} {
 		b.do(c.method, c.path, "", "{}", 401)
 		b.do(c.method, c.path, b.user, "{}", 403)
@@ -487,6 +487,9 @@ func TestListFiltersSortsAndCounts(t *testing.T) {
 	b.do("POST", adminPath+"/categories", b.admin, object{"name": "Clothes"}, 201)
 	b.do("POST", adminPath+"/categories", b.admin, object{"name": "Shirts", "parent": "clothes"}, 201)
 	b.do("POST", adminPath+"/categories", b.admin, object{"name": "Empty"}, 201)
+	var now CategoryList
+	b.do("GET", adminPath+"/categories", b.admin, nil, 200).JSON(t, &now)
+	require.Len(t, now.Items, 3, "at once")
 	sized := func(sku string, price int64, sizes ...string) object {
 		variants := []object{}
 		for _, s := range sizes {

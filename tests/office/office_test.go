@@ -205,3 +205,28 @@ func TestDashboard(t *testing.T) {
 	c.until("an order in the chart", `Number(document.querySelector(".chart .sum").textContent) > 0`)
 	c.click(".chart .sum").at("/admin/orders?since=").sees(order.Number)
 }
+
+// TestHold gives back what a cart holds.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann := s.NewProduct(t, 1_000, 4), s.Register(t)
+	ann.Put(t, lamp, 3)
+	c := work(t, s, "/admin/inventory")
+	c.fill("#q-q", lamp.SKU).until("the one SKU", `document.querySelectorAll("#found tbody tr").length === 1`).click("#found td a").sees("account:" + ann.Account)
+	c.click("a[href^='/admin/inventory/release']").sees("Release this hold?").click("form .button.danger").sees("The hold was released.").sees("Nobody holds any")
+	require.Equal(t, 4, lamp.Stock(t).Available)
+}
+
+// TestCategory makes a category, moves it and deletes it.
+func TestCategory(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	name := "Kites " + shop.Random()
+	slug := strings.ToLower(strings.ReplaceAll(name, " ", "-"))
+	c := work(t, s, "/admin/categories")
+	c.fill("aside #f-name", name).fill("aside #f-slug", slug).click("aside .button").sees("Created.")
+	c.open("/admin/categories/change?slug="+slug).fill("#f-name", name+" and tails").click("form .button:not(.line)").sees("Saved.")
+	c.open("/admin/categories").sees(name + " and tails")
+	c.open("/admin/categories/delete?slug=" + slug).click("form .button.danger").sees("The category was deleted.")
+}

@@ -43,6 +43,13 @@
     });
   }
 
+  // What a page has said once is not said again when it is loaded again.
+  const here = new URL(location.href);
+  if (["done", "sent", "lost"].some(name => here.searchParams.has(name))) {
+    for (const name of ["done", "sent", "lost"]) here.searchParams.delete(name);
+    history.replaceState(history.state, "", here);
+  }
+
   // A form is sent once.
   const ready = form => { for (const b of all("button", form)) b.disabled = false; };
   document.addEventListener("submit", e => {
@@ -66,6 +73,9 @@
     if (e.key === "Escape") for (const m of all("details.menu[open]")) { m.open = false; $("summary", m).focus(); }
     if (e.key === "/" && !e.target.closest("input, textarea, select")) { const q = $(".filters input[type=search]"); if (q) { e.preventDefault(); q.focus(); q.select(); } }
   });
+
+  // A search has run when its field is left: running it once more would take the row away from under the pointer.
+  document.addEventListener("change", e => { if (e.target.matches(".filters input[type=search]")) e.stopPropagation(); }, true);
 
   // A picture is shown before it is sent.
   for (const input of all("input[data-preview]")) input.addEventListener("change", () => {
