@@ -78,7 +78,7 @@ func (c chart) SVG() template.HTML {
 		fmt.Fprintf(&out, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/>`, chartLeft, chartWidth, y, y)
 		fmt.Fprintf(&out, `<text x="%d" y="%.1f" text-anchor="end">%s</text>`, chartLeft-8, y+4, template.HTMLEscapeString(c.scale(top*part/2, top)))
 	}
-	layout, every := "15:04", 6
+	every := 6
 	if c.Minute {
 		every = 10
 	}
@@ -86,9 +86,10 @@ func (c chart) SVG() template.HTML {
 	for i, b := range c.Bars {
 		x, h := float64(chartLeft)+float64(i)*step, height(b.Value, top, whole)
 		fmt.Fprintf(&out, `<rect class="bar" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2"><title>%s: %s</title></rect>`,
-			x+step*.12, float64(chartTop)+whole-h, step*.76, h, b.From.Format("2 Jan 15:04"), template.HTMLEscapeString(b.Text))
+			x+step*.12, float64(chartTop)+whole-h, step*.76, h, b.From.UTC().Format("2 Jan 15:04 UTC"), template.HTMLEscapeString(b.Text))
 		if (len(c.Bars)-1-i)%every == 0 && i > 0 {
-			fmt.Fprintf(&out, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`, min(x+step/2, chartWidth-16), chartHeight-6, b.From.Format(layout))
+			fmt.Fprintf(&out, `<text x="%.1f" y="%d" text-anchor="middle" data-clock="%s">%s</text>`, min(x+step/2, chartWidth-18), chartHeight-6,
+				b.From.UTC().Format(time.RFC3339), b.From.UTC().Format("15:04"))
 		}
 	}
 	out.WriteString(`</svg>`)

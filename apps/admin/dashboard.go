@@ -118,7 +118,7 @@ func (s *service) dashboard(r *http.Request) (string, page.View, error) {
 	})
 	load(&wait, &mails, func() (mailFigures, error) { return get[mailFigures](ctx, s, "mail", "/api/v1/admin/mail/figures") })
 	load(&wait, &scarce, func() (items[stock], error) {
-		return get[items[stock]](ctx, s, "inventory", "/api/v1/admin/inventory", url.Values{"sort": {"available"}, "available_below": {strconv.Itoa(lowStock + 1)}, "limit": {"8"}})
+		return get[items[stock]](ctx, s, "inventory", "/api/v1/admin/inventory", url.Values{"sort": {"available"}, "available_below": {strconv.Itoa(lowStock + 1)}, "limit": {"14"}})
 	})
 	load(&wait, &failed, func() (items[payment], error) {
 		return get[items[payment]](ctx, s, "payments", "/api/v1/admin/payments", url.Values{"state": {"failed"}, "limit": {"6"}})

@@ -9,6 +9,7 @@ import (
 var funcs = template.FuncMap{
 	"sent":  func(action string) string { return with(action, "sent", "1") },
 	"words": words,
+	"told":  sentence,
 	"tone":  tone,
 }
 

@@ -10,12 +10,14 @@
   const day = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium" });
   const moment = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
   const second = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "medium" });
+  const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "short" });
   const dates = root => {
+    for (const t of all("[data-clock]", root)) t.textContent = clock.format(new Date(t.dataset.clock));
     for (const t of all("time[data-date]", root)) t.textContent = day.format(new Date(t.dateTime));
     for (const t of all("time[data-moment]", root)) t.textContent = (t.closest(".story") ? second : moment).format(new Date(t.dateTime));
   };
   dates(document);
-  document.body.addEventListener("htmx:afterSwap", e => dates(document));
+  document.body.addEventListener("htmx:afterSwap", () => dates(document));
 
   // A fetched part that is no part of the back office is the login page: go there as a whole.
   document.body.addEventListener("htmx:beforeSwap", e => {
