@@ -138,6 +138,12 @@ func (s *service) ownForms(next http.Handler) http.Handler {
 			s.pages.Problem(w, r, page.ErrForeignForm)
 			return
 		}
+		// The server removes files of the request that it made, not of this copy of it.
+		defer func() {
+			if r.MultipartForm != nil {
+				_ = r.MultipartForm.RemoveAll() // what is left is in the folder of temporary files
+			}
+		}()
 		if err := parse(w, r); err != nil {
 			s.pages.Problem(w, r, problem.ErrTooLarge.Because(err))
 			return

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +35,10 @@ func chromium(t *testing.T) string {
 // processors with the shop.
 var places = make(chan struct{}, 2)
 
+// door lets in one at a time: of two logins of one account at the same moment
+// Keycloak refuses the second, as it does to those who guess passwords.
+var door sync.Mutex
+
 // clerk is somebody before a browser.
 type clerk struct {
 	t    *testing.T
@@ -58,6 +63,8 @@ func work(t *testing.T, s *shop.Shop, path string) *clerk {
 	t.Cleanup(cancel)
 	c := &clerk{t, ctx, s}
 	c.run(chromedp.Tasks{})
+	door.Lock()
+	defer door.Unlock()
 	c.open(path).there("#username")
 	return c.fill("#username", "ops@stampede.test").fill("#password", s.Settings["OPS_PASSWORD"]).click("[name=login]").at(path)
 }
