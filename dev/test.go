@@ -72,7 +72,7 @@ func (s *stack) test(ctx context.Context) (err error) {
 	// One package after another: the journeys run side by side within theirs,
 	// and the faults come last and alone, because what they break is
 	// everybody's.
-	for _, packages := range [][]string{{"./gateway/...", "./compose/..."}, {"./journeys/...", "./access/...", "./input/..."}, {"./store/..."}, {"./faults/..."}} {
+	for _, packages := range [][]string{{"./gateway/...", "./compose/..."}, {"./journeys/...", "./access/...", "./input/..."}, {"./store/...", "./office/..."}, {"./faults/..."}} {
 		if err := s.goTest(ctx, tests, env, append([]string{"-timeout=40m", "-p=1"}, packages...)...); err != nil {
 			return err
 		}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 
@@ -12,19 +14,66 @@ import (
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
-// statuses are the tabs over the list of orders.
-var statuses = []string{"", "pending", "confirmed", "shipped", "delivered", "cancelled"}
-
 func (s *service) routes(r chi.Router) {
 	r.Group(func(r chi.Router) {
-		r.Use(s.staffOnly)
-		r.Get("/admin", s.pages.Handle(s.orders))
+		r.Use(s.staffOnly, s.ownForms)
+		s.dashboardRoutes(r)
+		s.orderRoutes(r)
+		s.productRoutes(r)
+		s.inventoryRoutes(r)
+		s.customerRoutes(r)
+		s.paymentRoutes(r)
+		s.mailRoutes(r)
+		s.letterRoutes(r)
+		r.NotFound(func(w http.ResponseWriter, r *http.Request) { s.pages.Problem(w, r, problem.ErrNotFound) })
 	})
 	r.Get("/admin/assets/{asset}", s.pages.Assets)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { s.pages.Problem(w, r, problem.ErrNotFound) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		s.pages.Problem(w, r, problem.FromStatus(http.StatusMethodNotAllowed))
 	})
+}
+
+// shown makes a handler of a page.
+func (s *service) shown(fn func(r *http.Request) (string, page.View, error)) http.HandlerFunc {
+	return s.pages.Handle(func(_ http.ResponseWriter, r *http.Request) (string, page.View, error) { return fn(r) })
+}
+
+// done is the answer of a form that did its work: the address to go on to, or
+// the form again.
+type done func(r *http.Request) (to string, name string, v page.View, err error)
+
+func (s *service) sent(fn done) http.HandlerFunc {
+	return s.pages.Handle(func(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+		to, name, v, err := fn(r)
+		if err == nil && to != "" {
+			http.Redirect(w, r, to, http.StatusSeeOther)
+			return "", page.View{}, nil
+		}
+		return name, v, err
+	})
+}
+
+// form puts a form at an address: GET shows it, POST does what it says.
+func (s *service) form(r chi.Router, at string, show func(r *http.Request) (string, page.View, error), do done) {
+	r.Get(at, s.shown(show))
+	r.Post(at, s.sent(do))
+}
+
+// press puts a button at an address. A GET of it is what remains of a POST
+// that met an ended login: it goes back to the page with the button, which
+// says so.
+func (s *service) press(r chi.Router, at string, do done) {
+	r.Get(at, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, parent(r)+"?lost=1", http.StatusFound)
+	})
+	r.Post(at, s.sent(do))
+}
+
+// parent is the address of the page that a button is on.
+func parent(r *http.Request) string {
+	at := r.URL.EscapedPath()
+	return at[:strings.LastIndexByte(at, '/')]
 }
 
 // session is the cookie of the edge sidecar's oauth2 middleware.
@@ -38,16 +87,19 @@ func (s *service) staffOnly(next http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "private, no-store")
 		caller, given, err := rest.Authenticate(s.verifier, r.Header.Get("Authorization"))
 		switch {
+		case errors.Is(err, auth.ErrNoKeys):
+			s.pages.Problem(w, r, problem.ErrUnavailable.Because(err))
 		case err != nil:
-			http.SetCookie(w, &http.Cookie{Name: session, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+			endSession(w)
 			if r.Method == http.MethodGet {
 				http.Redirect(w, r, r.URL.RequestURI(), http.StatusFound)
 				return
 			}
-			s.pages.Problem(w, r, problem.ErrUnauthenticated.Detail("Your login has ended. Load the page to log in again."))
+			s.pages.Problem(w, r, errLoginEnded)
 		case !given:
 			s.pages.Problem(w, r, problem.ErrUnauthenticated)
 		case !caller.Has(auth.RoleAdmin):
+			endSession(w) // so that the next login may be another's
 			s.pages.Problem(w, r, problem.ErrForbidden.Detail("%s may not use the back office.", caller.Email))
 		default:
 			next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), caller)))
@@ -55,31 +107,147 @@ func (s *service) staffOnly(next http.Handler) http.Handler {
 	})
 }
 
-// ordersView is the Data of the page "orders".
-type ordersView struct {
-	Statuses []string
-	Status   string
-	Orders   []order
-	Next     string // address of the next page, empty at the end
-	Caller   string
+func endSession(w http.ResponseWriter) {
+	http.SetCookie(w, &http.Cookie{Name: session, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
-func (s *service) orders(_ http.ResponseWriter, r *http.Request) (string, page.View, error) {
-	asked, query := r.URL.Query(), url.Values{}
-	for _, name := range []string{"status", "cursor"} {
-		if v := asked.Get(name); v != "" {
-			query.Set(name, v)
+// What becomes of a form whose login is not the one it was made for. Neither
+// did anything.
+var (
+	errLoginEnded = problem.New(problem.Unauthenticated, "login-ended", "Your login has ended").
+			Detail("What you sent did nothing. Log in again: the form is then as you left it.")
+	errOtherLogin = problem.New(problem.Forbidden, "other-login", "This form is from an earlier login").
+			Detail("What you sent did nothing. Open the form again: it is then as you left it.")
+)
+
+// maxForm bounds what a form may carry, maxUpload one with a file: what the
+// edge lets through.
+const (
+	maxForm   = 1 << 20
+	maxUpload = 64 << 20
+)
+
+// ownForms lets forms through that a page of ours sent, for this login.
+func (s *service) ownForms(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			next.ServeHTTP(w, r)
+			return
 		}
+		if !page.SameOrigin(r, s.public) {
+			s.pages.Problem(w, r, page.ErrForeignForm)
+			return
+		}
+		// The server removes files of the request that it made, not of this copy of it.
+		defer func() {
+			if r.MultipartForm != nil {
+				_ = r.MultipartForm.RemoveAll() // what is left is in the folder of temporary files
+			}
+		}()
+		if err := parse(w, r); err != nil {
+			s.pages.Problem(w, r, problem.ErrTooLarge.Because(err))
+			return
+		}
+		cookie, err := r.Cookie(session)
+		if err != nil || !page.CheckFormToken(cookie.Value, r.PostForm.Get("token")) {
+			s.pages.Problem(w, r, errOtherLogin)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// parse reads a form. Of a file only so much is kept in memory, the rest on
+// disk.
+func parse(w http.ResponseWriter, r *http.Request) error {
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
+		r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
+		return r.ParseMultipartForm(4 << 20)
 	}
-	caller := auth.Must(r.Context())
-	found, err := s.listOrders(r.Context(), caller.Token, query)
-	if err != nil {
-		return "", page.View{}, err
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	return r.ParseForm()
+}
+
+// frame is what the layout wants to know.
+type frame struct {
+	Lang   string
+	Caller string
+	Token  string // of this login's forms
+	Groups []group
+	Done   string // what the page before has done
+	Lost   bool   // a form met an ended login
+	Again  string // where to go when a form was lost
+	Up     string // the page that a button was on
+}
+
+type group struct {
+	Name  string
+	Links []link
+}
+
+type link struct {
+	Name, Href, Icon string
+	On               bool
+}
+
+var menu = []group{
+	{"", []link{{Name: "Dashboard", Href: "/admin", Icon: "gauge"}}},
+	{"Sell", []link{
+		{Name: "Orders", Href: "/admin/orders", Icon: "bag"},
+		{Name: "Customers", Href: "/admin/customers", Icon: "people"},
+		{Name: "Payments", Href: "/admin/payments", Icon: "card"},
+	}},
+	{"Stock", []link{
+		{Name: "Products", Href: "/admin/products", Icon: "tag"},
+		{Name: "Categories", Href: "/admin/categories", Icon: "tree"},
+		{Name: "Inventory", Href: "/admin/inventory", Icon: "boxes"},
+	}},
+	{"Machinery", []link{
+		{Name: "Mails", Href: "/admin/mails", Icon: "mail"},
+		{Name: "Dead letters", Href: "/admin/letters", Icon: "alert"},
+	}},
+}
+
+// told is what a page says after the act that a query names.
+var told = map[string]string{
+	"shipped": "Shipped. The customer is told by mail.", "delivered": "Marked as delivered.", "cancelled": "Cancelled.",
+	"refunded": "The refund is on its way to the customer's card.",
+	"created":  "Created.", "saved": "Saved.", "published": "Published. Shoppers can see it now.", "unlisted": "Unlisted. Shoppers no longer see it.",
+	"picture": "The picture was added.", "picture-removed": "The picture was removed.", "variant-removed": "The variant was removed.",
+	"category-deleted": "The category was deleted.", "moved": "The movement is in the ledger.", "released": "The hold was released.",
+	"suspended": "Suspended. Every session of the account has ended.", "activated": "The account is active again.",
+	"resent": "The mail is queued once more.", "redriven": "Handled. It is no longer among the dead letters.", "dropped": "Dropped for good.",
+}
+
+func (s *service) frame(r *http.Request) frame {
+	q := r.URL.Query()
+	f := frame{Lang: page.Locale(s.country), Done: told[q.Get("done")], Lost: r.Method == http.MethodGet && (q.Has("lost") || q.Has("sent")), Up: parent(r)}
+	q.Del("sent")
+	f.Again = with(address(r.URL.EscapedPath(), q), "lost", "1")
+	caller, ok := auth.From(r.Context())
+	if !ok {
+		return f
 	}
-	v := ordersView{Statuses: statuses, Status: query.Get("status"), Orders: found.Items, Caller: caller.Email}
-	if found.NextCursor != nil {
-		query.Set("cursor", *found.NextCursor)
-		v.Next = "/admin?" + query.Encode()
+	f.Caller = caller.Email
+	if cookie, err := r.Cookie(session); err == nil {
+		f.Token = page.FormToken(cookie.Value)
 	}
-	return "orders", page.View{Title: "Orders", Data: v}, nil
+	for _, g := range menu {
+		on := group{Name: g.Name}
+		for _, l := range g.Links {
+			l.On = l.Href == r.URL.Path || l.Href != "/admin" && strings.HasPrefix(r.URL.Path, l.Href+"/")
+			on.Links = append(on.Links, l)
+		}
+		f.Groups = append(f.Groups, on)
+	}
+	return f
+}
+
+// with adds to a query.
+func with(at, name, value string) string {
+	sign := "?"
+	if strings.Contains(at, "?") {
+		sign = "&"
+	}
+	return at + sign + url.QueryEscape(name) + "=" + url.QueryEscape(value)
 }

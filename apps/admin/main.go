@@ -5,6 +5,9 @@ package main
 import (
 	"context"
 	"embed"
+	"net/http"
+	"strings"
+	"time"
 
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/dapr"
@@ -18,25 +21,50 @@ var files embed.FS
 func main() { serve.Main("admin", run) }
 
 func run(ctx context.Context, rt *serve.Runtime) error {
-	if err := newService(rt); err != nil {
+	err := newService(rt, settings{
+		public:   strings.TrimSuffix(serve.MustEnv("PUBLIC_URL"), "/"),
+		country:  serve.Env("SHOP_COUNTRY", "GB"),
+		currency: serve.Env("SHOP_CURRENCY", "GBP"),
+	})
+	if err != nil {
 		return err
 	}
 	return rt.Serve(ctx)
 }
 
+// settings are what the back office is told about the shop.
+type settings struct {
+	public   string // scheme and host, as browsers know them
+	country  string
+	currency string
+}
+
 type service struct {
-	dapr     *dapr.Client
+	settings
+	dapr     caller
 	verifier *auth.Verifier
 	pages    *page.Pages
+	now      func() time.Time
+}
+
+// caller is the way to the services. It is the sidecar's client, but in tests,
+// where the services' own answers come from the test.
+type caller interface {
+	Call(ctx context.Context, app, method, path string, in, out any, opts ...dapr.CallOption) error
 }
 
 // newService puts the pages on rt.
-func newService(rt *serve.Runtime) error {
-	pages, err := page.Load(files, "/admin/assets", rt.Log)
-	if err != nil {
+func newService(rt *serve.Runtime, set settings) error {
+	return newServiceOf(rt, set, rt.Dapr)
+}
+
+func newServiceOf(rt *serve.Runtime, set settings, services caller) error {
+	s := &service{settings: set, dapr: services, verifier: rt.Verifier, now: func() time.Time { return time.Now().UTC() }}
+	var err error
+	if s.pages, err = page.Load(files, "/admin/assets", rt.Log, page.Formats(page.Locale(set.country)), funcs); err != nil {
 		return err
 	}
-	s := &service{dapr: rt.Dapr, verifier: rt.Verifier, pages: pages}
+	s.pages.Meta = func(r *http.Request) any { return s.frame(r) }
 	s.routes(rt.Router)
 	return nil
 }

@@ -1,36 +1,479 @@
 package main
 
 import (
-	"context"
+	"cmp"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/problem"
 )
 
+// order is an order as orders' administration answers it.
 type order struct {
-	ID      string      `json:"id"`
-	Number  string      `json:"number"`
-	Status  string      `json:"status"`
-	Email   string      `json:"email"`
-	Total   money.Money `json:"total"`
+	ID        uuid.UUID   `json:"id"`
+	AccountID uuid.UUID   `json:"account_id"`
+	Number    string      `json:"number"`
+	Status    string      `json:"status"`
+	Version   int         `json:"version"`
+	Email     string      `json:"email"`
+	Lines     []orderLine `json:"lines"`
+	PromoCode *string     `json:"promo_code"`
+	Subtotal  money.Money `json:"subtotal"`
+	Discount  money.Money `json:"discount"`
+	Tax       money.Money `json:"tax"`
+	Shipping  money.Money `json:"shipping"`
+	Total     money.Money `json:"total"`
+	Address   struct {
+		Name       string `json:"name"`
+		Line1      string `json:"line1"`
+		Line2      string `json:"line2"`
+		City       string `json:"city"`
+		Region     string `json:"region"`
+		PostalCode string `json:"postal_code"`
+		Country    string `json:"country"`
+	} `json:"address"`
 	Payment struct {
-		Status string `json:"status"`
+		Status   string      `json:"status"`
+		Method   string      `json:"method"`
+		Refunded money.Money `json:"refunded"`
 	} `json:"payment"`
+	Shipment *struct {
+		Carrier        string `json:"carrier"`
+		TrackingNumber string `json:"tracking_number"`
+	} `json:"shipment"`
+	CancelReason *string `json:"cancel_reason"`
+	CancelNote   string  `json:"cancel_note"`
+	History      []struct {
+		Status string    `json:"status"`
+		At     time.Time `json:"at"`
+	} `json:"history"`
 	CreatedAt time.Time `json:"created_at"`
 }
 
-type orderList struct {
-	Items      []order `json:"items"`
-	NextCursor *string `json:"next_cursor"`
+type orderLine struct {
+	SKU       string      `json:"sku"`
+	Slug      string      `json:"slug"`
+	Name      string      `json:"name"`
+	ImageURL  string      `json:"image_url"`
+	Quantity  int         `json:"quantity"`
+	UnitPrice money.Money `json:"unit_price"`
+	Discount  money.Money `json:"discount"`
+	LineTotal money.Money `json:"line_total"`
 }
 
-// listOrders asks orders with the caller's own token: orders checks the role
-// again.
-func (s *service) listOrders(ctx context.Context, token string, query url.Values) (orderList, error) {
-	var out orderList
-	err := s.dapr.Call(ctx, "orders", http.MethodGet, "/api/v1/admin/orders?"+query.Encode(), nil, &out, dapr.Token(token))
-	return out, err
+// Pieces is how many there are in it.
+func (o order) Pieces() (n int) {
+	for _, l := range o.Lines {
+		n += l.Quantity
+	}
+	return n
+}
+
+func pieces(n int) string {
+	if n == 1 {
+		return "1 piece"
+	}
+	return strconv.Itoa(n) + " pieces"
+}
+
+// Cancellable tells whether it is not on its way yet.
+func (o order) Cancellable() bool { return o.Status == "pending" || o.Status == "confirmed" }
+
+func orderAt(id uuid.UUID) string { return "/admin/orders/" + id.String() }
+
+var orderStatuses = []option{
+	{Value: "", Label: "All"}, {Value: "pending", Label: "Pending"}, {Value: "confirmed", Label: "To ship"},
+	{Value: "shipped", Label: "Shipped"}, {Value: "delivered", Label: "Delivered"}, {Value: "cancelled", Label: "Cancelled"},
+}
+
+// cancelReasons in words.
+var cancelReasons = map[string]string{
+	"payment-declined": "the payment was declined", "out-of-stock": "out of stock", "timed-out": "the payment took too long",
+	"by-customer": "by the customer", "by-shop": "by the shop",
+}
+
+var orderList = list[order]{
+	App: "orders", API: "/api/v1/admin/orders", At: "/admin/orders", Title: "Orders",
+	Filters: []filter{
+		{Name: "status", Type: "tabs", Label: "Status", Options: orderStatuses},
+		{Name: "q", Type: "search", Label: "Number or e-mail", Hint: "S-1A2B… or ann@…"},
+		{Name: "from", Type: "date", Label: "From"},
+		{Name: "since", API: "from", Type: "hidden"}, // a moment, from the dashboard's charts
+		{Name: "until", Type: "until", Label: "Until"},
+		{Name: "sort", Type: "select", Label: "Sort", Options: []option{{Value: "", Label: "Newest first"}, {Value: "oldest", Label: "Oldest first"}}},
+	},
+	Columns: orderColumns,
+	Empty:   empty{Title: "No orders here", Text: "Orders appear the moment that they are placed."},
+}
+
+var orderColumns = []column[order]{
+	{Name: "Order", Cell: func(o order) cell { return cell{Kind: "code", Text: o.Number, Href: orderAt(o.ID)} }},
+	{Name: "Placed", Cell: func(o order) cell { return moment(o.CreatedAt) }},
+	{Name: "Customer", Class: "wide", Cell: func(o order) cell { return cell{Text: o.Email, Href: "/admin/customers/" + o.AccountID.String()} }},
+	{Name: "Pieces", Class: "number", Cell: func(o order) cell { return number(o.Pieces()) }},
+	{Name: "Status", Cell: func(o order) cell { return status(o.Status) }},
+	{Name: "Payment", Cell: func(o order) cell { return status(o.Payment.Status) }},
+	{Name: "Total", Class: "number", Cell: func(o order) cell { return amount(o.Total) }},
+	{Name: "Currency", Hidden: true, Cell: func(o order) cell { return text(o.Total.Currency) }},
+	{Name: "Refunded", Hidden: true, Cell: func(o order) cell { return text(decimal(o.Payment.Refunded)) }},
+	{Name: "Country", Hidden: true, Cell: func(o order) cell { return text(o.Address.Country) }},
+	{Name: "SKUs", Hidden: true, Cell: func(o order) cell {
+		var skus []string
+		for _, l := range o.Lines {
+			skus = append(skus, fmt.Sprintf("%d x %s", l.Quantity, l.SKU))
+		}
+		return text(strings.Join(skus, "; "))
+	}},
+	{Name: "Tracking number", Hidden: true, Cell: func(o order) cell {
+		if o.Shipment == nil {
+			return cell{}
+		}
+		return text(o.Shipment.TrackingNumber)
+	}},
+}
+
+func (s *service) orderRoutes(r chi.Router) {
+	orderList.routes(s, r)
+	r.Get("/admin/orders/{id}", s.shown(s.showOrder))
+	r.Get("/admin/orders/{id}/ship", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, parent(r)+"?lost=1", http.StatusFound)
+	})
+	r.Post("/admin/orders/{id}/ship", s.sent(s.ship))
+	s.press(r, "/admin/orders/{id}/deliver", s.deliver)
+	s.form(r, "/admin/orders/{id}/cancel", s.showCancel, s.cancel)
+	s.form(r, "/admin/orders/{id}/refund", s.showRefund, s.refund)
+}
+
+// orderView is the Data of the page "order".
+type orderView struct {
+	Order   order
+	Payment part[paymentDetail]
+	Hold    part[orderHold]
+	Mails   part[items[mailItem]]
+	Story   []chapter
+	Ship    form
+	Steps   []step
+}
+
+// step is where the order stands.
+type step struct {
+	Name string
+	At   time.Time
+	Now  bool
+	Done bool
+}
+
+// chapter is something that happened to the order.
+type chapter struct {
+	At               time.Time
+	Icon, Text, Note string
+	Href             string
+	Bad              bool
+}
+
+type orderHold struct {
+	State         string     `json:"state"`
+	HeldAt        time.Time  `json:"held_at"`
+	ChangedAt     time.Time  `json:"changed_at"`
+	ReleaseReason *string    `json:"release_reason"`
+	Lines         []holdLine `json:"lines"`
+	Ledger        []entry    `json:"ledger"`
+}
+
+type holdLine struct {
+	SKU      string `json:"sku"`
+	Quantity int    `json:"quantity"`
+}
+
+// id is the path's id; what is no UUID is nothing.
+func id(r *http.Request) (uuid.UUID, error) {
+	id, err := uuid.Parse(chi.URLParam(r, "id"))
+	if err != nil {
+		return id, problem.ErrNotFound
+	}
+	return id, nil
+}
+
+func (s *service) order(r *http.Request) (order, error) {
+	id, err := id(r)
+	if err != nil {
+		return order{}, err
+	}
+	return get[order](r.Context(), s, "orders", "/api/v1/admin/orders/"+id.String())
+}
+
+// story reads what every service knows of an order.
+func (s *service) story(r *http.Request) (orderView, error) {
+	id, err := id(r)
+	if err != nil {
+		return orderView{}, err
+	}
+	ctx := r.Context()
+	var (
+		v    orderView
+		o    part[order]
+		wait sync.WaitGroup
+	)
+	load(&wait, &o, func() (order, error) { return get[order](ctx, s, "orders", "/api/v1/admin/orders/"+id.String()) })
+	load(&wait, &v.Payment, func() (paymentDetail, error) {
+		return get[paymentDetail](ctx, s, "payments", "/api/v1/admin/payments/"+id.String())
+	})
+	load(&wait, &v.Hold, func() (orderHold, error) {
+		return get[orderHold](ctx, s, "inventory", "/api/v1/admin/inventory/order-holds/"+id.String())
+	})
+	load(&wait, &v.Mails, func() (items[mailItem], error) {
+		return get[items[mailItem]](ctx, s, "mail", "/api/v1/admin/mail", url.Values{"order_id": {id.String()}, "limit": {"50"}})
+	})
+	wait.Wait()
+	if o.Err != nil {
+		return v, o.Err
+	}
+	v.Order = o.Data
+	v.Story = v.tell()
+	v.Steps = steps(v.Order)
+	v.Ship = shipForm(v.Order)
+	return v, nil
+}
+
+func steps(o order) []step {
+	at := map[string]time.Time{}
+	for _, h := range o.History {
+		at[h.Status] = h.At
+	}
+	names := []struct{ status, name string }{{"pending", "Placed"}, {"confirmed", "Paid"}, {"shipped", "Shipped"}, {"delivered", "Delivered"}}
+	if o.Status == "cancelled" {
+		names = slices.DeleteFunc(names, func(n struct{ status, name string }) bool { return at[n.status].IsZero() })
+		names = append(names, struct{ status, name string }{"cancelled", "Cancelled"})
+	}
+	var out []step
+	for _, n := range names {
+		when, done := at[n.status]
+		out = append(out, step{Name: n.name, At: when, Done: done, Now: o.Status == n.status})
+	}
+	return out
+}
+
+// tell puts together what happened, oldest first.
+func (v orderView) tell() []chapter {
+	o := v.Order
+	var out []chapter
+	for _, h := range o.History {
+		c := chapter{At: h.At, Icon: "bag"}
+		switch h.Status {
+		case "pending":
+			c.Text, c.Note = "Placed by "+o.Email, fmt.Sprintf("%s, %s", pieces(o.Pieces()), o.Total)
+		case "confirmed":
+			c.Text = "Confirmed: the payment is in"
+		case "shipped":
+			c.Text, c.Icon = "Shipped", "truck"
+			if o.Shipment != nil {
+				c.Note = o.Shipment.Carrier + ", " + o.Shipment.TrackingNumber
+			}
+		case "delivered":
+			c.Text, c.Icon = "Delivered", "check"
+		case "cancelled":
+			c.Text, c.Bad = "Cancelled", true
+			if o.CancelReason != nil {
+				c.Text += ": " + cancelReasons[*o.CancelReason]
+			}
+			c.Note = o.CancelNote
+		}
+		out = append(out, c)
+	}
+	if p := v.Payment.Data; v.Payment.Err == nil {
+		out = append(out, p.chapters()...)
+	}
+	if h := v.Hold.Data; v.Hold.Err == nil && !h.HeldAt.IsZero() {
+		var what []string
+		for _, l := range h.Lines {
+			what = append(what, fmt.Sprintf("%d × %s", l.Quantity, l.SKU))
+		}
+		out = append(out, chapter{At: h.HeldAt, Icon: "boxes", Text: "Stock held for the order", Note: strings.Join(what, ", ")})
+		if h.State == "released" && len(h.Ledger) == 0 {
+			c := chapter{At: h.ChangedAt, Icon: "boxes", Text: "Stock given back"}
+			if h.ReleaseReason != nil {
+				c.Note = "because the order was " + *h.ReleaseReason
+			}
+			out = append(out, c)
+		}
+		for _, e := range h.Ledger {
+			words := map[string]string{"sale": "Stock sold", "return": "Stock returned"}
+			out = append(out, chapter{At: e.At, Icon: "boxes", Text: cmp.Or(words[e.Kind], e.Kind), Href: stockAt(e.SKU),
+				Note: fmt.Sprintf("%s: %d → %d on hand", e.SKU, e.Before, e.After)})
+		}
+	}
+	if v.Mails.Err == nil {
+		for _, m := range v.Mails.Data.Items {
+			c := chapter{At: m.CreatedAt, Icon: "mail", Text: "Mail “" + m.Subject + "”", Note: m.Status, Href: "/admin/mails/" + m.ID, Bad: m.Status == "failed"}
+			if m.SentAt != nil {
+				c.At = *m.SentAt
+			}
+			out = append(out, c)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b chapter) int { return a.At.Compare(b.At) })
+	return out
+}
+
+func (s *service) showOrder(r *http.Request) (string, page.View, error) {
+	v, err := s.story(r)
+	if err != nil {
+		return "", page.View{}, err
+	}
+	return "order", page.View{Title: "Order " + v.Order.Number, Data: v}, nil
+}
+
+func shipForm(o order) form {
+	return form{Action: orderAt(o.ID) + "/ship", Button: "Ship", Fields: []field{
+		{Name: "carrier", Label: "Carrier", Required: true, Max: 80},
+		{Name: "tracking_number", Label: "Tracking number", Required: true, Max: 80},
+	}}
+}
+
+func (s *service) ship(r *http.Request) (string, string, page.View, error) {
+	id, err := id(r)
+	if err != nil {
+		return failed(err)
+	}
+	err = s.act(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+id.String()+"/shipment",
+		map[string]string{"carrier": r.PostForm.Get("carrier"), "tracking_number": r.PostForm.Get("tracking_number")})
+	if err == nil {
+		return to(orderAt(id), "shipped")
+	}
+	v, failure := s.story(r)
+	if failure != nil {
+		return failed(failure)
+	}
+	v.Ship.fill(r.PostForm)
+	if !v.Ship.refuse(err) {
+		return failed(err)
+	}
+	return "", "order", page.View{Status: v.Ship.Status, Title: "Order " + v.Order.Number, Data: v}, nil
+}
+
+func (s *service) deliver(r *http.Request) (string, string, page.View, error) {
+	id, err := id(r)
+	if err != nil {
+		return failed(err)
+	}
+	if err := s.act(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+id.String()+"/delivery", nil); err != nil {
+		return failed(err)
+	}
+	return to(orderAt(id), "delivered")
+}
+
+func cancelForm(o order) form {
+	f := form{
+		Heading: "Cancel order " + o.Number + "?", Danger: true, Button: "Cancel the order", Action: orderAt(o.ID) + "/cancel",
+		Back: orderAt(o.ID), BackTo: "Keep the order", Crumbs: orderCrumbs(o),
+		Text:  []string{"Its stock is free again at once, what was paid goes back to the customer's card, and the customer is told by mail. This cannot be undone."},
+		Facts: []fact{{"Customer", o.Email}, {"Pieces", strconv.Itoa(o.Pieces())}, {"Total", o.Total.String()}},
+		Fields: []field{
+			{Name: "reason", Label: "Reason", Type: "textarea", Max: 500, Hint: "For your colleagues; it is kept with the order."},
+			{Name: "out_of_stock", Label: "Pieces are missing on the shelf: tell the customer so", Type: "checkbox"},
+		},
+	}
+	return f
+}
+
+func orderCrumbs(o order) []crumb {
+	return []crumb{{"Orders", "/admin/orders"}, {o.Number, orderAt(o.ID)}}
+}
+
+func (s *service) showCancel(r *http.Request) (string, page.View, error) {
+	o, err := s.order(r)
+	if err != nil {
+		return "", page.View{}, err
+	}
+	return cancelForm(o).show()
+}
+
+func (s *service) cancel(r *http.Request) (string, string, page.View, error) {
+	o, err := s.order(r)
+	if err != nil {
+		return failed(err)
+	}
+	err = s.act(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+o.ID.String()+"/cancellation",
+		map[string]any{"reason": r.PostForm.Get("reason"), "out_of_stock": r.PostForm.Get("out_of_stock") != ""})
+	if err != nil {
+		return cancelForm(o).answer(r.PostForm, err)
+	}
+	return to(orderAt(o.ID), "cancelled")
+}
+
+func (s *service) refundForm(r *http.Request) (form, order, paymentDetail, error) {
+	o, err := s.order(r)
+	if err != nil {
+		return form{}, o, paymentDetail{}, err
+	}
+	p, err := get[paymentDetail](r.Context(), s, "payments", "/api/v1/admin/payments/"+o.ID.String())
+	if err != nil {
+		return form{}, o, p, err
+	}
+	return form{
+		Heading: "Refund order " + o.Number, Danger: true, Button: "Refund", Action: orderAt(o.ID) + "/refund", Key: newKey(),
+		Back: orderAt(o.ID), BackTo: "Back to the order", Crumbs: orderCrumbs(o),
+		Text:  []string{"The money goes back to the customer's card, and the customer is told by mail. The order's status and its stock stay as they are."},
+		Facts: []fact{{"Customer", o.Email}, {"Paid", p.Amount.String()}, {"Refunded so far", p.Refunded.String()}, {"Left to refund", p.Left.String()}},
+		Fields: []field{
+			{Name: "amount", Label: "Amount in " + p.Amount.Currency, Value: decimal(p.Left), Required: true, Mode: "decimal", Max: 14,
+				Hint: "At most " + p.Left.String() + ", which is all that is left."},
+			{Name: "reason", Label: "Reason", Required: true, Max: 200, Hint: "The customer reads it in the mail."},
+		},
+	}, o, p, nil
+}
+
+func (s *service) showRefund(r *http.Request) (string, page.View, error) {
+	f, _, _, err := s.refundForm(r)
+	if err != nil {
+		return "", page.View{}, err
+	}
+	return f.show()
+}
+
+func (s *service) refund(r *http.Request) (string, string, page.View, error) {
+	f, o, p, err := s.refundForm(r)
+	if err != nil {
+		return failed(err)
+	}
+	sum, ok := parseAmount(r.PostForm.Get("amount"), p.Amount.Currency)
+	if !ok || sum.Amount <= 0 {
+		return f.answer(r.PostForm, problem.Invalid422("body.amount", "write an amount above nothing, such as "+decimal(p.Amount)))
+	}
+	err = s.act(r.Context(), "payments", http.MethodPost, "/api/v1/admin/payments/"+o.ID.String()+"/refunds",
+		map[string]any{"amount": sum, "reason": r.PostForm.Get("reason")}, dapr.Header("Idempotency-Key", r.PostForm.Get("key")))
+	if err != nil {
+		return f.answer(r.PostForm, err)
+	}
+	return to(orderAt(o.ID), "refunded")
+}
+
+// parseAmount reads what people write: "12", "12.5", "1,299.00".
+func parseAmount(s, currency string) (money.Money, bool) {
+	s = strings.TrimLeft(strings.ReplaceAll(strings.TrimSpace(s), ",", ""), "£€$¥ ")
+	digits := 0
+	if _, fraction, ok := strings.Cut(decimal(money.New(100000, currency)), "."); ok {
+		digits = len(fraction)
+	}
+	whole, fraction, _ := strings.Cut(s, ".")
+	if len(fraction) > digits || whole == "" {
+		return money.Money{}, false
+	}
+	n, err := strconv.ParseUint(whole+fraction+strings.Repeat("0", digits-len(fraction)), 10, 52)
+	if err != nil {
+		return money.Money{}, false
+	}
+	return money.New(int64(n), currency), true
 }

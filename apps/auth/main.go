@@ -36,6 +36,7 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 	}
 	s.store = store{db}
 	s.routes(rt.API)
+	rt.Subs.BacklogRoute(rt.API, rt.Name)
 	rt.Go("codes", time.Second, s.answerRequests)
 	rt.Go("sweep", 15*time.Second, s.sweep)
 	rt.Go("prune history", time.Hour, s.prune)

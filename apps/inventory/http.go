@@ -25,6 +25,7 @@ func (s *service) routes(api huma.API) {
 	huma.Register(api, rest.Op("POST", "/api/v1/admin/inventory/{sku}/movements", "Bring units in or take free ones out", rest.Admin,
 		rest.Status(http.StatusCreated)), s.postMovement)
 	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/ledger", "List what came in and went out, newest first", rest.Admin), s.listLedger)
+	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/figures", "Sum up the stock of all SKUs", rest.Admin), s.getFigures)
 	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/holds", "List who holds a SKU", rest.Admin), s.listHolds)
 	huma.Register(api, rest.Op("DELETE", "/api/v1/admin/inventory/{sku}/holds/{holder}", "Give back what a cart holds of a SKU", rest.Admin,
 		rest.Status(http.StatusNoContent)), s.deleteHold)
@@ -216,6 +217,13 @@ func (s *service) listStock(ctx context.Context, in *stockInput) (*body[rest.Lis
 	f := stockFilter{Part: strings.TrimSpace(in.Query), Below: in.Below, ByAvailable: in.Sort == "available"}
 	found, err := s.store.views(ctx, f, after, in.Limit+1)
 	return page(found, in.Limit, func(v StockView) any { return stockPlace{v.SKU, v.Available} }), err
+}
+
+func (s *service) getFigures(ctx context.Context, in *struct {
+	Low int64 `query:"low" minimum:"0" maximum:"1000000" default:"5" doc:"So many or fewer available counts as running out"`
+}) (*body[Figures], error) {
+	f, err := s.store.figures(ctx, in.Low)
+	return &body[Figures]{f}, err
 }
 
 func (s *service) getStock(ctx context.Context, in *SKUPath) (*body[StockView], error) {

@@ -978,7 +978,12 @@ func TestStockFilters(t *testing.T) {
 		}
 		require.Equal(t, whole, walked)
 	}
+	var f Figures
+	b.adminDo("GET", "/api/v1/admin/inventory/figures?low=1", nil).JSON(t, &f)
+	require.Equal(t, Figures{SKUs: 5, OnHand: 18, CartHeld: 8, OrderHeld: 2, Available: 8, None: 1, Low: 2}, f)
 	b.pass(ttl)
+	b.adminDo("GET", "/api/v1/admin/inventory/figures", nil).JSON(t, &f)
+	require.Equal(t, Figures{SKUs: 5, OnHand: 18, OrderHeld: 2, Available: 16, None: 1, Low: 4}, f)
 	got, _ := list("available_below=2")
 	require.Equal(t, []string{"TEE-L"}, got, "a hold that has lapsed counts for nothing")
 	for _, bad := range []string{"available_below=0", "available_below=-1", "available_below=x", "sort=sold", "cursor=forged", "q=" + strings.Repeat("a", 65)} {

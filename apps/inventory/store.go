@@ -744,6 +744,30 @@ func (s *store) views(ctx context.Context, f stockFilter, after *stockPlace, lim
 	return pgx.CollectRows(rows, pgx.RowToStructByName[StockView])
 }
 
+// Figures sum up the stock of all SKUs.
+type Figures struct {
+	SKUs      int64 `json:"skus"`
+	OnHand    int64 `json:"on_hand"`
+	CartHeld  int64 `json:"cart_held"`
+	OrderHeld int64 `json:"order_held"`
+	Available int64 `json:"available"`
+	None      int64 `json:"none" doc:"SKUs of which none is available"`
+	Low       int64 `json:"low" doc:"SKUs that run out, those of which none is available among them"`
+}
+
+// figures counts as low what has so many available, or fewer.
+func (s *store) figures(ctx context.Context, low int64) (Figures, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT count(*) AS skus, COALESCE(sum(on_hand), 0)::bigint AS on_hand, COALESCE(sum(cart_held), 0)::bigint AS cart_held,
+		       COALESCE(sum(order_held), 0)::bigint AS order_held, COALESCE(sum(available), 0)::bigint AS available,
+		       count(*) FILTER (WHERE available < 1) AS none, count(*) FILTER (WHERE available <= $2) AS low
+		FROM (`+viewSQL+`true) v) f`, s.now(), low)
+	if err != nil {
+		return Figures{}, fmt.Errorf("figures: %w", err)
+	}
+	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Figures])
+}
+
 // ledger reads up to limit entries of a SKU, newest first, those before a number.
 func (s *store) ledger(ctx context.Context, sku string, before int64, limit int) ([]Entry, error) {
 	rows, err := s.db.Query(ctx, `

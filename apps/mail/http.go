@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
@@ -16,10 +18,24 @@ import (
 
 func (s *service) routes(api huma.API) {
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail", "List mails, newest first", rest.Admin), s.listMails)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/figures", "Count mails", rest.Admin), s.getFigures)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/{id}", "Read one mail", rest.Admin), s.getMail)
 	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/mail/{id}/resend", "Send a mail again", rest.Admin, rest.Status(http.StatusCreated)), s.postResend)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/templates", "List the templates", rest.Admin), s.listTemplates)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/templates/{kind}/preview", "Show a template with made-up content", rest.Admin), s.getPreview)
+}
+
+type figuresOutput struct {
+	Body struct {
+		Statuses map[string]int `json:"statuses" doc:"How many mails are in each status"`
+	}
+}
+
+func (s *service) getFigures(ctx context.Context, _ *struct{}) (*figuresOutput, error) {
+	out := &figuresOutput{}
+	var err error
+	out.Body.Statuses, err = countMails(ctx, s.db)
+	return out, err
 }
 
 // logged is a mail as administrators see it.
@@ -129,8 +145,30 @@ func (s *service) getMail(ctx context.Context, in *idInput) (*mailOutput, error)
 
 type resendOutput struct{ Body logged }
 
-func (s *service) postResend(ctx context.Context, in *idInput) (*resendOutput, error) {
-	m, err := getMail(ctx, s.db, in.ID)
+func (s *service) postResend(ctx context.Context, in *struct {
+	ID  uuid.UUID `path:"id"`
+	Key string    `header:"Idempotency-Key" doc:"Optional: the same key gives the same answer for a day, and no further mail"`
+}) (*resendOutput, error) {
+	if in.Key == "" {
+		return s.resend(ctx, nil, in.ID)
+	}
+	out := &resendOutput{}
+	answer, err := idempotency.Do(ctx, s.db, "resend", in.Key, in.ID, func(tx pgx.Tx) (int, any, error) {
+		again, err := s.resend(ctx, tx, in.ID)
+		if err != nil {
+			return 0, nil, err
+		}
+		return http.StatusCreated, again.Body, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, json.Unmarshal(answer.Body, &out.Body)
+}
+
+// resend queues a mail once more, in tx if that is given.
+func (s *service) resend(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*resendOutput, error) {
+	m, err := getMail(ctx, s.db, id)
 	if err != nil {
 		return nil, err
 	}
@@ -138,10 +176,15 @@ func (s *service) postResend(ctx context.Context, in *idInput) (*resendOutput, e
 	if err != nil {
 		return nil, err
 	}
-	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+	insert := func(tx pgx.Tx) error {
 		_, err := insertMail(ctx, tx, again)
 		return err
-	})
+	}
+	if tx != nil {
+		err = insert(tx)
+	} else {
+		err = pg.InTx(ctx, s.db, insert)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -561,7 +561,17 @@ func TestAdmin(t *testing.T) {
 	require.Contains(t, *detail.HTML, orders[0].Number)
 	require.Equal(t, orders[0].OrderID, *detail.OrderID)
 
-	again := servetest.Do(t, b.rt, http.MethodPost, "/api/v1/admin/mail/"+one.ID.String()+"/resend", b.admin, nil)
+	var figures struct{ Statuses map[string]int }
+	servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/mail/figures", b.admin, nil).JSON(t, &figures)
+	listed := map[string]int{}
+	for _, m := range b.list(t, "?limit=100") {
+		listed[string(m.Status)]++
+	}
+	require.Equal(t, listed, figures.Statuses, "as the list has them")
+	again := servetest.Do(t, b.rt, http.MethodPost, "/api/v1/admin/mail/"+one.ID.String()+"/resend", b.admin, nil, "Idempotency-Key", "k")
+	twice := servetest.Do(t, b.rt, http.MethodPost, "/api/v1/admin/mail/"+one.ID.String()+"/resend", b.admin, nil, "Idempotency-Key", "k")
+	require.Equal(t, 201, twice.Status)
+	require.JSONEq(t, string(again.Body), string(twice.Body))
 	require.Equal(t, 201, again.Status, "%s", again.Body)
 	var copied row
 	again.JSON(t, &copied)

@@ -127,6 +127,23 @@ func listMails(ctx context.Context, db pg.Querier, f filter, n int) ([]Mail, err
 	return mails, nil
 }
 
+// countMails counts mails by status.
+func countMails(ctx context.Context, db pg.Querier) (map[string]int, error) {
+	rows, err := db.Query(ctx, `SELECT status, count(*) FROM mails GROUP BY status`)
+	if err != nil {
+		return nil, fmt.Errorf("count mails: %w", err)
+	}
+	counts := map[string]int{}
+	var (
+		status string
+		n      int
+	)
+	if _, err := pgx.ForEachRow(rows, []any{&status, &n}, func() error { counts[status] = n; return nil }); err != nil {
+		return nil, fmt.Errorf("count mails: %w", err)
+	}
+	return counts, nil
+}
+
 // getMail reads one mail. It returns ErrMailNotFound.
 func getMail(ctx context.Context, db pg.Querier, id uuid.UUID) (*Mail, error) {
 	rows, err := db.Query(ctx, `SELECT `+mailColumns+` FROM mails WHERE id = $1`, id)

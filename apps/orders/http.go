@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
@@ -22,6 +23,7 @@ func (s *service) routes(api huma.API) {
 	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/orders/{id}/cancellation", "Cancel an order", rest.User, rest.Status(http.StatusAccepted)), s.postCancellation)
 
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/orders", "List all orders, newest first", rest.Admin), s.adminListOrders)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/orders/figures", "Count orders and what they brought in", rest.Admin), s.adminFigures)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/orders/{id}", "Read any order", rest.Admin), s.adminGetOrder)
 	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/shipment", "Ship an order", rest.Admin), s.adminPostShipment)
 	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/delivery", "Note that an order was delivered", rest.Admin), s.adminPostDelivery)
@@ -131,6 +133,44 @@ func (s *service) adminListOrders(ctx context.Context, in *struct {
 		out.Body.Items = append(out.Body.Items, adminOrder{*o, o.AccountID})
 	}
 	return out, nil
+}
+
+// span is a stretch of time and what was ordered in it.
+type span struct {
+	From    time.Time   `json:"from"`
+	Orders  int         `json:"orders" doc:"Placed then, whatever became of them"`
+	Revenue money.Money `json:"revenue" doc:"What those were paid, less what was refunded"`
+}
+
+type figuresOutput struct {
+	Body struct {
+		By       string         `json:"by" enum:"minute,hour"`
+		Spans    []span         `json:"spans" nullable:"false" doc:"Oldest first; the last one is under way"`
+		Statuses map[string]int `json:"statuses" doc:"How many orders are in each status"`
+	}
+}
+
+func (s *service) adminFigures(ctx context.Context, in *struct {
+	By   string `query:"by" enum:"minute,hour" default:"hour"`
+	Last int    `query:"last" minimum:"1" maximum:"168" default:"24" doc:"How many minutes or hours, this one included"`
+}) (*figuresOutput, error) {
+	length := map[string]time.Duration{"minute": time.Minute, "hour": time.Hour}[in.By]
+	from := s.now().UTC().Truncate(length).Add(-time.Duration(in.Last-1) * length)
+	spans, err := s.store.Spans(ctx, in.By, from)
+	if err != nil {
+		return nil, err
+	}
+	out := &figuresOutput{}
+	out.Body.By = in.By
+	for i := range in.Last {
+		one := span{From: from.Add(time.Duration(i) * length), Revenue: money.Zero(s.settings.Currency)}
+		if sum, ok := spans[one.From]; ok {
+			one.Orders, one.Revenue.Amount = sum.Orders, sum.Revenue
+		}
+		out.Body.Spans = append(out.Body.Spans, one)
+	}
+	out.Body.Statuses, err = s.store.CountStatuses(ctx)
+	return out, err
 }
 
 // getOrderInput knows whether `since` was given: without it the wait is for any change from now on.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/idempotency"
+	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/serve"
@@ -1295,4 +1296,45 @@ func TestSuspendedAccount(t *testing.T) {
 	got, err := b.store.Get(t.Context(), o.ID)
 	require.NoError(t, err)
 	require.Equal(t, Confirmed, got.Status)
+}
+
+func TestFigures(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.at.now = time.Date(2026, 3, 1, 12, 0, 30, 0, time.UTC)
+	paid, _ := b.order(t), b.order(t)
+	servetest.Deliver(t, b.rt, capturedEvent(paid))
+	b.at.Add(time.Minute)
+	b.order(t)
+	type figures struct {
+		By    string
+		Spans []struct {
+			From    time.Time
+			Orders  int
+			Revenue money.Money
+		}
+		Statuses map[string]int
+	}
+	get := func(query string, status int) (f figures) {
+		res := servetest.Do(t, b.rt, "GET", "/api/v1/admin/orders/figures"+query, admin(t), nil)
+		require.Equal(t, status, res.Status, "%s", res.Body)
+		if status == 200 {
+			res.JSON(t, &f)
+		}
+		return f
+	}
+	f := get("?by=minute&last=3", 200)
+	require.Equal(t, map[string]int{"pending": 2, "confirmed": 1}, f.Statuses)
+	require.Len(t, f.Spans, 3)
+	require.Equal(t, b.at.now.Truncate(time.Minute), f.Spans[2].From)
+	require.Equal(t, []int{0, 2, 1}, []int{f.Spans[0].Orders, f.Spans[1].Orders, f.Spans[2].Orders})
+	require.Equal(t, paid.Total, f.Spans[1].Revenue, "what is not paid brings nothing")
+	require.True(t, f.Spans[2].Revenue.IsZero())
+	f = get("", 200)
+	require.Equal(t, "hour", f.By)
+	require.Len(t, f.Spans, 24)
+	require.Equal(t, 3, f.Spans[23].Orders)
+	get("?by=day", 422)
+	get("?last=169", 422)
+	require.Equal(t, 403, servetest.Do(t, b.rt, "GET", "/api/v1/admin/orders/figures", shopper(t, uuid.New()), nil).Status)
 }

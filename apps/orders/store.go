@@ -696,3 +696,46 @@ func (s store) PruneKeys(ctx context.Context, now time.Time) (abandoned []uuid.U
 	})
 	return abandoned, err
 }
+
+// spanSum is what was ordered in a stretch of time.
+type spanSum struct {
+	Orders  int
+	Revenue int64
+}
+
+// Spans sums up the orders placed from a time on, by minute or hour. Stretches without orders are missing.
+func (s store) Spans(ctx context.Context, by string, from time.Time) (map[time.Time]spanSum, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT date_trunc($1, created_at, 'UTC') AS from, count(*),
+		       COALESCE(sum(total - refunded) FILTER (WHERE payment_status NOT IN ('pending', 'failed')), 0)::bigint
+		FROM orders WHERE created_at >= $2 GROUP BY 1`, by, from)
+	if err != nil {
+		return nil, fmt.Errorf("spans: %w", err)
+	}
+	spans := map[time.Time]spanSum{}
+	var (
+		at  time.Time
+		sum spanSum
+	)
+	if _, err := pgx.ForEachRow(rows, []any{&at, &sum.Orders, &sum.Revenue}, func() error { spans[at.UTC()] = sum; return nil }); err != nil {
+		return nil, fmt.Errorf("spans: %w", err)
+	}
+	return spans, nil
+}
+
+// CountStatuses counts the orders in each status.
+func (s store) CountStatuses(ctx context.Context) (map[string]int, error) {
+	rows, err := s.db.Query(ctx, `SELECT status, count(*) FROM orders GROUP BY status`)
+	if err != nil {
+		return nil, fmt.Errorf("count statuses: %w", err)
+	}
+	counts := map[string]int{}
+	var (
+		status string
+		n      int
+	)
+	if _, err := pgx.ForEachRow(rows, []any{&status, &n}, func() error { counts[status] = n; return nil }); err != nil {
+		return nil, fmt.Errorf("count statuses: %w", err)
+	}
+	return counts, nil
+}

@@ -25,6 +25,7 @@ func (s *service) routes(api huma.API) {
 		func(op *huma.Operation) { op.SkipValidateBody = true }), s.takeWebhook) // the provider's adapter reads it, once it is known to be the provider's
 	huma.Register(api, rest.Op(http.MethodPut, "/internal/charges/{order_id}/void", "Give up on a charge", rest.Neighbours("orders")), s.voidCharge)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments", "List payments, newest first", rest.Admin), s.listPayments)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments/figures", "Count payments", rest.Admin), s.getFigures)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments/{order_id}", "Read one payment", rest.Admin), s.getPayment)
 	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/payments/{order_id}/refunds", "Refund a payment, all of it or some", rest.Admin,
 		rest.Status(http.StatusCreated)), s.postRefund)
@@ -153,6 +154,20 @@ func (s *service) listPayments(ctx context.Context, in *listInput) (*listOutput,
 		out.Body.Items = append(out.Body.Items, newPayment(&r.Charge, money.New(r.Refunded, r.Currency)))
 	}
 	return out, nil
+}
+
+type figuresOutput struct {
+	Body struct {
+		States        map[string]int `json:"states" doc:"How many payments are in each state"`
+		FailedRefunds int            `json:"failed_refunds"`
+	}
+}
+
+func (s *service) getFigures(ctx context.Context, _ *struct{}) (*figuresOutput, error) {
+	out := &figuresOutput{}
+	var err error
+	out.Body.States, out.Body.FailedRefunds, err = countCharges(ctx, s.db)
+	return out, err
 }
 
 type webhookSeen struct {

@@ -864,6 +864,19 @@ func TestAdmin(t *testing.T) {
 		require.Len(t, list("?"+query).Items, want, query)
 	}
 	require.Equal(t, 422, servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments?q="+strings.Repeat("a", 255), b.admin, nil).Status)
+	var figures struct {
+		States        map[string]int
+		FailedRefunds int `json:"failed_refunds"`
+	}
+	servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments/figures", b.admin, nil).JSON(t, &figures)
+	listed := map[string]int{}
+	var whole struct{ Items []struct{ State string } }
+	servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments?limit=100", b.admin, nil).JSON(t, &whole)
+	for _, p := range whole.Items {
+		listed[p.State]++
+	}
+	require.Equal(t, listed, figures.States, "as the list has them")
+	require.Zero(t, figures.FailedRefunds)
 
 	for query, status := range map[string]int{"?state=lost": 422, "?limit=0": 422, "?limit=101": 422, "?cursor=forged": 422, "?cursor=" + *first.NextCursor + "x": 422, "?state=%00": 400} {
 		require.Equal(t, status, servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments"+query, b.admin, nil).Status, query)

@@ -139,6 +139,26 @@ func listCharges(ctx context.Context, db pg.Querier, f filter, n int) ([]ChargeR
 	return collect[ChargeRow](rows, "list charges")
 }
 
+// countCharges counts charges by state, and refunds that failed.
+func countCharges(ctx context.Context, db pg.Querier) (states map[string]int, failedRefunds int, err error) {
+	rows, err := db.Query(ctx, `SELECT state, count(*) FROM charges GROUP BY state`)
+	if err != nil {
+		return nil, 0, fmt.Errorf("count charges: %w", err)
+	}
+	states = map[string]int{}
+	var (
+		state string
+		n     int
+	)
+	if _, err := pgx.ForEachRow(rows, []any{&state, &n}, func() error { states[state] = n; return nil }); err != nil {
+		return nil, 0, fmt.Errorf("count charges: %w", err)
+	}
+	if err := db.QueryRow(ctx, `SELECT count(*) FROM refunds WHERE state = 'failed'`).Scan(&failedRefunds); err != nil {
+		return nil, 0, fmt.Errorf("count refunds: %w", err)
+	}
+	return states, failedRefunds, nil
+}
+
 func insertRefund(ctx context.Context, tx pgx.Tx, r *Refund) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO refunds (id, order_id, amount, reason, requested_by, state, next_try_at, created_at)

@@ -46,6 +46,9 @@ func (s *service) adminRoutes(api huma.API) {
 	huma.Register(api, rest.Op("POST", adminPath+"/import", "Import a product file", rest.Admin, uploads("text/csv"), answers[ImportReport](api),
 		rest.Describe("The CSV that Shopify exports, as the body or as the file of a form, up to 64 MiB. A row is taken whole or refused with its reason; "+
 			"the same file again changes nothing. Quantities begin the stock of new SKUs; with set_stock they also set that of known ones.")), s.importFile)
+	huma.Register(api, rest.Op("GET", adminPath+"/export", "Export all products", rest.Admin, rest.Describe("As a file that the import takes again. "+
+		"Quantities are what is available now.")), s.exportFile)
+	huma.Register(api, rest.Op("GET", adminPath+"/categories", "List the categories as they are now", rest.Admin), s.adminCategories)
 	huma.Register(api, rest.Op("POST", adminPath+"/categories", "Create a category", rest.Admin, rest.Status(http.StatusCreated)), s.createCategory)
 	huma.Register(api, rest.Op("PATCH", adminPath+"/categories/{slug}", "Rename or move a category", rest.Admin), s.updateCategory)
 	huma.Register(api, rest.Op("DELETE", adminPath+"/categories/{slug}", "Delete an empty category", rest.Admin, rest.Status(http.StatusNoContent)), s.deleteCategory)
@@ -263,7 +266,7 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 			return problem.Invalid422(fmt.Sprintf("body.variants[%d].options", i), "has a name that is not among the product's options")
 		}
 		if err := p.SetVariant(variant); err != nil {
-			return err
+			return ofVariant(i, err)
 		}
 	}
 	for i, v := range p.Variants {
@@ -275,6 +278,20 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 		}
 	}
 	return nil
+}
+
+// ofVariant names the variant that breaks a rule.
+func ofVariant(i int, err error) error {
+	var known *problem.Error
+	if !errors.As(err, &known) || len(known.Fields()) == 0 {
+		return err
+	}
+	out := problem.ErrInvalid
+	for _, f := range known.Fields() {
+		at := strings.TrimPrefix(strings.TrimPrefix(f.Location, "body.variants"), ".")
+		out = out.Field(fmt.Sprintf("body.variants[%d].%s", i, at), f.Message)
+	}
+	return out
 }
 
 type createInput struct {
@@ -578,6 +595,13 @@ type createCategoryInput struct {
 		Slug   string `json:"slug,omitempty" maxLength:"255" doc:"Made of the name when not given"`
 		Parent string `json:"parent,omitempty" maxLength:"255" doc:"The slug of the category that it is in"`
 	}
+}
+
+type categoriesOutput struct{ Body CategoryList }
+
+func (s *service) adminCategories(ctx context.Context, _ *struct{}) (*categoriesOutput, error) {
+	found, err := categoriesNow(ctx, s.db)
+	return &categoriesOutput{found}, err
 }
 
 func (s *service) createCategory(ctx context.Context, in *createCategoryInput) (*categoryOutput, error) {

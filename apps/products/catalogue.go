@@ -474,16 +474,24 @@ type CategoryList struct {
 
 func (c *catalogue) categories(ctx context.Context) (answer, error) {
 	return c.once(ctx, "categories", func(ctx context.Context) (answer, error) {
-		counts, err := countCategories(ctx, c.db)
+		out, err := categoriesNow(ctx, c.db)
 		if err != nil {
 			return answer{}, err
 		}
-		out := CategoryList{Items: make([]CategoryItem, 0, len(counts))}
-		for _, r := range counts {
-			out.Items = append(out.Items, CategoryItem(r))
-		}
 		return encode(out, hashOf(out))
 	})
+}
+
+func categoriesNow(ctx context.Context, q pg.Querier) (CategoryList, error) {
+	counts, err := countCategories(ctx, q)
+	if err != nil {
+		return CategoryList{}, err
+	}
+	out := CategoryList{Items: make([]CategoryItem, 0, len(counts))}
+	for _, r := range counts {
+		out.Items = append(out.Items, CategoryItem(r))
+	}
+	return out, nil
 }
 
 func encode(v any, tag string) (answer, error) {

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -155,6 +156,9 @@ func checkElement(t xml.StartElement) error {
 	return nil
 }
 
+// ownPicture is the address of a picture of the shop's own.
+var ownPicture = regexp.MustCompile(`^/media/[0-9A-Za-z_-]{1,100}\.[a-z]{3,4}$`)
+
 // pictureSource tells what an address of a picture in a product file means: a picture uploaded before by
 // its own name, or an address elsewhere, which is kept as it is when the shop allows its host. Nothing is
 // ever fetched.
@@ -167,6 +171,9 @@ func pictureSource(src string, uploaded map[string]string, hosts []string) (addr
 			return "", "pictures from this host are not allowed (setting IMAGE_HOSTS)"
 		}
 		return u.String(), ""
+	}
+	if ownPicture.MatchString(src) { // as an export of this shop names it
+		return src, ""
 	}
 	if name, ok := uploaded[src]; ok {
 		return mediaPath + name, ""

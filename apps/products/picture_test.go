@@ -84,6 +84,8 @@ func TestPictureSource(t *testing.T) {
 		"lamp.svg":                                   "/media/abc.svg",
 		"https://cdn.example.com/a.jpg?v=1":          "https://cdn.example.com/a.jpg?v=1",
 		"other.svg":                                  "",
+		"/media/abc.svg":                             "/media/abc.svg",
+		"/media/../abc.svg":                          "",
 		"https://evil.example/a.jpg":                 "",
 		"https://cdn.example.com@evil.example/a.jpg": "",
 		"//cdn.example.com/a.jpg":                    "",

@@ -302,7 +302,7 @@ func TestWhoMayCall(t *testing.T) {
 		{"GET", adminPath}, {"POST", adminPath}, {"GET", id}, {"PATCH", id}, {"DELETE", id + "/variants/WHO-1"},
 		{"POST", id + "/publication"}, {"DELETE", id + "/publication"}, {"POST", id + "/images"}, {"DELETE", id + "/images/" + uuid.NewString()},
 		{"POST", adminPath + "/pictures?name=a.svg"}, {"POST", adminPath + "/import"},
-		{"POST", adminPath + "/categories"}, {"PATCH", adminPath + "/categories/x"}, {"DELETE", adminPath + "/categories/x"},
+		{"GET", adminPath + "/categories"}, {"GET", adminPath + "/export"}, {"POST", adminPath + "/categories"}, {"PATCH", adminPath + "/categories/x"}, {"DELETE", adminPath + "/categories/x"},
 	} {
 		b.do(c.method, c.path, "", "{}", 401)
 		b.do(c.method, c.path, b.user, "{}", 403)
@@ -487,6 +487,9 @@ func TestListFiltersSortsAndCounts(t *testing.T) {
 	b.do("POST", adminPath+"/categories", b.admin, object{"name": "Clothes"}, 201)
 	b.do("POST", adminPath+"/categories", b.admin, object{"name": "Shirts", "parent": "clothes"}, 201)
 	b.do("POST", adminPath+"/categories", b.admin, object{"name": "Empty"}, 201)
+	var now CategoryList
+	b.do("GET", adminPath+"/categories", b.admin, nil, 200).JSON(t, &now)
+	require.Len(t, now.Items, 3, "at once")
 	sized := func(sku string, price int64, sizes ...string) object {
 		variants := []object{}
 		for _, s := range sizes {
@@ -726,13 +729,23 @@ func TestImport(t *testing.T) {
 	require.Len(t, b.topics(), 2)
 	require.Len(t, b.list("").Items, 2)
 
+	t.Log("an export can be imported again")
+	b.do("PATCH", adminPath+"/"+page.ID.String(), b.admin, map[string]any{"version": page.Version, "name": "=1+1", "attributes": map[string]string{"Material": "-Oak"}}, 200)
+	exported := b.do("GET", adminPath+"/export", b.admin, nil, 200)
+	require.Contains(t, exported.Header.Get("Content-Type"), "text/csv")
+	require.Contains(t, string(exported.Body), ",'=1+1,")
+	sent := len(b.topics())
+	again = b.importFile("", string(exported.Body))
+	require.Equal(t, ImportReport{Rows: again.Rows, Unchanged: 4, Complete: true}, again, "%s", exported.Body)
+	require.Len(t, b.topics(), sent)
+	b.do("PATCH", adminPath+"/"+page.ID.String(), b.admin, map[string]any{"version": page.Version + 1, "name": "Tee"}, 200)
+
 	t.Log("stock of known SKUs, only when asked")
 	stand.has("I-T-S", 5)
 	report = b.importFile("?set_stock=true", strings.Replace(file, "10.00,5", "10.00,50", 1))
 	require.Equal(t, "changed refused refused refused unchanged", outcomes(report.Rows))
 	require.Contains(t, report.Rows[1].Reason, "not heard of")
 	require.Equal(t, int64(50), stand.set["I-T-S"])
-	require.Len(t, b.topics(), 2)
 
 	t.Log("as a form")
 	form := "--x\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"p.csv\"\r\n\r\n" + file + "\r\n--x--\r\n"

@@ -197,7 +197,7 @@ func (g *groupReader) row() (row, error) {
 			r.refused = "the row is not UTF-8 text"
 			return r, nil
 		}
-		cell = strings.TrimSpace(strings.Clone(cell))
+		cell = plainText(strings.TrimSpace(strings.Clone(cell)))
 		name := g.header[i]
 		if c, ok := columns[strings.ToLower(name)]; ok {
 			if _, twice := r.cells[c]; !twice || cell != "" {

@@ -45,8 +45,22 @@ const (
 	byID            = `p.id = ANY($1) ORDER BY p.id`
 	byIDLocked      = `p.id = ANY($1) ORDER BY p.id FOR UPDATE`
 	bySlugLocked    = `p.slug = ANY($1) ORDER BY p.id FOR UPDATE`
+	afterID         = `p.id > $1 ORDER BY p.id LIMIT 100` // exportBatch
 	byPublishedSlug = `p.slug = ANY($1) AND p.status = 'published'`
 )
+
+// attributeNames lists what products tell about themselves, of all products.
+func attributeNames(ctx context.Context, q pg.Querier) ([]string, error) {
+	rows, err := q.Query(ctx, `SELECT DISTINCT a.key FROM products p, jsonb_object_keys(p.attributes) AS a (key) ORDER BY a.key LIMIT 500`)
+	if err != nil {
+		return nil, fmt.Errorf("attributes: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("attributes: %w", err)
+	}
+	return found, nil
+}
 
 // loadProducts reads whole products.
 func loadProducts(ctx context.Context, q pg.Querier, where string, keys any) ([]*Product, error) {
@@ -365,6 +379,20 @@ func (t categoryTree) names(id *uuid.UUID) string {
 }
 
 // slug is the category's slug, nil without one.
+// path is what a product file calls a category: "Clothes > Shirts".
+func (t categoryTree) path(id *uuid.UUID) string {
+	var names []string
+	for range 20 { // as in names
+		if id == nil {
+			break
+		}
+		c := t[*id]
+		names = append([]string{c.Name}, names...)
+		id = c.ParentID
+	}
+	return strings.Join(names, " > ")
+}
+
 func (t categoryTree) slug(id *uuid.UUID) *string {
 	if id == nil {
 		return nil

@@ -102,6 +102,7 @@ func services(s Settings) []service {
 		{"edge-login", s.Edge, 30_000, true},
 		{"edge-auth", s.EdgeAuth, 30_000, true},
 		{"edge-auth-upload", s.EdgeAuth, 300_000, false},
+		{"edge-admin-upload", s.EdgeAdmin, 300_000, false},
 		{"edge-admin", s.EdgeAdmin, 30_000, true},
 	}
 }

@@ -38,12 +38,19 @@ func Header(key, value string) CallOption {
 	return func(c *call) { c.header.Set(key, value) }
 }
 
+// Raw is what Call sends as it is, when that is not JSON.
+type Raw struct {
+	Type string
+	Data []byte
+}
+
 // Timeout replaces CallTimeout.
 func Timeout(d time.Duration) CallOption {
 	return func(c *call) { c.timeout = d }
 }
 
-// Call asks a neighbour by service invocation, in JSON. in and out may be nil.
+// Call asks a neighbour by service invocation, in JSON, unless in is Raw or out
+// an io.Writer, which gets the answer as it comes. in and out may be nil.
 // A refusal comes back as *problem.Error, anything else that went wrong as
 // problem.ErrUnavailable with the cause. GET and PUT are repeated once when
 // the neighbour could not be reached; POST and DELETE are sent once.
@@ -55,11 +62,17 @@ func (c *Client) Call(ctx context.Context, app, method, path string, in, out any
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	var body []byte
-	if in != nil {
+	switch in := in.(type) {
+	case nil:
+	case Raw:
+		body = in.Data
+		o.header.Set("Content-Type", in.Type)
+	default:
 		var err error
 		if body, err = json.Marshal(in); err != nil {
 			return fmt.Errorf("call %s: %w", app, err)
 		}
+		o.header.Set("Content-Type", "application/json")
 	}
 	tries := 1
 	if method == http.MethodGet || method == http.MethodPut {
@@ -85,10 +98,10 @@ func (c *Client) callOnce(ctx context.Context, app, method, path string, body []
 		return fmt.Errorf("call %s: %w", app, err)
 	}
 	req.Header = o.header.Clone()
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	writer, writes := out.(io.Writer)
+	if !writes {
+		req.Header.Set("Accept", "application/json")
 	}
-	req.Header.Set("Accept", "application/json")
 	req.Header.Set("dapr-app-id", app)
 	req.Header.Set("dapr-api-token", c.token)
 	res, err := c.http.Do(req)
@@ -96,6 +109,12 @@ func (c *Client) callOnce(ctx context.Context, app, method, path string, body []
 		return fmt.Errorf("%w: %w", errUnreached, err)
 	}
 	defer res.Body.Close()
+	if writes && res.StatusCode < 300 {
+		if _, err := io.Copy(writer, res.Body); err != nil {
+			return fmt.Errorf("call %s %s %s: answer: %w", app, method, path, err)
+		}
+		return nil
+	}
 	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnreached, err)

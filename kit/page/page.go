@@ -26,7 +26,7 @@ import (
 
 // policy lets pages load nothing but the shop's own files, and be framed by
 // nobody.
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // Pages are the templates of one face. Every page is pages/<name>.html around
 // pages/layout.html, which defines "layout"; "error" is the page of problems.

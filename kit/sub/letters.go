@@ -14,6 +14,7 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
@@ -142,11 +143,40 @@ func remove(ctx context.Context, q pg.Querier, id string) error {
 // Routes mounts what administrators do about the dead letters of a service:
 // list them, handle one again, drop one.
 func (s *Subscriber) Routes(api huma.API, app string) {
+	s.BacklogRoute(api, app)
 	base := "/api/v1/admin/" + app + "/dead-letters"
 	huma.Register(api, rest.Op("GET", base, "List events that could not be handled, newest first", rest.Admin), s.listLetters)
 	huma.Register(api, rest.Op("POST", base+"/{event_id}/redrive", "Handle such an event once more, now", rest.Admin, rest.Status(http.StatusNoContent),
 		rest.Describe("By the same handler, in one transaction. It goes from the list when it succeeds, else it stays with the new error.")), s.postRedrive)
 	huma.Register(api, rest.Op("DELETE", base+"/{event_id}", "Drop such an event for good", rest.Admin, rest.Status(http.StatusNoContent)), s.deleteLetter)
+}
+
+// BacklogRoute mounts what tells whether events flow, for a service that
+// consumes none; Routes mounts it too.
+func (s *Subscriber) BacklogRoute(api huma.API, app string) {
+	huma.Register(api, rest.Op("GET", "/api/v1/admin/"+app+"/backlog", "Tell whether events flow", rest.Admin), s.getBacklog)
+}
+
+type backlogOutput struct {
+	Body struct {
+		Unsent      int     `json:"unsent" doc:"Events that are saved and not yet published"`
+		LagSeconds  float64 `json:"lag_seconds" doc:"Age of the oldest of them"`
+		DeadLetters int     `json:"dead_letters" doc:"Events that could not be handled"`
+	}
+}
+
+func (s *Subscriber) getBacklog(ctx context.Context, _ *struct{}) (*backlogOutput, error) {
+	out := &backlogOutput{}
+	var err error
+	if out.Body.LagSeconds, err = outbox.Lag(ctx, s.DB); err != nil {
+		return nil, fmt.Errorf("backlog: %w", err)
+	}
+	err = s.DB.QueryRow(ctx, `SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL), (SELECT count(*) FROM dead_letters)`).
+		Scan(&out.Body.Unsent, &out.Body.DeadLetters)
+	if err != nil {
+		return nil, fmt.Errorf("backlog: %w", err)
+	}
+	return out, nil
 }
 
 type lettersOutput struct{ Body rest.List[Letter] }

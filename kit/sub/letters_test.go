@@ -153,6 +153,25 @@ func TestListLetters(t *testing.T) {
 	}
 }
 
+func TestBacklog(t *testing.T) {
+	t.Parallel()
+	o := parcels(t)
+	var got struct {
+		Unsent      int
+		LagSeconds  float64 `json:"lag_seconds"`
+		DeadLetters int     `json:"dead_letters"`
+	}
+	path := strings.TrimSuffix(letters, "dead-letters") + "backlog"
+	servetest.Do(t, o.rt, "GET", path, o.admin, nil).JSON(t, &got)
+	require.Zero(t, got)
+	o.dies(t, "parcel.lost.v1", `{"n":1}`)
+	_, err := o.db.Exec(t.Context(), `INSERT INTO outbox (id, topic, data, created_at) VALUES (gen_random_uuid(), 'parcel.sent.v1', '{}', now() - interval '30 seconds')`)
+	require.NoError(t, err)
+	servetest.Do(t, o.rt, "GET", path, o.admin, nil).JSON(t, &got)
+	require.Equal(t, []int{1, 1}, []int{got.Unsent, got.DeadLetters})
+	require.InDelta(t, 30, got.LagSeconds, 10)
+}
+
 func TestLettersAreForAdministrators(t *testing.T) {
 	t.Parallel()
 	o := parcels(t)

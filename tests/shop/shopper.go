@@ -78,3 +78,11 @@ func (s *Shop) Admin(t testing.TB) *Client {
 	}
 	return admin.client
 }
+
+// Alone logs in as ops@stampede.test while no other test does: of two logins of one account at the same moment Keycloak
+// refuses the second, as it does to those who guess passwords.
+func Alone(login func()) {
+	admin.Lock()
+	defer admin.Unlock()
+	login()
+}

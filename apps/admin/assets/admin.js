@@ -1,0 +1,169 @@
+// What the pages can do more with a script than without. Everything here is an
+// improvement: each form and link works by itself.
+(() => {
+  "use strict";
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const all = (selector, root = document) => root.querySelectorAll(selector);
+  const kept = form => "form " + new URL(form.action).pathname;
+
+  // Times in the reader's own zone.
+  const day = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium" });
+  const moment = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+  const second = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "medium" });
+  const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "short" });
+  const dates = root => {
+    for (const t of all("[data-clock]", root)) t.textContent = clock.format(new Date(t.dataset.clock));
+    for (const t of all("time[data-date]", root)) t.textContent = day.format(new Date(t.dateTime));
+    for (const t of all("time[data-moment]", root)) t.textContent = (t.closest(".story") ? second : moment).format(new Date(t.dateTime));
+  };
+  dates(document);
+  document.body.addEventListener("htmx:afterSwap", () => dates(document));
+
+  // A fetched part that is no part of the back office is the login page: go there as a whole.
+  document.body.addEventListener("htmx:beforeSwap", e => {
+    if (!new URL(e.detail.xhr.responseURL || location.href).pathname.startsWith("/admin")) {
+      e.preventDefault();
+      location.reload();
+    }
+  });
+
+  // What was typed is kept until it has arrived, so that an ended login loses nothing.
+  const lost = $("[data-lost]");
+  for (const form of all("form[method=post]")) {
+    if (lost) {
+      for (const [name, value] of JSON.parse(sessionStorage.getItem(kept(form)) || "[]")) {
+        const at = form.elements.namedItem(name);
+        if (!at || at instanceof RadioNodeList || ["hidden", "file"].includes(at.type)) continue;
+        if (at.type === "checkbox") at.checked = true;
+        else at.value = value;
+      }
+    }
+    sessionStorage.removeItem(kept(form));
+    form.addEventListener("submit", () => {
+      const typed = [...new FormData(form)].filter(([name, value]) => name !== "token" && typeof value === "string");
+      sessionStorage.setItem(kept(form), JSON.stringify(typed));
+    });
+  }
+
+  // What a page has said once is not said again when it is loaded again.
+  const here = new URL(location.href);
+  if (["done", "sent", "lost"].some(name => here.searchParams.has(name))) {
+    for (const name of ["done", "sent", "lost"]) here.searchParams.delete(name);
+    history.replaceState(history.state, "", here);
+  }
+
+  // A form is sent once.
+  const ready = form => { for (const b of all("button", form)) b.disabled = false; };
+  document.addEventListener("submit", e => {
+    if (e.defaultPrevented || !e.target.matches("[data-once]")) return;
+    changed.delete(e.target);
+    setTimeout(() => { for (const b of all("button:not([type=button])", e.target)) b.disabled = true; });
+  });
+  window.addEventListener("pageshow", e => { if (e.persisted) for (const form of all("form")) ready(form); });
+
+  // Leaving a form with changes asks first.
+  const changed = new Set();
+  for (const form of all("form[data-warn]")) form.addEventListener("input", () => changed.add(form));
+  window.addEventListener("beforeunload", e => { if (changed.size) e.preventDefault(); });
+
+  // The first wrong field gets the focus.
+  $("[aria-invalid=true]")?.focus();
+
+  // The menu closes when something else is wanted.
+  document.addEventListener("click", e => { for (const m of all("details.menu[open]")) if (!m.contains(e.target)) m.open = false; });
+  document.addEventListener("keydown", e => {
+    if (e.key === "Escape") for (const m of all("details.menu[open]")) { m.open = false; $("summary", m).focus(); }
+    if (e.key === "/" && !e.target.closest("input, textarea, select")) { const q = $(".filters input[type=search]"); if (q) { e.preventDefault(); q.focus(); q.select(); } }
+  });
+
+  // A search has run when its field is left: running it once more would take the row away from under the pointer.
+  document.addEventListener("change", e => { if (e.target.matches(".filters input[type=search]")) e.stopPropagation(); }, true);
+
+  // A picture is shown before it is sent.
+  for (const input of all("input[data-preview]")) input.addEventListener("change", () => {
+    const box = document.getElementById(input.dataset.preview), file = input.files[0];
+    box.replaceChildren();
+    if (!file) return;
+    const reader = new FileReader();
+    reader.onload = () => {
+      const img = new Image();
+      img.alt = `${file.name}, ${Math.ceil(file.size / 1024)} kB`;
+      img.src = reader.result;
+      box.replaceChildren(img);
+    };
+    reader.readAsDataURL(file);
+  });
+
+  // A product file goes in parts of whole products, so that the page can tell how far it is.
+  const upload = $("#import");
+  if (upload) upload.addEventListener("submit", async e => {
+    e.preventDefault();
+    const file = upload.elements.namedItem("file").files[0];
+    if (!file) return;
+    const button = $("button", upload), bar = $("#bar"), far = $("#far"), report = $("#report");
+    button.disabled = true;
+    $("#progress").hidden = false;
+    report.replaceChildren();
+    const parts = split(await file.text());
+    const sum = { created: 0, changed: 0, unchanged: 0, refused: 0 };
+    let whole, problem = "";
+    for (const [i, part] of parts.entries()) {
+      bar.value = i / parts.length;
+      far.textContent = `Part ${i + 1} of ${parts.length}; ${sum.created} created, ${sum.changed} changed, ${sum.refused} refused so far`;
+      const body = new FormData(upload);
+      body.set("file", new Blob([part.text], { type: "text/csv" }), file.name);
+      body.set("offset", part.offset);
+      let page;
+      try {
+        const res = await fetch(upload.action, { method: "POST", body, headers: { "HX-Request": "true" } });
+        if (!new URL(res.url).pathname.startsWith("/admin")) { location.assign("/admin/products/import?lost=1"); return; }
+        page = new DOMParser().parseFromString(await res.text(), "text/html");
+        if (!res.ok || !$(".part", page)) problem = $("main", page)?.textContent.trim() || "The import is not answering.";
+      } catch {
+        problem = "The back office could not be reached.";
+      }
+      if (problem) break;
+      const got = $(".part", page);
+      for (const k in sum) sum[k] += Number(got.dataset[k]);
+      if (!whole) { whole = document.importNode(got, true); report.append(whole); }
+      else $("tbody", whole)?.append(...all("tbody tr", got));
+      [...all(".figures dd", whole)].forEach((dd, n) => { dd.textContent = Object.values(sum)[n]; });
+      $(".figures div:last-child", whole).classList.toggle("bad", sum.refused > 0);
+      if (got.dataset.stopped) { problem = got.dataset.stopped; break; }
+    }
+    if (!problem) bar.value = 1;
+    far.textContent = problem
+      ? `It stopped: ${problem.replace(/\s+/g, " ")} What was taken stays; import the same file again to go on.`
+      : `Done: ${sum.created} created, ${sum.changed} changed, ${sum.unchanged} unchanged, ${sum.refused} refused`;
+    button.disabled = false;
+  });
+
+  // split cuts a CSV file at products, about a quarter of a megabyte each, and gives every part the head.
+  function split(text) {
+    text = text.replace(/^\uFEFF/, "");
+    const rows = [];
+    for (let i = 0, from = 0, quoted = false, line = 1, at = 1; i <= text.length; i++) {
+      const c = text[i];
+      if (c === "\"") quoted = !quoted;
+      if (c === "\n") line++;
+      if (i === text.length ? from < i : c === "\n" && !quoted) {
+        rows.push({ text: text.slice(from, i + 1), line: at });
+        from = i + 1;
+        at = line;
+      }
+    }
+    if (rows.length < 3) return [{ text, offset: 0 }];
+    const head = rows[0].text, below = head.split("\n").length; // lines of the head, and one
+    const names = head.toLowerCase().split(",").map(s => s.trim().replace(/^"|"$/g, ""));
+    const column = Math.max(names.indexOf("handle"), names.indexOf("url handle"));
+    const handle = row => column === 0 ? row.text.slice(0, row.text.indexOf(",")) : row.text;
+    const parts = [];
+    let part = null;
+    for (const [n, row] of rows.slice(1).entries()) {
+      const same = n > 0 && (handle(row) === handle(rows[n]) || column !== 0);
+      if (!part || part.text.length > 256 * 1024 && !same) parts.push(part = { text: head, offset: row.line - below });
+      part.text += row.text;
+    }
+    return parts;
+  }
+})();

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+const categoriesAPI = "/api/v1/admin/products/categories"
+
+type category struct {
+	Slug         string  `json:"slug"`
+	Name         string  `json:"name"`
+	Parent       *string `json:"parent"`
+	ProductCount int     `json:"product_count"`
+	Depth        int     `json:"-"`
+}
+
+func (c category) at(act string) string {
+	return "/admin/categories/" + act + "?slug=" + url.QueryEscape(c.Slug)
+}
+
+// categories reads all of them, each behind its parent.
+func (s *service) categories(r *http.Request) ([]category, error) {
+	found, err := get[items[category]](r.Context(), s, "products", categoriesAPI)
+	if err != nil {
+		return nil, err
+	}
+	return tree(found.Items), nil
+}
+
+func tree(all []category) []category {
+	under := map[string][]category{}
+	for _, c := range all {
+		parent := ""
+		if c.Parent != nil {
+			parent = *c.Parent
+		}
+		under[parent] = append(under[parent], c)
+	}
+	var out []category
+	var walk func(parent string, depth int)
+	walk = func(parent string, depth int) {
+		children := under[parent]
+		slices.SortFunc(children, func(a, b category) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
+		for _, c := range children {
+			c.Depth = depth
+			out = append(out, c)
+			walk(c.Slug, depth+1)
+		}
+	}
+	walk("", 0)
+	return out
+}
+
+// choices are categories to choose from.
+func choices(all []category) (out []option) {
+	for _, c := range all {
+		out = append(out, option{Value: c.Slug, Label: strings.Repeat("– ", c.Depth) + c.Name})
+	}
+	return out
+}
+
+func (s *service) categoryRoutes(r chi.Router) {
+	s.form(r, "/admin/categories", s.showCategories, s.createCategory)
+	r.Get("/admin/categories.csv", func(w http.ResponseWriter, r *http.Request) {
+		list[category]{App: "products", API: categoriesAPI, At: "/admin/categories", Columns: []column[category]{
+			{Name: "Slug", Cell: func(c category) cell { return text(c.Slug) }},
+			{Name: "Name", Cell: func(c category) cell { return text(c.Name) }},
+			{Name: "Parent", Cell: func(c category) cell {
+				if c.Parent == nil {
+					return cell{}
+				}
+				return text(*c.Parent)
+			}},
+			{Name: "Products", Cell: func(c category) cell { return number(c.ProductCount) }},
+		}}.file(s, w, r)
+	})
+	s.form(r, "/admin/categories/change", s.showCategory, s.changeCategory)
+	s.form(r, "/admin/categories/delete", s.showDelete, s.deleteCategory)
+}
+
+// categoriesView is the Data of the page "categories".
+type categoriesView struct {
+	List   listView
+	Create form
+}
+
+func (s *service) categoriesPage(r *http.Request) (categoriesView, error) {
+	all, err := s.categories(r)
+	if err != nil {
+		return categoriesView{}, err
+	}
+	l := list[category]{
+		Columns: []column[category]{
+			{Name: "Category", Class: "wide", Cell: func(c category) cell {
+				return cell{Text: strings.Repeat("\u00a0\u00a0\u00a0\u00a0", c.Depth) + c.Name, Href: c.at("change"), Note: c.Slug}
+			}},
+			{Name: "Products", Class: "number", Cell: func(c category) cell {
+				return linked(number(c.ProductCount), "/admin/products?category="+url.QueryEscape(c.Slug))
+			}},
+			{Name: "Act", Cell: func(c category) cell { return cell{Text: "Delete…", Href: c.at("delete")} }},
+		},
+		Empty: empty{Title: "No categories yet", Text: "Make the first one beside."},
+	}
+	v := categoriesView{List: l.part(part[items[category]]{Data: items[category]{Items: all}}, "Categories")}
+	v.List.CSV = "/admin/categories.csv"
+	v.Create = form{Heading: "New category", Action: "/admin/categories", Button: "Create", Fields: categoryFields(category{}, all)}
+	v.Create.Fields = slices.Insert(v.Create.Fields, 1, field{Name: "slug", Label: "Address", Max: 255, Hint: "Left empty, it is made from the name."})
+	return v, nil
+}
+
+func categoryFields(c category, all []category) []field {
+	parents := append([]option{{Value: "", Label: "None: at the top"}}, choices(all)...)
+	parents = slices.DeleteFunc(parents, func(o option) bool { return o.Value == c.Slug && c.Slug != "" })
+	for i := range parents {
+		parents[i].On = c.Parent != nil && parents[i].Value == *c.Parent
+	}
+	return []field{
+		{Name: "name", Label: "Name", Value: c.Name, Required: true, Max: 100},
+		{Name: "parent", Label: "Under", Type: "select", Options: parents},
+	}
+}
+
+func (s *service) showCategories(r *http.Request) (string, page.View, error) {
+	v, err := s.categoriesPage(r)
+	if err != nil {
+		return "", page.View{}, err
+	}
+	return "categories", page.View{Title: "Categories", Data: v}, nil
+}
+
+func (s *service) createCategory(r *http.Request) (string, string, page.View, error) {
+	body := map[string]string{"name": strings.TrimSpace(r.PostForm.Get("name"))}
+	for _, name := range []string{"slug", "parent"} {
+		if v := strings.TrimSpace(r.PostForm.Get(name)); v != "" {
+			body[name] = v
+		}
+	}
+	err := s.act(r.Context(), "products", http.MethodPost, categoriesAPI, body)
+	if err == nil {
+		return to("/admin/categories", "created")
+	}
+	v, failure := s.categoriesPage(r)
+	if failure != nil {
+		return failed(failure)
+	}
+	v.Create.fill(r.PostForm)
+	if !v.Create.refuse(err) {
+		return failed(err)
+	}
+	return "", "categories", page.View{Title: "Categories", Status: v.Create.Status, Data: v}, nil
+}
+
+// category is the one that the query names.
+func (s *service) category(r *http.Request) (category, []category, error) {
+	all, err := s.categories(r)
+	if err != nil {
+		return category{}, nil, err
+	}
+	i := slices.IndexFunc(all, func(c category) bool { return c.Slug == r.URL.Query().Get("slug") })
+	if i < 0 {
+		return category{}, nil, problem.ErrNotFound
+	}
+	return all[i], all, nil
+}
+
+func categoryForm(c category, all []category) form {
+	return form{Heading: "Category " + c.Name, Button: "Save", Action: c.at("change"), Back: "/admin/categories", BackTo: "Back to the categories",
+		Crumbs: []crumb{{"Categories", "/admin/categories"}}, Fields: categoryFields(c, all)}
+}
+
+func (s *service) showCategory(r *http.Request) (string, page.View, error) {
+	c, all, err := s.category(r)
+	if err != nil {
+		return "", page.View{}, err
+	}
+	return categoryForm(c, all).show()
+}
+
+func (s *service) changeCategory(r *http.Request) (string, string, page.View, error) {
+	c, all, err := s.category(r)
+	if err != nil {
+		return failed(err)
+	}
+	err = s.act(r.Context(), "products", http.MethodPatch, categoriesAPI+"/"+url.PathEscape(c.Slug),
+		map[string]string{"name": strings.TrimSpace(r.PostForm.Get("name")), "parent": r.PostForm.Get("parent")})
+	if err != nil {
+		return categoryForm(c, all).answer(r.PostForm, err)
+	}
+	return to("/admin/categories", "saved")
+}
+
+func deleteForm(c category) form {
+	return form{Heading: "Delete the category " + c.Name + "?", Button: "Delete", Danger: true, Action: c.at("delete"), Back: "/admin/categories", BackTo: "Keep it",
+		Crumbs: []crumb{{"Categories", "/admin/categories"}}, Text: []string{"Only a category without products and without categories below it can be deleted."}}
+}
+
+func (s *service) showDelete(r *http.Request) (string, page.View, error) {
+	c, _, err := s.category(r)
+	if err != nil {
+		return "", page.View{}, err
+	}
+	return deleteForm(c).show()
+}
+
+func (s *service) deleteCategory(r *http.Request) (string, string, page.View, error) {
+	c, _, err := s.category(r)
+	if missing(err) {
+		return to("/admin/categories", "category-deleted") // it is gone already
+	}
+	if err != nil {
+		return failed(err)
+	}
+	err = s.act(r.Context(), "products", http.MethodDelete, categoriesAPI+"/"+url.PathEscape(c.Slug), nil)
+	if err != nil && !missing(err) {
+		return deleteForm(c).answer(r.PostForm, err)
+	}
+	return to("/admin/categories", "category-deleted")
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"html/template"
+	"strings"
+)
+
+// funcs are what templates may call besides kit's.
+var funcs = template.FuncMap{
+	"sent":  func(action string) string { return with(action, "sent", "1") },
+	"words": words,
+	"told":  sentence,
+	"tone":  tone,
+}
+
+// named are statuses whose name does not say enough, or too much.
+var named = map[string]string{
+	"confirmed": "to ship", "refund_pending": "refund under way", "partially_refunded": "partly refunded", "attempted": "under way",
+	"pending": "pending", "creating": "being created",
+}
+
+// words says a status for people.
+func words(s string) string {
+	if w, ok := named[s]; ok {
+		return w
+	}
+	return strings.NewReplacer("_", " ", "-", " ").Replace(s)
+}
+
+// tone is the colour of a status: good, bad, warn (somebody should look), or
+// quiet.
+func tone(s string) string {
+	switch s {
+	case "delivered", "captured", "sent", "active", "published", "done", "success", "enough", "in stock", "created":
+		return "good"
+	case "cancelled", "failed", "suspended", "out", "refused", "dead":
+		return "bad"
+	case "confirmed", "low", "pending", "unknown", "refund_pending", "queued", "requested", "attempted", "none", "changed":
+		return "warn"
+	case "shipped", "refunded", "partially_refunded", "draft":
+		return "blue"
+	}
+	return "quiet"
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// report is what products says about a file.
+type report struct {
+	Rows      []reportRow `json:"rows"`
+	Created   int         `json:"created"`
+	Changed   int         `json:"changed"`
+	Unchanged int         `json:"unchanged"`
+	Refused   int         `json:"refused"`
+	Complete  bool        `json:"complete"`
+	Stopped   string      `json:"stopped"`
+}
+
+type reportRow struct {
+	Line    int      `json:"line"`
+	Handle  string   `json:"handle"`
+	SKU     string   `json:"sku"`
+	Outcome string   `json:"outcome"`
+	Reason  string   `json:"reason"`
+	Notes   []string `json:"notes"`
+}
+
+// importView is the Data of the page "import".
+type importView struct {
+	Form   form
+	Report *report
+	File   string
+}
+
+// importTime is how long a file may take. The edge waits five minutes.
+const importTime = 290 * time.Second
+
+func importForm() form {
+	return form{Action: "/admin/products/import", Button: "Import", Fields: []field{
+		{Name: "set_stock", Label: "Also set the stock of known SKUs to the file's quantities", Type: "checkbox",
+			Hint: "Without it, quantities only begin the stock of new SKUs."},
+	}}
+}
+
+func (s *service) showImport(*http.Request) (string, page.View, error) {
+	return "import", page.View{Title: "Import products", Data: importView{Form: importForm()}}, nil
+}
+
+// importFile hands a file on to products. With a script the page sends it in
+// parts, one after the other, each of whole products and with the file's
+// head, so that it can show how far it is; offset is then the number of lines
+// before the part.
+func (s *service) importFile(r *http.Request) (string, string, page.View, error) {
+	v := importView{Form: importForm()}
+	found, name, err := s.sendFile(r)
+	inParts := r.Header.Get("HX-Request") != ""
+	if err != nil {
+		v.Form.fill(r.PostForm)
+		if !v.Form.refuse(err) {
+			return failed(err)
+		}
+		if inParts {
+			return failed(err)
+		}
+		return "", "import", page.View{Title: "Import products", Status: v.Form.Status, Data: v}, nil
+	}
+	offset, _ := strconv.Atoi(r.PostForm.Get("offset"))
+	for i := range found.Rows {
+		found.Rows[i].Line += offset
+	}
+	v.Report, v.File = &found, name
+	return "", "import", page.View{Title: "Import products", Data: v}, nil
+}
+
+func (s *service) sendFile(r *http.Request) (report, string, error) {
+	file, head, err := r.FormFile("file")
+	if err != nil {
+		return report{}, "", problem.ErrInvalid.Detail("Choose a CSV file first.")
+	}
+	defer file.Close()
+	data, err := io.ReadAll(file)
+	if err != nil {
+		return report{}, "", fmt.Errorf("product file: %w", err)
+	}
+	if len(data) == 0 {
+		return report{}, "", problem.ErrInvalid.Detail("The file is empty.")
+	}
+	path := "/api/v1/admin/products/import"
+	if r.PostForm.Get("set_stock") != "" {
+		path += "?set_stock=true"
+	}
+	found, err := ask[report](r.Context(), s, "products", http.MethodPost, path, dapr.Raw{Type: "text/csv", Data: data}, dapr.Timeout(importTime))
+	return found, head.Filename, err
+}
+
+// exportProducts hands on the file that products writes, which the import
+// takes again.
+func (s *service) exportProducts(w http.ResponseWriter, r *http.Request) {
+	err := s.dapr.Call(r.Context(), "products", http.MethodGet, "/api/v1/admin/products/export", nil, &late{w: w, name: "products-" + s.now().Format(time.DateOnly) + ".csv"},
+		dapr.Token(auth.Must(r.Context()).Token), dapr.Timeout(importTime))
+	var known *problem.Error
+	switch {
+	case errors.As(err, &known):
+		s.pages.Problem(w, r, err)
+	case err != nil:
+		panic(http.ErrAbortHandler) // nobody shall take a part for the whole
+	}
+}
+
+// late is a file whose headers are sent with its first bytes: until then a
+// page can tell what went wrong.
+type late struct {
+	w     http.ResponseWriter
+	name  string
+	begun bool
+}
+
+func (l *late) Write(p []byte) (int, error) {
+	if !l.begun {
+		l.begun = true
+		fileHeaders(l.w, l.name)
+	}
+	return l.w.Write(p)
+}

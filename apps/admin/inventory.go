@@ -1,0 +1,264 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+type stock struct {
+	SKU       string `json:"sku"`
+	OnHand    int    `json:"on_hand"`
+	CartHeld  int    `json:"cart_held"`
+	OrderHeld int    `json:"order_held"`
+	Sold      int    `json:"sold"`
+	Available int    `json:"available"`
+	Listed    bool   `json:"listed"`
+}
+
+// Level is how much of it is left, in a word.
+func (s stock) Level() string {
+	switch {
+	case s.Available <= 0:
+		return "out"
+	case s.Available <= lowStock:
+		return "low"
+	}
+	return "enough"
+}
+
+// lowStock is what counts as running out.
+const lowStock = 5
+
+type entry struct {
+	Number int       `json:"number"`
+	SKU    string    `json:"sku"`
+	Kind   string    `json:"kind"`
+	Delta  int       `json:"delta"`
+	Before int       `json:"before"`
+	After  int       `json:"after"`
+	Reason string    `json:"reason"`
+	Ref    string    `json:"ref"`
+	At     time.Time `json:"at"`
+}
+
+type hold struct {
+	Holder    string     `json:"holder"`
+	Kind      string     `json:"kind"`
+	Quantity  int        `json:"quantity"`
+	ExpiresAt *time.Time `json:"expires_at"`
+	SKU       string     `json:"-"`
+}
+
+// SKUs travel in queries, because the edge lets few characters into paths.
+func stockAt(sku string) string { return "/admin/inventory/item?sku=" + url.QueryEscape(sku) }
+
+func stockAPI(sku string) string { return "/api/v1/admin/inventory/" + url.PathEscape(sku) }
+
+var stockList = list[stock]{
+	App: "inventory", API: "/api/v1/admin/inventory", At: "/admin/inventory", Title: "Inventory",
+	Filters: []filter{
+		{Name: "q", Type: "search", Label: "SKU", Hint: "Part of the SKU"},
+		{Name: "available_below", Type: "select", Label: "Available", Options: []option{
+			{Value: "", Label: "Any number"}, {Value: "1", Label: "None"}, {Value: strconv.Itoa(lowStock + 1), Label: "At most " + strconv.Itoa(lowStock)}, {Value: "21", Label: "At most 20"},
+		}},
+		{Name: "sort", Type: "select", Label: "Sort", Options: []option{{Value: "", Label: "By SKU"}, {Value: "available", Label: "Scarcest first"}}},
+	},
+	Columns: []column[stock]{
+		{Name: "SKU", Class: "wide", Cell: func(s stock) cell { return cell{Kind: "code", Text: s.SKU, Href: stockAt(s.SKU)} }},
+		{Name: "Level", Cell: func(s stock) cell { return status(s.Level()) }},
+		{Name: "Available", Class: "number", Cell: func(s stock) cell { return number(s.Available) }},
+		{Name: "On hand", Class: "number", Cell: func(s stock) cell { return number(s.OnHand) }},
+		{Name: "In carts", Class: "number", Cell: func(s stock) cell { return number(s.CartHeld) }},
+		{Name: "In orders", Class: "number", Cell: func(s stock) cell { return number(s.OrderHeld) }},
+		{Name: "Sold", Class: "number", Cell: func(s stock) cell { return number(s.Sold) }},
+		{Name: "Listed", Cell: func(s stock) cell { return text(map[bool]string{true: "yes", false: "no"}[s.Listed]) }},
+	},
+	Empty: empty{Title: "No stock here", Text: "A SKU appears when its product is published for the first time.", Link: link{Name: "Go to the products", Href: "/admin/products"}},
+}
+
+var entryColumns = []column[entry]{
+	{Name: "No.", Class: "number", Cell: func(e entry) cell { return number(e.Number) }},
+	{Name: "When", Cell: func(e entry) cell { return moment(e.At) }},
+	{Name: "What", Cell: func(e entry) cell { return status(e.Kind) }},
+	{Name: "Change", Class: "number", Cell: func(e entry) cell { return text(signed(e.Delta)) }},
+	{Name: "Before", Class: "number", Cell: func(e entry) cell { return number(e.Before) }},
+	{Name: "After", Class: "number", Cell: func(e entry) cell { return number(e.After) }},
+	{Name: "Reason", Class: "wide", Cell: func(e entry) cell {
+		c := text(e.Reason)
+		if e.Kind == "sale" || e.Kind == "return" {
+			c = cell{Text: strings.TrimSpace(e.Reason + " order"), Href: "/admin/orders/" + strings.TrimPrefix(e.Ref, "order:")}
+		}
+		return c
+	}},
+	{Name: "Reference", Hidden: true, Cell: func(e entry) cell { return text(e.Ref) }},
+}
+
+func signed(n int) string {
+	if n > 0 {
+		return "+" + strconv.Itoa(n)
+	}
+	return strconv.Itoa(n)
+}
+
+var holdColumns = []column[hold]{
+	{Name: "Held by", Class: "wide", Cell: func(h hold) cell {
+		c := cell{Kind: "code", Text: h.Holder}
+		switch who, which, _ := strings.Cut(h.Holder, ":"); {
+		case h.Kind == "order":
+			c.Href = "/admin/orders/" + strings.TrimPrefix(h.Holder, "order:")
+		case who == "account":
+			c.Href = "/admin/customers/" + which
+		}
+		return c
+	}},
+	{Name: "For", Cell: func(h hold) cell { return text(map[string]string{"cart": "a cart", "order": "an order"}[h.Kind]) }},
+	{Name: "Pieces", Class: "number", Cell: func(h hold) cell { return number(h.Quantity) }},
+	{Name: "Until", Cell: func(h hold) cell { return optional(h.ExpiresAt) }},
+	{Name: "Act", Cell: func(h hold) cell {
+		if h.Kind != "cart" {
+			return cell{Note: "ends with the order"}
+		}
+		return cell{Text: "Release…", Href: "/admin/inventory/release?" + url.Values{"sku": {h.SKU}, "holder": {h.Holder}}.Encode()}
+	}},
+}
+
+func ledgerOf(sku string) list[entry] {
+	return list[entry]{
+		App: "inventory", API: stockAPI(sku) + "/ledger", At: "/admin/inventory/ledger", Title: "Ledger of " + sku,
+		Filters: []filter{{Name: "sku", Type: "hidden"}}, Columns: entryColumns,
+		Empty: empty{Title: "Nothing moved yet"},
+	}
+}
+
+func (s *service) inventoryRoutes(r chi.Router) {
+	stockList.routes(s, r)
+	s.form(r, "/admin/inventory/item", s.showStock, s.move)
+	r.Get("/admin/inventory/ledger", s.shown(func(r *http.Request) (string, page.View, error) {
+		l := ledgerOf(r.URL.Query().Get("sku"))
+		v, status, err := l.view(s, r)
+		v.Crumbs = stockCrumbs(r.URL.Query().Get("sku"))
+		return "list", page.View{Title: l.Title, Status: status, Data: v}, err
+	}))
+	r.Get("/admin/inventory/ledger.csv", func(w http.ResponseWriter, r *http.Request) {
+		ledgerOf(r.URL.Query().Get("sku")).file(s, w, r)
+	})
+	s.form(r, "/admin/inventory/release", s.showRelease, s.release)
+}
+
+func stockCrumbs(sku string) []crumb {
+	return []crumb{{"Inventory", "/admin/inventory"}, {sku, stockAt(sku)}}
+}
+
+// stockView is the Data of the page "stock".
+type stockView struct {
+	Stock  stock
+	Move   form
+	Ledger listView
+	More   string // the whole ledger
+	Holds  listView
+}
+
+func (s *service) stockOf(r *http.Request) (stockView, error) {
+	sku := r.URL.Query().Get("sku")
+	if sku == "" {
+		return stockView{}, problem.ErrNotFound
+	}
+	var (
+		v      stockView
+		found  part[stock]
+		ledger part[items[entry]]
+		holds  part[items[hold]]
+		wait   sync.WaitGroup
+		ctx    = r.Context()
+	)
+	load(&wait, &found, func() (stock, error) { return get[stock](ctx, s, "inventory", stockAPI(sku)) })
+	load(&wait, &ledger, func() (items[entry], error) {
+		return get[items[entry]](ctx, s, "inventory", stockAPI(sku)+"/ledger", url.Values{"limit": {"15"}})
+	})
+	load(&wait, &holds, func() (items[hold], error) {
+		return get[items[hold]](ctx, s, "inventory", stockAPI(sku)+"/holds", url.Values{"limit": {"100"}})
+	})
+	wait.Wait()
+	if found.Err != nil {
+		return v, found.Err
+	}
+	v.Stock = found.Data
+	for i := range holds.Data.Items {
+		holds.Data.Items[i].SKU = sku
+	}
+	v.Ledger = ledgerOf(sku).part(ledger, "Ledger")
+	v.Holds = list[hold]{Columns: holdColumns, Empty: empty{Title: "Nobody holds any", Text: "What shoppers put into their carts is held for them for a while."}}.part(holds, "Live holds")
+	v.More = "/admin/inventory/ledger?sku=" + url.QueryEscape(sku)
+	v.Move = form{Action: stockAt(sku), Button: "Move stock", Key: newKey(), Fields: []field{
+		{Name: "delta", Label: "Pieces", Required: true, Mode: "text", Max: 8, Hint: "10 brings ten in, -3 takes three out."},
+		{Name: "reason", Label: "Reason", Required: true, Max: 200, Hint: "Delivery note, stock-taking, breakage …"},
+	}}
+	return v, nil
+}
+
+func (s *service) showStock(r *http.Request) (string, page.View, error) {
+	v, err := s.stockOf(r)
+	if err != nil {
+		return "", page.View{}, err
+	}
+	return "stock", page.View{Title: v.Stock.SKU, Data: v}, nil
+}
+
+func (s *service) move(r *http.Request) (string, string, page.View, error) {
+	sku := r.URL.Query().Get("sku")
+	delta, err := strconv.Atoi(strings.TrimPrefix(strings.NewReplacer(" ", "", "−", "-").Replace(r.PostForm.Get("delta")), "+"))
+	if err != nil || delta == 0 {
+		err = problem.Invalid422("body.delta", "write a number that is not nothing, such as 10 or -3")
+	} else {
+		err = s.act(r.Context(), "inventory", http.MethodPost, stockAPI(sku)+"/movements",
+			map[string]any{"delta": delta, "reason": r.PostForm.Get("reason")}, dapr.Header("Idempotency-Key", r.PostForm.Get("key")))
+	}
+	if err == nil {
+		return to(stockAt(sku), "moved")
+	}
+	v, failure := s.stockOf(r)
+	if failure != nil {
+		return failed(failure)
+	}
+	v.Move.fill(r.PostForm)
+	if !v.Move.refuse(err) {
+		return failed(err)
+	}
+	return "", "stock", page.View{Title: v.Stock.SKU, Status: v.Move.Status, Data: v}, nil
+}
+
+func releaseForm(r *http.Request) form {
+	sku, holder := r.URL.Query().Get("sku"), r.URL.Query().Get("holder")
+	return form{
+		Heading: "Release this hold?", Danger: true, Button: "Release", Back: stockAt(sku), BackTo: "Keep it", Crumbs: stockCrumbs(sku),
+		Action: "/admin/inventory/release?" + url.Values{"sku": {sku}, "holder": {holder}}.Encode(),
+		Text:   []string{"Others can buy the pieces at once. They stay in the shopper's cart, but are no longer held there: at the checkout the shopper gets them only if they are still free."},
+		Facts:  []fact{{"SKU", sku}, {"Held by", holder}},
+	}
+}
+
+func (s *service) showRelease(r *http.Request) (string, page.View, error) {
+	return releaseForm(r).show()
+}
+
+func (s *service) release(r *http.Request) (string, string, page.View, error) {
+	sku, holder := r.URL.Query().Get("sku"), r.URL.Query().Get("holder")
+	if sku == "" || holder == "" {
+		return failed(problem.ErrNotFound)
+	}
+	err := s.act(r.Context(), "inventory", http.MethodDelete, stockAPI(sku)+"/holds/"+url.PathEscape(holder), nil)
+	if err != nil && !missing(err) {
+		return releaseForm(r).answer(r.PostForm, err)
+	}
+	return to(stockAt(sku), "released")
+}

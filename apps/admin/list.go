@@ -1,0 +1,332 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// list is a service's list as a page and as a CSV file. T is an item.
+type list[T any] struct {
+	App, API string // the service, and the list's path there
+	At       string // the page's address
+	Title    string
+	Lead     string
+	Filters  []filter
+	Columns  []column[T]
+	Empty    empty
+	Acts     []link // over the list
+	Fixed    url.Values
+	Limit    string
+}
+
+// filter is a query parameter of the list.
+type filter struct {
+	Name    string // in the page's address; never "state", which is the login's
+	API     string // the service's name for it, when that is another
+	Label   string
+	Type    string // "search", "select", "date", "until" (a date, that day included), "number", "tabs", "hidden"
+	Options []option
+	Hint    string
+	Value   string
+}
+
+// column of a list. CSV alone: Hidden.
+type column[T any] struct {
+	Name   string
+	Class  string
+	Hidden bool
+	Cell   func(T) cell
+}
+
+// cell of a list. Text is what the CSV file gets.
+type cell struct {
+	Text  string
+	Kind  string // "money", "status", "moment", "code", "picture", "bar"; "" is text
+	Href  string
+	Note  string // quieter, below
+	Money money.Money
+	At    time.Time
+}
+
+// empty is what a list says when there is nothing in it.
+type empty struct {
+	Title, Text string
+	Link        link
+}
+
+func text(s string) cell            { return cell{Text: s} }
+func number(n int) cell             { return cell{Text: fmt.Sprint(n)} }
+func amount(m money.Money) cell     { return cell{Kind: "money", Text: decimal(m), Money: m} }
+func status(s string) cell          { return cell{Kind: "status", Text: s} }
+func linked(c cell, at string) cell { c.Href = at; return c }
+
+func moment(t time.Time) cell {
+	if t.IsZero() {
+		return cell{}
+	}
+	return cell{Kind: "moment", Text: t.UTC().Format(time.RFC3339), At: t}
+}
+
+func optional(t *time.Time) cell {
+	if t == nil {
+		return cell{}
+	}
+	return moment(*t)
+}
+
+// decimal writes an amount for spreadsheets: "1999.50", without a currency.
+func decimal(m money.Money) string {
+	return strings.TrimLeft(m.String(), "£€$¥ABCDEFGHIJKLMNOPQRSTUVWXYZ ")
+}
+
+// listView is the Data of the page "list", and what other pages show of one.
+type listView struct {
+	Title, Lead, At string
+	Tabs            *filter
+	Filters         []filter
+	Filtered        bool
+	Head            []header
+	Rows            []row
+	Empty           empty
+	Acts            []link
+	CSV, Next       string
+	First           string // the list's beginning, when this is not it
+	Problem         string
+	Detail          string
+	Away            bool
+	Crumbs          []crumb
+}
+
+type header struct{ Name, Class string }
+
+type row struct {
+	Cells []cell
+}
+
+// routes puts the list at its address, and its file beside it.
+func (l list[T]) routes(s *service, r chi.Router) {
+	r.Get(l.At, s.shown(func(r *http.Request) (string, page.View, error) {
+		v, status, err := l.view(s, r)
+		return "list", page.View{Title: l.Title, Status: status, Data: v}, err
+	}))
+	r.Get(l.At+".csv", func(w http.ResponseWriter, r *http.Request) { l.file(s, w, r) })
+}
+
+// asked reads the filters of a request: for the page, and for the service.
+func (l list[T]) asked(r *http.Request) (filters []filter, own, query url.Values) {
+	given := r.URL.Query()
+	own, query = url.Values{}, url.Values{}
+	for k, v := range l.Fixed {
+		query[k] = v
+	}
+	for _, f := range l.Filters {
+		f.Value = strings.TrimSpace(given.Get(f.Name))
+		options := make([]option, len(f.Options))
+		copy(options, f.Options)
+		for i := range options {
+			options[i].On = options[i].Value == f.Value
+		}
+		f.Options = options
+		filters = append(filters, f)
+		if f.Value == "" {
+			continue
+		}
+		own.Set(f.Name, f.Value)
+		name, value := f.Name, f.Value
+		if f.API != "" {
+			name = f.API
+		}
+		if day, err := time.Parse(time.DateOnly, value); err == nil {
+			switch f.Type {
+			case "date":
+				value = day.Format(time.RFC3339)
+			case "until":
+				value = day.AddDate(0, 0, 1).Format(time.RFC3339)
+			}
+		}
+		query.Set(name, value)
+	}
+	return filters, own, query
+}
+
+// view asks the service. When it refuses or is away, the view says so instead
+// of showing rows.
+func (l list[T]) view(s *service, r *http.Request) (listView, int, error) {
+	filters, own, query := l.asked(r)
+	v := listView{Title: l.Title, Lead: l.Lead, At: l.At, Empty: l.Empty, Acts: l.Acts, CSV: l.At + ".csv", Filtered: len(own) > 0}
+	for _, f := range filters {
+		if f.Type == "tabs" {
+			tabs := f
+			v.Tabs = &tabs
+			for i := range tabs.Options {
+				q := clone(own)
+				q.Set(f.Name, tabs.Options[i].Value)
+				if tabs.Options[i].Value == "" {
+					q.Del(f.Name)
+				}
+				tabs.Options[i].Value = address(l.At, q)
+			}
+			f.Type = "hidden"
+			if f.Value == "" {
+				continue
+			}
+		}
+		v.Filters = append(v.Filters, f)
+	}
+	if len(own) > 0 {
+		v.CSV += "?" + own.Encode()
+	}
+	for _, c := range l.Columns {
+		if !c.Hidden {
+			v.Head = append(v.Head, header{c.Name, c.Class})
+		}
+	}
+	if l.Limit != "" {
+		query.Set("limit", l.Limit)
+	} else {
+		query.Set("limit", "50")
+	}
+	if cursor := r.URL.Query().Get("cursor"); cursor != "" {
+		query.Set("cursor", cursor)
+		v.First = address(l.At, own)
+	}
+	found, err := get[items[T]](r.Context(), s, l.App, l.API, query)
+	if err != nil {
+		return l.trouble(v, err)
+	}
+	for _, item := range found.Items {
+		v.Rows = append(v.Rows, l.row(item, false))
+	}
+	if found.NextCursor != nil {
+		own.Set("cursor", *found.NextCursor)
+		v.Next = address(l.At, own)
+	}
+	return v, 0, nil
+}
+
+// trouble shows why there is no list.
+func (l list[T]) trouble(v listView, err error) (listView, int, error) {
+	var known *problem.Error
+	if !errors.As(err, &known) {
+		return v, 0, err
+	}
+	switch known.GetStatus() {
+	case http.StatusServiceUnavailable:
+		v.Away = true
+	case http.StatusUnprocessableEntity:
+		v.Problem = sentence(known.Title())
+		for _, f := range known.Fields() {
+			v.Detail += sentence(strings.TrimPrefix(f.Location, "query.")+": "+f.Message) + " "
+		}
+	default:
+		return v, 0, err
+	}
+	return v, known.GetStatus(), nil
+}
+
+func (l list[T]) row(item T, all bool) row {
+	var out row
+	for _, c := range l.Columns {
+		if all || !c.Hidden {
+			out.Cells = append(out.Cells, c.Cell(item))
+		}
+	}
+	return out
+}
+
+func clone(q url.Values) url.Values {
+	out := url.Values{}
+	for k, v := range q {
+		out[k] = v
+	}
+	return out
+}
+
+func address(at string, q url.Values) string {
+	if len(q) == 0 {
+		return at
+	}
+	return at + "?" + q.Encode()
+}
+
+// part is the list as a section of another page.
+func (l list[T]) part(found part[items[T]], title string) listView {
+	v := listView{Title: title, Empty: l.Empty, Away: found.Err != nil}
+	for _, c := range l.Columns {
+		if !c.Hidden {
+			v.Head = append(v.Head, header{c.Name, c.Class})
+		}
+	}
+	for _, item := range found.Data.Items {
+		v.Rows = append(v.Rows, l.row(item, false))
+	}
+	if found.Data.NextCursor != nil {
+		v.Next = "more"
+	}
+	return v
+}
+
+// names are the columns of the list's file.
+func (l list[T]) names() (out []string) {
+	for _, c := range l.Columns {
+		out = append(out, c.Name)
+	}
+	return out
+}
+
+// file writes all pages of the list as CSV, while they come. A failure in the
+// middle breaks the answer off, so that nobody takes a part for the whole.
+func (l list[T]) file(s *service, w http.ResponseWriter, r *http.Request) {
+	_, _, query := l.asked(r)
+	query.Set("limit", "100")
+	var out *sheet
+	for {
+		found, err := get[items[T]](r.Context(), s, l.App, l.API, query)
+		if err != nil && out == nil {
+			s.pages.Problem(w, r, err)
+			return
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if out == nil {
+			out = s.newFile(w, l.At[strings.LastIndexByte(l.At, '/')+1:], l.names())
+		}
+		for _, item := range found.Items {
+			out.row(l.row(item, true))
+		}
+		if !out.flush() || found.NextCursor == nil {
+			return
+		}
+		query.Set("cursor", *found.NextCursor)
+	}
+}
+
+// whole reads all pages of a small list, up to most items.
+func whole[T any](ctx context.Context, s *service, app, api string, query url.Values, most int) ([]T, error) {
+	query = clone(query)
+	query.Set("limit", "100")
+	var all []T
+	for {
+		found, err := get[items[T]](ctx, s, app, api, query)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, found.Items...)
+		if found.NextCursor == nil || len(all) >= most {
+			return all, nil
+		}
+		query.Set("cursor", *found.NextCursor)
+	}
+}

@@ -1,0 +1,652 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// product is a product as products' administration answers it, whole or in a
+// list.
+type product struct {
+	ID          uuid.UUID         `json:"id"`
+	Slug        string            `json:"slug"`
+	Name        string            `json:"name"`
+	Description string            `json:"description"`
+	Vendor      string            `json:"vendor"`
+	Category    *string           `json:"category"`
+	Tags        []string          `json:"tags"`
+	Options     []string          `json:"options"`
+	Attributes  map[string]string `json:"attributes"`
+	Status      string            `json:"status"`
+	Version     int               `json:"version"`
+	PublishedAt *time.Time        `json:"published_at"`
+	Images      []struct {
+		ID  uuid.UUID `json:"id"`
+		URL string    `json:"url"`
+		Alt string    `json:"alt"`
+	} `json:"images"`
+	Variants []variant `json:"variants"`
+}
+
+type variant struct {
+	SKU           string            `json:"sku"`
+	Options       map[string]string `json:"options"`
+	Price         money.Money       `json:"price"`
+	MaxPerShopper *int              `json:"max_per_shopper"`
+	InitialStock  int               `json:"initial_stock"`
+	InStock       bool              `json:"in_stock"`
+}
+
+type productItem struct {
+	ID       uuid.UUID   `json:"id"`
+	Name     string      `json:"name"`
+	SKU      string      `json:"sku"`
+	Price    money.Money `json:"price"`
+	ImageURL *string     `json:"image_url"`
+	Category *string     `json:"category"`
+	Status   string      `json:"status"`
+	Variants int         `json:"variants"`
+	InStock  bool        `json:"in_stock"`
+}
+
+func productAt(id uuid.UUID) string { return "/admin/products/" + id.String() }
+
+func (s *service) productAPI(r *http.Request) (uuid.UUID, string, error) {
+	id, err := id(r)
+	return id, "/api/v1/admin/products/" + id.String(), err
+}
+
+func productList(categories []option) list[productItem] {
+	return list[productItem]{
+		App: "products", API: "/api/v1/admin/products", At: "/admin/products", Title: "Products",
+		Filters: []filter{
+			{Name: "status", Type: "tabs", Label: "Status", Options: []option{
+				{Value: "", Label: "All"}, {Value: "published", Label: "Published"}, {Value: "draft", Label: "Drafts"}, {Value: "unlisted", Label: "Unlisted"},
+			}},
+			{Name: "q", Type: "search", Label: "Name or SKU"},
+			{Name: "category", Type: "select", Label: "Category", Options: categories},
+		},
+		Columns: []column[productItem]{
+			{Name: "Picture", Class: "picture", Cell: func(p productItem) cell {
+				c := cell{Kind: "picture"}
+				if p.ImageURL != nil {
+					c.Text = *p.ImageURL
+				}
+				return c
+			}},
+			{Name: "Product", Class: "wide", Cell: func(p productItem) cell { return cell{Text: p.Name, Href: productAt(p.ID), Note: p.SKU} }},
+			{Name: "Status", Cell: func(p productItem) cell { return status(p.Status) }},
+			{Name: "Category", Cell: func(p productItem) cell {
+				if p.Category == nil {
+					return cell{}
+				}
+				return text(*p.Category)
+			}},
+			{Name: "Variants", Class: "number", Cell: func(p productItem) cell { return number(p.Variants) }},
+			{Name: "Stock", Cell: func(p productItem) cell {
+				return status(map[bool]string{true: "in stock", false: "none"}[p.InStock])
+			}},
+			{Name: "Price", Class: "number", Cell: func(p productItem) cell { return amount(p.Price) }},
+		},
+		Acts: []link{{Name: "Import", Href: "/admin/products/import"}, {Name: "New product", Href: "/admin/products/new", On: true}},
+		Empty: empty{Title: "No products here", Text: "Create one, or bring in a whole catalogue from a CSV file.",
+			Link: link{Name: "New product", Href: "/admin/products/new"}},
+	}
+}
+
+func (s *service) productRoutes(r chi.Router) {
+	r.Get("/admin/products", s.shown(func(r *http.Request) (string, page.View, error) {
+		categories, _ := s.categories(r) // without them the list is there all the same
+		l := productList(append([]option{{Value: "", Label: "Every category"}}, choices(categories)...))
+		v, status, err := l.view(s, r)
+		return "list", page.View{Title: l.Title, Status: status, Data: v}, err
+	}))
+	r.Get("/admin/products.csv", s.exportProducts)
+	s.form(r, "/admin/products/import", s.showImport, s.importFile)
+	s.form(r, "/admin/products/new", s.newProduct, s.createProduct)
+	s.form(r, "/admin/products/{id}", s.showProduct, s.saveProduct)
+	s.press(r, "/admin/products/{id}/publish", s.publish)
+	s.form(r, "/admin/products/{id}/unlist", s.showUnlist, s.unlist)
+	s.press(r, "/admin/products/{id}/images", s.addImage)
+	s.form(r, "/admin/products/{id}/image-removal", s.showImageRemoval, s.removeImage)
+	s.form(r, "/admin/products/{id}/variant-removal", s.showVariantRemoval, s.removeVariant)
+	s.categoryRoutes(r)
+}
+
+// productView is the Data of the page "product".
+type productView struct {
+	Product product
+	New     bool
+	Form    form
+	Options []string // the names, one a column of the variants
+	Rows    []variantRow
+	Stock   map[string]stock // by SKU
+	Picture form
+	Version string
+}
+
+// variantRow is a variant in the form.
+type variantRow struct {
+	N                             int
+	Known                         bool
+	SKU, Price, Max, Initial      field
+	Options                       []field
+	InStock                       bool
+	Remove                        string // where it is removed; empty when it cannot be
+	StockHref, Available, Wrongly string
+}
+
+// spare is how many empty rows wait for more variants.
+const spare = 2
+
+// fields are the product's own.
+func (p product) fields(categories []option, isNew bool) []field {
+	category := ""
+	if p.Category != nil {
+		category = *p.Category
+	}
+	options := append([]option{{Value: "", Label: "None"}}, categories...)
+	for i := range options {
+		options[i].On = options[i].Value == category
+	}
+	var attributes []string
+	for name, value := range p.Attributes {
+		attributes = append(attributes, name+": "+value)
+	}
+	slices.Sort(attributes)
+	out := []field{
+		{Name: "name", Label: "Name", Value: p.Name, Required: true, Max: 255},
+		{Name: "slug", Label: "Address", Value: p.Slug, Max: 255, Hint: "Its name in the shop's addresses, for ever. Left empty, it is made from the name."},
+		{Name: "description", Label: "Description", Value: p.Description, Type: "textarea", Max: 200000, Hint: "HTML; whatever could do harm is taken out."},
+		{Name: "category", Label: "Category", Type: "select", Options: options},
+		{Name: "vendor", Label: "Vendor", Value: p.Vendor, Max: 255},
+		{Name: "tags", Label: "Tags", Value: strings.Join(p.Tags, ", "), Hint: "With commas between."},
+		{Name: "options", Label: "Options", Value: strings.Join(p.Options, ", "), Hint: "What the variants differ in, such as Size, Colour. At most three."},
+		{Name: "attributes", Label: "Details", Value: strings.Join(attributes, "\n"), Type: "textarea", Hint: "One a line: Material: Oak"},
+	}
+	if !isNew {
+		out = slices.Delete(out, 1, 2)
+	}
+	return out
+}
+
+// rows are the variants of p in the form, and empty ones.
+func (s *service) rows(p product, isNew bool) []variantRow {
+	var out []variantRow
+	for i, v := range p.Variants {
+		row := s.row(i, p.Options)
+		row.Known, row.InStock = true, v.InStock
+		row.SKU.Value, row.Price.Value, row.Initial.Value = v.SKU, decimal(v.Price), strconv.Itoa(v.InitialStock)
+		if v.MaxPerShopper != nil {
+			row.Max.Value = strconv.Itoa(*v.MaxPerShopper)
+		}
+		for j, name := range p.Options {
+			row.Options[j].Value = v.Options[name]
+		}
+		row.StockHref = stockAt(v.SKU)
+		if p.PublishedAt == nil && len(p.Variants) > 1 {
+			row.Remove = productAt(p.ID) + "/variant-removal?sku=" + url.QueryEscape(v.SKU)
+		}
+		out = append(out, row)
+	}
+	more := spare
+	if isNew {
+		more++
+	}
+	for range more {
+		out = append(out, s.row(len(out), p.Options))
+	}
+	return out
+}
+
+func (s *service) row(n int, options []string) variantRow {
+	at := fmt.Sprintf("v.%d.", n)
+	label := fmt.Sprintf(" of variant %d", n+1)
+	out := variantRow{
+		N:       n,
+		SKU:     field{Name: at + "sku", Label: "SKU" + label, Max: 64},
+		Price:   field{Name: at + "price", Label: "Price in " + s.currency + label, Mode: "decimal", Max: 14},
+		Max:     field{Name: at + "max", Label: "Most per shopper" + label, Mode: "numeric", Max: 2},
+		Initial: field{Name: at + "initial", Label: "First stock" + label, Mode: "numeric", Max: 7},
+	}
+	for j, name := range options {
+		out.Options = append(out.Options, field{Name: fmt.Sprintf("%so.%d", at, j), Label: name + label, Max: 255})
+	}
+	return out
+}
+
+func (s *service) productPage(r *http.Request, p product, isNew bool) productView {
+	categories, err := s.categories(r)
+	v := productView{Product: p, New: isNew, Options: p.Options, Rows: s.rows(p, isNew), Version: strconv.Itoa(p.Version)}
+	v.Form = form{Heading: p.Name, Fields: p.fields(choices(categories), isNew), Button: "Save", Action: "/admin/products/new", Back: "/admin/products", BackTo: "Back to the products",
+		Crumbs: []crumb{{"Products", "/admin/products"}}}
+	if err != nil && p.Category != nil { // keep it, though its name is not known
+		c := v.Form.field("category")
+		c.Options = append(c.Options, option{Value: *p.Category, Label: *p.Category, On: true})
+	}
+	if isNew {
+		v.Form.Heading, v.Form.Button = "New product", "Create"
+		return v
+	}
+	v.Form.Action = productAt(p.ID)
+	v.Picture = form{Action: productAt(p.ID) + "/images", Button: "Add picture", Fields: []field{
+		{Name: "alt", Label: "What it shows", Max: 1000, Hint: "For those who cannot see it."},
+	}}
+	return v
+}
+
+func (s *service) newProduct(r *http.Request) (string, page.View, error) {
+	return "product", page.View{Title: "New product", Data: s.productPage(r, product{}, true)}, nil
+}
+
+func (s *service) showProduct(r *http.Request) (string, page.View, error) {
+	_, api, err := s.productAPI(r)
+	if err != nil {
+		return "", page.View{}, err
+	}
+	p, err := get[product](r.Context(), s, "products", api)
+	if err != nil {
+		return "", page.View{}, err
+	}
+	v := s.productPage(r, p, false)
+	s.withStock(r, &v)
+	return "product", page.View{Title: p.Name, Data: v}, nil
+}
+
+// withStock adds what there is of each variant, as far as inventory answers.
+func (s *service) withStock(r *http.Request, v *productView) {
+	if v.Product.PublishedAt == nil {
+		return
+	}
+	n := min(len(v.Product.Variants), 30)
+	found := make([]part[stock], n)
+	var wait sync.WaitGroup
+	for i := range n {
+		load(&wait, &found[i], func() (stock, error) {
+			return get[stock](r.Context(), s, "inventory", stockAPI(v.Product.Variants[i].SKU))
+		})
+	}
+	wait.Wait()
+	for i := range n {
+		if found[i].Err == nil {
+			v.Rows[i].Available = strconv.Itoa(found[i].Data.Available)
+		}
+	}
+}
+
+// productInput is what is sent to products.
+type productInput struct {
+	Version     int               `json:"version,omitempty"`
+	Name        string            `json:"name"`
+	Slug        string            `json:"slug,omitempty"`
+	Description string            `json:"description"`
+	Vendor      string            `json:"vendor"`
+	Category    string            `json:"category"`
+	Tags        []string          `json:"tags"`
+	Options     []string          `json:"options"`
+	Attributes  map[string]string `json:"attributes"`
+	Variants    []variantInput    `json:"variants,omitempty"`
+}
+
+type variantInput struct {
+	SKU           string            `json:"sku"`
+	Options       map[string]string `json:"options"`
+	Price         money.Money       `json:"price"`
+	MaxPerShopper *int              `json:"max_per_shopper,omitempty"`
+	InitialStock  *int              `json:"initial_stock,omitempty"`
+}
+
+// read makes of a form what is sent to products, and shows the form as it was
+// filled in. places tells which row a variant came from; wrong is what cannot
+// even be sent.
+func (s *service) read(v *productView, sent url.Values) (in productInput, places []int, wrong *problem.Error) {
+	v.Form.fill(sent)
+	v.Version = sent.Get("version")
+	wrong = problem.ErrInvalid
+	in = productInput{
+		Name: strings.TrimSpace(sent.Get("name")), Slug: strings.TrimSpace(sent.Get("slug")), Description: sent.Get("description"), Vendor: sent.Get("vendor"),
+		Category: sent.Get("category"), Tags: commas(sent.Get("tags")), Options: commas(sent.Get("options")), Attributes: map[string]string{},
+	}
+	in.Version, _ = strconv.Atoi(v.Version)
+	for line := range strings.Lines(sent.Get("attributes")) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(line, ":")
+		if !ok {
+			wrong = wrong.Field("body.attributes", "each line needs a colon: Material: Oak")
+			break
+		}
+		in.Attributes[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	known := v.Rows
+	v.Options, v.Rows = in.Options, nil
+	for n := 0; sent.Has(fmt.Sprintf("v.%d.sku", n)) && n < 250; n++ {
+		row := s.row(n, in.Options)
+		if n < len(known) && known[n].Known {
+			row.Known, row.Remove, row.StockHref, row.Available = true, known[n].Remove, known[n].StockHref, known[n].Available
+		}
+		blank := true
+		for _, f := range append([]*field{&row.SKU, &row.Price, &row.Max, &row.Initial}, pointers(row.Options)...) {
+			f.Value = strings.TrimSpace(sent.Get(f.Name))
+			blank = blank && f.Value == ""
+		}
+		v.Rows = append(v.Rows, row)
+		if blank {
+			continue
+		}
+		at := fmt.Sprintf("body.variants[%d].", len(in.Variants))
+		one := variantInput{SKU: row.SKU.Value, Options: map[string]string{}}
+		for j, name := range in.Options {
+			one.Options[name] = row.Options[j].Value
+		}
+		price, ok := parseAmount(row.Price.Value, s.currency)
+		if !ok {
+			wrong = wrong.Field(at+"price", "write an amount, such as 12.50")
+		}
+		if one.SKU == "" {
+			wrong = wrong.Field(at+"sku", "every variant needs one")
+		}
+		one.Price = price
+		count := func(f field, name string) *int {
+			if f.Value == "" {
+				return nil
+			}
+			n, err := strconv.Atoi(f.Value)
+			if err != nil {
+				wrong = wrong.Field(at+name, "write a number")
+			}
+			return &n
+		}
+		one.MaxPerShopper, one.InitialStock = count(row.Max, "max_per_shopper"), count(row.Initial, "initial_stock")
+		in.Variants = append(in.Variants, one)
+		places = append(places, n)
+	}
+	if len(wrong.Fields()) == 0 {
+		wrong = nil
+	}
+	return in, places, wrong
+}
+
+func pointers(fields []field) (out []*field) {
+	for i := range fields {
+		out = append(out, &fields[i])
+	}
+	return out
+}
+
+func commas(s string) []string {
+	out := []string{}
+	for one := range strings.SplitSeq(s, ",") {
+		if one = strings.TrimSpace(one); one != "" {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// refuseProduct tells what was wrong, in the variants' rows as well.
+func refuseProduct(v *productView, places []int, err error) bool {
+	if !v.Form.refuse(err) {
+		return false
+	}
+	var rest []string
+	known, ok := err.(*problem.Error)
+	if !ok {
+		return true
+	}
+	for _, f := range known.Fields() {
+		at, isVariant := strings.CutPrefix(f.Location, "body.variants[")
+		if !isVariant {
+			if v.Form.field(strings.TrimPrefix(f.Location, "body.")) == nil {
+				rest = append(rest, strings.TrimPrefix(f.Location, "body.")+": "+f.Message)
+			}
+			continue
+		}
+		number, name, _ := strings.Cut(at, "]")
+		n, _ := strconv.Atoi(number)
+		if n >= len(places) {
+			continue
+		}
+		row := &v.Rows[places[n]]
+		switch name = strings.TrimPrefix(name, "."); {
+		case strings.HasPrefix(name, "price"):
+			row.Price.Wrong = sentence(f.Message)
+		case name == "max_per_shopper":
+			row.Max.Wrong = sentence(f.Message)
+		case name == "initial_stock":
+			row.Initial.Wrong = sentence(f.Message)
+		case name == "sku":
+			row.SKU.Wrong = sentence(f.Message)
+		default:
+			row.SKU.Wrong = sentence(f.Message)
+		}
+	}
+	if len(known.Fields()) > 0 {
+		v.Form.Problem, v.Form.Detail = "Nothing was saved yet. Please look at what is marked below.", strings.Join(rest, "; ")
+	}
+	return true
+}
+
+func (s *service) createProduct(r *http.Request) (string, string, page.View, error) {
+	v := s.productPage(r, product{}, true)
+	in, places, wrong := s.read(&v, r.PostForm)
+	var err error
+	if wrong != nil {
+		err = wrong
+	} else {
+		var made product
+		made, err = ask[product](r.Context(), s, "products", http.MethodPost, "/api/v1/admin/products", in, dapr.Timeout(patience))
+		if err == nil {
+			return to(productAt(made.ID), "created")
+		}
+	}
+	if !refuseProduct(&v, places, err) {
+		return failed(err)
+	}
+	return "", "product", page.View{Title: "New product", Status: v.Form.Status, Data: v}, nil
+}
+
+func (s *service) saveProduct(r *http.Request) (string, string, page.View, error) {
+	id, api, err := s.productAPI(r)
+	if err != nil {
+		return failed(err)
+	}
+	now, err := get[product](r.Context(), s, "products", api)
+	if err != nil {
+		return failed(err)
+	}
+	v := s.productPage(r, now, false)
+	in, places, wrong := s.read(&v, r.PostForm)
+	if wrong != nil {
+		err = wrong
+	} else if err = s.act(r.Context(), "products", http.MethodPatch, api, in); err == nil {
+		return to(productAt(id), "saved")
+	}
+	if !refuseProduct(&v, places, err) {
+		return failed(err)
+	}
+	if known, ok := err.(*problem.Error); ok && known.Slug() == "version-conflict" {
+		v.Form.Problem = "Somebody else has changed this product since you opened it."
+		v.Form.Detail = "What you typed is still here. Save again to put it over theirs, or load the page to see theirs."
+		v.Version = strconv.Itoa(now.Version)
+	}
+	return "", "product", page.View{Title: now.Name, Status: v.Form.Status, Data: v}, nil
+}
+
+func (s *service) publish(r *http.Request) (string, string, page.View, error) {
+	id, api, err := s.productAPI(r)
+	if err != nil {
+		return failed(err)
+	}
+	if err := s.act(r.Context(), "products", http.MethodPost, api+"/publication", nil); err != nil {
+		_, v, failure := s.showProduct(r)
+		if failure != nil {
+			return failed(failure)
+		}
+		data := v.Data.(productView)
+		if !refuseProduct(&data, nil, err) {
+			return failed(err)
+		}
+		v.Data, v.Status = data, data.Form.Status
+		return "", "product", v, nil
+	}
+	return to(productAt(id), "published")
+}
+
+// ofProduct makes a form that asks before something is done to a product.
+func (s *service) ofProduct(r *http.Request, f func(p product) form) (form, string, product, error) {
+	_, api, err := s.productAPI(r)
+	if err != nil {
+		return form{}, "", product{}, err
+	}
+	p, err := get[product](r.Context(), s, "products", api)
+	if err != nil {
+		return form{}, "", p, err
+	}
+	out := f(p)
+	out.Danger, out.Back, out.BackTo = true, productAt(p.ID), "Leave it as it is"
+	out.Crumbs = []crumb{{"Products", "/admin/products"}, {p.Name, productAt(p.ID)}}
+	return out, api, p, nil
+}
+
+func unlistForm(p product) form {
+	return form{Heading: "Unlist " + p.Name + "?", Button: "Unlist", Action: productAt(p.ID) + "/unlist",
+		Text: []string{"Shoppers no longer see it, and it is taken out of their carts. Orders keep it. It can be published again at any time."}}
+}
+
+func (s *service) showUnlist(r *http.Request) (string, page.View, error) {
+	f, _, _, err := s.ofProduct(r, unlistForm)
+	if err != nil {
+		return "", page.View{}, err
+	}
+	return f.show()
+}
+
+func (s *service) unlist(r *http.Request) (string, string, page.View, error) {
+	f, api, p, err := s.ofProduct(r, unlistForm)
+	if err != nil {
+		return failed(err)
+	}
+	if err := s.act(r.Context(), "products", http.MethodDelete, api+"/publication", nil); err != nil {
+		return f.answer(r.PostForm, err)
+	}
+	return to(productAt(p.ID), "unlisted")
+}
+
+// maxPicture is what products takes.
+const maxPicture = 10 << 20
+
+func (s *service) addImage(r *http.Request) (string, string, page.View, error) {
+	id, api, err := s.productAPI(r)
+	if err != nil {
+		return failed(err)
+	}
+	if err = s.sendImage(r, api); err == nil {
+		return to(productAt(id), "picture")
+	}
+	_, v, failure := s.showProduct(r)
+	if failure != nil {
+		return failed(failure)
+	}
+	data := v.Data.(productView)
+	data.Picture.fill(r.PostForm)
+	if !data.Picture.refuse(err) {
+		return failed(err)
+	}
+	v.Data, v.Status = data, data.Picture.Status
+	return "", "product", v, nil
+}
+
+func (s *service) sendImage(r *http.Request, api string) error {
+	file, head, err := r.FormFile("file")
+	if err != nil {
+		return problem.Invalid422("body.file", "choose a picture")
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxPicture+1))
+	if err != nil {
+		return fmt.Errorf("picture: %w", err)
+	}
+	if len(data) > maxPicture {
+		return problem.ErrTooLarge.Detail("A picture may have 10 MB.")
+	}
+	kind := head.Header.Get("Content-Type")
+	if kind == "" || kind == "application/octet-stream" {
+		kind = mime.TypeByExtension(path.Ext(head.Filename))
+	}
+	return s.act(r.Context(), "products", http.MethodPost, api+"/images?"+url.Values{"alt": {r.PostForm.Get("alt")}}.Encode(), dapr.Raw{Type: kind, Data: data})
+}
+
+func imageForm(image string) func(p product) form {
+	return func(p product) form {
+		return form{Heading: "Remove this picture?", Button: "Remove", Action: productAt(p.ID) + "/image-removal?image=" + url.QueryEscape(image),
+			Text: []string{"It is taken from the product's page and the lists."}}
+	}
+}
+
+func (s *service) showImageRemoval(r *http.Request) (string, page.View, error) {
+	f, _, _, err := s.ofProduct(r, imageForm(r.URL.Query().Get("image")))
+	if err != nil {
+		return "", page.View{}, err
+	}
+	return f.show()
+}
+
+func (s *service) removeImage(r *http.Request) (string, string, page.View, error) {
+	image := r.URL.Query().Get("image")
+	f, api, p, err := s.ofProduct(r, imageForm(image))
+	if err != nil {
+		return failed(err)
+	}
+	err = s.act(r.Context(), "products", http.MethodDelete, api+"/images/"+url.PathEscape(image), nil)
+	if err != nil && !missing(err) {
+		return f.answer(r.PostForm, err)
+	}
+	return to(productAt(p.ID), "picture-removed")
+}
+
+func variantForm(sku string) func(p product) form {
+	return func(p product) form {
+		return form{Heading: "Remove the variant " + sku + "?", Button: "Remove", Action: productAt(p.ID) + "/variant-removal?sku=" + url.QueryEscape(sku),
+			Text: []string{"Only a product that was never published can lose variants."}}
+	}
+}
+
+func (s *service) showVariantRemoval(r *http.Request) (string, page.View, error) {
+	f, _, _, err := s.ofProduct(r, variantForm(r.URL.Query().Get("sku")))
+	if err != nil {
+		return "", page.View{}, err
+	}
+	return f.show()
+}
+
+func (s *service) removeVariant(r *http.Request) (string, string, page.View, error) {
+	sku := r.URL.Query().Get("sku")
+	f, api, p, err := s.ofProduct(r, variantForm(sku))
+	if err != nil {
+		return failed(err)
+	}
+	err = s.act(r.Context(), "products", http.MethodDelete, api+"/variants/"+url.PathEscape(sku), nil)
+	if err != nil && !missing(err) {
+		return f.answer(r.PostForm, err)
+	}
+	return to(productAt(p.ID), "variant-removed")
+}

@@ -1,0 +1,252 @@
+package office
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/tests/browser"
+	"github.com/stampede-shop/stampede/tests/shop"
+)
+
+// work starts a browser and logs in to the back office at a page.
+func work(t *testing.T, s *shop.Shop, path string) *browser.Visitor {
+	t.Helper()
+	c := browser.Visit(t, s, 1440, 1000)
+	shop.Alone(func() { c.Open(path).Login("ops@stampede.test", s.Settings["OPS_PASSWORD"]).At(path) })
+	return c
+}
+
+func write(t *testing.T, name string, data []byte) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(file, data, 0o600))
+	return file
+}
+
+// TestProduct makes a product from nothing until shoppers see it.
+func TestProduct(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	id := shop.Random()
+	c := work(t, s, "/admin/products")
+	c.Click("a[href='/admin/products/new']").At("/admin/products/new")
+	c.Fill("#f-name", "Desk "+id).Fill("#f-slug", "desk-"+id).Fill("#f-vendor", "Acme")
+	c.Fill("#f-v-0-sku", "D-"+id).Fill("#f-v-0-price", "ten").Fill("#f-v-0-max", "3").Fill("#f-v-0-initial", "7")
+	c.Click("#product .button:not(.line)")
+
+	// What is wrong is said beside the field, and nothing typed is lost.
+	c.Sees("Write an amount, such as 12.50.").Holds("#f-name", "Desk "+id).Holds("#f-v-0-price", "ten").Holds("#f-v-0-initial", "7")
+	c.Fill("#f-v-0-price", "10.00").Click("#product .button:not(.line)").Sees("Created.").Sees("draft")
+
+	var picture bytes.Buffer
+	dot := image.NewRGBA(image.Rect(0, 0, 8, 8))
+	dot.Set(1, 1, color.RGBA{200, 50, 10, 255})
+	require.NoError(t, png.Encode(&picture, dot))
+	c.Upload("#picture", write(t, "desk.png", picture.Bytes())).There("#preview img")
+	c.Fill("#f-alt", "A desk").Click("form[enctype] .button").Sees("The picture was added.").There(".pictures img[alt='A desk']")
+	c.Click("form[action*='/publish'] .button").Sees("Shoppers can see it now.").Sees("published")
+
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		a := s.Nobody().Do(t, "GET", "/api/v1/products/desk-"+id, nil)
+		if a.Status != 200 {
+			return false, string(a.Body)
+		}
+		seen := shop.Read[struct {
+			Name   string
+			Images []struct{ URL, Alt string }
+		}](t, a)
+		require.Equal(t, "Desk "+id, seen.Name)
+		require.Len(t, seen.Images, 1)
+		got, err := s.Nobody().Send(t.Context(), "GET", seen.Images[0].URL, nil)
+		require.NoError(t, err)
+		require.Equal(t, 200, got.Status)
+		return true, ""
+	})
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		a := s.Nobody().Do(t, "GET", "/api/v1/availability/D-"+id, nil)
+		return a.Status == 200 && shop.Read[shop.Availability](t, a).Available == 7, string(a.Body)
+	})
+
+	// Stock moves with a reason, once.
+	c.Open("/admin/inventory/item?sku=D-"+id).Fill("#f-delta", "0").Fill("#f-reason", "Delivery 7").Click("aside .button").Sees("not nothing")
+	c.Holds("#f-reason", "Delivery 7").Fill("#f-delta", "3").Click("aside .button").Sees("The movement is in the ledger.").Sees("Delivery 7")
+	require.Equal(t, 10, shop.Get[shop.Stock](t, s.Admin(t), "/api/v1/admin/inventory/D-"+id).OnHand)
+
+	// Taking it out of the shop asks first.
+	c.Open("/admin/products?q=D-" + id).Sees("Desk " + id).Click("td.wide a").Click("a[href$='/unlist']").Sees("Unlist Desk " + id + "?")
+	require.Equal(t, 200, s.Nobody().Do(t, "GET", "/api/v1/products/desk-"+id, nil).Status)
+	c.Click("form .button.danger").Sees("Shoppers no longer see it.")
+}
+
+// TestImport brings in a file with good and bad rows, in several parts.
+func TestImport(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	id := shop.Random()
+	var file strings.Builder
+	file.WriteString("Handle,Title,Body (HTML),Option1 Name,Option1 Value,Variant SKU,Variant Price,Variant Inventory Qty,Status\n")
+	long := strings.Repeat("A long story. ", 1000)
+	for n := range 40 {
+		price := "12.50"
+		if n == 7 || n == 33 {
+			price = "cheap"
+		}
+		fmt.Fprintf(&file, "i-%s-%d,Cup %d,\"<p>%s\n</p>\",Title,Default Title,I-%s-%d,%s,4,draft\n", id, n, n, long, id, n, price)
+	}
+	name := write(t, "cups.csv", []byte(file.String()))
+	c := work(t, s, "/admin/products/import")
+	c.Upload("#file", name).Click("#import .button").Sees("Part ").Sees("Done: 38 created, 0 changed, 0 unchanged, 2 refused")
+	c.Until("every row in the report", `document.querySelectorAll("#report tbody tr").length === 40`)
+	c.Sees("The price is not an amount such as 19.99")
+	// The line is the file's own, also in a later part: each row has two, after the head.
+	c.Until("the line of the last refused row", `[...document.querySelectorAll("#report tr.refused td[data-name=Line]")].map(e => e.textContent).join() === "16,68"`)
+	c.Upload("#file", name).Click("#import .button").Sees("Done: 0 created, 0 changed, 38 unchanged, 2 refused")
+
+	exported := s.Admin(t).Do(t, "GET", "/api/v1/admin/products/export", nil).OK(t, 200)
+	require.Contains(t, string(exported.Body), "I-"+id+"-39")
+}
+
+// TestOrder takes an order from the list to the customer's door, and gives some of the money back.
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann := s.NewProduct(t, 1_000, 3), s.Register(t)
+	order := ann.Bought(t, lamp, 2)
+	c := work(t, s, "/admin/orders")
+	c.Fill("#q-q", order.Number).Until("the one order", `document.querySelectorAll("#found tbody tr").length === 1`)
+	c.Click("#found td a").Sees("What happened").Sees("Payment captured").Sees("Stock sold")
+	c.Fill("#f-carrier", "Parcel Post").Fill("#f-tracking_number", "PP 1").Click("aside .next .button").Sees("The customer is told by mail.").Sees("Has it arrived?")
+	ann.Await(t, order.ID, "shipped")
+	c.Click("form[action*='/deliver'] .button").Sees("Marked as delivered.")
+	ann.Await(t, order.ID, "delivered")
+
+	c.Click("a[href$='/refund']").At("/admin/orders/"+order.ID+"/refund").Fill("#f-amount", "9999").Fill("#f-reason", "One was broken").Click("form .button.danger")
+	c.There("[role=alert]").Holds("#f-reason", "One was broken")
+	// The same form, sent three times: twice at once, and by its button.
+	c.Fill("#f-amount", "7.50").Until("sent twice", `(f => {
+		if (!window.sent) window.sent = Promise.all([1, 2].map(() => fetch(f.action, {method: "POST", body: new URLSearchParams(new FormData(f))}))).then(() => window.over = true);
+		return window.over })(document.querySelector("form[data-once]"))`)
+	c.Click("form .button.danger").Sees("The refund is on its way").Sees("Refund of £7.50")
+	c.Until("one refund", `document.querySelectorAll("#payment .plain li").length === 1`)
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		now := shop.Get[shop.Order](t, ann, "/api/v1/orders/"+order.ID)
+		return now.Payment.Status == "partially_refunded" && now.Status == "delivered", now.Payment.Status
+	})
+}
+
+// TestSuspend locks a shopper out.
+func TestSuspend(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	ann := s.Register(t)
+	c := work(t, s, "/admin/customers")
+	c.Fill("#q-q", ann.Email).Until("the one customer", `document.querySelectorAll("#found tbody tr").length === 1`).Click("#found td a")
+	c.Sees("success").Click("a[href$='/suspend']").Fill("#f-reason", "Sells tickets").Click("form .button.danger").Sees("Every session of the account has ended.").Sees("Sells tickets")
+	body := map[string]string{"email": ann.Email, "password": ann.Password}
+	s.Nobody().Do(t, "POST", "/api/v1/auth/login", body).Refused(t, 403, "account-suspended")
+	s.Nobody().Do(t, "POST", "/api/v1/auth/refresh", map[string]string{"refresh_token": ann.Refresh}).OK(t, 401)
+	c.Click("form[action*='/activate'] .button").Sees("The account is active again.")
+	s.Nobody().Do(t, "POST", "/api/v1/auth/login", body).OK(t, 200)
+}
+
+// TestDeadLetter sees an event that died, tries it again, and drops it.
+func TestDeadLetter(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	id := shop.Random()
+	sql := fmt.Sprintf(`INSERT INTO dead_letters (event_id, topic, event, error, tries) VALUES ('%s', 'account.registered.v1', '{"account_id": 5}', 'cannot be read', 15)`, id)
+	out, err := exec.CommandContext(t.Context(), "psql", s.Settings["USERS_DATABASE_URL"], "-qc", sql).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	c := work(t, s, "/admin/letters")
+	c.Sees(id).Open("/admin/letters?service=users").Sees(id)
+	c.Open("/admin/letters/letter?service=users&event=" + id).Sees("cannot be read").Sees(`"account_id": 5`)
+	c.Click("form[action*=redrive] .button").Sees("could not be handled this time either")
+	c.Click(".acts a.danger").Sees("Drop this event for good?").Click("form .button.danger").Sees("Dropped for good.")
+	c.Open("/admin/letters/letter?service=users&event=" + id).Sees("it was handled or dropped")
+}
+
+// TestMail sends a mail once more.
+func TestMail(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann := s.NewProduct(t, 1_000, 1), s.Register(t)
+	order := ann.Bought(t, lamp, 1)
+	subject := "Your order " + order.Number + " is confirmed"
+	ann.AwaitMail(t, subject, 1)
+	c := work(t, s, "/admin/mails?recipient="+ann.Email)
+	c.Sees(subject).Click("td a[href^='/admin/mails/']").There("iframe")
+	c.Open("/admin/mails?kind=order-confirmed&recipient=" + ann.Email).Click("td a[href^='/admin/mails/']").Click(".acts .button").Sees("Send this mail again?")
+	c.Click("form .button:not(.line)").Sees("The mail is queued once more.")
+	ann.AwaitMail(t, subject, 2)
+}
+
+// TestEndedLogin sends a form after the login has ended: nothing is done, the page says so, and has what was typed.
+func TestEndedLogin(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann := s.NewProduct(t, 1_000, 1), s.Register(t)
+	order := ann.Bought(t, lamp, 1)
+	c := work(t, s, "/admin/orders/"+order.ID)
+	c.Fill("#f-carrier", "Parcel Post").Fill("#f-tracking_number", "PP 2").Forget("gosessionsid").Click("aside .next .button")
+	c.Sees("nothing was done").Holds("#f-carrier", "Parcel Post").Holds("#f-tracking_number", "PP 2")
+	require.Equal(t, "confirmed", shop.Get[shop.Order](t, ann, "/api/v1/orders/"+order.ID).Status)
+	c.Click("aside .next .button").Sees("The customer is told by mail.")
+	ann.Await(t, order.ID, "shipped")
+}
+
+// TestDashboard agrees with the lists behind it, and looks again by itself.
+func TestDashboard(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann := s.NewProduct(t, 1_000, 1), s.Register(t)
+	c := work(t, s, "/admin?by=minute").There(".chart svg")
+	order := ann.Bought(t, lamp, 1)
+	c.Until("an order in the chart", `Number(document.querySelector(".chart .sum").textContent) > 0`)
+	c.Click(".chart .sum").At("/admin/orders?since=").Sees(order.Number)
+}
+
+// TestHold gives back what a cart holds.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann := s.NewProduct(t, 1_000, 4), s.Register(t)
+	ann.Put(t, lamp, 3)
+	c := work(t, s, "/admin/inventory")
+	c.Fill("#q-q", lamp.SKU).Until("the one SKU", `document.querySelectorAll("#found tbody tr").length === 1`).Click("#found td a").Sees("account:" + ann.Account)
+	c.Click("a[href^='/admin/inventory/release']").Sees("Release this hold?").Click("form .button.danger").Sees("The hold was released.").Sees("Nobody holds any")
+	require.Equal(t, 4, lamp.Stock(t).Available)
+}
+
+// TestCategory makes a category, moves it and deletes it.
+func TestCategory(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	name := "Kites " + shop.Random()
+	slug := strings.ToLower(strings.ReplaceAll(name, " ", "-"))
+	c := work(t, s, "/admin/categories")
+	c.Fill("aside #f-name", name).Fill("aside #f-slug", slug).Click("aside .button").Sees("Created.")
+	c.Open("/admin/categories/change?slug="+slug).Fill("#f-name", name+" and tails").Click("form .button:not(.line)").Sees("Saved.")
+	c.Open("/admin/categories").Sees(name + " and tails")
+	c.Open("/admin/categories/delete?slug=" + slug).Click("form .button.danger").Sees("The category was deleted.")
+}
+
+// TestAccessible looks for barriers on each kind of page.
+func TestAccessible(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann := s.NewProduct(t, 1_000, 4), s.Register(t)
+	order := ann.Bought(t, lamp, 1)
+	work(t, s, "/admin/orders").Accessible("/admin", "/admin/orders", "/admin/orders/"+order.ID, "/admin/orders/"+order.ID+"/refund",
+		"/admin/customers", "/admin/payments", "/admin/products", "/admin/products/new", "/admin/products/import", "/admin/categories",
+		"/admin/inventory", "/admin/inventory/item?sku="+lamp.SKU, "/admin/mails", "/admin/letters", "/admin/nothing")
+}
