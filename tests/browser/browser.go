@@ -6,6 +6,7 @@ package browser
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -271,7 +272,8 @@ func (v *Visitor) ForgetKeycloak() *Visitor {
 	return v
 }
 
-// Accessible demands that axe-core finds no barrier on a page, on a desktop and on a phone, light and dark. AXE_CORE
+// Accessible demands that axe-core finds no barrier on a page, on a desktop and on a phone, light and dark, and that
+// nothing reaches out of the window sideways. AXE_CORE
 // names its script (axe.min.js of the npm package axe-core), which make test fetches.
 func (v *Visitor) Accessible(paths ...string) *Visitor {
 	v.t.Helper()
@@ -292,6 +294,7 @@ func (v *Visitor) Accessible(paths ...string) *Visitor {
 				var found []string
 				v.Run(chromedp.Evaluate(`window.found`, &found))
 				require.Empty(v.t, found, "%s, phone %t, dark %t", path, phone, dark)
+				v.Until("as wide as the window", fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, width)) // innerWidth grows with the page on a phone
 			}
 		}
 	}

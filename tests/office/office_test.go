@@ -77,10 +77,17 @@ func TestProduct(t *testing.T) {
 		return a.Status == 200 && shop.Read[shop.Availability](t, a).Available == 7, string(a.Body)
 	})
 
+	// A shopper finds it and buys one, in another tab of a browser that Keycloak does not know.
+	ann := s.Register(t)
+	v := c.ForgetKeycloak().Tab().Open("/search?q=Desk+" + id).Click(`a.card[href="/products/desk-` + id + `"]`).At("/products/desk-" + id)
+	v.There("main img[src^='/media/']").Click("#add").There("dialog[open] .line").Click(`dialog[open] a[href="/checkout"]`)
+	v.Login(ann.Email, ann.Password).At("/checkout").Address(shop.Home).Click("#pay")
+	require.Equal(t, "D-"+id, ann.Await(t, v.Order(), "confirmed").Lines[0].SKU)
+
 	// Stock moves with a reason, once.
 	c.Open("/admin/inventory/item?sku=D-"+id).Fill("#f-delta", "0").Fill("#f-reason", "Delivery 7").Click("aside .button").Sees("not nothing")
 	c.Holds("#f-reason", "Delivery 7").Fill("#f-delta", "3").Click("aside .button").Sees("The movement is in the ledger.").Sees("Delivery 7")
-	require.Equal(t, 10, shop.Get[shop.Stock](t, s.Admin(t), "/api/v1/admin/inventory/D-"+id).OnHand)
+	require.Equal(t, 9, shop.Get[shop.Stock](t, s.Admin(t), "/api/v1/admin/inventory/D-"+id).OnHand)
 
 	// Taking it out of the shop asks first.
 	c.Open("/admin/products?q=D-" + id).Sees("Desk " + id).Click("td.wide a").Click("a[href$='/unlist']").Sees("Unlist Desk " + id + "?")

@@ -145,6 +145,11 @@ func TestScreenshots(t *testing.T) {
 	shot("checkout")
 	v.Open("/orders/" + order.ID).Sees("It is yours")
 	shot("order")
+
+	c := browser.Visit(t, s, 1440, 900)
+	shop.Alone(func() { c.Open("/admin").Login("ops@stampede.test", s.Settings["OPS_PASSWORD"]).At("/admin") })
+	c.There(".chart svg").Shot(filepath.Join(dir, "office-dashboard.jpg"))
+	c.Open("/admin/orders/" + order.ID).Sees("What happened").Shot(filepath.Join(dir, "office-order.jpg"))
 }
 
 func seededProducts(t *testing.T, s *shop.Shop) []shop.Item {
