@@ -25,6 +25,7 @@ func (s *service) routes(r chi.Router) {
 		s.paymentRoutes(r)
 		s.mailRoutes(r)
 		s.letterRoutes(r)
+		r.Post("/admin/logout", s.logout)
 		r.NotFound(func(w http.ResponseWriter, r *http.Request) { s.pages.Problem(w, r, problem.ErrNotFound) })
 	})
 	r.Get("/admin/assets/{asset}", s.pages.Assets)
@@ -109,6 +110,15 @@ func (s *service) staffOnly(next http.Handler) http.Handler {
 
 func endSession(w http.ResponseWriter) {
 	http.SetCookie(w, &http.Cookie{Name: session, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+}
+
+// logout ends the session at the edge, and goes on to Keycloak's page that ends
+// its own: else the next visit would be logged in again without a password.
+func (s *service) logout(w http.ResponseWriter, r *http.Request) {
+	endSession(w)
+	http.Redirect(w, r, s.issuer+"/protocol/openid-connect/logout?"+url.Values{
+		"client_id": {"backoffice"}, "post_logout_redirect_uri": {s.public + "/admin"},
+	}.Encode(), http.StatusSeeOther)
 }
 
 // What becomes of a form whose login is not the one it was made for. Neither

@@ -23,6 +23,7 @@ func main() { serve.Main("admin", run) }
 func run(ctx context.Context, rt *serve.Runtime) error {
 	err := newService(rt, settings{
 		public:   strings.TrimSuffix(serve.MustEnv("PUBLIC_URL"), "/"),
+		issuer:   serve.MustEnv("ISSUER"),
 		country:  serve.Env("SHOP_COUNTRY", "GB"),
 		currency: serve.Env("SHOP_CURRENCY", "GBP"),
 	})
@@ -35,31 +36,22 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 // settings are what the back office is told about the shop.
 type settings struct {
 	public   string // scheme and host, as browsers know them
+	issuer   string // where Keycloak's pages are
 	country  string
 	currency string
 }
 
 type service struct {
 	settings
-	dapr     caller
+	dapr     *dapr.Client
 	verifier *auth.Verifier
 	pages    *page.Pages
 	now      func() time.Time
 }
 
-// caller is the way to the services. It is the sidecar's client, but in tests,
-// where the services' own answers come from the test.
-type caller interface {
-	Call(ctx context.Context, app, method, path string, in, out any, opts ...dapr.CallOption) error
-}
-
 // newService puts the pages on rt.
 func newService(rt *serve.Runtime, set settings) error {
-	return newServiceOf(rt, set, rt.Dapr)
-}
-
-func newServiceOf(rt *serve.Runtime, set settings, services caller) error {
-	s := &service{settings: set, dapr: services, verifier: rt.Verifier, now: func() time.Time { return time.Now().UTC() }}
+	s := &service{settings: set, dapr: rt.Dapr, verifier: rt.Verifier, now: func() time.Time { return time.Now().UTC() }}
 	var err error
 	if s.pages, err = page.Load(files, "/admin/assets", rt.Log, page.Formats(page.Locale(set.country)), funcs); err != nil {
 		return err

@@ -191,7 +191,10 @@ func TestMail(t *testing.T) {
 	subject := "Your order " + order.Number + " is confirmed"
 	ann.AwaitMail(t, subject, 1)
 	c := work(t, s, "/admin/mails?recipient="+ann.Email)
-	c.Sees(subject).Click("td a[href^='/admin/mails/']").There("iframe")
+	c.Sees(subject).Click("td a[href^='/admin/mails/']").There("iframe").There(`a[href="/admin/mails"][aria-current=page]`)
+	// A mail is shown, and runs nothing.
+	c.Until("locked up", `(() => { window.preview ??= fetch(document.querySelector("iframe").src).then(r => window.policy = r.headers.get("Content-Security-Policy"));
+		return window.policy && window.policy.includes("sandbox") && window.policy.includes("default-src 'none'") && !window.policy.includes("script-src") })()`)
 	c.Open("/admin/mails?kind=order-confirmed&recipient=" + ann.Email).Click("td a[href^='/admin/mails/']").Click(".acts .button").Sees("Send this mail again?")
 	c.Click("form .button:not(.line)").Sees("The mail is queued once more.")
 	ann.AwaitMail(t, subject, 2)
@@ -256,4 +259,27 @@ func TestAccessible(t *testing.T) {
 	work(t, s, "/admin/orders").Accessible("/admin", "/admin/orders", "/admin/orders/"+order.ID, "/admin/orders/"+order.ID+"/refund",
 		"/admin/customers", "/admin/payments", "/admin/products", "/admin/products/new", "/admin/products/import", "/admin/categories",
 		"/admin/inventory", "/admin/inventory/item?sku="+lamp.SKU, "/admin/mails", "/admin/letters", "/admin/nothing")
+}
+
+// TestList: filters stay with the next page and with the file, which has all that the list has.
+func TestList(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann := s.NewProduct(t, 1_000, 2), s.Register(t)
+	order := ann.Bought(t, lamp, 1)
+	c := work(t, s, "/admin/orders?q="+order.Number)
+	c.Until("the one order", `document.querySelectorAll("#found tbody tr").length === 1`)
+	c.Until("its file", `(() => { window.file ??= fetch(document.querySelector("a[href*='/admin/orders.csv']").href).then(r => r.text()).then(text => window.lines = text.trim().split("\n"));
+		return window.lines?.length === 2 && window.lines[1].includes(`+browser.Quote(order.Number)+`) && window.lines[1].includes(",13.99,GBP,") })()`)
+	c.Open("/admin/orders?from=2020-01-01&until=2020-01-02").Sees("Nothing fits")
+	c.Open("/admin/orders?cursor=bad").Sees("too old")
+}
+
+// TestLogOut: the next visit wants the password again.
+func TestLogOut(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	c := work(t, s, "/admin/orders")
+	c.Click(".leave button").At("/realms/stampede/").Click("#kc-logout, form [type=submit]").Until("a login page", `document.querySelector("#password")`)
+	c.Open("/admin").There("#password")
 }
