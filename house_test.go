@@ -3,6 +3,8 @@
 package stampede_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"go/parser"
 	"go/token"
@@ -425,6 +427,31 @@ func TestGuards(t *testing.T) {
 				require.Equal(t, want, got, at)
 			}
 			require.Regexp(t, `(?m)^ +#.*\n +- name: `+name+`$`, c.text, "%s: why?", at)
+		}
+	}
+}
+
+// TestWeight: what a browser has to load of a face stays small, compressed:
+// 40 kB of script and 30 kB of style.
+func TestWeight(t *testing.T) {
+	t.Parallel()
+	for kind, most := range map[string]int{"js": 40_000, "css": 30_000} {
+		for _, face := range []string{"store", "admin"} {
+			files, err := filepath.Glob("apps/" + face + "/assets/*." + kind)
+			require.NoError(t, err)
+			require.NotEmpty(t, files)
+			weight := 0
+			for _, file := range files {
+				text, err := os.ReadFile(file)
+				require.NoError(t, err)
+				var out bytes.Buffer
+				gz := gzip.NewWriter(&out)
+				_, err = gz.Write(text)
+				require.NoError(t, err)
+				require.NoError(t, gz.Close())
+				weight += out.Len()
+			}
+			require.Less(t, weight, most, "%s of %s", kind, face)
 		}
 	}
 }
