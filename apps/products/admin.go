@@ -609,6 +609,9 @@ func (s *service) createCategory(ctx context.Context, in *createCategoryInput) (
 	if err != nil {
 		return nil, err
 	}
+	if name == "" {
+		return nil, problem.Invalid422("body.name", "must not be empty")
+	}
 	c := Category{ID: newID(), Slug: in.Body.Slug, Name: name}
 	if c.Slug == "" {
 		c.Slug = slugify(name)

@@ -371,7 +371,10 @@ func checkSlug(slug string) error {
 	return nil
 }
 
-// line tidies a text of one line: no space around it, no control characters in it.
+// seen tells what can be seen from spaces, joiners and marks of direction.
+func seen(r rune) bool { return unicode.IsPrint(r) && !unicode.IsSpace(r) }
+
+// line tidies a text of one line: no space around it, no control characters in it. What nobody can see is empty.
 func line(field, s string, limit int) (string, error) {
 	s = strings.TrimSpace(s)
 	if utf8.RuneCountInString(s) > limit {
@@ -379,6 +382,9 @@ func line(field, s string, limit int) (string, error) {
 	}
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
 		return "", problem.Invalid422("body."+field, "must not have control characters")
+	}
+	if !strings.ContainsFunc(s, seen) {
+		return "", nil
 	}
 	return s, nil
 }
