@@ -82,10 +82,15 @@ func plug(root, swaps string) (*plugged, error) {
 			return nil, err
 		}
 	}
+	return p, p.resolve()
+}
+
+// resolve works out from the files what is plugged in.
+func (p *plugged) resolve() error {
 	for _, file := range sorted(p.files) {
 		var c component
 		if err := yaml.Unmarshal([]byte(p.files[file]), &c); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return fmt.Errorf("%s: %w", file, err)
 		}
 		p.types[c.Metadata.Name] = c.Spec.Type
 		for _, m := range c.Spec.Metadata {
@@ -96,7 +101,7 @@ func plug(root, swaps string) (*plugged, error) {
 			}
 		}
 	}
-	return p, nil
+	return nil
 }
 
 func (p *plugged) read(dir string, replaces func(file string) error) error {
@@ -304,15 +309,11 @@ func (s *stack) lacking() (keys []string) {
 // sent, and what the old broker holds is handled. startApps opens the edge
 // again. It does nothing unless sidecars run on another broker.
 func (s *stack) drain(ctx context.Context, apps []app) (err error) {
-	was := &plugged{files: map[string]string{}}
-	if err := was.read(s.componentsDir(), nil); err != nil {
+	was := &plugged{files: map[string]string{}, types: map[string]string{}}
+	if err := errors.Join(was.read(s.componentsDir(), nil), was.resolve()); err != nil {
 		return err
 	}
-	var c component
-	if err := yaml.Unmarshal([]byte(was.files["pubsub.yaml"]), &c); err != nil {
-		return err
-	}
-	from, to := c.Spec.Type, s.plugged.broker()
+	from, to := was.broker(), s.plugged.broker()
 	if from == "" || from == to {
 		return nil
 	}

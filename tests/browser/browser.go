@@ -306,13 +306,9 @@ func (v *Visitor) Shot(file string) *Visitor {
 	v.t.Helper()
 	var jpeg []byte
 	v.Run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
-		jpeg, err = capture(ctx)
+		jpeg, err = page.CaptureScreenshot().WithFormat(page.CaptureScreenshotFormatJpeg).WithQuality(82).Do(ctx)
 		return err
 	}))
 	require.NoError(v.t, os.WriteFile(file, jpeg, 0o644))
 	return v
-}
-
-func capture(ctx context.Context) ([]byte, error) {
-	return page.CaptureScreenshot().WithFormat(page.CaptureScreenshotFormatJpeg).WithQuality(82).Do(ctx)
 }
