@@ -34,9 +34,9 @@ func (s *service) routes(api huma.API) {
 	huma.Register(api, rest.Op("GET", base+"/login-history", "List one's own logins, newest first", rest.User), s.getLoginHistory)
 
 	const admin = "/api/v1/admin/auth/accounts"
-	huma.Register(api, rest.Op("GET", admin, "List accounts, newest first", rest.Admin), s.adminListAccounts)
+	huma.Register(api, rest.Op("GET", admin, "List accounts", rest.Admin), s.adminListAccounts)
 	huma.Register(api, rest.Op("GET", admin+"/{account_id}", "Read one account", rest.Admin), s.adminGetAccount)
-	huma.Register(api, rest.Op("GET", admin+"/{account_id}/login-history", "List an account's logins, newest first", rest.Admin), s.adminLoginHistory)
+	huma.Register(api, rest.Op("GET", admin+"/{account_id}/login-history", "List an account's logins", rest.Admin), s.adminLoginHistory)
 	huma.Register(api, rest.Op("POST", admin+"/{account_id}/suspension", "Suspend an account", rest.Admin,
 		rest.Describe("Its owner can neither log in nor order, and its sessions end. The role ADMIN, if it has it, is taken for good.")), s.adminSuspend)
 	huma.Register(api, rest.Op("DELETE", admin+"/{account_id}/suspension", "Activate a suspended account again", rest.Admin), s.adminReadmit)
@@ -227,25 +227,22 @@ type loginItem struct {
 type loginsOutput struct{ Body rest.List[loginItem] }
 
 func (s *service) getLoginHistory(ctx context.Context, in *struct{ rest.Page }) (*loginsOutput, error) {
-	return s.loginHistory(ctx, auth.Must(ctx).ID, in.Page)
+	return s.loginHistory(ctx, auth.Must(ctx).ID, "", "newest", in.Page)
 }
 
-func (s *service) loginHistory(ctx context.Context, accountID uuid.UUID, page rest.Page) (*loginsOutput, error) {
-	before, err := after(page)
-	if err != nil {
-		return nil, err
-	}
-	if page.Cursor == "" { // the pages that follow are older
+// loginHistory reads a page of an account's history. Its first page asks Keycloak what is new.
+func (s *service) loginHistory(ctx context.Context, accountID uuid.UUID, outcome, sort string, page rest.Page) (*loginsOutput, error) {
+	if page.Cursor == "" {
 		s.learnPageLogins(ctx, accountID)
 	}
-	logins, err := s.store.logins(ctx, accountID, before, page.Limit+1, s.now())
+	logins, next, err := s.store.logins(ctx, accountID, outcome, sort, page, s.now())
 	if err != nil {
 		return nil, err
 	}
-	out := &loginsOutput{}
-	out.Body = list(logins, page.Limit, func(l login) (loginItem, uuid.UUID) {
-		return loginItem{At: l.At, Address: l.Address, UserAgent: l.UserAgent, Outcome: l.Outcome, Through: l.Through}, l.ID
-	})
+	out := &loginsOutput{rest.List[loginItem]{Items: []loginItem{}, NextCursor: next}}
+	for _, l := range logins {
+		out.Body.Items = append(out.Body.Items, loginItem{At: l.At, Address: l.Address, UserAgent: l.UserAgent, Outcome: l.Outcome, Through: l.Through})
+	}
 	return out, nil
 }
 
@@ -282,20 +279,21 @@ type adminListInput struct {
 	rest.Page
 	Status string `query:"status" enum:"creating,pending,active,suspended"`
 	Email  string `query:"email" maxLength:"254" doc:"How the e-mail address begins"`
+	Sort   string `query:"sort" enum:"newest,oldest,email,-email" default:"newest"`
 }
 
 type adminListOutput struct{ Body rest.List[adminAccount] }
 
 func (s *service) adminListAccounts(ctx context.Context, in *adminListInput) (*adminListOutput, error) {
-	before, err := after(in.Page)
+	accounts, next, err := s.store.accounts(ctx, in.Status, lowerASCII(in.Email), in.Sort, in.Page)
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := s.store.accounts(ctx, in.Status, lowerASCII(in.Email), before, in.Limit+1)
-	if err != nil {
-		return nil, err
+	out := &adminListOutput{rest.List[adminAccount]{Items: []adminAccount{}, NextCursor: next}}
+	for _, a := range accounts {
+		out.Body.Items = append(out.Body.Items, toAdmin(a))
 	}
-	return &adminListOutput{Body: list(accounts, in.Limit, func(a Account) (adminAccount, uuid.UUID) { return toAdmin(a), a.ID })}, nil
+	return out, nil
 }
 
 type accountInput struct {
@@ -340,34 +338,13 @@ func (s *service) adminReadmit(ctx context.Context, in *accountInput) (*adminAcc
 type adminLoginsInput struct {
 	AccountID uuid.UUID `path:"account_id" format:"uuid"`
 	rest.Page
+	Outcome string `query:"outcome" enum:"success,failed"`
+	Sort    string `query:"sort" enum:"newest,oldest" default:"newest"`
 }
 
 func (s *service) adminLoginHistory(ctx context.Context, in *adminLoginsInput) (*loginsOutput, error) {
 	if _, err := s.store.byAccountID(ctx, in.AccountID); err != nil {
 		return nil, err
 	}
-	return s.loginHistory(ctx, in.AccountID, in.Page)
-}
-
-// after reads where a page begins: the id of the last row before it, or the zero id.
-func after(page rest.Page) (id uuid.UUID, err error) {
-	if page.Cursor == "" {
-		return uuid.Nil, nil
-	}
-	return id, rest.DecodeCursor(page.Cursor, &id)
-}
-
-// list makes a page of rows, which are one more than limit when another page follows.
-func list[R, I any](rows []R, limit int, item func(R) (I, uuid.UUID)) rest.List[I] {
-	l := rest.List[I]{Items: make([]I, 0, len(rows))}
-	for n, row := range rows {
-		it, id := item(row)
-		l.Items = append(l.Items, it)
-		if n+1 == limit && len(rows) > limit {
-			next := rest.EncodeCursor(id)
-			l.NextCursor = &next
-			break
-		}
-	}
-	return l
+	return s.loginHistory(ctx, in.AccountID, in.Outcome, in.Sort, in.Page)
 }

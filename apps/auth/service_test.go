@@ -1202,7 +1202,8 @@ func TestAdmin(t *testing.T) {
 		query = "limit=1&cursor=" + url.QueryEscape(*next)
 	}
 	require.Equal(t, all, paged)
-	for _, bad := range []string{"status=gone", "limit=0", "cursor=x", "email=" + strings.Repeat("a", 10_000)} {
+	servetest.Sorts(t, b.rt, admin, base, map[string]string{"newest": "-created_at", "oldest": "created_at", "email": "email", "-email": "-email"})
+	for _, bad := range []string{"status=gone", "limit=0", "sort=x", "cursor=x", "email=" + strings.Repeat("a", 10_000)} {
 		b.want(b.get(base+"?"+bad, admin), 422, "invalid")
 	}
 

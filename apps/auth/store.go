@@ -11,7 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 //go:embed migrations/*.sql
@@ -368,22 +370,19 @@ type login struct {
 	Through   string // api or page
 }
 
-// logins lists the history of a public account id, newest first, from after `before` on (the zero id: from
-// the start). A login that is under way is not in it yet.
-func (s store) logins(ctx context.Context, accountID, before uuid.UUID, limit int, now time.Time) ([]login, error) {
-	rows, err := s.db.Query(ctx, `
+// Ids of logins sort by time.
+var loginLists = keyset.List{ID: "id", Sorts: map[string]string{"newest": "id DESC", "oldest": "id"}}
+
+// logins reads a page of the history of a public account id, all or of one outcome, and the cursor of the next one.
+// A login that is under way is not in it yet.
+func (s store) logins(ctx context.Context, accountID uuid.UUID, outcome, sort string, page rest.Page, now time.Time) ([]login, *string, error) {
+	return keyset.Read[login](ctx, s.db, loginLists, sort, page, `
 		SELECT id, at, address, user_agent, outcome, through FROM (
 			SELECT id, at, address, user_agent, CASE WHEN outcome = 'success' THEN 'success' ELSE 'failed' END AS outcome, 'api' AS through
-			FROM logins WHERE account = (SELECT id FROM accounts WHERE account_id = $1) AND (outcome <> 'trying' OR at <= $4)
+			FROM logins WHERE account = (SELECT id FROM accounts WHERE account_id = $1) AND (outcome <> 'trying' OR at <= $2)
 			UNION ALL
 			SELECT id, at, address, '', outcome, 'page' FROM page_logins WHERE account_id = $1
-		) l
-		WHERE $2 = '00000000-0000-0000-0000-000000000000'::uuid OR id < $2
-		ORDER BY id DESC LIMIT $3`, accountID, before, limit, now.Add(-tryingTime))
-	if err != nil {
-		return nil, fmt.Errorf("read logins: %w", err)
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[login])
+		) h WHERE $3::text = '' OR outcome = $3`, accountID, now.Add(-tryingTime), outcome)
 }
 
 // lastPageLogin is when an account last tried to log in on Keycloak's page, as far as that is kept; the zero time in
@@ -410,17 +409,13 @@ func (s store) keepPageLogins(ctx context.Context, accountID uuid.UUID, found []
 	return nil
 }
 
-// accounts lists accounts, newest first, after `before`; status and prefix of the address may be empty.
-func (s store) accounts(ctx context.Context, status, prefix string, before uuid.UUID, limit int) ([]Account, error) {
-	rows, err := s.db.Query(ctx, `
-		SELECT `+accountColumns+` FROM accounts
-		WHERE ($1 = '' OR status = $1) AND email LIKE $2
-		  AND ($3 = '00000000-0000-0000-0000-000000000000'::uuid OR id < $3)
-		ORDER BY id DESC LIMIT $4`, status, pg.Begins(prefix), before, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read accounts: %w", err)
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[Account])
+// Ids of accounts sort by time.
+var accountLists = keyset.List{ID: "id", Sorts: map[string]string{"newest": "id DESC", "oldest": "id", "email": "email", "-email": "email DESC"}}
+
+// accounts reads a page of the accounts, and the cursor of the next one; status and prefix of the address may be empty.
+func (s store) accounts(ctx context.Context, status, prefix, sort string, page rest.Page) ([]Account, *string, error) {
+	return keyset.Read[Account](ctx, s.db, accountLists, sort, page, `
+		SELECT `+accountColumns+` FROM accounts WHERE ($1 = '' OR status = $1) AND email LIKE $2`, status, pg.Begins(prefix))
 }
 
 // How long rows are kept that are only a memory.

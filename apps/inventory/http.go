@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"net/http"
 	"strings"
 
@@ -24,7 +23,7 @@ func (s *service) routes(api huma.API) {
 	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}", "Read the stock of a SKU", rest.Admin), s.getStock)
 	huma.Register(api, rest.Op("POST", "/api/v1/admin/inventory/{sku}/movements", "Bring units in or take free ones out", rest.Admin,
 		rest.Status(http.StatusCreated)), s.postMovement)
-	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/ledger", "List what came in and went out, newest first", rest.Admin), s.listLedger)
+	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/ledger", "List what came in and went out", rest.Admin), s.listLedger)
 	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/figures", "Sum up the stock of all SKUs", rest.Admin), s.getFigures)
 	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/holds", "List who holds a SKU", rest.Admin), s.listHolds)
 	huma.Register(api, rest.Op("DELETE", "/api/v1/admin/inventory/{sku}/holds/{holder}", "Give back what a cart holds of a SKU", rest.Admin,
@@ -206,17 +205,11 @@ type stockInput struct {
 	rest.Page
 	Query string `query:"q" maxLength:"64" doc:"Part of the SKU"`
 	Below int64  `query:"available_below" minimum:"1" maximum:"1000000000" doc:"Only SKUs of which less is available: 1 means none"`
-	Sort  string `query:"sort" enum:"sku,available" default:"sku" doc:"available: the scarcest first"`
+	Sort  string `query:"sort" enum:"sku,-sku,available,-available,sold,-sold" default:"sku" doc:"available: the scarcest first"`
 }
 
 func (s *service) listStock(ctx context.Context, in *stockInput) (*body[rest.List[StockView]], error) {
-	var after *stockPlace
-	if err := readCursor(in.Cursor, &after); err != nil {
-		return nil, err
-	}
-	f := stockFilter{Part: strings.TrimSpace(in.Query), Below: in.Below, ByAvailable: in.Sort == "available"}
-	found, err := s.store.views(ctx, f, after, in.Limit+1)
-	return page(found, in.Limit, func(v StockView) any { return stockPlace{v.SKU, v.Available} }), err
+	return page(s.store.views(ctx, stockFilter{Part: strings.TrimSpace(in.Query), Below: in.Below}, in.Sort, in.Page))
 }
 
 func (s *service) getFigures(ctx context.Context, in *struct {
@@ -267,33 +260,28 @@ func (s *service) postMovement(ctx context.Context, in *movementInput) (*movemen
 	return out, decode(answer, &out.Body)
 }
 
-type skuPageInput struct {
+func (s *service) listLedger(ctx context.Context, in *struct {
 	SKUPath
 	rest.Page
-}
-
-func (s *service) listLedger(ctx context.Context, in *skuPageInput) (*body[rest.List[Entry]], error) {
-	before := int64(math.MaxInt64)
-	if err := readCursor(in.Cursor, &before); err != nil {
-		return nil, err
-	}
+	Kind string `query:"kind" enum:"initial,movement,import,sale,return"`
+	Sort string `query:"sort" enum:"newest,oldest" default:"newest"`
+}) (*body[rest.List[Entry]], error) {
 	if _, err := s.store.view(ctx, s.store.db, in.SKU); err != nil {
 		return nil, err
 	}
-	found, err := s.store.ledger(ctx, in.SKU, before, in.Limit+1)
-	return page(found, in.Limit, func(e Entry) any { return e.Number }), err
+	return page(s.store.ledger(ctx, in.SKU, in.Kind, in.Sort, in.Page))
 }
 
-func (s *service) listHolds(ctx context.Context, in *skuPageInput) (*body[rest.List[HoldView]], error) {
-	var after [2]string
-	if err := readCursor(in.Cursor, &after); err != nil {
-		return nil, err
-	}
+func (s *service) listHolds(ctx context.Context, in *struct {
+	SKUPath
+	rest.Page
+	Kind string `query:"kind" enum:"cart,order"`
+	Sort string `query:"sort" enum:"holder,-holder,quantity,-quantity,until,-until" default:"holder" doc:"holder: carts before orders; until: those that lapse first, orders last"`
+}) (*body[rest.List[HoldView]], error) {
 	if _, err := s.store.view(ctx, s.store.db, in.SKU); err != nil {
 		return nil, err
 	}
-	found, err := s.store.holds(ctx, in.SKU, after[0], after[1], in.Limit+1)
-	return page(found, in.Limit, func(h HoldView) any { return [2]string{h.Kind, h.Holder} }), err
+	return page(s.store.holds(ctx, in.SKU, in.Kind, in.Sort, in.Page))
 }
 
 type holdInput struct {
@@ -317,21 +305,7 @@ func (s *service) getOrderHold(ctx context.Context, in *orderIDInput) (*body[Ord
 	return &body[OrderHoldView]{v}, err
 }
 
-// readCursor leaves at as it is without a cursor.
-func readCursor(cursor string, at any) error {
-	if cursor == "" {
-		return nil
-	}
-	return rest.DecodeCursor(cursor, at)
-}
-
-// page cuts what was read, one more than asked for, into a list.
-func page[T any](found []T, limit int, key func(T) any) *body[rest.List[T]] {
-	list := rest.List[T]{Items: found}
-	if len(found) > limit {
-		list.Items = found[:limit]
-		next := rest.EncodeCursor(key(found[limit-1]))
-		list.NextCursor = &next
-	}
-	return &body[rest.List[T]]{list}
+// page is the answer with what a list read.
+func page[T any](found []T, next *string, err error) (*body[rest.List[T]], error) {
+	return &body[rest.List[T]]{rest.List[T]{Items: found, NextCursor: next}}, err
 }

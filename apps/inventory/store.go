@@ -13,8 +13,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/sub"
 )
 
@@ -705,43 +707,18 @@ func (s *store) view(ctx context.Context, db pg.Querier, sku string) (StockView,
 
 // stockFilter narrows the list of SKUs; empty members do not.
 type stockFilter struct {
-	Part        string // of the SKU
-	Below       int64  // only those of which less is available
-	ByAvailable bool   // the scarcest first, else by name
+	Part  string // of the SKU
+	Below int64  // only those of which less is available
 }
 
-// stockPlace is a place in the list of SKUs.
-type stockPlace struct {
-	SKU       string `json:"sku"`
-	Available int64  `json:"available"`
-}
+var stockLists = keyset.List{ID: "sku", Sorts: map[string]string{
+	"sku": "sku", "-sku": "sku DESC", "available": "available", "-available": "available DESC", "sold": "sold", "-sold": "sold DESC",
+}}
 
-// views reads up to limit SKUs that fit a filter, those after a place (nil: from the start).
-func (s *store) views(ctx context.Context, f stockFilter, after *stockPlace, limit int) ([]StockView, error) {
-	sql, args := viewSQL+`lower(s.sku) LIKE lower($2)`, []any{s.now(), pg.Holds(f.Part)}
-	bind := func(v any) string {
-		args = append(args, v)
-		return fmt.Sprintf("$%d", len(args))
-	}
-	order := `sku`
-	if after != nil && !f.ByAvailable {
-		sql += ` AND s.sku > ` + bind(after.SKU)
-	}
-	sql += `) v WHERE true`
-	if f.Below > 0 {
-		sql += ` AND on_hand - cart_held - order_held < ` + bind(f.Below)
-	}
-	if f.ByAvailable {
-		order = `available, sku`
-		if after != nil {
-			sql += ` AND (on_hand - cart_held - order_held, sku) > (` + bind(after.Available) + `, ` + bind(after.SKU) + `)`
-		}
-	}
-	rows, err := s.db.Query(ctx, sql+` ORDER BY `+order+` LIMIT `+bind(limit), args...)
-	if err != nil {
-		return nil, fmt.Errorf("read stock: %w", err)
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[StockView])
+// views reads a page of the SKUs that fit a filter, and the cursor of the next one.
+func (s *store) views(ctx context.Context, f stockFilter, sort string, page rest.Page) ([]StockView, *string, error) {
+	return keyset.Read[StockView](ctx, s.db, stockLists, sort, page,
+		viewSQL+`lower(s.sku) LIKE lower($2)) v WHERE ($3::bigint = 0 OR on_hand - cart_held - order_held < $3)`, s.now(), pg.Holds(f.Part), f.Below)
 }
 
 // Figures sum up the stock of all SKUs.
@@ -768,15 +745,13 @@ func (s *store) figures(ctx context.Context, low int64) (Figures, error) {
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Figures])
 }
 
-// ledger reads up to limit entries of a SKU, newest first, those before a number.
-func (s *store) ledger(ctx context.Context, sku string, before int64, limit int) ([]Entry, error) {
-	rows, err := s.db.Query(ctx, `
+var ledgerLists = keyset.List{ID: "number", Sorts: map[string]string{"newest": "number DESC", "oldest": "number"}}
+
+// ledger reads a page of a SKU's entries, all or of one kind, and the cursor of the next one.
+func (s *store) ledger(ctx context.Context, sku, kind, sort string, page rest.Page) ([]Entry, *string, error) {
+	return keyset.Read[Entry](ctx, s.db, ledgerLists, sort, page, `
 		SELECT sku, number, kind, delta, before, after, reason, ref, at
-		FROM ledger WHERE sku = $1 AND number < $2 ORDER BY number DESC LIMIT $3`, sku, before, limit)
-	if err != nil {
-		return nil, fmt.Errorf("ledger of %s: %w", sku, err)
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[Entry])
+		FROM ledger WHERE sku = $1 AND ($2::text = '' OR kind = $2)`, sku, kind)
 }
 
 // HoldView is one hold of a SKU as administrators see it.
@@ -787,20 +762,21 @@ type HoldView struct {
 	ExpiresAt *time.Time `json:"expires_at" doc:"Null for orders: their holds have no clock"`
 }
 
-// holds reads up to limit live holds of a SKU, by kind and holder, those after one.
-func (s *store) holds(ctx context.Context, sku string, afterKind, afterHolder string, limit int) ([]HoldView, error) {
-	rows, err := s.db.Query(ctx, `
+var holdLists = keyset.List{ID: "holder", Sorts: map[string]string{
+	"holder": "kind || ' ' || holder", "-holder": "kind || ' ' || holder DESC", "quantity": "quantity", "-quantity": "quantity DESC",
+	"until": "COALESCE(expires_at, 'infinity')", "-until": "COALESCE(expires_at, 'infinity') DESC",
+}}
+
+// holds reads a page of a SKU's live holds, all or those of carts or orders, and the cursor of the next one.
+func (s *store) holds(ctx context.Context, sku, kind, sort string, page rest.Page) ([]HoldView, *string, error) {
+	return keyset.Read[HoldView](ctx, s.db, holdLists, sort, page, `
 		SELECT kind, holder, quantity, expires_at FROM (
 			SELECT 'cart' AS kind, shopper AS holder, quantity, expires_at
 			FROM cart_holds WHERE sku = $1 AND expires_at > $2
 			UNION ALL
 			SELECT 'order', l.order_id::text, l.quantity, NULL
 			FROM order_hold_lines l JOIN order_holds o ON o.order_id = l.order_id WHERE l.sku = $1 AND o.state = 'held'
-		) h WHERE (kind, holder) > ($3, $4) ORDER BY kind, holder LIMIT $5`, sku, s.now(), afterKind, afterHolder, limit)
-	if err != nil {
-		return nil, fmt.Errorf("holds of %s: %w", sku, err)
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[HoldView])
+		) h WHERE ($3::text = '' OR kind = $3)`, sku, s.now(), kind)
 }
 
 // endHold gives back what a cart holds of a SKU. Errors: ErrHoldNotFound, also for one that has lapsed.

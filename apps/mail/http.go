@@ -17,7 +17,7 @@ import (
 )
 
 func (s *service) routes(api huma.API) {
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail", "List mails, newest first", rest.Admin), s.listMails)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail", "List mails", rest.Admin), s.listMails)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/figures", "Count mails", rest.Admin), s.getFigures)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/{id}", "Read one mail", rest.Admin), s.getMail)
 	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/mail/{id}/resend", "Send a mail again", rest.Admin, rest.Status(http.StatusCreated)), s.postResend)
@@ -80,6 +80,7 @@ type listInput struct {
 	Kind      Kind   `query:"kind" enum:"verify-email,welcome,password-reset,order-confirmed,order-shipped,order-delivered,order-cancelled,order-refunded"`
 	Recipient string `query:"recipient" maxLength:"254" doc:"How the recipient's address begins"`
 	OrderID   string `query:"order_id" format:"uuid"`
+	Sort      string `query:"sort" enum:"newest,oldest,recipient,-recipient" default:"newest"`
 }
 
 type listOutput struct{ Body rest.List[logged] }
@@ -93,21 +94,11 @@ func (s *service) listMails(ctx context.Context, in *listInput) (*listOutput, er
 		}
 		f.Order = &id
 	}
-	if in.Cursor != "" {
-		if err := rest.DecodeCursor(in.Cursor, &f.Below); err != nil {
-			return nil, err
-		}
-	}
-	mails, err := listMails(ctx, s.db, f, in.Limit+1)
+	mails, next, err := listMails(ctx, s.db, f, in.Sort, in.Page)
 	if err != nil {
 		return nil, err
 	}
-	out := &listOutput{Body: rest.List[logged]{Items: []logged{}}}
-	if len(mails) > in.Limit {
-		mails = mails[:in.Limit]
-		next := rest.EncodeCursor(mails[in.Limit-1].ID)
-		out.Body.NextCursor = &next
-	}
+	out := &listOutput{Body: rest.List[logged]{Items: []logged{}, NextCursor: next}}
 	for _, m := range mails {
 		out.Body.Items = append(out.Body.Items, newLogged(&m))
 	}

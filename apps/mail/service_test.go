@@ -554,6 +554,9 @@ func TestAdmin(t *testing.T) {
 	get("?limit=3&cursor="+*first.NextCursor).JSON(t, &second)
 	require.Len(t, second.Items, 2)
 	require.Nil(t, second.NextCursor)
+	servetest.Sorts(t, b.rt, b.admin, "/api/v1/admin/mail", map[string]string{
+		"newest": "-created_at", "oldest": "created_at", "recipient": "recipient", "-recipient": "-recipient",
+	})
 
 	one := b.list(t, "?order_id="+orders[0].OrderID.String())[0]
 	var detail row
@@ -581,7 +584,7 @@ func TestAdmin(t *testing.T) {
 	require.Len(t, b.sendDue(t), 2, "what an administrator sends again is sent, whatever happened since")
 
 	for path, status := range map[string]int{
-		"?status=lost": 422, "?kind=spam": 422, "?order_id=x": 422, "?limit=0": 422, "?cursor=forged": 422, "?recipient=" + strings.Repeat("a", 300): 422,
+		"?status=lost": 422, "?kind=spam": 422, "?order_id=x": 422, "?limit=0": 422, "?sort=x": 422, "?cursor=forged": 422, "?recipient=" + strings.Repeat("a", 300): 422,
 		"/nonsense": 422, "/" + uuid.NewString(): 404, "/templates/spam/preview": 404, "/templates/..%2fwelcome/preview": 404,
 	} {
 		answer := get(path)

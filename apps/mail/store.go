@@ -9,7 +9,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 // workChannel wakes the senders of every instance.
@@ -105,26 +107,21 @@ type filter struct {
 	Kind      Kind
 	Recipient string // how it begins, in small or capital letters
 	Order     *uuid.UUID
-	Below     *uuid.UUID // only older ones than this
 }
 
-// listMails reads up to n mails, newest first, without what they show.
-func listMails(ctx context.Context, db pg.Querier, f filter, n int) ([]Mail, error) {
-	rows, err := db.Query(ctx, `
+// Ids of mails sort by time.
+var mailLists = keyset.List{ID: "id", Sorts: map[string]string{
+	"newest": "id DESC", "oldest": "id", "recipient": "lower(recipient)", "-recipient": "lower(recipient) DESC",
+}}
+
+// listMails reads a page of the log, without what the mails show, and the cursor of the next one.
+func listMails(ctx context.Context, db pg.Querier, f filter, sort string, page rest.Page) ([]Mail, *string, error) {
+	return keyset.Read[Mail](ctx, db, mailLists, sort, page, `
 		SELECT id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, '{}'::jsonb AS data, status, error,
 			tries, cut_off, next_try_at, leased_until, expires_at, again_of, created_at, sent_at
 		FROM mails
 		WHERE ($1::text = '' OR status = $1) AND ($2::text = '' OR kind = $2) AND ($3::text = '' OR lower(recipient) LIKE lower($4))
-			AND ($5::uuid IS NULL OR order_id = $5) AND ($6::uuid IS NULL OR id < $6)
-		ORDER BY id DESC LIMIT $7`, f.Status, f.Kind, f.Recipient, pg.Begins(f.Recipient), f.Order, f.Below, n)
-	if err != nil {
-		return nil, fmt.Errorf("list: %w", err)
-	}
-	mails, err := pgx.CollectRows(rows, pgx.RowToStructByName[Mail])
-	if err != nil {
-		return nil, fmt.Errorf("list: %w", err)
-	}
-	return mails, nil
+			AND ($5::uuid IS NULL OR order_id = $5)`, f.Status, f.Kind, f.Recipient, pg.Begins(f.Recipient), f.Order)
 }
 
 // countMails counts mails by status.

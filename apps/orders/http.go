@@ -22,7 +22,7 @@ func (s *service) routes(api huma.API) {
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/orders/{id}", "Read an order, or wait for it to change", rest.User), s.getOrder)
 	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/orders/{id}/cancellation", "Cancel an order", rest.User, rest.Status(http.StatusAccepted)), s.postCancellation)
 
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/orders", "List all orders, newest first", rest.Admin), s.adminListOrders)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/orders", "List all orders", rest.Admin), s.adminListOrders)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/orders/figures", "Count orders and what they brought in", rest.Admin), s.adminFigures)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/orders/{id}", "Read any order", rest.Admin), s.adminGetOrder)
 	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/shipment", "Ship an order", rest.Admin), s.adminPostShipment)
@@ -75,25 +75,8 @@ func (s *service) listOrders(ctx context.Context, in *struct{ rest.Page }) (*lis
 	account := auth.Must(ctx).ID
 	out := &listOutput{}
 	var err error
-	out.Body.Items, out.Body.NextCursor, err = s.list(ctx, filter{Account: &account}, in.Page)
+	out.Body.Items, out.Body.NextCursor, err = s.store.List(ctx, filter{Account: &account}, "newest", in.Page)
 	return out, err
-}
-
-// list reads a page of orders and where the next one begins, if there is one.
-func (s *service) list(ctx context.Context, f filter, page rest.Page) ([]*Order, *string, error) {
-	var after *listPlace
-	if page.Cursor != "" {
-		if err := rest.DecodeCursor(page.Cursor, &after); err != nil {
-			return nil, nil, err
-		}
-	}
-	found, err := s.store.List(ctx, f, after, page.Limit+1)
-	if err != nil || len(found) <= page.Limit {
-		return found, nil, err
-	}
-	last := found[page.Limit-1]
-	next := rest.EncodeCursor(listPlace{last.CreatedAt, last.ID})
-	return found[:page.Limit], &next, nil
 }
 
 // adminOrder is an order as administrators see it.
@@ -111,9 +94,9 @@ func (s *service) adminListOrders(ctx context.Context, in *struct {
 	AccountID string    `query:"account_id" format:"uuid"`
 	From      time.Time `query:"from" doc:"Placed then or later"`
 	Until     time.Time `query:"until" doc:"Placed before then"`
-	Sort      string    `query:"sort" enum:"newest,oldest" default:"newest"`
+	Sort      string    `query:"sort" enum:"newest,oldest,total,-total,email,-email" default:"newest"`
 }) (*adminListOutput, error) {
-	f := filter{Status: in.Status, Begins: strings.TrimSpace(in.Query), From: in.From, Until: in.Until, OldestFirst: in.Sort == "oldest"}
+	f := filter{Status: in.Status, Begins: strings.TrimSpace(in.Query), From: in.From, Until: in.Until}
 	if in.AccountID != "" {
 		id, err := uuid.Parse(in.AccountID)
 		if err != nil {
@@ -124,7 +107,7 @@ func (s *service) adminListOrders(ctx context.Context, in *struct {
 	if !in.From.IsZero() && !in.Until.IsZero() && !in.From.Before(in.Until) {
 		return nil, problem.Invalid422("query.until", "must be after from")
 	}
-	found, next, err := s.list(ctx, f, in.Page)
+	found, next, err := s.store.List(ctx, f, in.Sort, in.Page)
 	if err != nil {
 		return nil, err
 	}

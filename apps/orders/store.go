@@ -16,9 +16,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stampede-shop/stampede/kit/idempotency"
+	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 //go:embed migrations/*.sql
@@ -119,11 +121,15 @@ func orders(ctx context.Context, q pg.Querier, where string, args ...any) ([]*Or
 	if err != nil {
 		return nil, fmt.Errorf("read orders: %w", err)
 	}
-	list := make([]*Order, 0, len(found))
-	for _, r := range found {
+	return toOrders(found), nil
+}
+
+func toOrders(rows []orderRow) []*Order {
+	list := make([]*Order, 0, len(rows))
+	for _, r := range rows {
 		list = append(list, r.order())
 	}
-	return list, nil
+	return list
 }
 
 func order(ctx context.Context, q pg.Querier, id uuid.UUID) (*Order, error) {
@@ -140,23 +146,20 @@ func order(ctx context.Context, q pg.Querier, id uuid.UUID) (*Order, error) {
 // Get reads one order. Errors: ErrOrderNotFound.
 func (s store) Get(ctx context.Context, id uuid.UUID) (*Order, error) { return order(ctx, s.db, id) }
 
-// place in a list that is sorted by time, newest first; what the cursor of a list holds.
-type listPlace struct {
-	At time.Time `json:"at"`
-	ID uuid.UUID `json:"id"`
-}
-
 // filter narrows a list of orders; empty members do not.
 type filter struct {
 	Account     *uuid.UUID
 	Status      Status
 	Begins      string // of the number or the e-mail address
 	From, Until time.Time
-	OldestFirst bool
 }
 
-// List reads orders that fit a filter, newest first unless it says otherwise, after a place (nil: from the start).
-func (s store) List(ctx context.Context, f filter, after *listPlace, limit int) ([]*Order, error) {
+var orderLists = keyset.List{ID: "id", Sorts: map[string]string{
+	"newest": "created_at DESC", "oldest": "created_at", "total": "total", "-total": "total DESC", "email": "email", "-email": "email DESC",
+}}
+
+// List reads a page of the orders that fit a filter, and the cursor of the next one.
+func (s store) List(ctx context.Context, f filter, sort string, page rest.Page) ([]*Order, *string, error) {
 	var where []string
 	var args []any
 	and := func(condition string, values ...any) {
@@ -165,13 +168,6 @@ func (s store) List(ctx context.Context, f filter, after *listPlace, limit int) 
 			condition = strings.Replace(condition, "?", fmt.Sprintf("$%d", len(args)), 1)
 		}
 		where = append(where, condition)
-	}
-	than, direction := "<", "DESC"
-	if f.OldestFirst {
-		than, direction = ">", "ASC"
-	}
-	if after != nil {
-		and(`(o.created_at, o.id) `+than+` (?, ?)`, after.At, after.ID)
 	}
 	if f.Account != nil {
 		and(`o.account_id = ?`, *f.Account)
@@ -192,8 +188,11 @@ func (s store) List(ctx context.Context, f filter, after *listPlace, limit int) 
 	if len(where) > 0 {
 		text = `WHERE ` + strings.Join(where, ` AND `)
 	}
-	args = append(args, limit)
-	return orders(ctx, s.db, text+fmt.Sprintf(` ORDER BY o.created_at %[1]s, o.id %[1]s LIMIT $%[2]d`, direction, len(args)), args...)
+	rows, next, err := keyset.Read[orderRow](ctx, s.db, orderLists, sort, page, selectOrders+text, args...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read orders: %w", err)
+	}
+	return toOrders(rows), next, nil
 }
 
 // Update changes one order in a transaction of its own. Errors: ErrOrderNotFound, and what fn returns.

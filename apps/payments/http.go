@@ -24,7 +24,7 @@ func (s *service) routes(api huma.API) {
 		rest.Describe("For payment providers. The body is signed in the header Stripe-Signature; an event that came before has no effect."),
 		func(op *huma.Operation) { op.SkipValidateBody = true }), s.takeWebhook) // the provider's adapter reads it, once it is known to be the provider's
 	huma.Register(api, rest.Op(http.MethodPut, "/internal/charges/{order_id}/void", "Give up on a charge", rest.Neighbours("orders")), s.voidCharge)
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments", "List payments, newest first", rest.Admin), s.listPayments)
+	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments", "List payments", rest.Admin), s.listPayments)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments/figures", "Count payments", rest.Admin), s.getFigures)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments/{order_id}", "Read one payment", rest.Admin), s.getPayment)
 	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/payments/{order_id}/refunds", "Refund a payment, all of it or some", rest.Admin,
@@ -129,27 +129,17 @@ type listInput struct {
 	rest.Page
 	State State  `query:"state" enum:"requested,attempted,unknown,captured,failed,voided"`
 	Query string `query:"q" maxLength:"254" doc:"How the order's number or the e-mail address begins, or the provider's own id"`
+	Sort  string `query:"sort" enum:"newest,oldest,amount,-amount,email,-email" default:"newest"`
 }
 
 type listOutput struct{ Body rest.List[payment] }
 
 func (s *service) listPayments(ctx context.Context, in *listInput) (*listOutput, error) {
-	f := filter{State: in.State, Query: strings.TrimSpace(in.Query)}
-	if in.Cursor != "" {
-		if err := rest.DecodeCursor(in.Cursor, &f.Below); err != nil {
-			return nil, err
-		}
-	}
-	rows, err := listCharges(ctx, s.db, f, in.Limit+1)
+	rows, next, err := listCharges(ctx, s.db, filter{State: in.State, Query: strings.TrimSpace(in.Query)}, in.Sort, in.Page)
 	if err != nil {
 		return nil, err
 	}
-	out := &listOutput{Body: rest.List[payment]{Items: []payment{}}}
-	if len(rows) > in.Limit {
-		rows = rows[:in.Limit]
-		next := rest.EncodeCursor(rows[in.Limit-1].OrderID)
-		out.Body.NextCursor = &next
-	}
+	out := &listOutput{Body: rest.List[payment]{Items: []payment{}, NextCursor: next}}
 	for _, r := range rows {
 		out.Body.Items = append(out.Body.Items, newPayment(&r.Charge, money.New(r.Refunded, r.Currency)))
 	}

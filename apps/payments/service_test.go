@@ -822,8 +822,10 @@ func TestAdmin(t *testing.T) {
 	require.Equal(t, 403, servetest.Do(t, b.rt, http.MethodPut, void, "", nil, "dapr-caller-app-id", "store").Status)
 
 	var orders []events.Order
-	for range 5 {
+	for i := range 5 {
 		o := order(methodVisa)
+		o.Email = fmt.Sprintf("ada@%d.example.com", i%2)
+		o.Total.Amount += int64(i * 7 % 5)
 		b.place(t, o)
 		orders = append(orders, o)
 	}
@@ -855,6 +857,10 @@ func TestAdmin(t *testing.T) {
 	require.Equal(t, orders[0].OrderID, second.Items[1].OrderID)
 	require.Nil(t, second.NextCursor)
 
+	servetest.Sorts(t, b.rt, b.admin, "/api/v1/admin/payments", map[string]string{
+		"newest": "-created_at", "oldest": "created_at", "amount": "amount.amount_minor", "-amount": "-amount.amount_minor", "email": "email", "-email": "-email",
+	})
+
 	ref := all.Items[1].ProviderRef
 	require.NotEmpty(t, ref)
 	for query, want := range map[string]int{
@@ -878,7 +884,7 @@ func TestAdmin(t *testing.T) {
 	require.Equal(t, listed, figures.States, "as the list has them")
 	require.Zero(t, figures.FailedRefunds)
 
-	for query, status := range map[string]int{"?state=lost": 422, "?limit=0": 422, "?limit=101": 422, "?cursor=forged": 422, "?cursor=" + *first.NextCursor + "x": 422, "?state=%00": 400} {
+	for query, status := range map[string]int{"?state=lost": 422, "?limit=0": 422, "?limit=101": 422, "?sort=x": 422, "?cursor=forged": 422, "?cursor=" + *first.NextCursor + "x": 422, "?state=%00": 400} {
 		require.Equal(t, status, servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments"+query, b.admin, nil).Status, query)
 	}
 	require.Equal(t, 422, servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments/nonsense", b.admin, nil).Status)

@@ -10,7 +10,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 // workChannel wakes the workers that charge, of every instance.
@@ -119,24 +121,23 @@ type ChargeRow struct {
 // filter narrows a list of charges; empty members do not.
 type filter struct {
 	State State
-	Query string     // how the order's number or the e-mail address begins, or the whole of the provider's id
-	Below *uuid.UUID // only those of older orders
+	Query string // how the order's number or the e-mail address begins, or the whole of the provider's id
 }
 
-// listCharges reads up to n charges that fit a filter, newest first.
-func listCharges(ctx context.Context, db pg.Querier, f filter, n int) ([]ChargeRow, error) {
-	rows, err := db.Query(ctx, `
+// Ids of orders sort by time.
+var chargeLists = keyset.List{ID: "order_id", Sorts: map[string]string{
+	"newest": "order_id DESC", "oldest": "order_id", "amount": "amount", "-amount": "amount DESC", "email": "email", "-email": "email DESC",
+}}
+
+// listCharges reads a page of the charges that fit a filter, and the cursor of the next one.
+func listCharges(ctx context.Context, db pg.Querier, f filter, sort string, page rest.Page) ([]ChargeRow, *string, error) {
+	return keyset.Read[ChargeRow](ctx, db, chargeLists, sort, page, `
 		SELECT `+chargeColumns+`, (
 			SELECT COALESCE(sum(r.amount), 0)::bigint FROM refunds r WHERE r.order_id = c.order_id AND r.state = 'done') AS refunded
 		FROM charges c
-		WHERE ($1::text = '' OR state = $1) AND ($2::uuid IS NULL OR order_id < $2)
-		  AND ($3::text = '' OR number LIKE $4 OR email LIKE $5 OR provider_ref = $3)
-		ORDER BY order_id DESC LIMIT $6`,
-		f.State, f.Below, f.Query, pg.Begins(strings.ToUpper(f.Query)), pg.Begins(strings.ToLower(f.Query)), n)
-	if err != nil {
-		return nil, fmt.Errorf("list charges: %w", err)
-	}
-	return collect[ChargeRow](rows, "list charges")
+		WHERE ($1::text = '' OR state = $1)
+		  AND ($2::text = '' OR number LIKE $3 OR email LIKE $4 OR provider_ref = $2)`,
+		f.State, f.Query, pg.Begins(strings.ToUpper(f.Query)), pg.Begins(strings.ToLower(f.Query)))
 }
 
 // countCharges counts charges by state, and refunds that failed.

@@ -130,6 +130,7 @@ type AdminSummary struct {
 	Version  int         `json:"version"`
 	Variants int         `json:"variants"`
 	InStock  bool        `json:"in_stock"`
+	At       time.Time   `json:"at" doc:"When it was published; when it was last changed, if it never was"`
 }
 
 type adminListInput struct {
@@ -137,6 +138,7 @@ type adminListInput struct {
 	Query    string `query:"q" maxLength:"200"`
 	Category string `query:"category" maxLength:"255"`
 	Status   Status `query:"status" enum:"draft,published,unlisted"`
+	Sort     string `query:"sort" enum:"newest,oldest,name,-name,price,-price" default:"newest" doc:"newest, oldest: by at"`
 }
 
 type adminListOutput struct{ Body rest.List[AdminSummary] }
@@ -160,7 +162,7 @@ func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminList
 			return nil, err
 		}
 	}
-	rows, _, err := loadPage(ctx, s.db, f, "newest", after, in.Limit+1, false)
+	rows, _, err := loadPage(ctx, s.db, f, in.Sort, after, in.Limit+1, false)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +176,7 @@ func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminList
 	for _, r := range rows {
 		out.Body.Items = append(out.Body.Items, AdminSummary{
 			ID: r.ID, Slug: r.Slug, Name: r.Name, SKU: r.SKU, Price: money.New(r.Price, s.currency), ImageURL: r.ImageURL,
-			Category: r.Category, Status: r.Status, Version: r.Version, Variants: r.Variants, InStock: r.InStock,
+			Category: r.Category, Status: r.Status, Version: r.Version, Variants: r.Variants, InStock: r.InStock, At: r.PublishedAt.UTC(),
 		})
 	}
 	return out, nil

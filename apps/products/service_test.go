@@ -402,6 +402,7 @@ func TestBadInput(t *testing.T) {
 		"picture without a name":  {"POST", adminPath + "/pictures", `<svg xmlns="http://www.w3.org/2000/svg"/>`, 422, "invalid"},
 		"picture with a path":     {"POST", adminPath + "/pictures?name=..%2Fx.svg", `<svg xmlns="http://www.w3.org/2000/svg"/>`, 422, "invalid"},
 		"status of nothing":       {"GET", adminPath + "?status=sold", nil, 422, "invalid"},
+		"sorted by nothing":       {"GET", adminPath + "?sort=relevance", nil, 422, "invalid"},
 		"forged cursor":           {"GET", adminPath + "?cursor=abc", nil, 422, "invalid"},
 		"category without name":   {"POST", adminPath + "/categories", object{}, 422, "invalid"},
 		"category nobody can see": {"POST", adminPath + "/categories", object{"name": " \u200b\u2060 ", "slug": "ghost"}, 422, "invalid"},
@@ -506,6 +507,9 @@ func TestListFiltersSortsAndCounts(t *testing.T) {
 	b.published("Delta", "F-D", 4000)
 	require.NoError(t, servetest.DeliverAs(t, b.rt, uuid.NewString(), events.StockCrossed{SKU: "F-D", InStock: false, Number: 1, At: time.Now()}))
 
+	servetest.Sorts(t, b.rt, b.admin, adminPath, map[string]string{
+		"newest": "-at", "oldest": "at", "name": "name", "-name": "-name", "price": "price.amount_minor", "-price": "-price.amount_minor",
+	})
 	require.Equal(t, []string{"Delta", "Écharpe", "bravo", "Alpha"}, names(b.list("")))
 	require.Equal(t, []string{"Alpha", "bravo", "Delta", "Écharpe"}, names(b.list("?sort=name")))
 	require.Equal(t, []string{"Alpha", "bravo", "Écharpe", "Delta"}, names(b.list("?sort=price")))

@@ -681,9 +681,11 @@ var orders = map[string]struct {
 }{
 	"relevance": {"rank", true, func(p position) any { return p.Rank }},
 	"newest":    {"at", true, func(p position) any { return p.At }},
+	"oldest":    {"at", false, func(p position) any { return p.At }},
 	"price":     {"price", false, func(p position) any { return p.Price }},
 	"-price":    {"price", true, func(p position) any { return p.Price }},
 	"name":      {"name", false, func(p position) any { return p.Name }},
+	"-name":     {"name", true, func(p position) any { return p.Name }},
 }
 
 // selectPage is the statement for one page: limit products after a position. Keys are compared, not

@@ -135,14 +135,14 @@ type userInput struct {
 type userOutput struct {
 	Body struct {
 		Profile
-		Suspended bool `json:"suspended"`
+		Status string `json:"status" enum:"pending,active,suspended"`
 	}
 }
 
 func (s *service) getUser(ctx context.Context, in *userInput) (*userOutput, error) {
 	p, err := s.store.profile(ctx, in.AccountID)
 	out := &userOutput{}
-	out.Body.Profile, out.Body.Suspended = p, p.Suspended
+	out.Body.Profile, out.Body.Status = p, p.Status
 	return out, err
 }
 
@@ -158,34 +158,15 @@ func (s *service) getAddress(ctx context.Context, in *ownAddressInput) (*address
 
 type listInput struct {
 	rest.Page
-	Email string `query:"email" maxLength:"254" doc:"How the e-mail address begins"`
-	Query string `query:"q" maxLength:"200" doc:"Part of the e-mail address or of the name"`
+	Email  string `query:"email" maxLength:"254" doc:"How the e-mail address begins"`
+	Query  string `query:"q" maxLength:"200" doc:"Part of the e-mail address or of the name"`
+	Status string `query:"status" enum:"pending,active,suspended"`
+	Sort   string `query:"sort" enum:"email,-email,name,-name,newest,oldest" default:"email" doc:"name: by the last name"`
 }
 
 type listOutput struct{ Body rest.List[listed] }
 
-type listCursor struct {
-	Email string
-	ID    uuid.UUID
-}
-
 func (s *service) list(ctx context.Context, in *listInput) (*listOutput, error) {
-	var after *listCursor
-	if in.Cursor != "" {
-		after = &listCursor{}
-		if err := rest.DecodeCursor(in.Cursor, after); err != nil {
-			return nil, err
-		}
-	}
-	items, err := s.store.list(ctx, in.Email, in.Query, after, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	out := &listOutput{rest.List[listed]{Items: items}}
-	if len(items) > in.Limit {
-		last := items[in.Limit-1]
-		next := rest.EncodeCursor(listCursor{last.Email, last.AccountID})
-		out.Body = rest.List[listed]{Items: items[:in.Limit], NextCursor: &next}
-	}
-	return out, nil
+	items, next, err := s.store.list(ctx, filter{Email: in.Email, Query: in.Query, Status: in.Status}, in.Sort, in.Page)
+	return &listOutput{rest.List[listed]{Items: items, NextCursor: next}}, err
 }

@@ -29,7 +29,7 @@ type Profile struct {
 	Phone     *string   `json:"phone" doc:"International form (E.164), null when not given"`
 	Addresses []Address `json:"addresses" nullable:"false"`
 
-	Suspended bool `json:"-"`
+	Status string `json:"-"` // for the back office alone
 }
 
 // Address is where parcels go.

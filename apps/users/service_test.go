@@ -192,39 +192,58 @@ func TestListShoppers(t *testing.T) {
 		res.JSON(t, &page)
 		require.Len(t, page.Items, want, query)
 	}
-	require.Equal(t, 422, servetest.Do(t, rt, "GET", "/api/v1/admin/users?q="+strings.Repeat("a", 201), admin, nil).Status)
+	for _, bad := range []string{"q=" + strings.Repeat("a", 201), "status=gone", "sort=x"} {
+		require.Equal(t, 422, servetest.Do(t, rt, "GET", "/api/v1/admin/users?"+bad, admin, nil).Status, bad)
+	}
+	servetest.Sorts(t, rt, admin, "/api/v1/admin/users", map[string]string{
+		"email": "email", "-email": "-email", "newest": "-created_at", "oldest": "created_at", "name": "last_name", "-name": "-last_name",
+	})
 }
 
-func TestSuspended(t *testing.T) {
+// TestStatus: what events tell of an account, in whatever order they come.
+func TestStatus(t *testing.T) {
 	t.Parallel()
 	rt := setup(t)
 	at := time.Now().UTC()
 	admin := servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin)
 	account := uuid.New()
-	suspended := func(email string) bool {
+	status := func(email string) string {
 		t.Helper()
-		var one struct{ Suspended bool }
+		var one struct{ Status string }
 		servetest.Do(t, rt, "GET", "/api/v1/admin/users/"+account.String(), admin, nil).JSON(t, &one)
 		var page struct{ Items []listed }
-		servetest.Do(t, rt, "GET", "/api/v1/admin/users?email="+email, admin, nil).JSON(t, &page)
+		servetest.Do(t, rt, "GET", "/api/v1/admin/users?status="+one.Status+"&email="+email, admin, nil).JSON(t, &page)
 		require.Len(t, page.Items, 1)
-		require.Equal(t, one.Suspended, page.Items[0].Suspended)
-		return one.Suspended
+		require.Equal(t, one.Status, page.Items[0].Status)
+		return one.Status
 	}
 	// The suspension overtakes what comes before it, and the end of it overtakes the next.
 	servetest.Deliver(t, rt, events.AccountSuspended{AccountID: account, Email: "ada@example.test", At: at.Add(2 * time.Second)})
-	require.True(t, suspended("ada@"))
+	require.Equal(t, "suspended", status("ada@"))
 	servetest.Deliver(t, rt, events.AccountActivated{AccountID: account, Email: "ada@example.test", FirstName: "Ada", First: true, At: at.Add(time.Second)})
 	servetest.Deliver(t, rt, events.AccountRegistered{AccountID: account, Email: "ada@example.test", FirstName: "Ada", LastName: "Lovelace", At: at})
-	require.True(t, suspended("ada@"))
+	require.Equal(t, "suspended", status("ada@"))
 	id := servetest.Deliver(t, rt, events.AccountActivated{AccountID: account, Email: "ada@example.test", FirstName: "Ada", At: at.Add(4 * time.Second)})
 	servetest.Deliver(t, rt, events.AccountSuspended{AccountID: account, Email: "ada@example.test", At: at.Add(3 * time.Second)})
-	require.False(t, suspended("ada@"))
+	require.Equal(t, "active", status("ada@"))
 	servetest.Deliver(t, rt, events.AccountSuspended{AccountID: account, Email: "ada@example.test", At: at.Add(5 * time.Second)})
 	require.NoError(t, servetest.DeliverAs(t, rt, id, events.AccountActivated{AccountID: account, At: at.Add(4 * time.Second)}))
-	require.True(t, suspended("ada@"))
+	require.Equal(t, "suspended", status("ada@"))
 	// Shoppers see nothing of it.
 	res := servetest.Do(t, rt, "GET", "/api/v1/users/me", servetest.Token(t, account, "ada@example.test", auth.RoleUser), nil)
 	require.NotContains(t, string(res.Body), "suspended")
 	require.Contains(t, string(res.Body), "Lovelace")
+	var listing struct{ Items []listed }
+	servetest.Do(t, rt, "GET", "/api/v1/admin/users?q=lovelace", admin, nil).JSON(t, &listing)
+	require.True(t, at.Truncate(time.Microsecond).Equal(listing.Items[0].CreatedAt), "registered when auth says so")
+
+	account = uuid.New()
+	servetest.Deliver(t, rt, events.AccountRegistered{AccountID: account, Email: "bob@example.test", FirstName: "Bob", LastName: "B", At: at})
+	require.Equal(t, "pending", status("bob@"))
+	servetest.Deliver(t, rt, events.AccountActivated{AccountID: account, Email: "bob@example.test", FirstName: "Bob", First: true, At: at.Add(time.Second)})
+	require.Equal(t, "active", status("bob@"))
+	// Who comes with a token before any event has told of them could log in.
+	account = uuid.New()
+	servetest.Do(t, rt, "GET", "/api/v1/users/me", servetest.Token(t, account, "cat@example.test", auth.RoleUser), nil)
+	require.Equal(t, "active", status("cat@"))
 }

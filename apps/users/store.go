@@ -11,8 +11,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 type store struct{ db *pgxpool.Pool }
@@ -32,8 +34,9 @@ func (s store) ensure(ctx context.Context, p stamped) error {
 // is newer. Names that the shopper has changed since stay.
 func register(ctx context.Context, tx pgx.Tx, p stamped) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO profiles (account_id, email, first_name, last_name, told_at) VALUES ($1, $2, $3, $4, $5)
+		INSERT INTO profiles (account_id, email, first_name, last_name, told_at, created_at) VALUES ($1, $2, $3, $4, $5, $5)
 		ON CONFLICT (account_id) DO UPDATE SET
+			created_at = least(profiles.created_at, excluded.created_at),
 			email = excluded.email, told_at = excluded.told_at,
 			first_name = CASE WHEN profiles.first_name = '' THEN excluded.first_name ELSE profiles.first_name END,
 			last_name = CASE WHEN profiles.last_name = '' THEN excluded.last_name ELSE profiles.last_name END
@@ -57,10 +60,13 @@ func setStanding(ctx context.Context, tx pgx.Tx, account uuid.UUID, email string
 	return nil
 }
 
+// status is what events have told about an account. One that is known by its token alone was active to get that.
+const status = `CASE WHEN suspended THEN 'suspended' WHEN standing_at IS NULL AND told_at IS NOT NULL THEN 'pending' ELSE 'active' END`
+
 func (s store) profile(ctx context.Context, account uuid.UUID) (Profile, error) {
 	p := Profile{AccountID: account, Addresses: []Address{}}
-	err := s.db.QueryRow(ctx, `SELECT email, first_name, last_name, phone, suspended FROM profiles WHERE account_id = $1`, account).
-		Scan(&p.Email, &p.FirstName, &p.LastName, &p.Phone, &p.Suspended)
+	err := s.db.QueryRow(ctx, `SELECT email, first_name, last_name, phone, `+status+` FROM profiles WHERE account_id = $1`, account).
+		Scan(&p.Email, &p.FirstName, &p.LastName, &p.Phone, &p.Status)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, problem.ErrNotFound
 	}
@@ -168,26 +174,26 @@ type listed struct {
 	FirstName string    `json:"first_name"`
 	LastName  string    `json:"last_name"`
 	Phone     *string   `json:"phone"`
-	Suspended bool      `json:"suspended"`
+	Status    string    `json:"status" enum:"pending,active,suspended" doc:"pending: the e-mail address is not verified yet"`
+	CreatedAt time.Time `json:"created_at" doc:"When it registered"`
 }
 
-// list reads shoppers by e-mail address, after a place: those whose address begins with email, and that hold q in
-// address or name. Either may be empty.
-func (s store) list(ctx context.Context, email, q string, after *listCursor, limit int) ([]listed, error) {
-	if after == nil {
-		after = &listCursor{}
-	}
-	rows, err := s.db.Query(ctx, `
-		SELECT account_id, email, first_name, last_name, phone, suspended FROM profiles
-		WHERE email LIKE $1 AND (email, account_id) > ($2, $3) AND lower(email || ' ' || first_name || ' ' || last_name) LIKE lower($4)
-		ORDER BY email, account_id LIMIT $5`,
-		pg.Begins(strings.ToLower(email)), after.Email, after.ID, pg.Holds(strings.Join(strings.Fields(q), " ")), limit)
-	if err != nil {
-		return nil, fmt.Errorf("list profiles: %w", err)
-	}
-	items, err := pgx.CollectRows(rows, pgx.RowToStructByName[listed])
-	if err != nil {
-		return nil, fmt.Errorf("list profiles: %w", err)
-	}
-	return items, nil
+// filter narrows the list of shoppers; empty members do not.
+type filter struct {
+	Email  string // how the address begins
+	Query  string // what the address or the name holds
+	Status string
+}
+
+var lists = keyset.List{ID: "account_id", Sorts: map[string]string{
+	"email": "email", "-email": "email DESC", "newest": "created_at DESC", "oldest": "created_at",
+	"name": "lower(last_name || ' ' || first_name)", "-name": "lower(last_name || ' ' || first_name) DESC",
+}}
+
+// list reads a page of the shoppers that fit a filter, and the cursor of the next one.
+func (s store) list(ctx context.Context, f filter, sort string, page rest.Page) ([]listed, *string, error) {
+	return keyset.Read[listed](ctx, s.db, lists, sort, page, `
+		SELECT account_id, email, first_name, last_name, phone, status, created_at FROM (SELECT *, `+status+` AS status FROM profiles) p
+		WHERE email LIKE $1 AND lower(email || ' ' || first_name || ' ' || last_name) LIKE lower($2) AND ($3::text = '' OR status = $3)`,
+		pg.Begins(strings.ToLower(f.Email)), pg.Holds(strings.Join(strings.Fields(f.Query), " ")), f.Status)
 }

@@ -8,12 +8,17 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -196,6 +201,93 @@ func Do(t testing.TB, rt *serve.Runtime, method, path, token string, body any, h
 	rec := httptest.NewRecorder()
 	rt.Router.ServeHTTP(rec, req)
 	return Response{rec.Code, rec.Result().Header, rec.Body.Bytes()}
+}
+
+// Sorts demands of a list that every way to sort it, as the service's OpenAPI
+// document names them, shows all items in order, page by page as well as at
+// once. path may have a query; by says for each way by which of an item's
+// members it sorts: "total.amount_minor", "-created_at" downwards.
+func Sorts(t testing.TB, rt *serve.Runtime, token, path string, by map[string]string) {
+	t.Helper()
+	at, query, _ := strings.Cut(path, "?")
+	var names []string
+	for template, item := range rt.API.OpenAPI().Paths {
+		if item.Get == nil || !fits(template, at) {
+			continue
+		}
+		for _, p := range item.Get.Parameters {
+			if p.Name == "sort" {
+				for _, name := range p.Schema.Enum {
+					names = append(names, name.(string))
+				}
+			}
+		}
+	}
+	require.NotEmpty(t, names, "%s cannot be sorted", at)
+	require.ElementsMatch(t, names, slices.Collect(maps.Keys(by)), "ways to sort %s", at)
+
+	read := func(sort string, limit int) (items []map[string]any) {
+		for cursor := ""; ; {
+			res := Do(t, rt, "GET", fmt.Sprintf("%s?%s&sort=%s&limit=%d&cursor=%s", at, query, sort, limit, url.QueryEscape(cursor)), token, nil)
+			require.Equal(t, http.StatusOK, res.Status, "%s: %.300s", sort, res.Body)
+			var page struct {
+				Items      []map[string]any `json:"items"`
+				NextCursor *string          `json:"next_cursor"`
+			}
+			res.JSON(t, &page)
+			items = append(items, page.Items...)
+			if page.NextCursor == nil {
+				return items
+			}
+			require.Len(t, page.Items, limit, "only the last page may be short")
+			cursor = *page.NextCursor
+		}
+	}
+	all := read(names[0], 100)
+	require.Greater(t, len(all), 2, "too few items to sort")
+	for name, member := range by {
+		items := read(name, 100)
+		require.ElementsMatch(t, all, items, name)
+		require.Equal(t, items, read(name, 2), "%s: page by page", name)
+		member, down := strings.CutPrefix(member, "-")
+		for i := range items[1:] {
+			a, b := pick(items[i], member), pick(items[i+1], member)
+			if down {
+				a, b = b, a
+			}
+			require.LessOrEqual(t, a, b, "%s: items %d and %d", name, i, i+1)
+		}
+		require.NotEqual(t, pick(items[0], member), pick(items[len(items)-1], member), "%s: a list in which nothing differs shows no order", name)
+	}
+}
+
+// fits reports whether a path is one of a template's.
+func fits(template, path string) bool {
+	want, got := strings.Split(template, "/"), strings.Split(path, "/")
+	if len(want) != len(got) {
+		return false
+	}
+	for i := range want {
+		if want[i] != got[i] && !strings.HasPrefix(want[i], "{") {
+			return false
+		}
+	}
+	return true
+}
+
+// pick reads a member of a member. Texts come out in small letters, and null
+// as a text after all others.
+func pick(v any, path string) any {
+	for name := range strings.SplitSeq(path, ".") {
+		v = v.(map[string]any)[name]
+	}
+	switch v := v.(type) {
+	case string:
+		return strings.ToLower(v)
+	case nil:
+		return "~"
+	}
+	return v
 }
 
 // Deliver hands an event, under a new id, to the service's handler and demands

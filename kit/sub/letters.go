@@ -14,6 +14,7 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
@@ -38,37 +39,37 @@ type Letter struct {
 	Data    json.RawMessage `json:"data" doc:"What the event carries, as text when it is not JSON; null when that was secret"`
 }
 
-// place in the list, which is sorted by time, newest first.
-type place struct {
-	At time.Time `json:"at"`
-	ID string    `json:"id"`
+var letterLists = keyset.List{ID: "event_id", Sorts: map[string]string{
+	"newest": "died_at DESC", "oldest": "died_at", "topic": "topic", "-topic": "topic DESC", "tries": "tries", "-tries": "tries DESC",
+}}
+
+type letterRow struct {
+	EventID string
+	Topic   string
+	Error   string
+	Tries   int
+	DiedAt  time.Time
+	Event   []byte
 }
 
-// letters lists dead letters, newest first, after a place (nil: from the
-// start).
-func (s *Subscriber) letters(ctx context.Context, after *place, limit int) ([]Letter, error) {
-	if after == nil {
-		after = &place{At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
-	}
-	rows, err := s.DB.Query(ctx, `
-		SELECT event_id, topic, error, tries, died_at, event FROM dead_letters WHERE (died_at, event_id) < ($1, $2)
-		ORDER BY died_at DESC, event_id DESC LIMIT $3`, after.At, after.ID, limit)
+// letters reads a page of the dead letters whose id, topic or error holds q,
+// and the cursor of the next one.
+func (s *Subscriber) letters(ctx context.Context, q, sort string, page rest.Page) ([]Letter, *string, error) {
+	rows, next, err := keyset.Read[letterRow](ctx, s.DB, letterLists, sort, page, `
+		SELECT event_id, topic, error, tries, died_at, event FROM dead_letters
+		WHERE lower(event_id || ' ' || topic || ' ' || error) LIKE lower($1)`, pg.Holds(q))
 	if err != nil {
-		return nil, fmt.Errorf("dead letters: %w", err)
+		return nil, nil, fmt.Errorf("dead letters: %w", err)
 	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (l Letter, err error) {
-		var event []byte
-		if err := row.Scan(&l.EventID, &l.Topic, &l.Error, &l.Tries, &l.DiedAt, &event); err != nil {
-			return l, err
+	found := []Letter{}
+	for _, r := range rows {
+		data, err := s.shown(r.Topic, r.Event)
+		if err != nil {
+			return nil, nil, fmt.Errorf("dead letters: %w", err)
 		}
-		l.DiedAt = l.DiedAt.UTC()
-		l.Data, err = s.shown(l.Topic, event)
-		return l, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("dead letters: %w", err)
+		found = append(found, Letter{r.EventID, r.Topic, r.Error, r.Tries, r.DiedAt.UTC(), data})
 	}
-	return found, nil
+	return found, next, nil
 }
 
 // shown is what people see of an event.
@@ -145,7 +146,7 @@ func remove(ctx context.Context, q pg.Querier, id string) error {
 func (s *Subscriber) Routes(api huma.API, app string) {
 	s.BacklogRoute(api, app)
 	base := "/api/v1/admin/" + app + "/dead-letters"
-	huma.Register(api, rest.Op("GET", base, "List events that could not be handled, newest first", rest.Admin), s.listLetters)
+	huma.Register(api, rest.Op("GET", base, "List events that could not be handled", rest.Admin), s.listLetters)
 	huma.Register(api, rest.Op("POST", base+"/{event_id}/redrive", "Handle such an event once more, now", rest.Admin, rest.Status(http.StatusNoContent),
 		rest.Describe("By the same handler, in one transaction. It goes from the list when it succeeds, else it stays with the new error.")), s.postRedrive)
 	huma.Register(api, rest.Op("DELETE", base+"/{event_id}", "Drop such an event for good", rest.Admin, rest.Status(http.StatusNoContent)), s.deleteLetter)
@@ -181,24 +182,13 @@ func (s *Subscriber) getBacklog(ctx context.Context, _ *struct{}) (*backlogOutpu
 
 type lettersOutput struct{ Body rest.List[Letter] }
 
-func (s *Subscriber) listLetters(ctx context.Context, in *struct{ rest.Page }) (*lettersOutput, error) {
-	var after *place
-	if in.Cursor != "" {
-		if err := rest.DecodeCursor(in.Cursor, &after); err != nil {
-			return nil, err
-		}
-	}
-	found, err := s.letters(ctx, after, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	out := &lettersOutput{rest.List[Letter]{Items: found}}
-	if len(found) > in.Limit {
-		last := found[in.Limit-1]
-		next := rest.EncodeCursor(place{last.DiedAt, last.EventID})
-		out.Body = rest.List[Letter]{Items: found[:in.Limit], NextCursor: &next}
-	}
-	return out, nil
+func (s *Subscriber) listLetters(ctx context.Context, in *struct {
+	rest.Page
+	Query string `query:"q" maxLength:"200" doc:"Part of the event's id, its topic or the error"`
+	Sort  string `query:"sort" enum:"newest,oldest,topic,-topic,tries,-tries" default:"newest"`
+}) (*lettersOutput, error) {
+	found, next, err := s.letters(ctx, strings.TrimSpace(in.Query), in.Sort, in.Page)
+	return &lettersOutput{rest.List[Letter]{Items: found, NextCursor: next}}, err
 }
 
 type letterInput struct {

@@ -148,7 +148,15 @@ func TestListLetters(t *testing.T) {
 		query = "?limit=2&cursor=" + url.QueryEscape(*p.NextCursor)
 	}
 	require.ElementsMatch(t, died, got)
-	for _, bad := range []string{"?limit=0", "?limit=101", "?limit=x", "?cursor=forged"} {
+	_, err = o.db.Exec(t.Context(), `UPDATE dead_letters SET topic = 'parcel.found.v1', tries = 3, died_at = now() WHERE event_id = $1`, died[1])
+	require.NoError(t, err)
+	servetest.Sorts(t, o.rt, o.admin, letters, map[string]string{
+		"newest": "-died_at", "oldest": "died_at", "topic": "topic", "-topic": "-topic", "tries": "tries", "-tries": "-tries",
+	})
+	for query, want := range map[string]int{"?q=FOUND": 1, "?q=broken+rule": 5, "?q=" + died[2]: 1, "?q=%25": 0, "?q=+": 5} {
+		require.Len(t, o.list(t, query).Items, want, query)
+	}
+	for _, bad := range []string{"?limit=0", "?limit=101", "?limit=x", "?cursor=forged", "?sort=x", "?q=" + strings.Repeat("a", 201)} {
 		require.Equal(t, "invalid", o.do(t, "GET", bad).Slug(), bad)
 	}
 }
