@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -27,8 +28,8 @@ func (c category) at(act string) string {
 }
 
 // categories reads all of them, each behind its parent.
-func (s *service) categories(r *http.Request) ([]category, error) {
-	found, err := get[items[category]](r.Context(), s, "products", categoriesAPI)
+func (s *service) categories(ctx context.Context) ([]category, error) {
+	found, err := get[items[category]](ctx, s, "products", categoriesAPI)
 	if err != nil {
 		return nil, err
 	}
@@ -67,21 +68,66 @@ func choices(all []category) (out []option) {
 	return out
 }
 
+// categoryList is the whole tree on one page; searched or sorted by something
+// else it is flat.
+var categoryList = list[category]{
+	At: "/admin/categories", Title: "Categories", Read: readCategories,
+	Filters: []filter{{Name: "q", Type: "search", Label: "Name or address"}},
+	Sorts: []option{
+		{Value: "tree", Label: "As a tree"}, {Value: "name", Label: "By name"}, {Value: "-name", Label: "By name, Z first"},
+		{Value: "-products", Label: "Most products first"}, {Value: "products", Label: "Fewest products first"},
+	},
+	Columns: []column[category]{
+		{Name: "Category", Class: "wide", Up: "name", Down: "-name", Cell: func(c category) cell {
+			return cell{Text: c.Name, Href: c.at("change"), Note: c.Slug, Depth: c.Depth}
+		}},
+		{Name: "Address", Hidden: true, Cell: func(c category) cell { return text(c.Slug) }},
+		{Name: "Under", Hidden: true, Cell: func(c category) cell {
+			if c.Parent == nil {
+				return cell{}
+			}
+			return text(*c.Parent)
+		}},
+		{Name: "Products", Class: "number", Up: "products", Down: "-products", Cell: func(c category) cell {
+			return linked(number(c.ProductCount), "/admin/products?category="+url.QueryEscape(c.Slug))
+		}},
+		{Name: "Act", Act: true, Cell: func(c category) cell { return cell{Text: "Delete…", Href: c.at("delete")} }},
+	},
+	Empty: empty{Title: "No categories yet", Text: "Make the first one beside."},
+}
+
+func readCategories(ctx context.Context, s *service, query url.Values) (out found[category], err error) {
+	all, err := s.categories(ctx)
+	q, sort := strings.ToLower(query.Get("q")), query.Get("sort")
+	for _, c := range all {
+		if sort != "tree" || q != "" {
+			c.Depth = 0
+		}
+		if strings.Contains(strings.ToLower(c.Name+" "+c.Slug), q) {
+			out.Items = append(out.Items, c)
+		}
+	}
+	down := 1
+	if strings.HasPrefix(sort, "-") {
+		down = -1
+	}
+	switch strings.TrimPrefix(sort, "-") {
+	case "tree":
+	case "name":
+		slices.SortStableFunc(out.Items, func(a, b category) int {
+			return down * strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
+		})
+	case "products":
+		slices.SortStableFunc(out.Items, func(a, b category) int { return down * (a.ProductCount - b.ProductCount) })
+	default:
+		return out, problem.Invalid422("query.sort", "is not a way to sort this list")
+	}
+	return out, err
+}
+
 func (s *service) categoryRoutes(r chi.Router) {
 	s.form(r, "/admin/categories", s.showCategories, s.createCategory)
-	r.Get("/admin/categories.csv", func(w http.ResponseWriter, r *http.Request) {
-		list[category]{App: "products", API: categoriesAPI, At: "/admin/categories", Columns: []column[category]{
-			{Name: "Slug", Cell: func(c category) cell { return text(c.Slug) }},
-			{Name: "Name", Cell: func(c category) cell { return text(c.Name) }},
-			{Name: "Parent", Cell: func(c category) cell {
-				if c.Parent == nil {
-					return cell{}
-				}
-				return text(*c.Parent)
-			}},
-			{Name: "Products", Cell: func(c category) cell { return number(c.ProductCount) }},
-		}}.file(s, w, r)
-	})
+	r.Get("/admin/categories.csv", func(w http.ResponseWriter, r *http.Request) { categoryList.file(s, w, r) })
 	s.form(r, "/admin/categories/change", s.showCategory, s.changeCategory)
 	s.form(r, "/admin/categories/delete", s.showDelete, s.deleteCategory)
 }
@@ -92,28 +138,19 @@ type categoriesView struct {
 	Create form
 }
 
-func (s *service) categoriesPage(r *http.Request) (categoriesView, error) {
-	all, err := s.categories(r)
+func (s *service) categoriesPage(r *http.Request) (categoriesView, int, error) {
+	all, err := s.categories(r.Context())
 	if err != nil {
-		return categoriesView{}, err
+		return categoriesView{}, 0, err
 	}
-	l := list[category]{
-		Columns: []column[category]{
-			{Name: "Category", Class: "wide", Cell: func(c category) cell {
-				return cell{Text: strings.Repeat("\u00a0\u00a0\u00a0\u00a0", c.Depth) + c.Name, Href: c.at("change"), Note: c.Slug}
-			}},
-			{Name: "Products", Class: "number", Cell: func(c category) cell {
-				return linked(number(c.ProductCount), "/admin/products?category="+url.QueryEscape(c.Slug))
-			}},
-			{Name: "Act", Cell: func(c category) cell { return cell{Text: "Delete…", Href: c.at("delete")} }},
-		},
-		Empty: empty{Title: "No categories yet", Text: "Make the first one beside."},
-	}
-	v := categoriesView{List: l.part(part[items[category]]{Data: items[category]{Items: all}}, "Categories")}
-	v.List.CSV = "/admin/categories.csv"
+	var (
+		v      categoriesView
+		status int
+	)
+	v.List, status, err = categoryList.view(s, r)
 	v.Create = form{Heading: "New category", Action: "/admin/categories", Button: "Create", Fields: categoryFields(category{}, all)}
 	v.Create.Fields = slices.Insert(v.Create.Fields, 1, field{Name: "slug", Label: "Address", Max: 255, Hint: "Left empty, it is made from the name."})
-	return v, nil
+	return v, status, err
 }
 
 func categoryFields(c category, all []category) []field {
@@ -129,11 +166,11 @@ func categoryFields(c category, all []category) []field {
 }
 
 func (s *service) showCategories(r *http.Request) (string, page.View, error) {
-	v, err := s.categoriesPage(r)
+	v, status, err := s.categoriesPage(r)
 	if err != nil {
 		return "", page.View{}, err
 	}
-	return "categories", page.View{Title: "Categories", Data: v}, nil
+	return "categories", page.View{Title: "Categories", Status: status, Data: v}, nil
 }
 
 func (s *service) createCategory(r *http.Request) (string, string, page.View, error) {
@@ -147,7 +184,7 @@ func (s *service) createCategory(r *http.Request) (string, string, page.View, er
 	if err == nil {
 		return to("/admin/categories", "created")
 	}
-	v, failure := s.categoriesPage(r)
+	v, _, failure := s.categoriesPage(r)
 	if failure != nil {
 		return failed(failure)
 	}
@@ -160,7 +197,7 @@ func (s *service) createCategory(r *http.Request) (string, string, page.View, er
 
 // category is the one that the query names.
 func (s *service) category(r *http.Request) (category, []category, error) {
-	all, err := s.categories(r)
+	all, err := s.categories(r.Context())
 	if err != nil {
 		return category{}, nil, err
 	}

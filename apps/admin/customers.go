@@ -21,9 +21,8 @@ type customer struct {
 	Email       string     `json:"email"`
 	FirstName   string     `json:"first_name"`
 	LastName    string     `json:"last_name"`
-	Phone       *string    `json:"phone"`     // users
-	Suspended   bool       `json:"suspended"` // users
-	Status      string     `json:"status"`    // auth
+	Phone       *string    `json:"phone"` // users
+	Status      string     `json:"status"`
 	CreatedAt   time.Time  `json:"created_at"`
 	ActivatedAt *time.Time `json:"activated_at"`
 	Suspension  *struct {
@@ -58,54 +57,37 @@ type login struct {
 	Through   string    `json:"through"`
 }
 
-// customerList lists accounts, newest first. A search without a status asks
-// users instead, which finds parts of names and addresses.
-func customerList(r *http.Request) list[customer] {
-	l := list[customer]{
-		App: "auth", API: "/api/v1/admin/auth/accounts", At: "/admin/customers", Title: "Customers",
-		Filters: []filter{
-			{Name: "status", Type: "tabs", Label: "Status", Options: []option{
-				{Value: "", Label: "Everyone"}, {Value: "active", Label: "Active"}, {Value: "pending", Label: "Not verified"}, {Value: "suspended", Label: "Suspended"},
-			}},
-			{Name: "q", API: "email", Type: "search", Label: "Name or e-mail", Hint: "Lovelace or ann@…"},
-		},
-		Columns: []column[customer]{
-			{Name: "Name", Class: "wide", Cell: func(c customer) cell { return cell{Text: c.Name(), Href: customerAt(c.AccountID)} }},
-			{Name: "E-mail", Cell: func(c customer) cell { return text(c.Email) }},
-			{Name: "Status", Cell: func(c customer) cell {
-				if c.Status == "" && c.Suspended {
-					return status("suspended")
-				}
-				return status(c.Status)
-			}},
-			{Name: "Registered", Cell: func(c customer) cell { return moment(c.CreatedAt) }},
-			{Name: "Account", Hidden: true, Cell: func(c customer) cell { return text(c.AccountID.String()) }},
-		},
-		Empty: empty{Title: "Nobody here", Text: "Try a part of the name or of the e-mail address, without a status."},
-	}
-	q := r.URL.Query()
-	switch {
-	case q.Get("q") != "" && q.Get("status") == "":
-		l.App, l.API, l.Filters[1].API = "users", "/api/v1/admin/users", ""
-		l.Columns[3] = column[customer]{Name: "Phone", Cell: func(c customer) cell {
+var customerList = list[customer]{
+	App: "users", API: "/api/v1/admin/users", At: "/admin/customers", Title: "Customers",
+	Filters: []filter{
+		{Name: "status", Type: "tabs", Label: "Status", Options: []option{
+			{Value: "", Label: "Everyone"}, {Value: "active", Label: "Active"}, {Value: "pending", Label: "Not verified"}, {Value: "suspended", Label: "Suspended"},
+		}},
+		{Name: "q", Type: "search", Label: "Name or e-mail", Hint: "Lovelace or ann@…"},
+	},
+	Sorts: []option{
+		{Value: "newest", Label: "Newest first"}, {Value: "oldest", Label: "Oldest first"}, {Value: "name", Label: "By last name"}, {Value: "-name", Label: "By last name, Z first"},
+		{Value: "email", Label: "By e-mail"}, {Value: "-email", Label: "By e-mail, Z first"},
+	},
+	Columns: []column[customer]{
+		{Name: "Name", Class: "wide", Up: "name", Down: "-name", Cell: func(c customer) cell { return cell{Text: c.Name(), Href: customerAt(c.AccountID)} }},
+		{Name: "E-mail", Up: "email", Down: "-email", Cell: func(c customer) cell { return text(c.Email) }},
+		{Name: "Status", Cell: func(c customer) cell { return status(c.Status) }},
+		{Name: "Phone", Hidden: true, Cell: func(c customer) cell {
 			if c.Phone == nil {
 				return cell{}
 			}
 			return text(*c.Phone)
-		}}
-	case q.Get("status") != "":
-		l.Filters[1].Label, l.Filters[1].Hint = "E-mail begins with", "ann@…"
-	}
-	return l
+		}},
+		{Name: "Registered", Up: "oldest", Down: "newest", Cell: func(c customer) cell { return moment(c.CreatedAt) }},
+		{Name: "Account", Hidden: true, Cell: func(c customer) cell { return text(c.AccountID.String()) }},
+	},
+	Empty: empty{Title: "Nobody here", Text: "Who registers in the shop is listed."},
 }
 
 func (s *service) customerRoutes(r chi.Router) {
-	r.Get("/admin/customers", s.shown(func(r *http.Request) (string, page.View, error) {
-		l := customerList(r)
-		v, status, err := l.view(s, r)
-		return "list", page.View{Title: l.Title, Status: status, Data: v}, err
-	}))
-	r.Get("/admin/customers.csv", func(w http.ResponseWriter, r *http.Request) { customerList(r).file(s, w, r) })
+	customerList.routes(s, r)
+	listRoutes(s, r, "/admin/customers/logins", loginList)
 	r.Get("/admin/customers/{id}", s.shown(s.showCustomer))
 	s.form(r, "/admin/customers/{id}/suspend", s.showSuspend, s.suspend)
 	s.press(r, "/admin/customers/{id}/activate", s.activate)
@@ -120,15 +102,36 @@ type customerView struct {
 	Self    bool // it is the caller
 }
 
-var logins = list[login]{
-	Columns: []column[login]{
-		{Name: "When", Cell: func(l login) cell { return moment(l.At) }},
-		{Name: "Outcome", Cell: func(l login) cell { return status(l.Outcome) }},
-		{Name: "Through", Cell: func(l login) cell { return text(l.Through) }},
-		{Name: "Address", Cell: func(l login) cell { return cell{Kind: "code", Text: l.Address} }},
-		{Name: "Browser", Class: "wide", Cell: func(l login) cell { return text(l.UserAgent) }},
-	},
-	Empty: empty{Title: "Never logged in", Text: "Attempts to log in appear here, successful or not."},
+func loginsAPI(id uuid.UUID) string {
+	return "/api/v1/admin/auth/accounts/" + id.String() + "/login-history"
+}
+
+func loginsOf(id uuid.UUID) list[login] {
+	return list[login]{
+		App: "auth", API: loginsAPI(id), At: "/admin/customers/logins", Title: "Logins",
+		Filters: []filter{
+			{Name: "account", Type: "hidden"},
+			{Name: "outcome", Type: "select", Label: "Outcome", Options: []option{{Value: "", Label: "All"}, {Value: "success", Label: "Success"}, {Value: "failed", Label: "Failed"}}},
+		},
+		Sorts: []option{{Value: "newest", Label: "Newest first"}, {Value: "oldest", Label: "Oldest first"}},
+		Columns: []column[login]{
+			{Name: "When", Up: "oldest", Down: "newest", Cell: func(l login) cell { return moment(l.At) }},
+			{Name: "Outcome", Cell: func(l login) cell { return status(l.Outcome) }},
+			{Name: "Through", Cell: func(l login) cell { return text(l.Through) }},
+			{Name: "Address", Cell: func(l login) cell { return cell{Kind: "code", Text: l.Address} }},
+			{Name: "Browser", Class: "wide", Cell: func(l login) cell { return text(l.UserAgent) }},
+		},
+		Empty:  empty{Title: "Never logged in", Text: "Attempts to log in appear here, successful or not."},
+		Crumbs: []crumb{{"Customers", "/admin/customers"}, {"Customer", customerAt(id)}},
+	}
+}
+
+func loginList(r *http.Request) (list[login], error) {
+	id, err := uuid.Parse(r.URL.Query().Get("account"))
+	if err != nil {
+		return list[login]{}, problem.ErrNotFound
+	}
+	return loginsOf(id), nil
 }
 
 func (s *service) account(r *http.Request) (customer, error) {
@@ -158,7 +161,7 @@ func (s *service) showCustomer(r *http.Request) (string, page.View, error) {
 		return get[items[order]](ctx, s, "orders", "/api/v1/admin/orders", url.Values{"account_id": {id.String()}, "limit": {"20"}})
 	})
 	load(&wait, &seen, func() (items[login], error) {
-		return get[items[login]](ctx, s, "auth", "/api/v1/admin/auth/accounts/"+id.String()+"/login-history", url.Values{"limit": {"20"}})
+		return get[items[login]](ctx, s, "auth", loginsAPI(id), url.Values{"limit": {"20"}})
 	})
 	wait.Wait()
 	if account.Err != nil {
@@ -170,7 +173,7 @@ func (s *service) showCustomer(r *http.Request) (string, page.View, error) {
 	own.Columns = orderColumns
 	own.Empty = empty{Title: "No orders yet"}
 	v.Orders = own.part(orders, "Orders")
-	v.Logins = logins.part(seen, "Logins")
+	v.Logins = loginsOf(id).part(seen, "Logins")
 	return "customer", page.View{Title: v.Account.Name(), Data: v}, nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -71,16 +72,19 @@ var stockList = list[stock]{
 		{Name: "available_below", Type: "select", Label: "Available", Options: []option{
 			{Value: "", Label: "Any number"}, {Value: "1", Label: "None"}, {Value: strconv.Itoa(lowStock + 1), Label: "At most " + strconv.Itoa(lowStock)}, {Value: "21", Label: "At most 20"},
 		}},
-		{Name: "sort", Type: "select", Label: "Sort", Options: []option{{Value: "", Label: "By SKU"}, {Value: "available", Label: "Scarcest first"}}},
+	},
+	Sorts: []option{
+		{Value: "sku", Label: "By SKU"}, {Value: "-sku", Label: "By SKU, Z first"}, {Value: "available", Label: "Scarcest first"}, {Value: "-available", Label: "Most available first"},
+		{Value: "-sold", Label: "Most sold first"}, {Value: "sold", Label: "Least sold first"},
 	},
 	Columns: []column[stock]{
-		{Name: "SKU", Class: "wide", Cell: func(s stock) cell { return cell{Kind: "code", Text: s.SKU, Href: stockAt(s.SKU)} }},
+		{Name: "SKU", Class: "wide", Up: "sku", Down: "-sku", Cell: func(s stock) cell { return cell{Kind: "code", Text: s.SKU, Href: stockAt(s.SKU)} }},
 		{Name: "Level", Cell: func(s stock) cell { return status(s.Level()) }},
-		{Name: "Available", Class: "number", Cell: func(s stock) cell { return number(s.Available) }},
+		{Name: "Available", Class: "number", Up: "available", Down: "-available", Cell: func(s stock) cell { return number(s.Available) }},
 		{Name: "On hand", Class: "number", Cell: func(s stock) cell { return number(s.OnHand) }},
 		{Name: "In carts", Class: "number", Cell: func(s stock) cell { return number(s.CartHeld) }},
 		{Name: "In orders", Class: "number", Cell: func(s stock) cell { return number(s.OrderHeld) }},
-		{Name: "Sold", Class: "number", Cell: func(s stock) cell { return number(s.Sold) }},
+		{Name: "Sold", Class: "number", Up: "sold", Down: "-sold", Cell: func(s stock) cell { return number(s.Sold) }},
 		{Name: "Listed", Cell: func(s stock) cell { return text(map[bool]string{true: "yes", false: "no"}[s.Listed]) }},
 	},
 	Empty: empty{Title: "No stock here", Text: "A SKU appears when its product is published for the first time.", Link: link{Name: "Go to the products", Href: "/admin/products"}},
@@ -88,7 +92,7 @@ var stockList = list[stock]{
 
 var entryColumns = []column[entry]{
 	{Name: "No.", Class: "number", Cell: func(e entry) cell { return number(e.Number) }},
-	{Name: "When", Cell: func(e entry) cell { return moment(e.At) }},
+	{Name: "When", Up: "oldest", Down: "newest", Cell: func(e entry) cell { return moment(e.At) }},
 	{Name: "What", Cell: func(e entry) cell { return status(e.Kind) }},
 	{Name: "Change", Class: "number", Cell: func(e entry) cell { return text(signed(e.Delta)) }},
 	{Name: "Before", Class: "number", Cell: func(e entry) cell { return number(e.Before) }},
@@ -110,49 +114,82 @@ func signed(n int) string {
 	return strconv.Itoa(n)
 }
 
-var holdColumns = []column[hold]{
-	{Name: "Held by", Class: "wide", Cell: func(h hold) cell {
-		c := cell{Kind: "code", Text: h.Holder}
-		switch who, which, _ := strings.Cut(h.Holder, ":"); {
-		case h.Kind == "order":
-			c.Href = "/admin/orders/" + strings.TrimPrefix(h.Holder, "order:")
-		case who == "account":
-			c.Href = "/admin/customers/" + which
-		}
-		return c
-	}},
-	{Name: "For", Cell: func(h hold) cell { return text(map[string]string{"cart": "a cart", "order": "an order"}[h.Kind]) }},
-	{Name: "Pieces", Class: "number", Cell: func(h hold) cell { return number(h.Quantity) }},
-	{Name: "Until", Cell: func(h hold) cell { return optional(h.ExpiresAt) }},
-	{Name: "Act", Cell: func(h hold) cell {
-		if h.Kind != "cart" {
-			return cell{Note: "ends with the order"}
-		}
-		return cell{Text: "Release…", Href: "/admin/inventory/release?" + url.Values{"sku": {h.SKU}, "holder": {h.Holder}}.Encode()}
-	}},
-}
-
 func ledgerOf(sku string) list[entry] {
 	return list[entry]{
-		App: "inventory", API: stockAPI(sku) + "/ledger", At: "/admin/inventory/ledger", Title: "Ledger of " + sku,
-		Filters: []filter{{Name: "sku", Type: "hidden"}}, Columns: entryColumns,
-		Empty: empty{Title: "Nothing moved yet"},
+		App: "inventory", API: stockAPI(sku) + "/ledger", At: "/admin/inventory/ledger", Title: "Ledger of " + sku, Crumbs: stockCrumbs(sku),
+		Filters: []filter{
+			{Name: "sku", Type: "hidden"},
+			{Name: "kind", Type: "select", Label: "What", Options: []option{
+				{Value: "", Label: "Everything"}, {Value: "initial", Label: "Initial stock"}, {Value: "movement", Label: "Movements"}, {Value: "import", Label: "Imports"},
+				{Value: "sale", Label: "Sales"}, {Value: "return", Label: "Returns"},
+			}},
+		},
+		Sorts:   []option{{Value: "newest", Label: "Newest first"}, {Value: "oldest", Label: "Oldest first"}},
+		Columns: entryColumns,
+		Empty:   empty{Title: "Nothing moved yet"},
+	}
+}
+
+func holdsOf(sku string) list[hold] {
+	return list[hold]{
+		At: "/admin/inventory/holds", Title: "Live holds of " + sku, Crumbs: stockCrumbs(sku),
+		Read: func(ctx context.Context, s *service, query url.Values) (found[hold], error) {
+			page, err := get[items[hold]](ctx, s, "inventory", stockAPI(sku)+"/holds", query)
+			for i := range page.Items {
+				page.Items[i].SKU = sku
+			}
+			return found[hold]{items: page}, err
+		},
+		Filters: []filter{
+			{Name: "sku", Type: "hidden"},
+			{Name: "kind", Type: "select", Label: "For", Options: []option{{Value: "", Label: "Carts and orders"}, {Value: "cart", Label: "Carts"}, {Value: "order", Label: "Orders"}}},
+		},
+		Sorts: []option{
+			{Value: "until", Label: "Those that end first"}, {Value: "-until", Label: "Those that end last"}, {Value: "-quantity", Label: "Most pieces first"},
+			{Value: "quantity", Label: "Fewest pieces first"}, {Value: "holder", Label: "By holder"}, {Value: "-holder", Label: "By holder, Z first"},
+		},
+		Columns: []column[hold]{
+			{Name: "Held by", Class: "wide", Up: "holder", Down: "-holder", Cell: func(h hold) cell {
+				c := cell{Kind: "code", Text: h.Holder}
+				switch who, which, _ := strings.Cut(h.Holder, ":"); {
+				case h.Kind == "order":
+					c.Href = "/admin/orders/" + strings.TrimPrefix(h.Holder, "order:")
+				case who == "account":
+					c.Href = "/admin/customers/" + which
+				}
+				return c
+			}},
+			{Name: "For", Cell: func(h hold) cell { return text(map[string]string{"cart": "a cart", "order": "an order"}[h.Kind]) }},
+			{Name: "Pieces", Class: "number", Up: "quantity", Down: "-quantity", Cell: func(h hold) cell { return number(h.Quantity) }},
+			{Name: "Until", Up: "until", Down: "-until", Cell: func(h hold) cell { return optional(h.ExpiresAt) }},
+			{Name: "Act", Act: true, Cell: func(h hold) cell {
+				if h.Kind != "cart" {
+					return cell{Note: "ends with the order"}
+				}
+				return cell{Text: "Release…", Href: "/admin/inventory/release?" + url.Values{"sku": {h.SKU}, "holder": {h.Holder}}.Encode()}
+			}},
+		},
+		Empty: empty{Title: "Nobody holds any", Text: "What shoppers put into their carts is held for them for a while."},
 	}
 }
 
 func (s *service) inventoryRoutes(r chi.Router) {
 	stockList.routes(s, r)
 	s.form(r, "/admin/inventory/item", s.showStock, s.move)
-	r.Get("/admin/inventory/ledger", s.shown(func(r *http.Request) (string, page.View, error) {
-		l := ledgerOf(r.URL.Query().Get("sku"))
-		v, status, err := l.view(s, r)
-		v.Crumbs = stockCrumbs(r.URL.Query().Get("sku"))
-		return "list", page.View{Title: l.Title, Status: status, Data: v}, err
-	}))
-	r.Get("/admin/inventory/ledger.csv", func(w http.ResponseWriter, r *http.Request) {
-		ledgerOf(r.URL.Query().Get("sku")).file(s, w, r)
-	})
+	listRoutes(s, r, "/admin/inventory/ledger", ofSKU(ledgerOf))
+	listRoutes(s, r, "/admin/inventory/holds", ofSKU(holdsOf))
 	s.form(r, "/admin/inventory/release", s.showRelease, s.release)
+}
+
+// ofSKU makes a list of the SKU that a request names.
+func ofSKU[T any](of func(sku string) list[T]) func(*http.Request) (list[T], error) {
+	return func(r *http.Request) (list[T], error) {
+		sku := r.URL.Query().Get("sku")
+		if sku == "" {
+			return list[T]{}, problem.ErrNotFound
+		}
+		return of(sku), nil
+	}
 }
 
 func stockCrumbs(sku string) []crumb {
@@ -164,8 +201,12 @@ type stockView struct {
 	Stock  stock
 	Move   form
 	Ledger listView
-	More   string // the whole ledger
 	Holds  listView
+}
+
+// Whole is where all of the ledger or of the holds is.
+func (v stockView) Whole(what string) string {
+	return "/admin/inventory/" + what + "?sku=" + url.QueryEscape(v.Stock.SKU)
 }
 
 func (s *service) stockOf(r *http.Request) (stockView, error) {
@@ -186,19 +227,16 @@ func (s *service) stockOf(r *http.Request) (stockView, error) {
 		return get[items[entry]](ctx, s, "inventory", stockAPI(sku)+"/ledger", url.Values{"limit": {"15"}})
 	})
 	load(&wait, &holds, func() (items[hold], error) {
-		return get[items[hold]](ctx, s, "inventory", stockAPI(sku)+"/holds", url.Values{"limit": {"100"}})
+		found, err := holdsOf(sku).read(ctx, s, url.Values{"limit": {"15"}, "sort": {"until"}})
+		return found.items, err
 	})
 	wait.Wait()
 	if found.Err != nil {
 		return v, found.Err
 	}
 	v.Stock = found.Data
-	for i := range holds.Data.Items {
-		holds.Data.Items[i].SKU = sku
-	}
 	v.Ledger = ledgerOf(sku).part(ledger, "Ledger")
-	v.Holds = list[hold]{Columns: holdColumns, Empty: empty{Title: "Nobody holds any", Text: "What shoppers put into their carts is held for them for a while."}}.part(holds, "Live holds")
-	v.More = "/admin/inventory/ledger?sku=" + url.QueryEscape(sku)
+	v.Holds = holdsOf(sku).part(holds, "Live holds")
 	v.Move = form{Action: stockAt(sku), Button: "Move stock", Key: newKey(), Fields: []field{
 		{Name: "delta", Label: "Pieces", Required: true, Mode: "text", Max: 8, Hint: "10 brings ten in, -3 takes three out."},
 		{Name: "reason", Label: "Reason", Required: true, Max: 200, Hint: "Delivery note, stock-taking, breakage …"},

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,18 +57,30 @@ var consumers = []string{"orders", "payments", "inventory", "products", "users",
 
 func lettersAPI(app string) string { return "/api/v1/admin/" + app + "/dead-letters" }
 
-func letterList(app string) list[letter] {
+// letterList is the dead letters of one service, or of all.
+func letterList(r *http.Request) (list[letter], error) {
+	app, err := asked(r)
+	apps := []string{app}
+	if app == "" {
+		apps = consumers
+	}
 	l := list[letter]{
-		App: app, API: lettersAPI(app), At: "/admin/letters", Title: "Dead letters",
-		Lead:    "Events that a service could not handle, however often it tried. Handle them again once the cause is repaired, or drop them.",
-		Filters: []filter{{Name: "service", Type: "tabs", Label: "Service", Options: []option{{Value: "", Label: "All"}}}},
+		At: "/admin/letters", Title: "Dead letters", Read: lettersOf(apps),
+		Lead: "Events that a service could not handle, however often it tried. Handle them again once the cause is repaired, or drop them.",
+		Filters: []filter{
+			{Name: "service", Type: "tabs", Label: "Service", Options: []option{{Value: "", Label: "All"}}},
+			{Name: "q", Type: "search", Label: "Event, id or error", Hint: "order.placed or a part of the error"},
+		},
+		Sorts: []option{
+			{Value: "newest", Label: "Newest first"}, {Value: "oldest", Label: "Oldest first"}, {Value: "topic", Label: "By event"}, {Value: "-tries", Label: "Most tries first"},
+		},
 		Columns: []column[letter]{
-			{Name: "Event", Class: "wide", Cell: func(l letter) cell { return cell{Kind: "code", Text: l.Topic, Href: l.Address(), Note: l.EventID} }},
+			{Name: "Event", Class: "wide", Up: "topic", Cell: func(l letter) cell { return cell{Kind: "code", Text: l.Topic, Href: l.Address(), Note: l.EventID} }},
 			{Name: "Event id", Hidden: true, Cell: func(l letter) cell { return text(l.EventID) }},
 			{Name: "Service", Cell: func(l letter) cell { return text(l.App) }},
 			{Name: "Error", Class: "wide", Cell: func(l letter) cell { return text(l.Error) }},
-			{Name: "Tries", Class: "number", Cell: func(l letter) cell { return number(l.Tries) }},
-			{Name: "Given up", Cell: func(l letter) cell { return moment(l.DiedAt) }},
+			{Name: "Tries", Class: "number", Down: "-tries", Cell: func(l letter) cell { return number(l.Tries) }},
+			{Name: "Given up", Up: "oldest", Down: "newest", Cell: func(l letter) cell { return moment(l.DiedAt) }},
 			{Name: "Data", Hidden: true, Cell: func(l letter) cell { return text(string(l.Data)) }},
 		},
 		Empty: empty{Title: "No dead letters", Text: "Every event was handled. Nothing to do here."},
@@ -72,12 +88,124 @@ func letterList(app string) list[letter] {
 	for _, name := range consumers {
 		l.Filters[0].Options = append(l.Filters[0].Options, option{Value: name, Label: name})
 	}
-	return l
+	return l, err
+}
+
+// lettersOrder is how dead letters of several services go together, by the
+// names of the sorts.
+var lettersOrder = map[string]func(a, b letter) int{
+	"newest": func(a, b letter) int { return b.DiedAt.Compare(a.DiedAt) },
+	"oldest": func(a, b letter) int { return a.DiedAt.Compare(b.DiedAt) },
+	"topic":  func(a, b letter) int { return strings.Compare(a.Topic, b.Topic) },
+	"-topic": func(a, b letter) int { return strings.Compare(b.Topic, a.Topic) },
+	"tries":  func(a, b letter) int { return a.Tries - b.Tries },
+	"-tries": func(a, b letter) int { return b.Tries - a.Tries },
+}
+
+// lettersOf reads the dead letters of services as one list. Its cursor holds
+// those of the services, but of none that has been read to its end.
+func lettersOf(apps []string) func(ctx context.Context, s *service, query url.Values) (found[letter], error) {
+	return func(ctx context.Context, s *service, query url.Values) (out found[letter], err error) {
+		limit, err := strconv.Atoi(query.Get("limit"))
+		if err != nil {
+			return out, err
+		}
+		cursors := map[string]string{}
+		for _, app := range apps {
+			cursors[app] = ""
+		}
+		if query.Get("cursor") != "" {
+			clear(cursors)
+			raw, err := base64.RawURLEncoding.DecodeString(query.Get("cursor"))
+			if err != nil || json.Unmarshal(raw, &cursors) != nil {
+				return out, problem.Invalid422("query.cursor", "not a cursor of this list")
+			}
+		}
+		// ask reads the first so many after the cursors.
+		ask := func(limits map[string]int) map[string]*part[items[letter]] {
+			parts := map[string]*part[items[letter]]{}
+			var wait sync.WaitGroup
+			for app, n := range limits {
+				q := clone(query)
+				q.Set("limit", strconv.Itoa(n))
+				q.Set("cursor", cursors[app])
+				parts[app] = &part[items[letter]]{}
+				load(&wait, parts[app], func() (items[letter], error) { return get[items[letter]](ctx, s, app, lettersAPI(app), q) })
+			}
+			wait.Wait()
+			return parts
+		}
+		limits := map[string]int{}
+		for _, app := range apps {
+			if _, more := cursors[app]; more {
+				limits[app] = limit
+			}
+		}
+		parts := ask(limits)
+		for _, app := range apps {
+			p := parts[app]
+			switch {
+			case p == nil:
+			case p.Err != nil && (len(apps) == 1 || !p.Away()):
+				return out, p.Err
+			case p.Err != nil:
+				out.Lacks += app + " did not answer; its dead letters are missing here. "
+			}
+			if p == nil || p.Err != nil {
+				continue
+			}
+			for _, l := range p.Data.Items {
+				l.App = app
+				out.Items = append(out.Items, l)
+			}
+		}
+		if order := lettersOrder[query.Get("sort")]; order != nil {
+			slices.SortStableFunc(out.Items, order)
+		}
+		out.Items = out.Items[:min(limit, len(out.Items))]
+
+		// Those of which only some are shown are asked where these end.
+		shown, again := map[string]int{}, map[string]int{}
+		for _, l := range out.Items {
+			shown[l.App]++
+		}
+		for app, p := range parts {
+			switch n := shown[app]; {
+			case p.Err != nil:
+			case n == len(p.Data.Items):
+				advance(cursors, app, p.Data.NextCursor)
+			case n > 0:
+				again[app] = n
+			}
+		}
+		for app, p := range ask(again) {
+			if p.Err != nil {
+				return out, p.Err
+			}
+			advance(cursors, app, p.Data.NextCursor)
+		}
+		if len(cursors) > 0 && len(out.Items) == limit {
+			raw, err := json.Marshal(cursors)
+			if err != nil {
+				return out, err
+			}
+			next := base64.RawURLEncoding.EncodeToString(raw)
+			out.NextCursor = &next
+		}
+		return out, nil
+	}
+}
+
+func advance(cursors map[string]string, app string, next *string) {
+	if next == nil {
+		delete(cursors, app)
+		return
+	}
+	cursors[app] = *next
 }
 
 func (s *service) letterRoutes(r chi.Router) {
-	r.Get("/admin/letters", s.shown(s.letters))
-	r.Get("/admin/letters.csv", s.lettersFile)
+	listRoutes(s, r, "/admin/letters", letterList)
 	r.Get("/admin/letters/letter", s.shown(s.showLetter))
 	s.form(r, "/admin/letters/redrive", s.showLetter, s.redrive)
 	s.form(r, "/admin/letters/drop", s.showDrop, s.drop)
@@ -92,119 +220,19 @@ func asked(r *http.Request) (string, error) {
 	return app, nil
 }
 
-// letters lists those of one service, or the newest of all.
-func (s *service) letters(r *http.Request) (string, page.View, error) {
-	app, err := asked(r)
-	if err != nil {
-		return "", page.View{}, err
-	}
-	if app != "" {
-		l := letterList(app)
-		l.Columns[0].Cell = of(app, l.Columns[0].Cell)
-		l.Columns[2].Cell = of(app, l.Columns[2].Cell)
-		v, status, err := l.view(s, r)
-		return "list", page.View{Title: l.Title, Status: status, Data: v}, err
-	}
-	found, away, more := s.allLetters(r)
-	l := letterList("")
-	v := listView{Title: l.Title, Lead: l.Lead, At: l.At, Empty: l.Empty, CSV: l.At + ".csv"}
-	filters, _, _ := l.asked(r)
-	v.Tabs = &filters[0]
-	for i := range v.Tabs.Options {
-		o := &v.Tabs.Options[i]
-		o.Value = address(l.At, map[bool]url.Values{true: {"service": {o.Value}}}[o.Value != ""])
-	}
-	for _, c := range l.Columns {
-		if !c.Hidden {
-			v.Head = append(v.Head, header{c.Name, c.Class})
-		}
-	}
-	for _, one := range found {
-		v.Rows = append(v.Rows, l.row(one, false))
-	}
-	if more {
-		v.Detail = "There are more: choose a service to see all of its dead letters."
-	}
-	for _, name := range away {
-		v.Problem += name + " did not answer; its dead letters are missing here. "
-	}
-	return "list", page.View{Title: l.Title, Data: v}, nil
-}
-
-// of gives letters the name of their service, which its list leaves out.
-func of(app string, fn func(letter) cell) func(letter) cell {
-	return func(l letter) cell { l.App = app; return fn(l) }
-}
-
-func (s *service) allLetters(r *http.Request) (all []letter, away []string, more bool) {
-	parts := make([]part[items[letter]], len(consumers))
-	var wait sync.WaitGroup
-	for i, app := range consumers {
-		load(&wait, &parts[i], func() (items[letter], error) {
-			return get[items[letter]](r.Context(), s, app, lettersAPI(app), url.Values{"limit": {"25"}})
-		})
-	}
-	wait.Wait()
-	for i, p := range parts {
-		if p.Err != nil {
-			away = append(away, consumers[i])
-			continue
-		}
-		more = more || p.Data.NextCursor != nil
-		for _, l := range p.Data.Items {
-			l.App = consumers[i]
-			all = append(all, l)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b letter) int { return b.DiedAt.Compare(a.DiedAt) })
-	return all, away, more
-}
-
-// lettersFile writes the dead letters of one service, or of all.
-func (s *service) lettersFile(w http.ResponseWriter, r *http.Request) {
-	app, err := asked(r)
-	if err != nil {
-		s.pages.Problem(w, r, err)
-		return
-	}
-	apps := consumers
-	if app != "" {
-		apps = []string{app}
-	}
-	l := letterList("")
-	var out *sheet
-	for i, app := range apps {
-		found, err := whole[letter](r.Context(), s, app, lettersAPI(app), nil, 100_000)
-		if err != nil && i == 0 {
-			s.pages.Problem(w, r, err)
-			return
-		}
-		if err != nil {
-			panic(http.ErrAbortHandler) // nobody shall take a part for the whole
-		}
-		if out == nil {
-			out = s.newFile(w, "dead-letters", l.names())
-		}
-		for _, one := range found {
-			one.App = app
-			out.row(l.row(one, true))
-		}
-	}
-	out.flush()
-}
-
 // letter finds one. Services list them, but do not read one by one.
 func (s *service) letter(r *http.Request) (letter, error) {
 	app, err := asked(r)
-	if err != nil || app == "" {
+	id := r.URL.Query().Get("event")
+	if err != nil || app == "" || id == "" {
 		return letter{}, problem.ErrNotFound
 	}
-	found, err := whole[letter](r.Context(), s, app, lettersAPI(app), nil, 2000)
+	found, err := get[items[letter]](r.Context(), s, app, lettersAPI(app), url.Values{"q": {id}, "limit": {"100"}})
 	if err != nil {
 		return letter{}, err
 	}
-	for _, one := range found {
-		if one.EventID == r.URL.Query().Get("event") {
+	for _, one := range found.Items {
+		if one.EventID == id {
 			one.App = app
 			return one, nil
 		}

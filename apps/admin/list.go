@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,11 +24,21 @@ type list[T any] struct {
 	Title    string
 	Lead     string
 	Filters  []filter
+	Sorts    []option // by their names in the API, the usual one first
 	Columns  []column[T]
 	Empty    empty
 	Acts     []link // over the list
-	Fixed    url.Values
-	Limit    string
+	Crumbs   []crumb
+
+	// Read reads a page when that takes more than asking the one service.
+	Read func(ctx context.Context, s *service, query url.Values) (found[T], error)
+}
+
+// found is a page of a list. Lacks says, for people, what is not in it though
+// the rest was found.
+type found[T any] struct {
+	items[T]
+	Lacks string
 }
 
 // filter is a query parameter of the list.
@@ -35,18 +46,20 @@ type filter struct {
 	Name    string // in the page's address; never "state", which is the login's
 	API     string // the service's name for it, when that is another
 	Label   string
-	Type    string // "search", "select", "date", "until" (a date, that day included), "number", "tabs", "hidden"
+	Type    string // "search", "select", "date", "until" (a date, that day included), "tabs", "hidden"
 	Options []option
 	Hint    string
 	Value   string
 }
 
-// column of a list. CSV alone: Hidden.
+// column of a list.
 type column[T any] struct {
-	Name   string
-	Class  string
-	Hidden bool
-	Cell   func(T) cell
+	Name     string
+	Class    string
+	Hidden   bool   // it is in the file alone
+	Act      bool   // it is no news but something to do, and not in the file
+	Up, Down string // those of Sorts that sort by it
+	Cell     func(T) cell
 }
 
 // cell of a list. Text is what the CSV file gets.
@@ -57,6 +70,7 @@ type cell struct {
 	Note  string // quieter, below
 	Money money.Money
 	At    time.Time
+	Depth int // how far it is set in
 }
 
 // empty is what a list says when there is nothing in it.
@@ -108,7 +122,12 @@ type listView struct {
 	Crumbs          []crumb
 }
 
-type header struct{ Name, Class string }
+// header of a column. Href sorts by it; Sorted tells which way that is now, in
+// words of ARIA.
+type header struct {
+	Name, Class, Href, Sorted string
+	Act                       bool
+}
 
 type row struct {
 	Cells []cell
@@ -116,20 +135,42 @@ type row struct {
 
 // routes puts the list at its address, and its file beside it.
 func (l list[T]) routes(s *service, r chi.Router) {
-	r.Get(l.At, s.shown(func(r *http.Request) (string, page.View, error) {
+	listRoutes(s, r, l.At, func(*http.Request) (list[T], error) { return l, nil })
+}
+
+// listRoutes is routes for a list that depends on the request.
+func listRoutes[T any](s *service, r chi.Router, at string, of func(*http.Request) (list[T], error)) {
+	r.Get(at, s.shown(func(r *http.Request) (string, page.View, error) {
+		l, err := of(r)
+		if err != nil {
+			return "", page.View{}, err
+		}
 		v, status, err := l.view(s, r)
 		return "list", page.View{Title: l.Title, Status: status, Data: v}, err
 	}))
-	r.Get(l.At+".csv", func(w http.ResponseWriter, r *http.Request) { l.file(s, w, r) })
+	r.Get(at+".csv", func(w http.ResponseWriter, r *http.Request) {
+		l, err := of(r)
+		if err != nil {
+			s.pages.Problem(w, r, err)
+			return
+		}
+		l.file(s, w, r)
+	})
+}
+
+// read reads a page.
+func (l list[T]) read(ctx context.Context, s *service, query url.Values) (found[T], error) {
+	if l.Read != nil {
+		return l.Read(ctx, s, query)
+	}
+	page, err := get[items[T]](ctx, s, l.App, l.API, query)
+	return found[T]{items: page}, err
 }
 
 // asked reads the filters of a request: for the page, and for the service.
 func (l list[T]) asked(r *http.Request) (filters []filter, own, query url.Values) {
 	given := r.URL.Query()
 	own, query = url.Values{}, url.Values{}
-	for k, v := range l.Fixed {
-		query[k] = v
-	}
 	for _, f := range l.Filters {
 		f.Value = strings.TrimSpace(given.Get(f.Name))
 		options := make([]option, len(f.Options))
@@ -157,15 +198,61 @@ func (l list[T]) asked(r *http.Request) (filters []filter, own, query url.Values
 		}
 		query.Set(name, value)
 	}
+	if len(l.Sorts) > 0 {
+		sort := filter{Name: "sort", Type: "select", Label: "Sort", Value: given.Get("sort"), Options: slices.Clone(l.Sorts)}
+		switch sort.Value {
+		case "", l.Sorts[0].Value:
+			sort.Value = l.Sorts[0].Value
+		default:
+			own.Set("sort", sort.Value)
+		}
+		query.Set("sort", sort.Value)
+		for i := range sort.Options {
+			sort.Options[i].On = sort.Options[i].Value == sort.Value
+		}
+		filters = append(filters, sort)
+	}
 	return filters, own, query
+}
+
+// head is the columns' headers, with what sorts by them when sort is not empty.
+func (l list[T]) head(own url.Values, sort string) (out []header) {
+	for _, c := range l.Columns {
+		if c.Hidden {
+			continue
+		}
+		h, to := header{Name: c.Name, Class: c.Class, Act: c.Act}, ""
+		switch {
+		case sort == "":
+		case sort == c.Up:
+			h.Sorted, to = "ascending", c.Down
+		case sort == c.Down:
+			h.Sorted, to = "descending", c.Up
+		case c.Up == "", c.Class == "number" && c.Down != "", c.Down == "newest": // numbers and times begin with the greatest
+			to = c.Down
+		default:
+			to = c.Up
+		}
+		if to != "" {
+			q := clone(own)
+			q.Set("sort", to)
+			if to == l.Sorts[0].Value {
+				q.Del("sort")
+			}
+			h.Href = address(l.At, q)
+		}
+		out = append(out, h)
+	}
+	return out
 }
 
 // view asks the service. When it refuses or is away, the view says so instead
 // of showing rows.
 func (l list[T]) view(s *service, r *http.Request) (listView, int, error) {
 	filters, own, query := l.asked(r)
-	v := listView{Title: l.Title, Lead: l.Lead, At: l.At, Empty: l.Empty, Acts: l.Acts, CSV: l.At + ".csv", Filtered: len(own) > 0}
+	v := listView{Title: l.Title, Lead: l.Lead, At: l.At, Empty: l.Empty, Acts: l.Acts, Crumbs: l.Crumbs, CSV: l.At + ".csv"}
 	for _, f := range filters {
+		v.Filtered = v.Filtered || f.Value != "" && f.Type != "hidden" && f.Name != "sort"
 		if f.Type == "tabs" {
 			tabs := f
 			v.Tabs = &tabs
@@ -187,24 +274,17 @@ func (l list[T]) view(s *service, r *http.Request) (listView, int, error) {
 	if len(own) > 0 {
 		v.CSV += "?" + own.Encode()
 	}
-	for _, c := range l.Columns {
-		if !c.Hidden {
-			v.Head = append(v.Head, header{c.Name, c.Class})
-		}
-	}
-	if l.Limit != "" {
-		query.Set("limit", l.Limit)
-	} else {
-		query.Set("limit", "50")
-	}
+	v.Head = l.head(own, query.Get("sort"))
+	query.Set("limit", "50")
 	if cursor := r.URL.Query().Get("cursor"); cursor != "" {
 		query.Set("cursor", cursor)
 		v.First = address(l.At, own)
 	}
-	found, err := get[items[T]](r.Context(), s, l.App, l.API, query)
+	found, err := l.read(r.Context(), s, query)
 	if err != nil {
 		return l.trouble(v, err)
 	}
+	v.Problem = found.Lacks
 	for _, item := range found.Items {
 		v.Rows = append(v.Rows, l.row(item, false))
 	}
@@ -235,10 +315,11 @@ func (l list[T]) trouble(v listView, err error) (listView, int, error) {
 	return v, known.GetStatus(), nil
 }
 
+// row shows an item: on a page, or all of it in a file.
 func (l list[T]) row(item T, all bool) row {
 	var out row
 	for _, c := range l.Columns {
-		if all || !c.Hidden {
+		if all && !c.Act || !all && !c.Hidden {
 			out.Cells = append(out.Cells, c.Cell(item))
 		}
 	}
@@ -262,12 +343,7 @@ func address(at string, q url.Values) string {
 
 // part is the list as a section of another page.
 func (l list[T]) part(found part[items[T]], title string) listView {
-	v := listView{Title: title, Empty: l.Empty, Away: found.Err != nil}
-	for _, c := range l.Columns {
-		if !c.Hidden {
-			v.Head = append(v.Head, header{c.Name, c.Class})
-		}
-	}
+	v := listView{Title: title, Head: l.head(nil, ""), Empty: l.Empty, Away: found.Err != nil}
 	for _, item := range found.Data.Items {
 		v.Rows = append(v.Rows, l.row(item, false))
 	}
@@ -280,7 +356,9 @@ func (l list[T]) part(found part[items[T]], title string) listView {
 // names are the columns of the list's file.
 func (l list[T]) names() (out []string) {
 	for _, c := range l.Columns {
-		out = append(out, c.Name)
+		if !c.Act {
+			out = append(out, c.Name)
+		}
 	}
 	return out
 }
@@ -292,7 +370,10 @@ func (l list[T]) file(s *service, w http.ResponseWriter, r *http.Request) {
 	query.Set("limit", "100")
 	var out *sheet
 	for {
-		found, err := get[items[T]](r.Context(), s, l.App, l.API, query)
+		found, err := l.read(r.Context(), s, query)
+		if err == nil && found.Lacks != "" {
+			err = problem.ErrUnavailable.Detail("%s", found.Lacks)
+		}
 		if err != nil && out == nil {
 			s.pages.Problem(w, r, err)
 			return
@@ -308,24 +389,6 @@ func (l list[T]) file(s *service, w http.ResponseWriter, r *http.Request) {
 		}
 		if !out.flush() || found.NextCursor == nil {
 			return
-		}
-		query.Set("cursor", *found.NextCursor)
-	}
-}
-
-// whole reads all pages of a small list, up to most items.
-func whole[T any](ctx context.Context, s *service, app, api string, query url.Values, most int) ([]T, error) {
-	query = clone(query)
-	query.Set("limit", "100")
-	var all []T
-	for {
-		found, err := get[items[T]](ctx, s, app, api, query)
-		if err != nil {
-			return all, err
-		}
-		all = append(all, found.Items...)
-		if found.NextCursor == nil || len(all) >= most {
-			return all, nil
 		}
 		query.Set("cursor", *found.NextCursor)
 	}

@@ -50,13 +50,16 @@ var mailList = list[mailItem]{
 		{Name: "recipient", Type: "search", Label: "Recipient", Hint: "ann@…"},
 		{Name: "kind", Type: "select", Label: "Kind", Options: mailKinds},
 	},
+	Sorts: []option{
+		{Value: "newest", Label: "Newest first"}, {Value: "oldest", Label: "Oldest first"}, {Value: "recipient", Label: "By recipient"}, {Value: "-recipient", Label: "By recipient, Z first"},
+	},
 	Columns: []column[mailItem]{
 		{Name: "Subject", Class: "wide", Cell: func(m mailItem) cell { return cell{Text: m.Subject, Href: "/admin/mails/" + m.ID, Note: m.Error} }},
-		{Name: "Recipient", Cell: func(m mailItem) cell { return text(m.Recipient) }},
+		{Name: "Recipient", Up: "recipient", Down: "-recipient", Cell: func(m mailItem) cell { return text(m.Recipient) }},
 		{Name: "Kind", Cell: func(m mailItem) cell { return text(m.Kind) }},
 		{Name: "Status", Cell: func(m mailItem) cell { return status(m.Status) }},
 		{Name: "Because of", Cell: func(m mailItem) cell { return text(m.Source.Event) }},
-		{Name: "Written", Cell: func(m mailItem) cell { return moment(m.CreatedAt) }},
+		{Name: "Written", Up: "oldest", Down: "newest", Cell: func(m mailItem) cell { return moment(m.CreatedAt) }},
 		{Name: "Sent", Cell: func(m mailItem) cell { return optional(m.SentAt) }},
 		{Name: "Sender", Hidden: true, Cell: func(m mailItem) cell { return text(m.Sender) }},
 		{Name: "Error", Hidden: true, Cell: func(m mailItem) cell { return text(m.Error) }},

@@ -112,7 +112,10 @@ var orderList = list[order]{
 		{Name: "from", Type: "date", Label: "From"},
 		{Name: "since", API: "from", Type: "hidden"}, // a moment, from the dashboard's charts
 		{Name: "until", Type: "until", Label: "Until"},
-		{Name: "sort", Type: "select", Label: "Sort", Options: []option{{Value: "", Label: "Newest first"}, {Value: "oldest", Label: "Oldest first"}}},
+	},
+	Sorts: []option{
+		{Value: "newest", Label: "Newest first"}, {Value: "oldest", Label: "Oldest first"}, {Value: "-total", Label: "Greatest total first"}, {Value: "total", Label: "Smallest total first"},
+		{Value: "email", Label: "By customer"}, {Value: "-email", Label: "By customer, Z first"},
 	},
 	Columns: orderColumns,
 	Empty:   empty{Title: "No orders here", Text: "Orders appear the moment that they are placed."},
@@ -120,12 +123,12 @@ var orderList = list[order]{
 
 var orderColumns = []column[order]{
 	{Name: "Order", Cell: func(o order) cell { return cell{Kind: "code", Text: o.Number, Href: orderAt(o.ID)} }},
-	{Name: "Placed", Cell: func(o order) cell { return moment(o.CreatedAt) }},
-	{Name: "Customer", Class: "wide", Cell: func(o order) cell { return cell{Text: o.Email, Href: "/admin/customers/" + o.AccountID.String()} }},
+	{Name: "Placed", Up: "oldest", Down: "newest", Cell: func(o order) cell { return moment(o.CreatedAt) }},
+	{Name: "Customer", Class: "wide", Up: "email", Down: "-email", Cell: func(o order) cell { return cell{Text: o.Email, Href: "/admin/customers/" + o.AccountID.String()} }},
 	{Name: "Pieces", Class: "number", Cell: func(o order) cell { return number(o.Pieces()) }},
 	{Name: "Status", Cell: func(o order) cell { return status(o.Status) }},
 	{Name: "Payment", Cell: func(o order) cell { return status(o.Payment.Status) }},
-	{Name: "Total", Class: "number", Cell: func(o order) cell { return amount(o.Total) }},
+	{Name: "Total", Class: "number", Up: "total", Down: "-total", Cell: func(o order) cell { return amount(o.Total) }},
 	{Name: "Currency", Hidden: true, Cell: func(o order) cell { return text(o.Total.Currency) }},
 	{Name: "Refunded", Hidden: true, Cell: func(o order) cell { return text(decimal(o.Payment.Refunded)) }},
 	{Name: "Country", Hidden: true, Cell: func(o order) cell { return text(o.Address.Country) }},

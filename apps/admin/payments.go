@@ -82,10 +82,14 @@ var paymentList = list[payment]{
 		}},
 		{Name: "q", Type: "search", Label: "Order, e-mail or provider's id", Hint: "S-1A2B…, ann@… or pi_…"},
 	},
+	Sorts: []option{
+		{Value: "newest", Label: "Newest first"}, {Value: "oldest", Label: "Oldest first"}, {Value: "-amount", Label: "Greatest amount first"}, {Value: "amount", Label: "Smallest amount first"},
+		{Value: "email", Label: "By customer"}, {Value: "-email", Label: "By customer, Z first"},
+	},
 	Columns: []column[payment]{
 		{Name: "Order", Cell: func(p payment) cell { return cell{Kind: "code", Text: p.Number, Href: orderAt(p.OrderID)} }},
-		{Name: "Requested", Cell: func(p payment) cell { return moment(p.CreatedAt) }},
-		{Name: "Customer", Class: "wide", Cell: func(p payment) cell { return text(p.Email) }},
+		{Name: "Requested", Up: "oldest", Down: "newest", Cell: func(p payment) cell { return moment(p.CreatedAt) }},
+		{Name: "Customer", Class: "wide", Up: "email", Down: "-email", Cell: func(p payment) cell { return text(p.Email) }},
 		{Name: "Status", Cell: func(p payment) cell { c := status(p.State); c.Note = p.Reason; return c }},
 		{Name: "Provider", Cell: func(p payment) cell { return text(p.Provider) }},
 		{Name: "Method", Hidden: true, Cell: func(p payment) cell { return text(p.Method) }},
@@ -97,7 +101,7 @@ var paymentList = list[payment]{
 			}
 			return amount(p.Refunded)
 		}},
-		{Name: "Amount", Class: "number", Cell: func(p payment) cell { return amount(p.Amount) }},
+		{Name: "Amount", Class: "number", Up: "amount", Down: "-amount", Cell: func(p payment) cell { return amount(p.Amount) }},
 		{Name: "Currency", Hidden: true, Cell: func(p payment) cell { return text(p.Amount.Currency) }},
 	},
 	Empty: empty{Title: "No payments here", Text: "Each order brings one payment. Refunds are made from the order's page."},

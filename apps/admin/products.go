@@ -64,6 +64,7 @@ type productItem struct {
 	Status   string      `json:"status"`
 	Variants int         `json:"variants"`
 	InStock  bool        `json:"in_stock"`
+	At       time.Time   `json:"at"`
 }
 
 func productAt(id uuid.UUID) string { return "/admin/products/" + id.String() }
@@ -83,6 +84,10 @@ func productList(categories []option) list[productItem] {
 			{Name: "q", Type: "search", Label: "Name or SKU"},
 			{Name: "category", Type: "select", Label: "Category", Options: categories},
 		},
+		Sorts: []option{
+			{Value: "newest", Label: "Newest first"}, {Value: "oldest", Label: "Oldest first"}, {Value: "name", Label: "By name"}, {Value: "-name", Label: "By name, Z first"},
+			{Value: "price", Label: "Cheapest first"}, {Value: "-price", Label: "Dearest first"},
+		},
 		Columns: []column[productItem]{
 			{Name: "Picture", Class: "picture", Cell: func(p productItem) cell {
 				c := cell{Kind: "picture"}
@@ -91,7 +96,7 @@ func productList(categories []option) list[productItem] {
 				}
 				return c
 			}},
-			{Name: "Product", Class: "wide", Cell: func(p productItem) cell { return cell{Text: p.Name, Href: productAt(p.ID), Note: p.SKU} }},
+			{Name: "Product", Class: "wide", Up: "name", Down: "-name", Cell: func(p productItem) cell { return cell{Text: p.Name, Href: productAt(p.ID), Note: p.SKU} }},
 			{Name: "Status", Cell: func(p productItem) cell { return status(p.Status) }},
 			{Name: "Category", Cell: func(p productItem) cell {
 				if p.Category == nil {
@@ -103,7 +108,8 @@ func productList(categories []option) list[productItem] {
 			{Name: "Stock", Cell: func(p productItem) cell {
 				return status(map[bool]string{true: "in stock", false: "none"}[p.InStock])
 			}},
-			{Name: "Price", Class: "number", Cell: func(p productItem) cell { return amount(p.Price) }},
+			{Name: "Since", Up: "oldest", Down: "newest", Cell: func(p productItem) cell { return moment(p.At) }},
+			{Name: "Price", Class: "number", Up: "price", Down: "-price", Cell: func(p productItem) cell { return amount(p.Price) }},
 		},
 		Acts: []link{{Name: "Import", Href: "/admin/products/import"}, {Name: "New product", Href: "/admin/products/new", On: true}},
 		Empty: empty{Title: "No products here", Text: "Create one, or bring in a whole catalogue from a CSV file.",
@@ -113,7 +119,7 @@ func productList(categories []option) list[productItem] {
 
 func (s *service) productRoutes(r chi.Router) {
 	r.Get("/admin/products", s.shown(func(r *http.Request) (string, page.View, error) {
-		categories, _ := s.categories(r) // without them the list is there all the same
+		categories, _ := s.categories(r.Context()) // without them the list is there all the same
 		l := productList(append([]option{{Value: "", Label: "Every category"}}, choices(categories)...))
 		v, status, err := l.view(s, r)
 		return "list", page.View{Title: l.Title, Status: status, Data: v}, err
@@ -233,7 +239,7 @@ func (s *service) row(n int, options []string) variantRow {
 }
 
 func (s *service) productPage(r *http.Request, p product, isNew bool) productView {
-	categories, err := s.categories(r)
+	categories, err := s.categories(r.Context())
 	v := productView{Product: p, New: isNew, Options: p.Options, Rows: s.rows(p, isNew), Version: strconv.Itoa(p.Version)}
 	v.Form = form{Heading: p.Name, Fields: p.fields(choices(categories), isNew), Button: "Save", Action: "/admin/products/new", Back: "/admin/products", BackTo: "Back to the products",
 		Crumbs: []crumb{{"Products", "/admin/products"}}}

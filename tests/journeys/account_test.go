@@ -238,8 +238,8 @@ func TestSuspension(t *testing.T) {
 	// Her token is good for some minutes yet, but not for an order.
 	shop.Eventually(t, shop.Patience, func() (bool, string) { return refused("account-suspended") })
 	shop.Eventually(t, shop.Patience, func() (bool, string) {
-		user := shop.Get[struct{ Suspended bool }](t, ops, "/api/v1/admin/users/"+ann.Account)
-		return user.Suspended, "users has not heard of it"
+		user := shop.Get[struct{ Status string }](t, ops, "/api/v1/admin/users/"+ann.Account)
+		return user.Status == "suspended", "users has not heard of it"
 	})
 	require.Equal(t, before.ID, shop.Get[shop.Order](t, ann, "/api/v1/orders/"+before.ID).ID, "what she bought is hers")
 

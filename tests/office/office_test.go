@@ -2,6 +2,7 @@ package office
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"image"
 	"image/color"
@@ -258,7 +259,8 @@ func TestAccessible(t *testing.T) {
 	order := ann.Bought(t, lamp, 1)
 	work(t, s, "/admin/orders").Accessible("/admin", "/admin/orders", "/admin/orders/"+order.ID, "/admin/orders/"+order.ID+"/refund",
 		"/admin/customers", "/admin/payments", "/admin/products", "/admin/products/new", "/admin/products/import", "/admin/categories",
-		"/admin/inventory", "/admin/inventory/item?sku="+lamp.SKU, "/admin/mails", "/admin/letters", "/admin/nothing")
+		"/admin/inventory", "/admin/inventory/item?sku="+lamp.SKU, "/admin/inventory/ledger?sku="+lamp.SKU, "/admin/inventory/holds?sku="+lamp.SKU,
+		"/admin/customers/"+ann.Account, "/admin/customers/logins?account="+ann.Account, "/admin/mails", "/admin/letters", "/admin/nothing")
 }
 
 // TestList: filters stay with the next page and with the file, which has all that the list has.
@@ -273,6 +275,80 @@ func TestList(t *testing.T) {
 		return window.lines?.length === 2 && window.lines[1].includes(`+browser.Quote(order.Number)+`) && window.lines[1].includes(",13.99,GBP,") })()`)
 	c.Open("/admin/orders?from=2020-01-01&until=2020-01-02").Sees("Nothing fits")
 	c.Open("/admin/orders?cursor=bad").Sees("too old")
+}
+
+// TestSort: each list can be sorted in each way that it offers, above it and in its header, and so can its file.
+func TestSort(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, mug, ann := s.NewProduct(t, 1_000, 9), s.NewProduct(t, 3_000, 9), s.Register(t)
+	for _, p := range []*shop.Product{mug, lamp, mug} {
+		ann.Bought(t, p, 1)
+	}
+	ann.Put(t, lamp, 1)
+	c := work(t, s, "/admin/orders?q="+ann.Email)
+	for _, at := range []string{
+		"/admin/orders", "/admin/customers", "/admin/customers/logins?account=" + ann.Account, "/admin/payments", "/admin/products", "/admin/categories",
+		"/admin/inventory", "/admin/inventory/ledger?sku=" + lamp.SKU, "/admin/inventory/holds?sku=" + lamp.SKU, "/admin/mails", "/admin/letters", "/admin/letters?service=users",
+	} {
+		c.Open(at).Until("all ways to sort "+at, `(() => { window.tried ??= (async () => {
+			const select = document.querySelector("#q-sort"), failed = []
+			const ask = async (href, what) => { const r = await fetch(href), text = await r.text()
+				if (r.status !== 200 || !what(new DOMParser().parseFromString(text, "text/html"), text)) failed.push(r.status + " " + href) }
+			if (select.options.length < 2) failed.push("no choice")
+			for (const o of select.options) {
+				const to = new URL(location); to.searchParams.set("sort", o.value)
+				await ask(to, page => page.querySelector("#q-sort").value === o.value && !page.querySelector(".alert"))
+				to.pathname += ".csv"
+				await ask(to, (_, text) => text.includes(","))
+			}
+			for (const a of document.querySelectorAll("th a")) await ask(a.href, page => page.querySelector("#q-sort").value !== "" && page.querySelectorAll("th[aria-sort]").length === 1)
+			window.failed = failed.join("; ")
+		})(); return window.failed === "" })()`)
+	}
+	totals := func(want ...string) {
+		t.Helper()
+		c.Until("the totals "+strings.Join(want, ", "), `Array.from(document.querySelectorAll("td[data-name=Total]"), e => e.textContent.trim()).join(", ") === `+browser.Quote(strings.Join(want, ", ")))
+	}
+	c.Open("/admin/orders?q=" + ann.Email)
+	c.Click("th:last-child a").At("/admin/orders").There("th:last-child[aria-sort=descending]")
+	totals("£33.99", "£33.99", "£13.99")
+	c.Click("th:last-child a").There("th:last-child[aria-sort=ascending]")
+	totals("£13.99", "£33.99", "£33.99")
+	c.Choose("#q-sort", "newest").There("th:nth-child(2)[aria-sort=descending]")
+	totals("£33.99", "£13.99", "£33.99")
+	c.Open("/admin/orders?sort=weight").Sees("sort")
+}
+
+// TestDeadLettersOfAll reads those of several services as one list, page by page and in its file.
+func TestDeadLettersOfAll(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	id := shop.Random()
+	sql := func(app, statement string) {
+		out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "psql", s.Settings[app+"_DATABASE_URL"], "-qc", statement).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	// 40 each, one in two seconds, by turns; tries say how old they are.
+	for i, app := range []string{"USERS", "MAIL", "INVENTORY"} {
+		sql(app, fmt.Sprintf(`INSERT INTO dead_letters (event_id, topic, event, error, tries, died_at)
+			SELECT '%[1]s-' || 3 * n + %[2]d, 'kite.flown.v1', '{}', 'no wind', 3 * n + %[2]d, now() - interval '1 second' * (3 * n + %[2]d) FROM generate_series(0, 39) n`, id, i))
+		t.Cleanup(func() { sql(app, `DELETE FROM dead_letters WHERE event_id LIKE '`+id+`-%'`) })
+	}
+	c := work(t, s, "/admin/letters?q="+id)
+	seen := 0
+	for page := range 3 {
+		n := min(50, 120-seen)
+		c.Until(fmt.Sprintf("page %d in order", page+1), fmt.Sprintf(`(() => { const tries = Array.from(document.querySelectorAll("#found td[data-name=Tries]"), e => Number(e.textContent))
+			return tries.length === %d && tries.every((n, i) => n === %d + i) })()`, n, seen))
+		if seen += n; seen < 120 {
+			c.Click(".pager a[rel=next]")
+		}
+	}
+	c.Until("the last page", `!document.querySelector(".pager a[rel=next]")`)
+	c.Open("/admin/letters?sort=-tries&q="+id).Until("the file, the most tries first", `(() => { window.file ??= fetch(document.querySelector("#csv").href).then(r => r.text()).then(text => window.lines = text.trim().split("\n"));
+		return window.lines?.length === 121 && window.lines[1].includes("-119,") && window.lines[120].includes("-0,") })()`)
+	c.Open("/admin/letters?cursor=bad").Sees("not a cursor of this list")
 }
 
 // TestLogOut: the next visit wants the password again.
