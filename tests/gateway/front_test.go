@@ -204,7 +204,8 @@ func TestFront(t *testing.T) {
 		require.Equal(t, 429, a.status)
 		require.Nil(t, s)
 		require.Contains(t, a.header.Get("Content-Type"), "text/html")
-		require.NotEmpty(t, a.header.Get("Retry-After"))
+		saysWhen(t, a)
+		require.Equal(t, fmt.Sprint((59+rates.login)/rates.login), a.header.Get("Retry-After"))
 		a, _ = f.atKeycloak(t, request{method: "GET", path: path, from: client})
 		require.Equal(t, 200, a.status)
 	})
@@ -353,6 +354,17 @@ func TestCache(t *testing.T) {
 	})
 }
 
+// saysWhen demands that a page of too many requests tells people what Retry-After tells programs.
+func saysWhen(t require.TestingT, a answer) {
+	wait := a.header.Get("Retry-After")
+	words := wait + " seconds"
+	if wait == "1" {
+		words = "1 second"
+	}
+	require.Contains(t, a.body, "Please wait "+words+", then try again.")
+	require.NotContains(t, a.body, "<!--#")
+}
+
 func TestFrontAlone(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, map[string]string{"GATEWAY_SERVERS": "server 127.0.0.1:9;", "KEYCLOAK": "127.0.0.1:9", "RATE_FRONT": "30"})
@@ -375,7 +387,11 @@ func TestFrontAlone(t *testing.T) {
 		}
 	}
 	problem(t, a, 429, "too-many-requests")
-	require.Equal(t, 429, f.send(t, request{method: "GET", path: "/", from: client}).status)
+	require.Equal(t, "2", a.header.Get("Retry-After"), "30 a minute are one in two seconds")
+	page := f.send(t, request{method: "GET", path: "/", from: client})
+	require.Equal(t, 429, page.status)
+	saysWhen(t, page)
+	require.Equal(t, "2", page.header.Get("Retry-After"))
 }
 
 func TestFrontBalances(t *testing.T) {

@@ -82,7 +82,8 @@ func TestEveryRuleBites(t *testing.T) {
 		{"logins are limited more strictly", "gateway.conf.template", `limit_req zone=login burst=${RATE_LOGIN} nodelay;`, ``},
 		{"logins are limited more strictly", "routes.conf", `set $limit login;`, `set $limit none;`},
 		{"requests are limited by token", "common.conf", `limit_req_status 429;`, ``},
-		{"requests are limited by token", "lua/edge.lua", `header["Retry-After"] = ngx.var.limit`, `local _ = ngx.var.limit`},
+		{"requests are limited by token", "lua/edge.lua", `header["Retry-After"] = wait`, ``},
+		{"requests without a token are limited by address", "lua/edge.lua", `page = page:gsub(`, `local _ = page:gsub(`},
 		{"no version is told", "common.conf", `server_tokens off;`, ``},
 		{"headers that are too large are refused", "lua/edge.lua", `[414] = `, `[999] = `},
 	} {

@@ -573,6 +573,7 @@ var rules = []rule{
 		page := over(t, g, request{method: "GET", path: "/", from: client})
 		require.Equal(t, 429, page.status)
 		require.Contains(t, page.header.Get("Content-Type"), "text/html")
+		saysWhen(t, page)
 	}},
 	{"logins are limited more strictly", limited, func(t require.TestingT, g *gateway) {
 		for _, path := range []string{"/api/v1/auth/login", "/api/v1/auth/register", "/api/v1/auth/verify-email", "/api/v1/auth/verify-email/code",

@@ -98,11 +98,7 @@ function M.answer_headers()
     if ngx.status == 417 then
         ngx.status = 413 -- request-size-limiting, of a client that asked first (Expect)
     end
-    local wait = ngx.header["Retry-After"]
-    edge.answer_headers()
-    if wait and ngx.status == 429 then
-        ngx.header["Retry-After"] = wait
-    end
+    edge.answer_headers(ngx.header["Retry-After"]) -- of rate-limiting, which counts here
 end
 
 M.answer_body = edge.answer_body

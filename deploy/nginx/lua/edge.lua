@@ -133,24 +133,27 @@ local function quote(s)
     end) .. '"'
 end
 
--- describe sets the headers of an answer of ours to this status, and gives its body.
-local function describe(status)
+-- describe sets the headers of an answer of ours to this status, and gives its body. wait is how many seconds until
+-- one more request fits, when somebody else counts.
+local function describe(status, wait)
     local known = problems[status]
     local header = ngx.header
+    local page = pages[status] or pages.refused
     header["Cache-Control"] = "no-store"
     if status == 401 then
         header["WWW-Authenticate"] = 'Bearer realm="stampede"'
     elseif status == 405 then
         header["Allow"] = ngx.var.methods:gsub(" ", ", ")
     elseif status == 429 then
-        header["Retry-After"] = ngx.var.limit == "login" and waits.login
-            or ngx.var.token ~= "" and waits.token or waits.address
+        wait = wait or ngx.var.limit == "login" and waits.login or ngx.var.token ~= "" and waits.token or waits.address
+        header["Retry-After"] = wait
+        page = page:gsub('<!%-%-# echo var="wait_words" %-%->', tonumber(wait) == 1 and "1 second" or wait .. " seconds")
     elseif status == 503 then
         header["Retry-After"] = 2
     end
     if ngx.var.page == "yes" and status ~= 400 and status ~= 405 then
         header["Content-Type"] = "text/html; charset=utf-8"
-        return pages[status] or pages.refused
+        return page
     end
     header["Content-Type"] = "application/problem+json"
     return string.format(
@@ -180,8 +183,9 @@ function M.refused()
 end
 
 -- answer_headers replaces errors that no service wrote: a service answers every status from 400 on as a problem
--- document, the faces also as a page; any other type comes from a sidecar, with addresses inside.
-function M.answer_headers()
+-- document, the faces also as a page; any other type comes from a sidecar, with addresses inside. wait is as in
+-- describe.
+function M.answer_headers(wait)
     local page = ngx.var.page == "yes"
     if not page and ngx.var.app ~= "" then
         local vary = ngx.header["Vary"]
@@ -202,7 +206,7 @@ function M.answer_headers()
         return
     end
     ngx.status = tell(status)
-    ngx.ctx.body = describe(ngx.status)
+    ngx.ctx.body = describe(ngx.status, wait)
     ngx.header["Content-Length"] = #ngx.ctx.body
     ngx.header["Content-Encoding"] = nil
     ngx.header["ETag"] = nil
