@@ -28,6 +28,7 @@ type OrderLine struct {
 	SKU       string `json:"sku"`
 	Slug      string `json:"slug"`
 	Name      string `json:"name"`
+	Variant   string `json:"variant,omitempty"` // which of the product's variants, such as "M / Blue"
 	ImageURL  string `json:"image_url"`
 	Quantity  int    `json:"quantity"`
 	UnitPrice Money  `json:"unit_price"`

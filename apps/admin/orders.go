@@ -66,6 +66,7 @@ type orderLine struct {
 	SKU       string      `json:"sku"`
 	Slug      string      `json:"slug"`
 	Name      string      `json:"name"`
+	Variant   string      `json:"variant"`
 	ImageURL  string      `json:"image_url"`
 	Quantity  int         `json:"quantity"`
 	UnitPrice money.Money `json:"unit_price"`

@@ -76,6 +76,7 @@ type ViewLine struct {
 	SKU           string      `json:"sku"`
 	Slug          string      `json:"slug"`
 	Name          string      `json:"name"`
+	Variant       string      `json:"variant" doc:"Which of the product's variants, such as 'M / Blue'; empty when there is but one"`
 	ImageURL      string      `json:"image_url"`
 	Quantity      int         `json:"quantity"`
 	UnitPrice     money.Money `json:"unit_price"`
@@ -160,7 +161,7 @@ func (s *service) view(ctx context.Context, key string, c Cart, country string) 
 		if !ok { // put in by another request since we read; the next one shows it
 			continue
 		}
-		line := ViewLine{SKU: l.SKU, Slug: p.Slug, Name: p.Name, ImageURL: p.ImageURL, Quantity: l.Quantity, UnitPrice: p.UnitPrice}
+		line := ViewLine{SKU: l.SKU, Slug: p.Slug, Name: p.Name, Variant: p.Variant, ImageURL: p.ImageURL, Quantity: l.Quantity, UnitPrice: p.UnitPrice}
 		if h, ok := holds[l.SKU]; ok && h.Quantity >= l.Quantity {
 			line.HoldExpiresAt = h.ExpiresAt
 		}

@@ -21,6 +21,7 @@ type variant struct {
 	SKU           string      `json:"sku"`
 	Slug          string      `json:"slug"`
 	Name          string      `json:"name"`
+	Variant       string      `json:"variant"`
 	ImageURL      string      `json:"image_url"`
 	UnitPrice     money.Money `json:"unit_price"`
 	MaxPerShopper int         `json:"max_per_shopper"`

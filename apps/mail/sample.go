@@ -30,7 +30,7 @@ func sampleMail(kind Kind) (*Mail, error) {
 	o := events.Order{
 		Number: "S-7K3M9QX2TB", Version: 2, Email: email, FirstName: "Ada",
 		Lines: []events.OrderLine{
-			{SKU: "TRAIL-JKT-M-GRN", Slug: "trail-jacket", Name: "Trail jacket", Quantity: 1, UnitPrice: gbp(8900), Tax: gbp(1483), LineTotal: gbp(8900)},
+			{SKU: "TRAIL-JKT-M-GRN", Slug: "trail-jacket", Name: "Trail jacket", Variant: "M / Green", Quantity: 1, UnitPrice: gbp(8900), Tax: gbp(1483), LineTotal: gbp(8900)},
 			{SKU: "MUG-ENAMEL-WHT", Slug: "enamel-mug", Name: "Enamel mug", Quantity: 2, UnitPrice: gbp(1225), Discount: gbp(500), Tax: gbp(325), LineTotal: gbp(1950)},
 		},
 		Subtotal: gbp(11350), Discount: gbp(500), Tax: gbp(1891), Shipping: gbp(495), Total: gbp(11345),

@@ -57,8 +57,8 @@ type view struct {
 }
 
 type line struct {
-	Name, SKU, URL, Image, Initial, UnitPrice, Total string
-	Quantity                                         int
+	Name, Variant, SKU, URL, Image, Initial, UnitPrice, Total string
+	Quantity                                                  int
 }
 
 type sum struct {
@@ -158,7 +158,7 @@ func (r renderer) order(v *view, o events.Order) {
 	for _, l := range o.Lines {
 		initial, _ := utf8.DecodeRuneInString(l.Name)
 		v.Lines = append(v.Lines, line{
-			Name: l.Name, SKU: l.SKU, URL: r.PublicURL + "/products/" + url.PathEscape(l.Slug), Image: r.absolute(l.ImageURL),
+			Name: l.Name, Variant: l.Variant, SKU: l.SKU, URL: r.PublicURL + "/products/" + url.PathEscape(l.Slug), Image: r.absolute(l.ImageURL),
 			Initial: strings.ToUpper(string(initial)), Quantity: l.Quantity, UnitPrice: text(l.UnitPrice), Total: text(l.LineTotal),
 		})
 	}

@@ -80,6 +80,7 @@ type Line struct {
 	SKU       string      `json:"sku"`
 	Slug      string      `json:"slug"`
 	Name      string      `json:"name"`
+	Variant   string      `json:"variant" doc:"Which of the product's variants, such as 'M / Blue'; empty when there is but one"`
 	ImageURL  string      `json:"image_url"`
 	Quantity  int         `json:"quantity"`
 	UnitPrice money.Money `json:"unit_price"`
@@ -322,7 +323,7 @@ func (o *Order) snapshotAt(m Moment) events.Order {
 	}
 	for _, l := range o.Lines {
 		e.Lines = append(e.Lines, events.OrderLine{
-			SKU: l.SKU, Slug: l.Slug, Name: l.Name, ImageURL: l.ImageURL, Quantity: l.Quantity, UnitPrice: events.Money(l.UnitPrice),
+			SKU: l.SKU, Slug: l.Slug, Name: l.Name, Variant: l.Variant, ImageURL: l.ImageURL, Quantity: l.Quantity, UnitPrice: events.Money(l.UnitPrice),
 			Discount: events.Money(l.Discount), Tax: events.Money(l.Tax), LineTotal: events.Money(l.LineTotal),
 		})
 	}

@@ -22,7 +22,7 @@ func placement() Placement {
 		ID: uuid.Must(uuid.NewV7()), AccountID: uuid.Must(uuid.NewV7()), CheckoutID: uuid.Must(uuid.NewV7()),
 		Email: "ada@stampede.test", FirstName: "Ada",
 		Lines: []Line{{
-			SKU: "TEE-M", Slug: "tee", Name: "Tee", ImageURL: "/media/tee.svg", Quantity: 2,
+			SKU: "TEE-M", Slug: "tee", Name: "Tee", Variant: "M", ImageURL: "/media/tee.svg", Quantity: 2,
 			UnitPrice: gbp(1999), Discount: gbp(0), Tax: gbp(666), LineTotal: gbp(3998),
 		}},
 		Totals:        Totals{Subtotal: gbp(3998), Discount: gbp(0), Tax: gbp(733), Shipping: gbp(399), Total: gbp(4397)},
@@ -267,7 +267,7 @@ func TestEventsCarryTheOrder(t *testing.T) {
 		OrderID: p.ID, Number: o.Number, Version: 1, Status: "pending", AccountID: p.AccountID, Email: "ada@stampede.test", FirstName: "Ada",
 		CheckoutID: p.CheckoutID,
 		Lines: []events.OrderLine{{
-			SKU: "TEE-M", Slug: "tee", Name: "Tee", ImageURL: "/media/tee.svg", Quantity: 2,
+			SKU: "TEE-M", Slug: "tee", Name: "Tee", Variant: "M", ImageURL: "/media/tee.svg", Quantity: 2,
 			UnitPrice: events.Money{Amount: 1999, Currency: "GBP"}, Discount: events.Money{Currency: "GBP"},
 			Tax: events.Money{Amount: 666, Currency: "GBP"}, LineTotal: events.Money{Amount: 3998, Currency: "GBP"},
 		}},

@@ -65,6 +65,7 @@ type lineRow struct {
 	SKU       string `json:"sku"`
 	Slug      string `json:"slug"`
 	Name      string `json:"name"`
+	Variant   string `json:"variant"`
 	ImageURL  string `json:"image_url"`
 	Quantity  int    `json:"quantity"`
 	UnitPrice int64  `json:"unit_price"`
@@ -102,7 +103,7 @@ func (r orderRow) order() *Order {
 	}
 	for _, l := range r.Lines {
 		o.Lines = append(o.Lines, Line{
-			SKU: l.SKU, Slug: l.Slug, Name: l.Name, ImageURL: l.ImageURL, Quantity: l.Quantity,
+			SKU: l.SKU, Slug: l.Slug, Name: l.Name, Variant: l.Variant, ImageURL: l.ImageURL, Quantity: l.Quantity,
 			UnitPrice: in(l.UnitPrice), Discount: in(l.Discount), Tax: in(l.Tax), LineTotal: in(l.LineTotal),
 		})
 	}
@@ -270,9 +271,9 @@ func insert(ctx context.Context, tx pgx.Tx, o *Order, now time.Time) error {
 		o.Discount.Amount, o.Tax.Amount, o.Shipping.Amount, o.Total.Amount, o.Address, o.Payment.Method, o.Payment.Status, o.CreatedAt, now)
 	for i, l := range o.Lines {
 		b.Queue(`
-			INSERT INTO order_lines (order_id, position, sku, slug, name, image_url, quantity, unit_price, discount, tax, line_total)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-			o.ID, i, l.SKU, l.Slug, l.Name, l.ImageURL, l.Quantity, l.UnitPrice.Amount, l.Discount.Amount, l.Tax.Amount, l.LineTotal.Amount)
+			INSERT INTO order_lines (order_id, position, sku, slug, name, variant, image_url, quantity, unit_price, discount, tax, line_total)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			o.ID, i, l.SKU, l.Slug, l.Name, l.Variant, l.ImageURL, l.Quantity, l.UnitPrice.Amount, l.Discount.Amount, l.Tax.Amount, l.LineTotal.Amount)
 	}
 	queueMoments(b, o.ID, o.History)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {

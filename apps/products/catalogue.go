@@ -77,6 +77,8 @@ type Summary struct {
 	Category  *string     `json:"category" doc:"Its slug"`
 	Available *int64      `json:"available" doc:"The first variant's, at most a second or two old; null while inventory cannot be asked or does not know it yet"`
 	InStock   bool        `json:"in_stock" doc:"Any variant's"`
+
+	VariantCount int `json:"variant_count"`
 }
 
 // Listing is a page of products.
@@ -332,7 +334,7 @@ func (c *catalogue) renderList(ctx context.Context, l listed) (answer, error) {
 	for _, r := range l.Rows {
 		s := Summary{
 			ID: r.ID, Slug: r.Slug, SKU: r.SKU, Name: r.Name, Price: money.New(r.Price, c.currency),
-			ImageURL: r.ImageURL, Category: r.Category, InStock: r.InStock,
+			ImageURL: r.ImageURL, Category: r.Category, InStock: r.InStock, VariantCount: r.Variants,
 		}
 		if a, ok := said[r.SKU]; ok {
 			s.Available = &a.Available
@@ -389,6 +391,7 @@ type PageImage struct {
 // PageVariant is a variant as shoppers see it.
 type PageVariant struct {
 	SKU           string            `json:"sku"`
+	Name          string            `json:"name" doc:"Which variant it is, such as 'M / Blue'; empty when there is but one"`
 	Options       map[string]string `json:"options"`
 	Price         money.Money       `json:"price"`
 	Available     *int64            `json:"available" doc:"As in a list"`
@@ -421,7 +424,7 @@ func (c *catalogue) page(ctx context.Context, slug string) (answer, error) {
 
 func (c *catalogue) renderPage(ctx context.Context, p *Product, tree categoryTree) (answer, error) {
 	out := Page{
-		Summary:     Summary{ID: p.ID, Slug: p.Slug, Name: p.Name, Category: tree.slug(p.CategoryID)},
+		Summary:     Summary{ID: p.ID, Slug: p.Slug, Name: p.Name, Category: tree.slug(p.CategoryID), VariantCount: len(p.Variants)},
 		Description: p.Description, Vendor: p.Vendor, Tags: orEmpty(p.Tags), Options: orEmpty(p.OptionNames),
 		Images: []PageImage{}, Attributes: orEmptyMap(p.Attributes), Version: p.Version, Variants: []PageVariant{},
 	}
@@ -438,7 +441,7 @@ func (c *catalogue) renderPage(ctx context.Context, p *Product, tree categoryTre
 	said := c.inventory.availability(ctx, skus)
 	var wrong []stockWord
 	for _, v := range p.Variants {
-		pv := PageVariant{SKU: v.SKU, Options: v.named(p.OptionNames), Price: money.New(v.Price, c.currency), InStock: v.InStock, MaxPerShopper: v.max()}
+		pv := PageVariant{SKU: v.SKU, Name: v.name(), Options: v.named(p.OptionNames), Price: money.New(v.Price, c.currency), InStock: v.InStock, MaxPerShopper: v.max()}
 		if v.Image != "" {
 			pv.ImageURL = &v.Image
 		}

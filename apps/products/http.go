@@ -202,15 +202,15 @@ func (s *service) listCategories(ctx context.Context, in *Conditional) (*kept, e
 // VariantItem is a variant as neighbours need it. Drafts and unlisted ones are in the answer, with their
 // status: a neighbour has to say why it does not sell them.
 type VariantItem struct {
-	SKU           string            `json:"sku"`
-	Slug          string            `json:"slug"`
-	Name          string            `json:"name" doc:"The product's"`
-	ImageURL      string            `json:"image_url" doc:"The variant's own or the product's first; empty when there is none"`
-	Options       map[string]string `json:"options"`
-	UnitPrice     money.Money       `json:"unit_price"`
-	MaxPerShopper int               `json:"max_per_shopper"`
-	Status        Status            `json:"status" enum:"draft,published,unlisted"`
-	InStock       bool              `json:"in_stock"`
+	SKU           string      `json:"sku"`
+	Slug          string      `json:"slug"`
+	Name          string      `json:"name" doc:"The product's"`
+	Variant       string      `json:"variant" doc:"What it is of the options, such as 'M / Blue'; empty when there are none"`
+	ImageURL      string      `json:"image_url" doc:"The variant's own or the product's first; empty when there is none"`
+	UnitPrice     money.Money `json:"unit_price"`
+	MaxPerShopper int         `json:"max_per_shopper"`
+	Status        Status      `json:"status" enum:"draft,published,unlisted"`
+	InStock       bool        `json:"in_stock"`
 }
 
 type variantsInput struct {
@@ -235,7 +235,7 @@ func (s *service) readVariants(ctx context.Context, in *variantsInput) (*variant
 	for _, r := range found {
 		v := Variant{Options: r.Options, MaxPerShopper: r.MaxPerShopper}
 		item := VariantItem{
-			SKU: r.SKU, Slug: r.Slug, Name: r.Name, ImageURL: r.Image, Options: v.named(r.OptionNames),
+			SKU: r.SKU, Slug: r.Slug, Name: r.Name, Variant: v.name(), ImageURL: r.Image,
 			UnitPrice: money.New(r.Price, s.currency), MaxPerShopper: v.max(), Status: r.Status, InStock: r.InStock,
 		}
 		if item.ImageURL == "" && r.ImageURL != nil {

@@ -336,6 +336,11 @@ func (v Variant) named(names []string) map[string]string {
 	return m
 }
 
+// name says which of the variants it is, in the order of the product's options.
+func (v Variant) name() string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(v.Options), func(o string) bool { return o == "" }), " / ")
+}
+
 // clone returns a copy that can be changed without changing p.
 func (p *Product) clone() *Product {
 	c := *p

@@ -235,6 +235,7 @@ func TestLifeOfAProduct(t *testing.T) {
 	}
 	require.Len(t, variants(), 2)
 	require.Equal(t, Draft, variants()[0].Status)
+	require.Equal(t, []string{"Blue", "Red"}, []string{variants()[0].Variant, variants()[1].Variant})
 
 	b.do("POST", adminPath+"/"+p.ID.String()+"/publication", b.admin, nil, 200).JSON(t, &p)
 	require.Equal(t, Published, p.Status)
@@ -252,6 +253,8 @@ func TestLifeOfAProduct(t *testing.T) {
 	require.True(t, page.InStock)
 	require.Equal(t, "lamps", *page.Category)
 	require.Equal(t, map[string]string{"Colour": "Blue"}, page.Variants[1].Options)
+	require.Equal(t, "Blue", page.Variants[1].Name)
+	require.Equal(t, 2, page.VariantCount)
 	require.Nil(t, page.Variants[1].Available, "inventory does not know it yet")
 	require.Equal(t, 2, page.Variants[0].MaxPerShopper)
 	require.Equal(t, 20, page.Variants[1].MaxPerShopper)

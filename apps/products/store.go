@@ -836,14 +836,13 @@ type variantRow struct {
 	Image         string
 	Slug          string
 	Name          string
-	OptionNames   []string
 	Status        Status
 	ImageURL      *string
 }
 
 func loadVariants(ctx context.Context, q pg.Querier, skus []string) ([]variantRow, error) {
 	rows, err := q.Query(ctx, `
-		SELECT v.sku, v.options, v.price, v.max_per_shopper, v.in_stock, v.image, p.slug, p.name, p.option_names, p.status,
+		SELECT v.sku, v.options, v.price, v.max_per_shopper, v.in_stock, v.image, p.slug, p.name, p.status,
 			(SELECT url FROM images WHERE product_id = p.id ORDER BY position LIMIT 1) AS image_url
 		FROM variants v JOIN products p ON p.id = v.product_id WHERE v.sku = ANY($1) ORDER BY v.sku`, skus)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/money"
@@ -36,13 +35,12 @@ type cartLine struct {
 	SKU           string      `json:"sku"`
 	Slug          string      `json:"slug"`
 	Name          string      `json:"name"`
+	Variant       string      `json:"variant"`
 	ImageURL      string      `json:"image_url"`
 	Quantity      int         `json:"quantity"`
 	UnitPrice     money.Money `json:"unit_price"`
 	LineTotal     money.Money `json:"line_total"`
 	HoldExpiresAt *time.Time  `json:"hold_expires_at"`
-
-	Label string `json:"-"` // which variant, such as "UK 8"
 }
 
 // Most is how many a shopper may choose: as many as there are now, or ten.
@@ -126,19 +124,7 @@ func (s *service) readCart(ctx context.Context, w http.ResponseWriter, country s
 	if err := s.call(ctx, "carts", http.MethodGet, path, nil, &c, guestHeader(who)); err != nil {
 		return cart{}, err
 	}
-	s.labelled(ctx, &c)
 	return c, nil
-}
-
-// labelled adds to each line which variant it is.
-func (s *service) labelled(ctx context.Context, c *cart) {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(8)
-	for i := range c.Lines {
-		l := &c.Lines[i]
-		g.Go(func() error { l.Label = s.shelves.label(ctx, l.Slug, l.SKU); return nil })
-	}
-	_ = g.Wait()
 }
 
 // setItem sets how many of a SKU are in the cart.
@@ -146,9 +132,6 @@ func (s *service) setItem(ctx context.Context, sku string, quantity int) (cart, 
 	var c cart
 	in := map[string]int{"quantity": quantity}
 	err := s.call(ctx, "carts", http.MethodPut, "/api/v1/cart/items/"+url.PathEscape(sku), in, &c, guestHeader(shopperOf(ctx)))
-	if err == nil {
-		s.labelled(ctx, &c)
-	}
 	return c, err
 }
 

@@ -44,7 +44,6 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) (string, page.Vie
 	if err != nil {
 		return "", page.View{}, err
 	}
-	s.shelves.honest(r.Context(), newest.Items)
 	v.Featured = s.chosen(r.Context())
 	seen, kinds := map[string]bool{}, map[string]bool{}
 	for _, p := range newest.Items {
@@ -98,9 +97,6 @@ func (s *service) chosen(ctx context.Context) []summary {
 	var all []summary
 	for _, p := range found {
 		if p != nil {
-			if len(p.Variant) != 1 {
-				p.Available = nil
-			}
 			all = append(all, p.summary)
 		}
 	}
@@ -218,7 +214,6 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) (string, page.V
 	if found.Corrected != nil {
 		v.Corrected = *found.Corrected
 	}
-	s.shelves.honest(r.Context(), found.Items)
 	asked.Del("cursor")
 	with := func(change func(url.Values)) string {
 		q := url.Values{}
@@ -389,7 +384,6 @@ func (s *service) productPage(r *http.Request, p product, v productView) page.Vi
 	}
 	if p.Category != "" {
 		if near, err := s.products(r.Context(), url.Values{"category": {p.Category}, "limit": {"5"}, "in_stock": {"true"}}); err == nil {
-			s.shelves.honest(r.Context(), near.Items)
 			v.Related = slices.DeleteFunc(near.Items, func(o summary) bool { return o.Slug == p.Slug })
 			v.Related = v.Related[:min(4, len(v.Related))]
 		}
@@ -420,7 +414,7 @@ func (s *service) structured(p product, category string) any {
 			availability = "https://schema.org/InStock"
 		}
 		offers = append(offers, map[string]any{
-			"@type": "Offer", "sku": v.SKU, "name": v.Name(), "price": plain(v.Price), "priceCurrency": v.Price.Currency,
+			"@type": "Offer", "sku": v.SKU, "name": v.Name, "price": plain(v.Price), "priceCurrency": v.Price.Currency,
 			"availability": availability, "url": s.public + "/products/" + url.PathEscape(p.Slug), "itemCondition": "https://schema.org/NewCondition",
 		})
 	}

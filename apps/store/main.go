@@ -97,7 +97,7 @@ func newService(rt *serve.Runtime, set settings) (*service, error) {
 		return nil, err
 	}
 	s.pages.Meta = func(r *http.Request) any { return s.frame(r) }
-	s.shelves.init(s)
+	s.shelves.s = s
 	s.routes(rt.Router)
 	sub.OnDirect(rt.Subs, s.suspended)
 	return s, nil

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/money"
@@ -50,12 +49,11 @@ type orderLine struct {
 	SKU       string      `json:"sku"`
 	Slug      string      `json:"slug"`
 	Name      string      `json:"name"`
+	Variant   string      `json:"variant"`
 	ImageURL  string      `json:"image_url"`
 	Quantity  int         `json:"quantity"`
 	UnitPrice money.Money `json:"unit_price"`
 	LineTotal money.Money `json:"line_total"`
-
-	Label string `json:"-"`
 }
 
 // Moving tells whether something is about to happen by itself.
@@ -133,13 +131,6 @@ func (s *service) readOrder(ctx context.Context, id, query string, opts ...dapr.
 	if err := s.call(ctx, "orders", http.MethodGet, "/api/v1/orders/"+url.PathEscape(id)+query, nil, &o, opts...); err != nil {
 		return o, err
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(8)
-	for i := range o.Lines {
-		l := &o.Lines[i]
-		g.Go(func() error { l.Label = s.shelves.label(ctx, l.Slug, l.SKU); return nil })
-	}
-	_ = g.Wait()
 	return o, nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/maypok86/otter/v2"
 	"github.com/microcosm-cc/bluemonday"
 	"golang.org/x/sync/errgroup"
 
@@ -35,14 +34,21 @@ type summary struct {
 	Category  string      `json:"category"`
 	Available *int64      `json:"available"`
 	InStock   bool        `json:"in_stock"`
+
+	VariantCount int `json:"variant_count"`
 }
 
 // lowStock is from where on a shopper is told how many are left.
 const lowStock = 5
 
 // Low tells how many are left when they are few; 0 when they are not, or when
-// nobody knows.
-func (p summary) Low() int64 { return low(p.InStock, p.Available) }
+// nobody knows: of several variants a list knows the number of the first alone.
+func (p summary) Low() int64 {
+	if p.VariantCount != 1 {
+		return 0
+	}
+	return low(p.InStock, p.Available)
+}
 
 func low(inStock bool, available *int64) int64 {
 	if inStock && available != nil && *available > 0 && *available <= lowStock {
@@ -79,25 +85,13 @@ type listing struct {
 
 type variant struct {
 	SKU           string            `json:"sku"`
+	Name          string            `json:"name"` // such as "M / Blue"
 	Options       map[string]string `json:"options"`
 	Price         money.Money       `json:"price"`
 	Available     *int64            `json:"available"`
 	InStock       bool              `json:"in_stock"`
 	MaxPerShopper int               `json:"max_per_shopper"`
 	ImageURL      string            `json:"image_url"`
-}
-
-// Name says which of the variants it is, such as "Blue / M".
-func (v variant) Name() string {
-	names := make([]string, 0, len(v.Options))
-	for name := range v.Options {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for i, name := range names {
-		names[i] = v.Options[name]
-	}
-	return strings.Join(names, " / ")
 }
 
 // Low is as of a summary.
@@ -204,21 +198,12 @@ type shelves struct {
 	asked      time.Time
 	tiles      map[string]string // picture of a category
 	tilesAsked time.Time
-
-	labels *otter.Cache[string, map[string]string]
 }
 
 const (
 	categoriesFresh = 5 * time.Second
 	tilesFresh      = 5 * time.Minute
 )
-
-func (h *shelves) init(s *service) {
-	h.s = s
-	h.labels = otter.Must(&otter.Options[string, map[string]string]{
-		MaximumSize: 5_000, ExpiryCalculator: otter.ExpiryWriting[string, map[string]string](time.Minute),
-	})
-}
 
 // all lists the categories; the last known ones while products is away.
 func (h *shelves) all(ctx context.Context) []category {
@@ -278,51 +263,4 @@ func (h *shelves) pictures(ctx context.Context, categories []category) map[strin
 		h.tilesAsked = time.Time{}
 	}
 	return h.tiles
-}
-
-// label says which variant of a product a SKU is, such as "UK 8"; carts and
-// orders know only the product's name. Empty when there is but one, or when
-// nobody can tell.
-func (h *shelves) label(ctx context.Context, slug, sku string) string {
-	if slug == "" {
-		return ""
-	}
-	return h.variants(ctx, slug)[sku]
-}
-
-// honest takes back how few there are of a product that has several variants:
-// a list knows the number of the first alone.
-func (h *shelves) honest(ctx context.Context, items []summary) {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(8)
-	for i := range items {
-		if items[i].Low() == 0 {
-			continue
-		}
-		g.Go(func() error {
-			if len(h.variants(ctx, items[i].Slug)) != 1 {
-				items[i].Available = nil
-			}
-			return nil
-		})
-	}
-	_ = g.Wait()
-}
-
-// variants gives the names of a product's variants by SKU; nil when nobody can
-// tell.
-func (h *shelves) variants(ctx context.Context, slug string) map[string]string {
-	names, ok := h.labels.GetIfPresent(slug)
-	if !ok {
-		p, err := h.s.productBySlug(ctx, slug)
-		if err != nil {
-			return nil
-		}
-		names = map[string]string{}
-		for _, v := range p.Variant {
-			names[v.SKU] = v.Name()
-		}
-		h.labels.Set(slug, names)
-	}
-	return names
 }

@@ -252,12 +252,6 @@ func TestStructuredData(t *testing.T) {
 	require.Equal(t, "https://schema.org/InStock", doc.Offers[0].Availability)
 }
 
-func TestVariantName(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, "Blue / M", variant{Options: map[string]string{"Size": "M", "Colour": "Blue"}}.Name())
-	require.Empty(t, variant{}.Name())
-}
-
 func TestSearchURL(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "/search", searchURL(nil))

@@ -335,3 +335,38 @@ func TestPicture(t *testing.T) {
 	require.Contains(t, a.Header.Get("Content-Type"), "image/svg+xml")
 	require.Contains(t, string(a.Body), "#c0ffee")
 }
+
+// TestVariant: carts, orders and mails say which variant it is, and an order goes on saying so.
+func TestVariant(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	id := shop.Random()
+	size := func(size string) object {
+		return object{"sku": "TEE-" + size + "-" + id, "price": shop.Pounds(1_500), "initial_stock": 3, "options": object{"Size": size, "Colour": "Blue"}}
+	}
+	admin := s.Admin(t)
+	tee := shop.Read[shop.Product](t, admin.Do(t, "POST", "/api/v1/admin/products", object{
+		"name": "Tee " + id, "slug": "tee-" + id, "options": []string{"Size", "Colour"}, "variants": []any{size("S"), size("M")},
+	}).OK(t, 201))
+	admin.Do(t, "POST", "/api/v1/admin/products/"+tee.ID+"/publication", nil).OK(t, 200)
+	tee.SKU = "TEE-M-" + id
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		a := s.Nobody().Do(t, "GET", "/api/v1/availability/"+tee.SKU, nil)
+		return a.Status == 200, fmt.Sprintf("%d %s", a.Status, a.Body)
+	})
+	ann := s.Register(t)
+	require.Equal(t, "M / Blue", ann.Put(t, &tee, 1).Line(tee.SKU).Variant)
+	order := ann.Await(t, ann.Order(t, shop.Visa).ID, "confirmed")
+	require.Equal(t, "M / Blue", order.Lines[0].Variant)
+	require.Contains(t, ann.AwaitMail(t, "Your order "+order.Number+" is confirmed", 1).HTML, "M / Blue")
+
+	admin.Do(t, "PATCH", "/api/v1/admin/products/"+tee.ID, object{"version": 2, "variants": []any{object{"sku": tee.SKU, "price": shop.Pounds(1_500), "options": object{"Size": "Medium", "Colour": "Blue"}}}}).OK(t, 200)
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		cart := ann.Put(t, &tee, 1)
+		return cart.Line(tee.SKU).Variant == "Medium / Blue", fmt.Sprintf("%+v", cart.Lines)
+	})
+	require.Equal(t, "M / Blue", shop.Get[shop.Order](t, ann, "/api/v1/orders/"+order.ID).Lines[0].Variant)
+
+	lamp := s.NewProduct(t, 1_000, 1)
+	require.Empty(t, ann.Put(t, lamp, 1).Line(lamp.SKU).Variant, "there is but one")
+}

@@ -46,6 +46,7 @@ type CartLine struct {
 	SKU           string     `json:"sku"`
 	Slug          string     `json:"slug"`
 	Name          string     `json:"name"`
+	Variant       string     `json:"variant"`
 	ImageURL      string     `json:"image_url"`
 	Quantity      int        `json:"quantity"`
 	UnitPrice     Money      `json:"unit_price"`
@@ -140,6 +141,7 @@ type OrderLine struct {
 	SKU       string `json:"sku"`
 	Slug      string `json:"slug"`
 	Name      string `json:"name"`
+	Variant   string `json:"variant"`
 	ImageURL  string `json:"image_url"`
 	Quantity  int    `json:"quantity"`
 	UnitPrice Money  `json:"unit_price"`
