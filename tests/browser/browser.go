@@ -301,9 +301,10 @@ func (v *Visitor) Accessible(paths ...string) *Visitor {
 	return v
 }
 
-// Shot takes a picture of what the window shows, as a JPEG.
+// Shot takes a picture of what the window shows, as a JPEG, once the pictures in it are there.
 func (v *Visitor) Shot(file string) *Visitor {
 	v.t.Helper()
+	v.Until("all pictures", `Array.from(document.images).every(i => i.complete && i.naturalWidth > 0 || i.getBoundingClientRect().top > innerHeight)`)
 	var jpeg []byte
 	v.Run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
 		jpeg, err = page.CaptureScreenshot().WithFormat(page.CaptureScreenshotFormatJpeg).WithQuality(82).Do(ctx)

@@ -113,7 +113,8 @@ func lighthouse(t *testing.T, program, url string, options []string) map[string]
 	return points
 }
 
-// TestScreenshots takes the pictures of docs/screenshots, into the folder that SCREENSHOTS names.
+// TestScreenshots takes the pictures of docs/screenshots, into the folder that SCREENSHOTS names. What tests have made is
+// in them: a shop after `make clean` shows its own products alone.
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("SCREENSHOTS")
 	require.NotEmpty(t, dir, "SCREENSHOTS does not name a folder: make screenshots does")
