@@ -255,7 +255,7 @@ func TestTemplates(t *testing.T) {
 		VerifyEmail:    {"493817", "15 minutes", "Hello Ada,"},
 		PasswordReset:  {"493817", "15 minutes", "new password"},
 		Welcome:        {"Hello Ada,", "http://localhost:8000/"},
-		OrderConfirmed: {"S-7K3M9QX2TB", "£113.45", "Trail jacket", "M / Green", "2 × £12.25", "£19.50", "-£5.00", "£4.95", "Tax included", "£18.91", "SW1Y 4JH London", "http://localhost:8000/products/enamel-mug"},
+		OrderConfirmed: {"S-7K3M9QX2TB", "£113.45", "Trail jacket", "M / Green", "2 × £12.25", "£19.50", "-£5.00", "£4.95", "Tax included", "£18.91", "SW1Y 4JH London", "United Kingdom", "http://localhost:8000/products/enamel-mug"},
 		OrderCancelled: {"S-7K3M9QX2TB", "You asked us to.", "Trail jacket"},
 		OrderShipped:   {"S-7K3M9QX2TB", "Royal Mail", "RM 4829 1GB", "Ada Lovelace"},
 		OrderDelivered: {"S-7K3M9QX2TB", "was delivered"},

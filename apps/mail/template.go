@@ -12,6 +12,7 @@ import (
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/page"
 )
 
 //go:embed templates/*.html
@@ -170,7 +171,7 @@ func (r renderer) order(v *view, o events.Order) {
 	}
 	a := o.Address
 	f := fact{Label: "Delivery to"}
-	for _, s := range []string{a.Name, a.Line1, a.Line2, strings.TrimSpace(a.PostalCode + " " + a.City), a.Region, a.Country} {
+	for _, s := range []string{a.Name, a.Line1, a.Line2, strings.TrimSpace(a.PostalCode + " " + a.City), a.Region, page.Country(a.Country)} {
 		if s != "" {
 			f.Lines = append(f.Lines, s)
 		}

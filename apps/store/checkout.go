@@ -10,9 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/language/display"
-
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/page"
@@ -95,21 +92,11 @@ func methodName(value string) string {
 // place is a country that the shop delivers to.
 type place struct{ Code, Name string }
 
-var regionNames = display.Regions(language.BritishEnglish)
-
-func countryName(code string) string {
-	region, err := language.ParseRegion(code)
-	if err != nil {
-		return code
-	}
-	return regionNames.Name(region)
-}
-
 // countries lists where the shop delivers to, its own first.
 func (s *service) countries() []place {
 	var all []place
 	for code := range pricing.Builtin(s.currency, s.country).Countries {
-		all = append(all, place{code, countryName(code)})
+		all = append(all, place{code, page.Country(code)})
 	}
 	slices.SortFunc(all, func(a, b place) int {
 		return cmp.Or(cmp.Compare(b2i(b.Code == s.country), b2i(a.Code == s.country)), strings.Compare(a.Name, b.Name))
@@ -282,7 +269,7 @@ func (s *service) postCheckout(w http.ResponseWriter, r *http.Request) (string, 
 	if destination != "" && destination != v.Form.Country {
 		// Without scripts the total on the page is still that of the other
 		// country. It is not paid before it was seen.
-		v.Problem = "This is what it costs with delivery to " + countryName(destination) + "."
+		v.Problem = "This is what it costs with delivery to " + page.Country(destination) + "."
 		v.Explained = "Please look at the new total, then pay."
 		return s.showCheckout(w, r, v, http.StatusConflict)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/pricing"
 )
 
@@ -41,7 +42,7 @@ func (s *service) factsOf() facts {
 	groups := map[price][]string{}
 	for code, c := range table {
 		p := price{c.Shipping, c.FreeFrom}
-		groups[p] = append(groups[p], countryName(code))
+		groups[p] = append(groups[p], page.Country(code))
 	}
 	prices := make([]price, 0, len(groups))
 	for p := range groups {
@@ -74,7 +75,7 @@ func article(code string) string {
 	case "NL":
 		return "the Netherlands"
 	}
-	return countryName(code)
+	return page.Country(code)
 }
 
 // span says a duration as people do.

@@ -308,11 +308,10 @@ func (s *service) funcs() template.FuncMap {
 			}
 			return itoa(n) + " " + many
 		},
-		"wait":    wait,
-		"upto":    upto,
-		"reason":  reason,
-		"country": countryName,
-		"method":  methodName,
+		"wait":   wait,
+		"upto":   upto,
+		"reason": reason,
+		"method": methodName,
 	}
 }
 

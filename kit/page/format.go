@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
 	"golang.org/x/text/message"
 	"golang.org/x/text/number"
 
@@ -15,8 +16,20 @@ import (
 // Locale is the language of the pages as a country writes it: "en-GB".
 func Locale(country string) string { return "en-" + country }
 
+var regions = display.Regions(language.BritishEnglish)
+
+// Country is the name of a country by its code (ISO 3166-1 alpha-2), or the
+// code when there is no such country.
+func Country(code string) string {
+	region, err := language.ParseRegion(code)
+	if err != nil {
+		return code
+	}
+	return regions.Name(region)
+}
+
 // Formats are template functions that write for a locale: {{money .Total}}
-// with the country's separators, {{date .At}} and {{moment .At}} as a <time>
+// with the country's separators, {{country .Code}}, {{date .At}} and {{moment .At}} as a <time>
 // that a script may turn into the reader's own time zone.
 func Formats(locale string) template.FuncMap {
 	printer := message.NewPrinter(language.Make(locale))
@@ -52,8 +65,9 @@ func Formats(locale string) template.FuncMap {
 		return template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `" data-` + kind + `>` + t.Format(layout) + zone + `</time>`)
 	}
 	return template.FuncMap{
-		"money":  text,
-		"date":   func(t time.Time) template.HTML { return stamp(t, day, "date", "") },
-		"moment": func(t time.Time) template.HTML { return stamp(t, minute, "moment", " UTC") },
+		"money":   text,
+		"country": Country,
+		"date":    func(t time.Time) template.HTML { return stamp(t, day, "date", "") },
+		"moment":  func(t time.Time) template.HTML { return stamp(t, minute, "moment", " UTC") },
 	}
 }

@@ -62,6 +62,7 @@ func TestFormats(t *testing.T) {
 	require.Equal(t, "-£12.00", text("en-GB", -1200, "GBP"))
 	require.Equal(t, "¥1,500", text("en-JP", 1500, "JPY"))
 	require.Equal(t, "€1.234,50", text("en-DE", 123450, "EUR"))
+	require.Equal(t, []string{"United Kingdom", "France", "what?"}, []string{Country("GB"), Country("FR"), Country("what?")})
 	at := time.Date(2026, 3, 2, 15, 4, 0, 0, time.UTC)
 	date := Formats("en-GB")["date"].(func(time.Time) template.HTML)
 	require.Equal(t, template.HTML(`<time datetime="2026-03-02T15:04:00Z" data-date>2 March 2026</time>`), date(at))
