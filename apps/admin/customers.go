@@ -102,13 +102,15 @@ type customerView struct {
 	Self    bool // it is the caller
 }
 
+func loginsAt(id uuid.UUID) string { return "/admin/customers/logins?account=" + id.String() }
+
 func loginsAPI(id uuid.UUID) string {
 	return "/api/v1/admin/auth/accounts/" + id.String() + "/login-history"
 }
 
 func loginsOf(id uuid.UUID) list[login] {
 	return list[login]{
-		App: "auth", API: loginsAPI(id), At: "/admin/customers/logins", Title: "Logins",
+		App: "auth", API: loginsAPI(id), At: "/admin/customers/logins", Whole: loginsAt(id), Title: "Logins",
 		Filters: []filter{
 			{Name: "account", Type: "hidden"},
 			{Name: "outcome", Type: "select", Label: "Outcome", Options: []option{{Value: "", Label: "All"}, {Value: "success", Label: "Success"}, {Value: "failed", Label: "Failed"}}},

@@ -61,7 +61,11 @@ type hold struct {
 }
 
 // SKUs travel in queries, because the edge lets few characters into paths.
-func stockAt(sku string) string { return "/admin/inventory/item?sku=" + url.QueryEscape(sku) }
+func stockAt(sku string) string { return ofStock("item", sku) }
+
+func ofStock(what, sku string) string {
+	return "/admin/inventory/" + what + "?sku=" + url.QueryEscape(sku)
+}
 
 func stockAPI(sku string) string { return "/api/v1/admin/inventory/" + url.PathEscape(sku) }
 
@@ -116,7 +120,7 @@ func signed(n int) string {
 
 func ledgerOf(sku string) list[entry] {
 	return list[entry]{
-		App: "inventory", API: stockAPI(sku) + "/ledger", At: "/admin/inventory/ledger", Title: "Ledger of " + sku, Crumbs: stockCrumbs(sku),
+		App: "inventory", API: stockAPI(sku) + "/ledger", At: "/admin/inventory/ledger", Whole: ofStock("ledger", sku), Title: "Ledger of " + sku, Crumbs: stockCrumbs(sku),
 		Filters: []filter{
 			{Name: "sku", Type: "hidden"},
 			{Name: "kind", Type: "select", Label: "What", Options: []option{
@@ -132,7 +136,7 @@ func ledgerOf(sku string) list[entry] {
 
 func holdsOf(sku string) list[hold] {
 	return list[hold]{
-		At: "/admin/inventory/holds", Title: "Live holds of " + sku, Crumbs: stockCrumbs(sku),
+		At: "/admin/inventory/holds", Whole: ofStock("holds", sku), Title: "Live holds of " + sku, Crumbs: stockCrumbs(sku),
 		Read: func(ctx context.Context, s *service, query url.Values) (found[hold], error) {
 			page, err := get[items[hold]](ctx, s, "inventory", stockAPI(sku)+"/holds", query)
 			for i := range page.Items {
@@ -205,9 +209,7 @@ type stockView struct {
 }
 
 // Whole is where all of the ledger or of the holds is.
-func (v stockView) Whole(what string) string {
-	return "/admin/inventory/" + what + "?sku=" + url.QueryEscape(v.Stock.SKU)
-}
+func (v stockView) Whole(what string) string { return ofStock(what, v.Stock.SKU) }
 
 func (s *service) stockOf(r *http.Request) (stockView, error) {
 	sku := r.URL.Query().Get("sku")

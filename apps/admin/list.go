@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 type list[T any] struct {
 	App, API string // the service, and the list's path there
 	At       string // the page's address
+	Whole    string // the list's address without filters, when that is not At
 	Title    string
 	Lead     string
 	Filters  []filter
@@ -107,6 +109,7 @@ func decimal(m money.Money) string {
 // listView is the Data of the page "list", and what other pages show of one.
 type listView struct {
 	Title, Lead, At string
+	Whole           string // without filters
 	Tabs            *filter
 	Filters         []filter
 	Filtered        bool
@@ -250,7 +253,7 @@ func (l list[T]) head(own url.Values, sort string) (out []header) {
 // of showing rows.
 func (l list[T]) view(s *service, r *http.Request) (listView, int, error) {
 	filters, own, query := l.asked(r)
-	v := listView{Title: l.Title, Lead: l.Lead, At: l.At, Empty: l.Empty, Acts: l.Acts, Crumbs: l.Crumbs, CSV: l.At + ".csv"}
+	v := listView{Title: l.Title, Lead: l.Lead, At: l.At, Whole: cmp.Or(l.Whole, l.At), Empty: l.Empty, Acts: l.Acts, Crumbs: l.Crumbs, CSV: l.At + ".csv"}
 	for _, f := range filters {
 		v.Filtered = v.Filtered || f.Value != "" && f.Type != "hidden" && f.Name != "sort"
 		if f.Type == "tabs" {
