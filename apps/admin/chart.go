@@ -35,14 +35,14 @@ const (
 	chartBottom = 22 // for the times
 )
 
-// ceiling is the first round number that is not below the largest bar: 1, 2
-// or 5 and zeros.
+// ceiling is the first round number that is not below the largest bar, and
+// whose half is whole where it is written: 1, 2, 4, 6 or 8 and zeros.
 func ceiling(largest int64) int64 {
 	if largest <= 1 {
 		return 1
 	}
 	power := int64(math.Pow10(len(fmt.Sprint(largest)) - 1))
-	for _, n := range []int64{1, 2, 5, 10} {
+	for _, n := range []int64{1, 2, 4, 6, 8, 10} {
 		if n*power >= largest {
 			return n * power
 		}
@@ -76,7 +76,7 @@ func (c chart) SVG() template.HTML {
 		}
 		y := float64(chartTop) + whole - whole*float64(part)/2
 		fmt.Fprintf(&out, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/>`, chartLeft, chartWidth, y, y)
-		fmt.Fprintf(&out, `<text x="%d" y="%.1f" text-anchor="end">%s</text>`, chartLeft-8, y+4, template.HTMLEscapeString(c.scale(top*part/2, top)))
+		fmt.Fprintf(&out, `<text x="%d" y="%.1f" text-anchor="end">%s</text>`, chartLeft-8, y+4, template.HTMLEscapeString(c.scale(top*part/2)))
 	}
 	every := 6
 	if c.Minute {
@@ -97,12 +97,9 @@ func (c chart) SVG() template.HTML {
 }
 
 // scale writes a number beside the drawing.
-func (c chart) scale(n, top int64) string {
+func (c chart) scale(n int64) string {
 	if c.Scale != nil {
 		return c.Scale(n)
-	}
-	if top%2 != 0 && n != top && n != 0 {
-		return fmt.Sprintf("%.1f", float64(top)/2)
 	}
 	return fmt.Sprint(n)
 }

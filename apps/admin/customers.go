@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -71,7 +72,7 @@ var customerList = list[customer]{
 	},
 	Columns: []column[customer]{
 		{Name: "Name", Class: "wide", Up: "name", Down: "-name", Cell: func(c customer) cell { return cell{Text: c.Name(), Href: customerAt(c.AccountID)} }},
-		{Name: "E-mail", Up: "email", Down: "-email", Cell: func(c customer) cell { return text(c.Email) }},
+		{Name: "E-mail", Class: "wide", Up: "email", Down: "-email", Cell: func(c customer) cell { return text(c.Email) }},
 		{Name: "Status", Cell: func(c customer) cell { return status(c.Status) }},
 		{Name: "Phone", Hidden: true, Cell: func(c customer) cell {
 			if c.Phone == nil {
@@ -87,7 +88,7 @@ var customerList = list[customer]{
 
 func (s *service) customerRoutes(r chi.Router) {
 	customerList.routes(s, r)
-	listRoutes(s, r, "/admin/customers/logins", loginList)
+	listRoutes(s, r, "/admin/customers/logins", s.loginList)
 	r.Get("/admin/customers/{id}", s.shown(s.showCustomer))
 	s.form(r, "/admin/customers/{id}/suspend", s.showSuspend, s.suspend)
 	s.press(r, "/admin/customers/{id}/activate", s.activate)
@@ -104,13 +105,15 @@ type customerView struct {
 
 func loginsAt(id uuid.UUID) string { return "/admin/customers/logins?account=" + id.String() }
 
+func accountAPI(id uuid.UUID) string { return "/api/v1/admin/auth/accounts/" + id.String() }
+
 func loginsAPI(id uuid.UUID) string {
-	return "/api/v1/admin/auth/accounts/" + id.String() + "/login-history"
+	return accountAPI(id) + "/login-history"
 }
 
-func loginsOf(id uuid.UUID) list[login] {
+func loginsOf(c customer) list[login] {
 	return list[login]{
-		App: "auth", API: loginsAPI(id), At: "/admin/customers/logins", Whole: loginsAt(id), Title: "Logins",
+		App: "auth", API: loginsAPI(c.AccountID), At: "/admin/customers/logins", Whole: loginsAt(c.AccountID), Title: "Logins of " + c.Name(),
 		Filters: []filter{
 			{Name: "account", Type: "hidden"},
 			{Name: "outcome", Type: "select", Label: "Outcome", Options: []option{{Value: "", Label: "All"}, {Value: "success", Label: "Success"}, {Value: "failed", Label: "Failed"}}},
@@ -124,16 +127,17 @@ func loginsOf(id uuid.UUID) list[login] {
 			{Name: "Browser", Class: "wide", Cell: func(l login) cell { return text(l.UserAgent) }},
 		},
 		Empty:  empty{Title: "Never logged in", Text: "Attempts to log in appear here, successful or not."},
-		Crumbs: []crumb{{"Customers", "/admin/customers"}, {"Customer", customerAt(id)}},
+		Crumbs: []crumb{{"Customers", "/admin/customers"}, {c.Name(), customerAt(c.AccountID)}},
 	}
 }
 
-func loginList(r *http.Request) (list[login], error) {
+func (s *service) loginList(r *http.Request) (list[login], error) {
 	id, err := uuid.Parse(r.URL.Query().Get("account"))
 	if err != nil {
 		return list[login]{}, problem.ErrNotFound
 	}
-	return loginsOf(id), nil
+	c, err := get[customer](r.Context(), s, "auth", accountAPI(id))
+	return loginsOf(c), err
 }
 
 func (s *service) account(r *http.Request) (customer, error) {
@@ -141,7 +145,7 @@ func (s *service) account(r *http.Request) (customer, error) {
 	if err != nil {
 		return customer{}, err
 	}
-	return get[customer](r.Context(), s, "auth", "/api/v1/admin/auth/accounts/"+id.String())
+	return get[customer](r.Context(), s, "auth", accountAPI(id))
 }
 
 func (s *service) showCustomer(r *http.Request) (string, page.View, error) {
@@ -172,10 +176,10 @@ func (s *service) showCustomer(r *http.Request) (string, page.View, error) {
 	v.Account = account.Data
 	v.Self = auth.Must(ctx).ID == id
 	own := orderList
-	own.Columns = orderColumns
+	own.Columns = slices.DeleteFunc(slices.Clone(orderColumns), func(c column[order]) bool { return c.Name == "Customer" })
 	own.Empty = empty{Title: "No orders yet"}
 	v.Orders = own.part(orders, "Orders")
-	v.Logins = loginsOf(id).part(seen, "Logins")
+	v.Logins = loginsOf(account.Data).part(seen, "Logins")
 	return "customer", page.View{Title: v.Account.Name(), Data: v}, nil
 }
 
@@ -210,7 +214,7 @@ func (s *service) suspend(r *http.Request) (string, string, page.View, error) {
 	if reason == "" {
 		return suspendForm(c).answer(r.PostForm, problem.Invalid422("body.reason", "say why, so that your colleagues know"))
 	}
-	err = s.act(r.Context(), "auth", http.MethodPost, "/api/v1/admin/auth/accounts/"+c.AccountID.String()+"/suspension", map[string]string{"reason": reason})
+	err = s.act(r.Context(), "auth", http.MethodPost, accountAPI(c.AccountID)+"/suspension", map[string]string{"reason": reason})
 	if err != nil {
 		return suspendForm(c).answer(r.PostForm, err)
 	}
@@ -222,7 +226,7 @@ func (s *service) activate(r *http.Request) (string, string, page.View, error) {
 	if err != nil {
 		return failed(err)
 	}
-	if err := s.act(r.Context(), "auth", http.MethodDelete, "/api/v1/admin/auth/accounts/"+id.String()+"/suspension", nil); err != nil {
+	if err := s.act(r.Context(), "auth", http.MethodDelete, accountAPI(id)+"/suspension", nil); err != nil {
 		return failed(err)
 	}
 	return to(customerAt(id), "activated")

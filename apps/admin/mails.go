@@ -55,10 +55,10 @@ var mailList = list[mailItem]{
 	},
 	Columns: []column[mailItem]{
 		{Name: "Subject", Class: "wide", Cell: func(m mailItem) cell { return cell{Text: m.Subject, Href: "/admin/mails/" + m.ID, Note: m.Error} }},
-		{Name: "Recipient", Up: "recipient", Down: "-recipient", Cell: func(m mailItem) cell { return text(m.Recipient) }},
+		{Name: "Recipient", Class: "wide", Up: "recipient", Down: "-recipient", Cell: func(m mailItem) cell { return text(m.Recipient) }},
 		{Name: "Kind", Cell: func(m mailItem) cell { return text(m.Kind) }},
 		{Name: "Status", Cell: func(m mailItem) cell { return status(m.Status) }},
-		{Name: "Because of", Cell: func(m mailItem) cell { return text(m.Source.Event) }},
+		{Name: "Because of", Hidden: true, Cell: func(m mailItem) cell { return text(m.Source.Event) }},
 		{Name: "Written", Up: "oldest", Down: "newest", Cell: func(m mailItem) cell { return moment(m.CreatedAt) }},
 		{Name: "Sent", Cell: func(m mailItem) cell { return optional(m.SentAt) }},
 		{Name: "Sender", Hidden: true, Cell: func(m mailItem) cell { return text(m.Sender) }},

@@ -168,7 +168,7 @@ func TestHarmless(t *testing.T) {
 
 func TestChart(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int64]int64{0: 1, 1: 1, 2: 2, 3: 5, 9: 10, 10: 10, 11: 20, 21: 50, 99: 100, 501: 1000, 123_456: 200_000} {
+	for n, want := range map[int64]int64{0: 1, 1: 1, 2: 2, 3: 4, 5: 6, 7: 8, 9: 10, 10: 10, 11: 20, 21: 40, 99: 100, 501: 600, 123_456: 200_000} {
 		require.Equal(t, want, ceiling(n), n)
 	}
 	require.Zero(t, height(0, 10, 100))
@@ -180,8 +180,9 @@ func TestChart(t *testing.T) {
 	c := chart{Title: "Orders", Sum: "7", Bars: []bar{{from, 2, "2"}, {from.Add(time.Hour), 5, "<5>"}, {from.Add(2 * time.Hour), 0, "0"}}}
 	svg := string(c.SVG())
 	require.Equal(t, 3, strings.Count(svg, "<rect"))
-	require.Contains(t, svg, `height="150.0"`, "the largest, 5 of 5, is as tall as the drawing")
-	require.Contains(t, svg, `height="60.0"`)
+	require.Contains(t, svg, `height="125.0"`, "5 of 6 of the drawing")
+	require.Contains(t, svg, `height="50.0"`)
+	require.Contains(t, svg, `>3</text>`, "half of orders is a number of orders")
 	require.NotContains(t, svg, "<5>")
 	require.NotContains(t, svg, "style=", "no inline style, which the policy forbids")
 	require.Equal(t, "Orders: 7 in all; the most, <5>, from 10:00 UTC", c.Summary())

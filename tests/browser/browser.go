@@ -272,8 +272,19 @@ func (v *Visitor) ForgetKeycloak() *Visitor {
 	return v
 }
 
-// Accessible demands that axe-core finds no barrier on a page, on a desktop and on a phone, light and dark, and that
-// nothing reaches out of the window sideways. AXE_CORE
+// brokenWords lists the short words of a page that go on in another line, as those of a column that is too narrow do.
+const brokenWords = `(() => {
+	const broken = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+	while (texts.nextNode()) for (const word of texts.currentNode.data.matchAll(/(?<=^|\s)[\p{L}\p{N}£€$.,:]{2,16}(?=\s|$)/gu)) {
+		const range = document.createRange()
+		range.setStart(texts.currentNode, word.index)
+		range.setEnd(texts.currentNode, word.index + word[0].length)
+		if (new Set(Array.from(range.getClientRects(), r => Math.round(r.top))).size > 1) broken.push(word[0])
+	}
+	return broken })()`
+
+// Accessible demands that axe-core finds no barrier on a page, on a desktop and on a phone, light and dark, that
+// nothing reaches out of the window sideways, and that no column is so narrow that short words break. AXE_CORE
 // names its script (axe.min.js of the npm package axe-core), which make test fetches.
 func (v *Visitor) Accessible(paths ...string) *Visitor {
 	v.t.Helper()
@@ -294,6 +305,8 @@ func (v *Visitor) Accessible(paths ...string) *Visitor {
 				var found []string
 				v.Run(chromedp.Evaluate(`window.found`, &found))
 				require.Empty(v.t, found, "%s, phone %t, dark %t", path, phone, dark)
+				v.Run(chromedp.Evaluate(brokenWords, &found))
+				require.Empty(v.t, found, "broken words: %s, phone %t", path, phone)
 				v.Until("as wide as the window", fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, width)) // innerWidth grows with the page on a phone
 			}
 		}

@@ -256,9 +256,10 @@ func TestAccessible(t *testing.T) {
 	t.Parallel()
 	s := shop.Open(t)
 	lamp, ann := s.NewProduct(t, 1_000, 4), s.Register(t)
+	lamp.Rename(t, strings.Repeat("Lichterkette", 19)+shop.Random())
 	order := ann.Bought(t, lamp, 1)
 	work(t, s, "/admin/orders").Accessible("/admin", "/admin/orders", "/admin/orders/"+order.ID, "/admin/orders/"+order.ID+"/refund",
-		"/admin/customers", "/admin/payments", "/admin/products", "/admin/products/new", "/admin/products/import", "/admin/categories",
+		"/admin/customers", "/admin/payments", "/admin/products", "/admin/products/"+lamp.ID, "/admin/products/new", "/admin/products/import", "/admin/categories",
 		"/admin/inventory", "/admin/inventory/item?sku="+lamp.SKU, "/admin/inventory/ledger?sku="+lamp.SKU, "/admin/inventory/holds?sku="+lamp.SKU,
 		"/admin/customers/"+ann.Account, "/admin/customers/logins?account="+ann.Account, "/admin/mails", "/admin/letters", "/admin/nothing")
 }

@@ -70,6 +70,13 @@ func (p *Product) Reprice(t testing.TB, pence int64) {
 	p.Price = Pounds(pence)
 }
 
+// Rename changes the name.
+func (p *Product) Rename(t testing.TB, name string) {
+	t.Helper()
+	p.changed(t, p.shop.Admin(t).Do(t, "PATCH", "/api/v1/admin/products/"+p.ID, map[string]any{"version": p.Version, "name": name}), p.Status)
+	p.Name = name
+}
+
 func (p *Product) changed(t testing.TB, a *Answer, status string) {
 	t.Helper()
 	now := Read[Product](t, a.OK(t, 200))

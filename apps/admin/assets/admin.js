@@ -16,8 +16,16 @@
     for (const t of all("time[data-date]", root)) t.textContent = day.format(new Date(t.dateTime));
     for (const t of all("time[data-moment]", root)) t.textContent = (t.closest(".story") ? second : moment).format(new Date(t.dateTime));
   };
+  // Where one is can be seen in a row of tabs that is wider than the window.
+  const reveal = () => {
+    for (const a of all(".tabs [aria-current]")) {
+      const row = a.closest(".tabs");
+      row.scrollLeft = a.offsetLeft - row.offsetLeft - (row.clientWidth - a.offsetWidth) / 2;
+    }
+  };
+  reveal();
   dates(document);
-  document.body.addEventListener("htmx:afterSwap", () => dates(document));
+  document.body.addEventListener("htmx:afterSwap", () => { dates(document); reveal(); });
 
   // A fetched part that is no part of the back office is the login page: go there as a whole.
   document.body.addEventListener("htmx:beforeSwap", e => {

@@ -15,6 +15,12 @@
     for (const t of all("time[data-moment]", root)) t.textContent = moment.format(new Date(t.dateTime));
   };
 
+  // Where one is can be seen in a row of links that is wider than the window.
+  for (const a of all(".cats [aria-current], .side [aria-current]")) {
+    const row = a.closest("ul");
+    row.scrollLeft = a.offsetLeft - row.offsetLeft - (row.clientWidth - a.offsetWidth) / 2;
+  }
+
   // Countdowns to the end of a hold.
   let told = 0;
   const tick = () => {
