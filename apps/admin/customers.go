@@ -199,6 +199,9 @@ func suspendForm(c customer) form {
 
 func (s *service) showSuspend(r *http.Request) (string, page.View, error) {
 	c, err := s.account(r)
+	if err == nil && c.Status != "active" {
+		err = errTooLate.Detail("The account is %s.", words(c.Status))
+	}
 	if err != nil {
 		return "", page.View{}, err
 	}
@@ -207,6 +210,9 @@ func (s *service) showSuspend(r *http.Request) (string, page.View, error) {
 
 func (s *service) suspend(r *http.Request) (string, string, page.View, error) {
 	c, err := s.account(r)
+	if err == nil && c.Status == "suspended" {
+		return to(customerAt(c.AccountID), "was-suspended")
+	}
 	if err != nil {
 		return failed(err)
 	}

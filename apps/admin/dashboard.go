@@ -137,8 +137,8 @@ func (s *service) dashboard(r *http.Request) (string, page.View, error) {
 		counted("Waiting for payment", o["pending"], "/admin/orders?status=pending", "", orders.Err),
 		counted("On their way", o["shipped"], "/admin/orders?status=shipped", "", orders.Err),
 		counted("Running out", stocks.Data.Low, fmt.Sprintf("/admin/inventory?available_below=%d&sort=available", lowStock+1), "warn", stocks.Err),
-		counted("Held in carts", stocks.Data.CartHeld, "/admin/inventory?sort=available", "", stocks.Err),
-		counted("Held by orders", stocks.Data.OrderHeld, "/admin/orders?status=pending", "", stocks.Err),
+		counted("Held in carts", stocks.Data.CartHeld, "/admin/inventory?sort=-cart_held", "", stocks.Err),
+		counted("Held by orders", stocks.Data.OrderHeld, "/admin/inventory?sort=-order_held", "", stocks.Err),
 	}
 	v.Orders[3].Note = fmt.Sprintf("%d of them sold out", stocks.Data.None)
 	dead, unsent, lag := 0, 0, 0.0
@@ -155,7 +155,7 @@ func (s *service) dashboard(r *http.Request) (string, page.View, error) {
 	}
 	v.Machine = []figure{
 		counted("Failed payments", payments.Data.States["failed"], "/admin/payments?status=failed", "", payments.Err),
-		counted("Failed refunds", payments.Data.FailedRefunds, "/admin/payments", "bad", payments.Err),
+		counted("Failed refunds", payments.Data.FailedRefunds, "/admin/payments?refund=failed", "bad", payments.Err),
 		counted("Unsettled payments", payments.Data.States["unknown"], "/admin/payments?status=unknown", "warn", payments.Err),
 		counted("Failed mails", mails.Data.Statuses["failed"], "/admin/mails?status=failed", "bad", mails.Err),
 		counted("Dead letters", dead, "/admin/letters", "bad", nil),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -19,8 +20,8 @@ type field struct {
 	Name, Label, Value, Hint, Wrong string
 	Type                            string // of the input; "textarea", "select", "checkbox" besides
 	Options                         []option
-	Required                        bool
-	Max                             int // characters
+	Required, Fixed                 bool // Fixed: to read, not to change
+	Max                             int  // characters
 	Min, Most, Step                 string
 	Mode                            string // inputmode
 	ID                              string // when the name is there more than once
@@ -106,10 +107,17 @@ func (f *form) refuse(err error, names ...string) bool {
 			at = head
 		}
 		if one := f.field(at); one != nil {
-			one.Wrong, placed = sentence(wrong.Message), true
+			one.Wrong, placed = sentence(plainly(wrong.Message)), true
 			continue
 		}
-		rest = append(rest, strings.TrimPrefix(wrong.Location, "body.")+": "+wrong.Message)
+		if at == "" || at == "body" {
+			rest = append(rest, sentence(plainly(wrong.Message)))
+			continue
+		}
+		rest = append(rest, at+": "+plainly(wrong.Message))
+	}
+	if one := f.field("slug"); one != nil && known.Slug() == "slug-taken" {
+		one.Wrong, placed = "Another one has this address.", true
 	}
 	if placed && len(rest) == 0 {
 		f.Problem, f.Detail = "Please look at the fields marked below.", ""
@@ -133,7 +141,37 @@ func plain(p *problem.Error) (title, detail string) {
 	if p.GetStatus() >= http.StatusInternalServerError {
 		return "The service did not answer.", "Nothing you typed is lost. It may or may not have been done: sending the same form again is safe."
 	}
+	if p.Slug() == problem.ErrInvalid.Slug() {
+		return "Something in it is not right.", sentence(p.Explanation())
+	}
 	return sentence(p.Title()), sentence(p.Explanation())
+}
+
+// checks are how services' schemas say what is wrong, and how people do.
+var checks = []struct {
+	said *regexp.Regexp
+	told string
+}{
+	{regexp.MustCompile(`^expected length >= 1$`), "must not be empty"},
+	{regexp.MustCompile(`^expected length >= (\d+)$`), "must have at least $1 characters"},
+	{regexp.MustCompile(`^expected length <= (\d+)$`), "must have at most $1 characters"},
+	{regexp.MustCompile(`^expected array length <= (\d+)$`), "must be at most $1"},
+	{regexp.MustCompile(`^expected (?:number|value) >= (-?\d+)$`), "must be $1 or more"},
+	{regexp.MustCompile(`^expected (?:number|value) <= (-?\d+)$`), "must be $1 or less"},
+	{regexp.MustCompile(`^expected required property .* to be present$`), "must be given"},
+	{regexp.MustCompile(`^expected value to be one of .*$`), "is not one of the choices"},
+	{regexp.MustCompile(`^expected string to match pattern .*$`), "must be one line of text"},
+	{regexp.MustCompile(`^must be from 1 to (\d+) minor units$`), "must be more than nothing, and less than ten million"},
+}
+
+// plainly puts a schema's message into words.
+func plainly(message string) string {
+	for _, c := range checks {
+		if c.said.MatchString(message) {
+			return c.said.ReplaceAllString(message, c.told)
+		}
+	}
+	return message
 }
 
 // sentence makes a service's words a sentence.

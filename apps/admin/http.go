@@ -25,7 +25,7 @@ func (s *service) routes(r chi.Router) {
 		s.paymentRoutes(r)
 		s.mailRoutes(r)
 		s.letterRoutes(r)
-		r.Post("/admin/logout", s.logout)
+		r.Post(logoutPath, s.logout)
 		r.NotFound(func(w http.ResponseWriter, r *http.Request) { s.pages.Problem(w, r, problem.ErrNotFound) })
 	})
 	r.Get("/admin/assets/{asset}", s.pages.Assets)
@@ -77,6 +77,9 @@ func parent(r *http.Request) string {
 	return at[:strings.LastIndexByte(at, '/')]
 }
 
+// logoutPath is open to those who may do nothing else here.
+const logoutPath = "/admin/logout"
+
 // session is the cookie of the edge sidecar's oauth2 middleware.
 const session = "gosessionsid"
 
@@ -91,17 +94,21 @@ func (s *service) staffOnly(next http.Handler) http.Handler {
 		case errors.Is(err, auth.ErrNoKeys):
 			s.pages.Problem(w, r, problem.ErrUnavailable.Because(err))
 		case err != nil:
-			endSession(w)
 			if r.Method == http.MethodGet {
+				endSession(w)
 				http.Redirect(w, r, r.URL.RequestURI(), http.StatusFound)
 				return
 			}
-			s.pages.Problem(w, r, errLoginEnded)
+			s.pages.Problem(w, r, errLoginEnded) // whose link is a GET; the page's style needs the session
 		case !given:
 			s.pages.Problem(w, r, problem.ErrUnauthenticated)
 		case !caller.Has(auth.RoleAdmin):
-			endSession(w) // so that the next login may be another's
-			s.pages.Problem(w, r, problem.ErrForbidden.Detail("%s may not use the back office.", caller.Email))
+			if r.Method == http.MethodPost && r.URL.Path == logoutPath {
+				next.ServeHTTP(w, r)
+				return
+			}
+			r = r.WithContext(auth.With(r.Context(), caller)) // the page lets them log out
+			s.pages.Problem(w, r, errNotStaff.Detail("%s may not use the back office.", caller.Email))
 		default:
 			next.ServeHTTP(w, r.WithContext(auth.With(r.Context(), caller)))
 		}
@@ -120,6 +127,9 @@ func (s *service) logout(w http.ResponseWriter, r *http.Request) {
 		"client_id": {"backoffice"}, "post_logout_redirect_uri": {s.public + "/admin"},
 	}.Encode(), http.StatusSeeOther)
 }
+
+// errNotStaff is of accounts without the role ADMIN.
+var errNotStaff = problem.New(problem.Forbidden, "not-staff", "Not allowed")
 
 // What becomes of a form whose login is not the one it was made for. Neither
 // did anything.
@@ -224,7 +234,8 @@ var told = map[string]string{
 	"refunded": "The refund is on its way to the customer's card.",
 	"created":  "Created.", "saved": "Saved.", "published": "Published. Shoppers can see it now.", "unlisted": "Unlisted. Shoppers no longer see it.",
 	"picture": "The picture was added.", "picture-removed": "The picture was removed.", "variant-removed": "The variant was removed.",
-	"category-deleted": "The category was deleted.", "moved": "The movement is in the ledger.", "released": "The hold was released.",
+	"category-deleted": "The category was deleted.", "moved": "The movement is in the ledger.", "released": "The hold was released.", "lapsed": "There was no such hold any more.",
+	"was-cancelled": "It was cancelled already, and stays as it was.", "was-suspended": "It was suspended already; the first reason stays.",
 	"suspended": "Suspended. Every session of the account has ended.", "activated": "The account is active again.",
 	"resent": "The mail is queued once more.", "redriven": "Handled. It is no longer among the dead letters.", "dropped": "Dropped for good.",
 }
@@ -241,6 +252,9 @@ func (s *service) frame(r *http.Request) frame {
 	f.Caller = caller.Email
 	if cookie, err := r.Cookie(session); err == nil {
 		f.Token = page.FormToken(cookie.Value)
+	}
+	if !caller.Has(auth.RoleAdmin) {
+		return f
 	}
 	for _, g := range menu {
 		on := group{Name: g.Name}

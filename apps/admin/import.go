@@ -62,13 +62,9 @@ func (s *service) showImport(*http.Request) (string, page.View, error) {
 func (s *service) importFile(r *http.Request) (string, string, page.View, error) {
 	v := importView{Form: importForm()}
 	found, name, err := s.sendFile(r)
-	inParts := r.Header.Get("HX-Request") != ""
 	if err != nil {
 		v.Form.fill(r.PostForm)
 		if !v.Form.refuse(err) {
-			return failed(err)
-		}
-		if inParts {
 			return failed(err)
 		}
 		return "", "import", page.View{Title: "Import products", Status: v.Form.Status, Data: v}, nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -79,15 +80,15 @@ var stockList = list[stock]{
 	},
 	Sorts: []option{
 		{Value: "sku", Label: "By SKU"}, {Value: "-sku", Label: "By SKU, Z first"}, {Value: "available", Label: "Scarcest first"}, {Value: "-available", Label: "Most available first"},
-		{Value: "-sold", Label: "Most sold first"}, {Value: "sold", Label: "Least sold first"},
+		{Value: "-cart_held", Label: "Most in carts first"}, {Value: "-order_held", Label: "Most in orders first"}, {Value: "-sold", Label: "Most sold first"}, {Value: "sold", Label: "Least sold first"},
 	},
 	Columns: []column[stock]{
 		{Name: "SKU", Class: "wide", Up: "sku", Down: "-sku", Cell: func(s stock) cell { return cell{Kind: "code", Text: s.SKU, Href: stockAt(s.SKU)} }},
 		{Name: "Level", Cell: func(s stock) cell { return status(s.Level()) }},
 		{Name: "Available", Class: "number", Up: "available", Down: "-available", Cell: func(s stock) cell { return number(s.Available) }},
 		{Name: "On hand", Class: "number", Cell: func(s stock) cell { return number(s.OnHand) }},
-		{Name: "In carts", Class: "number", Cell: func(s stock) cell { return number(s.CartHeld) }},
-		{Name: "In orders", Class: "number", Cell: func(s stock) cell { return number(s.OrderHeld) }},
+		{Name: "In carts", Class: "number", Down: "-cart_held", Cell: func(s stock) cell { return number(s.CartHeld) }},
+		{Name: "In orders", Class: "number", Down: "-order_held", Cell: func(s stock) cell { return number(s.OrderHeld) }},
 		{Name: "Sold", Class: "number", Up: "sold", Down: "-sold", Cell: func(s stock) cell { return number(s.Sold) }},
 		{Name: "Listed", Cell: func(s stock) cell { return text(map[bool]string{true: "yes", false: "no"}[s.Listed]) }},
 	},
@@ -104,7 +105,7 @@ var entryColumns = []column[entry]{
 	{Name: "Reason", Class: "wide", Cell: func(e entry) cell {
 		c := text(e.Reason)
 		if e.Kind == "sale" || e.Kind == "return" {
-			c = cell{Text: strings.TrimSpace(e.Reason + " order"), Href: "/admin/orders/" + strings.TrimPrefix(e.Ref, "order:")}
+			c = cell{Text: cmp.Or(e.Reason, "order"), Href: "/admin/orders/" + strings.TrimPrefix(e.Ref, "order:")}
 		}
 		return c
 	}},
@@ -297,7 +298,10 @@ func (s *service) release(r *http.Request) (string, string, page.View, error) {
 		return failed(problem.ErrNotFound)
 	}
 	err := s.act(r.Context(), "inventory", http.MethodDelete, stockAPI(sku)+"/holds/"+url.PathEscape(holder), nil)
-	if err != nil && !missing(err) {
+	if missing(err) {
+		return to(stockAt(sku), "lapsed")
+	}
+	if err != nil {
 		return releaseForm(r).answer(r.PostForm, err)
 	}
 	return to(stockAt(sku), "released")

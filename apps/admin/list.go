@@ -48,10 +48,17 @@ type filter struct {
 	Name    string // in the page's address; never "state", which is the login's
 	API     string // the service's name for it, when that is another
 	Label   string
-	Type    string // "search", "select", "date", "until" (a date, that day included), "tabs", "hidden"
+	Type    string // "search", "select", "date", "until" (a date, that day included), "moment" (from a link alone; it can be taken away), "tabs", "hidden"
 	Options []option
 	Hint    string
 	Value   string
+	Clear   string // the list without this filter
+}
+
+// Moment is the value as a time; the zero time when it is none.
+func (f filter) Moment() time.Time {
+	at, _ := time.Parse(time.RFC3339, f.Value)
+	return at
 }
 
 // column of a list.
@@ -112,6 +119,7 @@ type listView struct {
 	Whole           string // without filters
 	Tabs            *filter
 	Filters         []filter
+	Moment          string // the name of the filter of that type
 	Filtered        bool
 	Head            []header
 	Rows            []row
@@ -176,6 +184,9 @@ func (l list[T]) asked(r *http.Request) (filters []filter, own, query url.Values
 	own, query = url.Values{}, url.Values{}
 	for _, f := range l.Filters {
 		f.Value = strings.TrimSpace(given.Get(f.Name))
+		if f.Type == "moment" && given.Get(f.API) != "" {
+			f.Value = "" // what people set themselves counts
+		}
 		options := make([]option, len(f.Options))
 		copy(options, f.Options)
 		for i := range options {
@@ -255,7 +266,13 @@ func (l list[T]) view(s *service, r *http.Request) (listView, int, error) {
 	filters, own, query := l.asked(r)
 	v := listView{Title: l.Title, Lead: l.Lead, At: l.At, Whole: cmp.Or(l.Whole, l.At), Empty: l.Empty, Acts: l.Acts, Crumbs: l.Crumbs, CSV: l.At + ".csv"}
 	for _, f := range filters {
-		v.Filtered = v.Filtered || f.Value != "" && f.Type != "hidden" && f.Name != "sort"
+		v.Filtered = v.Filtered || f.Value != "" && f.Type != "hidden" && f.Type != "tabs" && f.Name != "sort"
+		if f.Type == "moment" {
+			q := clone(own)
+			q.Del(f.Name)
+			f.Clear = address(l.At, q)
+			v.Moment = f.Name
+		}
 		if f.Type == "tabs" {
 			tabs := f
 			v.Tabs = &tabs
@@ -308,9 +325,9 @@ func (l list[T]) trouble(v listView, err error) (listView, int, error) {
 	case http.StatusServiceUnavailable:
 		v.Away = true
 	case http.StatusUnprocessableEntity:
-		v.Problem = sentence(known.Title())
+		v.Problem, v.Detail = plain(known)
 		for _, f := range known.Fields() {
-			v.Detail += sentence(strings.TrimPrefix(f.Location, "query.")+": "+f.Message) + " "
+			v.Detail += sentence(strings.TrimPrefix(f.Location, "query.")+": "+plainly(f.Message)) + " "
 		}
 	default:
 		return v, 0, err

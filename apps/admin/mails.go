@@ -149,6 +149,9 @@ func resendForm(m mailItem) form {
 
 func (s *service) showResend(r *http.Request) (string, page.View, error) {
 	m, err := s.mail(r)
+	if err == nil && m.HTML == nil {
+		err = errTooLate.Detail("What this mail said is not kept.")
+	}
 	if err != nil {
 		return "", page.View{}, err
 	}

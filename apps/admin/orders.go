@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,8 +111,8 @@ var orderList = list[order]{
 	Filters: []filter{
 		{Name: "status", Type: "tabs", Label: "Status", Options: orderStatuses},
 		{Name: "q", Type: "search", Label: "Number or e-mail", Hint: "S-1A2B… or ann@…"},
+		{Name: "since", API: "from", Type: "moment", Label: "Since"}, // from the dashboard's charts
 		{Name: "from", Type: "date", Label: "From"},
-		{Name: "since", API: "from", Type: "hidden"}, // a moment, from the dashboard's charts
 		{Name: "until", Type: "until", Label: "Until"},
 	},
 	Sorts: []option{
@@ -304,7 +305,11 @@ func (v orderView) tell() []chapter {
 		for _, l := range h.Lines {
 			what = append(what, fmt.Sprintf("%d × %s", l.Quantity, l.SKU))
 		}
-		out = append(out, chapter{At: h.HeldAt, Icon: "boxes", Text: "Stock held for the order", Note: strings.Join(what, ", ")})
+		held := h.HeldAt
+		if held.Before(o.CreatedAt) {
+			held = o.CreatedAt // stock is held while the order is being placed; the story begins with that
+		}
+		out = append(out, chapter{At: held, Icon: "boxes", Text: "Stock held for the order", Note: strings.Join(what, ", ")})
 		if h.State == "released" && len(h.Ledger) == 0 {
 			c := chapter{At: h.ChangedAt, Icon: "boxes", Text: "Stock given back"}
 			if h.ReleaseReason != nil {
@@ -401,11 +406,31 @@ func (s *service) showCancel(r *http.Request) (string, page.View, error) {
 	if err != nil {
 		return "", page.View{}, err
 	}
+	if err := o.mayCancel(); err != nil {
+		return "", page.View{}, err
+	}
 	return cancelForm(o).show()
 }
 
+// mayCancel tells why an order cannot be cancelled (any more).
+func (o order) mayCancel() error {
+	if o.Cancellable() {
+		return nil
+	}
+	return errTooLate.Detail("The order is %s.", words(o.Status))
+}
+
+// errTooLate is of pages that were open while things went on.
+var errTooLate = problem.New(problem.Conflict, "too-late", "That cannot be done any more")
+
 func (s *service) cancel(r *http.Request) (string, string, page.View, error) {
 	o, err := s.order(r)
+	if err == nil && o.Status == "cancelled" {
+		return to(orderAt(o.ID), "was-cancelled")
+	}
+	if err == nil {
+		err = o.mayCancel()
+	}
 	if err != nil {
 		return failed(err)
 	}
@@ -440,7 +465,10 @@ func (s *service) refundForm(r *http.Request) (form, order, paymentDetail, error
 }
 
 func (s *service) showRefund(r *http.Request) (string, page.View, error) {
-	f, _, _, err := s.refundForm(r)
+	f, _, p, err := s.refundForm(r)
+	if err == nil && p.Left.Amount == 0 {
+		err = errTooLate.Detail("Nothing is left to refund.")
+	}
 	if err != nil {
 		return "", page.View{}, err
 	}
@@ -464,15 +492,24 @@ func (s *service) refund(r *http.Request) (string, string, page.View, error) {
 	return to(orderAt(o.ID), "refunded")
 }
 
-// parseAmount reads what people write: "12", "12.5", "1,299.00".
+// amounts is how people write them: "12", "12.5", "1,299.00". A comma is for
+// thousands alone: "12,50" is half of Europe's twelve and a half, and must not
+// become 1250.
+var amounts = regexp.MustCompile(`^[£€$¥]?\s*((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)$`)
+
+// parseAmount reads an amount that people wrote.
 func parseAmount(s, currency string) (money.Money, bool) {
-	s = strings.TrimLeft(strings.ReplaceAll(strings.TrimSpace(s), ",", ""), "£€$¥ ")
+	found := amounts.FindStringSubmatch(strings.TrimSpace(s))
+	if found == nil {
+		return money.Money{}, false
+	}
+	s = strings.ReplaceAll(found[1], ",", "")
 	digits := 0
 	if _, fraction, ok := strings.Cut(decimal(money.New(100000, currency)), "."); ok {
 		digits = len(fraction)
 	}
 	whole, fraction, _ := strings.Cut(s, ".")
-	if len(fraction) > digits || whole == "" {
+	if len(fraction) > digits {
 		return money.Money{}, false
 	}
 	n, err := strconv.ParseUint(whole+fraction+strings.Repeat("0", digits-len(fraction)), 10, 52)

@@ -81,6 +81,9 @@ var paymentList = list[payment]{
 			{Value: "attempted", Label: "Under way"}, {Value: "unknown", Label: "Unknown"}, {Value: "voided", Label: "Voided"},
 		}},
 		{Name: "q", Type: "search", Label: "Order, e-mail or provider's id", Hint: "S-1A2B…, ann@… or pi_…"},
+		{Name: "refund", Type: "select", Label: "Refunds", Options: []option{
+			{Value: "", Label: "Any or none"}, {Value: "requested", Label: "Under way"}, {Value: "done", Label: "Done"}, {Value: "failed", Label: "Failed"},
+		}},
 	},
 	Sorts: []option{
 		{Value: "newest", Label: "Newest first"}, {Value: "oldest", Label: "Oldest first"}, {Value: "-amount", Label: "Greatest amount first"}, {Value: "amount", Label: "Smallest amount first"},

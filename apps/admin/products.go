@@ -109,7 +109,12 @@ func productList(categories []option) list[productItem] {
 				return status(map[bool]string{true: "in stock", false: "none"}[p.InStock])
 			}},
 			{Name: "Since", Up: "oldest", Down: "newest", Cell: func(p productItem) cell { return moment(p.At) }},
-			{Name: "Price", Class: "number", Up: "price", Down: "-price", Cell: func(p productItem) cell { return amount(p.Price) }},
+			{Name: "Price", Class: "number", Up: "price", Down: "-price", Cell: func(p productItem) cell {
+				if p.Variants == 0 {
+					return cell{}
+				}
+				return amount(p.Price)
+			}},
 		},
 		Acts: []link{{Name: "Import", Href: "/admin/products/import"}, {Name: "New product", Href: "/admin/products/new", On: true}},
 		Empty: empty{Title: "No products here", Text: "Create one, or bring in a whole catalogue from a CSV file.",
@@ -146,6 +151,7 @@ type productView struct {
 	Stock   map[string]stock // by SKU
 	Picture form
 	Version string
+	Unsaved bool // the form has what is not saved yet
 }
 
 // variantRow is a variant in the form.
@@ -159,8 +165,9 @@ type variantRow struct {
 	StockHref, Available, Wrongly string
 }
 
-// spare is how many empty rows wait for more variants.
-const spare = 2
+// spare is how many empty rows wait for more variants; the button "More rows"
+// brings as many again, with a column for each option.
+const spare = 5
 
 // fields are the product's own.
 func (p product) fields(categories []option, isNew bool) []field {
@@ -207,19 +214,26 @@ func (s *service) rows(p product, isNew bool) []variantRow {
 			row.Options[j].Value = v.Options[name]
 		}
 		row.StockHref = stockAt(v.SKU)
+		row.fix(p.PublishedAt != nil)
 		if p.PublishedAt == nil && len(p.Variants) > 1 {
 			row.Remove = productAt(p.ID) + "/variant-removal?sku=" + url.QueryEscape(v.SKU)
 		}
 		out = append(out, row)
 	}
-	more := spare
-	if isNew {
-		more++
+	return s.spareRows(out, p.Options)
+}
+
+func (s *service) spareRows(rows []variantRow, options []string) []variantRow {
+	for range spare {
+		rows = append(rows, s.row(len(rows), options))
 	}
-	for range more {
-		out = append(out, s.row(len(out), p.Options))
-	}
-	return out
+	return rows
+}
+
+// fix closes what cannot change any more: a variant's SKU, and the first stock
+// of what has been on sale.
+func (v *variantRow) fix(published bool) {
+	v.SKU.Fixed, v.Initial.Fixed = v.Known, v.Known && published
 }
 
 func (s *service) row(n int, options []string) variantRow {
@@ -324,7 +338,7 @@ type variantInput struct {
 // even be sent.
 func (s *service) read(v *productView, sent url.Values) (in productInput, places []int, wrong *problem.Error) {
 	v.Form.fill(sent)
-	v.Version = sent.Get("version")
+	v.Version, v.Unsaved = sent.Get("version"), true
 	wrong = problem.ErrInvalid
 	in = productInput{
 		Name: strings.TrimSpace(sent.Get("name")), Slug: strings.TrimSpace(sent.Get("slug")), Description: sent.Get("description"), Vendor: sent.Get("vendor"),
@@ -348,6 +362,7 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 		row := s.row(n, in.Options)
 		if n < len(known) && known[n].Known {
 			row.Known, row.Remove, row.StockHref, row.Available = true, known[n].Remove, known[n].StockHref, known[n].Available
+			row.fix(v.Product.PublishedAt != nil)
 		}
 		blank := true
 		for _, f := range append([]*field{&row.SKU, &row.Price, &row.Max, &row.Initial}, pointers(row.Options)...) {
@@ -355,13 +370,15 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 			blank = blank && f.Value == ""
 		}
 		v.Rows = append(v.Rows, row)
-		if blank {
+		if blank && !row.Known {
 			continue
 		}
 		at := fmt.Sprintf("body.variants[%d].", len(in.Variants))
 		one := variantInput{SKU: row.SKU.Value, Options: map[string]string{}}
 		for j, name := range in.Options {
-			one.Options[name] = row.Options[j].Value
+			if one.Options[name] = row.Options[j].Value; one.Options[name] == "" {
+				wrong = wrong.Field(fmt.Sprintf("%so.%d", at, j), "must not be empty")
+			}
 		}
 		price, ok := parseAmount(row.Price.Value, s.currency)
 		if !ok {
@@ -434,13 +451,15 @@ func refuseProduct(v *productView, places []int, err error) bool {
 		row := &v.Rows[places[n]]
 		switch name = strings.TrimPrefix(name, "."); {
 		case strings.HasPrefix(name, "price"):
-			row.Price.Wrong = sentence(f.Message)
+			row.Price.Wrong = sentence(plainly(f.Message))
 		case name == "max_per_shopper":
-			row.Max.Wrong = sentence(f.Message)
+			row.Max.Wrong = sentence(plainly(f.Message))
 		case name == "initial_stock":
-			row.Initial.Wrong = sentence(f.Message)
-		case name == "sku":
-			row.SKU.Wrong = sentence(f.Message)
+			row.Initial.Wrong = sentence(plainly(f.Message))
+		case strings.HasPrefix(name, "o."):
+			if j, err := strconv.Atoi(name[2:]); err == nil && j < len(row.Options) {
+				row.Options[j].Wrong = sentence(f.Message)
+			}
 		default:
 			row.SKU.Wrong = sentence(f.Message)
 		}
@@ -454,6 +473,10 @@ func refuseProduct(v *productView, places []int, err error) bool {
 func (s *service) createProduct(r *http.Request) (string, string, page.View, error) {
 	v := s.productPage(r, product{}, true)
 	in, places, wrong := s.read(&v, r.PostForm)
+	if r.PostForm.Has("more") {
+		v.Rows = s.spareRows(v.Rows, v.Options)
+		return "", "product", page.View{Title: "New product", Data: v}, nil
+	}
 	var err error
 	if wrong != nil {
 		err = wrong
@@ -481,6 +504,10 @@ func (s *service) saveProduct(r *http.Request) (string, string, page.View, error
 	}
 	v := s.productPage(r, now, false)
 	in, places, wrong := s.read(&v, r.PostForm)
+	if r.PostForm.Has("more") {
+		v.Rows = s.spareRows(v.Rows, v.Options)
+		return "", "product", page.View{Title: now.Name, Data: v}, nil
+	}
 	if wrong != nil {
 		err = wrong
 	} else if err = s.act(r.Context(), "products", http.MethodPatch, api, in); err == nil {

@@ -58,6 +58,16 @@ func TestStaffOnly(t *testing.T) {
 	res := servetest.Do(t, d.rt, "GET", "/admin/orders", servetest.Token(t, id, "shopper@example.test", auth.RoleUser), nil)
 	require.Equal(t, 403, res.Status)
 	require.Contains(t, string(res.Body), "shopper@example.test may not")
+	// Who is not staff keeps the login, with which the page has its style, and can end it.
+	require.Empty(t, res.Header.Get("Set-Cookie"))
+	require.Contains(t, string(res.Body), `<form method="post" action="/admin/logout"`)
+	require.NotContains(t, string(res.Body), `href="/admin/orders"`)
+	other := d.get("/admin/orders")
+	d.token = servetest.Token(t, id, "shopper@example.test", auth.RoleUser)
+	require.Equal(t, 303, d.post("/admin/logout", url.Values{}).Status)
+	require.Equal(t, 403, d.post("/admin/orders/"+id.String()+"/cancel", url.Values{}).Status)
+	d.token = servetest.Token(t, id, "ops@example.test", auth.RoleAdmin)
+	require.Contains(t, string(other.Body), `href="/admin/orders"`)
 
 	// The middleware passes an ended token on: the browser goes round again.
 	expired := servetest.TokenUntil(t, id, "ops@example.test", time.Now().Add(-time.Second), auth.RoleAdmin)
@@ -71,6 +81,7 @@ func TestStaffOnly(t *testing.T) {
 	res = servetest.Do(t, d.rt, "POST", "/admin/orders/"+id.String()+"/cancel?sent=1", expired, "")
 	require.Equal(t, 401, res.Status)
 	require.Contains(t, string(res.Body), "What you sent did nothing")
+	require.Empty(t, res.Header.Get("Set-Cookie"), "the page has its style by the session")
 	require.Contains(t, string(res.Body), `href="/admin/orders/`+id.String()+`/cancel?lost=1"`)
 
 	// Staff come as far as the service, which is away here: a page all the same.
@@ -131,7 +142,7 @@ func TestParseAmount(t *testing.T) {
 		require.True(t, ok, text)
 		require.Equal(t, want, m.Amount, text)
 	}
-	for _, text := range []string{"", "-1", "1.234", "two", ".5", "99999999999999999999", "1e3"} {
+	for _, text := range []string{"", "-1", "1.234", "two", ".5", "99999999999999999999", "1e3", "12,50", "1,2", "1,2345", "1.234,00", ",5", "1,", "1 000"} {
 		_, ok := parseAmount(text, "GBP")
 		require.False(t, ok, text)
 	}
@@ -205,6 +216,17 @@ func TestTree(t *testing.T) {
 		got = append(got, o.Label)
 	}
 	require.Equal(t, []string{"Art", "Shoes", "– Boots"}, got)
+}
+
+func TestPlainly(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]string{
+		"expected length >= 1": "must not be empty", "expected length <= 80": "must have at most 80 characters", "expected array length <= 3": "must be at most 3",
+		"expected number >= 1": "must be 1 or more", "expected required property name to be present": "must be given",
+		`expected value to be one of "a, b"`: "is not one of the choices", "says it well": "says it well",
+	} {
+		require.Equal(t, want, plainly(said))
+	}
 }
 
 func TestSentence(t *testing.T) {

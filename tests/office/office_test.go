@@ -42,11 +42,11 @@ func TestProduct(t *testing.T) {
 	c := work(t, s, "/admin/products")
 	c.Click("a[href='/admin/products/new']").At("/admin/products/new")
 	c.Fill("#f-name", "Desk "+id).Fill("#f-slug", "desk-"+id).Fill("#f-vendor", "Acme")
-	c.Fill("#f-v-0-sku", "D-"+id).Fill("#f-v-0-price", "ten").Fill("#f-v-0-max", "3").Fill("#f-v-0-initial", "7")
+	c.Fill("#f-v-0-sku", "D-"+id).Fill("#f-v-0-price", "12,50").Fill("#f-v-0-max", "3").Fill("#f-v-0-initial", "7")
 	c.Click("#product .button:not(.line)")
 
 	// What is wrong is said beside the field, and nothing typed is lost.
-	c.Sees("Write an amount, such as 12.50.").Holds("#f-name", "Desk "+id).Holds("#f-v-0-price", "ten").Holds("#f-v-0-initial", "7")
+	c.Sees("Write an amount, such as 12.50.").Holds("#f-name", "Desk "+id).Holds("#f-v-0-price", "12,50").Holds("#f-v-0-initial", "7")
 	c.Fill("#f-v-0-price", "10.00").Click("#product .button:not(.line)").Sees("Created.").Sees("draft")
 
 	var picture bytes.Buffer
@@ -94,6 +94,38 @@ func TestProduct(t *testing.T) {
 	c.Open("/admin/products?q=D-" + id).Sees("Desk " + id).Click("td.wide a").Click("a[href$='/unlist']").Sees("Unlist Desk " + id + "?")
 	require.Equal(t, 200, s.Nobody().Do(t, "GET", "/api/v1/products/desk-"+id, nil).Status)
 	c.Click("form .button.danger").Sees("Shoppers no longer see it.")
+}
+
+// TestVariants makes a product that comes in sizes: the table gets its column, and what is missing is marked where it is.
+func TestVariants(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	id := shop.Random()
+	c := work(t, s, "/admin/products/new")
+	c.Fill("#f-name", "Tee "+id).Fill("#f-options", "Size").Fill("#f-v-0-sku", "T-S-"+id).Fill("#f-v-0-price", "9").Click("button[name=more]")
+	c.There("#f-v-5-sku").Holds("#f-v-0-sku", "T-S-"+id).Holds("#f-options", "Size")
+	c.Click("#product .button:not(.line)").There("#f-v-0-o-0[aria-invalid=true]").Sees("Must not be empty.")
+	c.Fill("#f-v-0-o-0", "S").Fill("#f-v-1-sku", "t-s-"+id).Fill("#f-v-1-price", "9").Fill("#f-v-1-o-0", "M").Click("#product .button:not(.line)")
+	c.There("#f-v-1-sku[aria-invalid=true]").Sees("Is there twice.")
+	c.Fill("#f-v-1-sku", "T-M-"+id).Click("#product .button:not(.line)").Sees("Created.").There("#f-v-1-sku[readonly]")
+
+	// What is emptied is not left out in silence.
+	for _, name := range []string{"#f-v-1-price", "#f-v-1-initial", "#f-v-1-o-0"} {
+		c.Fill(name, "")
+	}
+	c.Click("#product .button:not(.line)").There("#f-v-1-price[aria-invalid=true]")
+	c.Open("/admin/products?q=" + id).Sees("Tee " + id)
+}
+
+// TestNotStaff: a shopper who comes here by mistake is told so in a page of the shop's look, and can leave.
+func TestNotStaff(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	ann := s.Register(t)
+	c := browser.Visit(t, s, 1280, 900)
+	c.Open("/admin/orders").Login(ann.Email, ann.Password).Sees(ann.Email + " may not use the back office")
+	c.Until("its style", `getComputedStyle(document.querySelector(".button")).borderRadius === "99px"`)
+	c.Click("main form .button").At("/realms/stampede/").Click("#kc-logout, form [type=submit]").There("#password")
 }
 
 // TestImport brings in a file with good and bad rows, in several parts.
@@ -275,6 +307,12 @@ func TestList(t *testing.T) {
 	c.Until("its file", `(() => { window.file ??= fetch(document.querySelector("a[href*='/admin/orders.csv']").href).then(r => r.text()).then(text => window.lines = text.trim().split("\n"));
 		return window.lines?.length === 2 && window.lines[1].includes(`+browser.Quote(order.Number)+`) && window.lines[1].includes(",13.99,GBP,") })()`)
 	c.Open("/admin/orders?from=2020-01-01&until=2020-01-02").Sees("Nothing fits")
+	// What the service refuses is said at once, instead of rows that do not fit.
+	c.Open("/admin/orders?from=2026-01-02").Until("set", `(i => { i.value = "2026-01-01"; i.dispatchEvent(new Event("change", {bubbles: true})); return true })(document.querySelector("#q-until"))`)
+	c.Sees("Until: must be after from.").Until("no rows", `!document.querySelector("#found tbody tr")`)
+	// Where a chart leads is a filter that can be seen and taken away, and that one's own beats.
+	c.Open("/admin").Click(".chart .sum").There("#q-since .chip").Click("#q-since .chip").At("/admin/orders").Until("it is gone", `!document.querySelector("#q-since .chip")`)
+	c.Open("/admin/orders?since=2020-01-01T00:00:00Z&from=2035-01-01").Sees("Nothing fits")
 	c.Open("/admin/orders?cursor=bad").Sees("too old")
 }
 

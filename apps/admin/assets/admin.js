@@ -27,12 +27,31 @@
   dates(document);
   document.body.addEventListener("htmx:afterSwap", () => { dates(document); reveal(); });
 
-  // A fetched part that is no part of the back office is the login page: go there as a whole.
+  // A fetched part that is no part of the back office is the login page: go there as a whole. What a list's page says
+  // instead of rows is shown like rows; any other failure of a list is shown as a whole page. A dashboard that could not
+  // be refreshed says so.
+  let focused = null;
   document.body.addEventListener("htmx:beforeSwap", e => {
-    if (!new URL(e.detail.xhr.responseURL || location.href).pathname.startsWith("/admin")) {
+    const { xhr, target } = e.detail, at = new URL(xhr.responseURL || location.href);
+    if (!at.pathname.startsWith("/admin")) {
       e.preventDefault();
       location.reload();
+      return;
     }
+    focused = target.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    if (xhr.status < 400) return;
+    if (target.id === "board") {
+      target.classList.add("stale");
+    } else if (xhr.responseText.includes(`id="${target.id}"`)) {
+      e.detail.shouldSwap = true;
+      e.detail.isError = false;
+    } else {
+      location.assign(at);
+    }
+  });
+  document.body.addEventListener("htmx:sendError", () => $("#board")?.classList.add("stale"));
+  document.body.addEventListener("htmx:afterSettle", () => {
+    if (focused && document.activeElement === document.body) $(`#board a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   });
 
   // What was typed is kept until it has arrived, so that an ended login loses nothing.
@@ -65,13 +84,20 @@
   document.addEventListener("submit", e => {
     if (e.defaultPrevented || !e.target.matches("[data-once]")) return;
     changed.delete(e.target);
+    if (changed.size) {
+      if (!confirm("What you changed in the form is not saved and would be lost. Go on?")) { e.preventDefault(); return; }
+      changed.clear();
+    }
     setTimeout(() => { for (const b of all("button:not([type=button])", e.target)) b.disabled = true; });
   });
   window.addEventListener("pageshow", e => { if (e.persisted) for (const form of all("form")) ready(form); });
 
   // Leaving a form with changes asks first.
   const changed = new Set();
-  for (const form of all("form[data-warn]")) form.addEventListener("input", () => changed.add(form));
+  for (const form of all("form[data-warn]")) {
+    if ("unsaved" in form.dataset) changed.add(form);
+    form.addEventListener("input", () => changed.add(form));
+  }
   window.addEventListener("beforeunload", e => { if (changed.size) e.preventDefault(); });
 
   // The first wrong field gets the focus.
@@ -126,7 +152,7 @@
         const res = await fetch(upload.action, { method: "POST", body, headers: { "HX-Request": "true" } });
         if (!new URL(res.url).pathname.startsWith("/admin")) { location.assign("/admin/products/import?lost=1"); return; }
         page = new DOMParser().parseFromString(await res.text(), "text/html");
-        if (!res.ok || !$(".part", page)) problem = $("main", page)?.textContent.trim() || "The import is not answering.";
+        if (!res.ok || !$(".part", page)) problem = $(".alert", page)?.textContent.trim() || "The import is not answering.";
       } catch {
         problem = "The back office could not be reached.";
       }
@@ -141,7 +167,7 @@
     }
     if (!problem) bar.value = 1;
     far.textContent = problem
-      ? `It stopped: ${problem.replace(/\s+/g, " ")} What was taken stays; import the same file again to go on.`
+      ? `It stopped: ${problem.replace(/\s+/g, " ")}${whole ? " What was taken stays; import the same file again to go on." : ""}`
       : `Done: ${sum.created} created, ${sum.changed} changed, ${sum.unchanged} unchanged, ${sum.refused} refused`;
     button.disabled = false;
   });
