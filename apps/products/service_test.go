@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -789,6 +791,53 @@ func TestImport(t *testing.T) {
 	t.Log("too much is refused before it is read")
 	res := servetest.Do(t, b.rt, "POST", adminPath+"/import", b.admin, "x", "Content-Length", fmt.Sprint(maxImportBytes+1))
 	require.Equal(t, 413, res.Status)
+}
+
+func TestExportFilters(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	file := header +
+		"e-tee,Tee,,,Clothes > Shirts,,TRUE,Size,S,E-T-S,10,5,,,active\n" +
+		"e-tee,,,,,,,,M,E-T-M,11,6,,,\n" +
+		"e-cap,Woollen cap,,,Clothes,,FALSE,Title,Default Title,E-CAP,9,1,,,draft\n" +
+		"e-mug,Mug,,,Mugs,,FALSE,Title,Default Title,E-MUG,7,3,,,archived\n"
+	for i := range exportBatch + 20 {
+		file += fmt.Sprintf("e-%d,Thing %d,,,,,FALSE,Title,Default Title,E-%d,1,1,,,draft\n", i, i, i)
+	}
+	require.Equal(t, exportBatch+24, b.importFile("", file).Created, "rows")
+	handles := func(query string) []string {
+		t.Helper()
+		rows, err := csv.NewReader(bytes.NewReader(b.do("GET", adminPath+"/export"+query, b.admin, nil, 200).Body)).ReadAll()
+		require.NoError(t, err)
+		require.Equal(t, "Handle", rows[0][0])
+		out := []string{}
+		for _, r := range rows[1:] {
+			out = append(out, r[0])
+		}
+		return out
+	}
+	for query, want := range map[string][]string{
+		"?status=published":              {"e-tee", "e-tee"},
+		"?status=unlisted":               {},
+		"?q=tee":                         {"e-tee", "e-tee"},
+		"?q=E-T-M":                       {"e-tee", "e-tee"},
+		"?q=wool":                        {"e-cap"},
+		"?q=nothing":                     {},
+		"?category=clothes":              {"e-tee", "e-tee", "e-cap"},
+		"?category=shirts":               {"e-tee", "e-tee"},
+		"?category=none":                 {},
+		"?category=clothes&status=draft": {"e-cap"},
+		"?category=clothes&q=mug":        {},
+	} {
+		require.Equal(t, want, handles(query), query)
+	}
+	require.Len(t, handles(""), exportBatch+24, "everything, a row for each variant")
+	drafts := handles("?status=draft")
+	require.Subset(t, drafts, []string{"e-cap", "e-0", fmt.Sprint("e-", exportBatch+19)}, "the filter holds in all batches")
+	require.NotContains(t, drafts, "e-tee")
+	for _, query := range []string{"?status=sold", "?q=" + strings.Repeat("a", 201), "?category=" + strings.Repeat("a", 256)} {
+		require.Equal(t, "invalid", b.do("GET", adminPath+"/export"+query, b.admin, nil, 422).Slug(), query)
+	}
 }
 
 func TestTwoWritersAtOnce(t *testing.T) {
