@@ -256,6 +256,10 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 		return err
 	}
 	for i, v := range in.Variants {
+		v.SKU = strings.TrimSpace(v.SKU) // as SetVariant does, so that both mean the same variant
+		if slices.ContainsFunc(in.Variants[:i], func(o VariantInput) bool { return strings.EqualFold(strings.TrimSpace(o.SKU), v.SKU) }) {
+			return problem.Invalid422(fmt.Sprintf("body.variants[%d].sku", i), "is there twice") // else the later would overwrite the earlier
+		}
 		if v.Price.Currency != currency {
 			return problem.Invalid422(fmt.Sprintf("body.variants[%d].price.currency", i), "the shop sells in "+currency)
 		}
@@ -299,8 +303,7 @@ func ofVariant(i int, err error) error {
 	}
 	out := problem.ErrInvalid
 	for _, f := range known.Fields() {
-		at := strings.TrimPrefix(strings.TrimPrefix(f.Location, "body.variants"), ".")
-		out = out.Field(fmt.Sprintf("body.variants[%d].%s", i, at), f.Message)
+		out = out.Field(fmt.Sprintf("body.variants[%d]%s", i, strings.TrimPrefix(f.Location, "body.variants")), f.Message)
 	}
 	return out
 }
