@@ -205,7 +205,7 @@ type stockInput struct {
 	rest.Page
 	Query string `query:"q" maxLength:"64" doc:"Part of the SKU"`
 	Below int64  `query:"available_below" minimum:"1" maximum:"1000000000" doc:"Only SKUs of which less is available: 1 means none"`
-	Sort  string `query:"sort" enum:"sku,-sku,available,-available,sold,-sold" default:"sku" doc:"available: the scarcest first"`
+	Sort  string `query:"sort" enum:"sku,-sku,available,-available,sold,-sold,cart_held,-cart_held,order_held,-order_held" default:"sku" doc:"available: the scarcest first"`
 }
 
 func (s *service) listStock(ctx context.Context, in *stockInput) (*body[rest.List[StockView]], error) {

@@ -986,8 +986,12 @@ func TestStockFilters(t *testing.T) {
 	got, _ := list("available_below=2")
 	require.Equal(t, []string{"TEE-L"}, got, "a hold that has lapsed counts for nothing")
 	servetest.Deliver(t, b.rt, confirmed(order))
+	b.put(account(3), "MUG", 3)
+	b.put(account(3), "CAP-2", 1)
+	b.holdFor(uuid.New(), account(4), Line{"CAP_1", 1}, Line{"TEE-M", 2})
 	servetest.Sorts(t, b.rt, b.admin, "/api/v1/admin/inventory", map[string]string{
 		"sku": "sku", "-sku": "-sku", "available": "available", "-available": "-available", "sold": "sold", "-sold": "-sold",
+		"cart_held": "cart_held", "-cart_held": "-cart_held", "order_held": "order_held", "-order_held": "-order_held",
 	})
 	for _, bad := range []string{"available_below=0", "available_below=-1", "available_below=x", "sort=weight", "cursor=forged", "q=" + strings.Repeat("a", 65)} {
 		require.Equal(t, "invalid", b.adminDo("GET", "/api/v1/admin/inventory?"+bad, nil).Slug(), bad)

@@ -713,6 +713,7 @@ type stockFilter struct {
 
 var stockLists = keyset.List{ID: "sku", Sorts: map[string]string{
 	"sku": "sku", "-sku": "sku DESC", "available": "available", "-available": "available DESC", "sold": "sold", "-sold": "sold DESC",
+	"cart_held": "cart_held", "-cart_held": "cart_held DESC", "order_held": "order_held", "-order_held": "order_held DESC",
 }}
 
 // views reads a page of the SKUs that fit a filter, and the cursor of the next one.

@@ -127,15 +127,16 @@ func newRefund(c *Charge, r *Refund) refund {
 
 type listInput struct {
 	rest.Page
-	State State  `query:"state" enum:"requested,attempted,unknown,captured,failed,voided"`
-	Query string `query:"q" maxLength:"254" doc:"How the order's number or the e-mail address begins, or the provider's own id"`
-	Sort  string `query:"sort" enum:"newest,oldest,amount,-amount,email,-email" default:"newest"`
+	State  State       `query:"state" enum:"requested,attempted,unknown,captured,failed,voided"`
+	Refund RefundState `query:"refund" enum:"requested,done,failed" doc:"Only payments with a refund in this state"`
+	Query  string      `query:"q" maxLength:"254" doc:"How the order's number or the e-mail address begins, or the provider's own id"`
+	Sort   string      `query:"sort" enum:"newest,oldest,amount,-amount,email,-email" default:"newest"`
 }
 
 type listOutput struct{ Body rest.List[payment] }
 
 func (s *service) listPayments(ctx context.Context, in *listInput) (*listOutput, error) {
-	rows, next, err := listCharges(ctx, s.db, filter{State: in.State, Query: strings.TrimSpace(in.Query)}, in.Sort, in.Page)
+	rows, next, err := listCharges(ctx, s.db, filter{State: in.State, Refund: in.Refund, Query: strings.TrimSpace(in.Query)}, in.Sort, in.Page)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
@@ -723,6 +724,65 @@ func TestRefundRefused(t *testing.T) {
 	require.Equal(t, "more-than-captured", refunds[0].Error)
 	b.webhooksDue(t) // the foreign refund's webhook is noted and has no effect
 	require.Equal(t, []string{captured}, b.told(t))
+}
+
+func TestListByRefund(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ask := func(o events.Order, key string, minor int64) {
+		t.Helper()
+		answer := servetest.Do(t, b.rt, http.MethodPost, "/api/v1/admin/payments/"+o.OrderID.String()+"/refunds", b.admin,
+			map[string]any{"amount": map[string]any{"amount_minor": minor, "currency": "GBP"}, "reason": "x"}, "Idempotency-Key", key)
+		require.Equal(t, 201, answer.Status, "%s", answer.Body)
+	}
+	done, refused, both, none := order(methodVisa), order(methodVisa), order(methodVisa), order(methodVisa)
+	for _, o := range []events.Order{done, refused, both, none} {
+		b.place(t, o)
+	}
+	b.chargeDue(t)
+	_, err := b.sandbox.Refund(t.Context(), RefundRequest{Key: uuid.New(), Charge: refused.OrderID, Amount: money.New(1500, "GBP")})
+	require.NoError(t, err)
+	ask(done, "k1", 300)
+	ask(done, "k2", 400)
+	ask(refused, "k3", 2000)
+	ask(both, "k4", 500)
+	require.Equal(t, 4, b.refundDue(t))
+	ask(both, "k5", 500)
+
+	list := func(query string) rest.List[payment] {
+		t.Helper()
+		answer := servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments?"+query, b.admin, nil)
+		require.Equal(t, 200, answer.Status, "%s", answer.Body)
+		var p rest.List[payment]
+		answer.JSON(t, &p)
+		return p
+	}
+	for query, want := range map[string][]events.Order{
+		"refund=done":                       {both, done}, // a payment with two such refunds is there once
+		"refund=failed":                     {refused},
+		"refund=requested":                  {both},
+		"refund=done&state=captured":        {both, done},
+		"refund=done&state=failed":          nil,
+		"refund=done&q=" + done.Number:      {done},
+		"refund=requested&q=" + done.Number: nil,
+		"refund=done&sort=oldest":           {done, both},
+		"refund=":                           {none, both, refused, done},
+	} {
+		var ids, wanted []uuid.UUID
+		for _, p := range list(query).Items {
+			ids = append(ids, p.OrderID)
+		}
+		for _, o := range want {
+			wanted = append(wanted, o.OrderID)
+		}
+		require.Equal(t, wanted, ids, query)
+	}
+	first := list("refund=done&limit=1")
+	require.NotNil(t, first.NextCursor)
+	second := list("refund=done&limit=1&cursor=" + *first.NextCursor)
+	require.Equal(t, done.OrderID, second.Items[0].OrderID)
+	require.Nil(t, second.NextCursor)
+	require.Equal(t, 422, servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments?refund=captured", b.admin, nil).Status)
 }
 
 func TestWebhook(t *testing.T) {

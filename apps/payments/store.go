@@ -120,8 +120,9 @@ type ChargeRow struct {
 
 // filter narrows a list of charges; empty members do not.
 type filter struct {
-	State State
-	Query string // how the order's number or the e-mail address begins, or the whole of the provider's id
+	State  State
+	Refund RefundState // that one of its refunds is in
+	Query  string      // how the order's number or the e-mail address begins, or the whole of the provider's id
 }
 
 // Ids of orders sort by time.
@@ -136,8 +137,9 @@ func listCharges(ctx context.Context, db pg.Querier, f filter, sort string, page
 			SELECT COALESCE(sum(r.amount), 0)::bigint FROM refunds r WHERE r.order_id = c.order_id AND r.state = 'done') AS refunded
 		FROM charges c
 		WHERE ($1::text = '' OR state = $1)
-		  AND ($2::text = '' OR number LIKE $3 OR email LIKE $4 OR provider_ref = $2)`,
-		f.State, f.Query, pg.Begins(strings.ToUpper(f.Query)), pg.Begins(strings.ToLower(f.Query)))
+		  AND ($2::text = '' OR number LIKE $3 OR email LIKE $4 OR provider_ref = $2)
+		  AND ($5::text = '' OR EXISTS (SELECT FROM refunds r WHERE r.order_id = c.order_id AND r.state = $5))`,
+		f.State, f.Query, pg.Begins(strings.ToUpper(f.Query)), pg.Begins(strings.ToLower(f.Query)), f.Refund)
 }
 
 // countCharges counts charges by state, and refunds that failed.

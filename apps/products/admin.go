@@ -46,8 +46,8 @@ func (s *service) adminRoutes(api huma.API) {
 	huma.Register(api, rest.Op("POST", adminPath+"/import", "Import a product file", rest.Admin, uploads("text/csv"), answers[ImportReport](api),
 		rest.Describe("The CSV that Shopify exports, as the body or as the file of a form, up to 64 MiB. A row is taken whole or refused with its reason; "+
 			"the same file again changes nothing. Quantities begin the stock of new SKUs; with set_stock they also set that of known ones.")), s.importFile)
-	huma.Register(api, rest.Op("GET", adminPath+"/export", "Export all products", rest.Admin, rest.Describe("As a file that the import takes again. "+
-		"Quantities are what is available now.")), s.exportFile)
+	huma.Register(api, rest.Op("GET", adminPath+"/export", "Export products", rest.Admin, rest.Describe("As a file that the import takes again: "+
+		"those that the list with these filters has, or all. Quantities are what is available now.")), s.exportFile)
 	huma.Register(api, rest.Op("GET", adminPath+"/categories", "List the categories as they are now", rest.Admin), s.adminCategories)
 	huma.Register(api, rest.Op("POST", adminPath+"/categories", "Create a category", rest.Admin, rest.Status(http.StatusCreated)), s.createCategory)
 	huma.Register(api, rest.Op("PATCH", adminPath+"/categories/{slug}", "Rename or move a category", rest.Admin), s.updateCategory)
@@ -133,17 +133,14 @@ type AdminSummary struct {
 	At       time.Time   `json:"at" doc:"When it was published; when it was last changed, if it never was"`
 }
 
-type adminListInput struct {
-	rest.Page
+// AdminFilter narrows the back office's list and the export; empty members do not. It is exported for huma.
+type AdminFilter struct {
 	Query    string `query:"q" maxLength:"200"`
 	Category string `query:"category" maxLength:"255"`
 	Status   Status `query:"status" enum:"draft,published,unlisted"`
-	Sort     string `query:"sort" enum:"newest,oldest,name,-name,price,-price" default:"newest" doc:"newest, oldest: by at"`
 }
 
-type adminListOutput struct{ Body rest.List[AdminSummary] }
-
-func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminListOutput, error) {
+func (in AdminFilter) filter() filter {
 	f := filter{Category: in.Category, Statuses: []Status{Draft, Published, Unlisted}}
 	if in.Status != "" {
 		f.Statuses = []Status{in.Status}
@@ -155,6 +152,18 @@ func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminList
 		}
 		f.Query = tsquery(groups)
 	}
+	return f
+}
+
+type adminListInput struct {
+	rest.Page
+	AdminFilter
+	Sort string `query:"sort" enum:"newest,oldest,name,-name,price,-price" default:"newest" doc:"newest, oldest: by at"`
+}
+
+type adminListOutput struct{ Body rest.List[AdminSummary] }
+
+func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminListOutput, error) {
 	var after *position
 	if in.Cursor != "" {
 		after = &position{}
@@ -162,7 +171,7 @@ func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminList
 			return nil, err
 		}
 	}
-	rows, _, err := loadPage(ctx, s.db, f, in.Sort, after, in.Limit+1, false)
+	rows, _, err := loadPage(ctx, s.db, in.filter(), in.Sort, after, in.Limit+1, false)
 	if err != nil {
 		return nil, err
 	}
@@ -247,6 +256,10 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 		return err
 	}
 	for i, v := range in.Variants {
+		v.SKU = strings.TrimSpace(v.SKU) // as SetVariant does, so that both mean the same variant
+		if slices.ContainsFunc(in.Variants[:i], func(o VariantInput) bool { return strings.EqualFold(strings.TrimSpace(o.SKU), v.SKU) }) {
+			return problem.Invalid422(fmt.Sprintf("body.variants[%d].sku", i), "is there twice") // else the later would overwrite the earlier
+		}
 		if v.Price.Currency != currency {
 			return problem.Invalid422(fmt.Sprintf("body.variants[%d].price.currency", i), "the shop sells in "+currency)
 		}
@@ -290,8 +303,7 @@ func ofVariant(i int, err error) error {
 	}
 	out := problem.ErrInvalid
 	for _, f := range known.Fields() {
-		at := strings.TrimPrefix(strings.TrimPrefix(f.Location, "body.variants"), ".")
-		out = out.Field(fmt.Sprintf("body.variants[%d].%s", i, at), f.Message)
+		out = out.Field(fmt.Sprintf("body.variants[%d]%s", i, strings.TrimPrefix(f.Location, "body.variants")), f.Message)
 	}
 	return out
 }

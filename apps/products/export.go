@@ -34,9 +34,9 @@ type exportOutput struct {
 	Body        func(huma.Context)
 }
 
-// exportFile writes all products while they are read. A failure in the middle breaks the answer off, so that
+// exportFile writes products while they are read. A failure in the middle breaks the answer off, so that
 // nobody takes a part for the whole.
-func (s *service) exportFile(ctx context.Context, _ *struct{}) (*exportOutput, error) {
+func (s *service) exportFile(ctx context.Context, in *AdminFilter) (*exportOutput, error) {
 	attributes, err := attributeNames(ctx, s.db)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,9 @@ func (s *service) exportFile(ctx context.Context, _ *struct{}) (*exportOutput, e
 		}
 		_ = out.Write(head) // Flush tells
 		for after := uuid.Nil; ; {
-			products, err := loadProducts(ctx, s.db, afterID, after)
+			var a arguments
+			where := in.filter().where(&a, "") + " AND p.id > " + a.add(after) + " ORDER BY p.id LIMIT " + a.add(exportBatch)
+			products, err := loadProducts(ctx, s.db, where, a...)
 			if err != nil {
 				s.log.ErrorContext(ctx, "export broken off", "error", err)
 				panic(http.ErrAbortHandler)

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,6 +26,7 @@ import (
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
@@ -789,6 +792,109 @@ func TestImport(t *testing.T) {
 	t.Log("too much is refused before it is read")
 	res := servetest.Do(t, b.rt, "POST", adminPath+"/import", b.admin, "x", "Content-Length", fmt.Sprint(maxImportBytes+1))
 	require.Equal(t, 413, res.Status)
+}
+
+func TestExportFilters(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	file := header +
+		"e-tee,Tee,,,Clothes > Shirts,,TRUE,Size,S,E-T-S,10,5,,,active\n" +
+		"e-tee,,,,,,,,M,E-T-M,11,6,,,\n" +
+		"e-cap,Woollen cap,,,Clothes,,FALSE,Title,Default Title,E-CAP,9,1,,,draft\n" +
+		"e-mug,Mug,,,Mugs,,FALSE,Title,Default Title,E-MUG,7,3,,,archived\n"
+	for i := range exportBatch + 20 {
+		file += fmt.Sprintf("e-%d,Thing %d,,,,,FALSE,Title,Default Title,E-%d,1,1,,,draft\n", i, i, i)
+	}
+	require.Equal(t, exportBatch+24, b.importFile("", file).Created, "rows")
+	handles := func(query string) []string {
+		t.Helper()
+		rows, err := csv.NewReader(bytes.NewReader(b.do("GET", adminPath+"/export"+query, b.admin, nil, 200).Body)).ReadAll()
+		require.NoError(t, err)
+		require.Equal(t, "Handle", rows[0][0])
+		out := []string{}
+		for _, r := range rows[1:] {
+			out = append(out, r[0])
+		}
+		return out
+	}
+	for query, want := range map[string][]string{
+		"?status=published":              {"e-tee", "e-tee"},
+		"?status=unlisted":               {},
+		"?q=tee":                         {"e-tee", "e-tee"},
+		"?q=E-T-M":                       {"e-tee", "e-tee"},
+		"?q=wool":                        {"e-cap"},
+		"?q=nothing":                     {},
+		"?category=clothes":              {"e-tee", "e-tee", "e-cap"},
+		"?category=shirts":               {"e-tee", "e-tee"},
+		"?category=none":                 {},
+		"?category=clothes&status=draft": {"e-cap"},
+		"?category=clothes&q=mug":        {},
+	} {
+		require.Equal(t, want, handles(query), query)
+	}
+	require.Len(t, handles(""), exportBatch+24, "everything, a row for each variant")
+	drafts := handles("?status=draft")
+	require.Subset(t, drafts, []string{"e-cap", "e-0", fmt.Sprint("e-", exportBatch+19)}, "the filter holds in all batches")
+	require.NotContains(t, drafts, "e-tee")
+	for _, query := range []string{"?status=sold", "?q=" + strings.Repeat("a", 201), "?category=" + strings.Repeat("a", 256)} {
+		require.Equal(t, "invalid", b.do("GET", adminPath+"/export"+query, b.admin, nil, 422).Slug(), query)
+	}
+}
+
+func TestVariantsOfARequest(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	variant := func(sku string, options object) object {
+		return object{"sku": sku, "options": options, "price": object{"amount_minor": 100, "currency": "GBP"}}
+	}
+	size := func(sku, size string) object { return variant(sku, object{"Size": size}) }
+	var p AdminProduct
+	b.do("POST", adminPath, b.admin, object{"name": "Tee", "options": []string{"Size"}, "variants": []object{size("V-S", "S"), size("V-M", "M")}}, 201).JSON(t, &p)
+	for name, c := range map[string]struct {
+		variants          []object
+		location, message string
+	}{
+		"sku twice":                     {[]object{size("V-1", "1"), size("V-2", "2"), size("V-1", "3")}, "body.variants[2].sku", "is there twice"},
+		"sku twice, the same in all":    {[]object{size("V-1", "1"), size("V-1", "1")}, "body.variants[1].sku", "is there twice"},
+		"sku twice, in other letters":   {[]object{size("V-a", "1"), size("v-A", "2")}, "body.variants[1].sku", "is there twice"},
+		"sku twice, with a space":       {[]object{size("V-1", "1"), size(" V-1", "2")}, "body.variants[1].sku", "is there twice"},
+		"option empty":                  {[]object{size("V-1", "1"), size("V-2", " ")}, "body.variants[1].options", "must not be empty"},
+		"option missing":                {[]object{size("V-1", "1"), variant("V-2", nil)}, "body.variants[1].options", "must not be empty"},
+		"option long":                   {[]object{size("V-1", "1"), size("V-2", strings.Repeat("x", 101))}, "body.variants[1].options", "must have at most 100 characters"},
+		"options of another":            {[]object{size("V-1", "1"), size("V-2", "1")}, "body.variants[1]", "must differ from each other in SKU and options"},
+		"sku that no variant can have":  {[]object{size("V-1", "1"), size("V/2", "2")}, "body.variants[1].sku", ""},
+		"price that no variant can ask": {[]object{{"sku": "V-1", "options": object{"Size": "1"}, "price": object{"amount_minor": maxPrice + 1, "currency": "GBP"}}}, "body.variants[0].price", ""},
+	} {
+		for method, path := range map[string]string{"POST": adminPath, "PATCH": adminPath + "/" + p.ID.String()} {
+			body := object{"name": "Other", "options": []string{"Size"}, "variants": c.variants}
+			if method == "PATCH" {
+				body["version"] = p.Version
+			}
+			res := b.do(method, path, b.admin, body, 422)
+			require.Equal(t, "invalid", res.Slug(), name)
+			var refused struct{ Errors []problem.FieldError }
+			res.JSON(t, &refused)
+			require.Len(t, refused.Errors, 1, name)
+			require.Equal(t, c.location, refused.Errors[0].Location, name)
+			if c.message != "" {
+				require.Equal(t, c.message, refused.Errors[0].Message, name)
+			}
+		}
+	}
+	patch := func(status int, variants ...object) servetest.Response {
+		t.Helper()
+		return b.do("PATCH", adminPath+"/"+p.ID.String(), b.admin, object{"version": p.Version, "variants": variants}, status)
+	}
+	require.Contains(t, string(patch(422, size("V-L", "L"), size("v-s", "XS")).Body), `"body.variants[1]"`, "the product has it, in other letters")
+	require.Contains(t, string(patch(422, size("V-L", "L"), size("V-XL", "S")).Body), `"body.variants[1]"`, "the product has its options")
+	var now AdminProduct
+	b.do("GET", adminPath+"/"+p.ID.String(), b.admin, nil, 200).JSON(t, &now)
+	require.Equal(t, p, now, "nothing of what was refused is kept")
+
+	t.Log("a space around a known SKU changes the variant, and keeps what is not named")
+	patch(200, object{"sku": " V-M ", "price": object{"amount_minor": 200, "currency": "GBP"}}).JSON(t, &now)
+	p.Variants[1].Price.Amount = 200
+	require.Equal(t, p.Variants, now.Variants)
 }
 
 func TestTwoWritersAtOnce(t *testing.T) {

@@ -45,7 +45,6 @@ const (
 	byID            = `p.id = ANY($1) ORDER BY p.id`
 	byIDLocked      = `p.id = ANY($1) ORDER BY p.id FOR UPDATE`
 	bySlugLocked    = `p.slug = ANY($1) ORDER BY p.id FOR UPDATE`
-	afterID         = `p.id > $1 ORDER BY p.id LIMIT 100` // exportBatch
 	byPublishedSlug = `p.slug = ANY($1) AND p.status = 'published'`
 )
 
@@ -63,8 +62,8 @@ func attributeNames(ctx context.Context, q pg.Querier) ([]string, error) {
 }
 
 // loadProducts reads whole products.
-func loadProducts(ctx context.Context, q pg.Querier, where string, keys any) ([]*Product, error) {
-	rows, err := q.Query(ctx, `SELECT `+productColumns+` FROM products p WHERE `+where, keys)
+func loadProducts(ctx context.Context, q pg.Querier, where string, a ...any) ([]*Product, error) {
+	rows, err := q.Query(ctx, `SELECT `+productColumns+` FROM products p WHERE `+where, a...)
 	if err != nil {
 		return nil, fmt.Errorf("load products: %w", err)
 	}
