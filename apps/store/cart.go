@@ -241,7 +241,7 @@ func (s *service) postItem(w http.ResponseWriter, r *http.Request) (string, page
 	if had := before.line(sku); add && had != nil {
 		quantity += had.Quantity
 	}
-	c, err := s.setItem(ctx, sku, min(quantity, 20))
+	c, err := s.setItem(ctx, sku, quantity)
 	if who.session == nil {
 		s.setCookie(w, cartCookie, "/", who.guest, cartLife)
 	}
@@ -294,7 +294,7 @@ func cartProblem(err error, had *cartLine) string {
 	case "product-not-found", "sku-not-found":
 		return "This is not sold any more."
 	case "invalid":
-		return "Please choose between 1 and 20."
+		return "At most 20 of one thing go into a cart."
 	}
 	return ""
 }

@@ -173,12 +173,34 @@ func (s *service) minor(text string) string {
 	return strconv.FormatInt(int64(major*factor+0.5), 10)
 }
 
+// tidyPrices drops what is no amount, and puts the smaller first.
+func (s *service) tidyPrices(asked url.Values) {
+	amount := map[string]int64{}
+	for _, name := range []string{"min", "max"} {
+		n, err := strconv.ParseInt(s.minor(asked.Get(name)), 10, 64)
+		if err != nil {
+			asked.Del(name)
+			continue
+		}
+		amount[name] = n
+	}
+	if len(amount) == 2 && amount["min"] > amount["max"] {
+		least, most := asked.Get("max"), asked.Get("min")
+		asked.Set("min", least)
+		asked.Set("max", most)
+	}
+}
+
 // search shows products: all, of a category, or found by words.
 func (s *service) search(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
 	asked := cleanQuery(r.URL.Query())
 	if c := chi.URLParam(r, "category"); c != "" {
 		asked.Set("category", c)
 	}
+	if q := []rune(asked.Get("q")); len(q) > 200 {
+		asked.Set("q", string(q[:200]))
+	}
+	s.tidyPrices(asked)
 	query := url.Values{"limit": {"24"}}
 	for _, name := range []string{"q", "category", "sort", "cursor"} {
 		if v := asked.Get(name); v != "" {

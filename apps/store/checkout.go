@@ -140,6 +140,10 @@ func (s *service) getCheckout(w http.ResponseWriter, r *http.Request) (string, p
 			_ = s.sessions.drop(r.Context(), "draft", id)
 		}
 		s.setCookie(w, draftCookie, "/checkout", "", 0)
+	} else if id := r.URL.Query().Get("order"); id != "" { // its card was declined: only that has to be chosen anew
+		if o, err := s.readOrder(r.Context(), id, ""); err == nil {
+			v.Form.AddressID, v.Form.Address = "new", o.Address
+		}
 	}
 	return s.showCheckout(w, r, v, 0)
 }

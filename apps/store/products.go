@@ -171,7 +171,11 @@ func (p product) Chosen() variant {
 func (p product) Most() int {
 	most := 1
 	for _, v := range p.Variant {
-		most = max(most, min(v.MaxPerShopper, 10))
+		n := min(v.MaxPerShopper, 10)
+		if v.Available != nil {
+			n = min(n, int(*v.Available))
+		}
+		most = max(most, n)
 	}
 	return most
 }

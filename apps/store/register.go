@@ -75,7 +75,11 @@ func (s *service) postVerify(w http.ResponseWriter, r *http.Request) (string, pa
 func (s *service) postVerifyCode(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
 	email := field(r, "email")
 	err := s.call(r.Context(), "auth", http.MethodPost, "/api/v1/auth/verify-email/code", map[string]string{"email": email}, nil)
-	if err != nil && slugOf(err) != "invalid" {
+	if slugOf(err) == "invalid" {
+		form := verifyForm{Email: email, Problem: "Please write the e-mail address that you registered with."}
+		return "verify", page.View{Status: http.StatusUnprocessableEntity, Title: "Confirm your e-mail address", Meta: s.private(r), Data: form}, nil
+	}
+	if err != nil {
 		return "", page.View{}, err
 	}
 	http.Redirect(w, r, "/verify?sent&email="+url.QueryEscape(email), http.StatusSeeOther)

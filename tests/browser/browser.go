@@ -155,10 +155,10 @@ func (v *Visitor) Sees(text string) *Visitor {
 	return v.Until("to be read: "+text, `document.body.innerText.toLowerCase().includes(`+Quote(strings.ToLower(text))+`)`)
 }
 
-// At waits until the path begins so.
+// At waits until the path begins so and the page is loaded, its scripts among it.
 func (v *Visitor) At(path string) *Visitor {
 	v.t.Helper()
-	return v.Until("at "+path, `(location.pathname + location.search).startsWith(`+Quote(path)+`) && document.readyState !== "loading"`)
+	return v.Until("at "+path, `(location.pathname + location.search).startsWith(`+Quote(path)+`) && document.readyState === "complete"`)
 }
 
 // There waits for an element that can be seen.
@@ -275,7 +275,7 @@ func (v *Visitor) ForgetKeycloak() *Visitor {
 // brokenWords lists the short words of a page that go on in another line, as those of a column that is too narrow do.
 const brokenWords = `(() => {
 	const broken = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
-	while (texts.nextNode()) for (const word of texts.currentNode.data.matchAll(/(?<=^|\s)[\p{L}\p{N}£€$.,:]{2,16}(?=\s|$)/gu)) {
+	while (texts.nextNode()) for (const word of texts.currentNode.data.matchAll(/(?<=^|\s)[\p{L}\p{N}£€$.,:]{2,12}(?=\s|$)/gu)) {
 		const range = document.createRange()
 		range.setStart(texts.currentNode, word.index)
 		range.setEnd(texts.currentNode, word.index + word[0].length)
@@ -283,9 +283,19 @@ const brokenWords = `(() => {
 	}
 	return broken })()`
 
-// Accessible demands that axe-core finds no barrier on a page, on a desktop and on a phone, light and dark, that
-// nothing reaches out of the window sideways, and that no column is so narrow that short words break. AXE_CORE
-// names its script (axe.min.js of the npm package axe-core), which make test fetches.
+// fits demands of the page that is open that nothing reaches out of the window sideways, and that no column is so narrow
+// that short words break.
+func (v *Visitor) fits(width int) {
+	v.t.Helper()
+	var broken []string
+	v.Run(chromedp.Evaluate(brokenWords, &broken))
+	require.Empty(v.t, broken, "broken words: %s, %d wide", v.Where(), width)
+	v.Until(fmt.Sprintf("as wide as the window of %d", width), fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, width)) // innerWidth grows with the page on a phone
+}
+
+// Accessible demands that axe-core finds no barrier on a page, on a desktop and on a phone, light and dark, and that
+// the page fits these, the smallest phone, a tablet and a small desktop. AXE_CORE names axe-core's script (axe.min.js of
+// the npm package), which make test fetches.
 func (v *Visitor) Accessible(paths ...string) *Visitor {
 	v.t.Helper()
 	axe, err := os.ReadFile(os.Getenv("AXE_CORE"))
@@ -305,10 +315,14 @@ func (v *Visitor) Accessible(paths ...string) *Visitor {
 				var found []string
 				v.Run(chromedp.Evaluate(`window.found`, &found))
 				require.Empty(v.t, found, "%s, phone %t, dark %t", path, phone, dark)
-				v.Run(chromedp.Evaluate(brokenWords, &found))
-				require.Empty(v.t, found, "broken words: %s, phone %t", path, phone)
-				v.Until("as wide as the window", fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, width)) // innerWidth grows with the page on a phone
+				v.fits(width)
 			}
+		}
+	}
+	for _, width := range []int{320, 768, 1024} {
+		v.Device(width, 800, width < 768, false)
+		for _, path := range paths {
+			v.Open(path).fits(width)
 		}
 	}
 	return v

@@ -35,14 +35,30 @@
         if (Date.now() - told > 5000) {
           told = Date.now();
           toast("What was held for you is free again. It is still in your cart.");
-          htmx.trigger("body", "look-again");
+          setTimeout(refresh, 500);
         }
       }
     }
   };
 
+  // What a page shows of the cart, as it is now. Not oftener than twice a minute: a device whose clock is wrong would
+  // never have done.
+  let refreshed = 0;
+  const refresh = () => {
+    htmx.trigger("body", "look-again");
+    if (Date.now() - refreshed < 30000) return;
+    refreshed = Date.now();
+    if ($("#cart-body")) htmx.ajax("GET", "/cart", { target: "#cart-body", select: "#cart-body", swap: "outerHTML" });
+    if (drawer.open) htmx.ajax("GET", $("#cart-link").getAttribute("hx-get"), "#drawer-body");
+    if ($("#checkout")) {
+      const address = $("input[name=address_id]:checked") || $("input[name=address_id]");
+      htmx.ajax("GET", "/checkout/summary?" + new URLSearchParams({ address_id: address?.value || "new", country: $("#country")?.value || "" }), "#summary");
+    }
+  };
+
   const toast = text => {
     const box = $("#toast");
+    (drawer.open ? drawer : document.body).append(box); // nothing lies over an open dialog but what is in it
     box.textContent = text;
     box.classList.add("on");
     clearTimeout(toast.timer);
@@ -58,6 +74,7 @@
   document.body.addEventListener("htmx:afterSwap", e => {
     if (e.detail.target.id === "drawer-body") {
       if (!drawer.open) drawer.showModal();
+      else if (!drawer.contains(document.activeElement)) $("button", drawer)?.focus(); // what had the focus is gone
       htmx.trigger("body", "look-again");
     }
     if (e.detail.target.id === "order-body") { // the cart is emptied a moment after an order is paid
@@ -77,7 +94,7 @@
 
   // The session's token for forms that came with the page for everybody.
   document.body.addEventListener("htmx:afterSettle", e => {
-    const kept = e.detail.target.id === "personal" && $("template[data-token]");
+    const kept = e.detail.target.id === "personal" ? $("template[data-token]") : null;
     if (kept?.dataset.token) for (const i of all("input[name=token]")) i.value = kept.dataset.token;
   });
   document.addEventListener("visibilitychange", () => {
@@ -85,7 +102,7 @@
   });
   window.addEventListener("pageshow", e => {
     if (!e.persisted) return;
-    htmx.trigger("body", "look-again");
+    refresh();
     for (const form of all("form[data-once]")) ready(form);
   });
 
@@ -98,7 +115,9 @@
   });
   document.body.addEventListener("htmx:sendError", e => {
     if (e.detail.target?.id === "order-body") return again(e.detail.elt);
-    if (e.detail.requestConfig?.verb === "post") toast("We could not be reached. Please try again in a moment.");
+    if (e.detail.requestConfig?.verb !== "post") return;
+    e.detail.elt.closest?.("form")?.reset(); // it says what is, not what was wished
+    toast("We could not be reached. Please try again in a moment.");
   });
   const again = elt => setTimeout(() => {
     const at = elt.getAttribute("hx-get") || $("#order-body [hx-get]")?.getAttribute("hx-get");
@@ -129,7 +148,10 @@
       const on = $("input[name=address_id]:checked") || $("input[name=address_id]");
       const folded = on && on.value !== "new";
       fresh.hidden = folded;
-      for (const i of all("input, select", fresh)) i.disabled = folded;
+      for (const i of all("input, select", fresh)) {
+        i.disabled = folded;
+        if ("required" in i.dataset) i.required = true; // not without a script, which could not take it back
+      }
     };
     for (const i of all("input[name=address_id]")) i.addEventListener("change", fold);
     $("#country", fresh)?.addEventListener("change", e =>
