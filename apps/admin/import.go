@@ -98,10 +98,12 @@ func (s *service) sendFile(r *http.Request) (report, string, error) {
 	return found, head.Filename, err
 }
 
-// exportProducts hands on the file that products writes, which the import
-// takes again.
+// exportProducts hands on the file that products writes of what the list
+// shows, and which the import takes again.
 func (s *service) exportProducts(w http.ResponseWriter, r *http.Request) {
-	err := s.dapr.Call(r.Context(), "products", http.MethodGet, "/api/v1/admin/products/export", nil, &late{w: w, name: "products-" + s.now().Format(time.DateOnly) + ".csv"},
+	_, _, query := productList(nil).asked(r)
+	query.Del("sort") // the file is in its own order
+	err := s.dapr.Call(r.Context(), "products", http.MethodGet, address("/api/v1/admin/products/export", query), nil, &late{w: w, name: "products-" + s.now().Format(time.DateOnly) + ".csv"},
 		dapr.Token(auth.Must(r.Context()).Token), dapr.Timeout(importTime))
 	var known *problem.Error
 	switch {

@@ -154,6 +154,10 @@ func TestImport(t *testing.T) {
 
 	exported := s.Admin(t).Do(t, "GET", "/api/v1/admin/products/export", nil).OK(t, 200)
 	require.Contains(t, string(exported.Body), "I-"+id+"-39")
+	c.Open("/admin/products?status=draft&q=I-"+id+"-39").Until("the file of what the list shows", `(() => { window.file ??= fetch(document.querySelector("#csv").href).then(r => r.text()).then(text => window.text = text);
+		return window.text?.includes("I-`+id+`-39") && !window.text.includes("I-`+id+`-38") && window.text.startsWith("Handle,") })()`)
+	// What no import can take says why.
+	c.Open("/admin/products/import").Upload("#file", write(t, "notes.txt", []byte("milk\neggs\n"))).Click("#import .button").Sees("It stopped:").Sees("Handle")
 }
 
 // TestOrder takes an order from the list to the customer's door, and gives some of the money back.
