@@ -72,7 +72,7 @@ var customerList = list[customer]{
 	},
 	Columns: []column[customer]{
 		{Name: "Name", Class: "wide", Up: "name", Down: "-name", Cell: func(c customer) cell { return cell{Text: c.Name(), Href: customerAt(c.AccountID)} }},
-		{Name: "E-mail", Class: "wide", Up: "email", Down: "-email", Cell: func(c customer) cell { return text(c.Email) }},
+		{Name: "E-mail", Class: "full", Up: "email", Down: "-email", Cell: func(c customer) cell { return text(c.Email) }},
 		{Name: "Status", Cell: func(c customer) cell { return status(c.Status) }},
 		{Name: "Phone", Hidden: true, Cell: func(c customer) cell {
 			if c.Phone == nil {

@@ -55,7 +55,7 @@ var mailList = list[mailItem]{
 	},
 	Columns: []column[mailItem]{
 		{Name: "Subject", Class: "wide", Cell: func(m mailItem) cell { return cell{Text: m.Subject, Href: "/admin/mails/" + m.ID, Note: m.Error} }},
-		{Name: "Recipient", Class: "wide", Up: "recipient", Down: "-recipient", Cell: func(m mailItem) cell { return text(m.Recipient) }},
+		{Name: "Recipient", Class: "full", Up: "recipient", Down: "-recipient", Cell: func(m mailItem) cell { return text(m.Recipient) }},
 		{Name: "Kind", Cell: func(m mailItem) cell { return text(m.Kind) }},
 		{Name: "Status", Cell: func(m mailItem) cell { return status(m.Status) }},
 		{Name: "Because of", Hidden: true, Cell: func(m mailItem) cell { return text(m.Source.Event) }},
