@@ -83,6 +83,24 @@ func (v *Visitor) WithoutScripts() *Visitor {
 	return v
 }
 
+// Dismiss answers every question of a page with no.
+func (v *Visitor) Dismiss() *Visitor {
+	v.t.Helper()
+	chromedp.ListenTarget(v.ctx, func(event any) {
+		if _, asks := event.(*page.EventJavascriptDialogOpening); asks {
+			go func() { _ = chromedp.Run(v.ctx, page.HandleJavaScriptDialog(false)) }() // the page waits; so would an answer from in here
+		}
+	})
+	return v
+}
+
+// Offline cuts the browser off, as a tunnel does.
+func (v *Visitor) Offline() *Visitor {
+	v.t.Helper()
+	v.Run(network.Enable(), network.EmulateNetworkConditions(true, 0, 0, 0))
+	return v
+}
+
 // Device looks at pages as on a device of that size, light or dark.
 func (v *Visitor) Device(width, height int, phone, dark bool) *Visitor {
 	scheme := "light"

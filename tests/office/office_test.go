@@ -188,6 +188,22 @@ func TestOrder(t *testing.T) {
 	})
 }
 
+// TestTooLate: what cannot be done any more is not offered, and says so to a page that was open for long.
+func TestTooLate(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann := s.NewProduct(t, 1_000, 5), s.Register(t)
+	order := ann.Bought(t, lamp, 1)
+	c := work(t, s, "/admin/orders/"+order.ID)
+	c.Click("a[href$='/refund']").Fill("#f-reason", "A gift").Click("form .button.danger").Sees("The refund is on its way")
+	c.Open("/admin/orders/" + order.ID + "/refund").Sees("Nothing is left to refund.")
+	c.Open("/admin/orders/" + order.ID + "/cancel").Sees("Cancel order")
+	s.Admin(t).Do(t, "POST", "/api/v1/admin/orders/"+order.ID+"/shipment", map[string]string{"carrier": "Post", "tracking_number": "1"}).OK(t, 200)
+	c.Click("form .button.danger").Sees("That cannot be done any more").Sees("The order is shipped.").Click(".problem .button").At("/admin/orders/" + order.ID)
+	require.Equal(t, "shipped", shop.Get[shop.Order](t, ann, "/api/v1/orders/"+order.ID).Status)
+	c.Open("/admin/inventory/release?sku=" + lamp.SKU + "&holder=account:" + ann.Account).Click("form .button.danger").Sees("There was no such hold any more.")
+}
+
 // TestSuspend locks a shopper out.
 func TestSuspend(t *testing.T) {
 	t.Parallel()
@@ -199,6 +215,7 @@ func TestSuspend(t *testing.T) {
 	body := map[string]string{"email": ann.Email, "password": ann.Password}
 	s.Nobody().Do(t, "POST", "/api/v1/auth/login", body).Refused(t, 403, "account-suspended")
 	s.Nobody().Do(t, "POST", "/api/v1/auth/refresh", map[string]string{"refresh_token": ann.Refresh}).OK(t, 401)
+	c.Open("/admin/customers/" + ann.Account + "/suspend").Sees("The account is suspended.").Open("/admin/customers/" + ann.Account)
 	c.Click("form[action*='/activate'] .button").Sees("The account is active again.")
 	s.Nobody().Do(t, "POST", "/api/v1/auth/login", body).OK(t, 200)
 }
@@ -259,7 +276,21 @@ func TestDashboard(t *testing.T) {
 	c := work(t, s, "/admin?by=minute").There(".chart svg")
 	order := ann.Bought(t, lamp, 1)
 	c.Until("an order in the chart", `Number(document.querySelector(".chart .sum").textContent) > 0`)
+	// Who goes through it by keyboard stays where they are when it looks again.
+	c.Until("focused", `(a => { window.board = document.querySelector("#board"); a.focus(); return document.activeElement === a })(document.querySelector(".figures a[href='/admin/letters']"))`)
+	c.Until("looked again, and still there", `document.querySelector("#board") !== window.board && document.activeElement.getAttribute("href") === "/admin/letters"`)
 	c.Click(".chart .sum").At("/admin/orders?since=").Sees(order.Number)
+}
+
+// TestUnsaved: publishing does not throw away what was typed without asking.
+func TestUnsaved(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp := s.Draft(t, 1_000, 1)
+	c := work(t, s, "/admin/products/"+lamp.ID).Dismiss()
+	c.Fill("#f-name", "Lantern").Click("form[action*='/publish'] .button").Holds("#f-name", "Lantern")
+	c.Until("it can be pressed again", `!document.querySelector("form[action*='/publish'] .button").disabled`)
+	c.Click("#product .button:not(.line)").Sees("Saved.").Click("form[action*='/publish'] .button").Sees("Shoppers can see it now.").Sees("Lantern")
 }
 
 // TestHold gives back what a cart holds.

@@ -343,6 +343,40 @@ func TestGiveBack(t *testing.T) {
 	lamp.AwaitStock(t, 2, 0)
 }
 
+// TestHoldEnds: an open cart, its drawer and the checkout say what is true once a hold has ended, without being loaded.
+func TestHoldEnds(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann := s.NewProduct(t, 1_250, 3), s.Register(t)
+	v := browser.Visit(t, s, 1280, 900)
+	v.Open(page(lamp)).Click("#add").There("dialog[open] .hold time[data-until]")
+	ended := func() {
+		// The page believes that the hold has ended; that it has is somebody else's doing.
+		v.Until("the hold ended here", `document.querySelectorAll("time[data-until]").forEach(t => t.dateTime = new Date(Date.now() - 1000).toISOString()) ?? true`)
+	}
+	ended()
+	v.Until("the drawer looked again", `document.querySelector("dialog[open] .hold time[data-until]")?.textContent.startsWith("for ")`)
+	v.Sees("What was held for you is free again")
+	v.Open("/cart").There("#cart-body .hold")
+	ended()
+	v.Until("the cart looked again", `document.querySelector("#cart-body .hold time[data-until]")?.textContent.startsWith("for ")`)
+	v.Open("/login?next=/checkout").Login(ann.Email, ann.Password).At("/checkout").There("#summary .hold")
+	ended()
+	v.Until("the checkout looked again", `document.querySelector("#summary .hold time[data-until]")?.textContent.startsWith("for ")`)
+}
+
+// TestUnreachable: who cannot reach the shop is told so over the drawer, which goes on saying what is.
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp := s.NewProduct(t, 1_250, 3)
+	v := browser.Visit(t, s, 390, 844)
+	v.Open(page(lamp)).Click("#add").There("dialog[open] .line")
+	v.Offline().Until("chosen", `(i => { i.value = "3"; i.dispatchEvent(new Event("change", {bubbles: true})); return true })(document.querySelector("dialog[open] select"))`)
+	v.Sees("We could not be reached").Until("in front", `(b => document.elementFromPoint(b.x + b.width / 2, b.y + b.height / 2)?.id === "toast")(document.querySelector("#toast").getBoundingClientRect())`)
+	v.Holds("dialog[open] select", "1")
+}
+
 // TestSuspended: the sessions of an account that is suspended end.
 func TestSuspended(t *testing.T) {
 	t.Parallel()
