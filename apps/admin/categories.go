@@ -71,7 +71,7 @@ func choices(all []category) (out []option) {
 // categoryList is the whole tree on one page; searched or sorted by something
 // else it is flat.
 var categoryList = list[category]{
-	At: "/admin/categories", Title: "Categories", Read: readCategories,
+	At: "/admin/categories", Title: "Categories",
 	Filters: []filter{{Name: "q", Type: "search", Label: "Name or address"}},
 	Sorts: []option{
 		{Value: "tree", Label: "As a tree"}, {Value: "name", Label: "By name"}, {Value: "-name", Label: "By name, Z first"},
@@ -96,8 +96,17 @@ var categoryList = list[category]{
 	Empty: empty{Title: "No categories yet", Text: "Make the first one beside."},
 }
 
-func readCategories(ctx context.Context, s *service, query url.Values) (out found[category], err error) {
-	all, err := s.categories(ctx)
+// listCategories is categoryList of all categories.
+func listCategories(all []category) list[category] {
+	l := categoryList
+	l.Read = func(_ context.Context, _ *service, query url.Values) (found[category], error) {
+		return pick(all, query)
+	}
+	return l
+}
+
+// pick searches and sorts categories as a query of the list wants it.
+func pick(all []category, query url.Values) (out found[category], err error) {
 	q, sort := strings.ToLower(query.Get("q")), query.Get("sort")
 	for _, c := range all {
 		if sort != "tree" || q != "" {
@@ -122,12 +131,19 @@ func readCategories(ctx context.Context, s *service, query url.Values) (out foun
 	default:
 		return out, problem.Invalid422("query.sort", "is not a way to sort this list")
 	}
-	return out, err
+	return out, nil
 }
 
 func (s *service) categoryRoutes(r chi.Router) {
 	s.form(r, "/admin/categories", s.showCategories, s.createCategory)
-	r.Get("/admin/categories.csv", func(w http.ResponseWriter, r *http.Request) { categoryList.file(s, w, r) })
+	r.Get("/admin/categories.csv", func(w http.ResponseWriter, r *http.Request) {
+		all, err := s.categories(r.Context())
+		if err != nil {
+			s.pages.Problem(w, r, err)
+			return
+		}
+		listCategories(all).file(s, w, r)
+	})
 	s.form(r, "/admin/categories/change", s.showCategory, s.changeCategory)
 	s.form(r, "/admin/categories/delete", s.showDelete, s.deleteCategory)
 }
@@ -147,7 +163,7 @@ func (s *service) categoriesPage(r *http.Request) (categoriesView, int, error) {
 		v      categoriesView
 		status int
 	)
-	v.List, status, err = categoryList.view(s, r)
+	v.List, status, err = listCategories(all).view(s, r)
 	v.Create = form{Heading: "New category", Action: "/admin/categories", Button: "Create", Fields: categoryFields(category{}, all)}
 	v.Create.Fields = slices.Insert(v.Create.Fields, 1, field{Name: "slug", Label: "Address", Max: 255, Hint: "Left empty, it is made from the name."})
 	return v, status, err

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -38,6 +39,15 @@ func (f field) At() string {
 type option struct {
 	Value, Label string
 	On           bool
+}
+
+// chosen are the options of which value is the one that is on.
+func chosen(options []option, value string) []option {
+	options = slices.Clone(options)
+	for i := range options {
+		options[i].On = options[i].Value == value
+	}
+	return options
 }
 
 // form is the Data of the page "form", and what other pages show of theirs.
@@ -75,9 +85,7 @@ func (f *form) fill(sent url.Values) {
 			continue
 		}
 		at.Value = sent.Get(at.Name)
-		for j := range at.Options {
-			at.Options[j].On = at.Options[j].Value == at.Value
-		}
+		at.Options = chosen(at.Options, at.Value)
 	}
 	if key := sent.Get("key"); key != "" {
 		f.Key = key

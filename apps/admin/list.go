@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -187,12 +186,7 @@ func (l list[T]) asked(r *http.Request) (filters []filter, own, query url.Values
 		if f.Type == "moment" && given.Get(f.API) != "" {
 			f.Value = "" // what people set themselves counts
 		}
-		options := make([]option, len(f.Options))
-		copy(options, f.Options)
-		for i := range options {
-			options[i].On = options[i].Value == f.Value
-		}
-		f.Options = options
+		f.Options = chosen(f.Options, f.Value)
 		filters = append(filters, f)
 		if f.Value == "" {
 			continue
@@ -213,7 +207,7 @@ func (l list[T]) asked(r *http.Request) (filters []filter, own, query url.Values
 		query.Set(name, value)
 	}
 	if len(l.Sorts) > 0 {
-		sort := filter{Name: "sort", Type: "select", Label: "Sort", Value: given.Get("sort"), Options: slices.Clone(l.Sorts)}
+		sort := filter{Name: "sort", Type: "select", Label: "Sort", Value: given.Get("sort")}
 		switch sort.Value {
 		case "", l.Sorts[0].Value:
 			sort.Value = l.Sorts[0].Value
@@ -221,9 +215,7 @@ func (l list[T]) asked(r *http.Request) (filters []filter, own, query url.Values
 			own.Set("sort", sort.Value)
 		}
 		query.Set("sort", sort.Value)
-		for i := range sort.Options {
-			sort.Options[i].On = sort.Options[i].Value == sort.Value
-		}
+		sort.Options = chosen(l.Sorts, sort.Value)
 		filters = append(filters, sort)
 	}
 	return filters, own, query

@@ -156,13 +156,13 @@ type productView struct {
 
 // variantRow is a variant in the form.
 type variantRow struct {
-	N                             int
-	Known                         bool
-	SKU, Price, Max, Initial      field
-	Options                       []field
-	InStock                       bool
-	Remove                        string // where it is removed; empty when it cannot be
-	StockHref, Available, Wrongly string
+	N                        int
+	Known                    bool
+	SKU, Price, Max, Initial field
+	Options                  []field
+	InStock                  bool
+	Remove                   string // where it is removed; empty when it cannot be
+	StockHref, Available     string
 }
 
 // spare is how many empty rows wait for more variants; the button "More rows"
@@ -175,10 +175,7 @@ func (p product) fields(categories []option, isNew bool) []field {
 	if p.Category != nil {
 		category = *p.Category
 	}
-	options := append([]option{{Value: "", Label: "None"}}, categories...)
-	for i := range options {
-		options[i].On = options[i].Value == category
-	}
+	options := chosen(append([]option{{Value: "", Label: "None"}}, categories...), category)
 	var attributes []string
 	for name, value := range p.Attributes {
 		attributes = append(attributes, name+": "+value)

@@ -885,25 +885,7 @@ func TestLists(t *testing.T) {
 		r := b.adminDo("POST", "/api/v1/admin/inventory/A/movements", map[string]any{"delta": 1, "reason": fmt.Sprint("box ", i)}, "Idempotency-Key", fmt.Sprint(i))
 		require.Equal(t, http.StatusCreated, r.Status)
 	}
-	// all reads a list page by page, two at a time.
-	all := func(path string) (items []map[string]any) {
-		cursor := ""
-		for {
-			r := b.adminDo("GET", path+"?limit=2"+cursor, nil)
-			require.Equal(t, http.StatusOK, r.Status, "%.300s", r.Body)
-			var list struct {
-				Items      []map[string]any `json:"items"`
-				NextCursor *string          `json:"next_cursor"`
-			}
-			r.JSON(t, &list)
-			items = append(items, list.Items...)
-			if list.NextCursor == nil {
-				return items
-			}
-			require.Len(t, list.Items, 2)
-			cursor = "&cursor=" + *list.NextCursor
-		}
-	}
+	all := func(path string) []map[string]any { return servetest.Pages(t, b.rt, b.admin, path+"?", 2) }
 	column := func(items []map[string]any, name string) (values []any) {
 		for _, item := range items {
 			values = append(values, item[name])

@@ -126,19 +126,7 @@ func listMails(ctx context.Context, db pg.Querier, f filter, sort string, page r
 
 // countMails counts mails by status.
 func countMails(ctx context.Context, db pg.Querier) (map[string]int, error) {
-	rows, err := db.Query(ctx, `SELECT status, count(*) FROM mails GROUP BY status`)
-	if err != nil {
-		return nil, fmt.Errorf("count mails: %w", err)
-	}
-	counts := map[string]int{}
-	var (
-		status string
-		n      int
-	)
-	if _, err := pgx.ForEachRow(rows, []any{&status, &n}, func() error { counts[status] = n; return nil }); err != nil {
-		return nil, fmt.Errorf("count mails: %w", err)
-	}
-	return counts, nil
+	return pg.Counts(ctx, db, `SELECT status, count(*) FROM mails GROUP BY status`)
 }
 
 // getMail reads one mail. It returns ErrMailNotFound.

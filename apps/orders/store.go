@@ -725,17 +725,5 @@ func (s store) Spans(ctx context.Context, by string, from time.Time) (map[time.T
 
 // CountStatuses counts the orders in each status.
 func (s store) CountStatuses(ctx context.Context) (map[string]int, error) {
-	rows, err := s.db.Query(ctx, `SELECT status, count(*) FROM orders GROUP BY status`)
-	if err != nil {
-		return nil, fmt.Errorf("count statuses: %w", err)
-	}
-	counts := map[string]int{}
-	var (
-		status string
-		n      int
-	)
-	if _, err := pgx.ForEachRow(rows, []any{&status, &n}, func() error { counts[status] = n; return nil }); err != nil {
-		return nil, fmt.Errorf("count statuses: %w", err)
-	}
-	return counts, nil
+	return pg.Counts(ctx, s.db, `SELECT status, count(*) FROM orders GROUP BY status`)
 }

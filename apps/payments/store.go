@@ -144,17 +144,8 @@ func listCharges(ctx context.Context, db pg.Querier, f filter, sort string, page
 
 // countCharges counts charges by state, and refunds that failed.
 func countCharges(ctx context.Context, db pg.Querier) (states map[string]int, failedRefunds int, err error) {
-	rows, err := db.Query(ctx, `SELECT state, count(*) FROM charges GROUP BY state`)
-	if err != nil {
-		return nil, 0, fmt.Errorf("count charges: %w", err)
-	}
-	states = map[string]int{}
-	var (
-		state string
-		n     int
-	)
-	if _, err := pgx.ForEachRow(rows, []any{&state, &n}, func() error { states[state] = n; return nil }); err != nil {
-		return nil, 0, fmt.Errorf("count charges: %w", err)
+	if states, err = pg.Counts(ctx, db, `SELECT state, count(*) FROM charges GROUP BY state`); err != nil {
+		return nil, 0, err
 	}
 	if err := db.QueryRow(ctx, `SELECT count(*) FROM refunds WHERE state = 'failed'`).Scan(&failedRefunds); err != nil {
 		return nil, 0, fmt.Errorf("count refunds: %w", err)

@@ -132,6 +132,23 @@ func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error
 	return err
 }
 
+// Counts reads rows of a name and a number, as of GROUP BY.
+func Counts(ctx context.Context, db Querier, sql string) (map[string]int, error) {
+	rows, err := db.Query(ctx, sql)
+	if err != nil {
+		return nil, fmt.Errorf("count: %w", err)
+	}
+	counts := map[string]int{}
+	var (
+		name string
+		n    int
+	)
+	if _, err := pgx.ForEachRow(rows, []any{&name, &n}, func() error { counts[name] = n; return nil }); err != nil {
+		return nil, fmt.Errorf("count: %w", err)
+	}
+	return counts, nil
+}
+
 // IsUnique reports whether err is a violation of the named unique constraint
 // or index; any of them when constraint is empty.
 func IsUnique(err error, constraint string) bool {

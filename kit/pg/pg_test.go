@@ -39,6 +39,19 @@ func TestLikePatterns(t *testing.T) {
 	}
 }
 
+func TestCounts(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	counts, err := pg.Counts(t.Context(), db, `SELECT n::text, count(*) FROM t GROUP BY n`)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{}, counts)
+	counts, err = pg.Counts(t.Context(), db, `SELECT * FROM (VALUES ('a', 2), ('b', 1)) v`)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"a": 2, "b": 1}, counts)
+	_, err = pg.Counts(t.Context(), db, `SELECT NULL::text, 1`)
+	require.Error(t, err)
+}
+
 func TestInTx(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, migrations)

@@ -203,6 +203,27 @@ func Do(t testing.TB, rt *serve.Runtime, method, path, token string, body any, h
 	return Response{rec.Code, rec.Result().Header, rec.Body.Bytes()}
 }
 
+// Pages reads a list page by page, so many items at a time. path has a query,
+// which may be empty.
+func Pages(t testing.TB, rt *serve.Runtime, token, path string, limit int) (items []map[string]any) {
+	t.Helper()
+	for cursor := ""; ; {
+		res := Do(t, rt, "GET", fmt.Sprintf("%s&limit=%d&cursor=%s", path, limit, url.QueryEscape(cursor)), token, nil)
+		require.Equal(t, http.StatusOK, res.Status, "%s: %.300s", path, res.Body)
+		var page struct {
+			Items      []map[string]any `json:"items"`
+			NextCursor *string          `json:"next_cursor"`
+		}
+		res.JSON(t, &page)
+		items = append(items, page.Items...)
+		if page.NextCursor == nil {
+			return items
+		}
+		require.Len(t, page.Items, limit, "only the last page may be short")
+		cursor = *page.NextCursor
+	}
+}
+
 // Sorts demands of a list that every way to sort it, as the service's OpenAPI
 // document names them, shows all items in order, page by page as well as at
 // once. path may have a query; by says for each way by which of an item's
@@ -226,22 +247,8 @@ func Sorts(t testing.TB, rt *serve.Runtime, token, path string, by map[string]st
 	require.NotEmpty(t, names, "%s cannot be sorted", at)
 	require.ElementsMatch(t, names, slices.Collect(maps.Keys(by)), "ways to sort %s", at)
 
-	read := func(sort string, limit int) (items []map[string]any) {
-		for cursor := ""; ; {
-			res := Do(t, rt, "GET", fmt.Sprintf("%s?%s&sort=%s&limit=%d&cursor=%s", at, query, sort, limit, url.QueryEscape(cursor)), token, nil)
-			require.Equal(t, http.StatusOK, res.Status, "%s: %.300s", sort, res.Body)
-			var page struct {
-				Items      []map[string]any `json:"items"`
-				NextCursor *string          `json:"next_cursor"`
-			}
-			res.JSON(t, &page)
-			items = append(items, page.Items...)
-			if page.NextCursor == nil {
-				return items
-			}
-			require.Len(t, page.Items, limit, "only the last page may be short")
-			cursor = *page.NextCursor
-		}
+	read := func(sort string, limit int) []map[string]any {
+		return Pages(t, rt, token, at+"?"+query+"&sort="+sort, limit)
 	}
 	all := read(names[0], 100)
 	require.Greater(t, len(all), 2, "too few items to sort")
