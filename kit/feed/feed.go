@@ -1,0 +1,75 @@
+// Package feed cures what was lost between services: a service that decides
+// something lists its decisions, oldest first, and those who must act on them
+// read that list, some time behind, in case the event never came. Reading is
+// by cursor, in pages, by one instance at a time, and goes past what fails.
+package feed
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/rest"
+)
+
+// Ask is embedded in the input of an operation that serves a feed.
+type Ask struct {
+	Cursor string    `query:"cursor" maxLength:"500" doc:"Where the page before ended; empty to begin"`
+	Since  time.Time `query:"since" doc:"From when on, without a cursor"`
+	Behind int       `query:"behind" minimum:"0" maximum:"604800" doc:"Leave out what is younger, in seconds, so that events can arrive on their own"`
+	Limit  int       `query:"limit" minimum:"1" maximum:"500" default:"200"`
+}
+
+// Page is a page of a feed. Its cursor is never empty once something was read:
+// a feed has no last page.
+type Page[T any] struct {
+	Items  []T    `json:"items" nullable:"false"`
+	Cursor string `json:"cursor" doc:"Where the next page begins"`
+	More   bool   `json:"more" doc:"There is another page now"`
+}
+
+// Place is where a row stands in a feed. At is when the transaction that wrote
+// it began (DEFAULT transaction_timestamp()); Key tells rows of one moment
+// apart.
+type Place struct {
+	At  time.Time `json:"a"`
+	Key string    `json:"k"`
+}
+
+// Read reads the page of a feed that ask wants. sql selects the rows with
+// (noted_at, key) > ($1, $2) AND noted_at < $3, in that order, at most $4.
+//
+// No row is passed over: one that a transaction has written but not yet
+// committed would appear behind the cursor, so reading stops before the oldest
+// transaction that is open. That moment is read first, by a statement of its
+// own: what had ended by then, the second statement sees.
+func Read[R any](ctx context.Context, db pg.Querier, ask Ask, sql string, place func(R) Place) (rows []R, cursor string, more bool, err error) {
+	after := Place{At: ask.Since}
+	if ask.Cursor != "" {
+		if err := rest.DecodeCursor(ask.Cursor, &after); err != nil {
+			return nil, "", false, err
+		}
+	}
+	var horizon time.Time
+	err = db.QueryRow(ctx, `
+		SELECT LEAST(now() - make_interval(secs => $1), min(xact_start))
+		FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user AND xact_start IS NOT NULL`,
+		ask.Behind).Scan(&horizon)
+	if err != nil {
+		return nil, "", false, fmt.Errorf("feed: %w", err)
+	}
+	found, err := db.Query(ctx, sql, after.At, after.Key, horizon, ask.Limit)
+	if err != nil {
+		return nil, "", false, fmt.Errorf("feed: %w", err)
+	}
+	if rows, err = pgx.CollectRows(found, pgx.RowToStructByName[R]); err != nil {
+		return nil, "", false, fmt.Errorf("feed: %w", err)
+	}
+	if len(rows) == 0 {
+		return rows, ask.Cursor, false, nil
+	}
+	return rows, rest.EncodeCursor(place(rows[len(rows)-1])), len(rows) == ask.Limit, nil
+}
