@@ -42,13 +42,14 @@ type Place struct {
 }
 
 // Read reads the page of a feed that ask wants. sql selects the rows with
-// (noted_at, key) > ($1, $2) AND noted_at < $3, in that order, at most $4.
+// (noted_at, key) > ($1, $2) AND noted_at < $3, in that order, at most $4; args
+// are its further arguments, from $5 on.
 //
 // No row is passed over: one that a transaction has written but not yet
 // committed would appear behind the cursor, so reading stops before the oldest
 // transaction that is open. That moment is read first, by a statement of its
 // own: what had ended by then, the second statement sees.
-func Read[R any](ctx context.Context, db pg.Querier, ask Ask, sql string, place func(R) Place) (rows []R, cursor string, more bool, err error) {
+func Read[R any](ctx context.Context, db pg.Querier, ask Ask, sql string, place func(R) Place, args ...any) (rows []R, cursor string, more bool, err error) {
 	after := Place{At: ask.Since}
 	if ask.Cursor != "" {
 		if after, err = decode(ask.Cursor); err != nil {
@@ -63,7 +64,7 @@ func Read[R any](ctx context.Context, db pg.Querier, ask Ask, sql string, place 
 	if err != nil {
 		return nil, "", false, fmt.Errorf("feed: %w", err)
 	}
-	found, err := db.Query(ctx, sql, after.At, after.Key, horizon, ask.Limit)
+	found, err := db.Query(ctx, sql, append([]any{after.At, after.Key, horizon, ask.Limit}, args...)...)
 	if err != nil {
 		return nil, "", false, fmt.Errorf("feed: %w", err)
 	}
