@@ -107,7 +107,10 @@ func blow(t *testing.T, s *shop.Shop, seed uint64, length, settle time.Duration)
 	defer unprobe()
 	begun := time.Now()
 	for _, a := range acts {
-		time.Sleep(time.Until(begun.Add(a.At)))
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Until(begun.Add(a.At))):
+		}
 		t.Logf("%5.1fs %s", time.Since(begun).Seconds(), strings.TrimSpace(a.String()))
 		acting.Add(1)
 		probing.Go(func() {
@@ -139,11 +142,7 @@ func blow(t *testing.T, s *shop.Shop, seed uint64, length, settle time.Duration)
 	for _, b := range m.breaches {
 		wrong = append(wrong, "answer: "+b)
 	}
-	for i := range recoveries {
-		if r := recoveries[i]; r.never {
-			wrong = append(wrong, fmt.Sprintf("%s did not recover from: %s", r.act.Part(), r.act))
-		}
-	}
+	wrong = append(wrong, late(recoveries)...)
 	say("recovery, from the end of what was done:\n%s", table(recoveries))
 	after, err := m.processes()
 	require.NoError(t, err)

@@ -21,22 +21,25 @@ import (
 func (m *market) settled(ctx context.Context) (took time.Duration, wrong []string) {
 	begun := time.Now()
 	for {
-		wrong = nil
-		if out, err := m.dev(ctx, "status"); err != nil {
-			wrong = append(wrong, "make status: "+lines(out, "not well", "error", "down"))
-		}
-		if out, err := m.dev(ctx, "audit"); err != nil || strings.Contains(out, "\nin flight:") {
-			wrong = append(wrong, "make audit:\n"+lines(out, "VIOLATION", "in flight:", "error"))
-		}
-		if len(wrong) == 0 {
-			if wrong = m.pending(ctx); len(wrong) == 0 {
-				return time.Since(begun), nil
-			}
+		if wrong = m.unsettled(context.WithoutCancel(ctx)); len(wrong) == 0 { // the last answer is a whole one too
+			return time.Since(begun), nil
 		}
 		if !wait(ctx, 2*time.Second, 3*time.Second) {
 			return time.Since(begun), wrong
 		}
 	}
+}
+
+func (m *market) unsettled(ctx context.Context) (wrong []string) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if out, err := m.dev(ctx, "status"); err != nil {
+		wrong = append(wrong, fmt.Sprintf("make status: %s: %s", err, lines(out, "not well", "error", "down", "does not", "answers")))
+	}
+	if out, err := m.dev(ctx, "audit"); err != nil || strings.Contains(out, "\nin flight:") {
+		wrong = append(wrong, fmt.Sprintf("make audit: %v:\n%s", err, lines(out, "VIOLATION", "in flight:", "error")))
+	}
+	return append(wrong, m.pending(ctx)...)
 }
 
 // pending is what is still to be done, though nothing is wrong with it yet.

@@ -17,7 +17,29 @@ type recovery struct {
 	back  time.Duration // until the process said of itself that it is well; 0 where none was touched
 	good  time.Duration // until the first good answer that needs the part, both from the act's end
 	never bool          // not before everything was over
-	alone bool          // nothing else was broken meanwhile
+}
+
+// prompt is how long a part may take to work again when everything that it needs is back.
+const prompt = 15 * time.Second
+
+// late lists the parts that took longer than that though nothing was broken any more.
+func late(all []recovery) (wrong []string) {
+	for _, r := range all {
+		if r.never {
+			wrong = append(wrong, fmt.Sprintf("%s did not recover from: %s", r.act.Part(), r.act))
+			continue
+		}
+		good, quiet := r.act.End()+r.good, time.Duration(0)
+		for _, other := range all {
+			if other.act.At < good {
+				quiet = max(quiet, min(other.act.End()+other.back, good))
+			}
+		}
+		if good-quiet > prompt {
+			wrong = append(wrong, fmt.Sprintf("%s worked again only %.1f s after everything was back; it recovered from: %s", r.act.Part(), (good-quiet).Seconds(), r.act))
+		}
+	}
+	return wrong
 }
 
 // probe asks, from the end of an act on, for what needs its part, until the answer is good.

@@ -30,3 +30,19 @@ func TestPlan(t *testing.T) {
 		require.Len(t, kinds, 11, "seed %d: all of it in 90 s", seed)
 	}
 }
+
+func TestLate(t *testing.T) {
+	t.Parallel()
+	act := func(at, long int) Act {
+		return Act{At: time.Duration(at) * time.Second, For: time.Duration(long) * time.Second, Kind: Pause, Target: "orders"}
+	}
+	one := recovery{act: act(10, 5), good: 14 * time.Second} // good at 29
+	require.Empty(t, late([]recovery{one}))
+	one.good = 16 * time.Second
+	require.Len(t, late([]recovery{one}), 1)
+	require.Empty(t, late([]recovery{one, {act: act(20, 1)}}), "something else was broken meanwhile")
+	require.Empty(t, late([]recovery{one, {act: act(12, 0), back: 10 * time.Second}}), "its process took so long")
+	require.Len(t, late([]recovery{one, {act: act(40, 1)}}), 1)
+	one.never = true
+	require.Len(t, late([]recovery{one}), 1)
+}
