@@ -343,12 +343,12 @@ func TestConfirmedIsPulled(t *testing.T) {
 	b := setup(t)
 	cart := b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(2)))
 	b.view(b.own("PUT", "/api/v1/cart/items/B", quantity(1)))
-	of := func(status string, checkout uuid.UUID) events.Order {
-		return events.Order{OrderID: uuid.New(), AccountID: b.account, CheckoutID: checkout, Status: status, Lines: []events.OrderLine{{SKU: "A", Quantity: 2}}}
+	of := func(status, sku string) events.Order {
+		return events.Order{OrderID: uuid.New(), AccountID: b.account, CheckoutID: cart.CheckoutID, Status: status, Lines: []events.OrderLine{{SKU: sku, Quantity: 2}}}
 	}
-	lost := of("confirmed", cart.CheckoutID)
+	lost := of("confirmed", "A")
 	neighbours.Lock()
-	neighbours.ended = []any{of("cancelled", cart.CheckoutID), "not an order", lost}
+	neighbours.ended = []any{of("cancelled", "B"), "not an order", lost}
 	neighbours.Unlock()
 	pull := b.service.pull(b.rt, 2*time.Minute)
 	require.Error(t, pull.Run(t.Context()), "one of them cannot be read")
