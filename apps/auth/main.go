@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
@@ -37,6 +39,7 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 	s.store = store{db}
 	s.routes(rt.API)
 	rt.Subs.BacklogRoute(rt.API, rt.Name)
+	outbox.Feed(rt.API, db, rest.Neighbours("users", "orders", "mail"))
 	rt.Go("codes", time.Second, s.answerRequests)
 	rt.Go("sweep", 15*time.Second, s.sweep)
 	rt.Go("prune history", time.Hour, s.prune)

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/text/currency"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
@@ -33,6 +35,8 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)
+	outbox.Feed(rt.API, db, rest.Neighbours("inventory"))
+	rt.Missed("inventory")
 	return rt.Serve(ctx)
 }
 

@@ -24,6 +24,7 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 		return err
 	}
 	newService(rt, db)
+	rt.Missed("auth")
 	return rt.Serve(ctx)
 }
 

@@ -6,13 +6,15 @@ package feed
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stampede-shop/stampede/kit/pg"
-	"github.com/stampede-shop/stampede/kit/rest"
+	"github.com/stampede-shop/stampede/kit/problem"
 )
 
 // Ask is embedded in the input of an operation that serves a feed.
@@ -40,16 +42,17 @@ type Place struct {
 }
 
 // Read reads the page of a feed that ask wants. sql selects the rows with
-// (noted_at, key) > ($1, $2) AND noted_at < $3, in that order, at most $4.
+// (noted_at, key) > ($1, $2) AND noted_at < $3, in that order, at most $4; args
+// are its further arguments, from $5 on.
 //
 // No row is passed over: one that a transaction has written but not yet
 // committed would appear behind the cursor, so reading stops before the oldest
 // transaction that is open. That moment is read first, by a statement of its
 // own: what had ended by then, the second statement sees.
-func Read[R any](ctx context.Context, db pg.Querier, ask Ask, sql string, place func(R) Place) (rows []R, cursor string, more bool, err error) {
+func Read[R any](ctx context.Context, db pg.Querier, ask Ask, sql string, place func(R) Place, args ...any) (rows []R, cursor string, more bool, err error) {
 	after := Place{At: ask.Since}
 	if ask.Cursor != "" {
-		if err := rest.DecodeCursor(ask.Cursor, &after); err != nil {
+		if after, err = decode(ask.Cursor); err != nil {
 			return nil, "", false, err
 		}
 	}
@@ -61,7 +64,7 @@ func Read[R any](ctx context.Context, db pg.Querier, ask Ask, sql string, place 
 	if err != nil {
 		return nil, "", false, fmt.Errorf("feed: %w", err)
 	}
-	found, err := db.Query(ctx, sql, after.At, after.Key, horizon, ask.Limit)
+	found, err := db.Query(ctx, sql, append([]any{after.At, after.Key, horizon, ask.Limit}, args...)...)
 	if err != nil {
 		return nil, "", false, fmt.Errorf("feed: %w", err)
 	}
@@ -71,5 +74,28 @@ func Read[R any](ctx context.Context, db pg.Querier, ask Ask, sql string, place 
 	if len(rows) == 0 {
 		return rows, ask.Cursor, false, nil
 	}
-	return rows, rest.EncodeCursor(place(rows[len(rows)-1])), len(rows) == ask.Limit, nil
+	cursor, err = encode(place(rows[len(rows)-1]))
+	return rows, cursor, len(rows) == ask.Limit, err
+}
+
+// encode makes the cursor of a place. Unlike those of lists it does not
+// expire, since a reader keeps it however long nothing happens, and is not
+// signed, since only neighbours see it.
+func encode(p Place) (string, error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return "", fmt.Errorf("feed: cursor: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(text), nil
+}
+
+func decode(cursor string) (p Place, err error) {
+	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err == nil {
+		err = json.Unmarshal(text, &p)
+	}
+	if err != nil {
+		return p, problem.Invalid422("query.cursor", "not a cursor of this feed")
+	}
+	return p, nil
 }

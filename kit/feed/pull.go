@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,10 +33,17 @@ const (
 // Source reads a page of a neighbour's feed.
 type Source func(ctx context.Context, ask Ask) (Page[json.RawMessage], error)
 
-// From reads the feed that app serves at path.
+// From reads the feed that app serves at path, which may have a query of its
+// own.
 func From(sidecar *dapr.Client, app, path string) Source {
+	path, own, _ := strings.Cut(path, "?")
 	return func(ctx context.Context, ask Ask) (page Page[json.RawMessage], err error) {
-		query := url.Values{"limit": {strconv.Itoa(ask.Limit)}, "behind": {strconv.Itoa(ask.Behind)}}
+		query, err := url.ParseQuery(own)
+		if err != nil {
+			return page, fmt.Errorf("feed %s%s: %w", app, path, err)
+		}
+		query.Set("limit", strconv.Itoa(ask.Limit))
+		query.Set("behind", strconv.Itoa(ask.Behind))
 		if ask.Cursor != "" {
 			query.Set("cursor", ask.Cursor)
 		} else {

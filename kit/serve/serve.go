@@ -159,6 +159,15 @@ func (rt *Runtime) Go(name string, every time.Duration, fn func(ctx context.Cont
 	rt.workers = append(rt.workers, worker{name, every, fn})
 }
 
+// Missed handles, some time behind (EVENTS_PULL_BEHIND, 2 min), those events of
+// other services that never arrived. Call it after subscribing.
+func (rt *Runtime) Missed(apps ...string) {
+	behind := EnvDuration("EVENTS_PULL_BEHIND", 2*time.Minute)
+	for _, app := range apps {
+		rt.Go("missed events of "+app, max(time.Second, min(30*time.Second, behind/2)), rt.Subs.Missed(app, behind))
+	}
+}
+
 // Stopping is closed when the service begins to stop: long polls end.
 func (rt *Runtime) Stopping() <-chan struct{} { return rt.stopping }
 

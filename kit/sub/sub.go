@@ -72,28 +72,33 @@ func On[E outbox.Event](s *Subscriber, fn func(ctx context.Context, tx pgx.Tx, e
 		}
 		return fn(ctx, tx, e)
 	}
-	s.topics = append(s.topics, &topic{name: zero.Topic(), secret: ok && secret.Secret(), apply: apply, handle: func(ctx context.Context, ev dapr.Event) error {
-		return pg.InTx(ctx, s.DB, func(tx pgx.Tx) error {
-			var done bool
-			err := tx.QueryRow(ctx, `
-				INSERT INTO inbox (event_id, topic) VALUES ($1, $2)
-				ON CONFLICT (event_id) DO UPDATE SET topic = inbox.topic
-				RETURNING done_at IS NOT NULL`, ev.ID, ev.Topic).Scan(&done)
-			if err != nil {
-				return fmt.Errorf("inbox: %w", err)
-			}
-			if done {
-				return nil
-			}
-			if err := apply(ctx, tx, ev); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, `UPDATE inbox SET done_at = now() WHERE event_id = $1`, ev.ID); err != nil {
-				return fmt.Errorf("inbox: %w", err)
-			}
-			return nil
-		})
-	}})
+	t := &topic{name: zero.Topic(), secret: ok && secret.Secret(), apply: apply}
+	t.handle = func(ctx context.Context, ev dapr.Event) error {
+		return pg.InTx(ctx, s.DB, func(tx pgx.Tx) error { return t.once(ctx, tx, ev) })
+	}
+	s.topics = append(s.topics, t)
+}
+
+// once handles an event in tx unless the inbox has it as done.
+func (t *topic) once(ctx context.Context, tx pgx.Tx, ev dapr.Event) error {
+	var done bool
+	err := tx.QueryRow(ctx, `
+		INSERT INTO inbox (event_id, topic) VALUES ($1, $2)
+		ON CONFLICT (event_id) DO UPDATE SET topic = inbox.topic
+		RETURNING done_at IS NOT NULL`, ev.ID, ev.Topic).Scan(&done)
+	if err != nil {
+		return fmt.Errorf("inbox: %w", err)
+	}
+	if done {
+		return nil
+	}
+	if err := t.apply(ctx, tx, ev); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `UPDATE inbox SET done_at = now() WHERE event_id = $1`, ev.ID); err != nil {
+		return fmt.Errorf("inbox: %w", err)
+	}
+	return nil
 }
 
 // OnDirect consumes the events of type E in services without a database. fn
