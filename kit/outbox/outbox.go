@@ -41,7 +41,6 @@ const (
 	claimLimit   = 5 * time.Second
 	publishLimit = 10 * time.Second
 	noteLimit    = 5 * time.Second
-	pruneLimit   = 15 * time.Second
 )
 
 // Put saves an event in tx, to be published once tx is committed. Its row id,
@@ -206,10 +205,8 @@ func (r *Relay) publish(ctx context.Context, e row) error {
 
 // Prune removes rows that were sent a day ago.
 func (r *Relay) Prune(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pruneLimit)
-	defer cancel()
-	_, err := r.DB.Exec(ctx, `DELETE FROM outbox WHERE sent_at < now() - $1::interval`, keep)
-	return err
+	return pg.Prune(ctx, r.DB, `DELETE FROM outbox WHERE id IN (
+		SELECT id FROM outbox WHERE sent_at < now() - $2::interval ORDER BY sent_at LIMIT $1)`, keep)
 }
 
 // Lag is the age of the oldest row that has not been sent, in seconds: the

@@ -138,6 +138,24 @@ func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error
 	return err
 }
 
+// Prune runs a DELETE of at most $1 rows until no more are left; args are $2 and
+// on. A statement for all would reach statementTimeout after a busy day, and
+// then every time.
+func Prune(ctx context.Context, db *pgxpool.Pool, sql string, args ...any) error {
+	const atOnce = 5000
+	for {
+		limited, cancel := context.WithTimeout(ctx, statementTimeout)
+		tag, err := db.Exec(limited, sql, append([]any{atOnce}, args...)...)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("prune: %w", err)
+		}
+		if tag.RowsAffected() < atOnce {
+			return nil
+		}
+	}
+}
+
 // Counts reads rows of a name and a number, as of GROUP BY.
 func Counts(ctx context.Context, db Querier, sql string) (map[string]int, error) {
 	rows, err := db.Query(ctx, sql)
