@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sys/unix"
 )
@@ -21,6 +22,7 @@ const (
 	lockTimeout      = 10 * time.Second // what waits longer for a row is tried again by whoever asked
 	idleInTx         = 30 * time.Second // a transaction whose owner has hung up gives its rows back
 	dialTimeout      = 5 * time.Second
+	pingTimeout      = time.Second // before an idle connection is used: a pool full of dead ones is new within seconds
 	// answerLimit is how long a read may wait: longer than any statement runs.
 	answerLimit = statementTimeout + 5*time.Second
 	// ackLimit is how long the kernel waits for the peer to acknowledge what was
@@ -50,6 +52,31 @@ func limit(cfg *pgxpool.Config, answer time.Duration) {
 			return nil, err
 		}
 		return &limited{Conn: conn, answer: answer}, nil
+	}
+}
+
+// tracer traces, and limits how long a full pool is waited for: pgxpool has no
+// setting for that, but lets the tracer of Acquire replace its context, as does
+// otelpgx. Longer than the longest statement means that those who hold the
+// connections wait for one themselves.
+type tracer struct {
+	*otelpgx.Tracer
+	acquire time.Duration
+}
+
+type acquireKey struct{}
+
+// TraceAcquireStart implements pgxpool.AcquireTracer.
+func (t tracer) TraceAcquireStart(ctx context.Context, pool *pgxpool.Pool, data pgxpool.TraceAcquireStartData) context.Context {
+	ctx, cancel := context.WithTimeoutCause(ctx, t.acquire, fmt.Errorf("no connection to the database was free within %s", t.acquire))
+	return t.Tracer.TraceAcquireStart(context.WithValue(ctx, acquireKey{}, cancel), pool, data)
+}
+
+// TraceAcquireEnd implements pgxpool.AcquireTracer.
+func (t tracer) TraceAcquireEnd(ctx context.Context, pool *pgxpool.Pool, data pgxpool.TraceAcquireEndData) {
+	t.Tracer.TraceAcquireEnd(ctx, pool, data)
+	if cancel, ok := ctx.Value(acquireKey{}).(context.CancelFunc); ok {
+		cancel()
 	}
 }
 

@@ -113,6 +113,23 @@ func TestSilentDatabase(t *testing.T) {
 	require.Equal(t, 2, n)
 }
 
+// TestFullPool: who waits for a connection gets an error in the end, also
+// without a deadline, when those who have them wait, too.
+func TestFullPool(t *testing.T) {
+	t.Parallel()
+	_, address := newWire(t, pgtest.New(t, nil))
+	db, err := pg.OpenWithin(t.Context(), address, 300*time.Millisecond)
+	require.NoError(t, err)
+	defer db.Close()
+	for range db.Config().MaxConns {
+		held, err := db.Acquire(context.Background())
+		require.NoError(t, err)
+		defer held.Release()
+	}
+	_, err = db.Exec(context.Background(), `SELECT 1`)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
 // TestContextsEndFirst: a caller's own deadline is kept to the moment.
 func TestContextsEndFirst(t *testing.T) {
 	t.Parallel()

@@ -47,7 +47,8 @@ func open(ctx context.Context, url string, answer time.Duration) (*pgxpool.Pool,
 		cfg.MaxConns = 12
 	}
 	cfg.MaxConnIdleTime = 5 * time.Minute
-	cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName())
+	cfg.PingTimeout = pingTimeout
+	cfg.ConnConfig.Tracer = tracer{otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName()), answer}
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	limit(cfg, answer)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
@@ -135,6 +136,24 @@ func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error
 		}
 	}
 	return err
+}
+
+// Prune runs a DELETE of at most $1 rows until no more are left; args are $2 and
+// on. A statement for all would reach statementTimeout after a busy day, and
+// then every time.
+func Prune(ctx context.Context, db *pgxpool.Pool, sql string, args ...any) error {
+	const atOnce = 5000
+	for {
+		limited, cancel := context.WithTimeout(ctx, statementTimeout)
+		tag, err := db.Exec(limited, sql, append([]any{atOnce}, args...)...)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("prune: %w", err)
+		}
+		if tag.RowsAffected() < atOnce {
+			return nil
+		}
+	}
 }
 
 // Counts reads rows of a name and a number, as of GROUP BY.
