@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -105,8 +103,6 @@ func claimCharges(ctx context.Context, db pg.Querier, n int, lease time.Duration
 // voidCharges locks the charges of ids, in their order, lets each give up, and saves what that changed. An order that
 // has none gets a tombstone. The answers are by order id.
 func voidCharges(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.Time) (map[uuid.UUID]Voiding, error) {
-	ids = slices.Clone(ids)
-	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	_, err := tx.Exec(ctx, `
 		INSERT INTO charges (order_id, state, next_try_at, created_at, updated_at)
 		SELECT DISTINCT id, 'voided', $2::timestamptz, $2::timestamptz, $2::timestamptz FROM unnest($1::uuid[]) id ORDER BY id
