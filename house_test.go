@@ -431,6 +431,35 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// TestResiliency: no callee has a timeout, with which a client that hangs up
+// ends the caller's sidecar, and none is left to Dapr's own retries, which
+// repeat POSTs.
+func TestResiliency(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("dapr/resiliency.yaml")
+	require.NoError(t, err)
+	require.NotRegexp(t, `(?m)^ *timeouts?:`, string(text))
+	var file struct {
+		Spec struct {
+			Policies struct {
+				Retries map[string]map[string]any `yaml:"retries"`
+			} `yaml:"policies"`
+			Targets struct {
+				Apps map[string]map[string]string `yaml:"apps"`
+			} `yaml:"targets"`
+		} `yaml:"spec"`
+	}
+	require.NoError(t, yaml.Unmarshal(text, &file))
+	require.EqualValues(t, 0, file.Spec.Policies.Retries["none"]["maxRetries"])
+	apps, err := filepath.Glob("apps/*/main.go")
+	require.NoError(t, err)
+	require.NotEmpty(t, apps)
+	for _, main := range apps {
+		app := filepath.Base(filepath.Dir(main))
+		require.Equal(t, map[string]string{"retry": "none"}, file.Spec.Targets.Apps[app], app)
+	}
+}
+
 // TestWeight: what a browser has to load of a face stays small, compressed:
 // 40 kB of script and 30 kB of style.
 func TestWeight(t *testing.T) {

@@ -316,7 +316,7 @@ func (s *stack) processes(ctx context.Context, a app, apps []app) ([]process, er
 	}
 	daprd := a.RuntimePath
 	if daprd == "" {
-		daprd = s.daprd(ctx)
+		daprd = s.daprd()
 	}
 	side := process{
 		Name: a.sidecarName(), Dir: a.Dir, Args: append([]string{daprd}, a.flags(s.settings.get("SENTRY_ADDRESS"))...),

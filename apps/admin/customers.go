@@ -164,7 +164,7 @@ func (s *service) showCustomer(r *http.Request) (string, page.View, error) {
 	load(&wait, &account, func() (customer, error) { return s.account(r) })
 	load(&wait, &v.Profile, func() (customer, error) { return get[customer](ctx, s, "users", "/api/v1/admin/users/"+id.String()) })
 	load(&wait, &orders, func() (items[order], error) {
-		return get[items[order]](ctx, s, "orders", "/api/v1/admin/orders", url.Values{"account_id": {id.String()}, "limit": {"20"}})
+		return get[items[order]](ctx, s, "orders", "/api/v1/admin/orders", url.Values{"account_id": {id.String()}, "declined": {"false"}, "limit": {"20"}})
 	})
 	load(&wait, &seen, func() (items[login], error) {
 		return get[items[login]](ctx, s, "auth", loginsAPI(id), url.Values{"limit": {"20"}})

@@ -196,7 +196,7 @@ func (s *service) charts(p part[orderFigures], by string) []chart {
 		revenue.Bars = append(revenue.Bars, bar{one.From, one.Revenue.Amount, one.Revenue.String()})
 	}
 	orders.Sum, revenue.Sum = strconv.Itoa(n), sum.String()
-	at := address("/admin/orders", url.Values{"since": {p.Data.Spans[0].From.UTC().Format(time.RFC3339)}})
+	at := address("/admin/orders", url.Values{"declined": {"true"}, "since": {p.Data.Spans[0].From.UTC().Format(time.RFC3339)}})
 	orders.Href, revenue.Href = at, at
 	return []chart{orders, revenue}
 }

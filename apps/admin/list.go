@@ -50,6 +50,7 @@ type filter struct {
 	Type    string // "search", "select", "date", "until" (a date, that day included), "moment" (from a link alone; it can be taken away), "tabs", "hidden"
 	Options []option
 	Hint    string
+	Usual   string // what the service is asked for when nothing is chosen
 	Value   string
 	Clear   string // the list without this filter
 }
@@ -188,14 +189,14 @@ func (l list[T]) asked(r *http.Request) (filters []filter, own, query url.Values
 		}
 		f.Options = chosen(f.Options, f.Value)
 		filters = append(filters, f)
-		if f.Value == "" {
+		name, value := cmp.Or(f.API, f.Name), f.Value
+		if value == "" {
+			if f.Usual != "" {
+				query.Set(name, f.Usual)
+			}
 			continue
 		}
 		own.Set(f.Name, f.Value)
-		name, value := f.Name, f.Value
-		if f.API != "" {
-			name = f.API
-		}
 		if day, err := time.Parse(time.DateOnly, value); err == nil {
 			switch f.Type {
 			case "date":

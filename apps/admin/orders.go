@@ -114,13 +114,14 @@ var orderList = list[order]{
 		{Name: "since", API: "from", Type: "moment", Label: "Since"}, // from the dashboard's charts
 		{Name: "from", Type: "date", Label: "From"},
 		{Name: "until", Type: "until", Label: "Until"},
+		{Name: "declined", Type: "select", Label: "Declined attempts", Usual: "false", Options: []option{{Value: "", Label: "Left out"}, {Value: "true", Label: "Listed too"}}},
 	},
 	Sorts: []option{
 		{Value: "newest", Label: "Newest first"}, {Value: "oldest", Label: "Oldest first"}, {Value: "-total", Label: "Greatest total first"}, {Value: "total", Label: "Smallest total first"},
 		{Value: "email", Label: "By customer"}, {Value: "-email", Label: "By customer, Z first"},
 	},
 	Columns: orderColumns,
-	Empty:   empty{Title: "No orders here", Text: "Orders appear the moment that they are placed."},
+	Empty:   empty{Title: "No orders here", Text: "Orders appear the moment that they are placed. Attempts whose card was declined are listed only when you ask for them."},
 }
 
 var orderColumns = []column[order]{

@@ -49,6 +49,17 @@ type refund struct {
 	EndedAt     *time.Time  `json:"ended_at"`
 }
 
+// Owed are the refunds that failed and that no later one has made good: people
+// have to see to them.
+func (p paymentDetail) Owed() (out []refund) {
+	for _, r := range p.Refunds {
+		if r.State == "failed" && p.Left.Amount > 0 {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // chapters are the payment's part of an order's story.
 func (p paymentDetail) chapters() []chapter {
 	out := []chapter{{At: p.CreatedAt, Icon: "card", Text: "Payment of " + p.Amount.String() + " requested", Note: p.Provider + ", " + p.Method}}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
@@ -234,4 +236,27 @@ func TestSentence(t *testing.T) {
 	for s, want := range map[string]string{"": "", "a b": "A b.", "£13.99 is left": "£13.99 is left.", "élan": "Élan.", "Why?": "Why?"} {
 		require.Equal(t, want, sentence(s))
 	}
+}
+
+// TestDeclinedAttempts: they are no orders until somebody asks for them.
+func TestDeclinedAttempts(t *testing.T) {
+	t.Parallel()
+	asked := func(query string) (own, sent url.Values) {
+		_, own, sent = orderList.asked(httptest.NewRequest("GET", "/admin/orders?"+query, nil))
+		return own, sent
+	}
+	own, sent := asked("status=cancelled")
+	require.Equal(t, "false", sent.Get("declined"))
+	require.Empty(t, own.Get("declined"))
+	own, sent = asked("declined=true")
+	require.Equal(t, "true", sent.Get("declined"))
+	require.Equal(t, "true", own.Get("declined"), "the next page, too")
+}
+
+func TestOwed(t *testing.T) {
+	t.Parallel()
+	p := paymentDetail{Refunds: []refund{{State: "done"}, {State: "failed", Error: "no such charge"}, {State: "requested"}}}
+	require.Empty(t, p.Owed(), "nothing is left to pay back")
+	p.Left = money.New(100, "GBP")
+	require.Len(t, p.Owed(), 1)
 }

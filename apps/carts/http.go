@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
@@ -57,7 +58,7 @@ func guestKey(session string) string {
 
 // View is a cart with everything that a shopper wants to know.
 type View struct {
-	CheckoutID uuid.UUID   `json:"checkout_id"`
+	CheckoutID uuid.UUID   `json:"checkout_id" doc:"New with every change of the lines; one checkout is one order"`
 	Country    string      `json:"country"`
 	Lines      []ViewLine  `json:"lines" nullable:"false"`
 	Removed    []Removed   `json:"removed" nullable:"false"`
@@ -131,7 +132,7 @@ func (s *service) view(ctx context.Context, key string, c Cart, country string) 
 	}
 	if gone != nil {
 		var err error
-		if c, err = s.store.change(ctx, key, s.now(), func(c *Cart) (bool, error) { return c.remove(gone), nil }); err != nil {
+		if c, err = s.store.change(ctx, key, s.now(), func(c *Cart, fresh uuid.UUID) (bool, error) { return c.remove(gone, fresh), nil }); err != nil {
 			return nil, err
 		}
 		for _, g := range gone {
@@ -205,15 +206,20 @@ func (s *service) putItem(ctx context.Context, in *putItemInput) (*viewOutput, e
 		if !ok || !v.forSale() {
 			return nil, ErrProductNotFound
 		}
-		limit = v.limit()
+		// What an account may have depends on its orders, which inventory
+		// counts; a guest has a cart and nothing else.
+		if _, account := auth.From(ctx); !account {
+			limit = v.limit()
+		}
 	}
 	// The hold is set inside the change, so that after a conflict the last
 	// writer of the cart is also the last to have held.
-	c, err := s.store.change(ctx, key, s.now(), func(c *Cart) (bool, error) {
-		if err := c.set(in.SKU, in.Body.Quantity, limit); err != nil {
+	c, err := s.store.change(ctx, key, s.now(), func(c *Cart, fresh uuid.UUID) (bool, error) {
+		save, err := c.set(in.SKU, in.Body.Quantity, limit, fresh)
+		if err != nil {
 			return false, err
 		}
-		return true, s.stock.hold(ctx, key, in.SKU, in.Body.Quantity)
+		return save, s.stock.hold(ctx, key, in.SKU, in.Body.Quantity)
 	})
 	if err != nil {
 		return nil, err
@@ -228,13 +234,8 @@ func (s *service) deleteCart(ctx context.Context, in *deleteCartInput) (*struct{
 	if err != nil {
 		return nil, err
 	}
-	next, err := uuid.NewV7()
-	if err != nil {
-		return nil, err
-	}
-	_, err = s.store.change(ctx, key, s.now(), func(c *Cart) (bool, error) {
-		c.clear(next)
-		return true, s.stock.giveBack(ctx, key)
+	_, err = s.store.change(ctx, key, s.now(), func(c *Cart, fresh uuid.UUID) (bool, error) {
+		return c.clear(fresh), s.stock.giveBack(ctx, key)
 	})
 	return nil, err
 }
@@ -244,40 +245,48 @@ type mergeInput struct {
 }
 
 // mergeCart makes the guest's lines the account's. Every step can be repeated,
-// so a crash between them is cured by asking again.
+// so a crash between them is cured by asking again, and so is a change of the
+// guest's cart meanwhile: what was put in then is merged as well.
 func (s *service) mergeCart(ctx context.Context, in *mergeInput) (*viewOutput, error) {
 	if in.Session == "" {
 		return nil, ErrSessionRequired
 	}
 	account, guest := accountKey(auth.Must(ctx).ID), guestKey(in.Session)
-	theirs, _, err := s.store.read(ctx, guest)
-	if err != nil {
-		return nil, err
-	}
-	if len(theirs.Lines) == 0 {
-		c, _, err := s.store.read(ctx, account)
+	for range maxConflicts {
+		theirs, etag, err := s.store.read(ctx, guest)
+		if err != nil {
+			return nil, err
+		}
+		if len(theirs.Lines) == 0 {
+			c, _, err := s.store.read(ctx, account)
+			if err != nil {
+				return nil, err
+			}
+			return s.view(ctx, account, c, "")
+		}
+		c, err := s.store.change(ctx, account, s.now(), func(c *Cart, fresh uuid.UUID) (bool, error) {
+			c.merge(theirs.Lines, fresh)
+			var moved []Line
+			for _, l := range c.Lines {
+				if slices.ContainsFunc(theirs.Lines, func(g Line) bool { return g.SKU == l.SKU }) {
+					moved = append(moved, l)
+				}
+			}
+			return true, s.stock.transfer(ctx, guest, account, moved)
+		})
+		if err != nil {
+			return nil, err
+		}
+		err = s.store.drop(ctx, guest, etag)
+		if errors.Is(err, dapr.ErrConflict) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		return s.view(ctx, account, c, "")
 	}
-	c, err := s.store.change(ctx, account, s.now(), func(c *Cart) (bool, error) {
-		c.merge(theirs.Lines)
-		var moved []Line
-		for _, l := range c.Lines {
-			if slices.ContainsFunc(theirs.Lines, func(g Line) bool { return g.SKU == l.SKU }) {
-				moved = append(moved, l)
-			}
-		}
-		return true, s.stock.transfer(ctx, guest, account, moved)
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := s.store.drop(ctx, guest); err != nil {
-		return nil, err
-	}
-	return s.view(ctx, account, c, "")
+	return nil, errTooOften
 }
 
 // Basket is what orders wants to know of a cart.

@@ -26,8 +26,9 @@ type heldItems struct {
 
 func holdsPath(shopper string) string { return "/internal/holds/" + url.PathEscape(shopper) }
 
-// hold sets the shopper's hold of a SKU; short is ErrOutOfStock with what this
-// shopper may have. A SKU that inventory does not know yet is out of stock.
+// hold sets the shopper's hold of a SKU. Errors: ErrOutOfStock with what this
+// shopper may have, ErrLimitReached with that and the limit. A SKU that inventory
+// does not know yet is out of stock.
 func (i inventory) hold(ctx context.Context, shopper, sku string, quantity int) error {
 	in := map[string]int{"quantity": quantity}
 	err := i.dapr.Call(ctx, "inventory", http.MethodPut, holdsPath(shopper)+"/"+url.PathEscape(sku), in, nil)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/sub"
 	"github.com/stampede-shop/stampede/pricing"
@@ -17,9 +19,12 @@ import (
 func main() { serve.Main("carts", run) }
 
 func run(ctx context.Context, rt *serve.Runtime) error {
-	if _, err := newService(rt, serve.Env("SHOP_CURRENCY", "GBP"), serve.Env("SHOP_COUNTRY", "GB")); err != nil {
+	s, err := newService(rt, serve.Env("SHOP_CURRENCY", "GBP"), serve.Env("SHOP_COUNTRY", "GB"))
+	if err != nil {
 		return err
 	}
+	behind := serve.EnvDuration("CARTS_PULL_BEHIND", 2*time.Minute)
+	rt.Go("pull orders", max(time.Second, min(30*time.Second, behind/2)), s.pull(rt, behind).Run)
 	return rt.Serve(ctx)
 }
 
@@ -54,4 +59,12 @@ func newService(rt *serve.Runtime, currency, country string) (*service, error) {
 	s.routes(rt.API)
 	sub.OnDirect(rt.Subs, s.confirmed)
 	return s, nil
+}
+
+// pull reads the confirmed orders whose event should have come long ago.
+func (s *service) pull(rt *serve.Runtime, behind time.Duration) feed.PullDirect[events.Order] {
+	return feed.PullDirect[events.Order]{
+		Name: "carts.orders", Dapr: rt.Dapr, Store: serve.State, Log: rt.Log,
+		Source: feed.From(rt.Dapr, "orders", "/internal/orders/ended?status=confirmed"), Behind: behind, Apply: s.pulled,
+	}
 }

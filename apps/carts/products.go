@@ -24,7 +24,7 @@ type variant struct {
 	Variant       string      `json:"variant"`
 	ImageURL      string      `json:"image_url"`
 	UnitPrice     money.Money `json:"unit_price"`
-	MaxPerShopper int         `json:"max_per_shopper"`
+	MaxPerShopper *int        `json:"max_per_shopper"` // null: no limit of its own
 	Status        string      `json:"status"`
 }
 
@@ -33,10 +33,10 @@ func (v variant) forSale() bool { return v.Status == "published" }
 
 // limit is how many of it one cart may hold.
 func (v variant) limit() int {
-	if v.MaxPerShopper > 0 {
-		return min(v.MaxPerShopper, maxQuantity)
+	if v.MaxPerShopper == nil {
+		return maxQuantity
 	}
-	return maxQuantity
+	return min(*v.MaxPerShopper, maxQuantity)
 }
 
 // read returns what products knows of the SKUs, at most a second old; unknown

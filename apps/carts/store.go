@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +21,9 @@ type store struct{ dapr *dapr.Client }
 // maxConflicts bounds how often one change is tried anew because another came
 // first.
 const maxConflicts = 10
+
+// errTooOften is when all of these were in vain.
+var errTooOften = problem.ErrUnavailable.Because(errors.New("the cart is being changed too often"))
 
 // read returns the cart, an empty one when there is none, and its ETag.
 func (s store) read(ctx context.Context, key string) (Cart, string, error) {
@@ -41,15 +43,20 @@ func (s store) read(ctx context.Context, key string) (Cart, string, error) {
 }
 
 // change reads the cart, lets fn change it and saves it unless it was changed
-// meanwhile; then it begins again, fn included. fn returns false when there is
-// nothing to save. The saved cart is returned.
-func (s store) change(ctx context.Context, key string, now time.Time, fn func(c *Cart) (bool, error)) (Cart, error) {
+// meanwhile; then it begins again, fn included. fn gets a new id, for when the
+// lines change, and returns false when there is nothing to save. The cart is
+// returned as it is then.
+func (s store) change(ctx context.Context, key string, now time.Time, fn func(c *Cart, fresh uuid.UUID) (bool, error)) (Cart, error) {
 	for range maxConflicts {
 		c, etag, err := s.read(ctx, key)
 		if err != nil {
 			return c, err
 		}
-		save, err := fn(&c)
+		fresh, err := uuid.NewV7()
+		if err != nil {
+			return c, fmt.Errorf("cart: %w", err)
+		}
+		save, err := fn(&c, fresh)
 		if err != nil || !save {
 			return c, err
 		}
@@ -68,15 +75,17 @@ func (s store) change(ctx context.Context, key string, now time.Time, fn func(c 
 		}
 		return c, nil
 	}
-	return Cart{}, problem.ErrUnavailable.Because(errors.New("the cart is being changed too often"))
+	return Cart{}, errTooOften
 }
 
-// drop forgets a cart, whatever it is.
-func (s store) drop(ctx context.Context, key string) error {
-	if err := s.dapr.DeleteState(ctx, serve.State, key, ""); err != nil {
-		return unavailable(err)
+// drop forgets a cart as it was read with etag. Errors: dapr.ErrConflict when it
+// was changed since.
+func (s store) drop(ctx context.Context, key, etag string) error {
+	err := s.dapr.DeleteState(ctx, serve.State, key, etag)
+	if err == nil || errors.Is(err, dapr.ErrConflict) {
+		return err
 	}
-	return nil
+	return unavailable(err)
 }
 
 func unavailable(err error) error { return problem.ErrUnavailable.Because(err) }

@@ -11,16 +11,21 @@ import (
 // confirmed takes what was bought out of the account's cart. The cart itself
 // remembers the order, so a second copy changes nothing.
 func (s *service) confirmed(ctx context.Context, e events.OrderConfirmed) error {
-	next, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
 	lines := make([]Line, 0, len(e.Lines))
 	for _, l := range e.Lines {
 		lines = append(lines, Line{l.SKU, l.Quantity})
 	}
-	_, err = s.store.change(ctx, accountKey(e.AccountID), s.now(), func(c *Cart) (bool, error) {
-		return c.bought(e.OrderID, e.CheckoutID, lines, next), nil
+	_, err := s.store.change(ctx, accountKey(e.AccountID), s.now(), func(c *Cart, fresh uuid.UUID) (bool, error) {
+		return c.bought(e.OrderID, e.CheckoutID, lines, fresh), nil
 	})
 	return err
+}
+
+// pulled is confirmed for what orders lists, some time behind: its event may
+// have been lost.
+func (s *service) pulled(ctx context.Context, e events.Order) error {
+	if e.Status != "confirmed" {
+		return nil // an orders that does not know the query "status" lists every end
+	}
+	return s.confirmed(ctx, events.OrderConfirmed{Order: e})
 }

@@ -140,10 +140,15 @@ func (s *service) postResend(ctx context.Context, in *struct {
 	ID  uuid.UUID `path:"id"`
 	Key string    `header:"Idempotency-Key" doc:"Optional: the same key gives the same answer for a day, and no further mail"`
 }) (*resendOutput, error) {
-	if in.Key == "" {
-		return s.resend(ctx, nil, in.ID)
-	}
 	out := &resendOutput{}
+	if in.Key == "" {
+		err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+			again, err := s.resend(ctx, tx, in.ID)
+			out = again
+			return err
+		})
+		return out, err
+	}
 	answer, err := idempotency.Do(ctx, s.db, "resend", in.Key, in.ID, func(tx pgx.Tx) (int, any, error) {
 		again, err := s.resend(ctx, tx, in.ID)
 		if err != nil {
@@ -157,9 +162,9 @@ func (s *service) postResend(ctx context.Context, in *struct {
 	return out, json.Unmarshal(answer.Body, &out.Body)
 }
 
-// resend queues a mail once more, in tx if that is given.
+// resend queues a mail once more.
 func (s *service) resend(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*resendOutput, error) {
-	m, err := getMail(ctx, s.db, id)
+	m, err := getMail(ctx, tx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -167,16 +172,7 @@ func (s *service) resend(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*resendO
 	if err != nil {
 		return nil, err
 	}
-	insert := func(tx pgx.Tx) error {
-		_, err := insertMail(ctx, tx, again)
-		return err
-	}
-	if tx != nil {
-		err = insert(tx)
-	} else {
-		err = pg.InTx(ctx, s.db, insert)
-	}
-	if err != nil {
+	if _, err := insertMail(ctx, tx, again); err != nil {
 		return nil, err
 	}
 	return &resendOutput{newLogged(again)}, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
@@ -29,9 +31,9 @@ func (s *service) routes(api huma.API) {
 	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/delivery", "Note that an order was delivered", rest.Admin), s.adminPostDelivery)
 	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/cancellation", "Cancel any order", rest.Admin, rest.Status(http.StatusAccepted)), s.adminPostCancellation)
 
-	huma.Register(api, rest.Op(http.MethodPut, "/internal/orders/{id}/void", "Tell what became of an order id, or block it", rest.Neighbours("inventory")), s.putVoid)
-	huma.Register(api, rest.Op(http.MethodPost, "/internal/orders/status", "Tell what became of order ids", rest.Neighbours("payments")), s.postStatus)
-	huma.Register(api, rest.Op(http.MethodGet, "/internal/orders/ended", "List what customers are told by mail, oldest first", rest.Neighbours("mail")), s.getEnded)
+	huma.Register(api, rest.Op(http.MethodPost, "/internal/orders/void", "Tell what became of order ids, or block them", rest.Neighbours("inventory")), s.postVoid)
+	huma.Register(api, rest.Op(http.MethodGet, "/internal/orders/outcomes", "List which orders were confirmed or cancelled", rest.Neighbours("inventory", "payments")), s.getOutcomes)
+	huma.Register(api, rest.Op(http.MethodGet, "/internal/orders/ended", "List what the events of orders told", rest.Neighbours("mail", "carts")), s.getEnded)
 }
 
 // location is where an order can be read.
@@ -71,11 +73,19 @@ func (s *service) postOrder(ctx context.Context, in *struct {
 
 type listOutput struct{ Body rest.List[*Order] }
 
-func (s *service) listOrders(ctx context.Context, in *struct{ rest.Page }) (*listOutput, error) {
+// DeclinedFilter is embedded in the input of lists of orders; huma reads exported fields only.
+type DeclinedFilter struct {
+	Declined bool `query:"declined" default:"true" doc:"Also those that were cancelled because the payment was declined"`
+}
+
+func (s *service) listOrders(ctx context.Context, in *struct {
+	rest.Page
+	DeclinedFilter
+}) (*listOutput, error) {
 	account := auth.Must(ctx).ID
 	out := &listOutput{}
 	var err error
-	out.Body.Items, out.Body.NextCursor, err = s.store.List(ctx, filter{Account: &account}, "newest", in.Page)
+	out.Body.Items, out.Body.NextCursor, err = s.store.List(ctx, filter{Account: &account, Undeclined: !in.Declined}, "newest", in.Page)
 	return out, err
 }
 
@@ -89,6 +99,7 @@ type adminListOutput struct{ Body rest.List[adminOrder] }
 
 func (s *service) adminListOrders(ctx context.Context, in *struct {
 	rest.Page
+	DeclinedFilter
 	Status    Status    `query:"status" enum:"pending,confirmed,shipped,delivered,cancelled"`
 	Query     string    `query:"q" maxLength:"254" doc:"How the order's number or the e-mail address begins"`
 	AccountID string    `query:"account_id" format:"uuid"`
@@ -96,7 +107,7 @@ func (s *service) adminListOrders(ctx context.Context, in *struct {
 	Until     time.Time `query:"until" doc:"Placed before then"`
 	Sort      string    `query:"sort" enum:"newest,oldest,total,-total,email,-email" default:"newest"`
 }) (*adminListOutput, error) {
-	f := filter{Status: in.Status, Begins: strings.TrimSpace(in.Query), From: in.From, Until: in.Until}
+	f := filter{Status: in.Status, Begins: strings.TrimSpace(in.Query), From: in.From, Until: in.Until, Undeclined: !in.Declined}
 	if in.AccountID != "" {
 		id, err := uuid.Parse(in.AccountID)
 		if err != nil {
@@ -292,74 +303,61 @@ func (s *service) adminPostCancellation(ctx context.Context, in *struct {
 
 type voidOutput struct {
 	Body struct {
-		Status string `json:"status" doc:"The order's status, or void: no order will ever have this id"`
+		Items []idFate `json:"items" nullable:"false"`
 	}
 }
 
-func (s *service) putVoid(ctx context.Context, in *OrderPath) (*voidOutput, error) {
-	id, err := in.id()
-	if err != nil {
-		return nil, err
+func (s *service) postVoid(ctx context.Context, in *struct {
+	Body struct {
+		IDs []uuid.UUID `json:"ids" minItems:"1" maxItems:"200"`
 	}
-	status, err := s.store.Void(ctx, id, s.now())
-	if err != nil {
-		return nil, err
-	}
+}) (*voidOutput, error) {
 	out := &voidOutput{}
-	out.Body.Status = status
-	return out, nil
-}
-
-type statusOutput struct {
-	Body struct {
-		Items []orderStatus `json:"items"`
-	}
-}
-
-func (s *service) postStatus(ctx context.Context, in *struct {
-	Body struct {
-		IDs []uuid.UUID `json:"ids" maxItems:"500"`
-	}
-}) (*statusOutput, error) {
-	out := &statusOutput{}
 	var err error
-	out.Body.Items, err = s.store.Statuses(ctx, in.Body.IDs)
+	out.Body.Items, err = s.store.Void(ctx, in.Body.IDs, s.now())
 	return out, err
 }
 
+type outcomesOutput struct{ Body feed.Page[outcome] }
+
+func (s *service) getOutcomes(ctx context.Context, in *feed.Ask) (*outcomesOutput, error) {
+	page, err := s.store.Outcomes(ctx, *in, Confirmed, Cancelled)
+	return &outcomesOutput{page}, err
+}
+
 // endedOutput holds events.Order as JSON: huma would confuse its names with those of our own types.
-type endedOutput struct{ Body rest.List[json.RawMessage] }
+type endedOutput struct{ Body feed.Page[json.RawMessage] }
 
 func (s *service) getEnded(ctx context.Context, in *struct {
-	rest.Page
-	Since time.Time `query:"since" required:"true" doc:"From when on; a cursor replaces it"`
+	feed.Ask
+	Status []Status `query:"status" enum:"confirmed,shipped,delivered,cancelled" doc:"Only these, with commas between; by default all four"`
 }) (*endedOutput, error) {
-	after := momentPlace{At: in.Since}
-	if in.Cursor != "" {
-		if err := rest.DecodeCursor(in.Cursor, &after); err != nil {
-			return nil, err
-		}
+	if len(in.Status) == 0 {
+		in.Status = []Status{Confirmed, Shipped, Delivered, Cancelled}
 	}
-	moments, found, err := s.store.Ended(ctx, after, in.Limit)
+	page, err := s.store.Outcomes(ctx, in.Ask, in.Status...)
 	if err != nil {
 		return nil, err
 	}
-	out := &endedOutput{}
-	out.Body.Items = []json.RawMessage{}
-	for _, m := range moments {
-		e, ok := found[m.ID].told(m.Version)
+	ids := make([]uuid.UUID, 0, len(page.Items))
+	for _, m := range page.Items {
+		ids = append(ids, m.OrderID)
+	}
+	found, err := s.store.Orders(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := &endedOutput{feed.Page[json.RawMessage]{Items: []json.RawMessage{}, Cursor: page.Cursor, More: page.More}}
+	for _, m := range page.Items {
+		e, ok := found[m.OrderID].told(m.Version)
 		if !ok {
-			continue
+			return nil, fmt.Errorf("order %s has no moment of version %d", m.OrderID, m.Version)
 		}
 		item, err := json.Marshal(e)
 		if err != nil {
 			return nil, err
 		}
 		out.Body.Items = append(out.Body.Items, item)
-	}
-	if len(moments) == in.Limit {
-		next := rest.EncodeCursor(moments[len(moments)-1])
-		out.Body.NextCursor = &next
 	}
 	return out, nil
 }

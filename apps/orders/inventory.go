@@ -7,15 +7,25 @@ import (
 	"github.com/google/uuid"
 )
 
-// holdStock asks inventory to hold the lines for an order id: the account's own holds first, then free stock.
-// Errors: ErrOutOfStock with its lines.
-func (s *service) holdStock(ctx context.Context, order, account uuid.UUID, lines []basketLine) error {
-	body := struct {
-		Shopper string       `json:"shopper"`
-		Lines   []basketLine `json:"lines"`
-	}{"account:" + account.String(), lines}
-	return expect(s.dapr.Call(ctx, "inventory", http.MethodPut, holdPath(order), body, nil), ErrOutOfStock)
+// holdRequest asks for the lines of an order: the account's own holds first, then free stock. What is still held for
+// the order that was declined before goes back to the account's own holds first.
+type holdRequest struct {
+	Shopper   string       `json:"shopper"`
+	Lines     []basketLine `json:"lines"`
+	InsteadOf *uuid.UUID   `json:"instead_of,omitempty"`
 }
+
+// holdStock asks inventory to hold the lines for an attempt's order id. Errors: ErrOutOfStock with its lines,
+// ErrLimitReached with sku, limit and available.
+func (s *service) holdStock(ctx context.Context, a attempt, lines []basketLine) error {
+	return expectHold(s.dapr.Call(ctx, "inventory", http.MethodPut, holdPath(a.OrderID), holdRequestOf(a, lines), nil))
+}
+
+func holdRequestOf(a attempt, lines []basketLine) holdRequest {
+	return holdRequest{"account:" + a.Account.String(), lines, a.InsteadOf}
+}
+
+func expectHold(err error) error { return expect(err, ErrOutOfStock, ErrLimitReached) }
 
 // releaseStock tells inventory that an order id will never be an order.
 func (s *service) releaseStock(ctx context.Context, order uuid.UUID) error {

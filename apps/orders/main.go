@@ -9,6 +9,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/sub"
@@ -28,6 +29,7 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 		Deadline:    serve.EnvDuration("ORDER_DEADLINE", 10*time.Minute),
 		RemindAfter: serve.EnvDuration("ORDER_REMIND_AFTER", time.Minute),
 		VoidEvery:   serve.EnvDuration("ORDER_VOID_EVERY", 15*time.Second),
+		PullBehind:  serve.EnvDuration("ORDERS_PULL_BEHIND", 10*time.Minute),
 	}); err != nil {
 		return err
 	}
@@ -41,6 +43,7 @@ type settings struct {
 	Deadline    time.Duration // of a pending order, from when order.placed was first sent
 	RemindAfter time.Duration // of a pending order, until order.placed is sent again
 	VoidEvery   time.Duration // between two requests to void the same charge
+	PullBehind  time.Duration // that events of payments get to arrive, before their feed is believed
 }
 
 // service is orders: what it keeps, whom it asks, and who waits.
@@ -80,5 +83,7 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 	rt.Go("remind", min(5*time.Second, set.RemindAfter), s.remind)
 	rt.Go("settle", min(5*time.Second, set.VoidEvery), s.settle)
 	rt.Go("prune keys", 10*time.Minute, s.prune)
+	refunds := s.refundsMade(db, feed.From(rt.Dapr, "payments", "/internal/refunds/made"))
+	rt.Go("pull refunds", max(time.Second, min(30*time.Second, set.PullBehind/2)), refunds.Run)
 	return s, nil
 }

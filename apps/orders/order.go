@@ -4,6 +4,8 @@ package main
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,6 +22,9 @@ var (
 	ErrNotShippable   = problem.New(problem.Conflict, "order-not-shippable", "Only a confirmed order can be shipped")
 	ErrNotDeliverable = problem.New(problem.Conflict, "order-not-deliverable", "Only a shipped order can be delivered")
 )
+
+// errAnotherAmount means that payments reports a capture that is not the order's total.
+var errAnotherAmount = errors.New("not the total")
 
 // Status is where an order stands. cancelled and delivered are final.
 type Status string
@@ -177,20 +182,24 @@ func (o *Order) Remind() Event {
 
 // Captured notes that the money was taken: a pending order is confirmed. A cancelled one stays cancelled, and
 // says so once more, so that payments gives the money back even if it never saw the first cancellation.
-func (o *Order) Captured(now time.Time) Event {
+// Another amount than the total pays for nothing, whoever says so. Errors: errAnotherAmount.
+func (o *Order) Captured(amount money.Money, now time.Time) (Event, error) {
+	if amount != o.Total {
+		return nil, fmt.Errorf("order %s: captured %v: %w (%v)", o.ID, amount, errAnotherAmount, o.Total)
+	}
 	seen := !o.pay(PaymentCaptured)
 	switch {
 	case o.Status == Pending:
 		o.become(Confirmed, now)
-		return events.OrderConfirmed{Order: o.snapshot()}
+		return events.OrderConfirmed{Order: o.snapshot()}, nil
 	case o.Status == Cancelled && !seen:
 		o.pay(PaymentRefundPending)
 		o.Version++
-		return events.OrderCancelled{Order: o.snapshot()}
+		return events.OrderCancelled{Order: o.snapshot()}, nil
 	case !seen:
 		o.Version++
 	}
-	return nil
+	return nil, nil
 }
 
 // Declined notes that the money could not be had: a pending order is cancelled.

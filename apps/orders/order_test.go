@@ -31,28 +31,36 @@ func placement() Placement {
 	}
 }
 
+func captured(o *Order, now time.Time) Event {
+	event, err := o.Captured(o.Total, now)
+	if err != nil {
+		panic(err)
+	}
+	return event
+}
+
 // ways leads to every state in which an order can be, by status and payment.
 var ways = map[string]func(o *Order){
 	"pending":   func(*Order) {},
-	"confirmed": func(o *Order) { o.Captured(noon) },
+	"confirmed": func(o *Order) { captured(o, noon) },
 	"shipped": func(o *Order) {
-		o.Captured(noon)
+		captured(o, noon)
 		_, _ = o.Ship(Shipment{Carrier: "Royal Mail", TrackingNumber: "RM1"}, noon)
 	},
 	"delivered": func(o *Order) {
-		o.Captured(noon)
+		captured(o, noon)
 		_, _ = o.Ship(Shipment{Carrier: "Royal Mail", TrackingNumber: "RM1"}, noon)
 		_, _ = o.Deliver(noon)
 	},
 	"cancelled, not paid":      func(o *Order) { _, _ = o.Cancel(ByCustomer, "", noon) },
 	"cancelled, declined":      func(o *Order) { o.Declined(noon) },
-	"cancelled, paid":          func(o *Order) { o.Captured(noon); _, _ = o.Cancel(ByShop, "", noon) },
-	"cancelled, refunded":      func(o *Order) { o.Captured(noon); _, _ = o.Cancel(ByShop, "", noon); o.Refunded(gbp(4397)) },
+	"cancelled, paid":          func(o *Order) { captured(o, noon); _, _ = o.Cancel(ByShop, "", noon) },
+	"cancelled, refunded":      func(o *Order) { captured(o, noon); _, _ = o.Cancel(ByShop, "", noon); o.Refunded(gbp(4397)) },
 	"pending, refunded before": func(o *Order) { o.Refunded(gbp(4397)) },
 }
 
 var actions = map[string]func(o *Order, now time.Time) (Event, error){
-	"captured":  func(o *Order, now time.Time) (Event, error) { return o.Captured(now), nil },
+	"captured":  func(o *Order, now time.Time) (Event, error) { return o.Captured(o.Total, now) },
 	"declined":  func(o *Order, now time.Time) (Event, error) { return o.Declined(now), nil },
 	"timed out": func(o *Order, now time.Time) (Event, error) { return o.TimedOut(now), nil },
 	"remind":    func(o *Order, _ time.Time) (Event, error) { return o.Remind(), nil },
@@ -217,6 +225,22 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
+// TestAnotherAmount: what is not the total pays for nothing, whatever became of the order.
+func TestAnotherAmount(t *testing.T) {
+	t.Parallel()
+	for state, way := range ways {
+		for _, amount := range []money.Money{gbp(4396), gbp(4398), gbp(0), money.New(4397, "USD"), {}} {
+			o, _ := Place(placement(), noon)
+			way(o)
+			before := *o
+			event, err := o.Captured(amount, noon)
+			require.ErrorIs(t, err, errAnotherAmount, "%s: %v", state, amount)
+			require.Nil(t, event)
+			require.Equal(t, before, *o)
+		}
+	}
+}
+
 func topic(e Event) string {
 	if e == nil {
 		return ""
@@ -249,7 +273,7 @@ func TestRefundsAddUpInAnyOrder(t *testing.T) {
 	t.Parallel()
 	for _, told := range [][]int64{{1000, 2500, 4397}, {4397, 1000, 2500}, {2500, 4397, 4397, 1000}} {
 		o, _ := Place(placement(), noon)
-		o.Captured(noon)
+		captured(o, noon)
 		for _, total := range told {
 			o.Refunded(gbp(total))
 		}
@@ -277,7 +301,7 @@ func TestEventsCarryTheOrder(t *testing.T) {
 		PaymentMethod: "pm_card_visa", PlacedAt: noon, At: noon,
 	}, placed.Order)
 
-	confirmed := o.Captured(noon.Add(time.Second)).(events.OrderConfirmed)
+	confirmed := captured(o, noon.Add(time.Second)).(events.OrderConfirmed)
 	shippedEvent, err := o.Ship(Shipment{Carrier: "DHL", TrackingNumber: "D1"}, noon.Add(time.Minute))
 	require.NoError(t, err)
 	shipped := shippedEvent.(events.OrderShipped)

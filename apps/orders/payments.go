@@ -6,16 +6,29 @@ import (
 	"net/http"
 
 	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/money"
 )
 
-// voidCharge asks payments to give up the charge of an order. The answer is what already happened: captured, failed,
-// voided (now or before), or unknown while the provider owes an answer.
-func (s *service) voidCharge(ctx context.Context, order uuid.UUID) (string, error) {
-	var answer struct {
-		Status string `json:"status"`
+// charge is what payments answers when it is asked to give a charge up: what already happened.
+type charge struct {
+	OrderID uuid.UUID   `json:"order_id"`
+	Status  string      `json:"status"` // captured, failed, voided (now or before), or unknown while the provider owes an answer
+	Amount  money.Money `json:"amount"` // that was captured
+	Reason  string      `json:"reason"` // of what failed
+}
+
+// voidCharges asks payments to give up the charges of orders.
+func (s *service) voidCharges(ctx context.Context, orders []uuid.UUID) ([]charge, error) {
+	in := struct {
+		IDs []uuid.UUID `json:"ids"`
+	}{orders}
+	var out struct {
+		Items []charge `json:"items"`
 	}
-	if err := s.dapr.Call(ctx, "payments", http.MethodPut, "/internal/charges/"+order.String()+"/void", nil, &answer); err != nil {
-		return "", fmt.Errorf("void the charge of %s: %w", order, err)
+	if err := s.dapr.Call(ctx, "payments", http.MethodPost, "/internal/charges/void", in, &out, dapr.Timeout(voidLimit)); err != nil {
+		return nil, fmt.Errorf("void %d charges: %w", len(orders), err)
 	}
-	return answer.Status, nil
+	return out.Items, nil
 }

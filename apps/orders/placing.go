@@ -22,6 +22,7 @@ var (
 	ErrCartEmpty          = problem.New(problem.Conflict, "cart-empty", "There is nothing in the cart")
 	ErrPriceChanged       = problem.New(problem.Conflict, "price-changed", "The total is not the expected one")
 	ErrOutOfStock         = problem.New(problem.Conflict, "out-of-stock", "Not enough stock")
+	ErrLimitReached       = problem.New(problem.Conflict, "limit-reached", "No shopper may have so many")
 	ErrProductUnavailable = problem.New(problem.Conflict, "product-unavailable", "A product is no longer sold")
 	ErrAlreadyOrdered     = problem.New(problem.Conflict, "already-ordered", "This cart was ordered already")
 	ErrAccountSuspended   = problem.New(problem.Forbidden, "account-suspended", "The account is suspended")
@@ -40,6 +41,7 @@ const (
 	refuseLimit   = 2 * time.Second         // of cleaning up after it
 	lease         = 30 * time.Second        // of an attempt; longer than both limits together
 	keepKeys      = 24 * time.Hour          // answers of 2xx
+	instead       = time.Hour               // after a decline: what was held for that order is on its way back to the cart, if not there yet
 	claimPatience = 1500 * time.Millisecond // for another attempt at the same checkout to end
 	claimEvery    = 50 * time.Millisecond
 )
@@ -52,6 +54,8 @@ type attempt struct {
 	OrderID uuid.UUID
 	Holder  int  // tells this holder of the lease from those before and after
 	Held    bool // inventory holds something for OrderID, or may do so
+
+	InsteadOf *uuid.UUID // the order that was declined a while ago
 }
 
 // basket is what an attempt is for.
@@ -263,11 +267,16 @@ func (s *service) quote(ctx context.Context, b basket, country string) ([]Line, 
 	return lines, Totals{Subtotal: q.Subtotal, Discount: q.Discount, Tax: q.Tax, Shipping: q.Shipping, Total: q.Total}, nil
 }
 
-// hold asks inventory for the basket, all of it or nothing. Errors: ErrOutOfStock with its lines.
+// hold asks inventory for the basket, all of it or nothing. Errors: ErrOutOfStock with its lines, ErrLimitReached with
+// sku, limit and available.
 func (s *service) hold(ctx context.Context, a *attempt, b basket) error {
 	a.Held = true // also when no answer comes
-	err := s.holdStock(ctx, a.OrderID, a.Account, b.Lines)
-	if errors.Is(err, ErrOutOfStock) {
+	return a.held(s.holdStock(ctx, *a, b.Lines))
+}
+
+// held notes what inventory answered to a request to hold.
+func (a *attempt) held(err error) error {
+	if errors.Is(err, ErrOutOfStock) || errors.Is(err, ErrLimitReached) {
 		a.Held = false
 	}
 	return err

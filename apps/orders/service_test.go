@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,10 +17,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
@@ -41,11 +44,12 @@ func (c *testClock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c
 
 func (c *testClock) Add(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
 
-func setup(t *testing.T) *bundle {
+func setup(t testing.TB) *bundle {
 	t.Helper()
 	rt, db := servetest.NewTest(t, "orders", migrations)
 	s, err := newService(rt, db, settings{
 		Currency: "GBP", Country: "GB", Deadline: 10 * time.Minute, RemindAfter: time.Minute, VoidEvery: 15 * time.Second,
+		PullBehind: 10 * time.Minute,
 	})
 	require.NoError(t, err)
 	b := &bundle{service: s, rt: rt, db: db, at: &testClock{now: clock()}}
@@ -96,6 +100,18 @@ func (b *bundle) sent(t *testing.T) {
 	t.Helper()
 	_, err := b.db.Exec(t.Context(), `UPDATE outbox SET sent_at = $1 WHERE sent_at IS NULL`, b.now())
 	require.NoError(t, err)
+}
+
+// void asks what became of an order id, as inventory does.
+func (b *bundle) void(t *testing.T, id uuid.UUID) string {
+	t.Helper()
+	res := servetest.Do(t, b.rt, "POST", "/internal/orders/void", "", map[string]any{"ids": []uuid.UUID{id}}, "dapr-caller-app-id", "inventory")
+	require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+	var answer struct{ Items []idFate }
+	res.JSON(t, &answer)
+	require.Len(t, answer.Items, 1)
+	require.Equal(t, id, answer.Items[0].OrderID)
+	return answer.Items[0].Status
 }
 
 func (b *bundle) count(t *testing.T, query string, args ...any) (n int) {
@@ -308,9 +324,7 @@ func TestKey(t *testing.T) {
 		require.Equal(t, []uuid.UUID{crashed.OrderID}, abandoned)
 		require.NotEqual(t, crashed.OrderID, other.OrderID)
 		require.False(t, other.Held)
-		status, err := b.store.Void(t.Context(), crashed.OrderID, b.now())
-		require.NoError(t, err)
-		require.Equal(t, "void", status)
+		require.Equal(t, "void", b.void(t, crashed.OrderID))
 		p.ID = other.OrderID
 		_, err = b.place(t.Context(), other, p)
 		require.NoError(t, err, "voiding the old id again does no harm to the new one")
@@ -369,9 +383,7 @@ func TestKey(t *testing.T) {
 		got, err := b.refuse(t.Context(), a, context.DeadlineExceeded)
 		require.NoError(t, err)
 		require.Equal(t, o.ID, got.ID)
-		status, err := b.store.Void(t.Context(), o.ID, b.now())
-		require.NoError(t, err)
-		require.Equal(t, "pending", status)
+		require.Equal(t, "pending", b.void(t, o.ID))
 	})
 
 	t.Run("many at once", func(t *testing.T) {
@@ -401,8 +413,13 @@ func TestKey(t *testing.T) {
 		b.at.Add(keepKeys - time.Minute)
 		fresh := b.begin(t, uuid.New(), "k", "body")
 		b.at.Add(2 * time.Minute)
-		abandoned, err := b.store.PruneKeys(t.Context(), b.now())
-		require.NoError(t, err)
+		var abandoned []uuid.UUID
+		for i, want := range []int{1, 1, 0} {
+			n, voided, err := b.store.PruneKeys(t.Context(), b.now(), 1)
+			require.NoError(t, err)
+			require.Equal(t, want, n, i)
+			abandoned = append(abandoned, voided...)
+		}
 		require.Equal(t, []uuid.UUID{crashed.OrderID}, abandoned)
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_keys`))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_keys WHERE order_id = $1`, fresh.OrderID))
@@ -439,6 +456,20 @@ func TestCheckout(t *testing.T) {
 		// After a decline the same cart can be ordered again.
 		servetest.Deliver(t, b.rt, failedEvent(o))
 		b.order(t, func(p *Placement) { p.CheckoutID = o.CheckoutID })
+	})
+
+	t.Run("changed since it was ordered", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		first := b.order(t)
+		// The first is pending, and the cart has another checkout id now.
+		second := b.order(t, func(p *Placement) { p.AccountID = first.AccountID })
+		for _, o := range []*Order{first, second} {
+			servetest.Deliver(t, b.rt, capturedEvent(o))
+			got, err := b.store.Get(t.Context(), o.ID)
+			require.NoError(t, err)
+			require.Equal(t, Confirmed, got.Status)
+		}
 	})
 
 	t.Run("being ordered", func(t *testing.T) {
@@ -555,13 +586,7 @@ func withID(p Placement, id uuid.UUID) Placement { p.ID = id; return p }
 func TestVoid(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	void := func(id uuid.UUID) string {
-		res := servetest.Do(t, b.rt, "PUT", "/internal/orders/"+id.String()+"/void", "", nil, "dapr-caller-app-id", "inventory")
-		require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
-		var answer struct{ Status string }
-		res.JSON(t, &answer)
-		return answer.Status
-	}
+	void := func(id uuid.UUID) string { t.Helper(); return b.void(t, id) }
 
 	// Never heard of.
 	require.Equal(t, "void", void(uuid.New()))
@@ -588,87 +613,172 @@ func TestVoid(t *testing.T) {
 	servetest.Deliver(t, b.rt, capturedEvent(o))
 	require.Equal(t, "confirmed", void(o.ID))
 
-	// At the same time as the order is placed: one of the two.
-	for range 20 {
-		p := placement()
-		a := b.begin(t, p.AccountID, "k", "body")
-		var status string
-		errs := race(2, func(i int) (err error) {
-			if i == 0 {
-				status, err = b.store.Void(t.Context(), a.OrderID, b.now())
+	// Many at once, some of them twice: each has its answer, and the reason of a cancelled one.
+	pending, declined, unheard := b.order(t), b.order(t), uuid.New()
+	servetest.Deliver(t, b.rt, failedEvent(declined))
+	res := servetest.Do(t, b.rt, "POST", "/internal/orders/void", "",
+		map[string]any{"ids": []uuid.UUID{pending.ID, declined.ID, unheard, a.OrderID, unheard}}, "dapr-caller-app-id", "inventory")
+	require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+	var answer struct{ Items []idFate }
+	res.JSON(t, &answer)
+	require.ElementsMatch(t, []idFate{
+		{pending.ID, "pending", ""}, {declined.ID, "cancelled", "payment-declined"}, {unheard, "void", ""}, {a.OrderID, "void", ""},
+	}, answer.Items)
+	for _, bad := range []any{map[string]any{"ids": []uuid.UUID{}}, map[string]any{"ids": make([]uuid.UUID, 201)}, map[string]any{"ids": []string{"x"}}} {
+		require.Equal(t, "invalid", servetest.Do(t, b.rt, "POST", "/internal/orders/void", "", bad, "dapr-caller-app-id", "inventory").Slug())
+	}
+
+	// At the same time as the orders are placed, by two who ask in different order: one of the two, for each.
+	for range 10 {
+		places := make([]Placement, 4)
+		attempts := make([]attempt, len(places))
+		var asc, desc []uuid.UUID
+		for i := range places {
+			places[i] = placement()
+			attempts[i] = b.begin(t, places[i].AccountID, "k", "body")
+			asc, desc = append(asc, attempts[i].OrderID), append([]uuid.UUID{attempts[i].OrderID}, desc...)
+		}
+		fates := make([][]idFate, 2)
+		errs := race(2+len(places), func(i int) (err error) {
+			if i < 2 {
+				fates[i], err = b.store.Void(t.Context(), [][]uuid.UUID{asc, desc}[i], b.now())
 			} else {
-				_, err = b.place(t.Context(), a, withID(p, a.OrderID))
+				_, err = b.place(t.Context(), attempts[i-2], withID(places[i-2], attempts[i-2].OrderID))
 			}
 			return err
 		})
 		require.NoError(t, errs[0])
-		if status == "void" {
-			require.Error(t, errs[1])
-		} else {
-			require.Equal(t, "pending", status)
-			require.NoError(t, errs[1])
+		require.NoError(t, errs[1])
+		require.ElementsMatch(t, fates[0], fates[1])
+		require.Len(t, fates[0], len(places))
+		for _, f := range fates[0] {
+			placed := errs[2+slices.Index(asc, f.OrderID)]
+			if f.Status == "void" {
+				require.Error(t, placed)
+			} else {
+				require.Equal(t, "pending", f.Status)
+				require.NoError(t, placed)
+			}
 		}
 	}
 }
 
-func TestStatuses(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	pending, cancelled, void := b.order(t), b.order(t), uuid.New()
-	servetest.Deliver(t, b.rt, failedEvent(cancelled))
-	_, err := b.store.Void(t.Context(), void, b.now())
-	require.NoError(t, err)
-	res := servetest.Do(t, b.rt, "POST", "/internal/orders/status", "",
-		map[string]any{"ids": []uuid.UUID{pending.ID, cancelled.ID, void, uuid.New()}}, "dapr-caller-app-id", "payments")
-	require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
-	var answer struct{ Items []orderStatus }
-	res.JSON(t, &answer)
-	why := "payment-declined"
-	require.ElementsMatch(t, []orderStatus{{pending.ID, "pending", nil}, {cancelled.ID, "cancelled", &why}, {void, "void", nil}}, answer.Items)
+// ask reads a feed as a neighbour, page by page, with no time for events to arrive.
+func ask[T any](t *testing.T, b *bundle, app, path string, limit int) (items []T) {
+	t.Helper()
+	for cursor, more := "", true; more; {
+		res := servetest.Do(t, b.rt, "GET", fmt.Sprintf("%s&limit=%d&cursor=%s", path, limit, cursor), "", nil, "dapr-caller-app-id", app)
+		require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+		var page feed.Page[T]
+		res.JSON(t, &page)
+		items = append(items, page.Items...)
+		cursor, more = page.Cursor, page.More
+	}
+	return items
 }
 
-func TestEnded(t *testing.T) {
+// TestFeeds is what neighbours read in case an event never came.
+func TestFeeds(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	start := b.now()
-	first, second := b.order(t), b.order(t)
-	b.at.Add(time.Second)
-	servetest.Deliver(t, b.rt, capturedEvent(first))
-	b.at.Add(time.Second)
-	servetest.Deliver(t, b.rt, failedEvent(second))
-	b.at.Add(time.Second)
+	first, second, third := b.order(t), b.order(t), b.order(t)
+	b.order(t) // stays pending
+	deliver := func(e outbox.Event) {
+		b.at.Add(-time.Minute) // one instance's clock is behind another's: what was written down later comes later
+		servetest.Deliver(t, b.rt, e)
+	}
+	deliver(capturedEvent(first))
+	deliver(failedEvent(second))
 	res := servetest.Do(t, b.rt, "POST", "/api/v1/admin/orders/"+first.ID.String()+"/shipment", admin(t), map[string]string{"carrier": "DHL", "tracking_number": "D1"})
 	require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+	// Both in one transaction: at one moment.
+	require.NoError(t, b.settled(t.Context(), []charge{{OrderID: third.ID, Status: "captured", Amount: third.Total}}))
+	_, err := b.db.Exec(t.Context(), `
+		UPDATE order_history SET noted_at = (SELECT max(noted_at) FROM order_history) WHERE order_id = $1 AND status = 'shipped'`, first.ID)
+	require.NoError(t, err)
+	deliver(capturedEvent(second)) // says order.cancelled once more, which is no moment of its own
 
-	var got []events.Order
-	cursor := ""
-	for range 5 {
-		res := servetest.Do(t, b.rt, "GET", "/internal/orders/ended?limit=2&since="+start.Format(time.RFC3339)+"&cursor="+cursor, "", nil, "dapr-caller-app-id", "mail")
-		require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
-		var page struct {
-			Items      []events.Order
-			NextCursor *string `json:"next_cursor"`
-		}
-		res.JSON(t, &page)
-		got = append(got, page.Items...)
-		if page.NextCursor == nil {
-			break
-		}
-		cursor = *page.NextCursor
-	}
-	// To the letter what the events said.
-	var want []events.Order
+	var told []events.Order
 	for _, sent := range servetest.Outbox(t, b.db) {
 		if sent.Topic != "order.placed.v1" {
 			var e events.Order
 			require.NoError(t, json.Unmarshal(sent.Data, &e))
-			want = append(want, e)
+			told = append(told, e)
 		}
 	}
-	require.Len(t, want, 3)
-	require.Equal(t, want, got)
-	res = servetest.Do(t, b.rt, "GET", "/internal/orders/ended?since="+b.now().Add(time.Second).Format(time.RFC3339), "", nil, "dapr-caller-app-id", "mail")
-	require.JSONEq(t, `{"items": [], "next_cursor": null}`, string(res.Body))
+	require.Len(t, told, 5)
+	want := told[:4]
+	for _, limit := range []int{1, 2, 200} {
+		got := ask[events.Order](t, b, "mail", "/internal/orders/ended?since=2020-01-01T00:00:00Z", limit)
+		require.ElementsMatch(t, want, got, "to the letter what the events said")
+		require.Equal(t, want[:2], got[:2])
+		confirmed := ask[events.Order](t, b, "carts", "/internal/orders/ended?status=confirmed", limit)
+		require.Equal(t, []events.Order{want[0], want[3]}, confirmed)
+		require.Len(t, ask[events.Order](t, b, "mail", "/internal/orders/ended?status=confirmed,shipped", limit), 3)
+		for _, app := range []string{"inventory", "payments"} {
+			require.Equal(t, []outcome{
+				{OrderID: first.ID, Status: Confirmed, Version: 2, At: want[0].At},
+				{OrderID: second.ID, Status: Cancelled, Reason: "payment-declined", Version: 2, At: want[1].At},
+				{OrderID: third.ID, Status: Confirmed, Version: 2, At: want[3].At},
+			}, ask[outcome](t, b, app, "/internal/orders/outcomes?since=2020-01-01T00:00:00Z", limit))
+		}
+	}
+	require.Empty(t, ask[outcome](t, b, "payments", "/internal/orders/outcomes?behind=60", 200), "events get time to arrive")
+	require.Empty(t, ask[outcome](t, b, "payments", "/internal/orders/outcomes?since="+time.Now().UTC().Add(time.Minute).Format(time.RFC3339), 200))
+	for _, bad := range []string{"status=pending", "status=lost", "cursor=x", "behind=-1", "limit=501"} {
+		require.Equal(t, "invalid", servetest.Do(t, b.rt, "GET", "/internal/orders/ended?"+bad, "", nil, "dapr-caller-app-id", "mail").Slug(), bad)
+	}
+}
+
+// TestRefundsThatWereNotHeardOf: what payments lists has the effect of its event.
+func TestRefundsThatWereNotHeardOf(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	lost, heard, strange := b.order(t), b.order(t), b.order(t)
+	for _, o := range []*Order{lost, heard} {
+		servetest.Deliver(t, b.rt, capturedEvent(o))
+		_, err := b.store.Update(t.Context(), o.ID, b.now(), func(o *Order) (Event, error) { return o.Cancel(ByShop, "", b.now()) })
+		require.NoError(t, err)
+	}
+	servetest.Deliver(t, b.rt, refundedEvent(heard, 4397))
+	// Another amount was taken, which was no payment, and went back.
+	servetest.Deliver(t, b.rt, failedEvent(strange))
+	mistake := refundedEvent(strange, 5000)
+	mistake.Captured = events.Money(gbp(5000))
+	servetest.Deliver(t, b.rt, mistake)
+	nobodys := refundedEvent(lost, 4397)
+	nobodys.OrderID = uuid.New()
+	version := b.version(t, heard.ID)
+	var items []json.RawMessage
+	for _, e := range []events.PaymentRefunded{nobodys, refundedEvent(heard, 4397), mistake, refundedEvent(lost, 4397)} {
+		item, err := json.Marshal(e)
+		require.NoError(t, err)
+		items = append(items, item)
+	}
+	asked := 0
+	pull := b.refundsMade(b.db, func(_ context.Context, ask feed.Ask) (feed.Page[json.RawMessage], error) {
+		require.Equal(t, 600, ask.Behind)
+		if asked++; ask.Cursor != "" {
+			return feed.Page[json.RawMessage]{Cursor: ask.Cursor}, nil
+		}
+		return feed.Page[json.RawMessage]{Items: items, Cursor: "next"}, nil
+	})
+	for range 2 {
+		require.NoError(t, pull.Run(t.Context()))
+	}
+	require.Equal(t, 2, asked)
+	got, err := b.store.Get(t.Context(), lost.ID)
+	require.NoError(t, err)
+	require.Equal(t, Payment{Status: PaymentRefunded, Method: "pm_card_visa", Refunded: gbp(4397)}, got.Payment)
+	require.Equal(t, version, b.version(t, heard.ID))
+	got, err = b.store.Get(t.Context(), strange.ID)
+	require.NoError(t, err)
+	require.Equal(t, Payment{Status: PaymentFailed, Method: "pm_card_visa", Refunded: gbp(0)}, got.Payment)
+}
+
+func (b *bundle) version(t *testing.T, id uuid.UUID) int {
+	t.Helper()
+	return b.count(t, `SELECT version FROM orders WHERE id = $1`, id)
 }
 
 // TestReminder is order.placed again for an order that stays pending.
@@ -695,15 +805,27 @@ func TestReminder(t *testing.T) {
 	require.NoError(t, b.remind(t.Context()))
 	require.Equal(t, 3, placed(), "the repetition waits in the outbox")
 	b.sent(t)
+	b.at.Add(time.Minute)
 	require.NoError(t, b.remind(t.Context()))
 	require.Equal(t, 4, placed())
+
+	// More than a batch.
+	for range batch {
+		b.order(t)
+	}
+	b.sent(t)
+	b.at.Add(time.Minute)
+	require.NoError(t, b.remind(t.Context()))
+	require.Equal(t, 4+batch+batch+1, placed())
+	require.Zero(t, b.count(t, `SELECT count(*) FROM orders WHERE status = 'pending' AND placed_sent_at IS NULL`))
 }
 
 // TestDeadline is the end of an order that payments says nothing about.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	due := func(t *testing.T, b *bundle) []uuid.UUID {
-		require.NoError(t, b.store.NoteSent(t.Context()))
+		_, err := b.store.NoteSent(t.Context(), 100)
+		require.NoError(t, err)
 		now := b.now()
 		ids, err := b.store.Unsettled(t.Context(), now.Add(-b.settings.Deadline), now.Add(-b.settings.RemindAfter), now, now.Add(b.settings.VoidEvery), 100)
 		require.NoError(t, err)
@@ -730,26 +852,35 @@ func TestDeadline(t *testing.T) {
 		require.Equal(t, []uuid.UUID{o.ID}, due(t, b))
 	})
 
-	for answer, want := range map[string]struct {
+	for name, want := range map[string]struct {
+		answer  string
+		amount  money.Money
 		status  Status
 		payment PaymentStatus
 		reason  string
 		again   bool
+		refused bool
 	}{
-		"captured": {Confirmed, PaymentCaptured, "", false},
-		"failed":   {Cancelled, PaymentFailed, "payment-declined", false},
-		"voided":   {Cancelled, PaymentFailed, "timed-out", false},
-		"unknown":  {Pending, PaymentPending, "", true},
+		"captured":                  {"captured", gbp(4397), Confirmed, PaymentCaptured, "", false, false},
+		"captured less":             {"captured", gbp(4396), Pending, PaymentPending, "", true, true},
+		"captured another currency": {"captured", money.New(4397, "USD"), Pending, PaymentPending, "", true, true},
+		"captured nothing":          {"captured", money.Money{}, Pending, PaymentPending, "", true, true},
+		"failed":                    {"failed", money.Money{}, Cancelled, PaymentFailed, "payment-declined", false, false},
+		"voided":                    {"voided", money.Money{}, Cancelled, PaymentFailed, "timed-out", false, false},
+		"unknown":                   {"unknown", money.Money{}, Pending, PaymentPending, "", true, false},
+		"nonsense":                  {"nonsense", money.Money{}, Pending, PaymentPending, "", true, true},
 	} {
-		t.Run(answer, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			o := b.order(t)
 			b.sent(t)
 			b.at.Add(10 * time.Minute)
 			require.Equal(t, []uuid.UUID{o.ID}, due(t, b))
-			require.NoError(t, b.settled(t.Context(), o.ID, answer))
-			require.NoError(t, b.settled(t.Context(), o.ID, answer))
+			for range 2 {
+				err := b.settled(t.Context(), []charge{{OrderID: o.ID, Status: want.answer, Amount: want.amount}})
+				require.Equal(t, want.refused, err != nil, err)
+			}
 			got, err := b.store.Get(t.Context(), o.ID)
 			require.NoError(t, err)
 			require.Equal(t, want.status, got.Status)
@@ -772,7 +903,6 @@ func TestDeadline(t *testing.T) {
 		b.sent(t)
 		b.at.Add(10 * time.Minute)
 		require.Error(t, b.settle(t.Context()), "there is no sidecar")
-		require.Error(t, b.settled(t.Context(), o.ID, "nonsense"))
 		got, err := b.store.Get(t.Context(), o.ID)
 		require.NoError(t, err)
 		require.Equal(t, Pending, got.Status)
@@ -787,7 +917,7 @@ func TestDeadline(t *testing.T) {
 		require.Empty(t, due(t, b))
 		b.at.Add(time.Minute)
 		require.Equal(t, []uuid.UUID{o.ID}, due(t, b))
-		require.NoError(t, b.settled(t.Context(), o.ID, "voided"))
+		require.NoError(t, b.settled(t.Context(), []charge{{OrderID: o.ID, Status: "voided"}}))
 		got, err := b.store.Get(t.Context(), o.ID)
 		require.NoError(t, err)
 		require.Equal(t, PaymentFailed, got.Payment.Status)
@@ -795,6 +925,154 @@ func TestDeadline(t *testing.T) {
 		b.at.Add(time.Hour)
 		require.Empty(t, due(t, b))
 	})
+}
+
+// TestBacklog is what waits after an outage: all that is due is settled in one run, past what cannot be.
+func TestBacklog(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var all []*Order
+	for range 2*batch + 10 {
+		all = append(all, b.order(t))
+	}
+	b.sent(t)
+	b.at.Add(10 * time.Minute)
+	odd, stuck, poison := all[3], all[batch], all[batch+1]
+	_, err := b.db.Exec(t.Context(), fmt.Sprintf(`
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END';
+		CREATE TRIGGER refuse BEFORE UPDATE OF status ON orders FOR EACH ROW WHEN (new.id = '%s') EXECUTE FUNCTION refuse()`, poison.ID))
+	require.NoError(t, err)
+	var mu sync.Mutex
+	asked := map[uuid.UUID]int{}
+	void := func(_ context.Context, ids []uuid.UUID) (charges []charge, _ error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(ids) > batch {
+			t.Errorf("asked about %d at once", len(ids))
+		}
+		for _, id := range ids {
+			asked[id]++
+			c := charge{OrderID: id, Status: "voided"}
+			switch id {
+			case odd.ID:
+				c.Status, c.Amount = "captured", gbp(1)
+			case stuck.ID:
+				c.Status = "unknown"
+			}
+			charges = append(charges, c)
+		}
+		return charges, nil
+	}
+	// Two instances share the work. One may find but what the other has taken, and ends early.
+	for _, err := range race(2, func(int) error { return b.settleBy(t.Context(), void) }) {
+		require.NoError(t, err)
+	}
+	require.NoError(t, b.settleBy(t.Context(), void))
+	require.Len(t, asked, len(all))
+	for id, n := range asked {
+		require.Equal(t, 1, n, id)
+	}
+	require.Equal(t, len(all)-3, b.count(t, `SELECT count(*) FROM orders WHERE status = 'cancelled' AND cancel_reason = 'timed-out'`))
+	require.Equal(t, len(all)-3, b.count(t, `SELECT count(*) FROM outbox WHERE topic = 'order.cancelled.v1'`))
+	require.Equal(t, 3, b.count(t, `SELECT count(*) FROM orders WHERE status = 'pending' AND version = 1 AND id = ANY ($1)`, []uuid.UUID{odd.ID, stuck.ID, poison.ID}))
+
+	b.at.Add(b.settings.VoidEvery)
+	require.NoError(t, b.settleBy(t.Context(), void))
+	require.Equal(t, 2, asked[stuck.ID], "again")
+	require.Len(t, asked, len(all))
+	require.ErrorContains(t, b.settled(t.Context(), []charge{{OrderID: poison.ID, Status: "voided"}, {OrderID: odd.ID, Status: "captured"}}), "no")
+}
+
+// TestAfterADecline: the goods that were held for the declined order are asked for, and the checkout is free.
+func TestAfterADecline(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := b.order(t)
+	claim := func(account, checkout uuid.UUID) *uuid.UUID {
+		t.Helper()
+		a := b.begin(t, account, uuid.NewString(), "body")
+		a, _, err := b.store.Claim(t.Context(), a, basket{checkout, tee}, b.now())
+		require.NoError(t, err)
+		a.Held = true
+		_, err = b.refuse(t.Context(), a, ErrPriceChanged)
+		require.ErrorIs(t, err, ErrPriceChanged)
+		return a.InsteadOf
+	}
+	servetest.Deliver(t, b.rt, failedEvent(o))
+	require.Equal(t, &o.ID, claim(o.AccountID, o.CheckoutID))
+	require.Equal(t, &o.ID, claim(o.AccountID, uuid.New()), "the cart may have changed since")
+	require.Nil(t, claim(uuid.New(), uuid.New()), "nobody else")
+	b.at.Add(time.Minute)
+	later := b.order(t, func(p *Placement) { p.AccountID, p.CheckoutID = o.AccountID, o.CheckoutID })
+	servetest.Deliver(t, b.rt, failedEvent(later))
+	require.Equal(t, &later.ID, claim(o.AccountID, o.CheckoutID), "the last one")
+	byHand := b.order(t, func(p *Placement) { p.AccountID, p.CheckoutID = o.AccountID, o.CheckoutID })
+	_, err := b.store.Update(t.Context(), byHand.ID, b.now(), func(o *Order) (Event, error) { return o.Cancel(ByCustomer, "", b.now()) })
+	require.NoError(t, err)
+	require.Equal(t, &later.ID, claim(o.AccountID, o.CheckoutID), "what was cancelled otherwise gives back on its own")
+	b.at.Add(instead)
+	require.Nil(t, claim(o.AccountID, o.CheckoutID), "long ago")
+
+	request, err := json.Marshal(holdRequestOf(attempt{Account: o.AccountID, InsteadOf: &o.ID}, tee))
+	require.NoError(t, err)
+	require.JSONEq(t, fmt.Sprintf(`{"shopper": "account:%s", "lines": [{"sku": "TEE-M", "quantity": 2}], "instead_of": "%s"}`, o.AccountID, o.ID), string(request))
+	request, err = json.Marshal(holdRequestOf(attempt{Account: o.AccountID}, tee))
+	require.NoError(t, err)
+	require.NotContains(t, string(request), "instead_of")
+}
+
+// TestRefusedHold: what inventory refuses reaches the shopper as it was said, nothing is held, and the key is free.
+func TestRefusedHold(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for slug, refusal := range map[string]*problem.Error{
+		"out-of-stock":  ErrOutOfStock.With("lines", []string{"TEE-M"}),
+		"limit-reached": ErrLimitReached.With("sku", "TEE-M").With("limit", 2).With("available", 1),
+	} {
+		p := placement()
+		a := b.begin(t, p.AccountID, "k", "body")
+		a, _, err := b.store.Claim(t.Context(), a, basket{p.CheckoutID, tee}, b.now())
+		require.NoError(t, err)
+		a.Held = true
+		_, err = b.refuse(t.Context(), a, a.held(expectHold(refusal)))
+		require.Equal(t, refusal, err)
+		require.ErrorContains(t, err, slug)
+		require.False(t, a.Held)
+		require.Zero(t, b.count(t, `SELECT count(*) FROM order_ids WHERE id = $1`, a.OrderID), "there is nothing to release")
+		next := b.begin(t, p.AccountID, "k", "another body")
+		_, _, err = b.store.Claim(t.Context(), next, basket{p.CheckoutID, tee}, b.now())
+		require.NoError(t, err)
+	}
+	require.Empty(t, servetest.Outbox(t, b.db))
+	a := attempt{Held: true}
+	require.ErrorIs(t, a.held(expectHold(ErrCartEmpty)), problem.ErrUnavailable, "any other refusal is not the shopper's doing")
+	require.True(t, a.Held)
+}
+
+// TestPrune: what is over goes, orders stay.
+func TestPrune(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := b.order(t)
+	crashed := b.begin(t, uuid.New(), "k", "body")
+	require.Equal(t, "void", b.void(t, uuid.New()))
+	ids := func() int { return b.count(t, `SELECT count(*) FROM order_ids`) }
+	b.at.Add(keepKeys + time.Minute)
+	require.NoError(t, b.prune(t.Context()))
+	require.Zero(t, b.count(t, `SELECT count(*) FROM order_keys`))
+	require.Equal(t, 3, ids(), "the abandoned one is void")
+	b.at.Add(keepVoid - 25*time.Hour)
+	for range pruned + 1 {
+		_, err := b.db.Exec(t.Context(), `INSERT INTO order_ids VALUES ($1, 'void', $2)`, uuid.New(), b.now().Add(-keepVoid))
+		require.NoError(t, err)
+	}
+	require.NoError(t, b.prune(t.Context()))
+	require.Equal(t, 3, ids())
+	b.at.Add(26 * time.Hour)
+	require.NoError(t, b.prune(t.Context()))
+	require.Equal(t, 1, ids())
+	require.Equal(t, "pending", b.void(t, o.ID))
+	require.Equal(t, "void", b.void(t, crashed.OrderID), "who asks even later is told the same")
 }
 
 func TestLongPoll(t *testing.T) {
@@ -999,7 +1277,17 @@ func TestLists(t *testing.T) {
 	servetest.Deliver(t, b.rt, failedEvent(&Order{ID: ids[3], Totals: all.Items[3].Totals}))
 	require.Equal(t, []uuid.UUID{ids[3]}, idsOf(list("/api/v1/admin/orders?status=cancelled", admin(t)).Items))
 	require.Len(t, list("/api/v1/admin/orders", admin(t)).Items, 12)
-	require.Len(t, list("/api/v1/admin/orders?status=pending&limit=100", admin(t)).Items, 11)
+	require.Len(t, list("/api/v1/admin/orders?declined=true", admin(t)).Items, 12)
+	require.Len(t, list("/api/v1/admin/orders?declined=false", admin(t)).Items, 11)
+	require.Empty(t, list("/api/v1/admin/orders?declined=false&status=cancelled", admin(t)).Items)
+	undeclined := idsOf(list("/api/v1/orders?declined=false", shopper(t, account)).Items)
+	require.NotContains(t, undeclined, ids[3])
+	require.Equal(t, idsOf(list("/api/v1/orders", shopper(t, account)).Items), slices.Insert(undeclined, len(undeclined)-1, ids[3]))
+	res := servetest.Do(t, b.rt, "POST", location(ids[2])+"/cancellation", shopper(t, account), nil)
+	require.Equal(t, http.StatusAccepted, res.Status)
+	require.Contains(t, idsOf(list("/api/v1/orders?declined=false", shopper(t, account)).Items), ids[2], "cancelled, but not declined")
+	require.Equal(t, 422, servetest.Do(t, b.rt, "GET", "/api/v1/orders?declined=perhaps", shopper(t, account), nil).Status)
+	require.Len(t, list("/api/v1/admin/orders?status=pending&limit=100", admin(t)).Items, 10)
 	require.JSONEq(t, `{"items": [], "next_cursor": null}`, string(servetest.Do(t, b.rt, "GET", "/api/v1/orders", shopper(t, uuid.New()), nil).Body))
 }
 
@@ -1121,7 +1409,8 @@ func TestWhoMayCall(t *testing.T) {
 		}
 	}
 	for _, route := range []struct{ method, path, app string }{
-		{"PUT", "/internal/orders/" + id + "/void", "inventory"}, {"POST", "/internal/orders/status", "payments"}, {"GET", "/internal/orders/ended", "mail"},
+		{"POST", "/internal/orders/void", "inventory"}, {"GET", "/internal/orders/outcomes", "inventory"}, {"GET", "/internal/orders/outcomes", "payments"},
+		{"GET", "/internal/orders/ended", "mail"}, {"GET", "/internal/orders/ended", "carts"},
 	} {
 		require.Equal(t, http.StatusForbidden, servetest.Do(t, b.rt, route.method, route.path, admin(t), nil).Status, route.path)
 		require.Equal(t, http.StatusForbidden, servetest.Do(t, b.rt, route.method, route.path, "", nil, "dapr-caller-app-id", "edge").Status, route.path)

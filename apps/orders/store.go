@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/money"
@@ -153,6 +154,7 @@ type filter struct {
 	Status      Status
 	Begins      string // of the number or the e-mail address
 	From, Until time.Time
+	Undeclined  bool // leaves out what was cancelled because the payment was declined
 }
 
 var orderLists = keyset.List{ID: "id", Sorts: map[string]string{
@@ -185,6 +187,9 @@ func (s store) List(ctx context.Context, f filter, sort string, page rest.Page) 
 	if !f.Until.IsZero() {
 		and(`o.created_at < ?`, f.Until)
 	}
+	if f.Undeclined {
+		and(`o.cancel_reason IS DISTINCT FROM ?`, PaymentDeclined)
+	}
 	text := ""
 	if len(where) > 0 {
 		text = `WHERE ` + strings.Join(where, ` AND `)
@@ -206,32 +211,71 @@ func (s store) Update(ctx context.Context, id uuid.UUID, now time.Time, fn func(
 	return o, err
 }
 
+// UpdateAll changes many orders, in one transaction if that works, else in ever smaller ones, so that one that cannot be
+// saved holds up no other. Where fn refuses, or there is no such order, that order stays as it is. The errors are joined.
+func (s store) UpdateAll(ctx context.Context, ids []uuid.UUID, now time.Time, fn func(*Order) (Event, error)) error {
+	var refused []error
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		refused = nil
+		found, err := lockOrders(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		for _, o := range found {
+			var refusal error
+			err := change(ctx, tx, o, now, func(o *Order) (event Event, _ error) { event, refusal = fn(o); return event, refusal })
+			if refusal != nil {
+				refused = append(refused, refusal)
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil && len(ids) > 1 && ctx.Err() == nil {
+		half := len(ids) / 2
+		return errors.Join(s.UpdateAll(ctx, ids[:half], now, fn), s.UpdateAll(ctx, ids[half:], now, fn))
+	}
+	return errors.Join(append(refused, err)...)
+}
+
+// lockOrders reads orders that nobody else can change until the transaction ends.
+func lockOrders(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]*Order, error) {
+	// Locked first and read after: a statement that waits for a lock sees the new row, but the old lines and history.
+	if _, err := tx.Exec(ctx, `SELECT FROM orders WHERE id = ANY ($1) ORDER BY id FOR UPDATE`, ids); err != nil {
+		return nil, fmt.Errorf("lock orders: %w", err)
+	}
+	return orders(ctx, tx, `WHERE o.id = ANY ($1)`, ids)
+}
+
 // update locks an order, lets fn change it, and saves it if its version grew; the event goes into the outbox.
 func update(ctx context.Context, tx pgx.Tx, id uuid.UUID, now time.Time, fn func(*Order) (Event, error)) (*Order, error) {
-	// Locked first and read after: a statement that waits for a lock sees the new row, but the old lines and history.
-	if _, err := tx.Exec(ctx, `SELECT FROM orders WHERE id = $1 FOR UPDATE`, id); err != nil {
-		return nil, fmt.Errorf("lock order: %w", err)
-	}
-	o, err := order(ctx, tx, id)
+	found, err := lockOrders(ctx, tx, []uuid.UUID{id})
 	if err != nil {
 		return nil, err
 	}
+	if len(found) == 0 {
+		return nil, ErrOrderNotFound
+	}
+	return found[0], change(ctx, tx, found[0], now, fn)
+}
+
+// change lets fn change an order that is locked, and saves it as update does.
+func change(ctx context.Context, tx pgx.Tx, o *Order, now time.Time, fn func(*Order) (Event, error)) error {
 	version, known := o.Version, len(o.History)
 	event, err := fn(o)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if o.Version != version {
 		if err := save(ctx, tx, o, o.History[known:], now); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if event != nil {
-		if err := outbox.Put(ctx, tx, event); err != nil {
-			return nil, err
-		}
+		return outbox.Put(ctx, tx, event)
 	}
-	return o, nil
+	return nil
 }
 
 // save writes what may change of an order.
@@ -419,7 +463,8 @@ func (s store) Claim(ctx context.Context, a attempt, b basket, now time.Time) (c
 			return err
 		}
 		// Asked last: whoever had the claim until a moment ago may have placed the order.
-		return ordered(ctx, tx, b.CheckoutID)
+		claimed.InsteadOf, err = ordered(ctx, tx, a.Account, b.CheckoutID, now)
+		return err
 	})
 	if pg.IsUnique(err, "order_keys_checkout") {
 		return a, nil, errCheckoutBusy
@@ -430,17 +475,21 @@ func (s store) Claim(ctx context.Context, a attempt, b basket, now time.Time) (c
 	return claimed, abandoned, nil
 }
 
-// ordered returns ErrAlreadyOrdered, with its Location, when the checkout has an order that is not cancelled.
-func ordered(ctx context.Context, q pg.Querier, checkout uuid.UUID) error {
-	var id uuid.UUID
-	err := q.QueryRow(ctx, `SELECT id FROM orders WHERE checkout_id = $1 AND status <> 'cancelled'`, checkout).Scan(&id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
-	}
+// ordered returns ErrAlreadyOrdered, with its Location, when the checkout has an order that is not cancelled. Else it
+// names the account's last order that ended because the payment was declined, if that was not long ago.
+func ordered(ctx context.Context, q pg.Querier, account, checkout uuid.UUID, now time.Time) (declined *uuid.UUID, err error) {
+	var id *uuid.UUID
+	err = q.QueryRow(ctx, `
+		SELECT (SELECT id FROM orders WHERE checkout_id = $1 AND status <> 'cancelled'),
+		       (SELECT id FROM orders WHERE account_id = $2 AND cancel_reason = 'payment-declined' AND updated_at > $3
+		        ORDER BY updated_at DESC LIMIT 1)`, checkout, account, now.Add(-instead)).Scan(&id, &declined)
 	if err != nil {
-		return fmt.Errorf("order of a checkout: %w", err)
+		return nil, fmt.Errorf("order of a checkout: %w", err)
 	}
-	return ErrAlreadyOrdered.Header("Location", location(id))
+	if id != nil {
+		return nil, ErrAlreadyOrdered.Header("Location", location(*id))
+	}
+	return declined, nil
 }
 
 // Place writes the order, its event and the key's answer, all or nothing.
@@ -468,7 +517,7 @@ func (s store) Place(ctx context.Context, a attempt, o *Order, event Event, answ
 		return err
 	})
 	if pg.IsUnique(err, "orders_checkout") {
-		if err := ordered(ctx, s.db, o.CheckoutID); err != nil {
+		if _, err := ordered(ctx, s.db, o.AccountID, o.CheckoutID, now); err != nil {
 			return err
 		}
 	}
@@ -511,29 +560,46 @@ func fate(ctx context.Context, tx pgx.Tx, id uuid.UUID, wanted string, now time.
 	return decided, nil
 }
 
-// Void answers what became of an order id: the order's status, or "void", and then no order will ever have it.
-func (s store) Void(ctx context.Context, id uuid.UUID, now time.Time) (string, error) {
-	var status string
-	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		// The key's row before the id's, as Place locks them.
-		if _, err := tx.Exec(ctx, `SELECT FROM order_keys WHERE order_id = $1 FOR UPDATE`, id); err != nil {
+// idFate is what a neighbour learns about an order id.
+type idFate struct {
+	OrderID uuid.UUID `json:"order_id"`
+	Status  string    `json:"status" doc:"The order's status, or void: no order will ever have this id"`
+	Reason  string    `json:"reason" doc:"Why it was cancelled"`
+}
+
+// Void answers what became of order ids: the order's status, or "void", and then no order will ever have that id.
+func (s store) Void(ctx context.Context, ids []uuid.UUID, now time.Time) (fates []idFate, err error) {
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		// The keys' rows before the ids', as Place locks them, and each kind in one order, as whoever else voids does.
+		if _, err := tx.Exec(ctx, `SELECT FROM order_keys WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE`, ids); err != nil {
 			return err
 		}
-		decided, err := fate(ctx, tx, id, "void", now)
+		// An id that somebody else decides at this moment is waited for, and read by the statements that follow.
+		_, err := tx.Exec(ctx, `
+			INSERT INTO order_ids (id, fate, decided_at) SELECT id, 'void', $2 FROM unnest($1::uuid[]) AS id ORDER BY id
+			ON CONFLICT (id) DO NOTHING`, ids, now)
 		if err != nil {
 			return err
 		}
-		if status = decided; decided == "void" {
-			// The key and the checkout that it claimed are free again.
-			_, err := tx.Exec(ctx, `DELETE FROM order_keys WHERE order_id = $1 AND answer IS NULL`, id)
+		// The keys and the checkouts that they claimed are free again.
+		_, err = tx.Exec(ctx, `
+			DELETE FROM order_keys WHERE answer IS NULL AND order_id IN (SELECT id FROM order_ids WHERE id = ANY ($1) AND fate = 'void')`, ids)
+		if err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, `SELECT status FROM orders WHERE id = $1`, id).Scan(&status)
+		rows, err := tx.Query(ctx, `
+			SELECT i.id AS order_id, COALESCE(o.status, 'void') AS status, COALESCE(o.cancel_reason, '') AS reason
+			FROM order_ids i LEFT JOIN orders o ON o.id = i.id WHERE i.id = ANY ($1)`, ids)
+		if err != nil {
+			return err
+		}
+		fates, err = pgx.CollectRows(rows, pgx.RowToStructByName[idFate])
+		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("void: %w", err)
+		return nil, fmt.Errorf("void: %w", err)
 	}
-	return status, nil
+	return fates, nil
 }
 
 // setStanding notes whether an account is suspended, unless something later is known.
@@ -557,103 +623,107 @@ func (s store) Suspended(ctx context.Context, account uuid.UUID) (suspended bool
 	return suspended, nil
 }
 
-// orderStatus is what a neighbour learns about an order id.
-type orderStatus struct {
-	ID           uuid.UUID `json:"id"`
-	Status       string    `json:"status" doc:"An order's status, or void"`
-	CancelReason *string   `json:"cancel_reason"`
-}
-
-// Statuses tells what became of order ids; those that were never seen are left out.
-func (s store) Statuses(ctx context.Context, ids []uuid.UUID) ([]orderStatus, error) {
-	rows, err := s.db.Query(ctx, `
-		SELECT i.id, COALESCE(o.status, 'void') AS status, o.cancel_reason
-		FROM order_ids i LEFT JOIN orders o ON o.id = i.id WHERE i.id = ANY ($1)`, ids)
-	if err != nil {
-		return nil, fmt.Errorf("statuses: %w", err)
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[orderStatus])
-}
-
-// momentPlace is a place in the history of all orders, oldest first; what the cursor of Ended holds.
-type momentPlace struct {
-	At      time.Time `json:"at"`
-	ID      uuid.UUID `json:"id"`
+// outcome is a moment at which an order got a status, as the feeds tell it.
+type outcome struct {
+	OrderID uuid.UUID `json:"order_id"`
+	Status  Status    `json:"status" enum:"confirmed,cancelled"`
+	Reason  string    `json:"reason" doc:"Why it was cancelled"`
 	Version int       `json:"version"`
+	At      time.Time `json:"at"`
+	NotedAt time.Time `json:"-"` // its place in the feeds
+	Key     string    `json:"-"`
 }
 
-// Ended reads what customers are told by mail: the moments at which orders became confirmed, shipped, delivered or
-// cancelled, oldest first, each with its order.
-func (s store) Ended(ctx context.Context, after momentPlace, limit int) ([]momentPlace, map[uuid.UUID]*Order, error) {
-	rows, err := s.db.Query(ctx, `
-		SELECT at, order_id AS id, version FROM order_history
-		WHERE (at, order_id, version) > ($1, $2, $3) AND status <> 'pending'
-		ORDER BY at, order_id, version LIMIT $4`, after.At, after.ID, after.Version, limit)
-	if err != nil {
-		return nil, nil, fmt.Errorf("ended: %w", err)
-	}
-	moments, err := pgx.CollectRows(rows, pgx.RowToStructByName[momentPlace])
-	if err != nil {
-		return nil, nil, fmt.Errorf("ended: %w", err)
-	}
-	ids := make([]uuid.UUID, 0, len(moments))
-	for _, m := range moments {
-		ids = append(ids, m.ID)
-	}
+// Outcomes reads the moments at which orders got one of the statuses, in the order in which they were written down.
+// pending is none of them.
+func (s store) Outcomes(ctx context.Context, ask feed.Ask, statuses ...Status) (page feed.Page[outcome], err error) {
+	page.Items, page.Cursor, page.More, err = feed.Read(ctx, s.db, ask, `
+		SELECT h.order_id, h.status, CASE h.status WHEN 'cancelled' THEN o.cancel_reason ELSE '' END AS reason, h.version, h.at,
+		       h.noted_at, h.order_id::text || '/' || h.version::text AS key
+		FROM order_history h JOIN orders o ON o.id = h.order_id
+		WHERE (h.noted_at, h.order_id::text || '/' || h.version::text) > ($1, $2) AND h.noted_at < $3
+		  AND h.status <> 'pending' AND h.status = ANY ($5)
+		ORDER BY h.noted_at, h.order_id::text || '/' || h.version::text LIMIT $4`,
+		func(o outcome) feed.Place { return feed.Place{At: o.NotedAt, Key: o.Key} }, statuses)
+	return page, err
+}
+
+// Orders reads many orders, by id. Unknown ones are left out.
+func (s store) Orders(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Order, error) {
 	list, err := orders(ctx, s.db, `WHERE o.id = ANY ($1)`, ids)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	byID := make(map[uuid.UUID]*Order, len(list))
 	for _, o := range list {
 		byID[o.ID] = o
 	}
-	return moments, byID, nil
+	return byID, nil
 }
 
-// NoteSent notes for pending orders when their order.placed was first sent; kit/outbox knows.
-func (s store) NoteSent(ctx context.Context) error {
-	_, err := s.db.Exec(ctx, `
+// NoteSent notes for at most so many pending orders when their order.placed was first sent; kit/outbox knows. It returns
+// for how many.
+func (s store) NoteSent(ctx context.Context, limit int) (int, error) {
+	tag, err := s.db.Exec(ctx, `
 		UPDATE orders o SET placed_sent_at = e.sent_at
-		FROM (SELECT p.id, min(e.sent_at) AS sent_at
-		      FROM orders p JOIN outbox e ON e.topic = 'order.placed.v1' AND e.data ->> 'order_id' = p.id::text
+		FROM (SELECT p.id, e.sent_at
+		      FROM orders p CROSS JOIN LATERAL (
+		        SELECT min(e.sent_at) AS sent_at FROM outbox e WHERE e.topic = 'order.placed.v1' AND e.data ->> 'order_id' = p.id::text) e
 		      WHERE p.status = 'pending' AND p.placed_sent_at IS NULL AND e.sent_at IS NOT NULL
-		      GROUP BY p.id) e
-		WHERE o.id = e.id AND o.placed_sent_at IS NULL`)
+		      LIMIT $1 FOR UPDATE OF p SKIP LOCKED) e
+		WHERE o.id = e.id`, limit)
 	if err != nil {
-		return fmt.Errorf("note what was sent: %w", err)
+		return 0, fmt.Errorf("note what was sent: %w", err)
 	}
-	return nil
+	return int(tag.RowsAffected()), nil
 }
 
-// Remind sends order.placed once more for one order that has been pending since before and whose last order.placed
-// has left the outbox. It reports whether there was one.
-func (s store) Remind(ctx context.Context, before, now time.Time) (bool, error) {
-	found := false
-	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		var id uuid.UUID
-		err := tx.QueryRow(ctx, `
-			UPDATE orders SET placed_put_at = $2, placed_count = placed_count + 1
-			WHERE id = (SELECT o.id FROM orders o
-			            WHERE o.status = 'pending' AND o.placed_sent_at IS NOT NULL AND o.placed_put_at <= $1
-			              AND NOT EXISTS (SELECT FROM outbox e WHERE e.topic = 'order.placed.v1' AND e.data ->> 'order_id' = o.id::text AND e.sent_at IS NULL)
-			            ORDER BY o.placed_put_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-			RETURNING id`, before, now).Scan(&id)
-		if errors.Is(err, pgx.ErrNoRows) {
-			found = false
-			return nil
-		}
+// Remind looks at no more than so many orders that have been pending since before, and sends order.placed once more for
+// those whose last one has left the outbox. It returns at how many it looked; none of them is looked at again before
+// long.
+func (s store) Remind(ctx context.Context, before, now time.Time, limit int) (looked int, err error) {
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		// The last to be sent, or one that is not, is the first that the index has for an order, from its end.
+		rows, err := tx.Query(ctx, `
+			WITH due AS (
+			    SELECT id FROM orders WHERE status = 'pending' AND placed_sent_at IS NOT NULL AND placed_put_at <= $1
+			    ORDER BY placed_put_at LIMIT $3 FOR UPDATE SKIP LOCKED),
+			seen AS MATERIALIZED (
+			    SELECT id, (SELECT e.sent_at IS NOT NULL FROM outbox e WHERE e.topic = 'order.placed.v1' AND e.data ->> 'order_id' = due.id::text
+			                ORDER BY e.sent_at DESC LIMIT 1) IS NOT FALSE AS sent
+			    FROM due)
+			UPDATE orders o SET placed_put_at = $2, placed_count = placed_count + seen.sent::int FROM seen WHERE o.id = seen.id
+			RETURNING o.id, seen.sent`, before, now, limit)
 		if err != nil {
 			return fmt.Errorf("remind: %w", err)
 		}
-		found = true
-		o, err := order(ctx, tx, id)
+		var (
+			id   uuid.UUID
+			sent bool
+			ids  []uuid.UUID
+		)
+		looked = 0
+		_, err = pgx.ForEachRow(rows, []any{&id, &sent}, func() error {
+			if looked++; sent {
+				ids = append(ids, id)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("remind: %w", err)
+		}
+		found, err := orders(ctx, tx, `WHERE o.id = ANY ($1)`, ids)
 		if err != nil {
 			return err
 		}
-		return outbox.Put(ctx, tx, o.Remind())
+		for _, o := range found {
+			if err := outbox.Put(ctx, tx, o.Remind()); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	return found, err
+	return looked, err
 }
 
 // Unsettled leases orders whose charge should be voided: pending ones whose order.placed was first sent before
@@ -673,18 +743,29 @@ func (s store) Unsettled(ctx context.Context, deadline, quiet, now, next time.Ti
 	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 }
 
-// PruneKeys forgets keys that have expired. Those without an answer may have left a hold: their order ids are made
-// void and returned, so that the holds are released.
-func (s store) PruneKeys(ctx context.Context, now time.Time) (abandoned []uuid.UUID, err error) {
+// PruneKeys forgets at most so many keys that have expired and returns how many. Those without an answer may have left
+// a hold: their order ids are made void and returned, so that the holds are released.
+func (s store) PruneKeys(ctx context.Context, now time.Time, limit int) (n int, abandoned []uuid.UUID, err error) {
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `DELETE FROM order_keys WHERE expires_at <= $1 AND answer IS NOT NULL`, now); err != nil {
-			return fmt.Errorf("prune keys: %w", err)
-		}
-		rows, err := tx.Query(ctx, `DELETE FROM order_keys WHERE expires_at <= $1 RETURNING order_id`, now)
+		n, abandoned = 0, nil
+		rows, err := tx.Query(ctx, `
+			DELETE FROM order_keys WHERE (account_id, key) IN (
+			    SELECT account_id, key FROM order_keys WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+			RETURNING order_id, answer IS NULL`, now, limit)
 		if err != nil {
 			return fmt.Errorf("prune keys: %w", err)
 		}
-		if abandoned, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID]); err != nil {
+		var (
+			id         uuid.UUID
+			unanswered bool
+		)
+		_, err = pgx.ForEachRow(rows, []any{&id, &unanswered}, func() error {
+			if n++; unanswered {
+				abandoned = append(abandoned, id)
+			}
+			return nil
+		})
+		if err != nil {
 			return fmt.Errorf("prune keys: %w", err)
 		}
 		for _, id := range abandoned {
@@ -694,7 +775,18 @@ func (s store) PruneKeys(ctx context.Context, now time.Time) (abandoned []uuid.U
 		}
 		return nil
 	})
-	return abandoned, err
+	return n, abandoned, err
+}
+
+// PruneVoid forgets at most so many order ids that were made void before a time, and returns how many.
+func (s store) PruneVoid(ctx context.Context, before time.Time, limit int) (int, error) {
+	tag, err := s.db.Exec(ctx, `
+		DELETE FROM order_ids WHERE id IN (SELECT id FROM order_ids WHERE fate = 'void' AND decided_at <= $1 ORDER BY decided_at LIMIT $2)`,
+		before, limit)
+	if err != nil {
+		return 0, fmt.Errorf("prune order ids: %w", err)
+	}
+	return int(tag.RowsAffected()), nil
 }
 
 // spanSum is what was ordered in a stretch of time.

@@ -7,89 +7,114 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/feed"
 )
 
 const (
-	settleBatch    = 20
-	settleParallel = 4
+	batch     = 200                 // orders that are reminded or settled at once, as many as payments takes
+	pruned    = 1000                // rows that are pruned at once
+	workLimit = 30 * time.Second    // of one batch
+	voidLimit = 10 * time.Second    // for payments to void a batch
+	keepVoid  = 30 * 24 * time.Hour // order ids that will never be an order
 )
 
-// remind sends order.placed again for orders that have been pending for a while: the first may have been lost.
-func (s *service) remind(ctx context.Context) error {
-	if err := s.store.NoteSent(ctx); err != nil {
-		return err
-	}
-	for ctx.Err() == nil {
-		now := s.now()
-		found, err := s.store.Remind(ctx, now.Add(-s.settings.RemindAfter), now)
-		if err != nil || !found {
+// inBatches calls fn, which does up to size things and says how many it did, until there are no more.
+func inBatches(ctx context.Context, size int, fn func(ctx context.Context, size int) (done int, err error)) error {
+	for {
+		limited, cancel := context.WithTimeout(ctx, workLimit)
+		done, err := fn(limited, size)
+		cancel()
+		if err != nil || done < size {
 			return err
 		}
 	}
-	return nil
+}
+
+// remind sends order.placed again for orders that have been pending for a while: the first may have been lost.
+func (s *service) remind(ctx context.Context) error {
+	if err := inBatches(ctx, batch, s.store.NoteSent); err != nil {
+		return err
+	}
+	return inBatches(ctx, batch, func(ctx context.Context, size int) (int, error) {
+		now := s.now()
+		return s.store.Remind(ctx, now.Add(-s.settings.RemindAfter), now, size)
+	})
 }
 
 // settle ends orders that have waited too long. Nobody but payments knows whether money was taken, so payments is
-// asked to void the charge, and what it answers decides.
-func (s *service) settle(ctx context.Context) error {
-	if err := s.store.NoteSent(ctx); err != nil {
+// asked to void the charges, and what it answers decides.
+func (s *service) settle(ctx context.Context) error { return s.settleBy(ctx, s.voidCharges) }
+
+// settleBy settles all that is due by the answers of void. What it leaves, an order or a whole batch, is due again when
+// the lease is over.
+func (s *service) settleBy(ctx context.Context, void func(ctx context.Context, orders []uuid.UUID) ([]charge, error)) error {
+	if err := inBatches(ctx, batch, s.store.NoteSent); err != nil {
 		return err
 	}
+	return inBatches(ctx, batch, func(ctx context.Context, size int) (int, error) {
+		now := s.now()
+		ids, err := s.store.Unsettled(ctx, now.Add(-s.settings.Deadline), now.Add(-s.settings.RemindAfter), now, now.Add(s.settings.VoidEvery), size)
+		if err != nil || len(ids) == 0 {
+			return 0, err
+		}
+		charges, err := void(ctx, ids)
+		if err != nil {
+			return 0, err
+		}
+		if err := s.settled(ctx, charges); err != nil {
+			s.log.ErrorContext(ctx, "orders not settled", "error", err)
+		}
+		return len(ids), nil
+	})
+}
+
+// settled applies what payments answered to the request to void charges. Errors are those of single orders, joined.
+func (s *service) settled(ctx context.Context, charges []charge) error {
 	now := s.now()
-	ids, err := s.store.Unsettled(ctx, now.Add(-s.settings.Deadline), now.Add(-s.settings.RemindAfter), now, now.Add(s.settings.VoidEvery), settleBatch)
-	if err != nil {
-		return err
+	answers := make(map[uuid.UUID]charge, len(charges))
+	ids := make([]uuid.UUID, 0, len(charges))
+	for _, c := range charges {
+		if c.Status != "unknown" { // asked again when the lease is over
+			answers[c.OrderID] = c
+			ids = append(ids, c.OrderID)
+		}
 	}
-	var g errgroup.Group
-	g.SetLimit(settleParallel)
-	failed := make([]error, len(ids))
-	for i, id := range ids {
-		g.Go(func() error {
-			failed[i] = s.settleOne(ctx, id)
-			return nil // the others go on
-		})
-	}
-	_ = g.Wait()
-	return errors.Join(failed...)
+	return s.store.UpdateAll(ctx, ids, now, func(o *Order) (Event, error) {
+		switch c := answers[o.ID]; c.Status {
+		case "captured":
+			return o.Captured(c.Amount, now)
+		case "failed":
+			return o.Declined(now), nil
+		case "voided":
+			return o.TimedOut(now), nil
+		default:
+			return nil, fmt.Errorf("void the charge of %s: unexpected answer %q", o.ID, c.Status)
+		}
+	})
 }
 
-func (s *service) settleOne(ctx context.Context, id uuid.UUID) error {
-	answer, err := s.voidCharge(ctx, id)
-	if err != nil {
-		return err
+// refundsMade reads what payments gave back, in case its event never came.
+func (s *service) refundsMade(db *pgxpool.Pool, source feed.Source) feed.Pull[events.PaymentRefunded] {
+	return feed.Pull[events.PaymentRefunded]{
+		Name: "payments.refunds", DB: db, Log: s.log, Source: source, Behind: s.settings.PullBehind, Apply: s.refunded,
 	}
-	return s.settled(ctx, id, answer)
 }
 
-// settled applies payments' answer to the request to void an order's charge.
-func (s *service) settled(ctx context.Context, id uuid.UUID, answer string) error {
-	now := s.now()
-	var apply func(*Order) Event
-	switch answer {
-	case "captured":
-		apply = func(o *Order) Event { return o.Captured(now) }
-	case "failed":
-		apply = func(o *Order) Event { return o.Declined(now) }
-	case "voided":
-		apply = func(o *Order) Event { return o.TimedOut(now) }
-	case "unknown":
-		return nil // asked again when the lease is over
-	default:
-		return fmt.Errorf("void the charge of %s: unexpected answer %q", id, answer)
-	}
-	_, err := s.store.Update(ctx, id, now, func(o *Order) (Event, error) { return apply(o), nil })
-	return err
-}
-
-// prune forgets keys that are over.
+// prune forgets keys that are over, and order ids that nobody can ask about any more.
 func (s *service) prune(ctx context.Context) error {
-	abandoned, err := s.store.PruneKeys(ctx, s.now())
-	if err != nil {
-		return err
-	}
-	s.release(ctx, abandoned...)
-	return nil
+	return errors.Join(
+		inBatches(ctx, pruned, func(ctx context.Context, size int) (int, error) {
+			n, abandoned, err := s.store.PruneKeys(ctx, s.now(), size)
+			s.release(ctx, abandoned...)
+			return n, err
+		}),
+		inBatches(ctx, pruned, func(ctx context.Context, size int) (int, error) {
+			return s.store.PruneVoid(ctx, s.now().Add(-keepVoid), size)
+		}),
+	)
 }
 
 // clock is the time of day in UTC, as exact as PostgreSQL keeps it, so that what is answered now reads the same later.

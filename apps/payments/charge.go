@@ -28,17 +28,16 @@ const (
 func (s State) Ended() bool { return s == Captured || s == Failed || s == Voided }
 
 const (
-	// lease is how long a worker may be busy with one call to the provider; longer than providerTimeout, so
-	// that nobody else takes the row while the call can still be under way.
-	lease = 30 * time.Second
-	// missingAfter is how long after a charge was sent the provider may say that it knows nothing of it and
-	// still be wrong, because the request is on its way.
-	missingAfter = 30 * time.Second
-	// checkAfter is how long after a capture orders is first asked what became of the order (design.md, "Three
-	// pulls cure a lost publish").
-	checkAfter = 10 * time.Minute
 	maxBackoff = time.Minute
+	// tooLate is the age of an order that is not charged any more. Orders gives up far sooner; it is less than
+	// keepTombstones, so that an order.placed that outlives the tombstone of its order charges nobody.
+	tooLate        = 7 * 24 * time.Hour
+	keepTombstones = 30 * 24 * time.Hour
 )
+
+// amountDiffers is why a charge failed of which the provider took another amount, or another currency, than it was
+// asked for; also the reason of the refund.
+const amountDiffers = "amount-differs"
 
 // Backoff is the wait after so many tries: 1 s, doubling, at most a minute.
 func Backoff(tries int) time.Duration {
@@ -48,38 +47,52 @@ func Backoff(tries int) time.Duration {
 // Charge is the taking of an order's money: one an order, known by the order's id, which is also the key that
 // the provider knows it by.
 type Charge struct {
-	OrderID     uuid.UUID
-	Number      string // the order's, for people
-	Email       string
-	Amount      int64 // minor units
-	Currency    string
-	Method      string
-	Provider    string
-	State       State
-	Reason      string // why it failed
-	ProviderRef string
-	Tries       int
-	NextTryAt   time.Time
-	LeasedUntil *time.Time
-	AttemptedAt *time.Time
-	PlacedAt    *time.Time // nil: a tombstone, the cancel or the void came before order.placed
-	CancelledAt *time.Time // when order.cancelled came
-	VoidAskedAt *time.Time // when orders gave up while the provider was being asked
-	CapturedAt  *time.Time // when the provider took the money, whatever the state says
-	NextCheckAt *time.Time // when to ask orders what became of the order; nil: nothing to learn
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
+	OrderID          uuid.UUID
+	Number           string // the order's, for people
+	Email            string
+	Amount           int64 // minor units, asked for
+	Currency         string
+	Method           string
+	Provider         string
+	State            State
+	Reason           string // why it failed
+	ProviderRef      string
+	Tries            int
+	NextTryAt        time.Time
+	LeasedUntil      *time.Time
+	AttemptedAt      *time.Time
+	PlacedAt         *time.Time // nil: a tombstone, the cancel or the void came before order.placed
+	CancelledAt      *time.Time // when order.cancelled came
+	VoidAskedAt      *time.Time // when orders gave up while the provider was being asked
+	CapturedAt       *time.Time // when the provider took the money, whatever the state says
+	CapturedAmount   int64      // minor units, what it took then
+	CapturedCurrency string
+	CreatedAt        time.Time
+	UpdatedAt        time.Time
 }
 
 // Total is what the charge is for.
 func (c *Charge) Total() money.Money { return money.New(c.Amount, c.Currency) }
 
-// Taken is what the provider has taken: the total or nothing.
+// Taken is what the provider has taken: nothing, or what it said, whatever it was asked for.
 func (c *Charge) Taken() money.Money {
 	if c.CapturedAt == nil {
 		return money.Zero(c.Currency)
 	}
-	return c.Total()
+	return money.New(c.CapturedAmount, c.CapturedCurrency)
+}
+
+// Owed reports whether all that was taken must go back: the order was cancelled, or the money was taken after or
+// against the decision not to take it.
+func (c *Charge) Owed() bool {
+	return c.CapturedAt != nil && (c.CancelledAt != nil || c.State != Captured)
+}
+
+// Voiding is the answer to orders giving up on a charge. Amount is what the provider took, Reason why it failed.
+type Voiding struct {
+	Status State
+	Reason string
+	Amount money.Money
 }
 
 // Change is what follows from a change of a charge, besides the row itself, and in the same transaction.
@@ -89,12 +102,17 @@ type Change struct {
 	Refund   bool // give back what is left
 }
 
-// NewCharge is the charge of an order that was placed, due at once.
-func NewCharge(order uuid.UUID, number, email string, total money.Money, method, provider string, now time.Time) *Charge {
-	return &Charge{
+// NewCharge is the charge of an order that was placed at a time, due at once. One that was placed too long ago is
+// voided, because what was known of it may be forgotten.
+func NewCharge(order uuid.UUID, number, email string, total money.Money, method, provider string, placed, now time.Time) *Charge {
+	c := &Charge{
 		OrderID: order, Number: number, Email: email, Amount: total.Amount, Currency: total.Currency, Method: method, Provider: provider,
 		State: Requested, NextTryAt: now, PlacedAt: &now, CreatedAt: now, UpdatedAt: now,
 	}
+	if now.Sub(placed) > tooLate {
+		c.State = Voided
+	}
+	return c
 }
 
 // Tombstone is the charge of an order that is never to be charged, because its cancel or void came first.
@@ -115,17 +133,23 @@ func (c *Charge) Place(placed *Charge, now time.Time) Change {
 
 // Settle notes what the provider said about the charge, whoever heard it: the worker that charged, the worker
 // that asked, or the webhook. The first answer decides; a later one changes nothing, except that money taken
-// after the decision not to take it goes back at once.
-func (c *Charge) Settle(r Result, now time.Time) Change {
+// after the decision not to take it goes back at once. So does what is not exactly what was asked for: that is no
+// payment. missingAfter is how long after a charge was sent the provider may say that it knows nothing of it and
+// still be wrong, because the request is on its way.
+func (c *Charge) Settle(r Result, missingAfter time.Duration, now time.Time) Change {
 	switch r.Outcome {
 	case Succeeded:
 		if c.CapturedAt != nil {
 			return Change{}
 		}
-		c.CapturedAt, c.ProviderRef = &now, r.Ref
-		c.NextCheckAt = at(now.Add(checkAfter))
-		if c.State.Ended() {
+		c.CapturedAt, c.ProviderRef, c.CapturedAmount, c.CapturedCurrency = &now, r.Ref, r.Amount.Amount, r.Amount.Currency
+		switch {
+		case c.State.Ended():
 			return Change{Refund: true}
+		case r.Amount != c.Total():
+			c.Reason = amountDiffers
+			c.end(Failed)
+			return Change{Failed: true, Refund: true}
 		}
 		c.end(Captured)
 		return Change{Captured: true, Refund: c.CancelledAt != nil}
@@ -186,34 +210,17 @@ func (c *Charge) Void(now time.Time) State {
 	case Requested:
 		c.end(Voided)
 	case Attempted, Unknown:
-		c.VoidAskedAt = &now
+		if c.VoidAskedAt == nil {
+			c.VoidAskedAt = &now
+		}
 		return Unknown
 	}
 	return c.State
 }
 
-// Checked notes what orders said of the order of a captured charge: its status, or "" when orders knows no such
-// order. kept is what has not been given back. An order that may still be cancelled is asked about again, ever
-// less often, at least once an hour.
-func (c *Charge) Checked(status string, kept money.Money, now time.Time) Change {
-	c.NextCheckAt = at(now.Add(min(max(now.Sub(*c.CapturedAt), checkAfter), time.Hour)))
-	switch status {
-	case "cancelled", "void":
-		if kept.IsZero() {
-			c.NextCheckAt = nil
-		}
-		return c.Cancel(now)
-	case "shipped", "delivered": // too late to cancel
-		c.NextCheckAt = nil
-	}
-	return Change{}
-}
-
 func (c *Charge) end(s State) {
 	c.State, c.LeasedUntil = s, nil
 }
-
-func at(t time.Time) *time.Time { return &t }
 
 // Problems that clients may see.
 var (

@@ -15,7 +15,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // in is a placed charge of £20 in a state; one that is being attempted was sent a minute ago.
 func in(state State, more ...func(*Charge)) *Charge {
-	c := NewCharge(uuid.Must(uuid.NewV7()), "S-1", "ada@example.com", money.New(2000, "GBP"), methodVisa, "sandbox", noon.Add(-time.Hour))
+	c := NewCharge(uuid.Must(uuid.NewV7()), "S-1", "ada@example.com", money.New(2000, "GBP"), methodVisa, "sandbox", noon.Add(-time.Hour), noon.Add(-time.Hour))
 	c.State, c.Tries = state, 1
 	if state != Requested && state != Voided {
 		c.AttemptedAt = at(noon.Add(-time.Minute))
@@ -24,7 +24,7 @@ func in(state State, more ...func(*Charge)) *Charge {
 		c.LeasedUntil = at(noon.Add(time.Second))
 	}
 	if state == Captured {
-		c.CapturedAt = at(noon.Add(-time.Minute))
+		takenLate(c)
 	}
 	for _, m := range more {
 		m(c)
@@ -36,10 +36,17 @@ func cancelled(c *Charge) { c.CancelledAt = at(noon.Add(-time.Second)) }
 func voidAsked(c *Charge) { c.VoidAskedAt = at(noon.Add(-time.Second)) }
 func justSent(c *Charge)  { c.AttemptedAt = at(noon.Add(-time.Second)) }
 func unplaced(c *Charge)  { *c = *Tombstone(c.OrderID, noon) }
-func takenLate(c *Charge) { c.CapturedAt = at(noon.Add(-time.Second)) }
-func capturedFor(d time.Duration) func(*Charge) {
-	return func(c *Charge) { c.CapturedAt = at(noon.Add(-d)) }
+func takenLate(c *Charge) {
+	c.CapturedAt, c.CapturedAmount, c.CapturedCurrency = at(noon.Add(-time.Second)), 2000, "GBP"
 }
+func wrongly(minor int64, currency string) func(*Charge) {
+	return func(c *Charge) {
+		takenLate(c)
+		c.Reason, c.CapturedAmount, c.CapturedCurrency = amountDiffers, minor, currency
+	}
+}
+
+func at(t time.Time) *time.Time { return &t }
 
 func TestSettle(t *testing.T) {
 	t.Parallel()
@@ -76,7 +83,7 @@ func TestSettle(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			change := tt.from.Settle(Result{Outcome: tt.answer, Ref: "pi_1", Reason: "card-declined"}, noon)
+			change := tt.from.Settle(Result{Outcome: tt.answer, Ref: "pi_1", Reason: "card-declined", Amount: money.New(2000, "GBP")}, 30*time.Second, noon)
 			require.Equal(t, tt.state, tt.from.State)
 			require.Equal(t, tt.change, change)
 			require.Equal(t, tt.taken, tt.from.CapturedAt != nil)
@@ -186,39 +193,41 @@ func TestPlaceAgain(t *testing.T) {
 	}
 }
 
-func TestChecked(t *testing.T) {
+// What was taken is what the provider says; anything but the total is no payment.
+func TestSettleAmount(t *testing.T) {
 	t.Parallel()
-	const (
-		soon  = 10 * time.Minute
-		later = time.Hour
-		never = 0
-	)
 	for name, tt := range map[string]struct {
 		from   *Charge
-		status string
-		kept   int64
-		next   time.Duration
+		taken  money.Money
+		state  State
+		reason string
 		change Change
 	}{
-		"confirmed":               {in(Captured, capturedFor(10*time.Minute)), "confirmed", 2000, soon, Change{}},
-		"confirmed long ago":      {in(Captured, capturedFor(48*time.Hour)), "confirmed", 2000, later, Change{}},
-		"still pending":           {in(Captured, capturedFor(10*time.Minute)), "pending", 2000, soon, Change{}},
-		"not known":               {in(Captured, capturedFor(10*time.Minute)), "", 2000, soon, Change{}},
-		"shipped":                 {in(Captured), "shipped", 2000, never, Change{}},
-		"delivered":               {in(Captured), "delivered", 2000, never, Change{}},
-		"cancelled":               {in(Captured), "cancelled", 2000, soon, Change{Refund: true}},
-		"cancelled, all returned": {in(Captured), "cancelled", 0, never, Change{Refund: true}},
-		"blocked for ever":        {in(Captured), "void", 2000, soon, Change{Refund: true}},
+		"the total":                       {in(Attempted), money.New(2000, "GBP"), Captured, "", Change{Captured: true}},
+		"less":                            {in(Attempted), money.New(1999, "GBP"), Failed, amountDiffers, Change{Failed: true, Refund: true}},
+		"more":                            {in(Unknown), money.New(2001, "GBP"), Failed, amountDiffers, Change{Failed: true, Refund: true}},
+		"another currency":                {in(Requested), money.New(2000, "EUR"), Failed, amountDiffers, Change{Failed: true, Refund: true}},
+		"less, of an order cancelled now": {in(Attempted, cancelled), money.New(1, "GBP"), Failed, amountDiffers, Change{Failed: true, Refund: true}},
+		"less, after it was voided":       {in(Voided), money.New(1, "GBP"), Voided, "", Change{Refund: true}},
+		"for a tombstone":                 {in(Voided, unplaced), money.New(700, "EUR"), Voided, "", Change{Refund: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, tt.change, tt.from.Checked(tt.status, money.New(tt.kept, "GBP"), noon))
-			if tt.next == never {
-				require.Nil(t, tt.from.NextCheckAt)
-			} else {
-				require.Equal(t, noon.Add(tt.next), *tt.from.NextCheckAt)
-			}
+			require.Equal(t, tt.change, tt.from.Settle(Result{Outcome: Succeeded, Amount: tt.taken}, time.Minute, noon))
+			require.Equal(t, tt.state, tt.from.State)
+			require.Equal(t, tt.reason, tt.from.Reason)
+			require.Equal(t, tt.taken, tt.from.Taken())
+			require.Equal(t, tt.state != Captured, tt.from.Owed(), "all of it must go back")
 		})
+	}
+}
+
+func TestTooLate(t *testing.T) {
+	t.Parallel()
+	require.Less(t, tooLate, keepTombstones)
+	for age, state := range map[time.Duration]State{0: Requested, -time.Hour: Requested, tooLate: Requested, tooLate + time.Second: Voided, 10 * keepTombstones: Voided} {
+		c := NewCharge(uuid.New(), "S-1", "", money.New(1, "GBP"), methodVisa, "sandbox", noon.Add(-age), noon)
+		require.Equal(t, state, c.State, age)
 	}
 }
 
@@ -227,6 +236,18 @@ func TestBackoff(t *testing.T) {
 	for tries, want := range map[int]time.Duration{0: time.Second, 1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 7: time.Minute, 1000: time.Minute} {
 		require.Equal(t, want, Backoff(tries), "%d tries", tries)
 	}
+}
+
+func TestRefundBackoff(t *testing.T) {
+	t.Parallel()
+	for tries, want := range map[int]time.Duration{0: 2 * time.Second, 1: 2 * time.Second, 2: 4 * time.Second, 11: 2048 * time.Second, 12: time.Hour, 1000: time.Hour} {
+		require.Equal(t, want, RefundBackoff(tries), "%d tries", tries)
+	}
+	var all time.Duration
+	for tries := 1; tries < maxRefundTries; tries++ {
+		all += RefundBackoff(tries)
+	}
+	require.InDelta(t, 24, all.Hours(), 6, "about a day")
 }
 
 func TestNewRefund(t *testing.T) {
@@ -256,10 +277,14 @@ func TestNewRefund(t *testing.T) {
 		"not taken":                   {in(Unknown), nil, gbp(1), 0, ErrNotCaptured},
 		"declined":                    {in(Failed), nil, nil, 0, ErrNotCaptured},
 		"taken after it was voided":   {in(Voided, takenLate), nil, nil, 2000, nil},
+		"what was taken":              {in(Failed, wrongly(1500, "GBP")), nil, nil, 1500, nil},
+		"more than was taken":         {in(Failed, wrongly(1500, "GBP")), nil, gbp(1501), 0, ErrRefundTooLarge},
+		"in the currency taken":       {in(Failed, wrongly(1500, "EUR")), nil, &euro, 100, nil},
+		"not in the order's":          {in(Failed, wrongly(1500, "EUR")), nil, gbp(100), 0, problem.ErrInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, err := NewRefund(tt.charge, tt.refunds, tt.amount, "broken", nil, noon)
+			r, err := NewRefund(tt.charge, tt.refunds, tt.amount, "broken", uuid.New(), noon)
 			if tt.err != nil {
 				require.ErrorIs(t, err, tt.err)
 				return
@@ -267,6 +292,51 @@ func TestNewRefund(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, tt.want, r.Amount)
 			require.Equal(t, RefundRequested, r.State)
+		})
+	}
+}
+
+func TestAutomaticRefund(t *testing.T) {
+	t.Parallel()
+	had := func(o Origin, state RefundState, minor int64) Refund {
+		return Refund{Origin: o, State: state, Amount: minor}
+	}
+	for name, tt := range map[string]struct {
+		charge  *Charge
+		refunds []Refund
+		want    int64
+		reason  string
+	}{
+		"nothing owed":                          {in(Captured), nil, 0, ""},
+		"nothing taken":                         {in(Failed, cancelled), nil, 0, ""},
+		"cancelled":                             {in(Captured, cancelled), nil, 2000, orderCancelled},
+		"taken late":                            {in(Voided, takenLate), nil, 2000, orderCancelled},
+		"taken wrongly":                         {in(Failed, wrongly(1500, "EUR")), nil, 1500, amountDiffers},
+		"some went back":                        {in(Captured, cancelled), []Refund{had(Staff, RefundDone, 500), had(AtProvider, RefundDone, 100)}, 1400, orderCancelled},
+		"some is about to":                      {in(Captured, cancelled), []Refund{had(Staff, RefundRequested, 500)}, 1500, orderCancelled},
+		"all is about to":                       {in(Captured, cancelled), []Refund{had(Staff, RefundRequested, 2000)}, 0, ""},
+		"more went back than was taken":         {in(Captured, cancelled), []Refund{had(AtProvider, RefundDone, 2500)}, 0, ""},
+		"staff's failed":                        {in(Captured, cancelled), []Refund{had(Staff, RefundFailed, 2000)}, 2000, orderCancelled},
+		"there is one":                          {in(Captured, cancelled), []Refund{had(Automatic, RefundRequested, 1500)}, 0, ""},
+		"there was one, and staff's failed":     {in(Captured, cancelled), []Refund{had(Automatic, RefundDone, 1500), had(Staff, RefundFailed, 500)}, 500, orderCancelled},
+		"it failed: that is for people":         {in(Captured, cancelled), []Refund{had(Automatic, RefundFailed, 2000)}, 0, ""},
+		"it failed, and so did what staff want": {in(Captured, cancelled), []Refund{had(Automatic, RefundFailed, 2000), had(Staff, RefundFailed, 2000)}, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			keys := 0
+			r, err := AutomaticRefund(tt.charge, tt.refunds, func() (string, error) { keys++; return automaticKey(tt.charge.OrderID, 7), nil }, noon)
+			require.NoError(t, err)
+			if tt.want == 0 {
+				require.Nil(t, r)
+				require.Zero(t, keys, "no key is used up")
+				return
+			}
+			require.Equal(t, tt.want, r.Amount)
+			require.Equal(t, tt.reason, r.Reason)
+			require.Equal(t, Automatic, r.Origin)
+			require.Equal(t, "refund:"+tt.charge.OrderID.String()+":7", r.Key)
+			require.Nil(t, r.RequestedBy)
 		})
 	}
 }
@@ -298,8 +368,8 @@ func TestRefundSettle(t *testing.T) {
 func TestSandboxDecides(t *testing.T) {
 	t.Parallel()
 	for method, want := range map[string]Result{
-		methodVisa:         {Outcome: Succeeded},
-		methodTimeout:      {Outcome: Succeeded},
+		methodVisa:         {Outcome: Succeeded, Amount: money.New(5, "GBP")},
+		methodTimeout:      {Outcome: Succeeded, Amount: money.New(5, "GBP")},
 		methodSlow:         {Outcome: Processing},
 		methodError:        {Outcome: Missing},
 		methodDeclined:     {Outcome: Declined, Reason: "card-declined"},
@@ -307,7 +377,7 @@ func TestSandboxDecides(t *testing.T) {
 		"pm_nobody_knows":  {Outcome: Declined, Reason: "method-unknown"},
 		"":                 {Outcome: Declined, Reason: "method-unknown"},
 	} {
-		c := &sandboxCharge{Method: method, Calls: 1}
+		c := &sandboxCharge{Method: method, Calls: 1, Taken: 5, TakenCurrency: "GBP"}
 		c.decide(noon)
 		require.Equal(t, want, c.result(noon), method)
 	}

@@ -12,7 +12,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/problem"
@@ -23,7 +25,8 @@ func (s *service) routes(api huma.API) {
 	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/payments/webhooks/{provider}", "Take a provider's webhook", rest.Anyone,
 		rest.Describe("For payment providers. The body is signed in the header Stripe-Signature; an event that came before has no effect."),
 		func(op *huma.Operation) { op.SkipValidateBody = true }), s.takeWebhook) // the provider's adapter reads it, once it is known to be the provider's
-	huma.Register(api, rest.Op(http.MethodPut, "/internal/charges/{order_id}/void", "Give up on a charge", rest.Neighbours("orders")), s.voidCharge)
+	huma.Register(api, rest.Op(http.MethodPost, "/internal/charges/void", "Give up on charges", rest.Neighbours("orders")), s.voidCharges)
+	huma.Register(api, rest.Op(http.MethodGet, "/internal/refunds/made", "Tell what was given back", rest.Neighbours("orders", "mail")), s.listMadeRefunds)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments", "List payments", rest.Admin), s.listPayments)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments/figures", "Count payments", rest.Admin), s.getFigures)
 	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments/{order_id}", "Read one payment", rest.Admin), s.getPayment)
@@ -64,19 +67,64 @@ type orderInput struct {
 	OrderID uuid.UUID `path:"order_id"`
 }
 
-type voidOutput struct {
+type voidInput struct {
 	Body struct {
-		Status State `json:"status" enum:"captured,failed,voided,unknown"`
+		IDs []uuid.UUID `json:"ids" minItems:"1" maxItems:"200" nullable:"false"`
 	}
 }
 
-func (s *service) voidCharge(ctx context.Context, in *orderInput) (*voidOutput, error) {
-	state, err := s.void(ctx, in.OrderID)
+type voidAnswer struct {
+	OrderID uuid.UUID    `json:"order_id"`
+	Status  State        `json:"status" enum:"captured,failed,voided,unknown"`
+	Amount  *money.Money `json:"amount,omitempty" doc:"What was captured"`
+	Reason  string       `json:"reason" doc:"Why it failed"`
+}
+
+type voidOutput struct {
+	Body struct {
+		Items []voidAnswer `json:"items" nullable:"false"`
+	}
+}
+
+func (s *service) voidCharges(ctx context.Context, in *voidInput) (*voidOutput, error) {
+	answers, err := s.void(ctx, in.Body.IDs)
 	if err != nil {
 		return nil, err
 	}
 	out := &voidOutput{}
-	out.Body.Status = state
+	for _, id := range in.Body.IDs {
+		a := answers[id]
+		answer := voidAnswer{OrderID: id, Status: a.Status, Reason: a.Reason}
+		if a.Status == Captured {
+			answer.Amount = &a.Amount
+		}
+		out.Body.Items = append(out.Body.Items, answer)
+	}
+	return out, nil
+}
+
+type madeInput struct{ feed.Ask }
+
+// madeOutput holds events.PaymentRefunded as JSON: huma would confuse its names with those of our own types.
+type madeOutput struct{ Body feed.Page[json.RawMessage] }
+
+func (s *service) listMadeRefunds(ctx context.Context, in *madeInput) (*madeOutput, error) {
+	rows, cursor, more, err := madeRefunds(ctx, s.db, in.Ask)
+	if err != nil {
+		return nil, err
+	}
+	out := &madeOutput{feed.Page[json.RawMessage]{Items: []json.RawMessage{}, Cursor: cursor, More: more}}
+	for _, r := range rows {
+		in := func(minor int64) events.Money { return events.Money{Amount: minor, Currency: r.Currency} }
+		item, err := json.Marshal(events.PaymentRefunded{
+			OrderID: r.OrderID, RefundID: r.ID, Number: r.Number, Email: r.Email, Amount: in(r.Amount), Refunded: in(r.Refunded),
+			Captured: in(r.Captured), Reason: r.Reason, RefundedAt: r.EndedAt,
+		})
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Items = append(out.Body.Items, item)
+	}
 	return out, nil
 }
 
@@ -88,6 +136,7 @@ type payment struct {
 	State       State       `json:"state" enum:"requested,attempted,unknown,captured,failed,voided"`
 	Reason      string      `json:"reason" doc:"Why it failed"`
 	Amount      money.Money `json:"amount"`
+	Captured    money.Money `json:"captured" doc:"What the provider took, also when that is not the amount"`
 	Refunded    money.Money `json:"refunded" doc:"What was given back"`
 	Method      string      `json:"method"`
 	Provider    string      `json:"provider"`
@@ -100,7 +149,8 @@ type payment struct {
 
 func newPayment(c *Charge, refunded money.Money) payment {
 	return payment{
-		OrderID: c.OrderID, Number: c.Number, Email: c.Email, State: c.State, Reason: c.Reason, Amount: c.Total(), Refunded: refunded,
+		OrderID: c.OrderID, Number: c.Number, Email: c.Email, State: c.State, Reason: c.Reason,
+		Amount: c.Total(), Captured: c.Taken(), Refunded: refunded,
 		Method: c.Method, Provider: c.Provider, ProviderRef: c.ProviderRef, Tries: c.Tries,
 		CreatedAt: c.CreatedAt, CapturedAt: c.CapturedAt, CancelledAt: c.CancelledAt,
 	}
@@ -113,15 +163,16 @@ type refund struct {
 	Reason      string      `json:"reason"`
 	State       RefundState `json:"state" enum:"requested,done,failed"`
 	Error       string      `json:"error" doc:"Why it failed, or what the last try met"`
-	RequestedBy *uuid.UUID  `json:"requested_by" doc:"The administrator; null when the order was cancelled"`
+	Origin      Origin      `json:"origin" enum:"automatic,staff,provider" doc:"automatic: the order was cancelled, or the wrong amount was taken; provider: made in the provider's own pages"`
+	RequestedBy *uuid.UUID  `json:"requested_by" doc:"The administrator; null when there was none"`
 	CreatedAt   time.Time   `json:"created_at"`
 	EndedAt     *time.Time  `json:"ended_at"`
 }
 
 func newRefund(c *Charge, r *Refund) refund {
 	return refund{
-		ID: r.ID, OrderID: r.OrderID, Amount: money.New(r.Amount, c.Currency), Reason: r.Reason, State: r.State, Error: r.Error,
-		RequestedBy: r.RequestedBy, CreatedAt: r.CreatedAt, EndedAt: r.EndedAt,
+		ID: r.ID, OrderID: r.OrderID, Amount: money.New(r.Amount, c.Taken().Currency), Reason: r.Reason, State: r.State, Error: r.Error,
+		Origin: r.Origin, RequestedBy: r.RequestedBy, CreatedAt: r.CreatedAt, EndedAt: r.EndedAt,
 	}
 }
 
@@ -142,7 +193,7 @@ func (s *service) listPayments(ctx context.Context, in *listInput) (*listOutput,
 	}
 	out := &listOutput{Body: rest.List[payment]{Items: []payment{}, NextCursor: next}}
 	for _, r := range rows {
-		out.Body.Items = append(out.Body.Items, newPayment(&r.Charge, money.New(r.Refunded, r.Currency)))
+		out.Body.Items = append(out.Body.Items, newPayment(&r.Charge, money.New(r.Refunded, r.Taken().Currency)))
 	}
 	return out, nil
 }
@@ -187,11 +238,13 @@ func (s *service) getPayment(ctx context.Context, in *orderInput) (*paymentOutpu
 		return nil, err
 	}
 	keys := []string{in.OrderID.String()}
+	left := Left(c, refunds)
+	left.Amount = max(left.Amount, 0)
 	detail := paymentDetail{
-		payment: newPayment(c, Returned(c, refunds)), Left: Left(c, refunds), Refunds: []refund{}, Webhooks: []webhookSeen{},
+		payment: newPayment(c, Returned(c, refunds)), Left: left, Refunds: []refund{}, Webhooks: []webhookSeen{},
 	}
 	for _, r := range refunds {
-		keys = append(keys, r.ID.String())
+		keys = append(keys, r.Key)
 		detail.Refunds = append(detail.Refunds, newRefund(c, &r))
 	}
 	seen, err := webhooksAbout(ctx, s.db, keys)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
@@ -18,13 +19,18 @@ func main() { serve.Main("payments", run) }
 func run(ctx context.Context, rt *serve.Runtime) error {
 	webhooks := serve.Env("SANDBOX_WEBHOOK_URL", serve.Env("PUBLIC_URL", "http://localhost:8000")+"/api/v1/payments/webhooks/sandbox")
 	secret := serve.MustEnv("PAYMENTS_WEBHOOK_SECRET")
+	config := settings{
+		Timeout:      serve.EnvDuration("PROVIDER_TIMEOUT", 10*time.Second),
+		MissingAfter: serve.EnvDuration("PROVIDER_MISSING_AFTER", 30*time.Second),
+		PullBehind:   serve.EnvDuration("PAYMENTS_PULL_BEHIND", 10*time.Minute),
+	}
 	db, err := rt.Database(ctx, migrations)
 	if err != nil {
 		return err
 	}
 	provider := &sandbox{db: db, log: rt.Log, http: &http.Client{}, secret: []byte(secret), url: webhooks}
 	s := &service{
-		db: db, log: rt.Log, now: time.Now, orders: orders{rt.Dapr}, timeout: providerTimeout,
+		db: db, log: rt.Log, now: time.Now, settings: config,
 		providers: map[string]Provider{"sandbox": provider}, provider: "sandbox",
 	}
 	s.routes(rt.API)
@@ -32,7 +38,8 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 	s.subscribe(rt.Subs)
 	rt.Go("charges", time.Second, s.charges)
 	rt.Go("refunds", time.Second, s.refunds)
-	rt.Go("checks", time.Minute, s.check)
+	rt.Go("pull orders", max(min(30*time.Second, config.PullBehind/2), time.Second), s.pullOrders(feed.From(rt.Dapr, "orders", "/internal/orders/outcomes")).Run)
+	rt.Go("prune payments", time.Hour, s.prune)
 	rt.Go("sandbox webhooks", time.Second, provider.webhooks)
 	rt.Go("sandbox prune", time.Hour, provider.prune)
 	return rt.Serve(ctx)

@@ -2,34 +2,31 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"net/http"
+	"errors"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
-	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/feed"
 )
 
-// orders is the neighbour that knows what became of an order.
-type orders struct{ dapr *dapr.Client }
+// outcome is what orders tells of an order that was decided; its feed cures an order.cancelled that was lost.
+type outcome struct {
+	OrderID uuid.UUID `json:"order_id"`
+	Status  string    `json:"status"` // confirmed, cancelled
+}
 
-// statuses asks for the statuses of up to 200 orders; those that orders does not know are left out.
-func (o orders) statuses(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]string, error) {
-	in := struct {
-		IDs []uuid.UUID `json:"ids"`
-	}{ids}
-	var out struct {
-		Items []struct {
-			ID     uuid.UUID `json:"id"`
-			Status string    `json:"status"`
-		} `json:"items"`
+// pullOrders reads what orders decided.
+func (s *service) pullOrders(source feed.Source) feed.Pull[outcome] {
+	return feed.Pull[outcome]{Name: "orders.outcomes", DB: s.db, Log: s.log, Source: source, Behind: s.settings.PullBehind, Apply: s.onOutcome}
+}
+
+func (s *service) onOutcome(ctx context.Context, tx pgx.Tx, o outcome) error {
+	if o.OrderID == uuid.Nil {
+		return errors.New("an outcome without order")
 	}
-	if err := o.dapr.Call(ctx, "orders", http.MethodPost, "/internal/orders/status", in, &out); err != nil {
-		return nil, fmt.Errorf("statuses of orders: %w", err)
+	if o.Status != "cancelled" {
+		return nil
 	}
-	statuses := make(map[uuid.UUID]string, len(out.Items))
-	for _, item := range out.Items {
-		statuses[item.ID] = item.Status
-	}
-	return statuses, nil
+	return s.cancel(ctx, tx, o.OrderID)
 }

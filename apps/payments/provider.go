@@ -10,9 +10,6 @@ import (
 	"github.com/stampede-shop/stampede/kit/money"
 )
 
-// providerTimeout bounds one call to a provider.
-const providerTimeout = 10 * time.Second
-
 // Provider takes money for us. It is another party: it answers late, twice or never, and what it did it did,
 // whether or not we heard of it. So every call carries a key, and a call with the same key does nothing a second
 // time. It is called outside any transaction.
@@ -24,6 +21,9 @@ type Provider interface {
 	Find(ctx context.Context, key uuid.UUID) (Result, error)
 	// Refund gives some of a charge back. After an error call it again with the same key.
 	Refund(ctx context.Context, r RefundRequest) (Result, error)
+	// Refunds lists what was given back of a charge, also by people in the provider's own pages. key and ref are
+	// the charge's.
+	Refunds(ctx context.Context, key uuid.UUID, ref string) ([]Given, error)
 	// Verify reads a webhook: ErrWebhookRefused unless signature, the header Stripe-Signature, is the provider's and
 	// at most five minutes old.
 	Verify(signature string, body []byte, now time.Time) (Webhook, error)
@@ -42,7 +42,7 @@ type ChargeRequest struct {
 
 // RefundRequest asks to give money back.
 type RefundRequest struct {
-	Key       uuid.UUID // the refund's id
+	Key       string    // the refund's
 	Charge    uuid.UUID // the charge's key
 	ChargeRef string    // the provider's own id of the charge
 	Amount    money.Money
@@ -62,8 +62,15 @@ const (
 // Result is a provider's answer.
 type Result struct {
 	Outcome Outcome
-	Ref     string // the provider's own id
-	Reason  string // of a decline: card-declined, insufficient-funds, authentication-required, method-unknown
+	Ref     string      // the provider's own id
+	Reason  string      // of a decline: card-declined, insufficient-funds, authentication-required, method-unknown
+	Amount  money.Money // what was taken or given back, when it succeeded; the provider's word, not what was asked for
+}
+
+// Given is a refund as the provider has it.
+type Given struct {
+	Key string // ours, or the provider's own id when it was not made by us
+	Result
 }
 
 // Subject is what a webhook is about.
@@ -81,6 +88,8 @@ type Webhook struct {
 	ID      string // unique with this provider
 	Type    string // in the provider's words
 	Subject Subject
-	Key     string // of the charge or the refund
+	Key     string // of the charge; of the refund as in Given
+	Charge  string // of a refund: the provider's own id of the charge
+	At      time.Time
 	Result  Result
 }

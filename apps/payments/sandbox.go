@@ -17,6 +17,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stampede-shop/stampede/kit/money"
 )
 
 // The payment methods that the sandbox knows. The first three are Stripe's test names.
@@ -48,17 +50,21 @@ type sandbox struct {
 
 // sandboxCharge is a charge in the sandbox's books.
 type sandboxCharge struct {
-	Key       string
-	Ref       string
-	Amount    int64
-	Currency  string
-	Method    string
-	Status    Outcome // Succeeded, Declined, or "none": refused to work, nothing was taken
-	Reason    string
-	Calls     int // how often it was asked for
-	SettlesAt time.Time
-	CreatedAt time.Time
+	Key           string
+	Ref           string
+	Amount        int64 // asked for
+	Currency      string
+	Taken         int64 // what is taken when it succeeds
+	TakenCurrency string
+	Method        string
+	Status        Outcome // Succeeded, Declined, or "none": refused to work, nothing was taken
+	Reason        string
+	Calls         int // how often it was asked for
+	SettlesAt     time.Time
+	CreatedAt     time.Time
 }
+
+func (c *sandboxCharge) taken() money.Money { return money.New(c.Taken, c.TakenCurrency) }
 
 // decide is what the sandbox does when a charge is asked for the calls-th time and has not been decided.
 func (c *sandboxCharge) decide(now time.Time) {
@@ -87,6 +93,8 @@ func (c *sandboxCharge) result(now time.Time) Result {
 		return Result{Outcome: Missing}
 	case now.Before(c.SettlesAt):
 		return Result{Outcome: Processing, Ref: c.Ref}
+	case c.Status == Succeeded:
+		return Result{Outcome: Succeeded, Ref: c.Ref, Amount: c.taken()}
 	}
 	return Result{Outcome: c.Status, Ref: c.Ref, Reason: c.Reason}
 }
@@ -132,14 +140,21 @@ func (s *sandbox) Refund(ctx context.Context, r RefundRequest) (Result, error) {
 	if c == nil || c.result(time.Now()).Outcome != Succeeded {
 		return Result{Outcome: Declined, Reason: "charge-not-captured"}, nil
 	}
-	ref, err := s.bookRefund(ctx, r, time.Now())
+	given, err := s.bookRefund(ctx, r, time.Now())
 	if errors.Is(err, errOverdrawn) {
 		return Result{Outcome: Declined, Reason: "more-than-captured"}, nil
 	}
 	if err != nil {
 		return Result{}, fmt.Errorf("sandbox: %w", err)
 	}
-	return Result{Outcome: Succeeded, Ref: ref}, nil
+	return given.Result, nil
+}
+
+// refundByHand is what somebody does in the sandbox's own pages, of which payments knows nothing: give back some of
+// a charge. It returns the refund's id.
+func (s *sandbox) refundByHand(ctx context.Context, charge uuid.UUID, amount money.Money) (string, error) {
+	given, err := s.bookRefund(ctx, RefundRequest{Charge: charge, Amount: amount}, time.Now())
+	return given.Ref, err
 }
 
 var errOverdrawn = errors.New("more than what is left of the charge")
@@ -159,8 +174,9 @@ type sandboxObject struct {
 	Object   string            `json:"object"` // payment_intent, refund
 	Status   Outcome           `json:"status"`
 	Reason   string            `json:"reason,omitempty"`
-	Amount   int64             `json:"amount"`
+	Amount   int64             `json:"amount"` // what was taken or given back
 	Currency string            `json:"currency"`
+	Charge   string            `json:"payment_intent,omitempty"` // of a refund
 	Metadata map[string]string `json:"metadata"`
 }
 
@@ -185,12 +201,18 @@ func (s *sandbox) Verify(signature string, body []byte, now time.Time) (Webhook,
 		return Webhook{}, ErrWebhookRefused.Detail("the body is not an event")
 	}
 	o := e.Data.Object
-	w := Webhook{ID: e.ID, Type: e.Type, Subject: AboutOther, Result: Result{Outcome: o.Status, Ref: o.ID, Reason: o.Reason}}
+	w := Webhook{
+		ID: e.ID, Type: e.Type, Subject: AboutOther, At: time.Unix(e.Created, 0),
+		Result: Result{Outcome: o.Status, Ref: o.ID, Reason: o.Reason, Amount: money.New(o.Amount, o.Currency)},
+	}
 	switch e.Type {
 	case "payment_intent.succeeded", "payment_intent.payment_failed":
 		w.Subject, w.Key = AboutCharge, o.Metadata["order_id"]
-	case "refund.updated":
-		w.Subject, w.Key = AboutRefund, o.Metadata["refund_id"]
+	case "refund.created", "refund.updated":
+		w.Subject, w.Key, w.Charge = AboutRefund, o.Metadata["refund_id"], o.Charge
+		if w.Key == "" { // made in the sandbox's own pages
+			w.Key = o.ID
+		}
 	}
 	return w, nil
 }
@@ -251,7 +273,7 @@ type sandboxWebhook struct {
 
 // webhooks sends what is owed until ctx ends.
 func (s *sandbox) webhooks(ctx context.Context) error {
-	return work(ctx, nil, s.claimWebhooks, s.send)
+	return work(ctx, s.log, nil, s.claimWebhooks, s.send)
 }
 
 // send posts one webhook; an answer other than 2xx is followed by another try, for three days.
@@ -260,7 +282,9 @@ func (s *sandbox) send(ctx context.Context, w sandboxWebhook) {
 	if err != nil {
 		s.log.WarnContext(ctx, "sandbox: webhook not taken", "webhook", w.ID, "tries", w.Tries, "error", err)
 	}
-	if err := s.noteWebhook(ctx, w, err == nil); err != nil {
+	note, cancel := context.WithTimeout(ctx, noteLimit)
+	defer cancel()
+	if err := s.noteWebhook(note, w, err == nil); err != nil {
 		s.log.ErrorContext(ctx, "sandbox: webhook not noted, it is sent again", "webhook", w.ID, "error", err)
 	}
 }

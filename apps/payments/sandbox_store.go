@@ -9,21 +9,28 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/pg"
 )
 
 // webhookLease keeps other instances from sending the same webhook; longer than one try takes.
 const webhookLease = 15 * time.Second
 
-const sandboxColumns = `key, ref, amount, currency, method, status, reason, calls, settles_at, created_at`
+// How long the sandbox remembers. Payments is told by webhooks for three days, as by a real provider.
+const (
+	keepBooks           = 90 * 24 * time.Hour
+	keepSandboxWebhooks = 3 * 24 * time.Hour
+)
+
+const sandboxColumns = `key, ref, amount, currency, taken, taken_currency, method, status, reason, calls, settles_at, created_at`
 
 // book writes a charge into the sandbox's books and commits; the same key is the same charge.
 func (s *sandbox) book(ctx context.Context, r ChargeRequest, now time.Time) (*sandboxCharge, error) {
 	var c *sandboxCharge
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			INSERT INTO sandbox_charges (key, ref, amount, currency, method, status, settles_at, created_at)
-			VALUES ($1, $2, $3, $4, $5, 'none', $6, $6)
+			INSERT INTO sandbox_charges (key, ref, amount, currency, taken, taken_currency, method, status, settles_at, created_at)
+			VALUES ($1, $2, $3, $4, $3, $4, $5, 'none', $6, $6)
 			ON CONFLICT (key) DO UPDATE SET calls = sandbox_charges.calls + 1
 			RETURNING `+sandboxColumns,
 			r.Key.String(), newRef("pi"), r.Amount.Amount, r.Amount.Currency, r.Method, now)
@@ -52,7 +59,7 @@ func (s *sandbox) book(ctx context.Context, r ChargeRequest, now time.Time) (*sa
 			kind = "payment_intent.payment_failed"
 		}
 		return oweWebhook(ctx, tx, kind, sandboxObject{
-			ID: c.Ref, Object: "payment_intent", Status: c.Status, Reason: c.Reason, Amount: c.Amount, Currency: c.Currency,
+			ID: c.Ref, Object: "payment_intent", Status: c.Status, Reason: c.Reason, Amount: c.Taken, Currency: c.TakenCurrency,
 			Metadata: map[string]string{"order_id": c.Key},
 		}, c.SettlesAt)
 	})
@@ -75,36 +82,77 @@ func (s *sandbox) find(ctx context.Context, key uuid.UUID) (*sandboxCharge, erro
 	return c, nil
 }
 
-// bookRefund writes a refund into the sandbox's books and commits; the same key is the same refund. It returns
-// errOverdrawn.
-func (s *sandbox) bookRefund(ctx context.Context, r RefundRequest, now time.Time) (ref string, err error) {
+// misbehave makes the sandbox take something else than it will be asked for.
+func (s *sandbox) misbehave(ctx context.Context, r ChargeRequest, taken money.Money) error {
+	_, err := s.db.Exec(ctx, `
+		INSERT INTO sandbox_charges (key, ref, amount, currency, taken, taken_currency, method, status, calls, settles_at, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 'none', 0, now(), now())`,
+		r.Key.String(), newRef("pi"), r.Amount.Amount, r.Amount.Currency, taken.Amount, taken.Currency, r.Method)
+	return err
+}
+
+// bookRefund writes a refund into the sandbox's books and commits; the same key is the same refund, and without a key
+// it is one that somebody makes by hand. It returns errOverdrawn.
+func (s *sandbox) bookRefund(ctx context.Context, r RefundRequest, now time.Time) (given Given, err error) {
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		var captured, refunded int64
-		if err := tx.QueryRow(ctx, `SELECT amount FROM sandbox_charges WHERE key = $1 FOR UPDATE`, r.Charge.String()).Scan(&captured); err != nil {
+		var (
+			taken    money.Money
+			charge   string
+			refunded int64
+		)
+		if err := tx.QueryRow(ctx, `SELECT taken, taken_currency, ref FROM sandbox_charges WHERE key = $1 FOR UPDATE`, r.Charge.String()).
+			Scan(&taken.Amount, &taken.Currency, &charge); err != nil {
 			return err
 		}
-		err := tx.QueryRow(ctx, `SELECT ref FROM sandbox_refunds WHERE key = $1`, r.Key.String()).Scan(&ref)
+		given = Given{Key: r.Key, Result: Result{Outcome: Succeeded, Amount: r.Amount}}
+		err := tx.QueryRow(ctx, `SELECT ref, amount FROM sandbox_refunds WHERE key = $1`, r.Key).Scan(&given.Ref, &given.Amount.Amount)
+		if err == nil && given.Amount != r.Amount {
+			return errors.New("this key came with another refund")
+		}
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
 		if err := tx.QueryRow(ctx, `SELECT COALESCE(sum(amount), 0)::bigint FROM sandbox_refunds WHERE charge_key = $1`, r.Charge.String()).Scan(&refunded); err != nil {
 			return err
 		}
-		if refunded+r.Amount.Amount > captured {
+		if r.Amount.Currency != taken.Currency {
+			return errors.New("this is not the charge's currency")
+		}
+		if refunded+r.Amount.Amount > taken.Amount {
 			return errOverdrawn
 		}
-		ref = newRef("re")
+		given.Ref = newRef("re")
+		kind, about := "refund.updated", map[string]string{"refund_id": r.Key}
+		if r.Key == "" {
+			kind, about, given.Key = "refund.created", map[string]string{}, given.Ref
+		}
 		_, err = tx.Exec(ctx, `INSERT INTO sandbox_refunds (key, ref, charge_key, amount, created_at) VALUES ($1, $2, $3, $4, $5)`,
-			r.Key.String(), ref, r.Charge.String(), r.Amount.Amount, now)
+			given.Key, given.Ref, r.Charge.String(), r.Amount.Amount, now)
 		if err != nil {
 			return err
 		}
-		return oweWebhook(ctx, tx, "refund.updated", sandboxObject{
-			ID: ref, Object: "refund", Status: Succeeded, Amount: r.Amount.Amount, Currency: r.Amount.Currency,
-			Metadata: map[string]string{"refund_id": r.Key.String()},
+		return oweWebhook(ctx, tx, kind, sandboxObject{
+			ID: given.Ref, Object: "refund", Status: Succeeded, Amount: r.Amount.Amount, Currency: r.Amount.Currency, Charge: charge, Metadata: about,
 		}, now)
 	})
-	return ref, err
+	return given, err
+}
+
+// Refunds implements Provider.
+func (s *sandbox) Refunds(ctx context.Context, key uuid.UUID, _ string) ([]Given, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT r.key, r.ref, r.amount, c.taken_currency FROM sandbox_refunds r JOIN sandbox_charges c ON c.key = r.charge_key
+		WHERE r.charge_key = $1 ORDER BY r.created_at`, key.String())
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	var all []Given
+	g := Given{Result: Result{Outcome: Succeeded}}
+	_, err = pgx.ForEachRow(rows, []any{&g.Key, &g.Ref, &g.Amount.Amount, &g.Amount.Currency}, func() error { all = append(all, g); return nil })
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	return all, nil
 }
 
 func oweWebhook(ctx context.Context, tx pgx.Tx, kind string, o sandboxObject, due time.Time) error {
@@ -142,13 +190,18 @@ func (s *sandbox) noteWebhook(ctx context.Context, w sandboxWebhook, sent bool) 
 	return err
 }
 
-// prune forgets webhooks: sent ones after a week, and those that nobody took for three days.
+// prune forgets webhooks, sent or not, and charges with their refunds.
 func (s *sandbox) prune(ctx context.Context) error {
-	_, err := s.db.Exec(ctx, `
-		DELETE FROM sandbox_webhooks
-		WHERE sent_at < now() - interval '7 days' OR (sent_at IS NULL AND created_at < now() - interval '3 days')`)
-	if err != nil {
-		return fmt.Errorf("sandbox: prune: %w", err)
-	}
-	return nil
+	now := time.Now()
+	return errors.Join(
+		pruneRows(ctx, s.db, `
+			DELETE FROM sandbox_webhooks WHERE id IN (
+				SELECT id FROM sandbox_webhooks WHERE created_at < $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+			now.Add(-keepSandboxWebhooks)),
+		pruneRows(ctx, s.db, `
+			WITH old AS MATERIALIZED (
+				SELECT key FROM sandbox_charges WHERE created_at < $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+			refunds AS (DELETE FROM sandbox_refunds WHERE charge_key IN (SELECT key FROM old))
+			DELETE FROM sandbox_charges WHERE key IN (SELECT key FROM old)`,
+			now.Add(-keepBooks)))
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,7 +53,7 @@ func setup(t *testing.T) *bundle {
 		sandbox: &sandbox{db: db, log: rt.Log, http: edge.Client(), secret: []byte(webhookSecret), url: edge.URL + "/api/v1/payments/webhooks/sandbox"},
 	}
 	b.service = &service{
-		db: db, log: rt.Log, orders: orders{rt.Dapr}, timeout: providerTimeout,
+		db: db, log: rt.Log, settings: settings{Timeout: 10 * time.Second, MissingAfter: 30 * time.Second, PullBehind: time.Minute},
 		now:       func() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) },
 		providers: map[string]Provider{"sandbox": b.sandbox}, provider: "sandbox",
 	}
@@ -69,7 +68,7 @@ func order(method string) events.Order {
 	id := uuid.Must(uuid.NewV7())
 	return events.Order{
 		OrderID: id, Number: "S-" + strings.ToUpper(id.String()[26:]), Version: 1, Status: "pending", AccountID: uuid.New(), Email: "ada@example.com",
-		Total: events.Money{Amount: 2000, Currency: "GBP"}, PaymentMethod: method,
+		Total: events.Money{Amount: 2000, Currency: "GBP"}, PaymentMethod: method, PlacedAt: time.Now(),
 	}
 }
 
@@ -83,7 +82,7 @@ func (b *bundle) cancel(t *testing.T, o events.Order) {
 // chargeDue does once what the charging worker does, and reports how many charges it did it for.
 func (b *bundle) chargeDue(t *testing.T) int {
 	t.Helper()
-	claimed, err := claimCharges(t.Context(), b.db, 100, b.now())
+	claimed, err := claimCharges(t.Context(), b.db, 100, b.settings.lease(), b.now())
 	require.NoError(t, err)
 	var all sync.WaitGroup
 	for _, c := range claimed {
@@ -95,7 +94,7 @@ func (b *bundle) chargeDue(t *testing.T) int {
 
 func (b *bundle) refundDue(t *testing.T) int {
 	t.Helper()
-	claimed, err := claimRefunds(t.Context(), b.db, 100, b.now())
+	claimed, err := claimRefunds(t.Context(), b.db, 100, b.settings.lease(), b.now())
 	require.NoError(t, err)
 	for _, r := range claimed {
 		b.giveBack(t.Context(), r)
@@ -134,19 +133,39 @@ func (b *bundle) told(t *testing.T) []string {
 func (b *bundle) books(t *testing.T, o events.Order) (taken, returned int64, calls int) {
 	t.Helper()
 	require.NoError(t, b.db.QueryRow(t.Context(), `
-		SELECT COALESCE(sum(amount) FILTER (WHERE status = 'succeeded'), 0)::bigint, COALESCE(sum(calls), 0)::int,
+		SELECT COALESCE(sum(taken) FILTER (WHERE status = 'succeeded'), 0)::bigint, COALESCE(sum(calls), 0)::int,
 			(SELECT COALESCE(sum(amount), 0)::bigint FROM sandbox_refunds WHERE charge_key = $1)
 		FROM sandbox_charges WHERE key = $1`, o.OrderID.String()).Scan(&taken, &calls, &returned))
 	return taken, returned, calls
 }
 
+// void has orders give up on some orders, and returns payments' answers by order.
+func (b *bundle) void(t *testing.T, ids ...uuid.UUID) map[uuid.UUID]voidAnswer {
+	t.Helper()
+	answer := servetest.Do(t, b.rt, http.MethodPost, "/internal/charges/void", "", map[string]any{"ids": ids}, "dapr-caller-app-id", "orders")
+	require.Equal(t, http.StatusOK, answer.Status, "%s", answer.Body)
+	var out struct{ Items []voidAnswer }
+	answer.JSON(t, &out)
+	require.Len(t, out.Items, len(ids))
+	answers := map[uuid.UUID]voidAnswer{}
+	for i, item := range out.Items {
+		require.Equal(t, ids[i], item.OrderID, "in the order in which they were asked for")
+		answers[item.OrderID] = item
+	}
+	return answers
+}
+
 func (b *bundle) voidState(t *testing.T, o events.Order) State {
 	t.Helper()
-	answer := servetest.Do(t, b.rt, http.MethodPut, "/internal/charges/"+o.OrderID.String()+"/void", "", nil, "dapr-caller-app-id", "orders")
-	require.Equal(t, http.StatusOK, answer.Status, "%s", answer.Body)
-	var out struct{ Status State }
-	answer.JSON(t, &out)
-	return out.Status
+	return b.void(t, o.OrderID)[o.OrderID].Status
+}
+
+// refunds are the order's, as the database has them.
+func (b *bundle) refundsOf(t *testing.T, o events.Order) []Refund {
+	t.Helper()
+	refunds, err := refundsOf(t.Context(), b.db, o.OrderID)
+	require.NoError(t, err)
+	return refunds
 }
 
 const (
@@ -280,7 +299,7 @@ func TestCancelWhileCharging(t *testing.T) {
 	b := setup(t)
 	o := order(methodVisa)
 	b.place(t, o)
-	claimed, err := claimCharges(t.Context(), b.db, 1, b.now())
+	claimed, err := claimCharges(t.Context(), b.db, 1, b.settings.lease(), b.now())
 	require.NoError(t, err)
 	require.Len(t, claimed, 1)
 
@@ -336,7 +355,7 @@ func TestProviderSlow(t *testing.T) {
 	require.Equal(t, []string{captured}, b.told(t))
 
 	// With less patience than the provider needs, it is asked until it knows.
-	b.timeout = 50 * time.Millisecond
+	b.settings.Timeout = 50 * time.Millisecond
 	o = order(methodSlow)
 	b.place(t, o)
 	b.chargeDue(t)
@@ -358,7 +377,7 @@ func TestProviderSlow(t *testing.T) {
 func TestProviderSilent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.timeout = 50 * time.Millisecond
+	b.settings.Timeout = 50 * time.Millisecond
 	o := order(methodTimeout)
 	b.place(t, o)
 	b.chargeDue(t)
@@ -389,7 +408,7 @@ func TestProviderSilent(t *testing.T) {
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	die := func(t *testing.T, b *bundle) Charge {
-		claimed, err := claimCharges(t.Context(), b.db, 1, b.now())
+		claimed, err := claimCharges(t.Context(), b.db, 1, b.settings.lease(), b.now())
 		require.NoError(t, err)
 		require.Len(t, claimed, 1)
 		return claimed[0]
@@ -403,7 +422,7 @@ func TestCrash(t *testing.T) {
 		_, err := b.sandbox.Charge(t.Context(), ChargeRequest{Key: c.OrderID, Amount: c.Total(), Method: c.Method})
 		require.NoError(t, err)
 		require.Equal(t, 0, b.chargeDue(t), "the lease holds")
-		b.advance(lease + time.Second)
+		b.advance(b.settings.lease() + time.Second)
 		require.Equal(t, 1, b.chargeDue(t))
 		require.Equal(t, Captured, b.charge(t, o).State)
 		require.Equal(t, []string{captured}, b.told(t))
@@ -430,7 +449,7 @@ func TestCrash(t *testing.T) {
 		o := order(methodVisa)
 		b.place(t, o)
 		die(t, b)
-		b.advance(lease + time.Second)
+		b.advance(b.settings.lease() + time.Second)
 		require.Equal(t, 1, b.chargeDue(t), "asked")
 		require.Equal(t, Requested, b.charge(t, o).State, "nothing was charged, says the provider")
 		b.advance(time.Minute)
@@ -444,7 +463,7 @@ func TestCrash(t *testing.T) {
 		b.place(t, o)
 		late := die(t, b)
 		require.Equal(t, Unknown, b.voidState(t, o))
-		b.advance(lease + time.Second)
+		b.advance(b.settings.lease() + time.Second)
 		b.chargeDue(t)
 		require.Equal(t, Voided, b.voidState(t, o))
 		// The call reaches the provider after all, as if it had hung in the network.
@@ -463,12 +482,12 @@ func TestCrash(t *testing.T) {
 		b.place(t, o)
 		b.chargeDue(t)
 		b.cancel(t, o)
-		claimed, err := claimRefunds(t.Context(), b.db, 1, b.now())
+		claimed, err := claimRefunds(t.Context(), b.db, 1, b.settings.lease(), b.now())
 		require.NoError(t, err)
 		require.Len(t, claimed, 1)
-		_, err = b.sandbox.Refund(t.Context(), RefundRequest{Key: claimed[0].ID, Charge: o.OrderID, Amount: money.New(2000, "GBP")})
+		_, err = b.sandbox.Refund(t.Context(), RefundRequest{Key: claimed[0].Key, Charge: o.OrderID, Amount: money.New(2000, "GBP")})
 		require.NoError(t, err)
-		b.advance(lease + time.Second)
+		b.advance(b.settings.lease() + time.Second)
 		require.Equal(t, 1, b.refundDue(t))
 		require.Equal(t, []string{captured, refunded}, b.told(t))
 		_, returned, _ := b.books(t, o)
@@ -552,60 +571,6 @@ func TestRace(t *testing.T) {
 		}
 		require.LessOrEqual(t, calls, 1)
 	}
-}
-
-func TestCheckOrders(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	ctx := t.Context()
-	o := order(methodVisa)
-	b.place(t, o)
-	b.chargeDue(t)
-	due := func() int {
-		ids, err := dueChecks(ctx, b.db, 100, b.now())
-		require.NoError(t, err)
-		return len(ids)
-	}
-	require.Zero(t, due())
-	b.advance(checkAfter)
-	require.Equal(t, 1, due())
-	require.NoError(t, b.checked(ctx, o.OrderID, "confirmed"))
-	require.Zero(t, due())
-	b.advance(time.Hour)
-	require.Equal(t, 1, due())
-	require.NoError(t, b.checked(ctx, o.OrderID, "cancelled"), "order.cancelled was lost")
-	require.Equal(t, 1, b.refundDue(t))
-	require.Equal(t, []string{captured, refunded}, b.told(t))
-	b.advance(2 * time.Hour)
-	require.Equal(t, 1, due(), "looked at once more, to see that the refund was made")
-	require.NoError(t, b.checked(ctx, o.OrderID, "cancelled"))
-	b.advance(24 * time.Hour)
-	require.Zero(t, due())
-	require.Equal(t, 0, b.refundDue(t))
-}
-
-// What orders is asked and how its answer is read; a sidecar stands between.
-func TestOrdersStatuses(t *testing.T) {
-	known, unknown := uuid.New(), uuid.New()
-	sidecar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var in struct {
-			IDs []uuid.UUID `json:"ids"`
-		}
-		if r.Method != http.MethodPost || r.URL.Path != "/internal/orders/status" || r.Header.Get("dapr-app-id") != "orders" ||
-			json.NewDecoder(r.Body).Decode(&in) != nil || len(in.IDs) != 2 {
-			w.WriteHeader(http.StatusTeapot)
-			return
-		}
-		fmt.Fprintf(w, `{"items": [{"id": %q, "status": "cancelled", "cancel_reason": "by-shop"}]}`, in.IDs[0])
-	}))
-	defer sidecar.Close()
-	at, err := url.Parse(sidecar.URL)
-	require.NoError(t, err)
-	t.Setenv("DAPR_HTTP_PORT", at.Port())
-	b := setup(t)
-	statuses, err := b.orders.statuses(t.Context(), []uuid.UUID{known, unknown})
-	require.NoError(t, err)
-	require.Equal(t, map[uuid.UUID]string{known: "cancelled"}, statuses)
 }
 
 func TestRefunds(t *testing.T) {
@@ -705,27 +670,6 @@ func TestRefundsRace(t *testing.T) {
 	require.EqualValues(t, 3, made.Load(), "three times 600 fit into 2000")
 }
 
-func TestRefundRefused(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	o := order(methodVisa)
-	b.place(t, o)
-	b.chargeDue(t)
-	// Somebody gave money back in the provider's own back office.
-	_, err := b.sandbox.Refund(t.Context(), RefundRequest{Key: uuid.New(), Charge: o.OrderID, Amount: money.New(1500, "GBP")})
-	require.NoError(t, err)
-	answer := servetest.Do(t, b.rt, http.MethodPost, "/api/v1/admin/payments/"+o.OrderID.String()+"/refunds", b.admin, map[string]any{"reason": "x"}, "Idempotency-Key", "k")
-	require.Equal(t, 201, answer.Status, "%s", answer.Body)
-	require.Equal(t, 1, b.refundDue(t))
-	require.Equal(t, []string{captured}, b.told(t))
-	refunds, err := refundsOf(t.Context(), b.db, o.OrderID)
-	require.NoError(t, err)
-	require.Equal(t, RefundFailed, refunds[0].State)
-	require.Equal(t, "more-than-captured", refunds[0].Error)
-	b.webhooksDue(t) // the foreign refund's webhook is noted and has no effect
-	require.Equal(t, []string{captured}, b.told(t))
-}
-
 func TestListByRefund(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -740,7 +684,7 @@ func TestListByRefund(t *testing.T) {
 		b.place(t, o)
 	}
 	b.chargeDue(t)
-	_, err := b.sandbox.Refund(t.Context(), RefundRequest{Key: uuid.New(), Charge: refused.OrderID, Amount: money.New(1500, "GBP")})
+	_, err := b.sandbox.refundByHand(t.Context(), refused.OrderID, money.New(1500, "GBP"))
 	require.NoError(t, err)
 	ask(done, "k1", 300)
 	ask(done, "k2", 400)
@@ -758,14 +702,14 @@ func TestListByRefund(t *testing.T) {
 		return p
 	}
 	for query, want := range map[string][]events.Order{
-		"refund=done":                       {both, done}, // a payment with two such refunds is there once
+		"refund=done":                       {both, refused, done}, // a payment with two such refunds is there once
 		"refund=failed":                     {refused},
 		"refund=requested":                  {both},
-		"refund=done&state=captured":        {both, done},
+		"refund=done&state=captured":        {both, refused, done},
 		"refund=done&state=failed":          nil,
 		"refund=done&q=" + done.Number:      {done},
 		"refund=requested&q=" + done.Number: nil,
-		"refund=done&sort=oldest":           {done, both},
+		"refund=done&sort=oldest":           {done, refused, both},
 		"refund=":                           {none, both, refused, done},
 	} {
 		var ids, wanted []uuid.UUID
@@ -779,8 +723,8 @@ func TestListByRefund(t *testing.T) {
 	}
 	first := list("refund=done&limit=1")
 	require.NotNil(t, first.NextCursor)
-	second := list("refund=done&limit=1&cursor=" + *first.NextCursor)
-	require.Equal(t, done.OrderID, second.Items[0].OrderID)
+	second := list("refund=done&limit=2&cursor=" + *first.NextCursor)
+	require.Equal(t, done.OrderID, second.Items[1].OrderID)
 	require.Nil(t, second.NextCursor)
 	require.Equal(t, 422, servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments?refund=captured", b.admin, nil).Status)
 }
@@ -793,7 +737,7 @@ func TestWebhook(t *testing.T) {
 	}
 	event := func(id, kind string, order uuid.UUID, status Outcome) string {
 		e := sandboxEvent{ID: id, Type: kind}
-		e.Data.Object = sandboxObject{ID: "pi_9", Status: status, Reason: "card-declined", Metadata: map[string]string{"order_id": order.String()}}
+		e.Data.Object = sandboxObject{ID: "pi_9", Status: status, Amount: 2000, Currency: "GBP", Reason: "card-declined", Metadata: map[string]string{"order_id": order.String()}}
 		data, err := json.Marshal(e)
 		require.NoError(t, err)
 		return string(data)
@@ -877,9 +821,10 @@ func TestAdmin(t *testing.T) {
 		require.Equal(t, 401, servetest.Do(t, b.rt, r.method, r.path, "", nil).Status)
 		require.Equal(t, 403, servetest.Do(t, b.rt, r.method, r.path, shopper, nil).Status)
 	}
-	void := "/internal/charges/" + uuid.NewString() + "/void"
-	require.Equal(t, 403, servetest.Do(t, b.rt, http.MethodPut, void, b.admin, nil).Status)
-	require.Equal(t, 403, servetest.Do(t, b.rt, http.MethodPut, void, "", nil, "dapr-caller-app-id", "store").Status)
+	for path, method := range map[string]string{"/internal/charges/void": http.MethodPost, "/internal/refunds/made": http.MethodGet} {
+		require.Equal(t, 403, servetest.Do(t, b.rt, method, path, b.admin, nil).Status)
+		require.Equal(t, 403, servetest.Do(t, b.rt, method, path, "", nil, "dapr-caller-app-id", "store").Status)
+	}
 
 	var orders []events.Order
 	for i := range 5 {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/rest"
@@ -19,9 +20,9 @@ import (
 const workChannel = "payments_work"
 
 const chargeColumns = `order_id, number, email, amount, currency, method, provider, state, reason, provider_ref, tries, next_try_at,
-	leased_until, attempted_at, placed_at, cancelled_at, void_asked_at, captured_at, next_check_at, created_at, updated_at`
+	leased_until, attempted_at, placed_at, cancelled_at, void_asked_at, captured_at, captured_amount, captured_currency, created_at, updated_at`
 
-const refundColumns = `id, order_id, amount, reason, requested_by, state, error, provider_ref, tries, next_try_at, leased_until,
+const refundColumns = `id, order_id, key, amount, reason, origin, requested_by, state, error, provider_ref, tries, next_try_at, leased_until,
 	created_at, ended_at`
 
 // insertCharge saves a charge unless the order has one, and reports whether it did.
@@ -67,10 +68,10 @@ func updateCharge(ctx context.Context, tx pgx.Tx, c *Charge, was State) error {
 	tag, err := tx.Exec(ctx, `
 		UPDATE charges SET number = $3, email = $4, amount = $5, currency = $6, method = $7, provider = $8, state = $9, reason = $10,
 			provider_ref = $11, next_try_at = $12, leased_until = $13, placed_at = $14, cancelled_at = $15, void_asked_at = $16,
-			captured_at = $17, next_check_at = $18, updated_at = $19
+			captured_at = $17, captured_amount = $18, captured_currency = $19, updated_at = $20
 		WHERE order_id = $1 AND state = $2`,
 		c.OrderID, was, c.Number, c.Email, c.Amount, c.Currency, c.Method, c.Provider, c.State, c.Reason,
-		c.ProviderRef, c.NextTryAt, c.LeasedUntil, c.PlacedAt, c.CancelledAt, c.VoidAskedAt, c.CapturedAt, c.NextCheckAt, c.UpdatedAt)
+		c.ProviderRef, c.NextTryAt, c.LeasedUntil, c.PlacedAt, c.CancelledAt, c.VoidAskedAt, c.CapturedAt, c.CapturedAmount, c.CapturedCurrency, c.UpdatedAt)
 	if err != nil {
 		return fmt.Errorf("update charge: %w", err)
 	}
@@ -82,7 +83,7 @@ func updateCharge(ctx context.Context, tx pgx.Tx, c *Charge, was State) error {
 
 // claimCharges leases up to n charges that are due. What was requested is attempted now: charge it. What comes
 // back unknown, an attempt that nobody finished included, is to be asked about.
-func claimCharges(ctx context.Context, db pg.Querier, n int, now time.Time) ([]Charge, error) {
+func claimCharges(ctx context.Context, db pg.Querier, n int, lease time.Duration, now time.Time) ([]Charge, error) {
 	rows, err := db.Query(ctx, `
 		WITH due AS MATERIALIZED (
 			SELECT order_id FROM charges
@@ -99,17 +100,52 @@ func claimCharges(ctx context.Context, db pg.Querier, n int, now time.Time) ([]C
 	return collect[Charge](rows, "claim charges")
 }
 
-// dueChecks reads up to n captured charges whose order's end is not known and should be asked for.
-func dueChecks(ctx context.Context, db pg.Querier, n int, now time.Time) ([]uuid.UUID, error) {
-	rows, err := db.Query(ctx, `SELECT order_id FROM charges WHERE next_check_at <= $2 ORDER BY next_check_at LIMIT $1`, n, now)
+// voidCharges locks the charges of ids, in their order, lets each give up, and saves what that changed. An order that
+// has none gets a tombstone. The answers are by order id.
+func voidCharges(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.Time) (map[uuid.UUID]Voiding, error) {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO charges (order_id, state, next_try_at, created_at, updated_at)
+		SELECT DISTINCT id, 'voided', $2::timestamptz, $2::timestamptz, $2::timestamptz FROM unnest($1::uuid[]) id ORDER BY id
+		ON CONFLICT (order_id) DO NOTHING`, ids, now)
 	if err != nil {
-		return nil, fmt.Errorf("due checks: %w", err)
+		return nil, fmt.Errorf("void charges: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	rows, err := tx.Query(ctx, `SELECT `+chargeColumns+` FROM charges WHERE order_id = ANY($1) ORDER BY order_id FOR UPDATE`, ids)
 	if err != nil {
-		return nil, fmt.Errorf("due checks: %w", err)
+		return nil, fmt.Errorf("void charges: %w", err)
 	}
-	return ids, nil
+	charges, err := collect[Charge](rows, "void charges")
+	if err != nil {
+		return nil, err
+	}
+	answers := make(map[uuid.UUID]Voiding, len(charges))
+	var voided, asked []uuid.UUID
+	for _, c := range charges {
+		before := c
+		answers[c.OrderID] = Voiding{c.Void(now), c.Reason, c.Taken()}
+		if c.State != before.State {
+			voided = append(voided, c.OrderID)
+		} else if c.VoidAskedAt != before.VoidAskedAt {
+			asked = append(asked, c.OrderID)
+		}
+	}
+	for sql, changed := range map[string][]uuid.UUID{
+		`UPDATE charges SET state = 'voided', leased_until = NULL, updated_at = $2 WHERE order_id = ANY($1)`: voided,
+		`UPDATE charges SET void_asked_at = $2, updated_at = $2 WHERE order_id = ANY($1)`:                    asked,
+	} {
+		if len(changed) == 0 {
+			continue
+		}
+		if _, err := tx.Exec(ctx, sql, changed, now); err != nil {
+			return nil, fmt.Errorf("void charges: %w", err)
+		}
+	}
+	return answers, nil
+}
+
+// chargeByRef tells whose charge the provider knows by an id of its own; ErrPaymentNotFound when there is none.
+func chargeByRef(ctx context.Context, db pg.Querier, provider, ref string) (order uuid.UUID, err error) {
+	return oneID(ctx, db, `SELECT order_id FROM charges WHERE provider = $1 AND provider_ref = $2`, provider, ref)
 }
 
 // ChargeRow is a charge with what was given back of it.
@@ -153,15 +189,25 @@ func countCharges(ctx context.Context, db pg.Querier) (states map[string]int, fa
 	return states, failedRefunds, nil
 }
 
+// insertRefund saves a refund, also one that is done already.
 func insertRefund(ctx context.Context, tx pgx.Tx, r *Refund) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO refunds (id, order_id, amount, reason, requested_by, state, next_try_at, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		r.ID, r.OrderID, r.Amount, r.Reason, r.RequestedBy, r.State, r.NextTryAt, r.CreatedAt)
+		INSERT INTO refunds (id, order_id, key, amount, reason, origin, requested_by, state, provider_ref, next_try_at, created_at, ended_at, noted_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, CASE $8 WHEN 'done' THEN transaction_timestamp() END)`,
+		r.ID, r.OrderID, r.Key, r.Amount, r.Reason, r.Origin, r.RequestedBy, r.State, r.ProviderRef, r.NextTryAt, r.CreatedAt, r.EndedAt)
 	if err != nil {
 		return fmt.Errorf("insert refund: %w", err)
 	}
 	return nil
+}
+
+// nextRefundKey counts the keys that an order's automatic refund uses. Lock the charge before.
+func nextRefundKey(ctx context.Context, tx pgx.Tx, order uuid.UUID) (string, error) {
+	var n int
+	if err := tx.QueryRow(ctx, `UPDATE charges SET refund_keys = refund_keys + 1 WHERE order_id = $1 RETURNING refund_keys`, order).Scan(&n); err != nil {
+		return "", fmt.Errorf("key of a refund: %w", err)
+	}
+	return automaticKey(order, n), nil
 }
 
 // refundsOf reads the refunds of an order, oldest first. Lock the charge before to keep them from changing.
@@ -173,39 +219,73 @@ func refundsOf(ctx context.Context, db pg.Querier, order uuid.UUID) ([]Refund, e
 	return collect[Refund](rows, "refunds")
 }
 
-// orderOfRefund tells whose refund it is; ErrPaymentNotFound when there is none.
-func orderOfRefund(ctx context.Context, db pg.Querier, refund uuid.UUID) (uuid.UUID, error) {
-	var order uuid.UUID
-	err := db.QueryRow(ctx, `SELECT order_id FROM refunds WHERE id = $1`, refund).Scan(&order)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return order, ErrPaymentNotFound
-	}
-	if err != nil {
-		return order, fmt.Errorf("refund: %w", err)
-	}
-	return order, nil
+// orderOfRefund tells whose refund the provider knows by key; ErrPaymentNotFound when there is none.
+func orderOfRefund(ctx context.Context, db pg.Querier, key string) (uuid.UUID, error) {
+	return oneID(ctx, db, `SELECT order_id FROM refunds WHERE key = $1`, key)
 }
 
-// updateRefund saves what became of a refund, unless it is made already.
+func oneID(ctx context.Context, db pg.Querier, sql string, args ...any) (id uuid.UUID, err error) {
+	err = db.QueryRow(ctx, sql, args...).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return id, ErrPaymentNotFound
+	}
+	if err != nil {
+		return id, fmt.Errorf("whose payment: %w", err)
+	}
+	return id, nil
+}
+
+// updateRefund saves what became of a refund, unless it is made already. One that is made now is noted for the feed
+// of those that were.
 func updateRefund(ctx context.Context, tx pgx.Tx, r *Refund) error {
 	_, err := tx.Exec(ctx, `
-		UPDATE refunds SET state = $2, error = $3, provider_ref = $4, next_try_at = $5, leased_until = $6, ended_at = $7
+		UPDATE refunds SET state = $2, error = $3, provider_ref = $4, next_try_at = $5, leased_until = $6, ended_at = $7, amount = $8, key = $9,
+			noted_at = CASE $2 WHEN 'done' THEN transaction_timestamp() END
 		WHERE id = $1 AND state <> 'done'`,
-		r.ID, r.State, r.Error, r.ProviderRef, r.NextTryAt, r.LeasedUntil, r.EndedAt)
+		r.ID, r.State, r.Error, r.ProviderRef, r.NextTryAt, r.LeasedUntil, r.EndedAt, r.Amount, r.Key)
 	if err != nil {
 		return fmt.Errorf("update refund: %w", err)
 	}
 	return nil
 }
 
+func deleteRefund(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM refunds WHERE id = $1 AND state <> 'done'`, id); err != nil {
+		return fmt.Errorf("delete refund: %w", err)
+	}
+	return nil
+}
+
+// MadeRefund is a refund that was made, with what its event tells of the charge.
+type MadeRefund struct {
+	ID, OrderID      uuid.UUID
+	Number, Email    string
+	Amount, Refunded int64 // minor units; Refunded of all until now
+	Captured         int64
+	Currency, Reason string
+	EndedAt, NotedAt time.Time
+}
+
+// madeRefunds reads a page of the refunds that were made, in the order in which that was noted.
+func madeRefunds(ctx context.Context, db pg.Querier, ask feed.Ask) (rows []MadeRefund, cursor string, more bool, err error) {
+	return feed.Read(ctx, db, ask, `
+		SELECT r.id, r.order_id, c.number, c.email, r.amount,
+			(SELECT sum(d.amount) FROM refunds d WHERE d.order_id = r.order_id AND d.state = 'done')::bigint AS refunded,
+			c.captured_amount AS captured, c.captured_currency AS currency, r.reason, COALESCE(r.ended_at, r.created_at) AS ended_at, r.noted_at
+		FROM refunds r JOIN charges c USING (order_id)
+		WHERE (r.noted_at, r.id::text) > ($1, $2) AND r.noted_at < $3
+		ORDER BY r.noted_at, r.id::text LIMIT $4`,
+		func(r MadeRefund) feed.Place { return feed.Place{At: r.NotedAt, Key: r.ID.String()} })
+}
+
 // ClaimedRefund is a refund to make, with what the provider needs to know of its charge.
 type ClaimedRefund struct {
 	Refund
-	Provider, Currency, ChargeRef string
+	Provider, CapturedCurrency, ChargeRef string
 }
 
 // claimRefunds leases up to n refunds that are due.
-func claimRefunds(ctx context.Context, db pg.Querier, n int, now time.Time) ([]ClaimedRefund, error) {
+func claimRefunds(ctx context.Context, db pg.Querier, n int, lease time.Duration, now time.Time) ([]ClaimedRefund, error) {
 	rows, err := db.Query(ctx, `
 		WITH due AS MATERIALIZED (
 			SELECT id FROM refunds
@@ -213,7 +293,7 @@ func claimRefunds(ctx context.Context, db pg.Querier, n int, now time.Time) ([]C
 			ORDER BY next_try_at LIMIT $1 FOR UPDATE SKIP LOCKED),
 		claimed AS (
 			UPDATE refunds SET tries = tries + 1, leased_until = $3 WHERE id IN (SELECT id FROM due) RETURNING `+refundColumns+`)
-		SELECT claimed.*, c.provider, c.currency, c.provider_ref AS charge_ref
+		SELECT claimed.*, c.provider, c.captured_currency, c.provider_ref AS charge_ref
 		FROM claimed JOIN charges c ON c.order_id = claimed.order_id`, n, now, now.Add(lease))
 	if err != nil {
 		return nil, fmt.Errorf("claim refunds: %w", err)
@@ -248,6 +328,44 @@ func webhooksAbout(ctx context.Context, db pg.Querier, keys []string) ([]Webhook
 		return nil, fmt.Errorf("webhooks: %w", err)
 	}
 	return collect[WebhookRow](rows, "webhooks")
+}
+
+// pruneBatch is how many rows one statement of a pruner deletes; each is a transaction of its own.
+const pruneBatch = 1000
+
+// prune forgets webhooks that came a month ago, and tombstones of orders that have never been placed since.
+func prune(ctx context.Context, db pg.Querier, now time.Time) error {
+	return errors.Join(
+		pruneRows(ctx, db, `
+			DELETE FROM webhooks WHERE (provider, event_id) IN (
+				SELECT provider, event_id FROM webhooks WHERE received_at < $1 ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+			now.Add(-keepWebhooks)),
+		pruneRows(ctx, db, `
+			DELETE FROM charges WHERE order_id IN (
+				SELECT order_id FROM charges
+				WHERE placed_at IS NULL AND created_at < $1 AND state = 'voided' AND captured_at IS NULL
+				ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+			now.Add(-keepTombstones)))
+}
+
+// pruneRows runs sql, which deletes at most $2 rows from before $1, until there are no more.
+func pruneRows(ctx context.Context, db pg.Querier, sql string, before time.Time) error {
+	for {
+		n, err := pruneOnce(ctx, db, sql, before)
+		if err != nil || n < pruneBatch {
+			return err
+		}
+	}
+}
+
+func pruneOnce(ctx context.Context, db pg.Querier, sql string, before time.Time) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*noteLimit)
+	defer cancel()
+	tag, err := db.Exec(ctx, sql, before, pruneBatch)
+	if err != nil {
+		return 0, fmt.Errorf("prune: %w", err)
+	}
+	return tag.RowsAffected(), nil
 }
 
 // wake tells the workers that charge, of every instance, once tx is committed.

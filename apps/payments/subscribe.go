@@ -21,7 +21,7 @@ func (s *service) onOrderPlaced(ctx context.Context, tx pgx.Tx, e events.OrderPl
 	if e.OrderID == uuid.Nil || e.Total.Amount < 0 || e.Total.Currency == "" {
 		return fmt.Errorf("an order without id or total: %w", sub.Drop)
 	}
-	return s.place(ctx, tx, NewCharge(e.OrderID, e.Number, e.Email, money.Money(e.Total), e.PaymentMethod, s.provider, s.now()))
+	return s.place(ctx, tx, NewCharge(e.OrderID, e.Number, e.Email, money.Money(e.Total), e.PaymentMethod, s.provider, e.PlacedAt, s.now()))
 }
 
 func (s *service) onOrderCancelled(ctx context.Context, tx pgx.Tx, e events.OrderCancelled) error {

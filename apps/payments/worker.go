@@ -3,24 +3,23 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/pg"
 )
 
-const (
-	parallel   = 32  // calls to a provider at a time, of an instance
-	checkBatch = 200 // orders asked about in one call
-)
+const parallel = 32 // calls to a provider at a time, of an instance
 
 // charges charges what is due, or asks what became of it, until ctx ends.
 func (s *service) charges(ctx context.Context) error {
-	claim := func(ctx context.Context, n int) ([]Charge, error) { return claimCharges(ctx, s.db, n, s.now()) }
+	claim := func(ctx context.Context, n int) ([]Charge, error) {
+		return claimCharges(ctx, s.db, n, s.settings.lease(), s.now())
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	woken := make(chan struct{}, 1)
@@ -30,13 +29,25 @@ func (s *service) charges(ctx context.Context) error {
 		default:
 		}
 	})
-	return work(ctx, woken, claim, s.settle)
+	return work(ctx, s.log, woken, claim, s.settle)
 }
 
 // refunds makes the refunds that are due, until ctx ends.
 func (s *service) refunds(ctx context.Context) error {
-	claim := func(ctx context.Context, n int) ([]ClaimedRefund, error) { return claimRefunds(ctx, s.db, n, s.now()) }
-	return work(ctx, nil, claim, s.giveBack)
+	claim := func(ctx context.Context, n int) ([]ClaimedRefund, error) {
+		return claimRefunds(ctx, s.db, n, s.settings.lease(), s.now())
+	}
+	return work(ctx, s.log, nil, claim, s.giveBack)
+}
+
+// prune forgets what has been kept long enough.
+func (s *service) prune(ctx context.Context) error { return prune(ctx, s.db, s.now()) }
+
+// note runs fn in one transaction, which has its own time limit whatever the call before it took.
+func (s *service) note(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, noteLimit)
+	defer cancel()
+	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error { return fn(ctx, tx) })
 }
 
 // settle calls the provider about one claimed charge, outside any transaction, and notes what it said. Should
@@ -47,7 +58,7 @@ func (s *service) settle(ctx context.Context, claimed Charge) {
 		s.log.ErrorContext(ctx, "charge of a provider that is not configured", "order", claimed.OrderID, "provider", claimed.Provider)
 		return
 	}
-	call, cancel := context.WithTimeout(ctx, s.timeout)
+	call, cancel := context.WithTimeout(ctx, s.settings.Timeout)
 	defer cancel()
 	var (
 		result  Result
@@ -61,14 +72,14 @@ func (s *service) settle(ctx context.Context, claimed Charge) {
 	if callErr != nil {
 		s.log.WarnContext(ctx, "provider", "order", claimed.OrderID, "state", claimed.State, "tries", claimed.Tries, "error", callErr)
 	}
-	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+	err := s.note(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		return s.change(ctx, tx, claimed.OrderID, func(c *Charge, now time.Time) Change {
 			decided := callErr == nil && (result.Outcome == Succeeded || result.Outcome == Declined)
 			switch {
 			case !decided && c.Tries != claimed.Tries: // the lease was over and somebody else is at it
 				return Change{}
 			case callErr == nil:
-				return c.Settle(result, now)
+				return c.Settle(result, s.settings.MissingAfter, now)
 			case claimed.State == Attempted && errors.Is(callErr, ErrNotExecuted):
 				return c.NotSent(now)
 			default:
@@ -81,85 +92,89 @@ func (s *service) settle(ctx context.Context, claimed Charge) {
 	}
 }
 
-// giveBack calls the provider about one claimed refund, outside any transaction, and notes what it said.
+// giveBack calls the provider about one claimed refund, outside any transaction, and notes what it said. When that is
+// no, or when it is the last try, the provider is also asked what it has given back of the charge.
 func (s *service) giveBack(ctx context.Context, claimed ClaimedRefund) {
 	provider, ok := s.providers[claimed.Provider]
 	if !ok {
 		s.log.ErrorContext(ctx, "refund of a provider that is not configured", "refund", claimed.ID, "provider", claimed.Provider)
 		return
 	}
-	call, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	result, callErr := provider.Refund(call, RefundRequest{
-		Key: claimed.ID, Charge: claimed.OrderID, ChargeRef: claimed.ChargeRef, Amount: money.New(claimed.Amount, claimed.Currency),
-	})
+	result, callErr := s.askRefund(ctx, provider, claimed)
+	var given []Given
+	if (callErr == nil && result.Outcome == Declined) || (callErr != nil && claimed.Tries >= maxRefundTries) {
+		var err error
+		if given, err = s.askRefunds(ctx, provider, claimed); err != nil {
+			callErr = errors.Join(callErr, err)
+		}
+	}
 	if callErr != nil {
 		s.log.WarnContext(ctx, "provider", "refund", claimed.ID, "tries", claimed.Tries, "error", callErr)
 	}
-	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		return s.changeRefund(ctx, tx, claimed.ID, func(r *Refund, now time.Time) bool {
-			if callErr != nil {
-				r.Again(callErr.Error(), now)
-				return false
+	err := s.note(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		b, err := s.lockBooks(ctx, tx, claimed.OrderID)
+		if err != nil {
+			return err
+		}
+		waiting := false // for a refund that somebody else has begun
+		for _, g := range given {
+			waiting = waiting || g.Outcome == Processing && b.find(g.Key) == nil
+			if err := b.note(ctx, g); err != nil {
+				return err
 			}
-			return r.Settle(result, now)
-		})
+		}
+		r := b.find(claimed.Key)
+		switch decided := callErr == nil && !waiting && result.Outcome != Processing; {
+		case r == nil: // somebody else has been here, and asks for something else
+			return nil
+		case !decided && r.Tries != claimed.Tries: // the lease was over and somebody else is at it
+			return nil
+		case callErr != nil:
+			r.NoAnswer(callErr.Error(), b.now)
+			return b.save(ctx, r)
+		case waiting:
+			r.Again("a refund that was made elsewhere is not done yet", b.now)
+			return b.save(ctx, r)
+		case result.Outcome == Declined && r.State == RefundRequested:
+			return b.refused(ctx, r, result)
+		default:
+			return b.settle(ctx, r, result)
+		}
 	})
 	if err != nil {
 		s.log.ErrorContext(ctx, "the provider's answer was not noted, it is asked again", "refund", claimed.ID, "error", err)
 	}
 }
 
-// check asks orders what became of the orders whose money was taken a while ago. It cures an order.cancelled
-// that was lost on its way.
-func (s *service) check(ctx context.Context) error {
-	for {
-		ids, err := dueChecks(ctx, s.db, checkBatch, s.now())
-		if err != nil || len(ids) == 0 {
-			return err
-		}
-		statuses, err := s.orders.statuses(ctx, ids)
-		if err != nil {
-			return err
-		}
-		for _, id := range ids {
-			if err := s.checked(ctx, id, statuses[id]); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-func (s *service) checked(ctx context.Context, order uuid.UUID, status string) error {
-	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		locked, err := lockCharge(ctx, tx, order)
-		if err != nil {
-			return err
-		}
-		refunds, err := refundsOf(ctx, tx, order)
-		if err != nil {
-			return err
-		}
-		kept := Kept(locked, refunds)
-		return s.change(ctx, tx, order, func(c *Charge, now time.Time) Change { return c.Checked(status, kept, now) })
+func (s *service) askRefund(ctx context.Context, provider Provider, claimed ClaimedRefund) (Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.settings.Timeout)
+	defer cancel()
+	return provider.Refund(ctx, RefundRequest{
+		Key: claimed.Key, Charge: claimed.OrderID, ChargeRef: claimed.ChargeRef, Amount: money.New(claimed.Amount, claimed.CapturedCurrency),
 	})
 }
 
+func (s *service) askRefunds(ctx context.Context, provider Provider, claimed ClaimedRefund) ([]Given, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.settings.Timeout)
+	defer cancel()
+	return provider.Refunds(ctx, claimed.OrderID, claimed.ChargeRef)
+}
+
 // work claims what is due and does it, at most `parallel` at a time, until ctx ends: when woken (which may be nil),
-// else every second. What has begun when ctx ends is finished first.
-func work[T any](ctx context.Context, woken <-chan struct{}, claim func(context.Context, int) ([]T, error), do func(context.Context, T)) error {
+// else every second. A claim that fails is tried again then; what has begun goes on, and is finished before work ends.
+func work[T any](ctx context.Context, log *slog.Logger, woken <-chan struct{}, claim func(context.Context, int) ([]T, error), do func(context.Context, T)) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var running sync.WaitGroup
 	defer running.Wait()
 	ended := make(chan struct{}, parallel)
 	for free := parallel; ; {
-		claimed, err := claim(ctx, free)
+		claimed, err := inTime(ctx, free, claim)
+		if ctx.Err() != nil && len(claimed) == 0 {
+			return nil
+		}
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
+			log.ErrorContext(ctx, "nothing can be claimed", "error", err)
 		}
 		more := len(claimed) == free // then whatever ends makes room for another claim
 		free -= len(claimed)
@@ -183,4 +198,10 @@ func work[T any](ctx context.Context, woken <-chan struct{}, claim func(context.
 			}
 		}
 	}
+}
+
+func inTime[T any](ctx context.Context, n int, claim func(context.Context, int) ([]T, error)) ([]T, error) {
+	ctx, cancel := context.WithTimeout(ctx, noteLimit)
+	defer cancel()
+	return claim(ctx, n)
 }

@@ -290,13 +290,33 @@ func cartProblem(err error, had *cartLine) string {
 		}
 		return "Somebody was faster: these are sold out. Carts give back what is not bought, so it is worth looking again in a few minutes."
 	case "limit-reached":
-		return "That is as many of these as one shopper may have, so that there is something for everybody."
+		return limitWords(err)
 	case "product-not-found", "sku-not-found":
 		return "This is not sold any more."
 	case "invalid":
 		return "At most 20 of one thing go into a cart."
 	}
 	return ""
+}
+
+// limitWords says how many of something one shopper may have, and why that is
+// less than the limit where it is.
+func limitWords(err error) string {
+	limit, _ := member(err, "limit").(float64)
+	n, known := member(err, "available").(float64)
+	switch {
+	case limit < 1:
+		return "That is as many of these as one shopper may have, so that there is something for everybody."
+	case limit > 20: // no SKU's own
+		return "A cart holds at most " + itoa(int(limit)) + " different things."
+	case known && n < limit:
+		said := "You can buy " + itoa(int(limit)) + " of these, and you already have " + itoa(int(limit-n)) + " in your orders."
+		if n > 0 {
+			said += " Your cart can hold " + itoa(int(n)) + "."
+		}
+		return said
+	}
+	return "You can buy " + itoa(int(limit)) + " of these, so that there is something for everybody."
 }
 
 // postEmpty gives everything back.

@@ -120,11 +120,23 @@ type checkoutView struct {
 	Countries []place
 	Methods   []payMethod
 	Token     string
+	Restored  bool // the form waited for a login
+	trouble
+}
+
+// trouble is why there is no order, and what to do about it.
+type trouble struct {
 	Problem   string
-	Explained string            // what to do about the problem
+	Explained string
 	Wrong     map[string]string // by field
-	Short     map[string]int    // how many are left of a SKU of which there are too few
-	Restored  bool              // the form waited for a login
+	Short     map[string]short  // by SKU: what cannot be had as it is in the cart
+	Ordered   *order            // that of this cart, which was ordered before
+}
+
+// short is what there is of a SKU for this shopper instead.
+type short struct {
+	Left int
+	Why  string
 }
 
 // New tells whether the address is to be typed.
@@ -140,7 +152,7 @@ func (s *service) getCheckout(w http.ResponseWriter, r *http.Request) (string, p
 			_ = s.sessions.drop(r.Context(), "draft", id)
 		}
 		s.setCookie(w, draftCookie, "/checkout", "", 0)
-	} else if id := r.URL.Query().Get("order"); id != "" { // its card was declined: only that has to be chosen anew
+	} else if id := r.URL.Query().Get("order"); id != "" { // its card was declined, and the cart has changed since
 		if o, err := s.readOrder(r.Context(), id, ""); err == nil {
 			v.Form.AddressID, v.Form.Address = "new", o.Address
 		}
@@ -230,12 +242,10 @@ func (s *service) postCheckout(w http.ResponseWriter, r *http.Request) (string, 
 		return "", page.View{}, who.failed
 	}
 	v := checkoutView{Form: checkoutForm{
-		Key: field(r, "key"), AddressID: field(r, "address_id"), Address: readAddress(r), Save: field(r, "save") != "",
+		AddressID: field(r, "address_id"), Address: readAddress(r), Save: field(r, "save") != "",
 		Method: field(r, "payment_method"), Expected: field(r, "expected"), Country: field(r, "shown_country"),
 	}}
-	if len(v.Form.Key) < 20 || len(v.Form.Key) > 100 {
-		v.Form.Key = random()
-	}
+	v.Form.Key = formKey(r)
 	if who.session == nil {
 		return s.keepDraft(w, r, v.Form)
 	}
@@ -288,6 +298,14 @@ func (s *service) postCheckout(w http.ResponseWriter, r *http.Request) (string, 
 	return s.notPlaced(w, r, v, err)
 }
 
+// formKey is the Idempotency-Key that a form carries.
+func formKey(r *http.Request) string {
+	if key := field(r, "key"); len(key) >= 20 && len(key) <= 100 {
+		return key
+	}
+	return random()
+}
+
 // keepDraft keeps what was typed while the shopper logs in again.
 func (s *service) keepDraft(w http.ResponseWriter, r *http.Request, form checkoutForm) (string, page.View, error) {
 	id := random()
@@ -299,8 +317,10 @@ func (s *service) keepDraft(w http.ResponseWriter, r *http.Request, form checkou
 	return "", page.View{}, nil
 }
 
-// place sends the order. It may be sent again under its key, and is, when the
-// answer did not come or another click is at work.
+// place sends the order, once. It is sent again only when it was certainly not
+// begun: while another click is at work, after the time that orders names; and
+// under another key when the page's was used for something else. Whatever else
+// happens is the shopper's to decide, who is not charged twice: the key stays.
 func (s *service) place(ctx context.Context, form *checkoutForm) (order, error) {
 	expected, err := strconv.ParseInt(form.Expected, 10, 64)
 	if err != nil {
@@ -312,82 +332,125 @@ func (s *service) place(ctx context.Context, form *checkoutForm) (order, error) 
 	} else {
 		in["address_id"] = form.AddressID
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	var o order
-	for try := 0; ; try++ {
+	send := func() (o order, err error) {
 		err = s.call(ctx, "orders", http.MethodPost, "/api/v1/orders", in, &o, dapr.Header("Idempotency-Key", form.Key), dapr.Timeout(orderLimit))
-		switch {
-		case err == nil:
-			return o, nil
-		case slugOf(err) == "idempotency-key-reused" && try == 0:
-			// The page was sent before with something else, and that order
-			// was declined; if it was not, orders says so.
-			form.Key = random()
-		case (slugOf(err) == "request-in-progress" || unavailable(err)) && try < 4:
-			wait := time.NewTimer(time.Duration(try+1) * 300 * time.Millisecond)
-			select {
-			case <-wait.C:
-			case <-ctx.Done():
-				wait.Stop()
-				return order{}, err
-			}
-		default:
-			return order{}, err
+		return o, err
+	}
+	o, err := send()
+	switch slugOf(err) {
+	case "idempotency-key-reused":
+		// The page was sent before with something else, and that order was
+		// declined; if it was not, orders says so.
+		form.Key = random()
+	case "request-in-progress":
+		if !pause(ctx, retryAfter(err)) {
+			return o, err
 		}
+	default:
+		return o, err
+	}
+	return send()
+}
+
+// retryAfter is when a neighbour wants to be asked again, at most in 3 seconds.
+func retryAfter(err error) time.Duration {
+	var p *problem.Error
+	if errors.As(err, &p) {
+		if n, err := strconv.Atoi(p.GetHeaders().Get("Retry-After")); err == nil {
+			return time.Duration(min(max(n, 1), 3)) * time.Second
+		}
+	}
+	return time.Second
+}
+
+// pause waits, and reports false when ctx ended before.
+func pause(ctx context.Context, d time.Duration) bool {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
 // notPlaced says in place why there is no order. Nothing typed is lost.
 func (s *service) notPlaced(w http.ResponseWriter, r *http.Request, v checkoutView, err error) (string, page.View, error) {
-	status := http.StatusConflict
+	switch slugOf(err) {
+	case "cart-empty":
+		http.Redirect(w, r, "/cart", http.StatusSeeOther)
+		return "", page.View{}, nil
+	case "address-not-found":
+		v.Form.AddressID = ""
+	}
+	var status int
+	if v.trouble, status = s.explain(w, r, v.Form, err); status == 0 {
+		return "", page.View{}, err
+	}
+	return s.showCheckout(w, r, v, status)
+}
+
+// explain says why a form brought no order, and with which status; 0 when it is
+// nothing that a shopper could do something about.
+func (s *service) explain(w http.ResponseWriter, r *http.Request, form checkoutForm, err error) (t trouble, status int) {
+	status = http.StatusConflict
 	switch slugOf(err) {
 	case "already-ordered":
 		var p *problem.Error
 		errors.As(err, &p)
-		id := p.GetHeaders().Get("Location")
-		http.Redirect(w, r, "/orders/"+id[strings.LastIndex(id, "/")+1:], http.StatusSeeOther)
-		return "", page.View{}, nil
-	case "cart-empty":
-		http.Redirect(w, r, "/cart", http.StatusSeeOther)
-		return "", page.View{}, nil
+		t.Ordered = &order{} // without a number it is among the others
+		if _, id, ok := strings.Cut(p.GetHeaders().Get("Location"), "/orders/"); ok {
+			if o, err := s.readOrder(r.Context(), id, ""); err == nil {
+				t.Ordered = &o
+			}
+		}
 	case "price-changed":
-		was, _ := strconv.ParseInt(v.Form.Expected, 10, 64)
-		v.Problem = "The total has changed since you opened this page. It was " + s.text(money.New(was, s.currency)) + "."
-		v.Explained = "Nothing was charged. Please look at the new total, then pay."
+		was, _ := strconv.ParseInt(form.Expected, 10, 64)
+		t.Problem = "The total has changed since you opened this page. It was " + s.text(money.New(was, s.currency)) + "."
+		t.Explained = "Nothing was charged. Please look at the new total, then pay."
 	case "out-of-stock":
-		v.Problem = "Somebody was faster."
-		v.Explained = "Nothing was charged. Choose below how to go on."
-		v.Short = map[string]int{}
+		t.Problem = "Somebody was faster."
+		t.Explained = "Nothing was charged. Choose below how to go on."
+		t.Short = map[string]short{}
 		lines, _ := member(err, "lines").([]any)
 		for _, l := range lines {
 			m, _ := l.(map[string]any)
 			sku, _ := m["sku"].(string)
 			left, _ := m["available"].(float64)
-			v.Short[sku] = int(left)
+			why := "Sold out."
+			if left > 0 {
+				why = "Only " + itoa(int(left)) + " left."
+			}
+			t.Short[sku] = short{int(left), why}
 		}
+	case "limit-reached":
+		sku, _ := member(err, "sku").(string)
+		left, _ := member(err, "available").(float64)
+		t.Problem = limitWords(err)
+		t.Explained = "Nothing was charged. Choose below how to go on."
+		t.Short = map[string]short{sku: {int(left), "Too many."}}
 	case "product-unavailable":
-		v.Problem = "Something in your cart is not sold any more, and was taken out."
-		v.Explained = "Nothing was charged. Please look at the new total, then pay."
+		t.Problem = "Something in your cart is not sold any more, and was taken out."
+		t.Explained = "Nothing was charged. Please look at the new total, then pay."
 	case "address-not-found":
-		v.Form.AddressID = ""
-		v.Problem = "That address is not in your address book any more. Please choose another."
+		t.Problem = "That address is not in your address book any more. Please choose another."
 	case "invalid":
-		v.Wrong = fieldErrors(err)
-		v.Problem = "Please look at what is marked."
+		t.Wrong = fieldErrors(err)
+		t.Problem = "Please look at what is marked."
 		status = http.StatusUnprocessableEntity
-		if _, ok := v.Wrong["payment_method"]; ok || len(v.Wrong) == 0 {
-			v.Problem = "Please choose how to pay."
+		if _, ok := t.Wrong["payment_method"]; ok || len(t.Wrong) == 0 {
+			t.Problem = "Please choose how to pay."
 		}
 	case "unavailable", "request-in-progress", "internal":
-		v.Problem = "We could not place the order just now."
-		v.Explained = "Press the button again in a moment: you will not be charged twice."
+		t.Problem = "We could not place the order just now."
+		t.Explained = "Press the button again in a moment: you will not be charged twice."
 		status = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "3")
 	default:
-		return "", page.View{}, err
+		return t, 0
 	}
-	return s.showCheckout(w, r, v, status)
+	return t, status
 }
 
 // text writes an amount as the pages do.

@@ -67,6 +67,7 @@ func (s *service) routes(r chi.Router) {
 			r.Get("/orders", page(s.getOrders))
 			r.Get("/orders/{id}", page(s.getOrder))
 			r.Get("/orders/{id}/status", s.orderStatus)
+			r.Post("/orders/{id}/payment", page(s.postPayment))
 			r.Post("/orders/{id}/cancellation", page(s.postCancellation))
 			r.Get("/account", page(s.getAccount))
 			r.Post("/account/profile", page(s.postProfile))

@@ -65,6 +65,26 @@ func (o order) Cancellable() bool { return o.Status == "pending" || o.Status == 
 // TaxIncluded tells whether the prices hold the tax.
 func (o order) TaxIncluded() bool { return included(o.Subtotal, o.Discount, o.Shipping, o.Total) }
 
+// Declined tells whether the card was refused: an attempt, which is no order.
+func (o order) Declined() bool {
+	return o.Status == "cancelled" && o.CancelReason == "payment-declined"
+}
+
+// State is the status in words.
+func (o order) State() string {
+	switch o.Status {
+	case "pending":
+		return "Being paid"
+	case "confirmed":
+		return "Paid"
+	case "shipped":
+		return "On its way"
+	case "delivered":
+		return "Delivered"
+	}
+	return "Cancelled"
+}
+
 // Count is how many pieces were ordered.
 func (o order) Count() (n int) {
 	for _, l := range o.Lines {
@@ -85,11 +105,14 @@ type step struct {
 func (o order) Steps() []step {
 	names := []struct{ status, name string }{{"pending", "Placed"}, {"confirmed", "Paid"}, {"shipped", "On its way"}, {"delivered", "Delivered"}}
 	if o.Status == "cancelled" {
-		names = names[:1]
+		end := struct{ status, name string }{"cancelled", "Cancelled"}
+		if o.Declined() {
+			end.name = "Declined"
+		}
 		if o.at("confirmed").IsZero() {
-			names = append(names, struct{ status, name string }{"cancelled", "Cancelled"})
+			names = append(names[:1], end)
 		} else {
-			names = append(names, struct{ status, name string }{"confirmed", "Paid"}, struct{ status, name string }{"cancelled", "Cancelled"})
+			names = append(names[:2], end)
 		}
 	}
 	var all []step
@@ -136,10 +159,63 @@ func (s *service) readOrder(ctx context.Context, id, query string, opts ...dapr.
 
 // orderView is the Data of the page "order" and of its moving part.
 type orderView struct {
-	Order   order
-	Token   string
-	Problem string
-	Pause   string // until the page asks again
+	Order order
+	Token string
+	Pause string   // until the page asks again
+	Again *another // when the card was declined
+	trouble
+}
+
+// another is what it takes to pay with another card for what was to be ordered.
+type another struct {
+	Key     string // the next order's Idempotency-Key
+	Method  string
+	Methods []payMethod
+	Changed bool       // the cart is not what was to be ordered any more
+	Empty   bool       // nor is anything in it
+	Until   *time.Time // all of it is held; nil when it is not
+	Soon    bool       // it will be in a moment: inventory has still to hear of the decline
+}
+
+// backAgain is how long after a decline its lines may take to be the cart's
+// again.
+const backAgain = 10 * time.Second
+
+// another compares a declined attempt with the cart as it is now.
+func (o order) another(c cart, now time.Time) *another {
+	a := &another{Key: random(), Method: methods[0].Value, Methods: methods, Changed: !o.sameAs(c), Empty: len(c.Lines) == 0}
+	if !c.Unheld() {
+		a.Until = c.FirstEnd()
+	}
+	a.Soon = a.Until == nil && now.Sub(o.at("cancelled")) < backAgain
+	return a
+}
+
+// sameAs tells whether the cart holds just what was to be ordered.
+func (o order) sameAs(c cart) bool {
+	for _, l := range o.Lines {
+		if in := c.line(l.SKU); in == nil || in.Quantity != l.Quantity {
+			return false
+		}
+	}
+	return len(o.Lines) == len(c.Lines)
+}
+
+// viewOrder is what is shown of an order; of a declined one also how to go on.
+func (s *service) viewOrder(w http.ResponseWriter, r *http.Request, o order) orderView {
+	v := orderView{Order: o, Token: s.frame(r).Token, Pause: "400ms"}
+	if !o.Declined() {
+		return v
+	}
+	c, err := s.readCart(r.Context(), w, "")
+	if err != nil { // it is looked at again before anything is ordered
+		c.Lines = nil
+		for _, l := range o.Lines {
+			c.Lines = append(c.Lines, cartLine{SKU: l.SKU, Quantity: l.Quantity})
+		}
+	}
+	v.Again = o.another(c, time.Now())
+	return v
 }
 
 // getOrder shows an order.
@@ -148,19 +224,57 @@ func (s *service) getOrder(w http.ResponseWriter, r *http.Request) (string, page
 	if err != nil {
 		return "", page.View{}, err
 	}
-	return "order", s.orderPage(r, o, ""), nil
+	return "order", s.orderPage(r, s.viewOrder(w, r, o), 0), nil
 }
 
-func (s *service) orderPage(r *http.Request, o order, trouble string) page.View {
+func (s *service) orderPage(r *http.Request, v orderView, status int) page.View {
 	f := s.private(r)
-	if o.Moving() {
+	if v.Order.Moving() {
 		f.Refresh = 3
 	}
-	v := page.View{Title: "Order " + o.Number, Meta: f, Data: orderView{Order: o, Token: f.Token, Problem: trouble, Pause: "400ms"}}
-	if trouble != "" {
-		v.Status = http.StatusConflict
+	return page.View{Status: status, Title: "Order " + v.Order.Number, Meta: f, Data: v}
+}
+
+// postPayment pays with another card for what a declined order was for: what is
+// in the cart goes to the same address for the same total, or the page says why
+// not.
+func (s *service) postPayment(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+	ctx := r.Context()
+	o, err := s.readOrder(ctx, chi.URLParam(r, "id"), "")
+	if err != nil {
+		return "", page.View{}, err
 	}
-	return v
+	if !o.Declined() {
+		http.Redirect(w, r, "/orders/"+o.ID, http.StatusSeeOther)
+		return "", page.View{}, nil
+	}
+	form := checkoutForm{
+		Key: formKey(r), AddressID: "new", Address: o.Address, Method: field(r, "payment_method"), Expected: strconv.FormatInt(o.Total.Amount, 10),
+	}
+	c, err := s.readCart(ctx, w, "")
+	// An empty cart may be that of an order that this form has placed already.
+	if err == nil && len(c.Lines) > 0 && !o.sameAs(c) {
+		return "order", s.orderPage(r, s.viewOrder(w, r, o), http.StatusConflict), nil
+	}
+	if err == nil {
+		var placed order
+		if placed, err = s.place(ctx, &form); err == nil {
+			http.Redirect(w, r, "/orders/"+placed.ID, http.StatusSeeOther)
+			return "", page.View{}, nil
+		}
+	}
+	v, status := s.viewOrder(w, r, o), http.StatusConflict
+	v.Again.Key, v.Again.Method = form.Key, form.Method
+	if slugOf(err) != "cart-empty" {
+		if v.trouble, status = s.explain(w, r, form, err); status == 0 {
+			return "", page.View{}, err
+		}
+	}
+	switch slugOf(err) {
+	case "price-changed", "out-of-stock", "limit-reached", "product-unavailable":
+		v.Explained, v.Again.Changed = "Nothing was charged. Your cart shows how to go on.", true
+	}
+	return "order", s.orderPage(r, v, status), nil
 }
 
 // longPoll is how long the page waits for a change at a time.
@@ -195,7 +309,9 @@ func (s *service) orderStatus(w http.ResponseWriter, r *http.Request) {
 		s.pages.Problem(w, r, err)
 		return
 	}
-	s.pages.Fragment(w, r, 0, "order-body", orderView{Order: o, Token: s.frame(r).Token, Pause: pause})
+	v := s.viewOrder(w, r, o)
+	v.Pause = pause
+	s.pages.Fragment(w, r, 0, "order-body", v)
 }
 
 // ordersView is the Data of the page "orders".
@@ -205,9 +321,10 @@ type ordersView struct {
 	First  bool
 }
 
-// getOrders lists the shopper's orders.
+// getOrders lists the shopper's orders. An attempt whose card was declined is
+// none.
 func (s *service) getOrders(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
-	query := url.Values{"limit": {"10"}}
+	query := url.Values{"limit": {"10"}, "declined": {"false"}}
 	cursor := r.URL.Query().Get("cursor")
 	if cursor != "" {
 		query.Set("cursor", cursor)
@@ -244,7 +361,9 @@ func (s *service) postCancellation(w http.ResponseWriter, r *http.Request) (stri
 		if err != nil {
 			return "", page.View{}, err
 		}
-		return "order", s.orderPage(r, o, "It is on its way already, and can no longer be cancelled. You may send it back within 30 days."), nil
+		v := s.viewOrder(w, r, o)
+		v.Problem = "It is on its way already, and can no longer be cancelled. You may send it back within 30 days."
+		return "order", s.orderPage(r, v, http.StatusConflict), nil
 	}
 	return "", page.View{}, err
 }

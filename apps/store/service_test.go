@@ -98,7 +98,7 @@ func TestForms(t *testing.T) {
 	send := func(path string, headers ...string) int {
 		return servetest.Do(t, rt, "POST", path, "", "sku=A&quantity=1&add=1", append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)...).Status
 	}
-	for _, path := range []string{"/cart/items", "/cart/empty", "/register", "/verify", "/verify/code", "/password/forgot", "/password/reset", "/checkout", "/logout", "/account/profile", "/orders/1/cancellation"} {
+	for _, path := range []string{"/cart/items", "/cart/empty", "/register", "/verify", "/verify/code", "/password/forgot", "/password/reset", "/checkout", "/logout", "/account/profile", "/orders/1/cancellation", "/orders/1/payment"} {
 		require.Equal(t, 403, send(path), path)
 		require.Equal(t, 403, send(path, "Origin", "http://evil.test"), path)
 		require.Equal(t, 403, send(path, "Sec-Fetch-Site", "cross-site", "Origin", public), path)
@@ -192,6 +192,7 @@ func TestSeal(t *testing.T) {
 func TestLoggedInPagesAskForALogin(t *testing.T) {
 	t.Parallel()
 	rt, _ := newTest(t)
+	require.Equal(t, 303, servetest.Do(t, rt, "POST", "/orders/1/payment", "", nil, "Origin", public).Status)
 	for _, path := range []string{"/checkout", "/orders", "/orders/1", "/account", "/account/addresses", "/account/security"} {
 		res := servetest.Do(t, rt, "GET", path, "", nil)
 		require.Equal(t, 303, res.Status, path)
@@ -310,7 +311,13 @@ func TestCartProblem(t *testing.T) {
 	require.Contains(t, cartProblem(short(0), nil), "sold out")
 	require.Contains(t, cartProblem(short(2), nil), "Only 2")
 	require.Contains(t, cartProblem(short(2), &cartLine{Quantity: 2}), "the last 2")
-	require.NotEmpty(t, cartProblem(problem.New(problem.Conflict, "limit-reached", ""), nil))
+	limit := problem.New(problem.Conflict, "limit-reached", "")
+	require.NotEmpty(t, cartProblem(limit, nil))
+	require.Equal(t, "You can buy 2 of these, so that there is something for everybody.", cartProblem(limit.With("limit", 2.0), nil))
+	require.Equal(t, "You can buy 2 of these, so that there is something for everybody.", cartProblem(limit.With("limit", 2.0).With("available", 2.0), nil))
+	require.Equal(t, "You can buy 2 of these, and you already have 2 in your orders.", cartProblem(limit.With("limit", 2.0).With("available", 0.0), nil))
+	require.Equal(t, "You can buy 3 of these, and you already have 1 in your orders. Your cart can hold 2.", cartProblem(limit.With("limit", 3.0).With("available", 2.0), nil))
+	require.Equal(t, "A cart holds at most 50 different things.", cartProblem(limit.With("limit", 50.0), nil))
 	require.Empty(t, cartProblem(problem.ErrUnavailable, nil))
 }
 
@@ -350,6 +357,9 @@ func TestOrderSteps(t *testing.T) {
 	require.Equal(t, []string{"Placed+", "Paid+", "On its way*", "Delivered"}, names(at("pending", "confirmed", "shipped")))
 	require.Equal(t, []string{"Placed+", "Cancelled*"}, names(at("pending", "cancelled")))
 	require.Equal(t, []string{"Placed+", "Paid+", "Cancelled*"}, names(at("pending", "confirmed", "cancelled")))
+	declined := at("pending", "cancelled")
+	declined.CancelReason = "payment-declined"
+	require.Equal(t, []string{"Placed+", "Declined*"}, names(declined))
 	require.True(t, at("pending").Moving())
 	require.False(t, at("pending", "confirmed").Moving())
 }

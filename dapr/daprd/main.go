@@ -3,8 +3,7 @@
 // Command daprd is Dapr's own sidecar at the version that Stampede is tested
 // with: Dapr's stable components, and the six below that its stable set
 // lacks, oauth2 with its sessions repaired (package session). Build it with -tags
-// stablecomponents (dev does); an installed daprd 1.16 is used instead where there
-// is one.
+// stablecomponents (dev does).
 package main
 
 import (

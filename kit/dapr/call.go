@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"mime"
 	"net/http"
 	"time"
@@ -16,6 +17,10 @@ import (
 
 // CallTimeout bounds one call to a neighbour, its repetition included.
 const CallTimeout = 2 * time.Second
+
+// repeatsASecond bounds the calls that are repeated: enough for a sidecar that
+// restarts, too few to double the load of a shop that is down.
+const repeatsASecond = 5
 
 // maxAnswer bounds a neighbour's answer.
 const maxAnswer = 16 << 20
@@ -52,8 +57,10 @@ func Timeout(d time.Duration) CallOption {
 // Call asks a neighbour by service invocation, in JSON, unless in is Raw or out
 // an io.Writer, which gets the answer as it comes. in and out may be nil.
 // A refusal comes back as *problem.Error, anything else that went wrong as
-// problem.ErrUnavailable with the cause. GET and PUT are repeated once when
-// the neighbour could not be reached; POST and DELETE are sent once.
+// problem.ErrUnavailable with the cause. GET and PUT are repeated once, after a
+// moment, when the neighbour could not be reached, unless the answer was 503
+// (who is overloaded is not asked more) or many are being repeated already.
+// POST and DELETE are sent once.
 func (c *Client) Call(ctx context.Context, app, method, path string, in, out any, opts ...CallOption) error {
 	o := call{header: http.Header{}, timeout: CallTimeout}
 	for _, opt := range opts {
@@ -74,14 +81,12 @@ func (c *Client) Call(ctx context.Context, app, method, path string, in, out any
 		}
 		o.header.Set("Content-Type", "application/json")
 	}
-	tries := 1
-	if method == http.MethodGet || method == http.MethodPut {
-		tries = 2
-	}
-	var err error
-	for range tries {
-		if err = c.callOnce(ctx, app, method, path, body, out, o); !errors.Is(err, errUnreached) || ctx.Err() != nil {
-			break
+	err := c.callOnce(ctx, app, method, path, body, out, o)
+	if (method == http.MethodGet || method == http.MethodPut) && errors.Is(err, errNotReached) && ctx.Err() == nil && c.repeats.Allow() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(20*time.Millisecond + rand.N(60*time.Millisecond)): // not all at one moment
+			err = c.callOnce(ctx, app, method, path, body, out, o)
 		}
 	}
 	if errors.Is(err, errUnreached) {
@@ -90,7 +95,10 @@ func (c *Client) Call(ctx context.Context, app, method, path string, in, out any
 	return err
 }
 
-var errUnreached = errors.New("no answer")
+var (
+	errUnreached  = errors.New("no answer")
+	errNotReached = fmt.Errorf("%w: not reached", errUnreached) // and may be asked once more
+)
 
 func (c *Client) callOnce(ctx context.Context, app, method, path string, body []byte, out any, o call) error {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
@@ -106,7 +114,7 @@ func (c *Client) callOnce(ctx context.Context, app, method, path string, body []
 	req.Header.Set("dapr-api-token", c.token)
 	res, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUnreached, err)
+		return fmt.Errorf("%w: %w", errNotReached, err)
 	}
 	defer res.Body.Close()
 	if writes && res.StatusCode < 300 {
@@ -117,7 +125,7 @@ func (c *Client) callOnce(ctx context.Context, app, method, path string, body []
 	}
 	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUnreached, err)
+		return fmt.Errorf("%w: %w", errNotReached, err)
 	}
 	if res.StatusCode < 300 {
 		if out == nil || len(data) == 0 {
@@ -128,9 +136,11 @@ func (c *Client) callOnce(ctx context.Context, app, method, path string, body []
 		}
 		return nil
 	}
-	// The neighbour's own refusals are problem documents; everything else
-	// is Dapr's (application/json) and means that it was not reached.
-	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind == "application/problem+json" && res.StatusCode < 500 {
+	// The neighbour's own answers are problem documents; everything else is
+	// Dapr's (application/json) and means that it was not reached.
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	own := kind == "application/problem+json"
+	if own && res.StatusCode < 500 {
 		p := &problem.Error{}
 		if err := json.Unmarshal(data, p); err == nil {
 			if at := res.Header.Get("Location"); at != "" {
@@ -142,5 +152,9 @@ func (c *Client) callOnce(ctx context.Context, app, method, path string, body []
 			return p
 		}
 	}
-	return fmt.Errorf("%w: status %d: %.200s", errUnreached, res.StatusCode, data)
+	reason := errUnreached
+	if !own && res.StatusCode >= 500 && res.StatusCode != http.StatusServiceUnavailable {
+		reason = errNotReached
+	}
+	return fmt.Errorf("%w: status %d: %.200s", reason, res.StatusCode, data)
 }

@@ -31,10 +31,10 @@ const (
 // Stream subscribes to topic by a streaming subscription (Alpha1 API of Dapr
 // 1.16; the SDK's own loop neither carries the trace nor comes back after a
 // restart of the sidecar, so the stream is read here). It calls ready once
-// subscribed and handle for each event, at most limit at a time, and returns
-// when the stream breaks or ctx ends, after the handlers that run have
-// answered.
-func (c *Client) Stream(ctx context.Context, pubsub, topic string, limit int, ready func(), handle func(context.Context, Event) Verdict) error {
+// subscribed and handle for each event, at most limit at a time; handle calls
+// answer, which returns when the sidecar has taken it. Stream returns when the
+// stream breaks or ctx ends, after the handlers that run have answered.
+func (c *Client) Stream(ctx context.Context, pubsub, topic string, limit int, ready func(), handle func(ctx context.Context, e Event, answer func(Verdict))) error {
 	c.conn.ResetConnectBackoff()
 	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -87,23 +87,24 @@ func (c *Client) Stream(ctx context.Context, pubsub, topic string, limit int, re
 			running.Add(1)
 			go func() {
 				defer func() { <-slots; running.Done() }()
-				verdict := handle(streamCtx, Event{
+				handle(streamCtx, Event{
 					ID: e.GetId(), Type: e.GetType(), Source: e.GetSource(), Topic: e.GetTopic(), Data: e.GetData(),
 					Traceparent: e.GetExtensions().GetFields()["traceparent"].GetStringValue(),
-				})
-				answer := runtimev1.TopicEventResponse_SUCCESS
-				if verdict == Again {
-					answer = runtimev1.TopicEventResponse_RETRY
-				}
-				sending.Lock()
-				defer sending.Unlock()
-				// When this fails the stream is broken and the broker delivers again.
-				_ = stream.Send(&runtimev1.SubscribeTopicEventsRequestAlpha1{
-					SubscribeTopicEventsRequestType: &runtimev1.SubscribeTopicEventsRequestAlpha1_EventProcessed{
-						EventProcessed: &runtimev1.SubscribeTopicEventsRequestProcessedAlpha1{
-							Id: e.GetId(), Status: &runtimev1.TopicEventResponse{Status: answer},
+				}, func(verdict Verdict) {
+					answer := runtimev1.TopicEventResponse_SUCCESS
+					if verdict == Again {
+						answer = runtimev1.TopicEventResponse_RETRY
+					}
+					sending.Lock()
+					defer sending.Unlock()
+					// When this fails the stream is broken and the broker delivers again.
+					_ = stream.Send(&runtimev1.SubscribeTopicEventsRequestAlpha1{
+						SubscribeTopicEventsRequestType: &runtimev1.SubscribeTopicEventsRequestAlpha1_EventProcessed{
+							EventProcessed: &runtimev1.SubscribeTopicEventsRequestProcessedAlpha1{
+								Id: e.GetId(), Status: &runtimev1.TopicEventResponse{Status: answer},
+							},
 						},
-					},
+					})
 				})
 			}()
 		}

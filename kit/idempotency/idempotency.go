@@ -122,6 +122,6 @@ func Do(ctx context.Context, db *pgxpool.Pool, scope, key string, body any, fn f
 
 // Prune forgets answers older than Keep.
 func Prune(ctx context.Context, db *pgxpool.Pool) error {
-	_, err := db.Exec(ctx, `DELETE FROM idempotency_keys WHERE created_at < now() - $1::interval`, Keep)
-	return err
+	return pg.Prune(ctx, db, `DELETE FROM idempotency_keys WHERE (scope, key) IN (
+		SELECT scope, key FROM idempotency_keys WHERE created_at < now() - $2::interval ORDER BY created_at LIMIT $1)`, Keep)
 }

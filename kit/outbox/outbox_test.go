@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/dapr/daprtest"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/pgtest"
 )
@@ -55,9 +60,10 @@ func TestBrokerAway(t *testing.T) {
 	defer sidecar.Close()
 	require.NoError(t, pg.InTx(ctx, db, func(tx pgx.Tx) error { return Put(ctx, tx, code{"123456"}) }))
 	relay := &Relay{DB: db, Dapr: sidecar, Pubsub: "pubsub", Source: "test", Log: slog.New(slog.DiscardHandler)}
-	n, err := relay.once(ctx)
-	require.Error(t, err)
-	require.Equal(t, 1, n)
+	claimed, err := relay.claim(ctx)
+	require.NoError(t, err)
+	require.Len(t, claimed, 1)
+	require.Error(t, relay.publish(ctx, claimed[0]))
 	var kept, waits bool
 	var tries int
 	require.NoError(t, db.QueryRow(ctx, `
@@ -65,7 +71,134 @@ func TestBrokerAway(t *testing.T) {
 	require.True(t, kept)
 	require.True(t, waits)
 	require.Equal(t, 1, tries)
-	n, err = relay.once(ctx)
+	claimed, err = relay.claim(ctx)
 	require.NoError(t, err)
-	require.Zero(t, n, "not due yet")
+	require.Empty(t, claimed, "not due yet")
+}
+
+type parcel struct {
+	N     int `json:"n"`
+	topic string
+}
+
+func (p parcel) Topic() string { return p.topic }
+
+func put(t *testing.T, db *pgxpool.Pool, topic string, n int) {
+	t.Helper()
+	require.NoError(t, pg.InTx(t.Context(), db, func(tx pgx.Tx) error {
+		for i := range n {
+			if err := Put(t.Context(), tx, parcel{i, topic}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+// run runs a relay of db until the test ends. The sidecar is a stand-in for
+// its publish call only, because no broker hangs on demand.
+func run(t *testing.T, db *pgxpool.Pool, publish func(ctx context.Context, topic, id string) error) {
+	t.Helper()
+	sidecar, _ := daprtest.Sidecar{Publish: publish}.Start(t)
+	relay := &Relay{DB: db, Dapr: sidecar, Pubsub: "pubsub", Source: "test", Log: slog.New(slog.DiscardHandler)}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- relay.Run(ctx) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
+}
+
+// TestHangingTopic: more events of one topic hang than there are slots, and
+// those of another go out; of the hanging ones no more are claimed than are
+// under way, so that no lease runs out while its event waits for its turn.
+func TestHangingTopic(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, nil)
+	put(t, db, "a.hangs.v1", 3*slots)
+	began, sent := make(chan string, 3*slots), make(chan string, 3*slots)
+	run(t, db, func(ctx context.Context, topic, id string) error {
+		if topic == "a.hangs.v1" {
+			began <- id
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		sent <- id
+		return nil
+	})
+	for range slots {
+		<-began
+	}
+	put(t, db, "b.flows.v1", 2*slots)
+	for range 2 * slots {
+		<-sent
+	}
+	var claimed int
+	require.NoError(t, db.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE topic = 'a.hangs.v1' AND tries > 0`).Scan(&claimed))
+	require.Equal(t, slots, claimed)
+}
+
+// TestEachOnceWithTwoInstances: slow publishes are not begun a second time by
+// another instance, nor by the same.
+func TestEachOnceWithTwoInstances(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, nil)
+	const n = 5 * slots
+	var (
+		mu   sync.Mutex
+		seen []string
+		all  = make(chan struct{})
+	)
+	publish := func(_ context.Context, _, id string) error {
+		mu.Lock()
+		defer mu.Unlock() // one at a time, as the component of RabbitMQ does
+		seen = append(seen, id)
+		if len(seen) == n {
+			close(all)
+		}
+		return nil
+	}
+	put(t, db, "a.flows.v1", n)
+	run(t, db, publish)
+	run(t, db, publish)
+	<-all
+	mu.Lock()
+	defer mu.Unlock()
+	slices.Sort(seen)
+	require.Len(t, slices.Compact(slices.Clone(seen)), n)
+	for _, id := range seen {
+		require.True(t, strings.HasSuffix(id, ".1"), id)
+	}
+}
+
+// TestTriesHaveTheirOwnIDs: a second attempt does not share its id with the
+// first, which may still be under way, and its note stands.
+func TestTriesHaveTheirOwnIDs(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, nil)
+	put(t, db, "a.fails.v1", 1)
+	ids := make(chan string, 2)
+	sidecar, _ := daprtest.Sidecar{Publish: func(_ context.Context, _, id string) error {
+		ids <- id
+		if strings.HasSuffix(id, ".1") {
+			return errors.New("not now")
+		}
+		return nil
+	}}.Start(t)
+	relay := &Relay{DB: db, Dapr: sidecar, Pubsub: "pubsub", Source: "test", Log: slog.New(slog.DiscardHandler)}
+	first, err := relay.claim(t.Context())
+	require.NoError(t, err)
+	require.Len(t, first, 1)
+	// Its lease ends before it has begun: another takes it over and succeeds.
+	_, err = db.Exec(t.Context(), `UPDATE outbox SET next_try_at = now()`)
+	require.NoError(t, err)
+	second, err := relay.claim(t.Context())
+	require.NoError(t, err)
+	require.Len(t, second, 1)
+	require.NoError(t, relay.publish(t.Context(), second[0]))
+	require.Error(t, relay.publish(t.Context(), first[0]))
+	id := first[0].ID.String()
+	require.Equal(t, []string{id + ".2", id + ".1"}, []string{<-ids, <-ids})
+	var sent, failed bool
+	require.NoError(t, db.QueryRow(t.Context(), `SELECT sent_at IS NOT NULL, last_error IS NOT NULL FROM outbox`).Scan(&sent, &failed))
+	require.True(t, sent)
+	require.False(t, failed)
 }

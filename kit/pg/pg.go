@@ -33,8 +33,12 @@ type Querier interface {
 }
 
 // Open connects to url and checks that the server answers. Every statement is
-// traced.
+// traced, and ends within answerLimit whatever its context says.
 func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	return open(ctx, url, answerLimit)
+}
+
+func open(ctx context.Context, url string, answer time.Duration) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("database url: %w", err)
@@ -43,8 +47,10 @@ func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
 		cfg.MaxConns = 12
 	}
 	cfg.MaxConnIdleTime = 5 * time.Minute
-	cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName())
+	cfg.PingTimeout = pingTimeout
+	cfg.ConnConfig.Tracer = tracer{otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName()), answer}
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	limit(cfg, answer)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -132,6 +138,24 @@ func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error
 	return err
 }
 
+// Prune runs a DELETE of at most $1 rows until no more are left; args are $2 and
+// on. A statement for all would reach statementTimeout after a busy day, and
+// then every time.
+func Prune(ctx context.Context, db *pgxpool.Pool, sql string, args ...any) error {
+	const atOnce = 5000
+	for {
+		limited, cancel := context.WithTimeout(ctx, statementTimeout)
+		tag, err := db.Exec(limited, sql, append([]any{atOnce}, args...)...)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("prune: %w", err)
+		}
+		if tag.RowsAffected() < atOnce {
+			return nil
+		}
+	}
+}
+
 // Counts reads rows of a name and a number, as of GROUP BY.
 func Counts(ctx context.Context, db Querier, sql string) (map[string]int, error) {
 	rows, err := db.Query(ctx, sql)
@@ -185,16 +209,36 @@ func listen(ctx context.Context, db *pgxpool.Pool, channel string, fn func(paylo
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		conn.Close(ctx)
+	}()
 	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
 		return err
 	}
 	fn("")
 	for {
-		n, err := conn.WaitForNotification(ctx)
-		if err != nil {
+		// In slices, with a question in between: a peer that is gone without a
+		// word would be waited for in silence.
+		slice, cancel := context.WithTimeout(ctx, listenSlice)
+		n, err := conn.WaitForNotification(slice)
+		cancel()
+		switch {
+		case err == nil:
+			fn(n.Payload)
+		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
 			return err
+		default:
+			slice, cancel := context.WithTimeout(ctx, dialTimeout)
+			err := conn.Ping(slice)
+			cancel()
+			if err != nil {
+				return err
+			}
 		}
-		fn(n.Payload)
 	}
 }
+
+// listenSlice is how long Listen waits in silence; shorter than answerLimit.
+const listenSlice = 10 * time.Second

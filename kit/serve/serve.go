@@ -143,6 +143,12 @@ func (rt *Runtime) Database(ctx context.Context, files fs.FS) (*pgxpool.Pool, er
 		}
 		return lag
 	}))
+	rt.Metrics.MustRegister(counts{
+		prometheus.NewDesc("feed_failures", "What neighbours told and could not be applied yet.", []string{"name"}, nil),
+		func(ctx context.Context) (map[string]int, error) {
+			return pg.Counts(ctx, db, `SELECT name, count(*) FROM feed_failures GROUP BY name`)
+		},
+	})
 	return db, nil
 }
 
@@ -184,6 +190,20 @@ func (rt *Runtime) Serve(ctx context.Context) error {
 		return err
 	}
 	rt.Metrics.MustRegister(prometheus.NewGoCollector(), prometheus.NewProcessCollector(prometheus.ProcessCollectorOpts{}))
+	for _, topic := range rt.Subs.Topics() {
+		labels := prometheus.Labels{"topic": topic}
+		rt.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "events_in_flight", Help: "Deliveries that are being handled or answered.", ConstLabels: labels,
+		}, func() float64 {
+			n, _ := rt.Subs.InFlight(topic, time.Now())
+			return float64(n)
+		}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "event_in_flight_seconds", Help: "Age of the oldest of them.", ConstLabels: labels,
+		}, func() float64 {
+			_, oldest := rt.Subs.InFlight(topic, time.Now())
+			return oldest.Seconds()
+		}))
+	}
 	rt.Router.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	rt.Router.Get("/readyz", rt.ready)
 	rt.Router.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(rt.Metrics, promhttp.HandlerOpts{}))
@@ -268,7 +288,7 @@ func protect(ctx context.Context, fn func(context.Context) error) (err error) {
 }
 
 // ready answers 200 when database, sidecar and subscriptions work, else 503
-// with the names of those that do not.
+// with the names of those that do not, and of topics that are stuck.
 func (rt *Runtime) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
@@ -281,6 +301,9 @@ func (rt *Runtime) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	if !rt.Subs.Ready() {
 		missing = append(missing, "subscriptions")
+	}
+	if stuck := rt.Subs.Stuck(time.Now()); len(stuck) > 0 {
+		missing = append(missing, "subscriptions: "+strings.Join(stuck, ", ")+" stuck")
 	}
 	select {
 	case <-rt.stopping:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
@@ -67,4 +68,27 @@ func (h tracedHandler) WithAttrs(a []slog.Attr) slog.Handler {
 
 func (h tracedHandler) WithGroup(name string) slog.Handler {
 	return tracedHandler{h.Handler.WithGroup(name)}
+}
+
+// counts is a gauge for each name of a group.
+type counts struct {
+	desc *prometheus.Desc
+	read func(ctx context.Context) (map[string]int, error)
+}
+
+// Describe implements prometheus.Collector.
+func (c counts) Describe(to chan<- *prometheus.Desc) { to <- c.desc }
+
+// Collect implements prometheus.Collector. A database that does not answer
+// leaves the metric out.
+func (c counts) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	all, err := c.read(ctx)
+	if err != nil {
+		return
+	}
+	for name, n := range all {
+		to <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(n), name)
+	}
 }

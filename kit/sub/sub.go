@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,10 @@ const (
 	inFlight   = 16               // handlers of one topic at a time
 	keepInbox  = 7 * 24 * time.Hour
 	watchEvery = 500 * time.Millisecond
+
+	buryLimit   = 5 * time.Second
+	stuckAfter  = 30 * time.Second    // longer than deadline, counting, burying and maxWait together
+	keepLetters = 90 * 24 * time.Hour // what nobody looked at for so long is forgotten, with the data of people in it
 )
 
 // Subscriber holds the subscriptions of one service.
@@ -56,6 +61,9 @@ type topic struct {
 	direct bool
 	secret bool // its data must not stay in a table (outbox.Secret)
 	open   atomic.Bool
+
+	mu      sync.Mutex
+	flights map[*time.Time]struct{} // when each delivery began that is not answered
 }
 
 // On consumes the events of type E in services with a database. fn runs in
@@ -171,8 +179,10 @@ func (s *Subscriber) watch(ctx context.Context) {
 // stream keeps one topic subscribed until life ends.
 func (s *Subscriber) stream(life context.Context, t *topic) {
 	for life.Err() == nil {
-		err := s.Dapr.Stream(life, s.Pubsub, t.name, inFlight, func() { t.open.Store(true) }, func(ctx context.Context, e dapr.Event) dapr.Verdict {
-			return s.deliver(ctx, life, t, e)
+		err := s.Dapr.Stream(life, s.Pubsub, t.name, inFlight, func() { t.open.Store(true) }, func(ctx context.Context, e dapr.Event, answer func(dapr.Verdict)) {
+			// In flight until the answer is sent, too: a sidecar that does not take it stops the topic.
+			defer t.fly(time.Now())()
+			answer(s.deliver(ctx, life, t, e))
 		})
 		t.open.Store(false)
 		if life.Err() != nil {
@@ -193,6 +203,48 @@ func (s *Subscriber) Ready() bool {
 	return true
 }
 
+// fly notes that a delivery began; what it returns ends it.
+func (t *topic) fly(now time.Time) (land func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.flights == nil {
+		t.flights = map[*time.Time]struct{}{}
+	}
+	t.flights[&now] = struct{}{}
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.flights, &now)
+	}
+}
+
+// InFlight tells how many deliveries of a topic are being handled or answered,
+// and the age of the oldest; zero when there is none.
+func (s *Subscriber) InFlight(name string, now time.Time) (n int, oldest time.Duration) {
+	t := s.topic(name)
+	if t == nil {
+		return 0, 0
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for began := range t.flights {
+		oldest = max(oldest, now.Sub(*began))
+	}
+	return len(t.flights), oldest
+}
+
+// Stuck lists the topics at which something has been in flight for longer than
+// any handler may take: no event of theirs may come through any more.
+func (s *Subscriber) Stuck(now time.Time) []string {
+	var names []string
+	for _, t := range s.topics {
+		if _, oldest := s.InFlight(t.name, now); oldest > stuckAfter {
+			names = append(names, t.name)
+		}
+	}
+	return names
+}
+
 // Topics lists what is consumed.
 func (s *Subscriber) Topics() []string {
 	names := make([]string, 0, len(s.topics))
@@ -205,6 +257,7 @@ func (s *Subscriber) Topics() []string {
 // Deliver hands one event to its handler, once, as a broker would. Tests use
 // it; Run does the same with waiting and counting around it.
 func (s *Subscriber) Deliver(ctx context.Context, e dapr.Event) error {
+	e.ID = rowID(e.ID)
 	if t := s.topic(e.Topic); t != nil {
 		return s.try(ctx, t, e, t.handle)
 	}
@@ -239,9 +292,17 @@ func (s *Subscriber) try(ctx context.Context, t *topic, e dapr.Event, handle fun
 	return handle(context.WithValue(ctx, eventKey{}, e.ID), e)
 }
 
+// rowID is what all attempts to publish an event have in common: a CloudEvent's
+// id is "<row id>.<try>" (kit/outbox).
+func rowID(id string) string {
+	id, _, _ = strings.Cut(id, ".")
+	return id
+}
+
 // deliver tries once; on failure it counts, waits and asks for redelivery, or
 // buries the event.
 func (s *Subscriber) deliver(ctx, life context.Context, t *topic, e dapr.Event) dapr.Verdict {
+	e.ID = rowID(e.ID)
 	err := s.try(ctx, t, e, t.handle)
 	if err == nil {
 		return dapr.Done
@@ -290,6 +351,8 @@ func (s *Subscriber) bury(ctx context.Context, t *topic, e dapr.Event, tries int
 	if t.secret {
 		data = []byte("{}")
 	}
+	ctx, cancel := context.WithTimeout(ctx, buryLimit)
+	defer cancel()
 	return pg.InTx(ctx, s.DB, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO dead_letters (event_id, topic, event, error, tries) VALUES ($1, $2, $3, $4, $5)
@@ -302,10 +365,14 @@ func (s *Subscriber) bury(ctx context.Context, t *topic, e dapr.Event, tries int
 	})
 }
 
-// Prune forgets events that were seen a week ago; no broker delivers later.
+// Prune forgets events that were seen a week ago, as no broker delivers later,
+// and dead letters of three months.
 func (s *Subscriber) Prune(ctx context.Context) error {
-	_, err := s.DB.Exec(ctx, `DELETE FROM inbox WHERE seen_at < now() - $1::interval`, keepInbox)
-	return err
+	return errors.Join(
+		pg.Prune(ctx, s.DB, `DELETE FROM inbox WHERE event_id IN (
+			SELECT event_id FROM inbox WHERE seen_at < now() - $2::interval ORDER BY seen_at LIMIT $1)`, keepInbox),
+		pg.Prune(ctx, s.DB, `DELETE FROM dead_letters WHERE event_id IN (
+			SELECT event_id FROM dead_letters WHERE died_at < now() - $2::interval ORDER BY died_at LIMIT $1)`, keepLetters))
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -319,7 +386,8 @@ func pause(ctx context.Context, d time.Duration) {
 
 type eventKey struct{}
 
-// EventID is the id of the event that is being handled.
+// EventID is the id of the event that is being handled: that of the row in its
+// publisher's outbox, the same however often it is published.
 func EventID(ctx context.Context) string {
 	id, _ := ctx.Value(eventKey{}).(string)
 	return id

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -162,4 +163,72 @@ func TestEventTime(t *testing.T) {
 	ctx := context.WithValue(t.Context(), eventKey{}, id.String())
 	require.Equal(t, "2022-02-22T19:22:22Z", EventTime(ctx).Format("2006-01-02T15:04:05Z07:00"))
 	require.True(t, EventTime(t.Context()).IsZero())
+}
+
+// TestAttemptsAreOneEvent: an event that was published twice has two
+// CloudEvent ids, and one row in the inbox, one effect, one dead letter.
+func TestAttemptsAreOneEvent(t *testing.T) {
+	t.Parallel()
+	var seen []string
+	var at time.Time
+	s := &Subscriber{DB: pgtest.New(t, migrations), Log: slog.New(slog.DiscardHandler)}
+	On(s, func(ctx context.Context, tx pgx.Tx, e thing) error {
+		seen, at = append(seen, EventID(ctx)), EventTime(ctx)
+		if e.N < 0 {
+			return Drop
+		}
+		return nil
+	})
+	for _, n := range []int{1, -1} {
+		e := event(n)
+		row := e.ID
+		for _, try := range []string{".1", ".2"} {
+			e.ID = row + try
+			require.Equal(t, dapr.Done, s.deliverNow(t, e))
+		}
+		e.ID = row + ".3"
+		require.NoError(t, s.Deliver(t.Context(), e))
+		require.Equal(t, row, seen[len(seen)-1])
+		require.False(t, at.IsZero())
+	}
+	require.Len(t, seen, 2)
+	require.Equal(t, 2, count(t, s, `SELECT count(*) FROM inbox`))
+	require.Equal(t, 1, count(t, s, `SELECT count(*) FROM dead_letters WHERE event_id NOT LIKE '%.%'`))
+}
+
+func TestStuck(t *testing.T) {
+	t.Parallel()
+	s := &Subscriber{Log: slog.New(slog.DiscardHandler)}
+	OnDirect(s, func(context.Context, thing) error { return nil })
+	now := time.Now()
+	require.Empty(t, s.Stuck(now))
+	land := s.topics[0].fly(now)
+	s.topics[0].fly(now.Add(10 * time.Second))()
+	later := s.topics[0].fly(now.Add(20 * time.Second))
+	defer later()
+	n, oldest := s.InFlight(thing{}.Topic(), now.Add(stuckAfter))
+	require.Equal(t, 2, n)
+	require.Equal(t, stuckAfter, oldest)
+	require.Empty(t, s.Stuck(now.Add(stuckAfter)))
+	require.Equal(t, []string{thing{}.Topic()}, s.Stuck(now.Add(stuckAfter+time.Second)))
+	land()
+	require.Empty(t, s.Stuck(now.Add(stuckAfter+time.Second)))
+	require.Greater(t, stuckAfter, deadline+buryLimit+maxWait+3*time.Second, "no handler that works is stuck")
+}
+
+// TestPrune: what is old goes, however much of it, and what is not stays.
+func TestPrune(t *testing.T) {
+	t.Parallel()
+	s := bench(t, func(int) error { return nil })
+	_, err := s.DB.Exec(t.Context(), `
+		INSERT INTO inbox (event_id, topic, seen_at) SELECT n::text, 't', now() - interval '8 days' FROM generate_series(1, 12000) n;
+		INSERT INTO inbox (event_id, topic) VALUES ('new', 't');
+		INSERT INTO dead_letters (event_id, topic, event, error, tries, died_at)
+			SELECT n::text, 't', '{}', 'x', 1, now() - interval '91 days' FROM generate_series(1, 12000) n;
+		INSERT INTO dead_letters (event_id, topic, event, error, tries, died_at) VALUES ('new', 't', '{}', 'x', 1, now() - interval '89 days')`)
+	require.NoError(t, err)
+	require.NoError(t, s.Prune(t.Context()))
+	require.Equal(t, 1, count(t, s, `SELECT count(*) FROM inbox WHERE event_id = 'new'`))
+	require.Equal(t, 1, count(t, s, `SELECT count(*) FROM inbox`))
+	require.Equal(t, 1, count(t, s, `SELECT count(*) FROM dead_letters`))
 }

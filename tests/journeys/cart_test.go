@@ -2,6 +2,7 @@ package journeys
 
 import (
 	"encoding/json"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,6 +75,75 @@ func TestLimitPerShopper(t *testing.T) {
 	})
 	guest.PutAny(t, lamp.SKU, 3).Refused(t, 409, "limit-reached")
 	require.Equal(t, 2, guest.Cart(t).Line(lamp.SKU).Quantity)
+}
+
+// TestLimitAcrossOrders is about a limit that counts what an account has ordered, and gives back what was cancelled.
+func TestLimitAcrossOrders(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp := s.Draft(t, 1_000, 30)
+	lamp.Limit(t, 2)
+	lamp.Publish(t)
+	ann, guest := s.Register(t), s.Guest()
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		a := ann.PutAny(t, lamp.SKU, 1)
+		return a.Status == 200, a.Problem().Slug()
+	})
+	first := ann.Await(t, ann.Order(t, shop.Visa).ID, "confirmed")
+	shop.Eventually(t, shop.Patience, func() (bool, string) { return len(ann.Cart(t).Lines) == 0, "the cart is not cleared" })
+	p := ann.PutAny(t, lamp.SKU, 2).Refused(t, 409, "limit-reached")
+	require.Equal(t, 1, *p.Available)
+	ann.Put(t, lamp, 1)
+
+	// Nor by way of a guest's cart, which counts alone until it is merged.
+	guest.Put(t, lamp, 2)
+	both := *ann
+	both.Session = guest.Session
+	both.Do(t, "POST", "/api/v1/cart/merge", nil).OK(t, 200)
+	if ann.Cart(t).Line(lamp.SKU).Quantity == 2 { // the line may be more than can be held
+		ann.Place(t, shop.Random(), request(t, ann, shop.Visa)).Refused(t, 409, "limit-reached")
+		ann.Put(t, lamp, 1)
+	}
+	ann.Await(t, ann.Order(t, shop.Visa).ID, "confirmed")
+	shop.Eventually(t, shop.Patience, func() (bool, string) { return len(ann.Cart(t).Lines) == 0, "the cart is not cleared" })
+	p = ann.PutAny(t, lamp.SKU, 1).Refused(t, 409, "limit-reached")
+	require.Zero(t, *p.Available)
+
+	ann.Cancel(t, first.ID).OK(t, 202)
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		return ann.PutAny(t, lamp.SKU, 1).Status == 200, "the cancelled one still counts"
+	})
+}
+
+// TestMergeWhilePutting is about a guest who goes on in another tab while the login merges the cart: whatever was
+// answered 200 is in one of the two carts.
+func TestMergeWhilePutting(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, chair, ann := s.NewProduct(t, 1_000, 99), s.NewProduct(t, 2_000, 99), s.Register(t)
+	for range 5 {
+		guest := s.Guest()
+		guest.Put(t, lamp, 1)
+		both := *ann
+		both.Session = guest.Session
+		var put, merged *shop.Answer
+		var putErr, mergeErr error
+		var wait sync.WaitGroup
+		wait.Go(func() {
+			put, putErr = guest.Send(t.Context(), "PUT", "/api/v1/cart/items/"+chair.SKU, map[string]int{"quantity": 1})
+		})
+		wait.Go(func() { merged, mergeErr = both.Send(t.Context(), "POST", "/api/v1/cart/merge", nil) })
+		wait.Wait()
+		require.NoError(t, putErr)
+		require.NoError(t, mergeErr)
+		put.OK(t, 200)
+		merged.OK(t, 200)
+		require.True(t, ann.Cart(t).Line(chair.SKU) != nil || guest.Cart(t).Line(chair.SKU) != nil, "the chair is lost")
+		both.Do(t, "POST", "/api/v1/cart/merge", nil).OK(t, 200)
+		require.NotNil(t, ann.Cart(t).Line(chair.SKU))
+		require.Empty(t, guest.Cart(t).Lines)
+		ann.Do(t, "DELETE", "/api/v1/cart", nil).OK(t, 204)
+	}
 }
 
 // TestMergeTakesWhatIsThere is about a guest whose holds are worth less than the account's own.

@@ -27,24 +27,48 @@ func TestDeclined(t *testing.T) {
 			order := ann.Await(t, ann.Buy(t, lamp, 3, method).ID, "cancelled")
 			require.Equal(t, "payment-declined", *order.CancelReason)
 			require.Equal(t, "failed", order.Payment.Status)
-			lamp.AwaitStock(t, 3, 0)
 
-			cart := ann.Cart(t)
-			require.Equal(t, 3, cart.Line(lamp.SKU).Quantity, "the cart keeps its lines")
-			require.Nil(t, cart.Line(lamp.SKU).HoldExpiresAt, "unheld")
-			s.Guest().Put(t, lamp, 1)
-			mail := ann.AwaitMail(t, "Your order "+order.Number+" was cancelled", 1)
-			mail.Shows(t, `href="`+s.Settings["PUBLIC_URL"]+`/cart"`, lamp.Name)
+			require.Equal(t, 3, ann.Cart(t).Line(lamp.SKU).Quantity, "the cart keeps its lines")
+			shop.Eventually(t, shop.Patience, func() (bool, string) {
+				return ann.Cart(t).Line(lamp.SKU).HoldExpiresAt != nil, "the cart does not hold them again"
+			})
+			s.Guest().PutAny(t, lamp.SKU, 1).Refused(t, 409, "out-of-stock")
 
-			// Another card, for what is left.
-			p := ann.Place(t, shop.Random(), request(t, ann, shop.Visa)).Refused(t, 409, "out-of-stock")
-			require.Equal(t, []shop.ShortLine{{SKU: lamp.SKU, Wanted: 3, Available: 2}}, p.Lines)
-			ann.Put(t, lamp, 2)
-			ann.Await(t, ann.Order(t, shop.Visa).ID, "confirmed")
+			// An attempt is no order.
+			require.Empty(t, shop.Get[shop.List[shop.Order]](t, ann, "/api/v1/orders?declined=false").Items)
+			require.Len(t, shop.Get[shop.List[shop.Order]](t, ann, "/api/v1/orders").Items, 1)
+			require.Equal(t, "cancelled", shop.Get[shop.Order](t, ann, "/api/v1/orders/"+order.ID).Status)
+
+			// Another card, for the same.
+			paid := ann.Await(t, ann.Order(t, shop.Visa).ID, "confirmed")
 			ann.Cancel(t, order.ID).OK(t, 202)
-			shop.Eventually(t, shop.Patience, func() (bool, string) { return lamp.Stock(t).Sold == 2, "the two are not sold yet" })
+			shop.Eventually(t, shop.Patience, func() (bool, string) { return lamp.Stock(t).Sold == 3, "the three are not sold yet" })
+			ann.AwaitMail(t, "Your order "+paid.Number+" is confirmed", 1)
+			require.NotContains(t, ann.Subjects(t), "Your order "+order.Number+" was cancelled")
 		})
 	}
+}
+
+// TestCartChangedAfterOrder is about a cart that goes on while its first order is being paid.
+func TestCartChangedAfterOrder(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, chair, ann := s.NewProduct(t, 1_000, 5), s.NewProduct(t, 2_000, 5), s.Register(t)
+	first := ann.Buy(t, lamp, 1, shop.Slow)
+	before := ann.Cart(t).CheckoutID
+	ann.Place(t, shop.Random(), request(t, ann, shop.Visa)).Refused(t, 409, "already-ordered")
+	ann.Put(t, lamp, 0)
+	cart := ann.Put(t, chair, 1)
+	require.NotEqual(t, before, cart.CheckoutID)
+	require.Equal(t, cart.CheckoutID, ann.Put(t, chair, 1).CheckoutID, "a PUT that changes nothing keeps it")
+	second := ann.Order(t, shop.Visa)
+	require.NotEqual(t, first.ID, second.ID)
+	require.Equal(t, chair.SKU, second.Lines[0].SKU)
+	ann.Await(t, second.ID, "confirmed")
+	ann.Await(t, first.ID, "confirmed")
+	lamp.AwaitStock(t, 4, 1)
+	chair.AwaitStock(t, 4, 1)
+	shop.Eventually(t, shop.Patience, func() (bool, string) { return len(ann.Cart(t).Lines) == 0, "the cart is not cleared" })
 }
 
 func TestPriceChanged(t *testing.T) {

@@ -279,7 +279,7 @@ func TestDashboard(t *testing.T) {
 	// Who goes through it by keyboard stays where they are when it looks again.
 	c.Until("focused", `(a => { window.board = document.querySelector("#board"); a.focus(); return document.activeElement === a })(document.querySelector(".figures a[href='/admin/letters']"))`)
 	c.Until("looked again, and still there", `document.querySelector("#board") !== window.board && document.activeElement.getAttribute("href") === "/admin/letters"`)
-	c.Click(".chart .sum").At("/admin/orders?since=").Sees(order.Number)
+	c.Click(".chart .sum").At("/admin/orders?declined=true&since=").Sees(order.Number)
 }
 
 // TestUnsaved: publishing does not throw away what was typed without asking.

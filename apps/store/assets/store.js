@@ -130,7 +130,9 @@
     const button = $("#pay", form);
     if (button?.dataset.text) { button.textContent = button.dataset.text; button.removeAttribute("aria-disabled"); }
   };
-  for (const form of all("form[data-once]")) form.addEventListener("submit", e => {
+  document.addEventListener("submit", e => { // also of forms that come into the page later
+    const form = e.target.closest("form[data-once]");
+    if (!form) return;
     if (form.dataset.sent) return e.preventDefault();
     form.dataset.sent = "1";
     const button = $("#pay", form);

@@ -59,9 +59,10 @@ function M.check(route)
     end
 
     -- rate-limiting runs once a request: by token for the consumer "token", else by address.
-    if var.token ~= "" and route.limit ~= "login" then
+    local token = var.token -- once: every reading evaluates the map again
+    if token ~= "" and route.limit ~= "login" then
         consumer = consumer or assert(kong.client.load_consumer("token", true))
-        kong.client.authenticate(consumer, { id = var.token })
+        kong.client.authenticate(consumer, { id = token })
     end
 
     -- proxy-cache joins the decoded query to its key so that two queries can have one: the raw one makes them two.

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/money"
+)
+
+// counter stands where the sidecar is and answers for orders and carts. Of POST
+// /orders it keeps the keys, and says what is next in answers; then 503.
+type counter struct {
+	keys    []string
+	bodies  []map[string]any
+	queries []string
+	answers []answer
+	orders  map[string]order
+	cart    cart
+}
+
+type answer struct {
+	status int
+	header [2]string
+	body   string
+}
+
+func refused(status int, slug, more string) answer {
+	return answer{status: status, body: `{"type":"urn:stampede:problem:` + slug + `","title":"","status":` + itoa(status) + `,"detail":"","instance":"","trace_id":""` + more + `}`}
+}
+
+func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	say := func(v any) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(v)
+	}
+	id, one := strings.CutPrefix(r.URL.Path, "/api/v1/orders/")
+	switch {
+	case r.Method == "POST" && r.URL.Path == "/api/v1/orders":
+		var body map[string]any
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		c.keys, c.bodies = append(c.keys, r.Header.Get("Idempotency-Key")), append(c.bodies, body)
+		if len(c.answers) == 0 {
+			w.WriteHeader(503)
+			return
+		}
+		a := c.answers[0]
+		c.answers = c.answers[1:]
+		if a.status >= 400 {
+			w.Header().Set("Content-Type", "application/problem+json")
+		}
+		if a.header[0] != "" {
+			w.Header().Set(a.header[0], a.header[1])
+		}
+		w.WriteHeader(a.status)
+		_, _ = w.Write([]byte(a.body))
+	case r.URL.Path == "/api/v1/cart":
+		say(c.cart)
+	case r.URL.Path == "/api/v1/orders":
+		c.queries = append(c.queries, r.URL.RawQuery)
+		say(map[string]any{"items": []any{}, "next_cursor": nil})
+	case one && c.orders[id].ID != "":
+		say(c.orders[id])
+	default:
+		w.WriteHeader(503)
+	}
+}
+
+// newTill is a storefront whose neighbours are c. A test that has one is not
+// parallel: where the sidecar is stands in the environment.
+func newTill(t *testing.T, c *counter) *service {
+	t.Helper()
+	server := httptest.NewServer(c)
+	t.Cleanup(server.Close)
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	require.NoError(t, err)
+	t.Setenv("DAPR_HTTP_PORT", port)
+	_, s := newTest(t)
+	return s
+}
+
+// send sends a form as a shopper who is logged in.
+func send(t *testing.T, s *service, handler http.HandlerFunc, method string, form url.Values) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(method, "/", nil)
+	r.PostForm = form
+	ctx := chi.NewRouteContext()
+	ctx.URLParams.Add("id", "1")
+	r = r.WithContext(context.WithValue(withShopper(r.Context(), &shopper{session: &session{id: "the-id"}}), chi.RouteCtxKey, ctx))
+	rec := httptest.NewRecorder()
+	handler(rec, r)
+	return rec
+}
+
+const key = "0123456789abcdef0123456789"
+
+// TestPlaceIsSentOnce: the storefront does not multiply load. It asks again when
+// orders says that the first was not begun, and once.
+func TestPlaceIsSentOnce(t *testing.T) {
+	placed := answer{status: 201, body: `{"id":"2"}`}
+	busy := refused(409, "request-in-progress", "")
+	busy.header = [2]string{"Retry-After", "1"}
+	for _, one := range []struct {
+		name    string
+		answers []answer
+		times   int
+		slug    string
+	}{
+		{"placed", []answer{placed}, 1, ""},
+		{"no answer", nil, 1, "unavailable"},
+		{"unavailable", []answer{refused(503, "unavailable", ""), placed}, 1, "unavailable"},
+		{"failed", []answer{refused(500, "internal", ""), placed}, 1, "unavailable"},
+		{"refused", []answer{refused(409, "price-changed", ""), placed}, 1, "price-changed"},
+		{"another click is at work", []answer{busy, placed}, 2, ""},
+		{"and still is", []answer{busy, busy, placed}, 2, "request-in-progress"},
+		{"the key was used", []answer{refused(422, "idempotency-key-reused", ""), placed}, 2, ""},
+		{"and the next", []answer{refused(422, "idempotency-key-reused", ""), refused(422, "idempotency-key-reused", "")}, 2, "idempotency-key-reused"},
+	} {
+		t.Run(one.name, func(t *testing.T) {
+			c := &counter{answers: one.answers}
+			s := newTill(t, c)
+			form := checkoutForm{Key: key, AddressID: "new", Method: "pm_card_visa", Expected: "100"}
+			o, err := s.place(t.Context(), &form)
+			require.Len(t, c.keys, one.times)
+			require.Equal(t, one.slug, slugOf(err))
+			if one.slug == "" {
+				require.Equal(t, "2", o.ID)
+			}
+			require.Equal(t, c.keys[len(c.keys)-1], form.Key, "the page keeps the last key")
+			require.Equal(t, strings.HasPrefix(one.slug+one.name, "idempotency") || strings.HasPrefix(one.name, "the key"), form.Key != key)
+		})
+	}
+}
+
+// declinedOrder is an attempt of two lamps, refused a minute ago.
+func declinedOrder() order {
+	o := order{ID: "1", Number: "S-1", Status: "cancelled", CancelReason: "payment-declined", Total: money.New(2_899, "GBP"), Lines: []orderLine{{SKU: "LAMP", Name: "Lamp", Quantity: 2}},
+		Address: address{Name: "Ann Lee", Line1: "1 High Street", City: "Leeds", PostalCode: "LS1 1AA", Country: "GB"}}
+	for _, h := range []string{"pending", "cancelled"} {
+		o.History = append(o.History, struct {
+			Status string    `json:"status"`
+			At     time.Time `json:"at"`
+		}{h, time.Now().Add(-time.Minute)})
+	}
+	return o
+}
+
+// TestAnotherCard: the card is changed on the page where it was refused, and
+// nothing is typed again.
+func TestAnotherCard(t *testing.T) {
+	until := time.Now().Add(5 * time.Minute)
+	lamps := cart{Lines: []cartLine{{SKU: "LAMP", Quantity: 2, HoldExpiresAt: &until}}}
+	c := &counter{cart: lamps, orders: map[string]order{"1": declinedOrder(), "3": {ID: "3", Number: "S-3", Status: "confirmed"}}}
+	s := newTill(t, c)
+	show := func() string {
+		return send(t, s, s.pages.Handle(s.getOrder), "GET", nil).Body.String()
+	}
+	pay := func(answers ...answer) *httptest.ResponseRecorder {
+		c.keys, c.bodies, c.answers = nil, nil, answers
+		return send(t, s, s.pages.Handle(s.postPayment), "POST", url.Values{"key": {key}, "payment_method": {"pm_card_visa"}})
+	}
+
+	html := show()
+	require.Contains(t, html, "Your card was declined")
+	require.Contains(t, html, "All of it is yours <time")
+	require.Contains(t, html, `action="/orders/1/payment"`)
+	require.Contains(t, html, `value="pm_card_visa"`)
+	require.Contains(t, html, "Pay £28.99 and order")
+	require.NotContains(t, html, "hx-get=\"/orders/1/status\"")
+
+	rec := pay(answer{status: 201, body: `{"id":"2"}`})
+	require.Equal(t, 303, rec.Code)
+	require.Equal(t, "/orders/2", rec.Header().Get("Location"))
+	require.Equal(t, []string{key}, c.keys)
+	require.Equal(t, map[string]any{
+		"payment_method": "pm_card_visa", "expected_total": map[string]any{"amount_minor": 2899.0, "currency": "GBP"},
+		"address": map[string]any{"name": "Ann Lee", "line1": "1 High Street", "city": "Leeds", "postal_code": "LS1 1AA", "country": "GB"},
+	}, c.bodies[0])
+
+	for _, one := range []struct {
+		answer answer
+		status int
+		says   string
+		form   bool // it can be sent again
+	}{
+		{refused(409, "price-changed", ""), 409, "The total has changed", false},
+		{refused(409, "out-of-stock", `,"lines":[{"sku":"LAMP","wanted":2,"available":0}]`), 409, "Somebody was faster", false},
+		{refused(409, "limit-reached", `,"sku":"LAMP","limit":2,"available":1`), 409, "You can buy 2 of these, and you already have 1 in your orders", false},
+		{refused(409, "product-unavailable", ""), 409, "is not sold any more", false},
+		{refused(422, "invalid", `,"errors":[{"location":"body.payment_method","message":"x"}]`), 422, "Please choose how to pay", true},
+		{refused(503, "unavailable", ""), 503, "you will not be charged twice", true},
+	} {
+		rec := pay(one.answer)
+		require.Equal(t, one.status, rec.Code, one.says)
+		html := rec.Body.String()
+		require.Contains(t, html, one.says)
+		require.Equal(t, one.form, strings.Contains(html, `name="key" value="`+key+`"`), one.says)
+		require.Equal(t, !one.form, strings.Contains(html, `<a class="button" href="/cart">To your cart</a>`), one.says)
+		require.Len(t, c.keys, 1)
+	}
+
+	// The same was ordered in another tab: nothing is ordered, and that is said.
+	ordered := refused(409, "already-ordered", "")
+	ordered.header = [2]string{"Location", "/api/v1/orders/3"}
+	rec = pay(ordered)
+	require.Equal(t, 409, rec.Code)
+	require.Contains(t, rec.Body.String(), "nothing new was ordered")
+	require.Contains(t, rec.Body.String(), `<a href="/orders/3">order S-3</a>: Paid.`)
+
+	// The cart is another by now: what is in it was not seen here.
+	c.cart.Lines = append(c.cart.Lines[:1:1], cartLine{SKU: "CHAIR", Quantity: 1})
+	require.NotContains(t, show(), "/orders/1/payment")
+	rec = pay(answer{status: 201, body: `{"id":"2"}`})
+	require.Equal(t, 409, rec.Code)
+	require.Empty(t, c.keys)
+	require.Contains(t, rec.Body.String(), "no longer what it was then")
+
+	// It is empty: this very form may have ordered it.
+	c.cart.Lines = nil
+	require.Equal(t, "/orders/2", pay(answer{status: 201, body: `{"id":"2"}`}).Header().Get("Location"))
+	rec = pay(refused(409, "cart-empty", ""))
+	require.Equal(t, 409, rec.Code)
+	require.Contains(t, rec.Body.String(), "nothing in your cart any more")
+
+	// What was not declined is not paid again.
+	c.orders["1"] = order{ID: "1", Status: "confirmed"}
+	require.Equal(t, "/orders/1", pay().Header().Get("Location"))
+	require.Empty(t, c.keys)
+}
+
+// TestHoldComesBack: while inventory has not heard of the decline, the page looks
+// again, and no longer.
+func TestHoldComesBack(t *testing.T) {
+	t.Parallel()
+	o, now := declinedOrder(), time.Now()
+	c := cart{Lines: []cartLine{{SKU: "LAMP", Quantity: 2}}}
+	require.False(t, o.another(c, now).Soon)
+	o.History[1].At = now
+	require.True(t, o.another(c, now).Soon)
+	c.Lines[0].HoldExpiresAt = &now
+	require.False(t, o.another(c, now).Soon)
+	require.Equal(t, &now, o.another(c, now).Until)
+	c.Lines[0].Quantity = 1
+	require.True(t, o.another(c, now).Changed)
+}
+
+// TestAlreadyOrdered: the checkout never leads to an old order as if it were the
+// new one.
+func TestAlreadyOrdered(t *testing.T) {
+	ordered := refused(409, "already-ordered", "")
+	ordered.header = [2]string{"Location", "/api/v1/orders/3"}
+	c := &counter{cart: cart{Lines: []cartLine{{SKU: "LAMP", Quantity: 2}}, Country: "GB"}, orders: map[string]order{"3": {ID: "3", Number: "S-3", Status: "pending"}}}
+	s := newTill(t, c)
+	form := url.Values{"key": {key}, "address_id": {"new"}, "name": {"Ann"}, "line1": {"1 High Street"}, "city": {"Leeds"}, "postal_code": {"LS1 1AA"}, "country": {"GB"},
+		"shown_country": {"GB"}, "payment_method": {"pm_card_visa"}, "expected": {"2899"}}
+	c.answers = []answer{ordered}
+	rec := send(t, s, s.pages.Handle(s.postCheckout), "POST", form)
+	require.Equal(t, 409, rec.Code)
+	require.Contains(t, rec.Body.String(), "You have ordered this cart already, so nothing new was ordered")
+	require.Contains(t, rec.Body.String(), `<a href="/orders/3">order S-3</a>: Being paid.`)
+	require.Contains(t, rec.Body.String(), `value="1 High Street"`)
+
+	c.answers, c.orders = []answer{ordered}, nil // orders does not answer that any more
+	require.Contains(t, send(t, s, s.pages.Handle(s.postCheckout), "POST", form).Body.String(), `among <a href="/orders">your orders</a>`)
+
+	c.answers = []answer{refused(409, "limit-reached", `,"sku":"LAMP","limit":2,"available":1`)}
+	rec = send(t, s, s.pages.Handle(s.postCheckout), "POST", form)
+	require.Equal(t, 409, rec.Code)
+	require.Contains(t, rec.Body.String(), "You can buy 2 of these, and you already have 1 in your orders")
+	require.Contains(t, rec.Body.String(), `name="adjust" value="LAMP=1"`)
+}
+
+func TestOrdersAreNotAttempts(t *testing.T) {
+	c := &counter{}
+	s := newTill(t, c)
+	require.Equal(t, 200, send(t, s, s.pages.Handle(s.getOrders), "GET", nil).Code)
+	require.Contains(t, c.queries[0], "declined=false")
+}

@@ -1,0 +1,149 @@
+package dapr_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/dapr/daprtest"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+func TestComponentType(t *testing.T) {
+	t.Parallel()
+	sidecar, _ := daprtest.Sidecar{Components: map[string]string{"mail": "bindings.smtp"}}.Start(t)
+	kind, err := sidecar.ComponentType(t.Context(), "mail")
+	require.NoError(t, err)
+	require.Equal(t, "bindings.smtp", kind)
+	_, err = sidecar.ComponentType(t.Context(), "fax")
+	require.ErrorContains(t, err, "none of that name")
+}
+
+func TestUnanswered(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 1)
+	hangs := func(ctx context.Context, _ string, _ []byte) error {
+		asked <- struct{}{}
+		<-ctx.Done()
+		return errors.New("never mind")
+	}
+	ask := func(ctx context.Context, c *dapr.Client) error {
+		_, err := c.Binding(ctx, "mail", "create", []byte("x"), nil)
+		return err
+	}
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		c, _ := daprtest.Sidecar{Binding: func(context.Context, string, []byte) error { return errors.New("552 mailbox full") }}.Start(t)
+		err := ask(t.Context(), c)
+		require.ErrorContains(t, err, "552 mailbox full")
+		require.False(t, dapr.Unanswered(err))
+	})
+	t.Run("the component gave up", func(t *testing.T) {
+		t.Parallel()
+		c, _ := daprtest.Sidecar{Binding: func(context.Context, string, []byte) error { return context.DeadlineExceeded }}.Start(t)
+		require.True(t, dapr.Unanswered(ask(t.Context(), c)))
+	})
+	t.Run("cut off", func(t *testing.T) {
+		t.Parallel()
+		c, _ := daprtest.Sidecar{Binding: hangs}.Start(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-asked; cancel() }()
+		require.True(t, dapr.Unanswered(ask(ctx, c)))
+	})
+	t.Run("the sidecar went away", func(t *testing.T) {
+		t.Parallel()
+		went := make(chan struct{}, 1)
+		c, stop := daprtest.Sidecar{Binding: func(ctx context.Context, _ string, _ []byte) error {
+			went <- struct{}{}
+			<-ctx.Done()
+			return ctx.Err()
+		}}.Start(t)
+		go func() { <-went; stop() }()
+		require.True(t, dapr.Unanswered(ask(t.Context(), c)))
+	})
+	t.Run("no sidecar", func(t *testing.T) {
+		t.Parallel()
+		c, stop := daprtest.Sidecar{}.Start(t)
+		stop()
+		err := ask(t.Context(), c)
+		require.Error(t, err)
+		require.False(t, dapr.Unanswered(err), "nothing was sent")
+	})
+	t.Run("ended before", func(t *testing.T) {
+		t.Parallel()
+		c, _ := daprtest.Sidecar{}.Start(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.False(t, dapr.Unanswered(ask(ctx, c)), "nothing was sent")
+	})
+}
+
+// TestRepeats: GET and PUT that reached nobody go out once more; what a
+// neighbour answered, 503 from whomever, POST and DELETE do not, and not when
+// many are repeated already.
+func TestRepeats(t *testing.T) {
+	t.Parallel()
+	answers := func(kind string, code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", kind)
+			w.WriteHeader(code)
+			_, _ = w.Write([]byte(`{}`))
+		}
+	}
+	cut := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	const ours, daprs = "application/problem+json", "application/json"
+	for name, c := range map[string]struct {
+		method string
+		answer http.HandlerFunc
+		times  int32
+	}{
+		"GET, Dapr's 500":           {"GET", answers(daprs, 500), 2},
+		"PUT, Dapr's 500":           {"PUT", answers(daprs, 500), 2},
+		"POST, Dapr's 500":          {"POST", answers(daprs, 500), 1},
+		"DELETE, Dapr's 500":        {"DELETE", answers(daprs, 500), 1},
+		"GET, cut":                  {"GET", cut, 2},
+		"POST, cut":                 {"POST", cut, 1},
+		"GET, Dapr's 503":           {"GET", answers(daprs, 503), 1},
+		"GET, the neighbour's 503":  {"GET", answers(ours, 503), 1},
+		"GET, the neighbour's 500":  {"GET", answers(ours, 500), 1},
+		"GET, Dapr's 403":           {"GET", answers(daprs, 403), 1},
+		"PUT, the neighbour's 503":  {"PUT", answers(ours, 503), 1},
+		"GET, something's bare 503": {"GET", answers("text/html", 503), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var times atomic.Int32
+			sidecar, _ := daprtest.Sidecar{Invoke: func(w http.ResponseWriter, r *http.Request) { times.Add(1); c.answer(w, r) }}.Start(t)
+			require.ErrorIs(t, sidecar.Call(t.Context(), "orders", c.method, "/", nil, nil), problem.ErrUnavailable)
+			require.Equal(t, c.times, times.Load())
+		})
+	}
+
+	t.Run("within a budget", func(t *testing.T) {
+		t.Parallel()
+		var times atomic.Int32
+		sidecar, _ := daprtest.Sidecar{Invoke: func(w http.ResponseWriter, r *http.Request) { times.Add(1); answers(daprs, 500)(w, r) }}.Start(t)
+		failed := make(chan error)
+		const calls = 100
+		for range calls {
+			go func() { failed <- sidecar.Call(t.Context(), "orders", "GET", "/", nil, nil) }()
+		}
+		for range calls {
+			require.ErrorIs(t, <-failed, problem.ErrUnavailable)
+		}
+		require.Less(t, times.Load(), int32(calls+calls/2))
+	})
+	t.Run("not once nobody waits", func(t *testing.T) {
+		t.Parallel()
+		var times atomic.Int32
+		ctx, cancel := context.WithCancel(t.Context())
+		sidecar, _ := daprtest.Sidecar{Invoke: func(w http.ResponseWriter, r *http.Request) { times.Add(1); cancel(); cut(w, r) }}.Start(t)
+		require.Error(t, sidecar.Call(ctx, "orders", "GET", "/", nil, nil))
+		require.Equal(t, int32(1), times.Load())
+	})
+}
