@@ -24,7 +24,7 @@ type variant struct {
 	Variant       string      `json:"variant"`
 	ImageURL      string      `json:"image_url"`
 	UnitPrice     money.Money `json:"unit_price"`
-	MaxPerShopper int         `json:"max_per_shopper"`
+	MaxPerShopper *int        `json:"max_per_shopper"` // of an account; nil: no limit of its own
 	Status        string      `json:"status"`
 }
 
@@ -33,8 +33,8 @@ func (v variant) forSale() bool { return v.Status == "published" }
 
 // limit is how many of it one cart may hold.
 func (v variant) limit() int {
-	if v.MaxPerShopper > 0 {
-		return min(v.MaxPerShopper, maxQuantity)
+	if v.MaxPerShopper != nil {
+		return min(*v.MaxPerShopper, maxQuantity)
 	}
 	return maxQuantity
 }

@@ -251,7 +251,7 @@ func eventOf(c change, currency string, now time.Time) outbox.Event {
 	for _, v := range p.Variants {
 		e.Variants = append(e.Variants, events.ProductVariant{
 			SKU: v.SKU, Options: v.named(p.OptionNames), Price: events.Money{Amount: v.Price, Currency: currency},
-			InitialStock: v.InitialStock, MaxPerShopper: v.max(),
+			InitialStock: v.InitialStock, MaxPerShopper: v.MaxPerShopper,
 		})
 	}
 	was := c.before != nil && c.before.Status == Published
