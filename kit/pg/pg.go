@@ -33,8 +33,12 @@ type Querier interface {
 }
 
 // Open connects to url and checks that the server answers. Every statement is
-// traced.
+// traced, and ends within answerLimit whatever its context says.
 func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	return open(ctx, url, answerLimit)
+}
+
+func open(ctx context.Context, url string, answer time.Duration) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("database url: %w", err)
@@ -45,6 +49,7 @@ func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName())
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	limit(cfg, answer)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -185,16 +190,36 @@ func listen(ctx context.Context, db *pgxpool.Pool, channel string, fn func(paylo
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		conn.Close(ctx)
+	}()
 	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
 		return err
 	}
 	fn("")
 	for {
-		n, err := conn.WaitForNotification(ctx)
-		if err != nil {
+		// In slices, with a question in between: a peer that is gone without a
+		// word would be waited for in silence.
+		slice, cancel := context.WithTimeout(ctx, listenSlice)
+		n, err := conn.WaitForNotification(slice)
+		cancel()
+		switch {
+		case err == nil:
+			fn(n.Payload)
+		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
 			return err
+		default:
+			slice, cancel := context.WithTimeout(ctx, dialTimeout)
+			err := conn.Ping(slice)
+			cancel()
+			if err != nil {
+				return err
+			}
 		}
-		fn(n.Payload)
 	}
 }
+
+// listenSlice is how long Listen waits in silence; shorter than answerLimit.
+const listenSlice = 10 * time.Second

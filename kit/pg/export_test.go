@@ -1,0 +1,4 @@
+package pg
+
+// OpenWithin is Open with another answerLimit.
+var OpenWithin = open
