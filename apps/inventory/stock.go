@@ -17,7 +17,7 @@ import (
 var (
 	ErrSKUNotFound  = problem.New(problem.NotFound, "sku-not-found", "There is no such SKU")
 	ErrOutOfStock   = problem.New(problem.Conflict, "out-of-stock", "Not enough stock")
-	ErrLimitReached = problem.New(problem.Conflict, "limit-reached", "A shopper cannot hold more")
+	ErrLimitReached = problem.New(problem.Conflict, "limit-reached", "A shopper cannot have more")
 	ErrStockHeld    = problem.New(problem.Conflict, "stock-held", "Units that are held cannot be taken away")
 	ErrHoldReleased = problem.New(problem.Conflict, "hold-released", "The order's hold was given back for good")
 	ErrHoldDiffers  = problem.New(problem.Conflict, "hold-differs", "The order holds other lines")
