@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
@@ -34,6 +36,8 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 		askAfter: serve.EnvDuration("INVENTORY_ASK_AFTER", 2*time.Minute), pullBehind: serve.EnvDuration("INVENTORY_PULL_BEHIND", 2*time.Minute),
 	})
 	s.work(rt)
+	outbox.Feed(rt.API, db, rest.Neighbours("products"))
+	rt.Missed("products")
 	return rt.Serve(ctx)
 }
 
