@@ -26,6 +26,7 @@ var chaosWaits = [][2]string{
 	{"PAYMENTS_PULL_BEHIND", "10s"},
 	{"MAIL_PULL_BEHIND", "10s"},
 	{"CARTS_PULL_BEHIND", "10s"},
+	{"EVENTS_PULL_BEHIND", "10s"},
 	{"PROVIDER_TIMEOUT", "5s"},
 	{"PROVIDER_MISSING_AFTER", "10s"},
 }

@@ -151,6 +151,7 @@ var waits = []setting{
 	{"PROVIDER_TIMEOUT", "10s", "payments"},
 	{"PROVIDER_MISSING_AFTER", "30s", "payments"},
 	{"CARTS_PULL_BEHIND", "2m", "carts"},
+	{"EVENTS_PULL_BEHIND", "2m", everyApp},
 }
 
 // reach is the port at which services and sidecars find a part of the

@@ -25,6 +25,7 @@ var servers = map[string][]string{
 	"pubsub.redis":     {"redis"},
 	"state.redis":      {"redis"},
 	"bindings.smtp":    {"maildev"},
+	"bindings.mailer":  {"maildev"},
 	"bindings.aws.s3":  {"s3"},
 }
 

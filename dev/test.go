@@ -28,6 +28,7 @@ var testWaits = [][2]string{
 	{"PAYMENTS_PULL_BEHIND", "20s"},
 	{"MAIL_PULL_BEHIND", "20s"},
 	{"CARTS_PULL_BEHIND", "20s"},
+	{"EVENTS_PULL_BEHIND", "20s"},
 	{"PROVIDER_TIMEOUT", "5s"},
 	{"PROVIDER_MISSING_AFTER", "10s"},
 }
@@ -89,8 +90,8 @@ func (s *stack) test(ctx context.Context) (err error) {
 	if err := s.goTest(ctx, s.root, env, "-timeout=15m", "./..."); err != nil {
 		return err
 	}
-	s.out.say("test", "the sidecar's login sessions")
-	if err := s.goTest(ctx, filepath.Join(s.root, "dapr", "daprd"), append(env, "GONOSUMDB=github.com/dapr/*"), "./session"); err != nil {
+	s.out.say("test", "the sidecar's login sessions and its mail binding")
+	if err := s.goTest(ctx, filepath.Join(s.root, "dapr", "daprd"), append(env, "GONOSUMDB=github.com/dapr/*"), "./session", "./mailer"); err != nil {
 		return err
 	}
 	tests := filepath.Join(s.root, "tests")

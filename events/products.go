@@ -12,7 +12,7 @@ type ProductVariant struct {
 	Options       map[string]string `json:"options"` // such as {"Size": "M"}; empty when there is only one variant
 	Price         Money             `json:"price"`
 	InitialStock  int               `json:"initial_stock"`   // for a consumer that does not know the SKU; never a correction
-	MaxPerShopper int               `json:"max_per_shopper"` // how many one shopper may have in a cart
+	MaxPerShopper *int              `json:"max_per_shopper"` // how many one account may have, in its cart and its orders; null: no limit of its own
 }
 
 // Product is what the events of products carry: the product as it was right after the change. Version

@@ -149,9 +149,18 @@ func (s *service) transferHolds(ctx context.Context, in *transferInput) (*body[i
 type orderHoldInput struct {
 	ID   uuid.UUID `path:"id" format:"uuid"`
 	Body struct {
-		Shopper string      `json:"shopper" pattern:"^account:[A-Za-z0-9_-]{8,128}$"`
-		Lines   []lineInput `json:"lines" minItems:"1" maxItems:"100" nullable:"false"`
+		Shopper   string      `json:"shopper" pattern:"^account:[A-Za-z0-9_-]{8,128}$"`
+		Lines     []lineInput `json:"lines" minItems:"1" maxItems:"100" nullable:"false"`
+		InsteadOf uuid.UUID   `json:"instead_of,omitempty" format:"uuid" doc:"A declined order of the same shopper, whose units are the cart's again first, in case its cancellation is still on its way"`
 	}
+}
+
+// Resolve refuses an order in place of itself. It implements huma.Resolver.
+func (in *orderHoldInput) Resolve(huma.Context) []error {
+	if in.Body.InsteadOf != uuid.Nil && in.Body.InsteadOf == in.ID {
+		return []error{&huma.ErrorDetail{Location: "body.instead_of", Message: "must be another order"}}
+	}
+	return nil
 }
 
 type orderHeld struct {
@@ -159,7 +168,7 @@ type orderHeld struct {
 }
 
 func (s *service) putOrderHold(ctx context.Context, in *orderHoldInput) (*body[orderHeld], error) {
-	return &body[orderHeld]{orderHeld{true}}, s.store.holdOrder(ctx, in.ID, in.Body.Shopper, toLines(in.Body.Lines))
+	return &body[orderHeld]{orderHeld{true}}, s.store.holdOrder(ctx, in.ID, in.Body.Shopper, toLines(in.Body.Lines), in.Body.InsteadOf)
 }
 
 type orderPath struct {

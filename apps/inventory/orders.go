@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,68 +13,128 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
-	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/feed"
 )
+
+// outcome is what orders says about an order, in its feed of outcomes or when it is asked to void an id.
+type outcome struct {
+	OrderID uuid.UUID `json:"order_id"`
+	Status  string    `json:"status"` // an order's, or void: there will never be such an order
+	Reason  string    `json:"reason"` // of a cancelled order
+}
 
 // orders is the neighbour that knows what became of an order.
 type orders struct{ dapr *dapr.Client }
 
-// voidOrder asks the owner of an order id to give it up: it answers the order's status, or "void" and then there will
-// never be such an order.
-type voidOrder func(ctx context.Context, id uuid.UUID) (status string, err error)
+// voidOrders asks the owner of order ids, at most feed.PageSize, to give those up that are no orders yet. It answers
+// what became of each.
+type voidOrders func(ctx context.Context, ids []uuid.UUID) ([]outcome, error)
 
-func (o orders) void(ctx context.Context, id uuid.UUID) (string, error) {
+func (o orders) void(ctx context.Context, ids []uuid.UUID) ([]outcome, error) {
 	var out struct {
-		Status string `json:"status"`
+		Items []outcome `json:"items"`
 	}
-	err := o.dapr.Call(ctx, "orders", http.MethodPut, "/internal/orders/"+id.String()+"/void", nil, &out)
-	return out.Status, err
+	err := o.dapr.Call(ctx, "orders", http.MethodPost, "/internal/orders/void", map[string]any{"ids": ids}, &out, dapr.Timeout(workLimit))
+	return out.Items, err
 }
 
-// When an order's hold is asked about. Placing an order takes 5 seconds at most, paying for it usually a few more, so
-// a hold of 2 minutes belongs to an order that is slow, or that a crash has left behind.
-const (
-	askAfter = 2 * time.Minute
-	askAgain = time.Minute // while the order is pending
-	askBatch = 10
-)
+// pullOutcomes applies what orders decided, in case its event was lost or is dead.
+func (s *service) pullOutcomes() feed.Pull[outcome] {
+	return feed.Pull[outcome]{
+		Name: "orders.outcomes", DB: s.store.db, Log: s.log, Source: s.outcomes, Behind: s.pullBehind,
+		Alone: true, Apply: s.apply,
+	}
+}
 
-// askOrders settles the holds of orders that nobody has told us about: the pull that cures a lost event and a crash
-// between the hold and the order.
-func (s *service) askOrders(ctx context.Context) error {
-	for {
-		ids, err := s.store.dueHolds(ctx, askAfter, askAgain, askBatch)
+// askOrders settles old holds that wait for their order: a crash between the hold and the order leaves such a hold
+// behind, and no event will ever come. Holds are asked about from the oldest on, and again from the first when the last
+// has been reached.
+func (s *service) askOrders() feed.Pull[outcome] {
+	return feed.Pull[outcome]{Name: "orders.void", DB: s.store.db, Log: s.log, Source: s.oldHolds, Alone: true, Apply: s.apply}
+}
+
+// oldHolds is the source of askOrders: a page of old holds, and what orders answers about them.
+func (s *service) oldHolds(ctx context.Context, ask feed.Ask) (page feed.Page[json.RawMessage], err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*workLimit)
+	defer cancel()
+	var after heldSince
+	if text, err := base64.RawURLEncoding.DecodeString(ask.Cursor); err == nil && len(text) > 0 {
+		if err := json.Unmarshal(text, &after); err != nil {
+			return page, fmt.Errorf("place among old holds: %w", err)
+		}
+	}
+	before := s.store.now().Add(-s.askAfter)
+	old, err := s.store.oldHolds(ctx, after, before, ask.Limit)
+	if err == nil && len(old) == 0 && ask.Cursor != "" { // those behind the place are gone: begin again
+		old, err = s.store.oldHolds(ctx, heldSince{}, before, ask.Limit)
+	}
+	if err != nil || len(old) == 0 {
+		return page, err
+	}
+	if page.More = len(old) == ask.Limit; page.More {
+		text, err := json.Marshal(old[len(old)-1])
 		if err != nil {
+			return page, fmt.Errorf("place among old holds: %w", err)
+		}
+		page.Cursor = base64.RawURLEncoding.EncodeToString(text)
+	}
+	ids := make([]uuid.UUID, 0, len(old))
+	for _, hold := range old {
+		ids = append(ids, hold.OrderID)
+	}
+	answers, err := s.ask(ctx, ids)
+	if err != nil && len(answers) == 0 {
+		return page, err
+	}
+	if err != nil {
+		s.log.ErrorContext(ctx, "orders does not say what became of some orders", "error", err)
+	}
+	for _, a := range answers {
+		raw, err := json.Marshal(a)
+		if err != nil {
+			return page, fmt.Errorf("answer about order %s: %w", a.OrderID, err)
+		}
+		page.Items = append(page.Items, raw)
+	}
+	return page, nil
+}
+
+// ask asks about ids at once, or, when that fails, in halves: one that always fails leaves the others their answer. It
+// gives up when not even the first has one.
+func (s *service) ask(ctx context.Context, ids []uuid.UUID) ([]outcome, error) {
+	answers, err := s.void(ctx, ids)
+	if err == nil || len(ids) == 1 || ctx.Err() != nil {
+		return answers, err
+	}
+	half := len(ids) / 2
+	first, firstErr := s.ask(ctx, ids[:half])
+	if len(first) == 0 && half > 1 {
+		return nil, firstErr
+	}
+	second, secondErr := s.ask(ctx, ids[half:])
+	return append(first, second...), errors.Join(firstErr, secondErr)
+}
+
+// apply does what an outcome means for the order's hold. Most of them have been told by an event.
+func (s *service) apply(ctx context.Context, tx pgx.Tx, o outcome) error {
+	switch o.Status {
+	case "pending":
+		return nil
+	case "confirmed", "shipped", "delivered":
+		if done, err := s.store.settled(ctx, tx, o.OrderID, false); err != nil || done {
 			return err
 		}
-		var failed []error
-		for _, id := range ids {
-			if err := s.ask(ctx, id); err != nil {
-				failed = append(failed, fmt.Errorf("ask about order %s: %w", id, err))
-			}
+		return s.store.sell(ctx, tx, o.OrderID)
+	case "cancelled":
+		if done, err := s.store.settled(ctx, tx, o.OrderID, true); err != nil || done {
+			return err
 		}
-		if failed != nil || len(ids) < askBatch {
-			return errors.Join(failed...)
-		}
+		return s.store.release(ctx, tx, o.OrderID, whyCancelled(o.Reason))
+	case "void":
+		return s.store.release(ctx, tx, o.OrderID, ByVoid)
 	}
+	return fmt.Errorf("order %s: unknown status %q", o.OrderID, o.Status)
 }
 
-func (s *service) ask(ctx context.Context, id uuid.UUID) error {
-	status, err := s.void(ctx, id)
-	if err != nil {
-		return err
-	}
-	return pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
-		switch status {
-		case "pending":
-			return nil
-		case "confirmed", "shipped", "delivered":
-			return s.store.sell(ctx, tx, id)
-		case "cancelled":
-			return s.store.release(ctx, tx, id, ByCancel)
-		case "void":
-			return s.store.release(ctx, tx, id, ByVoid)
-		}
-		return fmt.Errorf("unknown status %q", status)
-	})
-}
+// every is how often work is done that has to be done about so soon after something else.
+func every(after, most time.Duration) time.Duration { return max(time.Second, min(most, after/2)) }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/serve"
@@ -34,27 +36,51 @@ type bundle struct {
 	rt    *serve.Runtime
 	db    *pgxpool.Pool
 	clock *atomic.Int64
-	asked *[]uuid.UUID         // orders that was asked to void
-	fates map[uuid.UUID]string // what it answers; an error for others
+	asked *[][]uuid.UUID       // what orders was asked to void, question by question
+	fates map[uuid.UUID]string // what it answers, "cancelled payment-declined" with a reason; it fails with others
+	told  *[]outcome           // its feed of outcomes, read from the cursor on
 	admin string               // a token
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	rt, db := servetest.NewTest(t, "inventory", migrations)
-	b := &bundle{t: t, rt: rt, db: db, clock: &atomic.Int64{}, asked: &[]uuid.UUID{}, fates: map[uuid.UUID]string{}}
+	b := &bundle{t: t, rt: rt, db: db, clock: &atomic.Int64{}, asked: &[][]uuid.UUID{}, fates: map[uuid.UUID]string{}, told: &[]outcome{}}
 	b.clock.Store(noon.UnixMicro())
 	b.admin = servetest.Token(t, uuid.New(), "ops@stampede.test", "ADMIN")
-	st := &store{db: db, ttl: ttl, now: func() time.Time { return time.UnixMicro(b.clock.Load()).UTC() }}
-	b.service = newService(rt, st, func(_ context.Context, id uuid.UUID) (string, error) {
-		*b.asked = append(*b.asked, id)
-		if status, ok := b.fates[id]; ok {
-			return status, nil
-		}
-		return "", problem.ErrUnavailable
+	b.service = newService(rt, b.another(), neighbour{
+		askAfter: 2 * time.Minute, pullBehind: 2 * time.Minute,
+		void: func(_ context.Context, ids []uuid.UUID) (answers []outcome, err error) {
+			*b.asked = append(*b.asked, ids)
+			for _, id := range ids {
+				fate, ok := b.fates[id]
+				if !ok {
+					return nil, problem.ErrUnavailable
+				}
+				status, reason, _ := strings.Cut(fate, " ")
+				answers = append(answers, outcome{id, status, reason})
+			}
+			return answers, nil
+		},
+		outcomes: func(_ context.Context, ask feed.Ask) (page feed.Page[json.RawMessage], err error) {
+			require.Equal(t, 120, ask.Behind)
+			from, _ := strconv.Atoi(ask.Cursor)
+			page.Cursor = strconv.Itoa(len(*b.told))
+			for _, o := range (*b.told)[from:] {
+				raw, err := json.Marshal(o)
+				require.NoError(t, err)
+				page.Items = append(page.Items, raw)
+			}
+			return page, nil
+		},
 	})
 	t.Cleanup(b.checkBooks)
 	return b
+}
+
+// another is the store of another instance on the same database.
+func (b *bundle) another() *store {
+	return &store{db: b.db, ttl: ttl, retry: retry, now: func() time.Time { return time.UnixMicro(b.clock.Load()).UTC() }}
 }
 
 func (b *bundle) pass(d time.Duration) { b.clock.Add(d.Microseconds()) }
@@ -601,7 +627,11 @@ func TestEverythingAtOnce(t *testing.T) {
 				case 3:
 					id := uuid.New()
 					mine = append(mine, id)
-					refusal(b.store.holdOrder(ctx, id, shopper, []Line{{"C", 1}, {sku, quantity + 1}, {"A", 1}}))
+					var instead uuid.UUID
+					if len(mine) > 1 && random.IntN(2) == 0 {
+						instead = mine[random.IntN(len(mine)-1)]
+					}
+					refusal(b.store.holdOrder(ctx, id, shopper, []Line{{"C", 1}, {sku, quantity + 1}, {"A", 1}}, instead))
 				case 4:
 					refusal(b.store.endCart(ctx, shopper))
 				case 5:
@@ -622,7 +652,7 @@ func TestEverythingAtOnce(t *testing.T) {
 						if random.IntN(2) == 0 {
 							return b.store.sell(ctx, tx, id)
 						}
-						return b.store.release(ctx, tx, id, ByCancel)
+						return b.store.release(ctx, tx, id, []Reason{ByCancel, ByDecline}[random.IntN(2)])
 					}))
 				}
 			}
@@ -673,7 +703,7 @@ func TestAskOrders(t *testing.T) {
 	tests := map[string]struct {
 		status string
 		want   StockView
-		again  bool // asked again after a while
+		again  bool // asked again
 	}{
 		"pending":   {"pending", StockView{OnHand: 5, OrderHeld: 2, Available: 3}, true},
 		"no answer": {"", StockView{OnHand: 5, OrderHeld: 2, Available: 3}, true},
@@ -681,7 +711,8 @@ func TestAskOrders(t *testing.T) {
 		"confirmed": {"confirmed", StockView{OnHand: 3, Sold: 2, Available: 3}, false},
 		"shipped":   {"shipped", StockView{OnHand: 3, Sold: 2, Available: 3}, false},
 		"delivered": {"delivered", StockView{OnHand: 3, Sold: 2, Available: 3}, false},
-		"cancelled": {"cancelled", StockView{OnHand: 5, Available: 5}, false},
+		"cancelled": {"cancelled by-shop", StockView{OnHand: 5, Available: 5}, false},
+		"declined":  {"cancelled payment-declined", StockView{OnHand: 5, CartHeld: 2, Available: 3}, false},
 		"void":      {"void", StockView{OnHand: 5, Available: 5}, false},
 	}
 	for name, tt := range tests {
@@ -694,38 +725,107 @@ func TestAskOrders(t *testing.T) {
 				b.fates[id] = tt.status
 			}
 			require.Equal(t, http.StatusOK, b.holdFor(id, account(1), Line{"TEE", 2}).Status)
-			b.pass(askAfter - time.Microsecond)
-			require.NoError(t, b.askOrders(t.Context()))
+			b.pass(b.askAfter - time.Microsecond)
+			require.NoError(t, b.askOrders().Run(t.Context()))
 			require.Empty(t, *b.asked, "too young")
 
 			b.pass(time.Microsecond)
-			err := b.askOrders(t.Context())
-			require.Equal(t, tt.status == "" || tt.status == "strange", err != nil)
-			require.NoError(t, b.askOrders(t.Context()))
-			require.Equal(t, []uuid.UUID{id}, *b.asked, "once")
+			err := b.askOrders().Run(t.Context())
+			require.Equal(t, tt.status == "", err != nil)
+			require.Equal(t, [][]uuid.UUID{{id}}, *b.asked)
 			got := b.view("TEE")
 			tt.want.SKU, tt.want.Listed, tt.want.Number = "TEE", true, got.Number
 			require.Equal(t, tt.want, got)
 
-			b.pass(askAgain)
-			_ = b.askOrders(t.Context())
+			_ = b.askOrders().Run(t.Context())
 			require.Equal(t, tt.again, len(*b.asked) == 2)
 		})
 	}
 }
 
+// Many old holds are asked about in pages, from the oldest on, and nothing is written about those that stay as they
+// are. One that orders fails with, and one whose answer cannot be applied, hold nobody up.
 func TestAskOrdersAboutMany(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.stocked(map[string]int{"TEE": 100})
-	for range 2*askBatch + 3 {
-		id := uuid.New()
-		b.fates[id] = "void"
-		require.Equal(t, http.StatusOK, b.holdFor(id, account(1), Line{"TEE", 1}).Status)
+	b.stocked(map[string]int{"TEE": 1000})
+	const orders = 403
+	ids := make([]uuid.UUID, orders)
+	for i := range ids {
+		ids[i] = uuid.New()
+		b.fates[ids[i]] = "pending"
+		require.NoError(t, b.store.holdOrder(t.Context(), ids[i], account(i), []Line{{"TEE", 1}}, uuid.Nil))
+		b.pass(time.Microsecond)
 	}
-	b.pass(askAfter)
-	require.NoError(t, b.askOrders(t.Context()))
-	require.Equal(t, int64(100), b.available("TEE"))
+	b.pass(b.askAfter)
+	versions := func() (n int) {
+		require.NoError(t, b.db.QueryRow(t.Context(), `SELECT count(DISTINCT xmin::text) FROM order_holds`).Scan(&n))
+		return n
+	}
+	before := versions()
+	require.NoError(t, b.askOrders().Run(t.Context()))
+	require.Equal(t, [][]uuid.UUID{ids[:200], ids[200:400], ids[400:]}, *b.asked)
+	require.Equal(t, before, versions(), "a question writes nothing")
+
+	*b.asked = nil
+	b.fates = map[uuid.UUID]string{}
+	require.Error(t, b.askOrders().Run(t.Context()))
+	require.Less(t, len(*b.asked), 20, "orders is away: it is not asked about each")
+
+	for _, id := range ids {
+		b.fates[id] = "void"
+	}
+	delete(b.fates, ids[123])
+	b.fates[ids[300]] = "strange"
+	require.NoError(t, b.askOrders().Run(t.Context()))
+	require.Equal(t, int64(998), b.available("TEE"))
+
+	b.fates[ids[123]], b.fates[ids[300]] = "void", "void"
+	require.NoError(t, b.askOrders().Run(t.Context()))
+	require.Equal(t, int64(1000), b.available("TEE"))
+}
+
+// While one instance asks, another does not.
+func TestOneInstanceAsks(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stocked(map[string]int{"TEE": 5})
+	id := uuid.New()
+	require.Equal(t, http.StatusOK, b.holdFor(id, account(1), Line{"TEE", 2}).Status)
+	b.pass(b.askAfter)
+	b.fates[id] = "pending"
+	answer, meanwhile := b.void, 0
+	b.void = func(ctx context.Context, ids []uuid.UUID) ([]outcome, error) {
+		meanwhile++
+		require.NoError(t, b.askOrders().Run(ctx))
+		return answer(ctx, ids)
+	}
+	require.NoError(t, b.askOrders().Run(t.Context()))
+	require.Equal(t, 1, meanwhile)
+}
+
+// An event that was lost, or is dead, is made up for by what orders lists: sold units of a cancelled order come back.
+func TestPullOutcomes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stocked(map[string]int{"TEE": 9})
+	sold, held, declined, lost := uuid.New(), uuid.New(), uuid.New(), uuid.New()
+	for i, id := range []uuid.UUID{sold, held, declined} {
+		require.Equal(t, http.StatusOK, b.holdFor(id, account(i), Line{"TEE", 2}).Status)
+	}
+	servetest.Deliver(t, b.rt, confirmed(sold))
+	*b.told = []outcome{{lost, "confirmed", ""}, {sold, "confirmed", ""}, {held, "confirmed", ""}, {declined, "cancelled", "payment-declined"}}
+	require.NoError(t, b.pullOutcomes().Run(t.Context()))
+	require.Equal(t, StockView{SKU: "TEE", OnHand: 5, CartHeld: 2, Sold: 4, Available: 3, Listed: true, Number: 3}, b.view("TEE"))
+
+	*b.told = append(*b.told, outcome{sold, "cancelled", "by-customer"}, outcome{held, "cancelled", "by-shop"}, outcome{declined, "cancelled", "payment-declined"})
+	require.NoError(t, b.pullOutcomes().Run(t.Context()))
+	require.Equal(t, StockView{SKU: "TEE", OnHand: 9, CartHeld: 2, Available: 7, Listed: true, Number: 5}, b.view("TEE"))
+	servetest.Deliver(t, b.rt, cancelled(sold)) // late
+	require.Equal(t, int64(7), b.available("TEE"))
+	var failed int
+	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT count(*) FROM feed_failures WHERE item ->> 'order_id' = $1`, lost.String()).Scan(&failed))
+	require.Equal(t, 1, failed, "an order that was paid and holds nothing is kept for people, and tried again")
 }
 
 func TestProducts(t *testing.T) {
@@ -1028,7 +1128,7 @@ func TestStoryOfAnOrder(t *testing.T) {
 	b.holdFor(order, account(1), Line{"TEE", 2}, Line{"CAP", 1})
 	v := read(order)
 	require.Equal(t, OrderHoldView{OrderID: order, Shopper: account(1), State: "held", HeldAt: noon, ChangedAt: noon,
-		Lines: []HoldLine{{"CAP", 1}, {"TEE", 2}}, Ledger: []Entry{}}, v)
+		Lines: []HoldLine{{SKU: "CAP", Quantity: 1}, {SKU: "TEE", Quantity: 2}}, Ledger: []Entry{}}, v)
 	servetest.Deliver(t, b.rt, events.OrderConfirmed{Order: events.Order{OrderID: order}})
 	b.pass(time.Minute)
 	servetest.Deliver(t, b.rt, events.OrderCancelled{Order: events.Order{OrderID: order, Reason: "by-shop"}})

@@ -17,7 +17,7 @@ import (
 var (
 	ErrSKUNotFound  = problem.New(problem.NotFound, "sku-not-found", "There is no such SKU")
 	ErrOutOfStock   = problem.New(problem.Conflict, "out-of-stock", "Not enough stock")
-	ErrLimitReached = problem.New(problem.Conflict, "limit-reached", "A shopper cannot hold more")
+	ErrLimitReached = problem.New(problem.Conflict, "limit-reached", "A shopper cannot have more")
 	ErrStockHeld    = problem.New(problem.Conflict, "stock-held", "Units that are held cannot be taken away")
 	ErrHoldReleased = problem.New(problem.Conflict, "hold-released", "The order's hold was given back for good")
 	ErrHoldDiffers  = problem.New(problem.Conflict, "hold-differs", "The order holds other lines")
@@ -35,6 +35,7 @@ const (
 	maxQuantity = 1_000         // units in one line
 	maxSKUs     = 50            // SKUs that one shopper's carts can hold at a time, lines of an order
 	maxOnHand   = 1_000_000_000 // units of a SKU
+	maxRetries  = 2             // times that a declined order's units go back to the cart, for one hold
 )
 
 // Stock is one SKU as it is kept. Its methods change it and return what goes into the ledger; whoever calls them
@@ -48,6 +49,8 @@ type Stock struct {
 	Number    int64 // of the last ledger entry
 	InStock   bool  // as stock.crossed last told
 	Crossings int64 // how often it was told
+
+	MaxPerShopper *int64 // of an account, in its cart and its orders together; nil: no limit
 }
 
 // Entry is one line of a SKU's ledger. Before and After are units on hand.
@@ -73,11 +76,26 @@ func (s *Stock) Lapse(n int64) { s.CartHeld -= n }
 type CartHold struct {
 	Quantity  int64
 	ExpiresAt time.Time
+	Retries   int // times that it came back from a declined order
+}
+
+// Within refuses a quantity that exceeds the SKU's limit, for a shopper whose cart holds current and whose orders have
+// ordered units. Errors: ErrLimitReached, with the "limit", and what this shopper may have in "available".
+func (s *Stock) Within(current CartHold, ordered, quantity int64) error {
+	if s.MaxPerShopper == nil || quantity <= *s.MaxPerShopper-ordered || quantity == 0 {
+		return nil
+	}
+	mayHave := max(0, min(*s.MaxPerShopper-ordered, s.Available()+current.Quantity))
+	return ErrLimitReached.With("sku", s.SKU).With("limit", *s.MaxPerShopper).With("available", mayHave)
 }
 
 // SetCart sets a shopper's hold, which is current, to a quantity; 0 ends it. A first hold lasts ttl, a changed one
-// keeps its end. Errors: ErrOutOfStock, with what this shopper may have in "available".
-func (s *Stock) SetCart(current CartHold, quantity int64, now time.Time, ttl time.Duration) (CartHold, error) {
+// keeps its end. The shopper's orders have ordered units. Errors: ErrLimitReached as Within; ErrOutOfStock, with what
+// this shopper may have in "available".
+func (s *Stock) SetCart(current CartHold, ordered, quantity int64, now time.Time, ttl time.Duration) (CartHold, error) {
+	if err := s.Within(current, ordered, quantity); err != nil {
+		return current, err
+	}
 	if mayHave := s.Available() + current.Quantity; quantity > mayHave {
 		return current, ErrOutOfStock.With("available", mayHave)
 	}
@@ -88,20 +106,26 @@ func (s *Stock) SetCart(current CartHold, quantity int64, now time.Time, ttl tim
 	case current.Quantity == 0:
 		return CartHold{Quantity: quantity, ExpiresAt: now.Add(ttl)}, nil
 	}
-	return CartHold{Quantity: quantity, ExpiresAt: current.ExpiresAt}, nil
+	current.Quantity = quantity
+	return current, nil
 }
 
 // Merge joins the holds of a guest and of the account that the guest turned out to be, for a line of so many units.
-// The joined hold ends when the first of the two would have: logging in must not prolong it. Where the line cannot be
-// held whole, what the two had is kept, and held is false.
-func (s *Stock) Merge(guest, account CartHold, quantity int64, now time.Time, ttl time.Duration) (hold CartHold, held bool) {
+// The joined hold ends when the first of the two would have: logging in must not prolong it. The account's orders have
+// ordered units, and the line gets no more than the SKU's limit leaves. What is not free is not held, except what the
+// two had. held tells whether the line is held whole.
+func (s *Stock) Merge(guest, account CartHold, ordered, quantity int64, now time.Time, ttl time.Duration) (hold CartHold, held bool) {
 	had := guest.Quantity + account.Quantity
 	s.CartHeld -= had
-	joined := CartHold{Quantity: min(quantity, had), ExpiresAt: earliest(guest, account)}
-	held = quantity <= s.Available()
-	if held {
-		joined.Quantity = quantity
+	within := quantity
+	if s.MaxPerShopper != nil {
+		within = min(quantity, max(0, *s.MaxPerShopper-ordered))
 	}
+	joined := CartHold{Quantity: min(within, had), ExpiresAt: earliest(guest, account), Retries: max(guest.Retries, account.Retries)}
+	if within <= s.Available() {
+		joined.Quantity = within
+	}
+	held = joined.Quantity == quantity
 	if joined.Quantity == 0 {
 		return CartHold{}, held
 	}
@@ -137,6 +161,23 @@ func (s *Stock) HoldForOrder(cart CartHold, quantity int64) (mayHave int64, ok b
 
 // Unhold gives an order's held units back.
 func (s *Stock) Unhold(quantity int64) { s.OrderHeld -= quantity }
+
+// Retry gives the held units of a declined order back to its shopper's cart, so that nobody takes them while the
+// shopper reaches for another card. from is the cart's hold that the order took; the cart holds them as long as it
+// would have, and at least for retry. After maxRetries they are free: declines keep nothing for ever. What the cart
+// holds by now is the shopper's newer wish and stays as it is.
+func (s *Stock) Retry(quantity int64, from, cart CartHold, now time.Time, retry time.Duration) CartHold {
+	s.Unhold(quantity)
+	if cart.Quantity > 0 || from.Retries >= maxRetries {
+		return cart
+	}
+	s.CartHeld += quantity
+	until := now.Add(retry)
+	if from.ExpiresAt.After(until) {
+		until = from.ExpiresAt
+	}
+	return CartHold{Quantity: quantity, ExpiresAt: until, Retries: from.Retries + 1}
+}
 
 // Sell turns an order's held units into sold ones: they leave.
 func (s *Stock) Sell(quantity int64, order uuid.UUID, now time.Time) Entry {
@@ -216,9 +257,21 @@ type Reason string
 // The reasons of a release.
 const (
 	ByCancel  Reason = "cancelled" // the order was cancelled
+	ByDecline Reason = "declined"  // the order was cancelled because its payment was declined
 	ByRefusal Reason = "refused"   // orders refused to place the order after it was held
 	ByVoid    Reason = "void"      // orders voided the id when asked
 )
+
+// Cancels reports whether orders has cancelled the order.
+func (r Reason) Cancels() bool { return r == ByCancel || r == ByDecline }
+
+// whyCancelled is the reason of a release whose order was cancelled, for the reason that orders tells.
+func whyCancelled(reason string) Reason {
+	if reason == "payment-declined" {
+		return ByDecline
+	}
+	return ByCancel
+}
 
 // OrderHold is what an order holds or has sold. Lines are sorted by SKU.
 type OrderHold struct {
@@ -227,6 +280,16 @@ type OrderHold struct {
 	State   State
 	Reason  Reason // of a release
 	Lines   []Line
+	From    map[string]CartHold // by SKU, what the cart held when the order took it; its quantity is not kept
+}
+
+// SKUs are those of the hold's lines.
+func (h *OrderHold) SKUs() []string {
+	skus := make([]string, 0, len(h.Lines))
+	for _, l := range h.Lines {
+		skus = append(skus, l.SKU)
+	}
+	return skus
 }
 
 // Again decides about a hold that is asked for a second time: nil when it is the same one. Errors: ErrHoldReleased,
@@ -248,7 +311,7 @@ func (h *OrderHold) Sell() (bool, error) {
 	case h.State == Held:
 		h.State = Sold
 		return true, nil
-	case h.State == Sold || h.Reason == ByCancel:
+	case h.State == Sold || h.Reason.Cancels():
 		return false, nil
 	}
 	return false, fmt.Errorf("order %s, released (%s): %w", h.OrderID, h.Reason, ErrNotHeld)
@@ -258,7 +321,7 @@ func (h *OrderHold) Sell() (bool, error) {
 // the hold was released before: it explains a confirmation that comes late.
 func (h *OrderHold) Release(why Reason) (was State) {
 	was = h.State
-	if was != Released || why == ByCancel {
+	if was != Released || why.Cancels() && !h.Reason.Cancels() {
 		h.Reason = why
 	}
 	h.State = Released

@@ -15,7 +15,10 @@ var (
 	later = noon.Add(5 * time.Minute)
 )
 
-const ttl = 15 * time.Minute
+const (
+	ttl   = 15 * time.Minute
+	retry = 3 * time.Minute
+)
 
 func TestSetCart(t *testing.T) {
 	t.Parallel()
@@ -27,21 +30,21 @@ func TestSetCart(t *testing.T) {
 		held     int64 // by all carts, after
 		mayHave  int64 // when refused
 	}{
-		"first":                  {CartHold{}, 2, CartHold{2, later.Add(ttl)}, 6, 0},
-		"all that is free":       {CartHold{}, 3, CartHold{3, later.Add(ttl)}, 7, 0},
+		"first":                  {CartHold{}, 2, CartHold{2, later.Add(ttl), 0}, 6, 0},
+		"all that is free":       {CartHold{}, 3, CartHold{3, later.Add(ttl), 0}, 7, 0},
 		"one too many":           {CartHold{}, 4, CartHold{}, 4, 3},
-		"more":                   {CartHold{2, noon.Add(ttl)}, 5, CartHold{5, noon.Add(ttl)}, 7, 0},
-		"more than there is":     {CartHold{2, noon.Add(ttl)}, 6, CartHold{2, noon.Add(ttl)}, 4, 5},
-		"less":                   {CartHold{2, noon.Add(ttl)}, 1, CartHold{1, noon.Add(ttl)}, 3, 0},
-		"the same":               {CartHold{2, noon.Add(ttl)}, 2, CartHold{2, noon.Add(ttl)}, 4, 0},
-		"nothing any more":       {CartHold{2, noon.Add(ttl)}, 0, CartHold{}, 2, 0},
+		"more":                   {CartHold{2, noon.Add(ttl), 0}, 5, CartHold{5, noon.Add(ttl), 0}, 7, 0},
+		"more than there is":     {CartHold{2, noon.Add(ttl), 0}, 6, CartHold{2, noon.Add(ttl), 0}, 4, 5},
+		"less":                   {CartHold{2, noon.Add(ttl), 0}, 1, CartHold{1, noon.Add(ttl), 0}, 3, 0},
+		"the same":               {CartHold{2, noon.Add(ttl), 0}, 2, CartHold{2, noon.Add(ttl), 0}, 4, 0},
+		"nothing any more":       {CartHold{2, noon.Add(ttl), 0}, 0, CartHold{}, 2, 0},
 		"nothing where there is": {CartHold{}, 0, CartHold{}, 4, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := Stock{OnHand: 10, OrderHeld: 3, CartHeld: 4}
-			got, err := s.SetCart(tt.current, tt.quantity, later, ttl)
+			got, err := s.SetCart(tt.current, 0, tt.quantity, later, ttl)
 			require.Equal(t, tt.want, got)
 			require.Equal(t, tt.held, s.CartHeld)
 			if tt.mayHave == 0 {
@@ -66,15 +69,15 @@ func TestMerge(t *testing.T) {
 		want           CartHold
 		held           bool
 	}{
-		"guest's":                      {CartHold{2, guest}, CartHold{}, 0, 2, CartHold{2, guest}, true},
-		"account's":                    {CartHold{}, CartHold{2, account}, 0, 2, CartHold{2, account}, true},
-		"both, the earlier end":        {CartHold{3, guest}, CartHold{1, account}, 0, 3, CartHold{3, account}, true},
-		"both, some given back":        {CartHold{3, guest}, CartHold{3, account}, 0, 3, CartHold{3, account}, true},
-		"neither, free":                {CartHold{}, CartHold{}, 2, 2, CartHold{2, later.Add(ttl)}, true},
+		"guest's":                      {CartHold{2, guest, 0}, CartHold{}, 0, 2, CartHold{2, guest, 0}, true},
+		"account's":                    {CartHold{}, CartHold{2, account, 0}, 0, 2, CartHold{2, account, 0}, true},
+		"both, the earlier end":        {CartHold{3, guest, 0}, CartHold{1, account, 0}, 0, 3, CartHold{3, account, 0}, true},
+		"both, some given back":        {CartHold{3, guest, 0}, CartHold{3, account, 0}, 0, 3, CartHold{3, account, 0}, true},
+		"neither, free":                {CartHold{}, CartHold{}, 2, 2, CartHold{2, later.Add(ttl), 0}, true},
 		"neither, short":               {CartHold{}, CartHold{}, 1, 2, CartHold{}, false},
-		"larger than held, free":       {CartHold{1, guest}, CartHold{}, 4, 5, CartHold{5, guest}, true},
-		"larger than held, short":      {CartHold{2, guest}, CartHold{}, 2, 5, CartHold{2, guest}, false},
-		"larger than both held, short": {CartHold{2, guest}, CartHold{1, account}, 1, 5, CartHold{3, account}, false},
+		"larger than held, free":       {CartHold{1, guest, 0}, CartHold{}, 4, 5, CartHold{5, guest, 0}, true},
+		"larger than held, short":      {CartHold{2, guest, 0}, CartHold{}, 2, 5, CartHold{2, guest, 0}, false},
+		"larger than both held, short": {CartHold{2, guest, 0}, CartHold{1, account, 0}, 1, 5, CartHold{3, account, 0}, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +85,7 @@ func TestMerge(t *testing.T) {
 			had := tt.guest.Quantity + tt.account.Quantity
 			others := 10 - tt.free - had
 			s := Stock{OnHand: 10, CartHeld: had + others}
-			got, held := s.Merge(tt.guest, tt.account, tt.quantity, later, ttl)
+			got, held := s.Merge(tt.guest, tt.account, 0, tt.quantity, later, ttl)
 			require.Equal(t, tt.want, got)
 			require.Equal(t, tt.held, held)
 			require.Equal(t, others+got.Quantity, s.CartHeld)
@@ -115,6 +118,96 @@ func TestHoldForOrder(t *testing.T) {
 			require.Equal(t, [2]int64{tt.cartHeld, tt.orderHeld}, [2]int64{s.CartHeld, s.OrderHeld})
 		})
 	}
+}
+
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	limit := int64(3)
+	// 10 on hand, 3 held by orders, 4 by carts: 3 available. The shopper's cart holds some, its orders have others.
+	tests := map[string]struct {
+		cart, ordered, quantity int64
+		err                     error
+		mayHave                 int64
+	}{
+		"all of it":                 {0, 0, 3, nil, 0},
+		"one too many":              {0, 0, 4, ErrLimitReached, 3},
+		"with what orders have":     {1, 1, 2, nil, 0},
+		"too many with orders":      {1, 1, 3, ErrLimitReached, 2},
+		"orders have all":           {0, 3, 1, ErrLimitReached, 0},
+		"orders have more than all": {0, 5, 1, ErrLimitReached, 0},
+		"nothing":                   {1, 5, 0, nil, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := Stock{OnHand: 10, OrderHeld: 3, CartHeld: 4, MaxPerShopper: &limit}
+			_, err := s.SetCart(CartHold{Quantity: tt.cart, ExpiresAt: noon}, tt.ordered, tt.quantity, later, ttl)
+			require.ErrorIs(t, err, tt.err)
+			if tt.err != nil {
+				var p *problem.Error
+				require.ErrorAs(t, err, &p)
+				require.Equal(t, tt.mayHave, p.Member("available"))
+				require.Equal(t, limit, p.Member("limit"))
+				require.Equal(t, int64(4), s.CartHeld)
+			}
+			none := Stock{OnHand: 10, OrderHeld: 3, CartHeld: 4}
+			require.NotErrorIs(t, none.Within(CartHold{}, 100, 100), ErrLimitReached)
+		})
+	}
+	t.Run("merge", func(t *testing.T) {
+		t.Parallel()
+		for _, tt := range []struct {
+			guest, account, ordered, quantity, want int64
+			held                                    bool
+		}{
+			{2, 1, 0, 3, 3, true},
+			{2, 2, 0, 4, 3, false},
+			{2, 0, 2, 2, 1, false},
+			{2, 0, 3, 2, 0, false},
+			{0, 0, 1, 3, 2, false},
+		} {
+			s := Stock{OnHand: 10, CartHeld: tt.guest + tt.account, MaxPerShopper: &limit}
+			hold, held := s.Merge(CartHold{Quantity: tt.guest, ExpiresAt: later}, CartHold{Quantity: tt.account, ExpiresAt: later}, tt.ordered, tt.quantity, noon, ttl)
+			require.Equal(t, tt.want, hold.Quantity)
+			require.Equal(t, tt.held, held)
+			require.Equal(t, tt.want, s.CartHeld)
+		}
+	})
+}
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	soon, long := later.Add(time.Second), later.Add(14*time.Minute)
+	tests := map[string]struct {
+		from, cart, want CartHold
+	}{
+		"the time that was left":    {CartHold{0, long, 0}, CartHold{}, CartHold{2, long, 1}},
+		"little time was left":      {CartHold{0, soon, 0}, CartHold{}, CartHold{2, later.Add(retry), 1}},
+		"the cart held nothing":     {CartHold{}, CartHold{}, CartHold{2, later.Add(retry), 1}},
+		"the second time":           {CartHold{0, noon, 1}, CartHold{}, CartHold{2, later.Add(retry), 2}},
+		"the third time":            {CartHold{0, long, 2}, CartHold{}, CartHold{}},
+		"the cart holds less now":   {CartHold{0, long, 0}, CartHold{1, soon, 0}, CartHold{1, soon, 0}},
+		"the cart holds as much":    {CartHold{0, long, 0}, CartHold{2, soon, 0}, CartHold{2, soon, 0}},
+		"third time, cart has some": {CartHold{0, long, 2}, CartHold{1, soon, 1}, CartHold{1, soon, 1}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := Stock{OnHand: 10, OrderHeld: 3, CartHeld: 4}
+			require.Equal(t, tt.want, s.Retry(2, tt.from, tt.cart, later, retry))
+			require.Equal(t, int64(1), s.OrderHeld)
+			require.Equal(t, 4+tt.want.Quantity-tt.cart.Quantity, s.CartHeld)
+		})
+	}
+	t.Run("a changed hold keeps the count, so does a merged one", func(t *testing.T) {
+		t.Parallel()
+		s := Stock{OnHand: 10, CartHeld: 3}
+		hold, err := s.SetCart(CartHold{1, later, 2}, 0, 2, noon, ttl)
+		require.NoError(t, err)
+		require.Equal(t, CartHold{2, later, 2}, hold)
+		hold, _ = s.Merge(CartHold{1, later, 0}, hold, 0, 3, noon, ttl)
+		require.Equal(t, CartHold{3, later, 2}, hold)
+	})
 }
 
 func TestMove(t *testing.T) {
@@ -208,6 +301,7 @@ func TestOrderHoldStates(t *testing.T) {
 			{hold(Held, ""), true, nil, Sold},
 			{hold(Sold, ""), false, nil, Sold},
 			{hold(Released, ByCancel), false, nil, Released},
+			{hold(Released, ByDecline), false, nil, Released},
 			{hold(Released, ByRefusal), false, ErrNotHeld, Released},
 			{hold(Released, ByVoid), false, ErrNotHeld, Released},
 		} {
@@ -227,6 +321,9 @@ func TestOrderHoldStates(t *testing.T) {
 			{hold(Held, ""), ByVoid, ByVoid},
 			{hold(Sold, ""), ByCancel, ByCancel},
 			{hold(Released, ByVoid), ByCancel, ByCancel},
+			{hold(Released, ByVoid), ByDecline, ByDecline},
+			{hold(Released, ByDecline), ByCancel, ByDecline},
+			{hold(Released, ByCancel), ByDecline, ByCancel},
 			{hold(Released, ByCancel), ByVoid, ByCancel},
 			{hold(Released, ByVoid), ByRefusal, ByVoid},
 		} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type store struct {
 	db         *pgxpool.Pool
 	now        func() time.Time
 	ttl        time.Duration // of cart holds
+	retry      time.Duration // that a cart holds a declined order's units, at least
 	atCheckout bool          // carts hold nothing, orders do
 }
 
@@ -43,7 +45,7 @@ type books struct {
 func (s *store) open(ctx context.Context, tx pgx.Tx, skus []string) (*books, error) {
 	b := &books{tx: tx, stock: map[string]*Stock{}, before: map[string]Stock{}}
 	rows, err := tx.Query(ctx, `
-		SELECT sku, on_hand, cart_held, order_held, sold, number, in_stock, crossings
+		SELECT sku, on_hand, cart_held, order_held, sold, number, in_stock, crossings, max_per_shopper
 		FROM stock WHERE sku = ANY($1) ORDER BY sku FOR UPDATE`, skus)
 	if err != nil {
 		return nil, fmt.Errorf("lock stock: %w", err)
@@ -114,19 +116,19 @@ func (b *books) close(ctx context.Context) error {
 
 // cartHolds reads the holds of a shopper by SKU.
 func (b *books) cartHolds(ctx context.Context, shopper string) (map[string]CartHold, error) {
-	rows, err := b.tx.Query(ctx, `SELECT sku, quantity, expires_at FROM cart_holds WHERE shopper = $1 AND sku = ANY($2)`, shopper, b.skus())
+	rows, err := b.tx.Query(ctx, `SELECT sku, quantity, expires_at, retries FROM cart_holds WHERE shopper = $1 AND sku = ANY($2)`, shopper, b.skus())
 	if err != nil {
 		return nil, fmt.Errorf("read holds: %w", err)
 	}
 	return collectHolds(rows)
 }
 
-// collectHolds reads rows of (key, quantity, expires_at).
+// collectHolds reads rows of (key, quantity, expires_at, retries).
 func collectHolds(rows pgx.Rows) (map[string]CartHold, error) {
 	holds := map[string]CartHold{}
 	var key string
 	var hold CartHold
-	_, err := pgx.ForEachRow(rows, []any{&key, &hold.Quantity, &hold.ExpiresAt}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&key, &hold.Quantity, &hold.ExpiresAt, &hold.Retries}, func() error {
 		holds[key] = hold
 		return nil
 	})
@@ -136,17 +138,41 @@ func collectHolds(rows pgx.Rows) (map[string]CartHold, error) {
 	return holds, nil
 }
 
+// ordered counts what the pending and paid orders of each of some shoppers have of a SKU that has a limit. The SKU is
+// locked, so no other order of theirs comes or goes meanwhile.
+func (b *books) ordered(ctx context.Context, stock *Stock, shoppers ...string) (map[string]int64, error) {
+	if stock.MaxPerShopper == nil {
+		return nil, nil
+	}
+	rows, err := b.tx.Query(ctx, `
+		SELECT o.shopper, sum(l.quantity)::bigint
+		FROM order_holds o JOIN order_hold_lines l ON l.order_id = o.order_id AND l.sku = $1
+		WHERE o.shopper = ANY($2) AND o.state <> 'released' GROUP BY o.shopper`, stock.SKU, shoppers)
+	if err != nil {
+		return nil, fmt.Errorf("count orders: %w", err)
+	}
+	counts := map[string]int64{}
+	var shopper string
+	var n int64
+	if _, err := pgx.ForEachRow(rows, []any{&shopper, &n}, func() error { counts[shopper] = n; return nil }); err != nil {
+		return nil, fmt.Errorf("count orders: %w", err)
+	}
+	return counts, nil
+}
+
 // saveCartHolds writes the holds of one SKU by shopper; those of nothing are removed.
 func (b *books) saveCartHolds(ctx context.Context, sku string, holds map[string]CartHold) error {
 	var gone, shoppers []string
 	var quantities []int64
 	var ends []time.Time
+	var retries []int
 	for shopper, hold := range holds {
 		if hold.Quantity == 0 {
 			gone = append(gone, shopper)
 			continue
 		}
-		shoppers, quantities, ends = append(shoppers, shopper), append(quantities, hold.Quantity), append(ends, hold.ExpiresAt)
+		shoppers, quantities = append(shoppers, shopper), append(quantities, hold.Quantity)
+		ends, retries = append(ends, hold.ExpiresAt), append(retries, hold.Retries)
 	}
 	if len(gone) > 0 {
 		if _, err := b.tx.Exec(ctx, `DELETE FROM cart_holds WHERE sku = $1 AND shopper = ANY($2)`, sku, gone); err != nil {
@@ -157,11 +183,11 @@ func (b *books) saveCartHolds(ctx context.Context, sku string, holds map[string]
 		return nil
 	}
 	_, err := b.tx.Exec(ctx, `
-		INSERT INTO cart_holds (sku, shopper, quantity, expires_at)
-		SELECT $1, shopper, quantity, expires_at
-		FROM unnest($2::text[], $3::bigint[], $4::timestamptz[]) AS h (shopper, quantity, expires_at)
-		ON CONFLICT (shopper, sku) DO UPDATE SET quantity = EXCLUDED.quantity, expires_at = EXCLUDED.expires_at`,
-		sku, shoppers, quantities, ends)
+		INSERT INTO cart_holds (sku, shopper, quantity, expires_at, retries)
+		SELECT $1, shopper, quantity, expires_at, retries
+		FROM unnest($2::text[], $3::bigint[], $4::timestamptz[], $5::int[]) AS h (shopper, quantity, expires_at, retries)
+		ON CONFLICT (shopper, sku) DO UPDATE SET quantity = EXCLUDED.quantity, expires_at = EXCLUDED.expires_at, retries = EXCLUDED.retries`,
+		sku, shoppers, quantities, ends, retries)
 	if err != nil {
 		return fmt.Errorf("save holds: %w", err)
 	}
@@ -184,7 +210,7 @@ func (s *store) setCartHolds(ctx context.Context, sku string, batch []*putHold) 
 		if !ok { // products knows it, its event has not come yet
 			stock = &Stock{SKU: sku}
 		}
-		rows, err := tx.Query(ctx, `SELECT shopper, quantity, expires_at FROM cart_holds WHERE sku = $1 AND shopper = ANY($2)`, sku, shoppers)
+		rows, err := tx.Query(ctx, `SELECT shopper, quantity, expires_at, retries FROM cart_holds WHERE sku = $1 AND shopper = ANY($2)`, sku, shoppers)
 		if err != nil {
 			return fmt.Errorf("read holds: %w", err)
 		}
@@ -196,14 +222,18 @@ func (s *store) setCartHolds(ctx context.Context, sku string, batch []*putHold) 
 		if err != nil {
 			return err
 		}
+		ordered, err := b.ordered(ctx, stock, shoppers...)
+		if err != nil {
+			return err
+		}
 		changed := map[string]CartHold{}
 		for i, p := range batch {
 			current := holds[p.shopper]
 			if p.quantity > 0 && current.Quantity == 0 && full[p.shopper] {
-				answers[i] = putAnswer{err: ErrLimitReached.With("limit", maxSKUs)}
+				answers[i] = putAnswer{err: ErrLimitReached.With("limit", maxSKUs).With("available", 0)}
 				continue
 			}
-			hold, err := stock.SetCart(current, p.quantity, b.now, s.ttl)
+			hold, err := stock.SetCart(current, ordered[p.shopper], p.quantity, b.now, s.ttl)
 			answers[i] = putAnswer{hold, err}
 			if err == nil && hold != current {
 				holds[p.shopper], changed[p.shopper] = hold, hold
@@ -243,20 +273,25 @@ func (s *store) fullShoppers(ctx context.Context, tx pgx.Tx, sku string, shopper
 	return full, nil
 }
 
-// checkCart tells whether a shopper could have a quantity, and holds nothing. Errors: ErrOutOfStock.
+// checkCart tells whether a shopper could have a quantity, and holds nothing. Errors: ErrOutOfStock, ErrLimitReached.
 func (s *store) checkCart(ctx context.Context, shopper, sku string, quantity int64) error {
 	now := s.now()
 	stock := Stock{SKU: sku}
 	var current CartHold
+	var ordered int64
 	err := s.db.QueryRow(ctx, `
-		SELECT s.on_hand, s.order_held,
+		SELECT s.on_hand, s.order_held, s.max_per_shopper,
 		       s.cart_held - COALESCE((SELECT sum(quantity) FROM cart_holds WHERE sku = s.sku AND expires_at <= $3), 0)::bigint,
-		       COALESCE((SELECT quantity FROM cart_holds WHERE sku = s.sku AND shopper = $2 AND expires_at > $3), 0)
-		FROM stock s WHERE s.sku = $1`, sku, shopper, now).Scan(&stock.OnHand, &stock.OrderHeld, &stock.CartHeld, &current.Quantity)
+		       COALESCE((SELECT quantity FROM cart_holds WHERE sku = s.sku AND shopper = $2 AND expires_at > $3), 0),
+		       CASE WHEN s.max_per_shopper IS NULL THEN 0 ELSE COALESCE((
+		           SELECT sum(l.quantity) FROM order_holds o JOIN order_hold_lines l ON l.order_id = o.order_id AND l.sku = s.sku
+		           WHERE o.shopper = $2 AND o.state <> 'released'), 0) END::bigint
+		FROM stock s WHERE s.sku = $1`, sku, shopper, now).
+		Scan(&stock.OnHand, &stock.OrderHeld, &stock.MaxPerShopper, &stock.CartHeld, &current.Quantity, &ordered)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("read stock of %s: %w", sku, err)
 	}
-	_, err = stock.SetCart(current, quantity, now, s.ttl)
+	_, err = stock.SetCart(current, ordered, quantity, now, s.ttl)
 	return err
 }
 
@@ -329,7 +364,11 @@ func (s *store) merge(ctx context.Context, guest, account string, lines []Line) 
 		for _, l := range lines {
 			out := HeldLine{SKU: l.SKU, Quantity: l.Quantity}
 			if stock, ok := b.stock[l.SKU]; ok && !s.atCheckout {
-				hold, held := stock.Merge(guests[l.SKU], accounts[l.SKU], l.Quantity, b.now, s.ttl)
+				ordered, err := b.ordered(ctx, stock, account)
+				if err != nil {
+					return err
+				}
+				hold, held := stock.Merge(guests[l.SKU], accounts[l.SKU], ordered[account], l.Quantity, b.now, s.ttl)
 				if held {
 					out.ExpiresAt = &hold.ExpiresAt
 				}
@@ -354,66 +393,123 @@ type Short struct {
 	Available int64  `json:"available"`
 }
 
-// holdOrder makes a shopper's holds the order's, all lines or none. The same order again is the same answer.
-// Errors: ErrOutOfStock with the short "lines", ErrHoldReleased, ErrHoldDiffers.
-func (s *store) holdOrder(ctx context.Context, id uuid.UUID, shopper string, lines []Line) error {
+// holdOrder makes a shopper's holds the order's, all lines or none. The same order again is the same answer. insteadOf,
+// unless it is nil, is an order of the same shopper that was declined: its units are the cart's again first, as if its
+// cancellation had arrived. Errors: ErrLimitReached for the first such line, ErrOutOfStock with the short "lines",
+// ErrHoldReleased, ErrHoldDiffers.
+func (s *store) holdOrder(ctx context.Context, id uuid.UUID, shopper string, lines []Line, insteadOf uuid.UUID) error {
 	lines = sorted(lines)
 	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		// The row first: whoever else comes with this id waits here.
+		var declined *ended
+		// The orders' rows first, in the order of their ids: whoever else comes with these ids waits here.
+		before := insteadOf != uuid.Nil && bytes.Compare(insteadOf[:], id[:]) < 0
+		if before {
+			var err error
+			if declined, err = s.instead(ctx, tx, insteadOf, shopper); err != nil {
+				return err
+			}
+		}
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO order_holds (order_id, shopper, state, held_at, changed_at) VALUES ($1, $2, 'held', $3, $3)
 			ON CONFLICT (order_id) DO NOTHING`, id, shopper, s.now())
 		if err != nil {
 			return fmt.Errorf("hold order: %w", err)
 		}
-		if tag.RowsAffected() == 0 {
+		held := tag.RowsAffected() == 0
+		if held {
 			hold, err := lockOrder(ctx, tx, id)
 			if err != nil {
 				return err
 			}
-			return hold.Again(shopper, lines)
+			if err := hold.Again(shopper, lines); err != nil {
+				return err
+			}
 		}
-		skus := make([]string, 0, len(lines))
-		for _, l := range lines {
-			skus = append(skus, l.SKU)
+		if insteadOf != uuid.Nil && !before {
+			if declined, err = s.instead(ctx, tx, insteadOf, shopper); err != nil {
+				return err
+			}
+		}
+		var skus []string
+		if declined != nil {
+			skus = declined.SKUs()
+		}
+		if !held {
+			for _, l := range lines {
+				skus = append(skus, l.SKU)
+			}
+		}
+		if len(skus) == 0 {
+			return nil
 		}
 		b, err := s.open(ctx, tx, skus)
 		if err != nil {
 			return err
 		}
-		carts, err := b.cartHolds(ctx, shopper)
-		if err != nil {
-			return err
-		}
-		var short []Short
-		for _, l := range lines {
-			stock, ok := b.stock[l.SKU]
-			if !ok {
-				short = append(short, Short{l.SKU, l.Quantity, 0})
-				continue
-			}
-			if mayHave, ok := stock.HoldForOrder(carts[l.SKU], l.Quantity); !ok {
-				short = append(short, Short{l.SKU, l.Quantity, mayHave})
+		if declined != nil {
+			if err := s.giveBack(ctx, b, declined); err != nil {
+				return err
 			}
 		}
-		if short != nil {
-			return ErrOutOfStock.With("lines", short) // nothing of all this is kept
-		}
-		if _, err := tx.Exec(ctx, `DELETE FROM cart_holds WHERE shopper = $1 AND sku = ANY($2)`, shopper, skus); err != nil {
-			return fmt.Errorf("hold order: %w", err)
-		}
-		for _, l := range lines {
-			if _, err := tx.Exec(ctx, `INSERT INTO order_hold_lines (order_id, sku, quantity) VALUES ($1, $2, $3)`, id, l.SKU, l.Quantity); err != nil {
-				return fmt.Errorf("hold order: %w", err)
+		if !held {
+			if err := b.holdOrder(ctx, id, shopper, lines); err != nil {
+				return err // nothing of all this is kept
 			}
 		}
 		return b.close(ctx)
 	})
 }
 
+// holdOrder takes an order's lines, which are sorted, out of the cart's holds and the free units. Errors:
+// ErrLimitReached, ErrOutOfStock.
+func (b *books) holdOrder(ctx context.Context, id uuid.UUID, shopper string, lines []Line) error {
+	carts, err := b.cartHolds(ctx, shopper)
+	if err != nil {
+		return err
+	}
+	var short []Short
+	for _, l := range lines {
+		stock, ok := b.stock[l.SKU]
+		if !ok {
+			short = append(short, Short{l.SKU, l.Quantity, 0})
+			continue
+		}
+		ordered, err := b.ordered(ctx, stock, shopper)
+		if err != nil {
+			return err
+		}
+		if err := stock.Within(carts[l.SKU], ordered[shopper], l.Quantity); err != nil {
+			return err
+		}
+		if mayHave, ok := stock.HoldForOrder(carts[l.SKU], l.Quantity); !ok {
+			short = append(short, Short{l.SKU, l.Quantity, mayHave})
+		}
+	}
+	if short != nil {
+		return ErrOutOfStock.With("lines", short)
+	}
+	skus := make([]string, 0, len(lines))
+	for _, l := range lines {
+		skus = append(skus, l.SKU)
+		var until *time.Time
+		cart := carts[l.SKU]
+		if cart.Quantity > 0 {
+			until = &cart.ExpiresAt
+		}
+		if _, err := b.tx.Exec(ctx, `INSERT INTO order_hold_lines (order_id, sku, quantity, cart_until, retries) VALUES ($1, $2, $3, $4, $5)`,
+			id, l.SKU, l.Quantity, until, cart.Retries); err != nil {
+			return fmt.Errorf("hold order: %w", err)
+		}
+	}
+	if _, err := b.tx.Exec(ctx, `DELETE FROM cart_holds WHERE shopper = $1 AND sku = ANY($2)`, shopper, skus); err != nil {
+		return fmt.Errorf("hold order: %w", err)
+	}
+	return nil
+}
+
 // lockOrder reads an order's hold for update; pgx.ErrNoRows when there is none.
 func lockOrder(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*OrderHold, error) {
-	hold := &OrderHold{OrderID: id}
+	hold := &OrderHold{OrderID: id, From: map[string]CartHold{}}
 	var reason *Reason
 	err := tx.QueryRow(ctx, `SELECT shopper, state, release_reason FROM order_holds WHERE order_id = $1 FOR UPDATE`, id).
 		Scan(&hold.Shopper, &hold.State, &reason)
@@ -423,36 +519,33 @@ func lockOrder(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*OrderHold, error)
 	if reason != nil {
 		hold.Reason = *reason
 	}
-	rows, err := tx.Query(ctx, `SELECT sku, quantity FROM order_hold_lines WHERE order_id = $1`, id)
+	rows, err := tx.Query(ctx, `SELECT sku, quantity, cart_until, retries FROM order_hold_lines WHERE order_id = $1`, id)
 	if err != nil {
 		return nil, fmt.Errorf("hold of order %s: %w", id, err)
 	}
-	lines, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Line])
+	var line Line
+	var until *time.Time
+	var retries int
+	_, err = pgx.ForEachRow(rows, []any{&line.SKU, &line.Quantity, &until, &retries}, func() error {
+		hold.Lines = append(hold.Lines, line)
+		from := CartHold{Retries: retries}
+		if until != nil {
+			from.ExpiresAt = *until
+		}
+		hold.From[line.SKU] = from
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("hold of order %s: %w", id, err)
 	}
-	hold.Lines = sorted(lines) // by bytes, as Go sorts, whatever the database's collation
+	hold.Lines = sorted(hold.Lines) // by bytes, as Go sorts, whatever the database's collation
 	return hold, nil
 }
 
-// change locks the stock of a hold's lines, applies fn to each, and saves all with the hold.
-func (s *store) change(ctx context.Context, tx pgx.Tx, hold *OrderHold, fn func(b *books, stock *Stock, quantity int64)) error {
-	skus := make([]string, 0, len(hold.Lines))
-	for _, l := range hold.Lines {
-		skus = append(skus, l.SKU)
-	}
-	b, err := s.open(ctx, tx, skus)
-	if err != nil {
-		return err
-	}
-	for _, l := range hold.Lines {
-		fn(b, b.stock[l.SKU], l.Quantity)
-	}
-	if err := b.close(ctx); err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, `UPDATE order_holds SET state = $2, release_reason = NULLIF($3, ''), changed_at = $4 WHERE order_id = $1`,
-		hold.OrderID, hold.State, hold.Reason, b.now)
+// saveHold writes where an order's hold, whose row is locked, stands now.
+func saveHold(ctx context.Context, tx pgx.Tx, hold *OrderHold, now time.Time) error {
+	_, err := tx.Exec(ctx, `UPDATE order_holds SET state = $2, release_reason = NULLIF($3, ''), changed_at = $4 WHERE order_id = $1`,
+		hold.OrderID, hold.State, hold.Reason, now)
 	if err != nil {
 		return fmt.Errorf("save hold of order %s: %w", hold.OrderID, err)
 	}
@@ -475,34 +568,106 @@ func (s *store) sell(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 	if !now {
 		return nil
 	}
-	return s.change(ctx, tx, hold, func(b *books, stock *Stock, quantity int64) { b.enter(stock.Sell(quantity, id, b.now)) })
+	b, err := s.open(ctx, tx, hold.SKUs())
+	if err != nil {
+		return err
+	}
+	for _, l := range hold.Lines {
+		b.enter(b.stock[l.SKU].Sell(l.Quantity, id, b.now))
+	}
+	if err := saveHold(ctx, tx, hold, b.now); err != nil {
+		return err
+	}
+	return b.close(ctx)
 }
 
-// release gives an order's units back for good, sold ones too. For an unknown order it leaves a tombstone, which
-// refuses a hold that comes later.
-func (s *store) release(ctx context.Context, tx pgx.Tx, id uuid.UUID, why Reason) error {
+// ended is a hold that has just been released, and the state in which it was. Its units have to be given back.
+type ended struct {
+	*OrderHold
+	was State
+}
+
+// end releases an order's hold for good and leaves its units to giveBack; nil when there are none. For an unknown order
+// it leaves a tombstone, which refuses a hold that comes later.
+func (s *store) end(ctx context.Context, tx pgx.Tx, id uuid.UUID, why Reason) (*ended, error) {
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO order_holds (order_id, state, release_reason, held_at, changed_at) VALUES ($1, 'released', $2, $3, $3)
 		ON CONFLICT (order_id) DO NOTHING`, id, why, s.now())
 	if err != nil {
-		return fmt.Errorf("release order %s: %w", id, err)
+		return nil, fmt.Errorf("release order %s: %w", id, err)
 	}
 	if tag.RowsAffected() == 1 {
-		return nil
+		return nil, nil
 	}
 	hold, err := lockOrder(ctx, tx, id)
 	if err != nil {
+		return nil, err
+	}
+	before := hold.Reason
+	was := hold.Release(why)
+	if was == Released && hold.Reason == before {
+		return nil, nil
+	}
+	if err := saveHold(ctx, tx, hold, s.now()); err != nil || was == Released {
+		return nil, err
+	}
+	return &ended{hold, was}, nil
+}
+
+// instead ends the hold of a declined order that another order of the shopper takes the place of. Errors:
+// ErrHoldDiffers when it is somebody else's.
+func (s *store) instead(ctx context.Context, tx pgx.Tx, id uuid.UUID, shopper string) (*ended, error) {
+	hold, err := s.end(ctx, tx, id, ByDecline)
+	if err == nil && hold != nil && hold.Shopper != shopper {
+		return nil, ErrHoldDiffers
+	}
+	return hold, err
+}
+
+// giveBack gives the units of a hold that ended back: to the shopper's cart when its payment was declined, else to
+// everybody. The SKUs of its lines are among the books.
+func (s *store) giveBack(ctx context.Context, b *books, hold *ended) error {
+	var carts map[string]CartHold
+	if hold.Reason == ByDecline {
+		var err error
+		if carts, err = b.cartHolds(ctx, hold.Shopper); err != nil {
+			return err
+		}
+	}
+	for _, l := range hold.Lines {
+		stock := b.stock[l.SKU]
+		switch {
+		case hold.was == Sold:
+			b.enter(stock.Return(l.Quantity, hold.OrderID, b.now))
+		case hold.Reason != ByDecline:
+			stock.Unhold(l.Quantity)
+		default:
+			cart := stock.Retry(l.Quantity, hold.From[l.SKU], carts[l.SKU], b.now, s.retry)
+			if cart == carts[l.SKU] {
+				continue
+			}
+			if err := b.saveCartHolds(ctx, l.SKU, map[string]CartHold{hold.Shopper: cart}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// release gives an order's units back for good, sold ones too. Done again it changes nothing.
+func (s *store) release(ctx context.Context, tx pgx.Tx, id uuid.UUID, why Reason) error {
+	hold, err := s.end(ctx, tx, id, why)
+	if err != nil || hold == nil {
 		return err
 	}
-	was := hold.Release(why)
-	return s.change(ctx, tx, hold, func(b *books, stock *Stock, quantity int64) {
-		switch was {
-		case Held:
-			stock.Unhold(quantity)
-		case Sold:
-			b.enter(stock.Return(quantity, id, b.now))
-		}
-	})
+	b, err := s.open(ctx, tx, hold.SKUs())
+	if err != nil {
+		return err
+	}
+	if err := s.giveBack(ctx, b, hold); err != nil {
+		return err
+	}
+	return b.close(ctx)
 }
 
 // refuseOrder gives back the hold of an order that will not be placed.
@@ -510,46 +675,110 @@ func (s *store) refuseOrder(ctx context.Context, id uuid.UUID) error {
 	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error { return s.release(ctx, tx, id, ByRefusal) })
 }
 
-// dueHolds takes orders whose hold is older than age and that nobody has asked about for a while. The note of asking
-// is the lease: another instance leaves them alone until it is old.
-func (s *store) dueHolds(ctx context.Context, age, again time.Duration, limit int) ([]uuid.UUID, error) {
-	now := s.now()
-	rows, err := s.db.Query(ctx, `
-		UPDATE order_holds SET asked_at = $1
-		WHERE order_id IN (SELECT order_id FROM order_holds
-		                   WHERE state = 'held' AND held_at <= $2 AND (asked_at IS NULL OR asked_at <= $3)
-		                   ORDER BY held_at LIMIT $4 FOR UPDATE SKIP LOCKED)
-		RETURNING order_id`, now, now.Add(-age), now.Add(-again), limit)
-	if err != nil {
-		return nil, fmt.Errorf("claim old holds: %w", err)
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+// heldSince is where a hold stands among those that wait for their order.
+type heldSince struct {
+	OrderID uuid.UUID `json:"id"`
+	HeldAt  time.Time `json:"at"`
 }
+
+// oldHolds lists a page of the holds that have waited for their order since before, the oldest first, those after a
+// place.
+func (s *store) oldHolds(ctx context.Context, after heldSince, before time.Time, limit int) ([]heldSince, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT order_id, held_at FROM order_holds
+		WHERE state = 'held' AND held_at <= $3 AND (held_at, order_id) > ($1, $2)
+		ORDER BY held_at, order_id LIMIT $4`, after.HeldAt, after.OrderID, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("find old holds: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[heldSince])
+}
+
+// settled reports whether nothing is left to do for an order that orders says was confirmed, or cancelled. It takes no
+// lock: what it finds done is not undone again.
+func (s *store) settled(ctx context.Context, tx pgx.Tx, id uuid.UUID, cancelled bool) (bool, error) {
+	var state State
+	var reason *Reason
+	err := tx.QueryRow(ctx, `SELECT state, release_reason FROM order_holds WHERE order_id = $1`, id).Scan(&state, &reason)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("hold of order %s: %w", id, err)
+	}
+	if state == Released {
+		return reason.Cancels(), nil
+	}
+	return !cancelled && state == Sold, nil
+}
+
+// How long a released order that never held anything is known, so that a hold that comes late is refused, and how many
+// of them are forgotten by one statement.
+const (
+	keepTombstones = 30 * 24 * time.Hour
+	pruneBatch     = 1000
+)
+
+// prune forgets old tombstones. Holds that had lines stay as long as the ledger, which names their orders.
+func (s *store) prune(ctx context.Context) error {
+	for {
+		limited, cancel := context.WithTimeout(ctx, workLimit)
+		tag, err := s.db.Exec(limited, `
+			DELETE FROM order_holds WHERE order_id IN (
+				SELECT order_id FROM order_holds WHERE shopper = '' AND changed_at <= $1
+				ORDER BY changed_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, s.now().Add(-keepTombstones), pruneBatch)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("forget tombstones: %w", err)
+		}
+		if tag.RowsAffected() < pruneBatch {
+			return nil
+		}
+	}
+}
+
+// workLimit bounds one step of background work, so that a connection that has gone quiet holds nothing up.
+const workLimit = 10 * time.Second
 
 // sweep ends cart holds that have lapsed. They count for nothing from the moment they lapse; the sweep lets
 // products know that something is in stock again.
 func (s *store) sweep(ctx context.Context) error {
-	rows, err := s.db.Query(ctx, `SELECT DISTINCT sku FROM cart_holds WHERE expires_at <= $1 ORDER BY sku`, s.now())
+	skus, err := s.lapsed(ctx)
 	if err != nil {
 		return fmt.Errorf("find lapsed holds: %w", err)
 	}
-	skus, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return fmt.Errorf("find lapsed holds: %w", err)
-	}
-	for _, sku := range skus { // one by one: no SKU waits for another's lock
-		err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-			b, err := s.open(ctx, tx, []string{sku})
-			if err != nil {
-				return err
-			}
-			return b.close(ctx)
-		})
-		if err != nil {
-			return fmt.Errorf("sweep %s: %w", sku, err)
+	var failed []error
+	for _, sku := range skus { // one by one: no SKU waits for another's lock, nor for another's error
+		if ctx.Err() != nil {
+			break
+		}
+		if err := s.sweepOne(ctx, sku); err != nil {
+			failed = append(failed, fmt.Errorf("sweep %s: %w", sku, err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
+}
+
+func (s *store) lapsed(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, workLimit)
+	defer cancel()
+	rows, err := s.db.Query(ctx, `SELECT DISTINCT sku FROM cart_holds WHERE expires_at <= $1 ORDER BY sku`, s.now())
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+func (s *store) sweepOne(ctx context.Context, sku string) error {
+	ctx, cancel := context.WithTimeout(ctx, workLimit)
+	defer cancel()
+	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		b, err := s.open(ctx, tx, []string{sku})
+		if err != nil {
+			return err
+		}
+		return b.close(ctx)
+	})
 }
 
 // move brings units of a SKU in or takes free ones out. Errors: ErrSKUNotFound, ErrStockHeld, ErrInvalid.
@@ -590,7 +819,8 @@ func (s *store) setOnHand(ctx context.Context, tx pgx.Tx, sku string, quantity i
 	return b.close(ctx)
 }
 
-// learn takes over what products tells: which SKUs there are, what they start with, and whether shoppers see them.
+// learn takes over what products tells: which SKUs there are, what they start with, how many one account may have, and
+// whether shoppers see them.
 // An older version than the one known changes nothing.
 func (s *store) learn(ctx context.Context, tx pgx.Tx, p events.Product, listed bool) error {
 	tag, err := tx.Exec(ctx, `
@@ -602,11 +832,15 @@ func (s *store) learn(ctx context.Context, tx pgx.Tx, p events.Product, listed b
 	if tag.RowsAffected() == 0 {
 		return nil
 	}
-	initial := map[string]int64{}
+	initial, limit := map[string]int64{}, map[string]*int{}
 	for _, v := range p.Variants {
-		initial[v.SKU] = int64(v.InitialStock)
+		initial[v.SKU], limit[v.SKU] = int64(v.InitialStock), v.MaxPerShopper
 	}
 	skus := slices.Sorted(maps.Keys(initial))
+	limits := make([]*int, 0, len(skus))
+	for _, sku := range skus {
+		limits = append(limits, limit[sku])
+	}
 	rows, err := tx.Query(ctx, `
 		INSERT INTO stock (sku) SELECT sku FROM unnest($1::text[]) AS v (sku)
 		ON CONFLICT (sku) DO NOTHING RETURNING sku`, skus)
@@ -644,9 +878,12 @@ func (s *store) learn(ctx context.Context, tx pgx.Tx, p events.Product, listed b
 	}
 	// A SKU that the product had and has no more is not seen either.
 	_, err = tx.Exec(ctx, `
-		UPDATE stock SET product_id = $1, listed = $3 AND sku = ANY($2)
-		WHERE (sku = ANY($2) OR product_id = $1) AND (product_id, listed) IS DISTINCT FROM ($1, $3 AND sku = ANY($2))`,
-		p.ProductID, skus, listed)
+		UPDATE stock s SET product_id = $1, listed = $3 AND t.has, max_per_shopper = t.most
+		FROM (SELECT o.sku, v.sku IS NOT NULL AS has, v.most
+		      FROM stock o LEFT JOIN unnest($2::text[], $4::bigint[]) AS v (sku, most) ON v.sku = o.sku
+		      WHERE o.sku = ANY($2) OR o.product_id = $1) t
+		WHERE s.sku = t.sku AND (s.product_id, s.listed, s.max_per_shopper) IS DISTINCT FROM ($1, $3 AND t.has, t.most)`,
+		p.ProductID, skus, listed, limits)
 	if err != nil {
 		return fmt.Errorf("list SKUs: %w", err)
 	}
@@ -806,10 +1043,9 @@ type OrderHoldView struct {
 	OrderID       uuid.UUID  `json:"order_id"`
 	Shopper       string     `json:"shopper" doc:"Empty: it was released before there was a hold"`
 	State         State      `json:"state" enum:"held,sold,released"`
-	ReleaseReason *Reason    `json:"release_reason" enum:"cancelled,refused,void"`
+	ReleaseReason *Reason    `json:"release_reason" enum:"cancelled,declined,refused,void"`
 	HeldAt        time.Time  `json:"held_at"`
 	ChangedAt     time.Time  `json:"changed_at"`
-	AskedAt       *time.Time `json:"asked_at" doc:"When orders was last asked what became of the order"`
 	Lines         []HoldLine `json:"lines" nullable:"false"`
 	Ledger        []Entry    `json:"ledger" nullable:"false" doc:"What the order took and gave back, oldest first"`
 }
@@ -818,20 +1054,21 @@ type OrderHoldView struct {
 type HoldLine struct {
 	SKU      string `json:"sku"`
 	Quantity int64  `json:"quantity"`
+	Retries  int    `json:"retries" doc:"Times that it came back to the cart from declined orders before"`
 }
 
 // orderHold reads all that there is about an order. Errors: ErrHoldNotFound.
 func (s *store) orderHold(ctx context.Context, id uuid.UUID) (OrderHoldView, error) {
 	v := OrderHoldView{OrderID: id}
-	err := s.db.QueryRow(ctx, `SELECT shopper, state, release_reason, held_at, changed_at, asked_at FROM order_holds WHERE order_id = $1`, id).
-		Scan(&v.Shopper, &v.State, &v.ReleaseReason, &v.HeldAt, &v.ChangedAt, &v.AskedAt)
+	err := s.db.QueryRow(ctx, `SELECT shopper, state, release_reason, held_at, changed_at FROM order_holds WHERE order_id = $1`, id).
+		Scan(&v.Shopper, &v.State, &v.ReleaseReason, &v.HeldAt, &v.ChangedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return v, ErrHoldNotFound
 	}
 	if err != nil {
 		return v, fmt.Errorf("hold of order %s: %w", id, err)
 	}
-	rows, err := s.db.Query(ctx, `SELECT sku, quantity FROM order_hold_lines WHERE order_id = $1 ORDER BY sku`, id)
+	rows, err := s.db.Query(ctx, `SELECT sku, quantity, retries FROM order_hold_lines WHERE order_id = $1 ORDER BY sku`, id)
 	if err != nil {
 		return v, fmt.Errorf("hold of order %s: %w", id, err)
 	}

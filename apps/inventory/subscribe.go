@@ -35,6 +35,7 @@ func (s *service) orderConfirmed(ctx context.Context, tx pgx.Tx, e events.OrderC
 	return s.store.sell(ctx, tx, e.OrderID)
 }
 
+// orderCancelled gives the order's units back: to its shopper's cart for a while when the payment was declined.
 func (s *service) orderCancelled(ctx context.Context, tx pgx.Tx, e events.OrderCancelled) error {
-	return s.store.release(ctx, tx, e.OrderID, ByCancel)
+	return s.store.release(ctx, tx, e.OrderID, whyCancelled(e.Reason))
 }

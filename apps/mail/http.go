@@ -113,6 +113,7 @@ type mailOutput struct {
 	Body struct {
 		logged
 		HTML *string `json:"html" doc:"What it shows; null for a mail with a code"`
+		Text *string `json:"text" doc:"What it shows where HTML is not shown; null for a mail with a code"`
 	}
 }
 
@@ -124,12 +125,11 @@ func (s *service) getMail(ctx context.Context, in *idInput) (*mailOutput, error)
 	out := &mailOutput{}
 	out.Body.logged = newLogged(m)
 	if !m.Kind.Secret() {
-		html, err := s.html.HTML(m)
+		shown, err := s.render.Parts(m)
 		if err != nil {
 			return nil, err
 		}
-		text := string(html)
-		out.Body.HTML = &text
+		out.Body.HTML, out.Body.Text = &shown.HTML, &shown.Text
 	}
 	return out, nil
 }
@@ -216,7 +216,7 @@ func (s *service) getPreview(_ context.Context, in *previewInput) (*previewOutpu
 	if err != nil {
 		return nil, err
 	}
-	html, err := s.html.HTML(m)
+	html, err := s.render.HTML(m)
 	if err != nil {
 		return nil, err
 	}

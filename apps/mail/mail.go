@@ -51,13 +51,18 @@ const (
 )
 
 const (
-	// lease is how long one try may take at most; longer than sendTimeout.
-	lease = 30 * time.Second
+	// lease is how long one try may take at most; longer than sendTimeout and the statements around it.
+	lease = 2 * time.Minute
 	// giveUpAfter is how long a server that does not take a mail is asked again.
 	giveUpAfter = 3 * 24 * time.Hour
-	// maxCutOff is how many tries may end unseen: a mail that kills its sender is not tried for ever.
-	maxCutOff  = 3
-	maxBackoff = time.Minute
+	// maxCutOff is how many tries may end unseen: each may have brought the mail, and nobody gets it a third time.
+	maxCutOff = 2
+	// cutOffWait is the wait after a try that ended unseen, except for a code: a server that was busy may be well then.
+	cutOffWait = 30 * time.Second
+	// maxBackoff is the longest wait between tries while the server is away, maxBackoffRefused for a mail that it
+	// does not want yet.
+	maxBackoff        = time.Minute
+	maxBackoffRefused = 15 * time.Minute
 )
 
 // Mail is one mail to one recipient: a row of the log.
@@ -153,7 +158,8 @@ func WelcomeMail(e events.AccountActivated, sender string, from Source, now time
 	return m, nil
 }
 
-// OrderMail is the mail for what became of an order; nil when customers are not told (an order that is pending).
+// OrderMail is the mail for what became of an order; nil when customers are not told: an order that is pending, or one
+// that ended because the card was declined. That shopper was told on the page and has the goods in the cart.
 func OrderMail(o events.Order, sender string, from Source, now time.Time) (*Mail, error) {
 	var kind Kind
 	var subject string
@@ -161,6 +167,9 @@ func OrderMail(o events.Order, sender string, from Source, now time.Time) (*Mail
 	case "confirmed":
 		kind, subject = OrderConfirmed, "Your order "+o.Number+" is confirmed"
 	case "cancelled":
+		if o.Reason == "payment-declined" {
+			return nil, nil
+		}
 		kind, subject = OrderCancelled, "Your order "+o.Number+" was cancelled"
 	case "shipped":
 		kind, subject = OrderShipped, "Your order "+o.Number+" is on its way"
@@ -220,8 +229,8 @@ func (m *Mail) Ready(now time.Time) bool {
 	case m.Status != Queued:
 	case m.ExpiresAt != nil && !now.Before(*m.ExpiresAt):
 		m.Skip("the code expired before it could be sent")
-	case m.CutOff > maxCutOff:
-		m.fail("every try was cut off; it may have arrived")
+	case m.CutOff >= maxCutOff:
+		m.fail("two tries ended without an answer: it may have arrived")
 	default:
 		return true
 	}
@@ -238,27 +247,81 @@ func (m *Mail) Delivered(now time.Time) {
 	m.end(Sent, why)
 }
 
-// Refused notes a try that failed. It is tried again, after a second, doubling, at most a minute, for three days;
-// unless the server said that it will never take this mail.
+// Outcome is what an error of the mail server's, or of the way there, means for a mail.
+type Outcome int
+
+// NotTaken: refused for now, or failed before the mail was handed over. ForGood: the server will never take it. Away: no
+// server is there, for nobody's mail. Unseen: it was handed over and no answer came.
+const (
+	NotTaken Outcome = iota
+	ForGood
+	Away
+	Unseen
+)
+
+// Errors reach us as texts: daprd passes on no more. Codes are RFC 5321's; 53z are about our password, not about a
+// mail, and "connect: " is our binding before it could name one. Our binding says when it saw no answer.
+var (
+	away    = regexp.MustCompile(`mailer: connect: |\bdial(ing)? |: 421 |: 53[0458] `)
+	forGood = regexp.MustCompile(`: 5\d\d |invalid address`)
+	forNow  = regexp.MustCompile(`: 4\d\d |mailer: `)
+	unseen  = regexp.MustCompile(`unanswered: |code = (DeadlineExceeded|Unavailable|Canceled) |\bEOF\b|connection reset|broken pipe|i/o timeout|deadline exceeded`)
+)
+
+// Means tells what the error of a try means.
+func Means(err error) Outcome {
+	switch text := err.Error(); {
+	case strings.Contains(text, "unanswered: "):
+		return Unseen
+	case away.MatchString(text):
+		return Away
+	case forGood.MatchString(text):
+		return ForGood
+	case forNow.MatchString(text):
+		return NotTaken
+	case unseen.MatchString(text):
+		return Unseen
+	}
+	return NotTaken
+}
+
+// Refused notes a try that failed. It is tried again, after a second, doubling, at most a quarter of an hour (a minute
+// while the server is away), for three days; unless the server said that it will never take this mail. A try that
+// ended unseen is repeated once.
 func (m *Mail) Refused(err error, now time.Time) {
+	means, wait := Means(err), Backoff(m.Tries, maxBackoffRefused)
+	switch means {
+	case Away:
+		wait = Backoff(m.Tries, maxBackoff)
+	case Unseen:
+		m.CutOff++
+		if !m.Kind.Secret() {
+			wait = cutOffWait
+		}
+	}
 	switch {
-	case isPermanent(err), now.Sub(m.CreatedAt) > giveUpAfter:
+	case means == Unseen && m.CutOff >= maxCutOff:
+		m.fail("two tries ended without an answer, it may have arrived: " + err.Error())
+	case means == ForGood, now.Sub(m.CreatedAt) > giveUpAfter:
 		m.fail(err.Error())
 	default:
-		m.Error, m.LeasedUntil, m.NextTryAt = err.Error(), nil, now.Add(Backoff(m.Tries))
+		m.Error, m.LeasedUntil, m.NextTryAt = err.Error(), nil, now.Add(wait)
 	}
 }
 
-// Backoff is the wait after so many tries: 1 s, doubling, at most a minute.
-func Backoff(tries int) time.Duration {
-	return min(time.Second<<min(max(tries-1, 0), 6), maxBackoff)
+// Backoff is the wait after so many tries: 1 s, doubling, at most longest.
+func Backoff(tries int, longest time.Duration) time.Duration {
+	return min(time.Second<<min(max(tries-1, 0), 20), longest)
 }
 
-// permanent are the answers of RFC 5321, 4.2.3, by which a server refuses this recipient for good. Other refusals
-// (a full disk, a wrong password, greylisting) are cured by time or an operator.
-var permanent = regexp.MustCompile(`\b(550|551|553) |invalid address`)
-
-func isPermanent(err error) bool { return permanent.MatchString(err.Error()) }
+// MessageID tells this mail from all others, and a repeat from a second mail: its id at the sender's host.
+func (m *Mail) MessageID() string {
+	host := "localhost"
+	if a, err := netmail.ParseAddress(m.Sender); err == nil {
+		host = a.Address[strings.LastIndexByte(a.Address, '@')+1:]
+	}
+	return m.ID.String() + "@" + host
+}
 
 // Again is a new mail like m, for an administrator. It returns ErrNotResendable for one with a code, one that still
 // waits, and one that was not wanted.

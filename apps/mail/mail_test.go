@@ -98,11 +98,14 @@ func TestMailFor(t *testing.T) {
 		kind    Kind
 		subject string
 	}{
-		"order pending":    {order("pending"), "", ""},
-		"order confirmed":  {order("confirmed"), OrderConfirmed, "Your order S-7 is confirmed"},
-		"order cancelled":  {order("cancelled"), OrderCancelled, "Your order S-7 was cancelled"},
-		"order shipped":    {order("shipped"), OrderShipped, "Your order S-7 is on its way"},
-		"order delivered":  {order("delivered"), OrderDelivered, "Your order S-7 has arrived"},
+		"order pending":   {order("pending"), "", ""},
+		"order confirmed": {order("confirmed"), OrderConfirmed, "Your order S-7 is confirmed"},
+		"order cancelled": {order("cancelled"), OrderCancelled, "Your order S-7 was cancelled"},
+		"order shipped":   {order("shipped"), OrderShipped, "Your order S-7 is on its way"},
+		"order delivered": {order("delivered"), OrderDelivered, "Your order S-7 has arrived"},
+		"order declined": {func() (*Mail, error) {
+			return OrderMail(events.Order{Number: "S-7", Status: "cancelled", Reason: "payment-declined", Email: "ada@example.com"}, "", Source{}, noon)
+		}, "", ""},
 		"order void":       {order("void"), "", ""},
 		"first activation": {activated(true), Welcome, "Welcome to Stampede"},
 		"later activation": {activated(false), "", ""},
@@ -132,6 +135,7 @@ func TestMailFor(t *testing.T) {
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	const wrapped = "binding mail: rpc error: code = Internal desc = error when invoke output binding mail: error from smtp binding, sending email failed: "
+	const ours = "binding mail: rpc error: code = Internal desc = error invoking output binding mail: mailer: "
 	for name, tt := range map[string]struct {
 		err    string
 		age    time.Duration
@@ -139,12 +143,20 @@ func TestRefused(t *testing.T) {
 	}{
 		"server down":           {wrapped + "dial tcp 127.0.0.1:1025: connect: connection refused", 0, Queued},
 		"mailbox unknown":       {wrapped + "gomail: could not send email 1: 550 5.1.1 <ada@example.com>: Recipient address rejected", 0, Failed},
+		"quoted":                {wrapped + `gomail: could not send email 1: 550 "5.1.1 <ada@example.com>: Recipient address rejected"`, 0, Failed},
 		"not local":             {wrapped + "gomail: could not send email 1: 551 User not local", 0, Failed},
-		"name not allowed":      {wrapped + "gomail: could not send email 1: 553 sorry", 0, Failed},
+		"mailbox full":          {ours + "RCPT: 552 5.2.2 quota exceeded", 0, Failed},
+		"name not allowed":      {ours + "RCPT: 553 sorry", 0, Failed},
+		"blocked":               {ours + "DATA: 554 5.7.1 looks like spam", 0, Failed},
+		"syntax":                {ours + "RCPT: 501 5.1.3 bad address", 0, Failed},
 		"no address":            {wrapped + `gomail: invalid address "x": mail: missing '@' or angle-addr`, 0, Failed},
-		"greylisted":            {wrapped + "gomail: could not send email 1: 451 try again later", 0, Queued},
+		"greylisted":            {ours + "RCPT: 451 4.7.1 try again later", 0, Queued},
 		"wrong password":        {wrapped + "535 authentication failed", 0, Queued},
-		"too busy":              {wrapped + "421 too many connections", 0, Queued},
+		"wrong password, ours":  {ours + "connect: SMTP AUTH failed: 535 5.7.8 no", 0, Queued},
+		"greeted by a refusal":  {ours + "connect: 554 no service", 0, Queued},
+		"too busy":              {ours + "RCPT: 421 too many connections", 0, Queued},
+		"broke before the data": {ours + "RCPT: EOF", 0, Queued},
+		"all busy":              {ours + "no connection became free: context deadline exceeded", 0, Queued},
 		"a port of that number": {"dial tcp 127.0.0.1:55025: connect: connection refused", 0, Queued},
 		"for three days":        {wrapped + "connection refused", 3*24*time.Hour + time.Second, Failed},
 	} {
@@ -155,6 +167,7 @@ func TestRefused(t *testing.T) {
 			require.Equal(t, tt.status, m.Status)
 			require.Equal(t, tt.err, m.Error)
 			require.Nil(t, m.LeasedUntil)
+			require.Zero(t, m.CutOff)
 			if tt.status == Queued {
 				require.Equal(t, noon.Add(4*time.Second), m.NextTryAt)
 			}
@@ -173,7 +186,7 @@ func TestReady(t *testing.T) {
 	require.Equal(t, Skipped, m.Status)
 	require.JSONEq(t, "{}", string(m.Data), "nobody needs the code any more")
 
-	m = &Mail{Kind: Welcome, Status: Queued, CutOff: maxCutOff}
+	m = &Mail{Kind: Welcome, Status: Queued, CutOff: maxCutOff - 1}
 	require.True(t, m.Ready(noon))
 	m.CutOff++
 	require.False(t, m.Ready(noon))
@@ -276,7 +289,22 @@ func TestTemplates(t *testing.T) {
 			require.NotContains(t, string(out), "ZgotmplZ", "html/template found something unsafe")
 			require.NotContains(t, string(out), "&lt;", "nothing is escaped twice")
 			text := textOf(t, string(out))
+			plain, err := public.Text(m)
+			require.NoError(t, err)
+			if folder := os.Getenv("MAIL_PREVIEWS"); folder != "" {
+				require.NoError(t, os.WriteFile(filepath.Join(folder, string(kind)+".txt"), []byte(plain), 0o600))
+			}
+			require.NotContains(t, plain, "<")
+			require.NotContains(t, plain, "\n\n\n")
+			require.Contains(t, plain, "http://localhost:8000/")
+			if kind.Secret() {
+				require.Equal(t, []string{"493817"}, sixDigits.FindAllString(plain, -1))
+			}
 			for _, want := range says[kind] {
+				// The text names neither unit prices nor a product's page.
+				if !strings.Contains(want, "×") && !strings.Contains(want, "/products/") && want != "M / Green" {
+					require.Contains(t, plain, want)
+				}
 				require.True(t, strings.Contains(text, want) || strings.Contains(string(out), want), "%s in %s", want, text)
 			}
 			require.Contains(t, text, m.Subject, "the title")
@@ -333,18 +361,18 @@ func TestQuoted(t *testing.T) {
 		texts = append(texts, string(out))
 	}
 	for _, text := range texts {
-		same, err := strconv.Unquote(string(quoted([]byte(text))))
+		same, err := strconv.Unquote(string(quoted(text)))
 		require.NoError(t, err, "%q", text)
 		require.Equal(t, text, same)
 	}
 }
 
 func FuzzQuoted(f *testing.F) {
-	f.Add([]byte("<p title=\"it's\">\n\xff£</p>"))
-	f.Fuzz(func(t *testing.T, html []byte) {
+	f.Add("<p title=\"it's\">\n\xff£</p>")
+	f.Fuzz(func(t *testing.T, html string) {
 		same, err := strconv.Unquote(string(quoted(html)))
 		require.NoError(t, err)
-		require.Equal(t, string(html), same)
+		require.Equal(t, html, same)
 	})
 }
 
@@ -373,7 +401,7 @@ func TestTemplatesEscape(t *testing.T) {
 func TestCancellations(t *testing.T) {
 	t.Parallel()
 	for reason, want := range map[string]string{
-		"payment-declined": "Your payment was declined.", "out-of-stock": "sold out", "timed-out": "did not arrive in time",
+		"out-of-stock": "sold out", "timed-out": "did not arrive in time",
 		"by-customer": "You asked us to.", "by-shop": "We could not complete it", "something-new": "We could not complete it",
 	} {
 		m, err := OrderMail(events.Order{Number: "S-7", Status: "cancelled", Reason: reason, Email: "ada@example.com"}, "", Source{}, noon)
@@ -391,4 +419,50 @@ func TestWipedMail(t *testing.T) {
 	m.Delivered(noon)
 	_, err = public.HTML(m)
 	require.Error(t, err, "there is no code to show any more")
+}
+
+func TestMessageID(t *testing.T) {
+	t.Parallel()
+	id := uuid.MustParse("01980000-0000-7000-8000-000000000001")
+	for sender, host := range map[string]string{
+		"Stampede <shop@stampede.test>": "stampede.test", "shop@mail.example.com": "mail.example.com", "Ström & Söhne <shop@stampede.test>": "stampede.test", "": "localhost",
+	} {
+		require.Equal(t, id.String()+"@"+host, (&Mail{ID: id, Sender: sender}).MessageID())
+	}
+}
+
+// While the server is away one sender looks for it, ever less often, and many who miss it at once count as one.
+func TestGate(t *testing.T) {
+	t.Parallel()
+	var g gate
+	at := noon
+	for range 16 {
+		wait, probe := g.enter(at)
+		require.Zero(t, wait)
+		require.False(t, probe)
+	}
+	for range 16 {
+		g.leave(false, true, true, at)
+	}
+	for _, pause := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second} {
+		wait, _ := g.enter(at.Add(pause - time.Millisecond))
+		require.Positive(t, wait)
+		at = at.Add(pause)
+		wait, probe := g.enter(at)
+		require.Zero(t, wait)
+		require.True(t, probe)
+		wait, _ = g.enter(at)
+		require.Positive(t, wait, "another looks already")
+		g.leave(true, true, true, at)
+	}
+	at = at.Add(maxPause)
+	_, probe := g.enter(at)
+	require.True(t, probe)
+	g.leave(true, false, false, at) // nothing was due: it is not known
+	_, probe = g.enter(at)
+	require.True(t, probe)
+	g.leave(true, true, false, at)
+	wait, probe := g.enter(at)
+	require.Zero(t, wait)
+	require.False(t, probe)
 }

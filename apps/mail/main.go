@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
@@ -23,13 +25,22 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 		return err
 	}
 	s := &service{
-		db: db, log: rt.Log, now: time.Now, sender: sender, html: renderer{public}, orders: orders{rt.Dapr}, post: through(rt.Dapr),
-		behind: serve.EnvDuration("MAIL_PULL_BEHIND", pullBehind),
+		db: db, log: rt.Log, now: time.Now, sender: sender, keep: max(serve.EnvDuration("MAIL_KEEP", keepFor), minKeep),
+		parallel: max(serve.EnvInt("MAIL_PARALLEL", 16), 1), render: renderer{public}, post: through(rt.Dapr), many: bearsMany(rt.Dapr),
 	}
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)
+	rt.Missed("auth")
 	rt.Go("send", time.Second, s.send)
-	rt.Go("pull", time.Minute, s.pull)
+	behind := serve.EnvDuration("MAIL_PULL_BEHIND", pullBehind)
+	every := max(min(30*time.Second, behind/2), time.Second)
+	rt.Go("pull orders", every, feed.Pull[events.Order]{
+		Name: "orders.ended", DB: db, Log: rt.Log, Source: feed.From(rt.Dapr, "orders", "/internal/orders/ended"), Behind: behind, Apply: s.missedOrder,
+	}.Run)
+	rt.Go("pull refunds", every, feed.Pull[events.PaymentRefunded]{
+		Name: "payments.refunds", DB: db, Log: rt.Log, Source: feed.From(rt.Dapr, "payments", "/internal/refunds/made"), Behind: behind, Apply: s.missedRefund,
+	}.Run)
+	rt.Go("prune", time.Hour, s.prune)
 	return rt.Serve(ctx)
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,13 +17,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
 
 // delivery is what the mail server was handed.
 type delivery struct {
-	ID, Recipient, Subject, HTML string
+	ID, Recipient, Subject, HTML, Text string
 }
 
 // bundle is mail with a database of its own. The mail server's side of the binding is in the test: it takes mails,
@@ -39,7 +38,8 @@ type bundle struct {
 
 	mu    sync.Mutex
 	taken []delivery
-	down  error
+	down  error // the answer to every mail, which is not taken
+	lost  error // what is seen of every mail, which is taken
 }
 
 func setup(t *testing.T) *bundle {
@@ -47,16 +47,17 @@ func setup(t *testing.T) *bundle {
 	rt, db := servetest.NewTest(t, "mail", migrations)
 	b := &bundle{rt: rt, db: db, admin: servetest.Token(t, uuid.New(), "ops@example.com", "ADMIN")}
 	b.service = &service{
-		db: db, log: rt.Log, sender: "Stampede <shop@stampede.test>", html: public, orders: orders{rt.Dapr}, behind: pullBehind,
-		now: func() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) },
-		post: func(_ context.Context, m *Mail, html []byte) error {
+		db: db, log: rt.Log, sender: "Stampede <shop@stampede.test>", render: public, keep: keepFor, parallel: 8,
+		many: func(context.Context) bool { return true },
+		now:  func() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) },
+		post: func(_ context.Context, m *Mail, shown parts) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			if b.down != nil {
 				return b.down
 			}
-			b.taken = append(b.taken, delivery{m.ID.String(), m.Recipient, m.Subject, string(html)})
-			return nil
+			b.taken = append(b.taken, delivery{m.ID.String(), m.Recipient, m.Subject, shown.HTML, shown.Text})
+			return b.lost
 		},
 	}
 	b.routes(rt.API)
@@ -71,10 +72,8 @@ func (b *bundle) sendDue(t *testing.T) []delivery {
 	t.Helper()
 	before := len(b.taken)
 	for {
-		found, err := b.sendNext(t.Context())
-		if b.down == nil {
-			require.NoError(t, err)
-		}
+		found, _, err := b.sendNext(t.Context(), false)
+		require.NoError(t, err)
 		if !found {
 			return b.taken[before:]
 		}
@@ -98,6 +97,7 @@ type row struct {
 	SentAt    *time.Time `json:"sent_at"`
 	NextTryAt *time.Time `json:"next_try_at"`
 	HTML      *string
+	Text      *string
 }
 
 func (b *bundle) list(t *testing.T, query string) []row {
@@ -346,9 +346,9 @@ func TestKilled(t *testing.T) {
 	b := setup(t)
 	servetest.Deliver(t, b.rt, confirmed(order()))
 	servetest.Deliver(t, b.rt, confirmed(order()))
-	m, err := claimMail(t.Context(), b.db, b.now())
+	m, err := claimMail(t.Context(), b.db, false, b.now())
 	require.NoError(t, err)
-	require.NoError(t, b.post(t.Context(), m, nil)) // the server has taken it, and then we die
+	require.NoError(t, b.post(t.Context(), m, parts{})) // the server has taken it, and then we die
 
 	require.Len(t, b.sendDue(t), 1, "the other one")
 	b.advance(lease + time.Second)
@@ -368,7 +368,7 @@ func TestKilled(t *testing.T) {
 
 	// The one who was believed dead comes back late: what it says changes nothing.
 	servetest.Deliver(t, b.rt, confirmed(order()))
-	late, err := claimMail(t.Context(), b.db, b.now())
+	late, err := claimMail(t.Context(), b.db, false, b.now())
 	require.NoError(t, err)
 	b.advance(lease + time.Second)
 	require.Len(t, b.sendDue(t), 1)
@@ -383,7 +383,7 @@ func TestSendersShare(t *testing.T) {
 	const n = 60
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	for range 3 {
+	for range 3 { // instances
 		running.Go(func() { _ = b.send(ctx) })
 	}
 	var delivering sync.WaitGroup
@@ -437,79 +437,222 @@ func TestUnknownPurpose(t *testing.T) {
 	require.Empty(t, b.list(t, ""))
 }
 
-// Mail asks orders, through its sidecar, for what it should have heard.
-func TestPull(t *testing.T) {
-	var asked []url.Values
-	var history []events.Order
-	sidecar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet || r.URL.Path != "/internal/orders/ended" || r.Header.Get("dapr-app-id") != "orders" {
-			w.WriteHeader(http.StatusTeapot)
-			return
-		}
-		asked = append(asked, r.URL.Query())
-		since, err := time.Parse(time.RFC3339, r.URL.Query().Get("since"))
-		if err != nil {
-			w.WriteHeader(http.StatusTeapot)
-			return
-		}
-		from := 0
-		_, _ = fmt.Sscan(r.URL.Query().Get("cursor"), &from)
-		page := struct {
-			Items      []events.Order `json:"items"`
-			NextCursor *string        `json:"next_cursor"`
-		}{Items: []events.Order{}}
-		for i := from; i < len(history); i++ {
-			if len(page.Items) == 2 {
-				next := fmt.Sprint(i)
-				page.NextCursor = &next
-				break
-			}
-			if !history[i].At.Before(since) {
-				page.Items = append(page.Items, history[i])
+// told serves one page of a feed: what is pulled is as the neighbour tells it.
+func told[T any](t *testing.T, items ...T) feed.Source {
+	return func(_ context.Context, ask feed.Ask) (feed.Page[json.RawMessage], error) {
+		p := feed.Page[json.RawMessage]{Cursor: "end"}
+		if ask.Cursor == "" {
+			for _, item := range items {
+				raw, err := json.Marshal(item)
+				require.NoError(t, err)
+				p.Items = append(p.Items, raw)
 			}
 		}
-		_ = json.NewEncoder(w).Encode(page)
-	}))
-	defer sidecar.Close()
-	at, err := url.Parse(sidecar.URL)
-	require.NoError(t, err)
-	t.Setenv("DAPR_HTTP_PORT", at.Port())
-	b := setup(t)
-
-	begin := time.Now().Add(time.Minute).Truncate(time.Microsecond)
-	became := func(o events.Order, status string, after time.Duration) events.Order {
-		o.Status, o.At = status, begin.Add(after)
-		history = append(history, o)
-		return o
+		return p, nil
 	}
-	heard, lost, both := order(), order(), order()
-	became(heard, "confirmed", 0)
-	became(lost, "confirmed", time.Second)
-	became(both, "confirmed", 2*time.Second)
-	became(both, "cancelled", 3*time.Second)
-	became(lost, "shipped", 4*time.Second)
-	late := order()
-	became(late, "confirmed", time.Hour)
+}
+
+// What orders and payments tell, and no event did, gets its mail.
+func TestPull(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	heard, lost, both, declined := order(), order(), order(), order()
+	refund := events.PaymentRefunded{
+		OrderID: heard.OrderID, RefundID: uuid.New(), Number: heard.Number, Email: heard.Email, Amount: heard.Total, Refunded: heard.Total, Captured: heard.Total,
+	}
+	lostRefund := refund
+	lostRefund.RefundID = uuid.New()
 	servetest.Deliver(t, b.rt, confirmed(heard))
 	servetest.Deliver(t, b.rt, cancelled(both))
-
-	require.NoError(t, b.pull(t.Context()))
-	require.Len(t, b.list(t, ""), 2, "events get ten minutes")
-	b.advance(12 * time.Minute)
-	require.NoError(t, b.pull(t.Context()))
+	servetest.Deliver(t, b.rt, refund)
+	became := func(o events.Order, status, reason string) events.Order {
+		o.Status, o.Reason = status, reason
+		return o
+	}
+	for range 2 {
+		require.NoError(t, feed.Pull[events.Order]{Name: "orders.ended", DB: b.db, Log: b.log, Apply: b.missedOrder, Source: told(t,
+			became(heard, "confirmed", ""), became(lost, "confirmed", ""), became(both, "confirmed", ""), became(both, "cancelled", "by-shop"),
+			became(lost, "shipped", ""), became(declined, "cancelled", "payment-declined"))}.Run(t.Context()))
+		require.NoError(t, feed.Pull[events.PaymentRefunded]{Name: "payments.refunds", DB: b.db, Log: b.log, Apply: b.missedRefund,
+			Source: told(t, refund, lostRefund)}.Run(t.Context()))
+	}
 	b.sendDue(t)
-	require.Len(t, b.list(t, "?status=sent"), 4, "heard confirmed, lost confirmed and shipped, both cancelled")
-	skipped := b.list(t, "?status=skipped")
-	require.Len(t, skipped, 1, "both confirmed")
-	require.Empty(t, b.list(t, "?order_id="+late.OrderID.String()))
+	require.Len(t, b.list(t, "?status=sent"), 6, "heard confirmed, lost confirmed and shipped, both cancelled, two refunds")
+	require.Len(t, b.list(t, "?status=skipped"), 1, "both confirmed")
+	require.Len(t, b.list(t, ""), 7, "once")
+	require.Empty(t, b.list(t, "?order_id="+declined.OrderID.String()))
+}
 
-	require.NoError(t, b.pull(t.Context()))
-	require.Len(t, b.list(t, ""), 5, "once")
-	last := asked[len(asked)-1]
-	require.Equal(t, begin.Add(4*time.Second).UTC().Format(time.RFC3339Nano), last.Get("since"), "it goes on where it was")
-	b.advance(time.Hour)
-	require.NoError(t, b.pull(t.Context()))
-	require.Len(t, b.list(t, "?order_id="+late.OrderID.String()), 1)
+// A shopper whose card was declined is told on the page, not by mail.
+func TestDeclined(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	e := cancelled(order())
+	e.Reason = "payment-declined"
+	servetest.Deliver(t, b.rt, e)
+	require.Empty(t, b.list(t, ""))
+}
+
+// Each way in which a try ends without an answer brings a mail twice at most, and the log says so.
+func TestUnseen(t *testing.T) {
+	t.Parallel()
+	const wrapped = "binding mail: rpc error: code = "
+	for name, text := range map[string]string{
+		"our time is over": wrapped + "DeadlineExceeded desc = context deadline exceeded",
+		"sidecar killed":   wrapped + "Unavailable desc = error reading from server: EOF",
+		"hung up":          wrapped + "Canceled desc = grpc: the client connection is closing",
+		"server is slow":   wrapped + "Internal desc = error invoking output binding mail: mailer: unanswered: the mail may have been taken: DATA: context deadline exceeded",
+		"stock binding":    wrapped + "Internal desc = error invoking output binding mail: error from smtp binding, sending email failed: gomail: could not send email 1: EOF",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.lost = errors.New(text)
+			servetest.Deliver(t, b.rt, confirmed(order()))
+			servetest.Deliver(t, b.rt, code("493817", 24*time.Hour))
+			for range 20 {
+				b.sendDue(t)
+				b.advance(lease)
+			}
+			require.Len(t, b.taken, 4, "two each")
+			for _, r := range b.list(t, "") {
+				require.Equal(t, Failed, r.Status)
+				require.Equal(t, 2, r.CutOff)
+				require.Contains(t, r.Error, "may have arrived")
+			}
+		})
+	}
+	t.Run("answered the second time", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.lost = errors.New(wrapped + "DeadlineExceeded desc = context deadline exceeded")
+		servetest.Deliver(t, b.rt, confirmed(order()))
+		b.sendDue(t)
+		b.lost = nil
+		b.advance(lease)
+		b.sendDue(t)
+		require.Len(t, b.taken, 2)
+		done := b.list(t, "?status=sent")
+		require.Len(t, done, 1)
+		require.Contains(t, done[0].Error, "may have arrived")
+	})
+	t.Run("a sender killed, then no answer", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		servetest.Deliver(t, b.rt, confirmed(order()))
+		_, err := claimMail(t.Context(), b.db, false, b.now())
+		require.NoError(t, err)
+		b.advance(lease + time.Second)
+		b.lost = errors.New(wrapped + "DeadlineExceeded desc = context deadline exceeded")
+		b.sendDue(t)
+		require.Len(t, b.list(t, "?status=failed"), 1)
+	})
+}
+
+// Codes do not wait for senders that a slow server keeps, and a refusal keeps nobody.
+func TestCodesDoNotWait(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	release := make(chan struct{})
+	var busy sync.WaitGroup
+	busy.Add(6) // all senders but the two that take codes alone
+	coded := make(chan struct{}, 1)
+	b.post = func(_ context.Context, m *Mail, _ parts) error {
+		if m.Kind.Secret() {
+			coded <- struct{}{}
+			return nil
+		}
+		busy.Done()
+		<-release
+		return errors.New("mailer: RCPT: 550 5.1.1 unknown")
+	}
+	for range 6 {
+		servetest.Deliver(t, b.rt, confirmed(order()))
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = b.send(ctx) })
+	busy.Wait()
+	servetest.Deliver(t, b.rt, code("493817", time.Hour))
+	<-coded
+	close(release)
+	require.Eventually(t, func() bool { return len(b.list(t, "?status=failed")) == 6 }, 20*time.Second, 20*time.Millisecond)
+	require.Zero(t, b.gate.failures)
+	stop()
+	running.Wait()
+}
+
+// With a binding whose requests share their fields, no two mails are under way at once.
+func TestOneAtATime(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.many = func(context.Context) bool { return false }
+	var underWay, most, done atomic.Int64
+	b.post = func(context.Context, *Mail, parts) error {
+		most.Store(max(most.Load(), underWay.Add(1)))
+		underWay.Add(-1)
+		done.Add(1)
+		return nil
+	}
+	for range 30 {
+		servetest.Deliver(t, b.rt, confirmed(order()))
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = b.send(ctx) })
+	require.Eventually(t, func() bool { return done.Load() == 30 }, 20*time.Second, 20*time.Millisecond)
+	stop()
+	running.Wait()
+	require.EqualValues(t, 1, most.Load())
+}
+
+// Mails go after their stated life, with what they held about people; those that wait stay.
+func TestPrune(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := order()
+	servetest.Deliver(t, b.rt, confirmed(o))
+	b.sendDue(t)
+	old := b.list(t, "")[0]
+	again := servetest.Do(t, b.rt, http.MethodPost, "/api/v1/admin/mail/"+old.ID.String()+"/resend", b.admin, nil)
+	require.Equal(t, 201, again.Status)
+	require.NoError(t, b.prune(t.Context()))
+	require.Len(t, b.list(t, ""), 2, "not yet")
+	b.advance(keepFor + time.Minute)
+	require.NoError(t, b.prune(t.Context()))
+	left := b.list(t, "")
+	require.Len(t, left, 1)
+	require.Equal(t, Queued, left[0].Status)
+	require.Nil(t, left[0].AgainOf)
+	b.sendDue(t)
+	require.NoError(t, b.prune(t.Context()))
+	require.Empty(t, b.list(t, ""))
+	require.Equal(t, 404, servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/mail/"+old.ID.String(), b.admin, nil).Status)
+}
+
+// An administrator's resend under a key needs one connection, so that a full pool is no deadlock.
+func TestResendHoldsOneConnection(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	servetest.Deliver(t, b.rt, confirmed(order()))
+	b.sendDue(t)
+	id := b.list(t, "")[0].ID
+	var held []*pgxpool.Conn
+	for range int(b.db.Config().MaxConns) - 1 {
+		c, err := b.db.Acquire(t.Context())
+		require.NoError(t, err)
+		held = append(held, c)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err := b.postResend(ctx, &struct {
+		ID  uuid.UUID `path:"id"`
+		Key string    `header:"Idempotency-Key" doc:"Optional: the same key gives the same answer for a day, and no further mail"`
+	}{id, "k"})
+	for _, c := range held {
+		c.Release()
+	}
+	require.NoError(t, err)
 }
 
 func TestAdmin(t *testing.T) {
@@ -562,6 +705,7 @@ func TestAdmin(t *testing.T) {
 	var detail row
 	get("/"+one.ID.String()).JSON(t, &detail)
 	require.Contains(t, *detail.HTML, orders[0].Number)
+	require.Contains(t, *detail.Text, orders[0].Number)
 	require.Equal(t, orders[0].OrderID, *detail.OrderID)
 
 	var figures struct{ Statuses map[string]int }

@@ -66,15 +66,24 @@ func insertMail(ctx context.Context, tx pgx.Tx, m *Mail) (bool, error) {
 	return true, nil
 }
 
-// claimMail leases the next mail that is due, codes first; nil when there is none. A lease that ran out is a try
-// whose end nobody saw.
-func claimMail(ctx context.Context, db pg.Querier, now time.Time) (*Mail, error) {
+// claimMail leases the next mail that is due, codes first, or a code alone; nil when there is none. A lease that ran
+// out is a try whose end nobody saw.
+func claimMail(ctx context.Context, db pg.Querier, codesOnly bool, now time.Time) (*Mail, error) {
+	m, err := claimOf(ctx, db, "expires_at IS NOT NULL", now)
+	if err != nil || m != nil || codesOnly {
+		return m, err
+	}
+	return claimOf(ctx, db, "expires_at IS NULL", now)
+}
+
+// claimOf claims of the mails of which which is true, as an index has it.
+func claimOf(ctx context.Context, db pg.Querier, which string, now time.Time) (*Mail, error) {
 	rows, err := db.Query(ctx, `
 		UPDATE mails SET tries = tries + 1, cut_off = cut_off + (leased_until IS NOT NULL)::int, leased_until = $2
 		WHERE id = (
 			SELECT id FROM mails
-			WHERE status = 'queued' AND next_try_at <= $1 AND (leased_until IS NULL OR leased_until <= $1)
-			ORDER BY expires_at NULLS LAST, next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+			WHERE status = 'queued' AND `+which+` AND next_try_at <= $1 AND (leased_until IS NULL OR leased_until <= $1)
+			ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 		RETURNING `+mailColumns, now, now.Add(lease))
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
@@ -92,9 +101,9 @@ func claimMail(ctx context.Context, db pg.Querier, now time.Time) (*Mail, error)
 // noteTry saves what became of a claimed mail, unless another sender has claimed it since.
 func noteTry(ctx context.Context, db pg.Querier, m *Mail) error {
 	_, err := db.Exec(ctx, `
-		UPDATE mails SET status = $3, error = $4, data = $5, next_try_at = $6, leased_until = $7, sent_at = $8
+		UPDATE mails SET status = $3, error = $4, data = $5, next_try_at = $6, leased_until = $7, sent_at = $8, cut_off = $9
 		WHERE id = $1 AND tries = $2`,
-		m.ID, m.Tries, m.Status, m.Error, m.Data, m.NextTryAt, m.LeasedUntil, m.SentAt)
+		m.ID, m.Tries, m.Status, m.Error, m.Data, m.NextTryAt, m.LeasedUntil, m.SentAt, m.CutOff)
 	if err != nil {
 		return fmt.Errorf("note try: %w", err)
 	}
@@ -145,19 +154,23 @@ func getMail(ctx context.Context, db pg.Querier, id uuid.UUID) (*Mail, error) {
 	return m, nil
 }
 
-// pulledUntil tells how far orders has been asked.
-func pulledUntil(ctx context.Context, db pg.Querier) (time.Time, error) {
-	var since time.Time
-	if err := db.QueryRow(ctx, `SELECT since FROM pulls WHERE name = 'orders'`).Scan(&since); err != nil {
-		return since, fmt.Errorf("pulled until: %w", err)
+// deleteMails deletes at most limit mails that have ended and were made before a time, the oldest first, and tells how
+// many. Ids begin with the time.
+func deleteMails(ctx context.Context, db pg.Querier, before time.Time, limit int) (int, error) {
+	tag, err := db.Exec(ctx, `
+		DELETE FROM mails WHERE id IN (SELECT id FROM mails WHERE id < $1 AND status <> 'queued' ORDER BY id LIMIT $2)`,
+		firstID(before), limit)
+	if err != nil {
+		return 0, fmt.Errorf("delete mails: %w", err)
 	}
-	return since, nil
+	return int(tag.RowsAffected()), nil
 }
 
-// notePulled notes how far orders has been asked; it never goes back.
-func notePulled(ctx context.Context, db pg.Querier, until time.Time) error {
-	if _, err := db.Exec(ctx, `UPDATE pulls SET since = $1 WHERE name = 'orders' AND since < $1`, until); err != nil {
-		return fmt.Errorf("note pulled: %w", err)
+// firstID is below every UUIDv7 that is made from t on, by the millisecond.
+func firstID(t time.Time) (id uuid.UUID) {
+	ms := t.UnixMilli()
+	for i := range 6 {
+		id[i] = byte(ms >> (8 * (5 - i)))
 	}
-	return nil
+	return id
 }

@@ -59,7 +59,7 @@ func (s *service) onAccountActivated(ctx context.Context, tx pgx.Tx, e events.Ac
 func (s *service) onOrder(ctx context.Context, tx pgx.Tx, e outbox.Event, o events.Order, status string) error {
 	o.Status = status
 	m, err := OrderMail(o, s.sender, source(ctx, e), s.now())
-	if err != nil {
+	if err != nil || m == nil {
 		return err
 	}
 	_, err = insertMail(ctx, tx, m)

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"net/url"
 	"strings"
+	texttemplate "text/template"
 	"unicode/utf8"
 
 	"github.com/stampede-shop/stampede/events"
@@ -15,7 +16,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/page"
 )
 
-//go:embed templates/*.html
+//go:embed templates/*.html templates/*.txt
 var templateFiles embed.FS
 
 // templates holds the HTML of each kind: its own file within the layout.
@@ -31,6 +32,19 @@ var templates = func() map[Kind]*template.Template {
 	}
 	return all
 }()
+
+// textTemplates holds the text of each kind, for those who do not read HTML.
+var textTemplates = func() map[Kind]*texttemplate.Template {
+	layout := texttemplate.Must(texttemplate.New("layout.txt").Funcs(texttemplate.FuncMap{"line": HeaderText}).ParseFS(templateFiles, "templates/layout.txt"))
+	all := map[Kind]*texttemplate.Template{}
+	for _, k := range Kinds {
+		all[k] = texttemplate.Must(texttemplate.Must(layout.Clone()).ParseFS(templateFiles, "templates/"+string(k)+".txt"))
+	}
+	return all
+}()
+
+// parts are the two forms of a mail.
+type parts struct{ HTML, Text string }
 
 // view is what the templates show; which fields are set depends on the kind.
 type view struct {
@@ -81,8 +95,6 @@ type cancellation struct {
 func cancellationFor(reason string) cancellation {
 	const back = "What you have paid goes back the way that you paid. We write again when it is sent."
 	switch reason {
-	case "payment-declined":
-		return cancellation{"Your payment was declined.", "Nothing was charged. What you wanted is still in your cart, if you would like to try again.", true}
 	case "out-of-stock":
 		return cancellation{"Something that you ordered is sold out, and we are sorry.", back, false}
 	case "timed-out":
@@ -112,6 +124,33 @@ func (r renderer) HTML(m *Mail) ([]byte, error) {
 		return nil, fmt.Errorf("mail %s: %w", m.Kind, err)
 	}
 	return out.Bytes(), nil
+}
+
+// Text renders a mail as text. It fails for a mail whose data was wiped.
+func (r renderer) Text(m *Mail) (string, error) {
+	t, ok := textTemplates[m.Kind]
+	if !ok {
+		return "", fmt.Errorf("mail of an unknown kind %q", m.Kind)
+	}
+	v, err := r.view(m)
+	if err != nil {
+		return "", fmt.Errorf("mail %s: %w", m.Kind, err)
+	}
+	var out strings.Builder
+	if err := t.ExecuteTemplate(&out, "layout", v); err != nil {
+		return "", fmt.Errorf("mail %s: %w", m.Kind, err)
+	}
+	return out.String(), nil
+}
+
+// Parts renders both.
+func (r renderer) Parts(m *Mail) (parts, error) {
+	html, err := r.HTML(m)
+	if err != nil {
+		return parts{}, err
+	}
+	text, err := r.Text(m)
+	return parts{string(html), text}, err
 }
 
 func (r renderer) view(m *Mail) (view, error) {

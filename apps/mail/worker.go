@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,23 +18,35 @@ import (
 const (
 	// binding is the component that sends.
 	binding = "mail"
-	// sendTimeout bounds one try.
-	sendTimeout = 20 * time.Second
-	// pullBehind is how long events get to arrive on their own before orders is asked, unless a setting says otherwise.
+	// sharedFields is the type of Dapr's SMTP binding, which keeps a request's fields in the component that all requests
+	// share: two at once could exchange their recipients.
+	sharedFields = "bindings.smtp"
+	// sendTimeout bounds one try. Our binding gives up a little earlier (components/mail.yaml), so that it can say how far
+	// it came.
+	sendTimeout = time.Minute
+	// storeTimeout bounds one statement.
+	storeTimeout = 10 * time.Second
+	// pullBehind is how long events get to arrive on their own before neighbours are asked, unless a setting says otherwise.
 	pullBehind = 10 * time.Minute
-	maxPause   = 30 * time.Second
+	// keepFor is how long mails stay in the log, unless a setting says otherwise; minKeep is the least, longer than the
+	// inbox knows events: with a mail goes the knowledge that it was written.
+	keepFor  = 90 * 24 * time.Hour
+	minKeep  = 8 * 24 * time.Hour
+	maxPause = 30 * time.Second
 )
 
-// service is mail: the log, which is also the queue, and the one who empties it.
+// service is mail: the log, which is also the queue, and those who empty it.
 type service struct {
-	db     *pgxpool.Pool
-	log    *slog.Logger
-	now    func() time.Time
-	sender string        // the From of every mail
-	behind time.Duration // how long events get to arrive on their own
-	html   renderer
-	orders orders
-	post   func(ctx context.Context, m *Mail, html []byte) error // hands a mail to the mail server
+	db       *pgxpool.Pool
+	log      *slog.Logger
+	now      func() time.Time
+	sender   string        // the From of every mail
+	keep     time.Duration // mails that have ended stay so long
+	parallel int           // senders, where the binding bears more than one
+	render   renderer
+	post     func(ctx context.Context, m *Mail, shown parts) error // hands a mail to the mail server
+	many     func(ctx context.Context) bool                        // whether the binding bears more than one at once
+	gate     gate
 }
 
 // unwanted tells why a mail that is about to be sent is not wanted any more; "" when it is. What an administrator
@@ -58,38 +69,97 @@ func (s *service) unwanted(ctx context.Context, m *Mail) (string, error) {
 	return "", nil
 }
 
-// send sends what is due, one mail after the other, until ctx ends. One at a time, because Dapr's SMTP binding keeps
-// a request's fields in the component that all requests share: two at once could exchange their recipients. More
-// instances, each with its own sidecar, send more.
+// send sends what is due until ctx ends, by as many senders as the binding bears. A quarter of them take codes alone,
+// so that no code waits behind mails that a slow server takes its time for.
 func (s *service) send(ctx context.Context) error {
 	listening, cancel := context.WithCancel(ctx)
 	defer cancel()
-	woken := make(chan struct{}, 1)
+	due, codes := make(chan struct{}, s.parallel), make(chan struct{}, s.parallel)
 	go pg.Listen(listening, s.db, workChannel, func(string) {
-		select {
-		case woken <- struct{}{}:
-		default:
+		for _, wake := range []chan struct{}{due, codes} {
+			select {
+			case wake <- struct{}{}:
+			default:
+			}
 		}
 	})
-	failures := 0 // in a row
-	for ctx.Err() == nil {
-		found, err := s.sendNext(context.WithoutCancel(ctx)) // what has begun is finished
-		switch {
-		case err != nil: // the server is down, most likely: nobody else's mail would go through
-			s.log.WarnContext(ctx, "mail not sent", "failures", failures+1, "error", err)
-			wait := min(500*time.Millisecond<<min(failures, 10), maxPause)
-			if errors.Is(err, context.DeadlineExceeded) {
-				wait = maxPause // the binding may still be busy with that one
+	var senders sync.WaitGroup
+	for i := range s.parallel {
+		senders.Go(func() {
+			if i > 0 && i <= max(1, s.parallel/4) {
+				s.work(ctx, i, true, codes)
+			} else {
+				s.work(ctx, i, false, due)
 			}
-			failures++
+		})
+	}
+	senders.Wait()
+	return nil
+}
+
+// work is one sender; the first is the only one where the binding bears no more.
+func (s *service) work(ctx context.Context, i int, codesOnly bool, woken <-chan struct{}) {
+	for ctx.Err() == nil {
+		if i > 0 && !s.many(ctx) {
+			sleep(ctx, nil, time.Second)
+			continue
+		}
+		wait, probe := s.gate.enter(time.Now())
+		if wait > 0 {
 			sleep(ctx, nil, wait)
-		case found:
-			failures = 0
-		default:
+			continue
+		}
+		found, away, err := s.sendNext(context.WithoutCancel(ctx), codesOnly) // what has begun is finished
+		s.gate.leave(probe, found, away, time.Now())
+		switch {
+		case err != nil:
+			s.log.WarnContext(ctx, "mails cannot be claimed or noted", "error", err)
+			sleep(ctx, nil, time.Second)
+		case !found:
 			sleep(ctx, woken, time.Second)
 		}
 	}
-	return nil
+}
+
+// gate pauses all senders while the mail server is away: half a second, doubling, at most maxPause, and then one of them
+// looks whether it is back.
+type gate struct {
+	mu       sync.Mutex
+	failures int // looks in a row that found nobody; 0: open
+	until    time.Time
+	probing  bool
+}
+
+// enter tells how long to wait, 0 to go on; and whether the caller is the one who looks.
+func (g *gate) enter(now time.Time) (wait time.Duration, probe bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.failures == 0:
+		return 0, false
+	case now.Before(g.until):
+		return min(g.until.Sub(now), time.Second), false
+	case g.probing:
+		return 100 * time.Millisecond, false
+	}
+	g.probing = true
+	return 0, true
+}
+
+// leave notes what the caller met. Many who meet at once that nobody is there count as one.
+func (g *gate) leave(probe, found, away bool, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if probe {
+		g.probing = false
+	}
+	switch {
+	case away && (probe || g.failures == 0):
+		g.until = now.Add(min(500*time.Millisecond<<min(g.failures, 10), maxPause))
+		g.failures++
+	case found && !away:
+		g.failures = 0
+	}
 }
 
 func sleep(ctx context.Context, woken <-chan struct{}, d time.Duration) {
@@ -102,100 +172,130 @@ func sleep(ctx context.Context, woken <-chan struct{}, d time.Duration) {
 	}
 }
 
-// sendNext tries to send the next mail that is due and notes what became of it. found is false when none is due; an
-// error is the mail server's or the database's.
-func (s *service) sendNext(ctx context.Context) (found bool, err error) {
-	m, err := claimMail(ctx, s.db, s.now())
+// sendNext tries to send the next mail that is due, or the next code, and notes what became of it. found is false when
+// none is due; away tells that no mail server is there; an error is the database's.
+func (s *service) sendNext(ctx context.Context, codesOnly bool) (found, away bool, err error) {
+	prepare, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	m, err := claimMail(prepare, s.db, codesOnly, s.now())
 	if err != nil || m == nil {
-		return false, err
+		return false, false, err
 	}
-	why, err := s.unwanted(ctx, m)
+	why, err := s.unwanted(prepare, m)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	if why != "" {
 		m.Skip(why)
 	}
 	if !m.Ready(s.now()) {
-		return true, noteTry(ctx, s.db, m)
+		return true, false, s.note(ctx, m)
 	}
-	html, err := s.html.HTML(m)
+	shown, err := s.render.Parts(m)
 	if err != nil { // our own fault: it stays visible, and does not keep the others waiting
 		s.log.ErrorContext(ctx, "mail cannot be rendered", "mail", m.ID, "error", err)
 		m.fail(err.Error())
-		return true, noteTry(ctx, s.db, m)
+		return true, false, s.note(ctx, m)
 	}
 	call, cancel := context.WithTimeout(ctx, sendTimeout)
-	postErr := s.post(call, m, html)
-	cancel()
-	if postErr != nil {
-		m.Refused(postErr, s.now())
+	defer cancel()
+	if err := s.post(call, m, shown); err != nil {
+		m.Refused(err, s.now())
+		away = Means(err) == Away
+		s.log.WarnContext(ctx, "mail not sent", "mail", m.ID, "status", m.Status, "tries", m.Tries, "cut_off", m.CutOff, "error", err)
 	} else {
 		m.Delivered(s.now())
 	}
-	return true, errors.Join(postErr, noteTry(ctx, s.db, m))
+	return true, away, s.note(ctx, m)
 }
 
-// through hands a mail to Dapr's binding. Every field is given every time, since the SMTP component repeats the last
-// one that it was given; CC and BCC are never given. Priority is SMTP's; others ignore it.
-func through(sidecar *dapr.Client) func(ctx context.Context, m *Mail, html []byte) error {
-	return func(ctx context.Context, m *Mail, html []byte) error {
-		_, err := sidecar.Binding(ctx, binding, "create", quoted(html), map[string]string{
+// note saves what became of a mail, and does not give up at once: what is not noted is sent again.
+func (s *service) note(ctx context.Context, m *Mail) (err error) {
+	for try := range 3 {
+		if try > 0 {
+			sleep(ctx, nil, time.Second)
+		}
+		limited, cancel := context.WithTimeout(ctx, storeTimeout)
+		err = noteTry(limited, s.db, m)
+		cancel()
+		if err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// through hands a mail to Dapr's binding. Every field is given every time, since Dapr's own SMTP component repeats the
+// last one that it was given; CC and BCC are never given. Priority, messageId and text are for SMTP and for our binding;
+// others ignore them.
+func through(sidecar *dapr.Client) func(ctx context.Context, m *Mail, shown parts) error {
+	return func(ctx context.Context, m *Mail, shown parts) error {
+		_, err := sidecar.Binding(ctx, binding, "create", quoted(shown.HTML), map[string]string{
 			"emailFrom": m.Sender, "emailTo": m.Recipient, "subject": m.Subject, "priority": "3",
+			"messageId": m.MessageID(), "text": shown.Text,
 		})
 		return err
+	}
+}
+
+// bearsMany asks the sidecar which binding it has, at most once a second: a swap restarts the sidecar, which takes
+// longer. While it does not answer the binding counts as one that bears no more than one.
+func bearsMany(sidecar *dapr.Client) func(ctx context.Context) bool {
+	var mu sync.Mutex
+	var asked time.Time
+	var many bool
+	return func(ctx context.Context) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(asked) < time.Second {
+			return many
+		}
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		kind, err := sidecar.ComponentType(ctx, binding)
+		asked, many = time.Now(), err == nil && kind != "" && kind != sharedFields
+		return many
 	}
 }
 
 // quoted is HTML as every mail binding of Dapr's understands it: a Go string literal. They were written for data that
 // comes over HTTP, as a JSON string: all of them unquote (strconv.Unquote), and give back these very bytes. What is not
 // quoted SMTP and SendGrid send as it is, SES refuses, and Postmark sends as an empty mail.
-func quoted(html []byte) []byte { return strconv.AppendQuote(nil, string(html)) }
+func quoted(html string) []byte { return strconv.AppendQuote(nil, html) }
 
-// pull asks orders what became of orders until a while ago, and writes the mails whose events were lost.
-func (s *service) pull(ctx context.Context) error {
-	until := s.now().Add(-s.behind)
-	since, err := pulledUntil(ctx, s.db)
-	if err != nil {
-		return err
-	}
-	for cursor := ""; ; {
-		items, next, err := s.orders.ended(ctx, since, cursor)
-		if err != nil {
-			return err
-		}
-		for _, o := range items {
-			if o.At.After(until) {
-				return nil
-			}
-			if err := s.missed(ctx, o); err != nil {
-				return err
-			}
-			if err := notePulled(ctx, s.db, o.At); err != nil {
-				return err
-			}
-		}
-		if next == "" {
-			return nil
-		}
-		cursor = next
-	}
+// missedOrder writes the mail about what became of an order, unless it is logged: its event was lost.
+func (s *service) missedOrder(ctx context.Context, tx pgx.Tx, o events.Order) error {
+	m, err := OrderMail(o, s.sender, Source{}, s.now())
+	return s.missed(ctx, tx, m, err)
 }
 
-// missed writes the mail about an order, unless it is logged.
-func (s *service) missed(ctx context.Context, o events.Order) error {
-	m, err := OrderMail(o, s.sender, Source{}, s.now())
+// missedRefund writes the mail about a refund, unless it is logged.
+func (s *service) missedRefund(ctx context.Context, tx pgx.Tx, e events.PaymentRefunded) error {
+	m, err := RefundMail(e, s.sender, Source{}, s.now())
+	return s.missed(ctx, tx, m, err)
+}
+
+func (s *service) missed(ctx context.Context, tx pgx.Tx, m *Mail, err error) error {
 	if err != nil || m == nil {
 		return err
 	}
-	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		fresh, err := insertMail(ctx, tx, m)
-		if err != nil {
-			return fmt.Errorf("order %s: %w", o.OrderID, err)
+	fresh, err := insertMail(ctx, tx, m)
+	if fresh {
+		s.log.WarnContext(ctx, "an event was lost, its mail is sent now", "order", m.OrderID, "kind", m.Kind)
+	}
+	return err
+}
+
+// prune deletes mails whose life is over, with all that they held about people.
+func (s *service) prune(ctx context.Context) error {
+	const batch = 500
+	for ctx.Err() == nil {
+		limited, cancel := context.WithTimeout(ctx, storeTimeout)
+		n, err := deleteMails(limited, s.db, s.now().Add(-s.keep), batch)
+		cancel()
+		if err != nil || n < batch {
+			return err
 		}
-		if fresh {
-			s.log.WarnContext(ctx, "an event was lost, its mail is sent now", "order", o.OrderID, "kind", m.Kind)
-		}
-		return nil
-	})
+	}
+	return nil
 }

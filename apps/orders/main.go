@@ -33,6 +33,7 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 	}); err != nil {
 		return err
 	}
+	rt.Missed("auth")
 	return rt.Serve(ctx)
 }
 

@@ -208,7 +208,7 @@ type VariantItem struct {
 	Variant       string      `json:"variant" doc:"What it is of the options, such as 'M / Blue'; empty when there are none"`
 	ImageURL      string      `json:"image_url" doc:"The variant's own or the product's first; empty when there is none"`
 	UnitPrice     money.Money `json:"unit_price"`
-	MaxPerShopper int         `json:"max_per_shopper"`
+	MaxPerShopper *int        `json:"max_per_shopper" doc:"How many one account may have; null: no limit of its own"`
 	Status        Status      `json:"status" enum:"draft,published,unlisted"`
 	InStock       bool        `json:"in_stock"`
 }
@@ -233,10 +233,10 @@ func (s *service) readVariants(ctx context.Context, in *variantsInput) (*variant
 	out := &variantsOutput{}
 	out.Body.Items = make([]VariantItem, 0, len(found))
 	for _, r := range found {
-		v := Variant{Options: r.Options, MaxPerShopper: r.MaxPerShopper}
+		v := Variant{Options: r.Options}
 		item := VariantItem{
 			SKU: r.SKU, Slug: r.Slug, Name: r.Name, Variant: v.name(), ImageURL: r.Image,
-			UnitPrice: money.New(r.Price, s.currency), MaxPerShopper: v.max(), Status: r.Status, InStock: r.InStock,
+			UnitPrice: money.New(r.Price, s.currency), MaxPerShopper: r.MaxPerShopper, Status: r.Status, InStock: r.InStock,
 		}
 		if item.ImageURL == "" && r.ImageURL != nil {
 			item.ImageURL = *r.ImageURL

@@ -35,6 +35,11 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)
+	rt.Go("tell products again", time.Minute, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		return tellAgain(ctx, s.db, s.currency, s.now())
+	})
 	outbox.Feed(rt.API, db, rest.Neighbours("inventory"))
 	rt.Missed("inventory")
 	return rt.Serve(ctx)

@@ -269,8 +269,31 @@ func TestLifeOfAProduct(t *testing.T) {
 	require.NoError(t, json.Unmarshal(sent[0].Data, &e))
 	require.Equal(t, p.ID, e.ProductID)
 	require.Equal(t, events.ProductVariant{
-		SKU: "LAMP-RED", Options: map[string]string{"Colour": "Red"}, Price: events.Money{Amount: 2500, Currency: "GBP"}, InitialStock: 4, MaxPerShopper: 2,
+		SKU: "LAMP-RED", Options: map[string]string{"Colour": "Red"}, Price: events.Money{Amount: 2500, Currency: "GBP"}, InitialStock: 4, MaxPerShopper: ptr(2),
 	}, e.Variants[0])
+	require.Nil(t, e.Variants[1].MaxPerShopper, "no limit of its own, whatever a cart may hold")
+	require.Equal(t, []*int{nil, ptr(2)}, []*int{variants()[0].MaxPerShopper, variants()[1].MaxPerShopper})
+
+	t.Log("after a migration that marks it, it is told once more, by one of the instances")
+	_, err := b.db.Exec(t.Context(), `INSERT INTO untold SELECT id FROM products`)
+	require.NoError(t, err)
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() {
+			if err := tellAgain(t.Context(), b.db, "GBP", b.s.now()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	both.Wait()
+	sent = servetest.Outbox(t, b.db)
+	require.Len(t, sent, 2)
+	require.Equal(t, "product.changed.v1", sent[1].Topic)
+	require.NoError(t, json.Unmarshal(sent[1].Data, &e))
+	require.Equal(t, 3, e.Version)
+	require.Equal(t, 2, *e.Variants[0].MaxPerShopper)
+	_, err = b.db.Exec(t.Context(), `UPDATE products SET version = 2; DELETE FROM outbox WHERE topic = 'product.changed.v1'`)
+	require.NoError(t, err)
 
 	t.Log("a change needs the version that was read")
 	problem := b.do("PATCH", adminPath+"/"+p.ID.String(), b.admin, object{"version": 1, "name": "Lamp"}, 409)

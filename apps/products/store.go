@@ -251,7 +251,7 @@ func eventOf(c change, currency string, now time.Time) outbox.Event {
 	for _, v := range p.Variants {
 		e.Variants = append(e.Variants, events.ProductVariant{
 			SKU: v.SKU, Options: v.named(p.OptionNames), Price: events.Money{Amount: v.Price, Currency: currency},
-			InitialStock: v.InitialStock, MaxPerShopper: v.max(),
+			InitialStock: v.InitialStock, MaxPerShopper: v.MaxPerShopper,
 		})
 	}
 	was := c.before != nil && c.before.Status == Published
@@ -264,6 +264,49 @@ func eventOf(c change, currency string, now time.Time) outbox.Event {
 		return events.ProductWithdrawn{Product: e}
 	}
 	return nil
+}
+
+// tellAgain tells the other services once more of the products that a migration has marked, as new versions of what they
+// are. Instances share the work; each is told by the transaction that takes its mark away.
+func tellAgain(ctx context.Context, db *pgxpool.Pool, currency string, now time.Time) error {
+	const batch = 50
+	for {
+		var marked []uuid.UUID
+		err := pg.InTx(ctx, db, func(tx pgx.Tx) error {
+			rows, err := tx.Query(ctx, `
+				DELETE FROM untold WHERE product_id IN (SELECT product_id FROM untold ORDER BY product_id LIMIT $1 FOR UPDATE SKIP LOCKED)
+				RETURNING product_id`, batch)
+			if err != nil {
+				return err
+			}
+			if marked, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID]); err != nil || len(marked) == 0 {
+				return err
+			}
+			products, err := loadProducts(ctx, tx, byIDLocked, marked)
+			if err != nil {
+				return err
+			}
+			for _, p := range products {
+				if p.Status != Published { // told when it is published again
+					continue
+				}
+				p.Version++
+				if _, err := tx.Exec(ctx, `UPDATE products SET version = $2 WHERE id = $1`, p.ID, p.Version); err != nil {
+					return err
+				}
+				if err := outbox.Put(ctx, tx, eventOf(change{p, p}, currency, now)); err != nil {
+					return err
+				}
+			}
+			return renewCatalogue(ctx, tx)
+		})
+		if err != nil {
+			return fmt.Errorf("tell products again: %w", err)
+		}
+		if len(marked) < batch {
+			return nil
+		}
+	}
 }
 
 func renewCatalogue(ctx context.Context, tx pgx.Tx) error {

@@ -1,9 +1,9 @@
 //go:build stablecomponents
 
 // Command daprd is Dapr's own sidecar at the version that Stampede is tested
-// with: Dapr's stable components, and the six below that its stable set
-// lacks, oauth2 with its sessions repaired (package session). Build it with -tags
-// stablecomponents (dev does).
+// with: Dapr's stable components, the six below that its stable set lacks,
+// oauth2 with its sessions repaired (package session), and a mail binding of
+// our own (package mailer). Build it with -tags stablecomponents (dev does).
 package main
 
 import (
@@ -25,6 +25,7 @@ import (
 	httpmiddleware "github.com/dapr/dapr/pkg/middleware"
 	"github.com/dapr/kit/logger"
 
+	"github.com/stampede-shop/stampede/dapr/daprd/mailer"
 	"github.com/stampede-shop/stampede/dapr/daprd/session"
 )
 
@@ -39,6 +40,7 @@ func main() {
 		}
 	}, "oauth2")
 	bindings.DefaultRegistry.RegisterOutputBinding(smtp.NewSMTP, "smtp")
+	bindings.DefaultRegistry.RegisterOutputBinding(mailer.New, "mailer")
 	bindings.DefaultRegistry.RegisterOutputBinding(ses.NewAWSSES, "aws.ses")
 	pubsub.DefaultRegistry.RegisterComponent(jetstream.NewJetStream, "jetstream")
 	nameresolution.DefaultRegistry.RegisterComponent(sqlite.NewResolver, "sqlite")

@@ -66,6 +66,7 @@ type Pull[T any] struct {
 	Source Source
 	Behind time.Duration // how long events get to arrive on their own; whole seconds
 	Apply  func(ctx context.Context, tx pgx.Tx, item T) error
+	Alone  bool // every item in a transaction of its own, since Apply takes locks that must not be kept for a whole page
 }
 
 type position struct {
@@ -143,9 +144,12 @@ func (p Pull[T]) note(ctx context.Context, holder uuid.UUID, cursor string) (min
 	return tag.RowsAffected() == 1, nil
 }
 
-// page applies a page in one transaction, or, when that fails, item by item,
-// and keeps those that fail.
+// page applies a page in one transaction, or, when that fails or must not be,
+// item by item, and keeps those that fail.
 func (p Pull[T]) page(ctx context.Context, items []json.RawMessage) error {
+	if p.Alone {
+		return p.each(ctx, items)
+	}
 	err := p.inTx(ctx, pageLimit, func(ctx context.Context, tx pgx.Tx) error {
 		for _, raw := range items {
 			if err := p.apply(ctx, tx, raw); err != nil {
@@ -157,6 +161,10 @@ func (p Pull[T]) page(ctx context.Context, items []json.RawMessage) error {
 	if err == nil {
 		return nil
 	}
+	return p.each(ctx, items)
+}
+
+func (p Pull[T]) each(ctx context.Context, items []json.RawMessage) error {
 	for _, raw := range items {
 		err := p.inTx(ctx, itemLimit, func(ctx context.Context, tx pgx.Tx) error { return p.apply(ctx, tx, raw) })
 		if err == nil {

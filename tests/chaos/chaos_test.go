@@ -81,14 +81,17 @@ func blow(t *testing.T, s *shop.Shop, seed uint64, length, settle time.Duration)
 	ops := m.newShopper(s.Admin(t), seed, 0)
 	var crowd, probes []*shopper
 	for i, c := range s.Crowd(t, shoppers) {
-		crowd = append(crowd, m.newShopper(c, seed, uint64(1+i)))
+		b := m.newShopper(c, seed, uint64(1+i))
+		b.insists = true
+		crowd = append(crowd, b)
 	}
+	ops.insists = true
 	for range probers {
 		probes = append(probes, m.newShopper(s.Register(t), seed, 0))
 	}
 
 	// What was begun may go on for a while when nobody begins anything any more.
-	ctx, cancel := context.WithTimeout(t.Context(), length+settle)
+	ctx, cancel := context.WithTimeout(t.Context(), length+2*time.Minute)
 	defer cancel()
 	begin, stop := context.WithTimeout(ctx, length)
 	defer stop()
@@ -103,7 +106,7 @@ func blow(t *testing.T, s *shop.Shop, seed uint64, length, settle time.Duration)
 	}
 	var mu sync.Mutex
 	var recoveries []recovery
-	probed, unprobe := context.WithTimeout(ctx, length+90*time.Second)
+	probed, unprobe := context.WithTimeout(ctx, length+100*time.Second)
 	defer unprobe()
 	begun := time.Now()
 	for _, a := range acts {

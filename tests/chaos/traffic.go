@@ -58,7 +58,8 @@ func (m *market) breach(format string, a ...any) {
 type shopper struct {
 	*shop.Client
 	*market
-	r *rand.Rand
+	r       *rand.Rand
+	insists bool // what this one asks for has to be answered in the end
 
 	key  sync.Mutex
 	held string // access token
@@ -126,6 +127,9 @@ func (b *shopper) ask(ctx context.Context, method, path string, body any) (*shop
 			b.count("asked again after a broken connection")
 		}
 		if !wait(ctx, 200*time.Millisecond, 800*time.Millisecond) {
+			if b.insists {
+				b.breach("%s %s: no answer until the end: %v %v", method, path, a, err)
+			}
 			return nil, ctx.Err()
 		}
 	}
@@ -263,14 +267,11 @@ func (b *shopper) clear(ctx context.Context) {
 	}
 }
 
-// await waits a minute for an order's end.
+// await waits for an order's end.
 func (b *shopper) await(ctx context.Context, o *placed) (ended string) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
 	for {
 		a, err := b.ask(ctx, "GET", "/api/v1/orders/"+o.ID+"?wait=5&since=1", nil)
 		if err != nil {
-			b.count("nobody waited for the end of the order any longer")
 			return ""
 		}
 		var order shop.Order
