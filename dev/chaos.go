@@ -87,7 +87,7 @@ func (s *stack) chaosRun(ctx context.Context, seeds []string, each time.Duration
 	if err := fresh.up(ctx, false); err != nil {
 		return err
 	}
-	limit := time.Duration(len(seeds)) * (each + chaosSettle + 3*time.Minute)
+	limit := time.Duration(len(seeds)) * (each + chaosSettle + 6*time.Minute) // before it, shoppers; after it, what they began
 	env := []string{
 		"GOWORK=off", "RUN_DIR=" + fresh.run, "PORT_OFFSET=" + fresh.settings.get("PORT_OFFSET"),
 		"CHAOS_SEEDS=" + strings.Join(seeds, ","), "CHAOS_TIME=" + each.String(), "CHAOS_SETTLE=" + chaosSettle.String(),
