@@ -22,6 +22,15 @@ type recovery struct {
 // prompt is how long a part may take to work again when everything that it needs is back.
 const prompt = 15 * time.Second
 
+// excused is how long the part itself took to start, which those who need it can only wait for: Keycloak and the broker
+// take their time. A service has no excuse.
+func (r recovery) excused() time.Duration {
+	if slices.Contains([]string{"epmd", "keycloak", "maildev", "nginx", "postgres", "rabbitmq", "redis", "sentry"}, r.act.Target) {
+		return r.back
+	}
+	return 0
+}
+
 // late lists the parts that took longer than that though nothing was broken any more.
 func late(all []recovery) (wrong []string) {
 	for _, r := range all {
@@ -32,7 +41,7 @@ func late(all []recovery) (wrong []string) {
 		good, quiet := r.act.End()+r.good, time.Duration(0)
 		for _, other := range all {
 			if other.act.At < good {
-				quiet = max(quiet, min(other.act.End()+other.back, good))
+				quiet = max(quiet, min(other.act.End()+other.excused(), good))
 			}
 		}
 		if good-quiet > prompt {

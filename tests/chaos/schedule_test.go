@@ -41,7 +41,10 @@ func TestLate(t *testing.T) {
 	one.good = 16 * time.Second
 	require.Len(t, late([]recovery{one}), 1)
 	require.Empty(t, late([]recovery{one, {act: act(20, 1)}}), "something else was broken meanwhile")
-	require.Empty(t, late([]recovery{one, {act: act(12, 0), back: 10 * time.Second}}), "its process took so long")
+	broker := recovery{act: act(12, 0), back: 10 * time.Second}
+	require.Len(t, late([]recovery{one, broker}), 1, "a service that took so long")
+	broker.act.Target = "rabbitmq"
+	require.Empty(t, late([]recovery{one, broker}), "what it needs took so long")
 	require.Len(t, late([]recovery{one, {act: act(40, 1)}}), 1)
 	one.never = true
 	require.Len(t, late([]recovery{one}), 1)
