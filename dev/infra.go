@@ -437,7 +437,9 @@ func (s *stack) keycloak(ctx context.Context) (process, error) {
 			"KC_BOOTSTRAP_ADMIN_USERNAME=admin",
 			"KC_BOOTSTRAP_ADMIN_PASSWORD=" + s.settings.get("KEYCLOAK_ADMIN_PASSWORD"),
 			"JAVA_OPTS_KC_HEAP=-Xms64m -Xmx384m",
-			"JAVA_OPTS_APPEND=-XX:+UseSerialGC -XX:-UseG1GC -Xss512k -XX:ReservedCodeCacheSize=96m",
+			// The last one: without it each connection that PostgreSQL's end has broken
+			// fails a login, one after the other.
+			"JAVA_OPTS_APPEND=-XX:+UseSerialGC -XX:-UseG1GC -Xss512k -XX:ReservedCodeCacheSize=96m -Dquarkus.datasource.jdbc.validate-on-borrow=true",
 		}),
 		Patience: 10 * time.Second, Stage: stageInfra,
 		Health: "http://" + s.at(portKeycloakManagement) + "/health/ready", Stamp: digest(string(realm)),

@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
@@ -39,6 +40,14 @@ const (
 	publishLimit  = 10 * time.Second
 	bindingLimit  = 30 * time.Second // a picture, a mail: others take their time
 )
+
+// comesBack is how the connection tries again when the sidecar is away. gRPC's
+// own waits grow to two minutes: a sidecar that was gone for one would be found
+// again half a minute after its return.
+var comesBack = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+	MinConnectTimeout: 2 * time.Second,
+}
 
 // limited gives ctx a limit unless it has one.
 func limited(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
@@ -75,6 +84,7 @@ func At(grpcAddress, httpAddress, token string) (*Client, error) {
 	}
 	conn, err := grpc.NewClient(grpcAddress,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // loopback; sidecars speak mTLS to each other
+		grpc.WithConnectParams(comesBack),
 		grpc.WithStatsHandler(sentHandler{}),
 		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			return invoke(withToken(ctx), method, req, reply, cc, opts...)

@@ -3,9 +3,11 @@ package dapr_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -22,6 +24,26 @@ func TestComponentType(t *testing.T) {
 	require.Equal(t, "bindings.smtp", kind)
 	_, err = sidecar.ComponentType(t.Context(), "fax")
 	require.ErrorContains(t, err, "none of that name")
+}
+
+// TestComesBack shows that a sidecar is looked for again and again at short
+// intervals, however long it was away. By gRPC's own waits the eighth attempt
+// comes after three quarters of a minute.
+func TestComesBack(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	c, err := dapr.At(listener.Addr().String(), "127.0.0.1:0", "test")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	go func() { _ = c.Alive(t.Context()) }()
+	require.NoError(t, listener.(*net.TCPListener).SetDeadline(time.Now().Add(25*time.Second)))
+	for attempt := range 8 {
+		conn, err := listener.Accept()
+		require.NoError(t, err, "after %d attempts", attempt)
+		require.NoError(t, conn.Close())
+	}
 }
 
 func TestUnanswered(t *testing.T) {

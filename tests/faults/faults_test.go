@@ -3,7 +3,11 @@
 package faults
 
 import (
+	"context"
 	"fmt"
+	"maps"
+	"os/exec"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -95,4 +99,71 @@ func TestStateAway(t *testing.T) {
 		return true, ""
 	})
 	ann.Await(t, ann.Order(t, shop.Visa).ID, "confirmed")
+}
+
+// prompt is how long a part may take to work again when the part that it needs is back.
+const prompt = 15 * time.Second
+
+// TestDatabaseKilled shows that everything that keeps records works again soon after the database is back. Keycloak once
+// kept connections that had ended, and each of them cost somebody a login for over a minute.
+func TestDatabaseKilled(t *testing.T) {
+	s := shop.Open(t)
+	p, ops := s.NewProduct(t, 1_000, 5), s.Admin(t)
+	ann, bob, nobody := s.Register(t), s.Register(t), s.Nobody()
+	const connections, most = 15, 8 // of Keycloak's; logins until one works
+	s.Busy(t, connections)
+	old := s.PID(t, "postgres")
+	s.Kill(t, "postgres")
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		if s.PID(t, "postgres") == old {
+			return false, "PostgreSQL was not started again"
+		}
+		out, err := exec.CommandContext(t.Context(), "pg_isready", "--dbname="+s.Settings["POSTGRES_SUPERUSER_URL"]).CombinedOutput()
+		return err == nil, string(out)
+	})
+
+	back := time.Now()
+	ctx, cancel := context.WithDeadline(t.Context(), back.Add(prompt))
+	defer cancel()
+	works := map[string]func() error{
+		"accounts": func() error {
+			asked, err := nobody.Persist(ctx, 200, new(any), "POST", "/api/v1/auth/login", map[string]string{"email": bob.Email, "password": bob.Password})
+			if err == nil && asked > most {
+				err = fmt.Errorf("the first login that worked was number %d", asked)
+			}
+			if err != nil {
+				return err
+			}
+			_, err = nobody.Persist(ctx, 201, new(any), "POST", "/api/v1/auth/register", map[string]string{
+				"email": "ann-" + shop.Random() + "@example.test", "password": "correct-horse-" + shop.Random(), "first_name": "Ann", "last_name": "Lee",
+			})
+			return err
+		},
+		"browse": func() error {
+			_, err := nobody.Persist(ctx, 200, new(any), "GET", "/api/v1/products?q="+shop.Random(), nil)
+			return err
+		},
+		"back office": func() error {
+			_, err := ops.Persist(ctx, 200, new(any), "GET", "/api/v1/admin/orders", nil)
+			return err
+		},
+		"buy": func() error {
+			id, _, err := ann.Insist(ctx, p, shop.Visa)
+			for order := (shop.Order{}); err == nil && order.Status != "confirmed"; {
+				_, err = ann.Persist(ctx, 200, &order, "GET", "/api/v1/orders/"+id+"?wait=5&since=1", nil)
+			}
+			return err
+		},
+	}
+	shop.Each(t, slices.Collect(maps.Keys(works)), len(works), func(name string) error {
+		if err := works[name](); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		t.Logf("%s works %s after PostgreSQL's return", name, time.Since(back).Round(100*time.Millisecond))
+		return nil
+	})
+	for range 16 { // more than may still be broken unseen
+		bob.Login(t)
+	}
+	s.Audit(t)
 }

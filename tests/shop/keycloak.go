@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -98,6 +100,23 @@ func (s *Shop) Crowd(t testing.TB, size int) []*Client {
 		return err
 	})
 	return crowd
+}
+
+// Busy makes many guesses at once, until Keycloak keeps so many connections to its database.
+func (s *Shop) Busy(t testing.TB, connections int) {
+	t.Helper()
+	Eventually(t, Patience, func() (bool, string) {
+		Each(t, make([]struct{}, 32), 32, func(struct{}) error {
+			_, _ = s.grant(t.Context(), "auth", s.Settings["AUTH_CLIENT_SECRET"], "nobody-"+Random()+"@example.test", "a-guess-of-some-length") // refused
+			return nil
+		})
+		const count = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'keycloak'"
+		out, err := exec.CommandContext(t.Context(), "psql", "-XAtq", "-c", count, s.Settings["POSTGRES_SUPERUSER_URL"]).CombinedOutput()
+		require.NoError(t, err, string(out))
+		kept, err := strconv.Atoi(strings.TrimSpace(string(out)))
+		require.NoError(t, err)
+		return kept >= connections, fmt.Sprintf("Keycloak keeps %d connections", kept)
+	})
 }
 
 // ShortLived logs a shopper in with tokens that live for a second. They come from a client of the realm like auth's.

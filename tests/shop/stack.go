@@ -1,6 +1,7 @@
 package shop
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -120,4 +121,24 @@ func (s *Shop) Audit(t testing.TB) {
 		require.NoError(t, err, out)
 		return !strings.Contains(out, "\nin flight:"), out
 	})
+}
+
+// Process is a program that the stack keeps running.
+type Process struct {
+	Name     string `json:"name"`
+	PID      int    `json:"pid"` // 0 while it waits to be started again
+	Restarts int    `json:"restarts"`
+}
+
+// Processes are all that the stack keeps, as its supervisor has written them down.
+func (s *Shop) Processes(t testing.TB) []Process {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.Run, "state.json"))
+	require.NoError(t, err)
+	var state struct {
+		Processes []Process `json:"processes"`
+	}
+	require.NoError(t, json.Unmarshal(text, &state))
+	require.NotEmpty(t, state.Processes)
+	return state.Processes
 }

@@ -127,6 +127,13 @@ func (c *Client) Insist(ctx context.Context, p *Product, method string) (id stri
 	return order.ID, asked, err
 }
 
+// Persist makes one request until it gets the status that it wants, and reads the answer into out. asked is how often. A shop that says that
+// it is not available now is asked again until ctx ends; any other status is an error.
+func (c *Client) Persist(ctx context.Context, want int, out any, method, path string, body any, headers ...string) (asked int, err error) {
+	err = c.insist(ctx, &asked, want, out, method, path, body, headers...)
+	return asked, err
+}
+
 func (c *Client) insist(ctx context.Context, asked *int, want int, out any, method, path string, body any, headers ...string) error {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
