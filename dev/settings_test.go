@@ -123,6 +123,9 @@ func TestDefaultsThroughProxies(t *testing.T) {
 // knows it, and a file that was written with proxies keeps them.
 func TestWaits(t *testing.T) {
 	s := &stack{run: t.TempDir(), proxied: true}
+	for _, wait := range testWaits { // make test, which this runs in, gives them all
+		t.Setenv(wait[0], "")
+	}
 	t.Setenv("ORDER_DEADLINE", "45s")
 	set, err := loadSettings(s)
 	require.NoError(t, err)
