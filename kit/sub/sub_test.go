@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/dapr/daprtest"
 	"github.com/stampede-shop/stampede/kit/pgtest"
 )
 
@@ -214,6 +217,35 @@ func TestStuck(t *testing.T) {
 	land()
 	require.Empty(t, s.Stuck(now.Add(stuckAfter+time.Second)))
 	require.Greater(t, stuckAfter, deadline+buryLimit+maxWait+3*time.Second, "no handler that works is stuck")
+}
+
+// TestDeliveriesAreInFlight: an event counts from its delivery until its answer is sent.
+func TestDeliveriesAreInFlight(t *testing.T) {
+	t.Parallel()
+	answered := make(chan string, 1)
+	sidecar, _ := daprtest.Sidecar{Answered: answered, Deliver: func(topic string) []*runtimev1.TopicEventRequest {
+		return []*runtimev1.TopicEventRequest{{Id: uuid.NewString(), Topic: topic, Data: []byte(`{"n":1}`)}}
+	}}.Start(t)
+	begun, end := make(chan struct{}), make(chan struct{})
+	s := &Subscriber{Dapr: sidecar, Log: slog.New(slog.DiscardHandler)}
+	OnDirect(s, func(context.Context, thing) error {
+		close(begun)
+		<-end
+		return nil
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = s.Run(ctx) })
+	<-begun
+	n, _ := s.InFlight(thing{}.Topic(), time.Now())
+	require.Equal(t, 1, n)
+	require.Equal(t, []string{thing{}.Topic()}, s.Stuck(time.Now().Add(stuckAfter+time.Minute)))
+	close(end)
+	<-answered
+	stop()
+	running.Wait()
+	n, _ = s.InFlight(thing{}.Topic(), time.Now())
+	require.Zero(t, n)
 }
 
 // TestPrune: what is old goes, however much of it, and what is not stays.

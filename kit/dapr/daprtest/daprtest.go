@@ -28,6 +28,9 @@ type Sidecar struct {
 	Binding func(ctx context.Context, name string, data []byte) error
 	// Components are names and types.
 	Components map[string]string
+	// Deliver is sent to whoever subscribes to a topic; an answer comes to Answered, when that is not nil.
+	Deliver  func(topic string) []*runtimev1.TopicEventRequest
+	Answered chan<- string // the id of an event that was answered
 	// Invoke answers calls to neighbours.
 	Invoke http.HandlerFunc
 }
@@ -82,4 +85,37 @@ func (h *half) GetMetadata(context.Context, *runtimev1.GetMetadataRequest) (*run
 		out.RegisteredComponents = append(out.RegisteredComponents, &runtimev1.RegisteredComponents{Name: name, Type: kind})
 	}
 	return out, nil
+}
+
+func (h *half) SubscribeTopicEventsAlpha1(stream runtimev1.Dapr_SubscribeTopicEventsAlpha1Server) error {
+	if h.s.Deliver == nil {
+		return status.Error(codes.Unimplemented, "subscribe")
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	topic := first.GetInitialRequest().GetTopic()
+	answers := []*runtimev1.SubscribeTopicEventsResponseAlpha1{{SubscribeTopicEventsResponseType: &runtimev1.SubscribeTopicEventsResponseAlpha1_InitialResponse{
+		InitialResponse: &runtimev1.SubscribeTopicEventsResponseInitialAlpha1{},
+	}}}
+	for _, e := range h.s.Deliver(topic) {
+		answers = append(answers, &runtimev1.SubscribeTopicEventsResponseAlpha1{
+			SubscribeTopicEventsResponseType: &runtimev1.SubscribeTopicEventsResponseAlpha1_EventMessage{EventMessage: e},
+		})
+	}
+	for _, a := range answers {
+		if err := stream.Send(a); err != nil {
+			return err
+		}
+	}
+	for {
+		in, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		if e := in.GetEventProcessed(); e != nil && h.s.Answered != nil {
+			h.s.Answered <- e.GetId()
+		}
+	}
 }
