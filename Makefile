@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart import audit test swaps lighthouse screenshots compose-env dev
+.PHONY: help up infra down clean status logs restart import audit test swaps chaos lighthouse screenshots compose-env dev
 
 DEV := .run/bin/dev
 
@@ -50,6 +50,9 @@ test: dev ## run all tests, on a second shop of their own that is stopped afterw
 
 swaps: dev ## run one suite over every broker and state store, and write docs/swaps.md
 	@$(DEV) swaps
+
+chaos: dev ## break parts at random while people buy: make chaos SEED=7 MINUTES=5
+	@$(DEV) chaos
 
 lighthouse: dev ## mark the storefront of the shop that is up, and write docs/lighthouse.md
 	@$(DEV) lighthouse

@@ -331,13 +331,17 @@ func (s *stack) rabbitmq() (process, error) {
 
 func (s *stack) maildev() (process, error) {
 	program, err := exec.LookPath("node")
+	most, memory := 2_000, 128 // MB
+	if s.proxied {
+		most, memory = 20_000, 512 // make chaos looks for each
+	}
 	return process{
 		Dir: filepath.Join(s.data, "maildev"), Env: basicEnv(),
 		Args: []string{
-			program, "--max-old-space-size=128", filepath.Join(s.maildevCache(), "node_modules", "maildev", "dist", "bin", "maildev.js"),
+			program, "--max-old-space-size=" + strconv.Itoa(memory), filepath.Join(s.maildevCache(), "node_modules", "maildev", "dist", "bin", "maildev.js"),
 			"--smtp", strconv.Itoa(s.port(portSMTP)), "--ip", "127.0.0.1",
 			"--web", strconv.Itoa(s.port(portMaildev)), "--web-ip", "127.0.0.1",
-			"--mail-directory", filepath.Join(s.data, "maildev"), "--max-emails", "2000",
+			"--mail-directory", filepath.Join(s.data, "maildev"), "--max-emails", strconv.Itoa(most),
 		},
 		Patience: 3 * time.Second, Stage: stageInfra,
 		Health: "tcp:" + s.at(portMaildev),

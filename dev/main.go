@@ -27,6 +27,7 @@ const usage = `usage: dev <command>
   restart APP     build one app again and start it again with its sidecar
   test            run all tests, on a stack beside the developer's
   swaps           run one suite over every broker and state store, on that stack
+  chaos           break parts at random while people buy, on a stack of its own: SEED=7 MINUTES=5
   lighthouse      mark the storefront's pages, and write docs/lighthouse.md
   screenshots     take the pictures of docs/screenshots
   audit           check that stock, money and orders add up, over all databases
@@ -59,8 +60,13 @@ func run(ctx context.Context, args []string) error {
 	if args[0] == "supervise" { // started by startSupervisor
 		return supervise(args[1], args[2])
 	}
-	if args[0] == "test" || args[0] == "swaps" {
+	switch args[0] {
+	case "proxies": // started by the supervisor
+		return serveProxies(ctx, args[1], args[2:])
+	case "test", "swaps":
 		testStack()
+	case "chaos":
+		chaosStack()
 	}
 	s, err := newStack()
 	if err != nil {
@@ -93,6 +99,8 @@ func run(ctx context.Context, args []string) error {
 		return s.test(ctx)
 	case "swaps":
 		return s.swaps(ctx)
+	case "chaos":
+		return s.chaos(ctx)
 	case "lighthouse":
 		return s.lighthouse(ctx)
 	case "screenshots":
@@ -115,6 +123,7 @@ type stack struct {
 	data     string // data folders, which PostgreSQL's and RabbitMQ's users must be able to reach
 	cache    string // what was fetched and built once for all stacks
 	offset   int    // added to every port
+	proxied  bool   // what the apps reach, they reach through the proxies of make chaos
 	settings *settings
 	plugged  *plugged // the components in effect
 	out      *progress
@@ -133,6 +142,7 @@ func newStack() (*stack, error) {
 	}
 	s := &stack{root: root, cache: filepath.Join(cache, "stampede"), out: newProgress(os.Stdout)}
 	s.run = os.Getenv("RUN_DIR")
+	s.proxied = os.Getenv("PROXIES") == "true"
 	given := os.Getenv("PORT_OFFSET")
 	if given == "" && s.run != "" {
 		given = offsetOf(s.run)

@@ -32,6 +32,11 @@ const (
 	portKafkaController    = 19093
 	portS3                 = 19100
 	portSentry             = 50001 // where the dapr CLI looks for it
+	portProxies            = 8474  // where the proxies of make chaos are told what to do
+	portProxyPostgres      = 8475
+	portProxyRedis         = 8476
+	portProxyRabbitMQ      = 8477
+	portProxySMTP          = 8478
 	portSentryHealth       = 15002 // below the ports of outgoing connections, which may take one above at any time
 
 	// maxOffset keeps the highest port of a stack below 65536.
@@ -55,13 +60,14 @@ var infraPorts = map[string][]int{
 	"kafka":    {portKafka, portKafkaController},
 	"s3":       {portS3},
 	"sentry":   {portSentry, portSentryHealth},
+	"proxies":  {portProxies, portProxyPostgres, portProxyRedis, portProxyRabbitMQ, portProxySMTP},
 }
 
 // ports returns which process listens on each port of the stack.
 func (s *stack) ports(apps []app) map[int]string {
 	ports := map[int]string{}
 	for name, bases := range infraPorts {
-		if !s.plugged.needs(name) {
+		if !s.needs(name) {
 			continue
 		}
 		for _, base := range bases {

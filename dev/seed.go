@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -61,7 +63,8 @@ func (s *stack) catalogueEmpty(ctx context.Context) (bool, error) {
 }
 
 // opsToken logs the demo account ops in. auth makes that account a moment
-// after it is up.
+// after it is up; a login in that moment can bring a token that is older than
+// the account's role.
 func (s *stack) opsToken(ctx context.Context) (string, error) {
 	body, err := json.Marshal(map[string]string{"email": opsAccount, "password": s.settings.get("OPS_PASSWORD")})
 	if err != nil {
@@ -72,8 +75,17 @@ func (s *stack) opsToken(ctx context.Context) (string, error) {
 	}
 	for deadline := time.Now().Add(90 * time.Second); ; {
 		err := s.call(ctx, http.MethodPost, "/api/v1/auth/login", "", "application/json", bytes.NewReader(body), &answer)
+		var who struct {
+			Roles []string `json:"roles"`
+		}
 		if err == nil {
+			err = s.call(ctx, http.MethodGet, "/api/v1/auth/verify-token", answer.Token, "", nil, &who)
+		}
+		if err == nil && slices.Contains(who.Roles, "ADMIN") {
 			return answer.Token, nil
+		}
+		if err == nil {
+			err = errors.New("it is no administrator yet")
 		}
 		if time.Now().After(deadline) || !pause(ctx, 500*time.Millisecond) {
 			return "", fmt.Errorf("%s cannot log in: %w", opsAccount, err)

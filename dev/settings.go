@@ -41,9 +41,10 @@ type setting struct {
 func defaults(s *stack) []setting {
 	port := func(base int) string { return strconv.Itoa(base + s.offset) }
 	at := func(base int) string { return "127.0.0.1:" + port(base) }
+	through := func(base int) string { return at(s.reach(base)) }
 	public := "http://localhost:" + port(portFront)
-	database := func(name string) string {
-		u := url.URL{Scheme: "postgres", User: url.UserPassword(name, secret()), Host: at(portPostgres), Path: "/" + name}
+	database := func(name, at string) string {
+		u := url.URL{Scheme: "postgres", User: url.UserPassword(name, secret()), Host: at, Path: "/" + name}
 		return u.String()
 	}
 	list := []setting{
@@ -71,19 +72,19 @@ func defaults(s *stack) []setting {
 		{"LOGIN_FAILURES_ADDRESS", "100000", "auth"},
 		{"CODES_ADDRESS", "100000", "auth"},
 
-		{"POSTGRES_SUPERUSER_URL", database("postgres"), infra},
-		{"KEYCLOAK_DATABASE_URL", database("keycloak"), infra},
+		{"POSTGRES_SUPERUSER_URL", database("postgres", at(portPostgres)), infra},
+		{"KEYCLOAK_DATABASE_URL", database("keycloak", through(portPostgres)), infra},
 	}
 	for _, app := range []string{"auth", "users", "products", "inventory", "orders", "payments", "mail"} {
-		list = append(list, setting{strings.ToUpper(app) + "_DATABASE_URL", database(app), app})
+		list = append(list, setting{strings.ToUpper(app) + "_DATABASE_URL", database(app, through(portPostgres)), app})
 	}
 	return append(list, []setting{
 		{"SWAP", "", infra}, // names of components/swaps, see choose
-		{"REDIS_HOST", at(portRedis), infra},
+		{"REDIS_HOST", through(portRedis), infra},
 		{"REDIS_PASSWORD", secret(), infra},
-		{"RABBITMQ_URL", "amqp://stampede:" + secret() + "@" + at(portRabbitMQ), infra},
+		{"RABBITMQ_URL", "amqp://stampede:" + secret() + "@" + through(portRabbitMQ), infra},
 		{"SMTP_HOST", "127.0.0.1", infra},
-		{"SMTP_PORT", port(portSMTP), infra},
+		{"SMTP_PORT", port(s.reach(portSMTP)), infra},
 		{"MAIL_FROM", "Stampede <shop@stampede.test>", "mail"},
 		{"MEDIA_DIR", filepath.Join(s.data, "media"), infra},
 		{"STATIC_DIR", filepath.Join(s.data, "static"), infra},
@@ -135,6 +136,33 @@ func swapSettings(s *stack) []setting {
 	}
 }
 
+// waits are settings that the services have defaults for, given here so that
+// make audit knows them too. They are written only where the environment has
+// them: a stack for tests waits for seconds.
+var waits = []setting{
+	{"ORDER_DEADLINE", "10m", "orders"},
+	{"ORDER_REMIND_AFTER", "1m", "orders"},
+	{"ORDER_VOID_EVERY", "15s", "orders"},
+	{"ORDERS_PULL_BEHIND", "10m", "orders"},
+	{"INVENTORY_ASK_AFTER", "2m", "inventory"},
+	{"INVENTORY_PULL_BEHIND", "2m", "inventory"},
+	{"HOLD_RETRY", "3m", "inventory"},
+	{"PAYMENTS_PULL_BEHIND", "10m", "payments"},
+	{"PROVIDER_TIMEOUT", "10s", "payments"},
+	{"PROVIDER_MISSING_AFTER", "30s", "payments"},
+	{"CARTS_PULL_BEHIND", "2m", "carts"},
+	{"EVENTS_PULL_BEHIND", "2m", everyApp},
+}
+
+// reach is the port at which services and sidecars find a part of the
+// infrastructure.
+func (s *stack) reach(base int) int {
+	if s.proxied {
+		return proxied[base]
+	}
+	return base
+}
+
 // choices may be given in the environment of the first make up, for a stack
 // that starts with other ones, such as a test's short hold time.
 var choices = []string{"SHOP_CURRENCY", "SHOP_COUNTRY", "HOLD_AT", "HOLD_TTL", "MAIL_PULL_BEHIND", "RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN", "RATE_FRONT"}
@@ -167,7 +195,19 @@ func loadSettings(s *stack) (*settings, error) {
 	if have := set.get("PORT_OFFSET"); have != "" && have != strconv.Itoa(s.offset) {
 		return nil, fmt.Errorf("%s belongs to a stack with PORT_OFFSET=%s, not %d: use that offset, or another RUN_DIR", set.file, have, s.offset)
 	}
-	if !set.merge(defaults(s), os.Getenv) {
+	if set.has("PORT_OFFSET") {
+		s.proxied = set.get("PROXIES") == "true" // as it was when the addresses were written
+	}
+	list := defaults(s)
+	if s.proxied {
+		list = append(list, setting{"PROXIES", "true", infra})
+	}
+	for _, w := range waits {
+		if given := os.Getenv(w.key); given != "" {
+			list = append(list, setting{w.key, given, w.owner})
+		}
+	}
+	if !set.merge(list, os.Getenv) {
 		return set, nil
 	}
 	return set, set.save()
@@ -246,8 +286,8 @@ func (set *settings) save() error {
 // PAYMENTS_PROVIDER or OTEL_EXPORTER_OTLP_ENDPOINT) goes to the app whose name
 // it begins with, else to all.
 func appSettings(id string, apps []app) func(key string) bool {
-	owners := map[string]string{"DAPR_TRUST_ANCHORS": infra}
-	for _, d := range append(defaults(&stack{}), swapSettings(&stack{})...) {
+	owners := map[string]string{"DAPR_TRUST_ANCHORS": infra, "PROXIES": infra}
+	for _, d := range slices.Concat(defaults(&stack{}), swapSettings(&stack{}), waits) {
 		owners[d.key] = d.owner
 	}
 	return func(key string) bool {

@@ -105,6 +105,41 @@ func TestDefaultsShift(t *testing.T) {
 	require.Regexp(t, `^amqp://stampede:[0-9a-f]{40}@127\.0\.0\.1:6673$`, set.get("RABBITMQ_URL"))
 }
 
+// TestDefaultsThroughProxies: what services reach, they reach through the
+// proxies of make chaos; the superuser, who looks at what came of it, does not.
+func TestDefaultsThroughProxies(t *testing.T) {
+	t.Parallel()
+	set := &settings{}
+	set.merge(defaults(&stack{offset: 2000, proxied: true}), func(string) string { return "" })
+	require.Regexp(t, `@127\.0\.0\.1:10475/orders$`, set.get("ORDERS_DATABASE_URL"))
+	require.Regexp(t, `@127\.0\.0\.1:10475/keycloak$`, set.get("KEYCLOAK_DATABASE_URL"))
+	require.Regexp(t, `@127\.0\.0\.1:10477$`, set.get("RABBITMQ_URL"))
+	require.Equal(t, "127.0.0.1:10476", set.get("REDIS_HOST"))
+	require.Equal(t, "10478", set.get("SMTP_PORT"))
+	require.Regexp(t, `@127\.0\.0\.1:17432/postgres$`, set.get("POSTGRES_SUPERUSER_URL"))
+}
+
+// TestWaits: a stack for tests is told its short waits, each by the app that
+// knows it, and a file that was written with proxies keeps them.
+func TestWaits(t *testing.T) {
+	s := &stack{run: t.TempDir(), proxied: true}
+	for _, wait := range testWaits { // make test, which this runs in, gives them all
+		t.Setenv(wait[0], "")
+	}
+	t.Setenv("ORDER_DEADLINE", "45s")
+	set, err := loadSettings(s)
+	require.NoError(t, err)
+	require.Equal(t, "45s", set.get("ORDER_DEADLINE"))
+	require.False(t, set.has("HOLD_RETRY"), "nobody gave it")
+	require.True(t, appSettings("orders", nil)("ORDER_DEADLINE"))
+	require.False(t, appSettings("mail", nil)("ORDER_DEADLINE"))
+
+	again := &stack{run: s.run}
+	_, err = loadSettings(again)
+	require.NoError(t, err)
+	require.True(t, again.proxied)
+}
+
 func TestAppSettings(t *testing.T) {
 	t.Parallel()
 	apps := []app{{ID: "orders"}, {ID: "payments"}, {ID: "auth"}, {ID: "edge-auth"}}

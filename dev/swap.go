@@ -161,6 +161,14 @@ func (p *plugged) needs(part string) bool {
 	return !optional
 }
 
+// needs reports whether this stack runs a part of the infrastructure.
+func (s *stack) needs(part string) bool {
+	if part == "proxies" {
+		return s.proxied
+	}
+	return s.plugged.needs(part)
+}
+
 // broker is the component type behind pubsub.
 func (p *plugged) broker() string { return p.types["pubsub"] }
 

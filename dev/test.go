@@ -7,26 +7,53 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// testHoldTTL is how long the test stack holds what is in a cart: long enough
-// to check out, short enough to wait for its end.
-const testHoldTTL = "30s"
-
-// testPullBehind is how long an event gets to arrive on the test stack before
-// mail asks orders: the tests that kill the broker wait for a lost one.
-const testPullBehind = "1m"
+// testWaits are those of the test stack. What is in a cart is held long enough
+// to check out, and short enough to wait for its end; what an event should
+// have told is asked for soon, since the tests that kill the broker wait for a
+// lost one; and a part may be away for a while before orders give up.
+var testWaits = [][2]string{
+	{"HOLD_TTL", "30s"},
+	{"HOLD_RETRY", "15s"},
+	{"ORDER_DEADLINE", "2m"},
+	{"ORDER_REMIND_AFTER", "10s"},
+	{"ORDER_VOID_EVERY", "5s"},
+	{"ORDERS_PULL_BEHIND", "20s"},
+	{"INVENTORY_ASK_AFTER", "20s"},
+	{"INVENTORY_PULL_BEHIND", "20s"},
+	{"PAYMENTS_PULL_BEHIND", "20s"},
+	{"MAIL_PULL_BEHIND", "20s"},
+	{"CARTS_PULL_BEHIND", "20s"},
+	{"EVENTS_PULL_BEHIND", "20s"},
+	{"PROVIDER_TIMEOUT", "5s"},
+	{"PROVIDER_MISSING_AFTER", "10s"},
+}
 
 // testStack makes this process's stack the one for tests: beside the
 // developer's, unless the environment names another.
 func testStack() {
-	for _, d := range [][2]string{{"PORT_OFFSET", "1000"}, {"HOLD_TTL", testHoldTTL}, {"MAIL_PULL_BEHIND", testPullBehind}, {"SWAP", "default"}} {
-		if os.Getenv(d[0]) == "" {
-			_ = os.Setenv(d[0], d[1]) // fails for malformed names only
-		}
+	environment(append([][2]string{{"PORT_OFFSET", "1000"}, {"SWAP", "default"}}, testWaits...), false)
+}
+
+// testSeeds are those of make chaos that are part of make test, a minute and a
+// half each.
+var testSeeds = []string{"7", "11"}
+
+// testChaos is make chaos on the ports of the test stack, which is down by
+// then, with data of its own.
+func (s *stack) testChaos(ctx context.Context) error {
+	s.out.say("test", "anything breaks while people buy, seeds %s", strings.Join(testSeeds, " and "))
+	environment(append([][2]string{{"PORT_OFFSET", strconv.Itoa(s.offset)}, {"RUN_DIR", s.run + "-chaos"}, {"SWAP", "default"}}, chaosWaits...), true)
+	broken, err := newStack()
+	if err != nil {
+		return err
 	}
+	broken.out = s.out
+	return broken.chaosRun(ctx, testSeeds, 90*time.Second)
 }
 
 // test runs all tests: the code's form, the module's own tests on the test
@@ -88,7 +115,13 @@ func (s *stack) test(ctx context.Context) (err error) {
 	if err := s.swapTest(ctx, "TestSuite", new(figures)); err != nil {
 		return err
 	}
-	return s.audit(ctx, os.Stdout)
+	if err := s.audit(ctx, os.Stdout); err != nil {
+		return err
+	}
+	if err := s.down(ctx); err != nil {
+		return err
+	}
+	return s.testChaos(ctx)
 }
 
 func (s *stack) goTest(ctx context.Context, dir string, env []string, args ...string) error {

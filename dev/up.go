@@ -176,6 +176,7 @@ func buildID(file string) string {
 func (s *stack) infra(ctx context.Context, apps []app) (map[string]process, error) {
 	parts := map[string]process{}
 	for name, describe := range map[string]func() (process, error){
+		"proxies":  s.proxies,
 		"postgres": func() (process, error) { return s.postgres(ctx) },
 		"redis":    s.redis,
 		"epmd":     s.epmd,
@@ -188,7 +189,7 @@ func (s *stack) infra(ctx context.Context, apps []app) (map[string]process, erro
 		"keycloak": func() (process, error) { return s.keycloak(ctx) },
 		"nginx":    func() (process, error) { return s.nginx(ctx, apps) },
 	} {
-		if !s.plugged.needs(name) {
+		if !s.needs(name) {
 			continue
 		}
 		p, err := describe()
@@ -207,6 +208,14 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 	parts, err := s.infra(ctx, apps)
 	if err != nil {
 		return err
+	}
+	if p, needed := parts["proxies"]; needed { // the others are reached through them
+		if _, err := s.ensure(ctx, p); err != nil {
+			return err
+		}
+		if err := s.await(ctx, []process{p}, 10*time.Second, p.Name); err != nil {
+			return err
+		}
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	one := func(name string, limit time.Duration, then func(ctx context.Context) error) {

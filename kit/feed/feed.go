@@ -21,7 +21,7 @@ import (
 type Ask struct {
 	Cursor string    `query:"cursor" maxLength:"500" doc:"Where the page before ended; empty to begin"`
 	Since  time.Time `query:"since" doc:"From when on, without a cursor"`
-	Behind int       `query:"behind" minimum:"0" maximum:"604800" doc:"Leave out what is younger, in seconds, so that events can arrive on their own"`
+	Behind int       `query:"behind" minimum:"0" maximum:"604800" doc:"Leave out what is younger, in seconds, at least one, so that events can arrive on their own"`
 	Limit  int       `query:"limit" minimum:"1" maximum:"500" default:"200"`
 }
 
@@ -49,7 +49,16 @@ type Place struct {
 // committed would appear behind the cursor, so reading stops before the oldest
 // transaction that is open. That moment is read first, by a statement of its
 // own: what had ended by then, the second statement sees.
+//
+// At least a second is left out, whatever ask.Behind is: a backend takes its
+// transaction's time a little before pg_stat_activity shows it, and one that
+// began in between would write behind the cursor.
 func Read[R any](ctx context.Context, db pg.Querier, ask Ask, sql string, place func(R) Place, args ...any) (rows []R, cursor string, more bool, err error) {
+	ask.Behind = max(ask.Behind, 1)
+	return read(ctx, db, ask, sql, place, args...)
+}
+
+func read[R any](ctx context.Context, db pg.Querier, ask Ask, sql string, place func(R) Place, args ...any) (rows []R, cursor string, more bool, err error) {
 	after := Place{At: ask.Since}
 	if ask.Cursor != "" {
 		if after, err = decode(ask.Cursor); err != nil {

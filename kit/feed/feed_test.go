@@ -31,7 +31,7 @@ type decided struct {
 
 func read(t *testing.T, db *pgxpool.Pool, cursor string, limit int) (ids []string, next string) {
 	t.Helper()
-	rows, next, _, err := feed.Read(t.Context(), db, feed.Ask{Cursor: cursor, Since: time.Now().Add(-time.Hour), Limit: limit},
+	rows, next, _, err := feed.ReadNow(t.Context(), db, feed.Ask{Cursor: cursor, Since: time.Now().Add(-time.Hour), Limit: limit},
 		`SELECT id, noted_at FROM decided WHERE (noted_at, id) > ($1, $2) AND noted_at < $3 ORDER BY noted_at, id LIMIT $4`,
 		func(r decided) feed.Place { return feed.Place{At: r.NotedAt, Key: r.ID} })
 	require.NoError(t, err)
@@ -154,4 +154,183 @@ func TestOneReadsAtATime(t *testing.T) {
 	close(goOn)
 	require.NoError(t, <-done)
 	require.Equal(t, 2, count(t, db, `applied`))
+}
+
+// TestAtLeastASecondBehind: what is younger is not read yet, whoever asks.
+func TestAtLeastASecondBehind(t *testing.T) {
+	t.Parallel()
+	tx, err := pgtest.New(t, migrations).Begin(t.Context()) // in which now() stands still
+	require.NoError(t, err)
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	_, err = tx.Exec(t.Context(), `INSERT INTO decided (id, noted_at) VALUES ('old', now() - interval '1.1 s'), ('young', now() - interval '0.9 s')`)
+	require.NoError(t, err)
+	rows, _, _, err := feed.Read(t.Context(), tx, feed.Ask{Limit: 10},
+		`SELECT id, noted_at FROM decided WHERE (noted_at, id) > ($1, $2) AND noted_at < $3 ORDER BY noted_at, id LIMIT $4`,
+		func(r decided) feed.Place { return feed.Place{At: r.NotedAt, Key: r.ID} })
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	require.Equal(t, "old", rows[0].ID)
+}
+
+// TestAlone: each item has a transaction of its own from the first, so one
+// that fails is no reason to try the others twice.
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	tries, transactions := map[int]int{}, map[string]bool{}
+	pull := feed.Pull[int]{Name: "test", DB: db, Log: slog.New(slog.DiscardHandler), Source: source(4), Alone: true,
+		Apply: func(ctx context.Context, tx pgx.Tx, n int) error {
+			tries[n]++
+			var id string
+			if err := tx.QueryRow(ctx, `SELECT pg_current_xact_id()::text`).Scan(&id); err != nil {
+				return err
+			}
+			transactions[id] = true
+			return apply(func(n int) error {
+				if n == 1 {
+					return errors.New("not now")
+				}
+				return nil
+			})(ctx, tx, n)
+		}}
+	require.NoError(t, pull.Run(t.Context()))
+	require.Equal(t, map[int]int{0: 1, 1: 1, 2: 1, 3: 1}, tries)
+	require.Len(t, transactions, 4)
+	require.Equal(t, 3, count(t, db, `applied`))
+	require.Equal(t, 1, count(t, db, `feed_failures WHERE item = '1'`))
+}
+
+// TestLeaseLasts: items that take long do not outlive the lease, neither those
+// of a page nor those that are tried again; one whose lease was lost stops.
+func TestLeaseLasts(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	ctx := t.Context()
+	renewed := map[int]bool{}
+	stolenAt := -1
+	pull := feed.Pull[int]{Name: "test", DB: db, Log: slog.New(slog.DiscardHandler), Source: source(2), Alone: true,
+		Apply: func(ctx context.Context, _ pgx.Tx, n int) error {
+			renewed[n] = count(t, db, `feed_positions WHERE leased_until > '2001-01-01'`) == 1
+			_, err := db.Exec(ctx, `UPDATE feed_positions SET leased_until = '2000-01-01'`)
+			if n == stolenAt {
+				_, err = db.Exec(ctx, `UPDATE feed_positions SET holder = gen_random_uuid(), leased_until = now() + interval '1 hour'`)
+			}
+			return err
+		}}.WithLease(time.Microsecond) // due for renewal at each item
+	_, err := db.Exec(ctx, `INSERT INTO feed_failures (name, item, item_hash, error, next_try_at)
+		SELECT 'test', to_jsonb(n), convert_to(n::text, 'UTF8'), '', now() FROM generate_series(10, 12) n`)
+	require.NoError(t, err)
+	require.NoError(t, pull.Run(ctx))
+	require.Equal(t, map[int]bool{0: true, 1: true, 10: true, 11: true, 12: true}, renewed)
+
+	renewed, stolenAt = map[int]bool{}, 2
+	pull.Source = source(4)
+	require.NoError(t, pull.Run(ctx))
+	require.Equal(t, map[int]bool{2: true}, renewed, "the other has the rest")
+	require.Equal(t, 1, count(t, db, `feed_positions WHERE cursor = '2' AND leased_until > now()`), "and the lease")
+}
+
+// dies makes every statement from the nth on fail, as those of an instance
+// that was killed before it.
+type dies struct{ left atomic.Int32 }
+
+func (d *dies) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	if d.left.Add(-1) >= 0 {
+		return ctx
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return ctx
+}
+
+func (*dies) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// TestKilledBetweenStatements: wherever an instance dies, the position is not
+// past what was neither applied nor kept, and the next one does the rest.
+func TestKilledBetweenStatements(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	ctx := t.Context()
+	for _, alone := range []bool{false, true} {
+		for at := int32(0); ; at++ {
+			_, err := db.Exec(ctx, `TRUNCATE applied, feed_positions, feed_failures`)
+			require.NoError(t, err)
+			_, err = db.Exec(ctx, `INSERT INTO feed_failures (name, item, item_hash, error, next_try_at) VALUES ('test', '100', 'x', '', now())`)
+			require.NoError(t, err)
+			killed := &dies{}
+			killed.left.Store(at)
+			config := db.Config()
+			config.ConnConfig.Tracer = killed
+			its, err := pgxpool.NewWithConfig(ctx, config)
+			require.NoError(t, err)
+			pull := feed.Pull[int]{Name: "test", DB: its, Log: slog.New(slog.DiscardHandler), Source: source(5), Alone: alone,
+				Apply: apply(func(n int) error {
+					if n == 2 {
+						return errors.New("never")
+					}
+					return nil
+				})}
+			err = pull.Run(ctx)
+			its.Close()
+			require.Equal(t, 1, count(t, db, `(SELECT n FROM applied WHERE n = 100 UNION ALL SELECT 100 FROM feed_failures WHERE item = '100') f`), at)
+			require.Zero(t, count(t, db, `feed_positions p, generate_series(0, nullif(p.cursor, '')::int - 1) i
+				WHERE NOT EXISTS (SELECT FROM applied WHERE n = i) AND NOT EXISTS (SELECT FROM feed_failures WHERE item = to_jsonb(i))`), at)
+			if killed.left.Load() >= 0 { // it lived to the end
+				require.NoError(t, err)
+				break
+			}
+			_, err = db.Exec(ctx, `UPDATE feed_positions SET leased_until = leased_until - interval '1 minute'`)
+			require.NoError(t, err)
+			pull.DB = db
+			require.NoError(t, pull.Run(ctx), at)
+			require.Equal(t, 5, count(t, db, `applied WHERE n <> 2`), at)
+			require.Equal(t, 1, count(t, db, `feed_failures`), at)
+			require.Equal(t, 1, count(t, db, `feed_positions WHERE cursor = '5' AND leased_until IS NULL`), at)
+		}
+	}
+}
+
+// TestPanics: a panic of what reads or applies ends the run and the lease, and
+// moves nothing.
+func TestPanics(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	var broken atomic.Bool
+	broken.Store(true)
+	pull := feed.Pull[int]{Name: "test", DB: db, Log: slog.New(slog.DiscardHandler), Source: source(5), Apply: apply(func(n int) error {
+		if n == 3 && broken.Load() {
+			panic("at an item")
+		}
+		return nil
+	})}
+	require.PanicsWithValue(t, "at an item", func() { _ = pull.Run(t.Context()) })
+	require.Equal(t, 2, count(t, db, `applied`))
+	require.Equal(t, 1, count(t, db, `feed_positions WHERE cursor = '2' AND leased_until IS NULL`))
+	whole := pull.Source
+	pull.Source = func(ctx context.Context, ask feed.Ask) (feed.Page[json.RawMessage], error) { panic("at a page") }
+	require.PanicsWithValue(t, "at a page", func() { _ = pull.Run(t.Context()) })
+	broken.Store(false)
+	pull.Source = whole
+	require.NoError(t, pull.Run(t.Context()))
+	require.Equal(t, 5, count(t, db, `applied WHERE times = 1`))
+}
+
+// TestThreeAtOnce: whatever their order, each item is applied once.
+func TestThreeAtOnce(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	pull := feed.Pull[int]{Name: "test", DB: db, Log: slog.New(slog.DiscardHandler), Source: source(40), Apply: apply(func(int) error { return nil })}
+	begin := make(chan struct{})
+	done := make(chan error)
+	for range 3 {
+		go func() {
+			<-begin
+			done <- pull.Run(t.Context())
+		}()
+	}
+	close(begin)
+	for range 3 {
+		require.NoError(t, <-done)
+	}
+	require.Equal(t, 40, count(t, db, `applied WHERE times = 1`))
 }

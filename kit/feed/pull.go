@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
@@ -22,7 +23,7 @@ import (
 )
 
 const (
-	lease      = time.Minute      // of reading; longer than one page may take
+	lease      = time.Minute      // of reading; renewed after a third, as the rest is longer than one page may take
 	pageLimit  = 30 * time.Second // for applying one page
 	itemLimit  = 10 * time.Second // for applying one item
 	pageSize   = 200
@@ -67,6 +68,18 @@ type Pull[T any] struct {
 	Behind time.Duration // how long events get to arrive on their own; whole seconds
 	Apply  func(ctx context.Context, tx pgx.Tx, item T) error
 	Alone  bool // every item in a transaction of its own, since Apply takes locks that must not be kept for a whole page
+
+	lease time.Duration // instead of lease, in tests
+}
+
+// errLost ends a run whose lease another has.
+var errLost = errors.New("the lease was lost")
+
+// holding is the lease of one run.
+type holding struct {
+	holder  uuid.UUID
+	length  time.Duration
+	renewed time.Time // before it was asked for, so that it lasts at least length from then
 }
 
 type position struct {
@@ -78,13 +91,23 @@ type position struct {
 // that cannot be applied is kept in feed_failures and tried again, by the
 // next runs; those behind it are not held up.
 func (p Pull[T]) Run(ctx context.Context) error {
-	holder := uuid.New()
-	at, mine, err := p.claim(ctx, holder)
+	held := &holding{holder: uuid.New(), length: p.lease}
+	if held.length == 0 {
+		held.length = lease
+	}
+	at, mine, err := p.claim(ctx, held)
 	if err != nil || !mine {
 		return err
 	}
-	defer p.release(ctx, holder)
-	if err := p.again(ctx); err != nil {
+	defer p.release(ctx, held.holder)
+	if err = p.read(ctx, held, at); errors.Is(err, errLost) {
+		return nil // another goes on
+	}
+	return err
+}
+
+func (p Pull[T]) read(ctx context.Context, held *holding, at position) error {
+	if err := p.again(ctx, held); err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
@@ -95,10 +118,10 @@ func (p Pull[T]) Run(ctx context.Context) error {
 		if len(page.Items) == 0 {
 			return nil
 		}
-		if err := p.page(ctx, page.Items); err != nil {
+		if err := p.page(ctx, held, page.Items); err != nil {
 			return err
 		}
-		if mine, err = p.note(ctx, holder, page.Cursor); err != nil || !mine || !page.More {
+		if err := p.note(ctx, held, page.Cursor); err != nil || !page.More {
 			return err
 		}
 		at.Cursor = page.Cursor
@@ -107,14 +130,15 @@ func (p Pull[T]) Run(ctx context.Context) error {
 }
 
 // claim takes the lease, if nobody has it, and reads the position.
-func (p Pull[T]) claim(ctx context.Context, holder uuid.UUID) (at position, mine bool, err error) {
+func (p Pull[T]) claim(ctx context.Context, held *holding) (at position, mine bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, itemLimit)
 	defer cancel()
+	held.renewed = time.Now()
 	err = p.DB.QueryRow(ctx, `
 		INSERT INTO feed_positions AS p (name, since, holder, leased_until) VALUES ($1, now() - $3::interval, $2, now() + $4::interval)
 		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, leased_until = excluded.leased_until
 		WHERE p.leased_until IS NULL OR p.leased_until <= now()
-		RETURNING since, cursor`, p.Name, holder, beginsWith, lease).Scan(&at.Since, &at.Cursor)
+		RETURNING since, cursor`, p.Name, held.holder, beginsWith, held.length).Scan(&at.Since, &at.Cursor)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return at, false, nil
 	}
@@ -131,24 +155,40 @@ func (p Pull[T]) release(ctx context.Context, holder uuid.UUID) {
 	_, _ = p.DB.Exec(ctx, `UPDATE feed_positions SET leased_until = NULL, holder = NULL WHERE name = $1 AND holder = $2`, p.Name, holder)
 }
 
-// note moves the position on and renews the lease; mine is false when the
-// lease was lost to another.
-func (p Pull[T]) note(ctx context.Context, holder uuid.UUID, cursor string) (mine bool, err error) {
+// note moves the position on and renews the lease. Errors: errLost.
+func (p Pull[T]) note(ctx context.Context, held *holding, cursor string) error {
 	ctx, cancel := context.WithTimeout(ctx, itemLimit)
 	defer cancel()
-	tag, err := p.DB.Exec(ctx, `UPDATE feed_positions SET cursor = $3, leased_until = now() + $4::interval WHERE name = $1 AND holder = $2`,
-		p.Name, holder, cursor, lease)
+	asked := time.Now()
+	tag, err := p.DB.Exec(ctx, `UPDATE feed_positions SET cursor = coalesce($3, cursor), leased_until = now() + $4::interval WHERE name = $1 AND holder = $2`,
+		p.Name, held.holder, pgtype.Text{String: cursor, Valid: cursor != ""}, held.length)
 	if err != nil {
-		return false, fmt.Errorf("feed %s: note: %w", p.Name, err)
+		return fmt.Errorf("feed %s: note: %w", p.Name, err)
 	}
-	return tag.RowsAffected() == 1, nil
+	if tag.RowsAffected() == 0 {
+		return errLost
+	}
+	held.renewed = asked
+	return nil
+}
+
+// keepLease renews the lease when a third of it is over, before what takes
+// time. Errors: errLost.
+func (p Pull[T]) keepLease(ctx context.Context, held *holding) error {
+	if time.Since(held.renewed) < held.length/3 {
+		return nil
+	}
+	return p.note(ctx, held, "")
 }
 
 // page applies a page in one transaction, or, when that fails or must not be,
 // item by item, and keeps those that fail.
-func (p Pull[T]) page(ctx context.Context, items []json.RawMessage) error {
+func (p Pull[T]) page(ctx context.Context, held *holding, items []json.RawMessage) error {
 	if p.Alone {
-		return p.each(ctx, items)
+		return p.each(ctx, held, items)
+	}
+	if err := p.keepLease(ctx, held); err != nil {
+		return err
 	}
 	err := p.inTx(ctx, pageLimit, func(ctx context.Context, tx pgx.Tx) error {
 		for _, raw := range items {
@@ -161,11 +201,14 @@ func (p Pull[T]) page(ctx context.Context, items []json.RawMessage) error {
 	if err == nil {
 		return nil
 	}
-	return p.each(ctx, items)
+	return p.each(ctx, held, items)
 }
 
-func (p Pull[T]) each(ctx context.Context, items []json.RawMessage) error {
+func (p Pull[T]) each(ctx context.Context, held *holding, items []json.RawMessage) error {
 	for _, raw := range items {
+		if err := p.keepLease(ctx, held); err != nil {
+			return err
+		}
 		err := p.inTx(ctx, itemLimit, func(ctx context.Context, tx pgx.Tx) error { return p.apply(ctx, tx, raw) })
 		if err == nil {
 			continue
@@ -209,7 +252,7 @@ func (p Pull[T]) keep(ctx context.Context, raw json.RawMessage, cause error) err
 }
 
 // again tries what failed before and is due.
-func (p Pull[T]) again(ctx context.Context) error {
+func (p Pull[T]) again(ctx context.Context, held *holding) error {
 	type failure struct {
 		Item     json.RawMessage
 		ItemHash []byte
@@ -225,6 +268,9 @@ func (p Pull[T]) again(ctx context.Context) error {
 		return fmt.Errorf("feed %s: what failed: %w", p.Name, err)
 	}
 	for _, f := range due {
+		if err := p.keepLease(ctx, held); err != nil {
+			return err
+		}
 		err := p.inTx(ctx, itemLimit, func(ctx context.Context, tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, `DELETE FROM feed_failures WHERE name = $1 AND item_hash = $2`, p.Name, f.ItemHash); err != nil {
 				return err

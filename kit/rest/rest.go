@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -66,8 +67,15 @@ func New(c Config) (chi.Router, huma.API) {
 func init() {
 	// huma's own errors (validation, parsing) as problems.
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError { return fromHuma(status, msg, errs) }
-	huma.NewErrorWithContext = func(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
-		return fromHuma(status, msg, errs)
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		p := fromHuma(status, msg, errs)
+		// huma takes headers from the error that an operation returned, not from what becomes of it here.
+		for k, vs := range p.GetHeaders() {
+			for _, v := range vs {
+				ctx.SetHeader(k, v)
+			}
+		}
+		return p
 	}
 }
 
@@ -99,10 +107,10 @@ func internal(err error) *problem.Error {
 	var connect *pgconn.ConnectError
 	var pg *pgconn.PgError
 	switch {
-	case errors.As(err, &connect), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.As(err, &connect), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return problem.ErrUnavailable.Because(err)
-	case errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57P") || strings.HasPrefix(pg.Code, "53")):
-		return problem.ErrUnavailable.Because(err) // connection, shutdown, resources
+	case errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57") || strings.HasPrefix(pg.Code, "53") || pg.Code == "55P03" || pg.Code == "25P03"):
+		return problem.ErrUnavailable.Because(err) // connection, shutdown and statement_timeout, resources, lock_timeout, idle in a transaction
 	}
 	return problem.FromStatus(http.StatusInternalServerError).Because(err)
 }

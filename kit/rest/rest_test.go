@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -44,6 +45,8 @@ func service(t *testing.T) *serve.Runtime {
 			return nil, errTeapot.With("available", 3).Detail("no coffee").RetryAfter(1500 * time.Millisecond)
 		case "broken":
 			return nil, pgx.ErrTxClosed
+		case "slow":
+			return nil, fmt.Errorf("read: %w", context.DeadlineExceeded)
 		case "panic":
 			panic("boom")
 		}
@@ -200,4 +203,13 @@ func TestIdempotency(t *testing.T) {
 		return 200, nil, nil
 	})
 	require.NoError(t, err)
+}
+
+// TestUndeclaredUnavailable: also an error that nobody declared says when to come back.
+func TestUndeclaredUnavailable(t *testing.T) {
+	t.Parallel()
+	res := servetest.Do(t, service(t), "POST", "/api/v1/anyone/1", "", map[string]any{"name": "slow", "count": 1})
+	require.Equal(t, http.StatusServiceUnavailable, res.Status)
+	require.Equal(t, "unavailable", res.Slug())
+	require.Equal(t, []string{"2"}, res.Header["Retry-After"])
 }

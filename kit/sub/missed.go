@@ -2,6 +2,7 @@ package sub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -42,6 +43,14 @@ func (s *Subscriber) missed(ctx context.Context, tx pgx.Tx, p outbox.Published) 
 		return nil
 	}
 	s.Log.WarnContext(ctx, "an event was lost, it is handled now", "topic", p.Topic, "event", id)
-	return s.try(ctx, t, dapr.Event{ID: id, Type: p.Topic, Topic: p.Topic, Data: p.Data, Traceparent: p.Traceparent},
-		func(ctx context.Context, e dapr.Event) error { return t.once(ctx, tx, e) })
+	e := dapr.Event{ID: id, Type: p.Topic, Topic: p.Topic, Data: p.Data, Traceparent: p.Traceparent}
+	err := s.try(ctx, t, e, func(ctx context.Context, e dapr.Event) error {
+		// Within tx, so that what a dropped event has done can be undone and its letter written.
+		return pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error { return t.once(ctx, inner, e) })
+	})
+	if !errors.Is(err, Drop) {
+		return err
+	}
+	s.Log.ErrorContext(ctx, "event became a dead letter", "topic", t.name, "event", e.ID, "tries", 1, "error", err)
+	return t.bury(ctx, tx, e, 1, err)
 }

@@ -2,6 +2,7 @@ package sub_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -56,11 +57,23 @@ func TestMissed(t *testing.T) {
 
 	var heard []string
 	subs := &sub.Subscriber{DB: consumer, Dapr: sidecar, Log: slog.New(slog.DiscardHandler)}
-	sub.On(subs, func(_ context.Context, _ pgx.Tx, e opened) error { heard = append(heard, e.Name); return nil })
+	sub.On(subs, func(ctx context.Context, tx pgx.Tx, e opened) error {
+		if e.Name == "hopeless" {
+			if _, err := tx.Exec(ctx, `INSERT INTO inbox (event_id, topic) VALUES ('half done', '')`); err != nil {
+				return err
+			}
+			return fmt.Errorf("nobody can: %w", sub.Drop)
+		}
+		heard = append(heard, e.Name)
+		return nil
+	})
 	sub.On(subs, func(_ context.Context, _ pgx.Tx, e key) error { heard = append(heard, "a secret"); return nil })
 	put := func(e outbox.Event) (id string) {
 		require.NoError(t, pg.InTx(ctx, publisher, func(tx pgx.Tx) error { return outbox.Put(ctx, tx, e) }))
 		require.NoError(t, publisher.QueryRow(ctx, `SELECT id::text FROM outbox ORDER BY id DESC LIMIT 1`).Scan(&id))
+		// Out of the second that a feed keeps behind.
+		_, err := publisher.Exec(ctx, `UPDATE outbox SET created_at = created_at - interval '2 seconds' WHERE id = $1`, id)
+		require.NoError(t, err)
 		return id
 	}
 
@@ -76,4 +89,18 @@ func TestMissed(t *testing.T) {
 	require.NoError(t, missed(ctx))
 	require.NoError(t, missed(ctx))
 	require.Equal(t, []string{"arrived", "lost", "lost too"}, heard, "each once")
+
+	hopeless := put(opened{"hopeless"})
+	require.NoError(t, missed(ctx))
+	require.NoError(t, missed(ctx))
+	for what, want := range map[string]int{
+		`dead_letters WHERE event_id = '` + hopeless + `' AND error = 'nobody can: cannot be handled' AND tries = 1`: 1,
+		`inbox WHERE event_id = '` + hopeless + `' AND done_at IS NOT NULL`:                                          1,
+		`inbox WHERE event_id = 'half done'`:                                                                         0,
+		`feed_failures`:                                                                                              0,
+	} {
+		var n int
+		require.NoError(t, consumer.QueryRow(ctx, `SELECT count(*) FROM `+what).Scan(&n))
+		require.Equal(t, want, n, what)
+	}
 }

@@ -347,22 +347,28 @@ func (s *Subscriber) count(ctx context.Context, t *topic, e dapr.Event) (tries i
 }
 
 func (s *Subscriber) bury(ctx context.Context, t *topic, e dapr.Event, tries int, cause error) error {
+	ctx, cancel := context.WithTimeout(ctx, buryLimit)
+	defer cancel()
+	return pg.InTx(ctx, s.DB, func(tx pgx.Tx) error { return t.bury(ctx, tx, e, tries, cause) })
+}
+
+func (t *topic) bury(ctx context.Context, tx pgx.Tx, e dapr.Event, tries int, cause error) error {
 	data := e.Data
 	if t.secret {
 		data = []byte("{}")
 	}
-	ctx, cancel := context.WithTimeout(ctx, buryLimit)
-	defer cancel()
-	return pg.InTx(ctx, s.DB, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `
-			INSERT INTO dead_letters (event_id, topic, event, error, tries) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (event_id) DO UPDATE SET error = excluded.error, tries = excluded.tries, died_at = now()`,
-			e.ID, t.name, data, cause.Error(), tries); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `UPDATE inbox SET done_at = now() WHERE event_id = $1`, e.ID)
-		return err
-	})
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO dead_letters (event_id, topic, event, error, tries) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (event_id) DO UPDATE SET error = excluded.error, tries = excluded.tries, died_at = now()`,
+		e.ID, t.name, data, cause.Error(), tries); err != nil {
+		return fmt.Errorf("dead letter: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO inbox (event_id, topic, tries, done_at) VALUES ($1, $2, $3, now())
+		ON CONFLICT (event_id) DO UPDATE SET done_at = now()`, e.ID, t.name, tries); err != nil {
+		return fmt.Errorf("inbox: %w", err)
+	}
+	return nil
 }
 
 // Prune forgets events that were seen a week ago, as no broker delivers later,

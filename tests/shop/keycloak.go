@@ -142,3 +142,8 @@ func (s *Shop) ShortLived(t testing.TB, c *Client) *Client {
 	require.NoError(t, err)
 	return &short
 }
+
+// Renew gets a new token for the client's password from Keycloak itself. It may be called beside the test.
+func (c *Client) Renew(ctx context.Context) (token string, err error) {
+	return c.Shop.grant(ctx, "auth", c.Shop.Settings["AUTH_CLIENT_SECRET"], c.Email, c.Password)
+}

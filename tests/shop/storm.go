@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// end is how long an order may take to its end: ten minutes is when the shop gives up on one that nobody ends, and the
-// longest of its pulls.
-const end = 13 * time.Minute
+// end is how long an order may take to its end: two minutes after which the shop of the tests gives up on one that
+// nobody ends, and the longest of its pulls.
+const end = 5 * time.Minute
 
 // Storm is a crowd that orders one unit each, ten at a time, while something happens to the shop. Who is told to come
 // back comes back with the same key, as the API says that clients may. One in five has a card that is declined.
