@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
@@ -121,7 +120,7 @@ func (p Pull[T]) read(ctx context.Context, held *holding, at position) error {
 		if err := p.page(ctx, held, page.Items); err != nil {
 			return err
 		}
-		if err := p.note(ctx, held, page.Cursor); err != nil || !page.More {
+		if err := p.note(ctx, held, &page.Cursor); err != nil || !page.More {
 			return err
 		}
 		at.Cursor = page.Cursor
@@ -155,13 +154,14 @@ func (p Pull[T]) release(ctx context.Context, holder uuid.UUID) {
 	_, _ = p.DB.Exec(ctx, `UPDATE feed_positions SET leased_until = NULL, holder = NULL WHERE name = $1 AND holder = $2`, p.Name, holder)
 }
 
-// note moves the position on and renews the lease. Errors: errLost.
-func (p Pull[T]) note(ctx context.Context, held *holding, cursor string) error {
+// note moves the position on, unless cursor is nil, and renews the lease. An
+// empty cursor is a source's way to begin anew. Errors: errLost.
+func (p Pull[T]) note(ctx context.Context, held *holding, cursor *string) error {
 	ctx, cancel := context.WithTimeout(ctx, itemLimit)
 	defer cancel()
 	asked := time.Now()
 	tag, err := p.DB.Exec(ctx, `UPDATE feed_positions SET cursor = coalesce($3, cursor), leased_until = now() + $4::interval WHERE name = $1 AND holder = $2`,
-		p.Name, held.holder, pgtype.Text{String: cursor, Valid: cursor != ""}, held.length)
+		p.Name, held.holder, cursor, held.length)
 	if err != nil {
 		return fmt.Errorf("feed %s: note: %w", p.Name, err)
 	}
@@ -178,7 +178,7 @@ func (p Pull[T]) keepLease(ctx context.Context, held *holding) error {
 	if time.Since(held.renewed) < held.length/3 {
 		return nil
 	}
-	return p.note(ctx, held, "")
+	return p.note(ctx, held, nil)
 }
 
 // page applies a page in one transaction, or, when that fails or must not be,
