@@ -90,8 +90,9 @@ func (s *stack) test(ctx context.Context) (err error) {
 	if err := s.goTest(ctx, s.root, env, "-timeout=15m", "./..."); err != nil {
 		return err
 	}
-	s.out.say("test", "the sidecar's login sessions and its mail binding")
-	if err := s.goTest(ctx, filepath.Join(s.root, "dapr", "daprd"), append(env, "GONOSUMDB=github.com/dapr/*"), "./session", "./mailer"); err != nil {
+	s.out.say("test", "the sidecar's login sessions, its mail binding and its way to RabbitMQ")
+	sidecar := append(env, "GONOSUMDB=github.com/dapr/*", "RABBITMQ_URL="+s.settings.get("RABBITMQ_URL"))
+	if err := s.goTest(ctx, filepath.Join(s.root, "dapr", "daprd"), sidecar, "./session", "./mailer", "./rabbit"); err != nil {
 		return err
 	}
 	tests := filepath.Join(s.root, "tests")

@@ -2,8 +2,9 @@
 
 // Command daprd is Dapr's own sidecar at the version that Stampede is tested
 // with: Dapr's stable components, the six below that its stable set lacks,
-// oauth2 with its sessions repaired (package session), and a mail binding of
-// our own (package mailer). Build it with -tags stablecomponents (dev does).
+// oauth2 with its sessions repaired (package session), RabbitMQ with a
+// connection for each subscription (package rabbit), and a mail binding of our
+// own (package mailer). Build it with -tags stablecomponents (dev does).
 package main
 
 import (
@@ -26,6 +27,7 @@ import (
 	"github.com/dapr/kit/logger"
 
 	"github.com/stampede-shop/stampede/dapr/daprd/mailer"
+	"github.com/stampede-shop/stampede/dapr/daprd/rabbit"
 	"github.com/stampede-shop/stampede/dapr/daprd/session"
 )
 
@@ -44,6 +46,7 @@ func main() {
 	bindings.DefaultRegistry.RegisterOutputBinding(ses.NewAWSSES, "aws.ses")
 	pubsub.DefaultRegistry.RegisterComponent(jetstream.NewJetStream, "jetstream")
 	nameresolution.DefaultRegistry.RegisterComponent(sqlite.NewResolver, "sqlite")
+	pubsub.DefaultRegistry.RegisterComponent(rabbit.New, "rabbitmq") // instead of the stable set's
 	lock.DefaultRegistry.RegisterComponent(redislock.NewStandaloneRedisLock, "redis")
 	app.Run()
 }
