@@ -554,29 +554,34 @@ func TestCodesDoNotWait(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	release := make(chan struct{})
-	var busy sync.WaitGroup
-	busy.Add(6) // all senders but the two that take codes alone
-	coded := make(chan struct{}, 1)
+	const mails, senders = 12, 6 // of eight, two take codes alone
+	begun, coded := make(chan struct{}, mails), make(chan struct{}, 1)
 	b.post = func(_ context.Context, m *Mail, _ parts) error {
 		if m.Kind.Secret() {
 			coded <- struct{}{}
 			return nil
 		}
-		busy.Done()
+		begun <- struct{}{}
 		<-release
 		return errors.New("mailer: RCPT: 550 5.1.1 unknown")
 	}
-	for range 6 {
+	for range mails {
 		servetest.Deliver(t, b.rt, confirmed(order()))
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { _ = b.send(ctx) })
-	busy.Wait()
+	for range senders {
+		<-begun
+	}
 	servetest.Deliver(t, b.rt, code("493817", time.Hour))
-	<-coded
+	select {
+	case <-coded:
+	case <-time.After(20 * time.Second):
+		t.Error("the code waits behind mails")
+	}
 	close(release)
-	require.Eventually(t, func() bool { return len(b.list(t, "?status=failed")) == 6 }, 20*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return len(b.list(t, "?status=failed")) == mails }, 20*time.Second, 20*time.Millisecond)
 	require.Zero(t, b.gate.failures)
 	stop()
 	running.Wait()
@@ -588,10 +593,20 @@ func TestOneAtATime(t *testing.T) {
 	b := setup(t)
 	b.many = func(context.Context) bool { return false }
 	var underWay, most, done atomic.Int64
+	second := make(chan struct{}, 30)
 	b.post = func(context.Context, *Mail, parts) error {
-		most.Store(max(most.Load(), underWay.Add(1)))
+		now := underWay.Add(1)
+		most.Store(max(most.Load(), now))
+		if now > 1 {
+			second <- struct{}{}
+		}
+		if done.Add(1) == 1 { // time for another to come beside the first
+			select {
+			case <-second:
+			case <-time.After(300 * time.Millisecond):
+			}
+		}
 		underWay.Add(-1)
-		done.Add(1)
 		return nil
 	}
 	for range 30 {

@@ -986,6 +986,24 @@ func TestBacklog(t *testing.T) {
 	require.ErrorContains(t, b.settled(t.Context(), []charge{{OrderID: poison.ID, Status: "voided"}, {OrderID: odd.ID, Status: "captured"}}), "no")
 }
 
+// TestBacklogGoesOn: one call settles all that is due, not only a batch of it.
+func TestBacklogGoesOn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for range batch + 5 {
+		b.order(t)
+	}
+	b.sent(t)
+	b.at.Add(10 * time.Minute)
+	require.NoError(t, b.settleBy(t.Context(), func(_ context.Context, ids []uuid.UUID) (charges []charge, _ error) {
+		for _, id := range ids {
+			charges = append(charges, charge{OrderID: id, Status: "voided"})
+		}
+		return charges, nil
+	}))
+	require.Equal(t, batch+5, b.count(t, `SELECT count(*) FROM orders WHERE status = 'cancelled'`))
+}
+
 // TestAfterADecline: the goods that were held for the declined order are asked for, and the checkout is free.
 func TestAfterADecline(t *testing.T) {
 	t.Parallel()
