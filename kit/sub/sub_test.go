@@ -10,7 +10,6 @@ import (
 	"testing/fstest"
 	"time"
 
-	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -223,8 +222,8 @@ func TestStuck(t *testing.T) {
 func TestDeliveriesAreInFlight(t *testing.T) {
 	t.Parallel()
 	answered := make(chan string, 1)
-	sidecar, _ := daprtest.Sidecar{Answered: answered, Deliver: func(topic string) []*runtimev1.TopicEventRequest {
-		return []*runtimev1.TopicEventRequest{{Id: uuid.NewString(), Topic: topic, Data: []byte(`{"n":1}`)}}
+	sidecar, _ := daprtest.Sidecar{Answered: answered, Deliver: func(string) []dapr.Event {
+		return []dapr.Event{{ID: uuid.NewString(), Data: []byte(`{"n":1}`)}}
 	}}.Start(t)
 	begun, end := make(chan struct{}), make(chan struct{})
 	s := &Subscriber{Dapr: sidecar, Log: slog.New(slog.DiscardHandler)}

@@ -29,7 +29,7 @@ type Sidecar struct {
 	// Components are names and types.
 	Components map[string]string
 	// Deliver is sent to whoever subscribes to a topic; an answer comes to Answered, when that is not nil.
-	Deliver  func(topic string) []*runtimev1.TopicEventRequest
+	Deliver  func(topic string) []dapr.Event
 	Answered chan<- string // the id of an event that was answered
 	// Invoke answers calls to neighbours.
 	Invoke http.HandlerFunc
@@ -101,7 +101,9 @@ func (h *half) SubscribeTopicEventsAlpha1(stream runtimev1.Dapr_SubscribeTopicEv
 	}}}
 	for _, e := range h.s.Deliver(topic) {
 		answers = append(answers, &runtimev1.SubscribeTopicEventsResponseAlpha1{
-			SubscribeTopicEventsResponseType: &runtimev1.SubscribeTopicEventsResponseAlpha1_EventMessage{EventMessage: e},
+			SubscribeTopicEventsResponseType: &runtimev1.SubscribeTopicEventsResponseAlpha1_EventMessage{
+				EventMessage: &runtimev1.TopicEventRequest{Id: e.ID, Type: e.Type, Source: e.Source, Topic: topic, Data: e.Data},
+			},
 		})
 	}
 	for _, a := range answers {
