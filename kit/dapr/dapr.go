@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
@@ -24,7 +22,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 )
 
@@ -85,7 +82,6 @@ func At(grpcAddress, httpAddress, token string) (*Client, error) {
 	conn, err := grpc.NewClient(grpcAddress,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // loopback; sidecars speak mTLS to each other
 		grpc.WithConnectParams(comesBack),
-		grpc.WithStatsHandler(sentHandler{}),
 		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			return invoke(withToken(ctx), method, req, reply, cc, opts...)
 		}),
@@ -238,71 +234,17 @@ func isConflict(err error) bool {
 	return false
 }
 
-// Binding runs an operation of an output binding, for instance "create". Every
-// metadata key that a component reads must be given on every call: some keep
-// the last one (facts: bindings.smtp). Unanswered tells of an error whether the
-// component may have done what it was asked.
+// Binding runs an operation of an output binding, for instance "create".
+// Every metadata key that a component reads must be given on every call: some
+// keep the last one (facts: bindings.smtp).
 func (c *Client) Binding(ctx context.Context, name, operation string, data []byte, metadata map[string]string) ([]byte, error) {
 	ctx, cancel := limited(ctx, bindingLimit)
 	defer cancel()
-	var sent atomic.Bool
-	out, err := c.raw.InvokeBinding(context.WithValue(ctx, sentKey{}, &sent),
-		&runtimev1.InvokeBindingRequest{Name: name, Operation: operation, Data: data, Metadata: metadata})
-	if err == nil {
-		return out.GetData(), nil
+	out, err := c.raw.InvokeBinding(ctx, &runtimev1.InvokeBindingRequest{Name: name, Operation: operation, Data: data, Metadata: metadata})
+	if err != nil {
+		return nil, fmt.Errorf("binding %s: %w", name, err)
 	}
-	err = fmt.Errorf("binding %s: %w", name, err)
-	if sent.Load() && (ctx.Err() != nil || noAnswer(err)) {
-		return nil, &unansweredError{err}
-	}
-	return nil, err
-}
-
-// Unanswered reports whether a call of Binding was sent and ended without the
-// component's answer, so that it may have done what it was asked, or may still
-// be about it: the deadline passed, ctx was cancelled, or the sidecar went away.
-// What the component refused is answered, and what never left this process
-// (no sidecar) was not sent.
-func Unanswered(err error) bool {
-	var u *unansweredError
-	return errors.As(err, &u)
-}
-
-type unansweredError struct{ error }
-
-func (e *unansweredError) Unwrap() error { return e.error }
-
-// noAnswer tells a call that was cut off from a refusal. daprd answers Internal
-// for whatever a component says, its text in the message, also for a binding
-// or an operation that it does not know (pkg/api/grpc, InvokeBinding). These
-// three codes are never daprd's own there but gRPC's: cut off on this side, or
-// the connection lost. A component that gave up because daprd took its context
-// away has not answered either, and only the text says so.
-func noAnswer(err error) bool {
-	s, _ := status.FromError(err)
-	switch s.Code() {
-	case codes.DeadlineExceeded, codes.Canceled, codes.Unavailable:
-		return true
-	}
-	return strings.HasSuffix(s.Message(), context.DeadlineExceeded.Error()) || strings.HasSuffix(s.Message(), context.Canceled.Error())
-}
-
-type sentKey struct{}
-
-// sentHandler notes under sentKey that a request was given to the connection:
-// an error alone does not tell a sidecar that is away from one that went away.
-type sentHandler struct{}
-
-func (sentHandler) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
-func (sentHandler) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-func (sentHandler) HandleConn(context.Context, stats.ConnStats)                       {}
-func (sentHandler) HandleRPC(ctx context.Context, s stats.RPCStats) {
-	if _, ok := s.(*stats.OutPayload); !ok {
-		return
-	}
-	if sent, ok := ctx.Value(sentKey{}).(*atomic.Bool); ok {
-		sent.Store(true)
-	}
+	return out.GetData(), nil
 }
 
 // Publish sends one event; id becomes the CloudEvent's id and traceparent its
