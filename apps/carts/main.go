@@ -24,7 +24,7 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 		return err
 	}
 	behind := serve.EnvDuration("CARTS_PULL_BEHIND", 2*time.Minute)
-	rt.Go("pull orders", max(time.Second, min(30*time.Second, behind/2)), s.pull(rt, behind).Run)
+	rt.Go("pull orders", feed.Every(behind), s.pull(rt, behind).Run)
 	return rt.Serve(ctx)
 }
 

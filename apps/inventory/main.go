@@ -68,7 +68,7 @@ func newService(rt *serve.Runtime, st *store, orders neighbour) *service {
 // work begins what nobody asks for.
 func (s *service) work(rt *serve.Runtime) {
 	rt.Go("sweep lapsed holds", time.Second, s.store.sweep)
-	rt.Go("pull outcomes of orders", every(s.pullBehind, 30*time.Second), s.pullOutcomes().Run)
-	rt.Go("ask orders about old holds", every(s.askAfter, time.Minute), s.askOrders().Run)
+	rt.Go("pull outcomes of orders", feed.Every(s.pullBehind), s.pullOutcomes().Run)
+	rt.Go("ask orders about old holds", max(time.Second, min(time.Minute, s.askAfter/2)), s.askOrders().Run)
 	rt.Go("forget tombstones", 10*time.Minute, s.store.prune)
 }

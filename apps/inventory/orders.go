@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -26,7 +25,7 @@ type outcome struct {
 // orders is the neighbour that knows what became of an order.
 type orders struct{ dapr *dapr.Client }
 
-// voidOrders asks the owner of order ids, at most feed.PageSize, to give those up that are no orders yet. It answers
+// voidOrders asks the owner of order ids, at most a page of a feed, to give those up that are no orders yet. It answers
 // what became of each.
 type voidOrders func(ctx context.Context, ids []uuid.UUID) ([]outcome, error)
 
@@ -135,6 +134,3 @@ func (s *service) apply(ctx context.Context, tx pgx.Tx, o outcome) error {
 	}
 	return fmt.Errorf("order %s: unknown status %q", o.OrderID, o.Status)
 }
-
-// every is how often work is done that has to be done about so soon after something else.
-func every(after, most time.Duration) time.Duration { return max(time.Second, min(most, after/2)) }

@@ -34,7 +34,7 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 	rt.Missed("auth")
 	rt.Go("send", time.Second, s.send)
 	behind := serve.EnvDuration("MAIL_PULL_BEHIND", pullBehind)
-	every := max(min(30*time.Second, behind/2), time.Second)
+	every := feed.Every(behind)
 	rt.Go("pull orders", every, feed.Pull[events.Order]{
 		Name: "orders.ended", DB: db, Log: rt.Log, Source: feed.From(rt.Dapr, "orders", "/internal/orders/ended"), Behind: behind, Apply: s.missedOrder,
 	}.Run)

@@ -85,6 +85,6 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 	rt.Go("settle", min(5*time.Second, set.VoidEvery), s.settle)
 	rt.Go("prune keys", 10*time.Minute, s.prune)
 	refunds := s.refundsMade(db, feed.From(rt.Dapr, "payments", "/internal/refunds/made"))
-	rt.Go("pull refunds", max(time.Second, min(30*time.Second, set.PullBehind/2)), refunds.Run)
+	rt.Go("pull refunds", feed.Every(set.PullBehind), refunds.Run)
 	return s, nil
 }

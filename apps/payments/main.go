@@ -38,7 +38,7 @@ func run(ctx context.Context, rt *serve.Runtime) error {
 	s.subscribe(rt.Subs)
 	rt.Go("charges", time.Second, s.charges)
 	rt.Go("refunds", time.Second, s.refunds)
-	rt.Go("pull orders", max(min(30*time.Second, config.PullBehind/2), time.Second), s.pullOrders(feed.From(rt.Dapr, "orders", "/internal/orders/outcomes")).Run)
+	rt.Go("pull orders", feed.Every(config.PullBehind), s.pullOrders(feed.From(rt.Dapr, "orders", "/internal/orders/outcomes")).Run)
 	rt.Go("prune payments", time.Hour, s.prune)
 	rt.Go("sandbox webhooks", time.Second, provider.webhooks)
 	rt.Go("sandbox prune", time.Hour, provider.prune)

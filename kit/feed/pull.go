@@ -30,6 +30,12 @@ const (
 	maxBackoff = 10 * time.Minute
 )
 
+// Every is how often a feed is read whose events get behind to arrive on their
+// own: half of that, a second at least, half a minute at most.
+func Every(behind time.Duration) time.Duration {
+	return max(time.Second, min(30*time.Second, behind/2))
+}
+
 // Source reads a page of a neighbour's feed.
 type Source func(ctx context.Context, ask Ask) (Page[json.RawMessage], error)
 

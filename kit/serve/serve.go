@@ -27,6 +27,7 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
@@ -170,7 +171,7 @@ func (rt *Runtime) Go(name string, every time.Duration, fn func(ctx context.Cont
 func (rt *Runtime) Missed(apps ...string) {
 	behind := EnvDuration("EVENTS_PULL_BEHIND", 2*time.Minute)
 	for _, app := range apps {
-		rt.Go("missed events of "+app, max(time.Second, min(30*time.Second, behind/2)), rt.Subs.Missed(app, behind))
+		rt.Go("missed events of "+app, feed.Every(behind), rt.Subs.Missed(app, behind))
 	}
 }
 
