@@ -21,7 +21,7 @@ var (
 const (
 	maxLines    = 50
 	maxQuantity = 20 // of one SKU; a SKU's own max_per_shopper may be lower
-	keepEnded   = 20 // orders whose end is remembered, so that a late copy of an event changes nothing
+	keepEnded   = 50 // orders whose end is remembered, so that a late copy of an event changes nothing
 	life        = 30 * 24 * time.Hour
 )
 
@@ -70,9 +70,7 @@ func (c *Cart) renew(fresh uuid.UUID) {
 			}
 		}
 	}
-	if c.Since == uuid.Nil {
-		c.Since = c.CheckoutID
-	}
+	c.Since = c.since()
 	c.CheckoutID = fresh
 	if len(c.Lines) == 0 {
 		c.Since = fresh
@@ -155,21 +153,28 @@ func (c *Cart) merge(guest []Line, fresh uuid.UUID) {
 	}
 }
 
+// since is the first checkout of which a line may still be in the cart.
+func (c *Cart) since() uuid.UUID {
+	if c.Since == uuid.Nil {
+		return c.CheckoutID
+	}
+	return c.Since
+}
+
 // bought takes what a confirmed order bought out of the cart, once, and reports
 // whether there is anything to save. What the shopper added since the order was
 // placed stays. An order from before the cart was last empty changes nothing:
 // none of its lines is there any more.
 func (c *Cart) bought(order, checkout uuid.UUID, lines []Line, fresh uuid.UUID) bool {
-	since := c.Since
-	if since == uuid.Nil {
-		since = c.CheckoutID
-	}
+	since := c.since()
 	if slices.Contains(c.Ended, order) || bytes.Compare(checkout[:], since[:]) < 0 {
 		return false
 	}
 	c.Ended = append(c.Ended, order)
 	if len(c.Ended) > keepEnded {
-		c.Ended = c.Ended[len(c.Ended)-keepEnded:]
+		// What is not remembered must not count again.
+		c.Ended = c.Ended[len(c.Ended)-1:]
+		c.Since = c.CheckoutID
 	}
 	for _, l := range lines {
 		i := c.index(l.SKU)

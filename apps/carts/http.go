@@ -26,6 +26,7 @@ func (s *service) routes(api huma.API) {
 	huma.Register(api, rest.Op("DELETE", "/api/v1/cart", "Empty the cart", rest.Anyone, rest.Status(http.StatusNoContent)), s.deleteCart)
 	huma.Register(api, rest.Op("POST", "/api/v1/cart/merge", "Take over the guest's cart", rest.User), s.mergeCart)
 	huma.Register(api, rest.Op("GET", "/internal/carts/{account_id}", "Read an account's cart", rest.Neighbours("orders")), s.getAccountCart)
+	huma.Register(api, rest.Op("PUT", "/internal/carts/{account_id}/orders/{order_id}", "Take what a confirmed order bought out of an account's cart", rest.Neighbours("orders"), rest.Status(http.StatusNoContent)), s.putOrder)
 }
 
 // Shopper is embedded where a cart is meant: the account's with a token, else
@@ -289,24 +290,43 @@ func (s *service) mergeCart(ctx context.Context, in *mergeInput) (*viewOutput, e
 	return nil, errTooOften
 }
 
-// Basket is what orders wants to know of a cart.
+// Basket is what orders wants to know of a cart. A confirmed order of a checkout
+// from Since to before CheckoutID that is not in Ended has lines that are still
+// in the cart: orders says so with PUT before it sells them again.
 type Basket struct {
-	CheckoutID uuid.UUID `json:"checkout_id"`
-	Version    int       `json:"version"`
-	Country    string    `json:"country"`
-	Lines      []Line    `json:"lines" nullable:"false"`
+	CheckoutID uuid.UUID   `json:"checkout_id"`
+	Since      uuid.UUID   `json:"since" doc:"The first checkout whose lines may still be in the cart"`
+	Ended      []uuid.UUID `json:"ended" nullable:"false" doc:"Confirmed orders since then whose lines were taken out"`
+	Version    int         `json:"version"`
+	Country    string      `json:"country"`
+	Lines      []Line      `json:"lines" nullable:"false"`
 }
 
 type basketOutput struct{ Body Basket }
 
-type basketInput struct {
+// AccountPath names the account whose cart is meant; huma reads exported fields only.
+type AccountPath struct {
 	AccountID uuid.UUID `path:"account_id" format:"uuid"`
 }
 
-func (s *service) getAccountCart(ctx context.Context, in *basketInput) (*basketOutput, error) {
+func (s *service) getAccountCart(ctx context.Context, in *AccountPath) (*basketOutput, error) {
 	c, _, err := s.store.read(ctx, accountKey(in.AccountID))
 	if err != nil {
 		return nil, err
 	}
-	return &basketOutput{Basket{c.CheckoutID, c.Version, s.country, append([]Line{}, c.Lines...)}}, nil
+	return &basketOutput{Basket{
+		CheckoutID: c.CheckoutID, Since: c.since(), Ended: append([]uuid.UUID{}, c.Ended...),
+		Version: c.Version, Country: s.country, Lines: append([]Line{}, c.Lines...),
+	}}, nil
+}
+
+func (s *service) putOrder(ctx context.Context, in *struct {
+	AccountPath
+	OrderID uuid.UUID `path:"order_id" format:"uuid"`
+	Body    struct {
+		CheckoutID uuid.UUID `json:"checkout_id" format:"uuid"`
+		Lines      []Line    `json:"lines" minItems:"1" maxItems:"50"`
+	}
+}) (*struct{}, error) {
+	return nil, s.bought(ctx, in.AccountID, in.OrderID, in.Body.CheckoutID, in.Body.Lines)
 }

@@ -365,6 +365,41 @@ func TestConfirmedIsPulled(t *testing.T) {
 	require.Equal(t, map[string]int{"A": 2, "B": 1}, lines(b.view(b.own("GET", "/api/v1/cart", nil))))
 }
 
+// TestOrdersKnowsFirst: when an order's event has not come yet and orders says
+// what was bought, it leaves the cart before it can be ordered again, and the
+// event changes nothing.
+func TestOrdersKnowsFirst(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	path, order := "/internal/carts/"+b.account.String(), uuid.New()
+	read := func() (c Basket) {
+		r := servetest.Do(t, b.rt, "GET", path, "", nil, "dapr-caller-app-id", "orders")
+		require.Equal(t, 200, r.Status, "%s", r.Body)
+		r.JSON(t, &c)
+		return c
+	}
+	ordered := b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(2)))
+	b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(3)))
+	b.view(b.own("PUT", "/api/v1/cart/items/B", quantity(1)))
+	c := read()
+	require.False(t, less(ordered.CheckoutID, c.Since))
+	require.True(t, less(ordered.CheckoutID, c.CheckoutID))
+	require.Empty(t, c.Ended)
+
+	body := map[string]any{"checkout_id": ordered.CheckoutID, "lines": []Line{{"A", 2}}}
+	require.Equal(t, 403, servetest.Do(t, b.rt, "PUT", path+"/orders/"+order.String(), b.token, body).Status)
+	for range 2 {
+		r := servetest.Do(t, b.rt, "PUT", path+"/orders/"+order.String(), "", body, "dapr-caller-app-id", "orders")
+		require.Equal(t, 204, r.Status, "%s", r.Body)
+	}
+	servetest.Deliver(t, b.rt, events.OrderConfirmed{Order: events.Order{
+		OrderID: order, AccountID: b.account, CheckoutID: ordered.CheckoutID, Status: "confirmed", Lines: []events.OrderLine{{SKU: "A", Quantity: 2}},
+	}})
+	c = read()
+	require.Equal(t, []Line{{"A", 1}, {"B", 1}}, c.Lines)
+	require.Equal(t, []uuid.UUID{order}, c.Ended)
+}
+
 // TestOldCart: a cart that an instance of before has saved is read and changed.
 func TestOldCart(t *testing.T) {
 	t.Parallel()

@@ -8,15 +8,20 @@ import (
 	"github.com/stampede-shop/stampede/events"
 )
 
-// confirmed takes what was bought out of the account's cart. The cart itself
-// remembers the order, so a second copy changes nothing.
+// confirmed takes what was bought out of the account's cart.
 func (s *service) confirmed(ctx context.Context, e events.OrderConfirmed) error {
 	lines := make([]Line, 0, len(e.Lines))
 	for _, l := range e.Lines {
 		lines = append(lines, Line{l.SKU, l.Quantity})
 	}
-	_, err := s.store.change(ctx, accountKey(e.AccountID), s.now(), func(c *Cart, fresh uuid.UUID) (bool, error) {
-		return c.bought(e.OrderID, e.CheckoutID, lines, fresh), nil
+	return s.bought(ctx, e.AccountID, e.OrderID, e.CheckoutID, lines)
+}
+
+// bought takes an order's lines out of the account's cart. The cart itself
+// remembers the order, so being told again changes nothing.
+func (s *service) bought(ctx context.Context, account, order, checkout uuid.UUID, lines []Line) error {
+	_, err := s.store.change(ctx, accountKey(account), s.now(), func(c *Cart, fresh uuid.UUID) (bool, error) {
+		return c.bought(order, checkout, lines, fresh), nil
 	})
 	return err
 }

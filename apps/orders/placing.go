@@ -58,9 +58,22 @@ type attempt struct {
 	InsteadOf *uuid.UUID // the order that was declined a while ago
 }
 
-// basket is what an attempt is for.
+// bought is the error that an order bought what is in the cart to this moment.
+type bought struct {
+	order   uuid.UUID
+	whole   bool // the cart has not changed since; else only some of it was bought
+	pending bool // the order may still be declined; else it was confirmed
+}
+
+// Error implements error.
+func (e bought) Error() string { return "in the cart is what was bought by order " + e.order.String() }
+
+// basket is what an attempt is for. Orders of the checkouts from Since to before CheckoutID, those in Ended excepted,
+// bought lines that have not left the cart yet.
 type basket struct {
 	CheckoutID uuid.UUID
+	Since      uuid.UUID
+	Ended      []uuid.UUID
 	Lines      []basketLine
 }
 
@@ -124,11 +137,8 @@ func (s *service) attempt(ctx context.Context, a *attempt, who auth.Caller, req 
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.basket(ctx, who.ID)
+	b, err := s.claimCart(ctx, a)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.claim(ctx, a, b); err != nil {
 		return nil, err
 	}
 	lines, totals, err := s.quote(ctx, b, address.Country)
@@ -205,8 +215,34 @@ func (s *service) basket(ctx context.Context, account uuid.UUID) (basket, error)
 	return b, nil
 }
 
+// claimCart reads the cart and takes its checkout for the attempt. What a confirmed order bought leaves the cart first,
+// in case carts has not heard of that order yet. Errors: ErrAlreadyOrdered with its Location.
+func (s *service) claimCart(ctx context.Context, a *attempt) (basket, error) {
+	for {
+		b, err := s.basket(ctx, a.Account)
+		if err != nil {
+			return b, err
+		}
+		err = s.claim(ctx, a, b)
+		var earlier bought
+		if !errors.As(err, &earlier) {
+			return b, err
+		}
+		if !earlier.pending {
+			err = s.takeOut(ctx, a.Account, earlier.order)
+		}
+		if earlier.whole {
+			return b, ErrAlreadyOrdered.Header("Location", location(earlier.order)).Because(err)
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+}
+
 // claim takes the checkout for the attempt. When another attempt is at work on it, that one's end is awaited for a
-// moment, because it decides whether this cart has been ordered.
+// moment, because it decides whether this cart has been ordered; and so is the end of an order that bought some of it.
+// Errors: bought.
 func (s *service) claim(ctx context.Context, a *attempt, b basket) error {
 	patience := time.After(claimPatience)
 	for {
@@ -216,13 +252,18 @@ func (s *service) claim(ctx context.Context, a *attempt, b basket) error {
 			s.release(ctx, abandoned...)
 			return nil
 		}
-		if !errors.Is(err, errCheckoutBusy) {
+		var earlier bought
+		unpaid := errors.As(err, &earlier) && earlier.pending && !earlier.whole
+		if !unpaid && !errors.Is(err, errCheckoutBusy) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-patience:
+			if unpaid {
+				return idempotency.ErrInProgress.Detail("an order of some of this cart is not paid yet").Header("Location", location(earlier.order))
+			}
 			return idempotency.ErrInProgress.Detail("another request is ordering this cart")
 		case <-time.After(claimEvery):
 		}
@@ -291,6 +332,10 @@ func (s *service) place(ctx context.Context, a attempt, p Placement) (*Order, er
 		return nil, fmt.Errorf("answer: %w", err)
 	}
 	err = s.store.Place(ctx, a, o, event, answer, now)
+	var earlier bought
+	if errors.As(err, &earlier) {
+		return nil, ErrAlreadyOrdered.Header("Location", location(earlier.order))
+	}
 	if errors.Is(err, errVoid) {
 		return nil, problem.ErrUnavailable.Because(err) // the next try gets another order id
 	}

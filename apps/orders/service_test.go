@@ -76,7 +76,7 @@ func (b *bundle) order(t *testing.T, change ...func(*Placement)) *Order {
 		fn(&p)
 	}
 	a := b.begin(t, p.AccountID, uuid.NewString(), "body")
-	a, _, err := b.store.Claim(t.Context(), a, basket{p.CheckoutID, tee}, b.now())
+	a, _, err := b.store.Claim(t.Context(), a, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 	require.NoError(t, err)
 	p.ID = a.OrderID
 	o, err := b.place(t.Context(), a, p)
@@ -288,7 +288,7 @@ func TestKey(t *testing.T) {
 		require.ErrorIs(t, err, idempotency.ErrInProgress, "the lease is new")
 
 		// The one who was thought dead can do nothing any more.
-		_, _, err = b.store.Claim(t.Context(), crashed, basket{p.CheckoutID, tee}, b.now())
+		_, _, err = b.store.Claim(t.Context(), crashed, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 		require.ErrorIs(t, err, idempotency.ErrInProgress)
 		p.ID = crashed.OrderID
 		_, err = b.place(t.Context(), crashed, p)
@@ -298,7 +298,7 @@ func TestKey(t *testing.T) {
 		require.ErrorIs(t, err, ErrPriceChanged)
 		require.Zero(t, b.count(t, `SELECT count(*) FROM order_ids`), "the id is not void")
 
-		next, _, err = b.store.Claim(t.Context(), next, basket{p.CheckoutID, tee}, b.now())
+		next, _, err = b.store.Claim(t.Context(), next, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 		require.NoError(t, err)
 		o, err := b.place(t.Context(), next, p)
 		require.NoError(t, err)
@@ -311,15 +311,15 @@ func TestKey(t *testing.T) {
 		b := setup(t)
 		p := placement()
 		crashed := b.begin(t, p.AccountID, "k", "body")
-		_, _, err := b.store.Claim(t.Context(), crashed, basket{p.CheckoutID, tee}, b.now())
+		_, _, err := b.store.Claim(t.Context(), crashed, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 		require.NoError(t, err)
 		b.at.Add(lease + time.Second)
 		next := b.begin(t, p.AccountID, "k", "body")
-		same, abandoned, err := b.store.Claim(t.Context(), next, basket{p.CheckoutID, tee}, b.now())
+		same, abandoned, err := b.store.Claim(t.Context(), next, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 		require.NoError(t, err)
 		require.Empty(t, abandoned)
 		require.Equal(t, crashed.OrderID, same.OrderID)
-		other, abandoned, err := b.store.Claim(t.Context(), next, basket{p.CheckoutID, []basketLine{{"TEE-M", 3}}}, b.now())
+		other, abandoned, err := b.store.Claim(t.Context(), next, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: []basketLine{{"TEE-M", 3}}}, b.now())
 		require.NoError(t, err)
 		require.Equal(t, []uuid.UUID{crashed.OrderID}, abandoned)
 		require.NotEqual(t, crashed.OrderID, other.OrderID)
@@ -445,31 +445,45 @@ func TestCheckout(t *testing.T) {
 		b := setup(t)
 		o := b.order(t)
 		a := b.begin(t, o.AccountID, "k", "body")
-		_, _, err := b.store.Claim(t.Context(), a, basket{o.CheckoutID, tee}, b.now())
-		require.ErrorIs(t, err, ErrAlreadyOrdered)
-		var p interface{ GetHeaders() http.Header }
-		require.ErrorAs(t, err, &p)
-		require.Equal(t, "/api/v1/orders/"+o.ID.String(), p.GetHeaders().Get("Location"))
+		_, _, err := b.store.Claim(t.Context(), a, basket{CheckoutID: o.CheckoutID, Since: o.CheckoutID, Lines: tee}, b.now())
+		require.Equal(t, bought{order: o.ID, whole: true, pending: true}, err)
 		_, err = b.refuse(t.Context(), a, err)
-		require.ErrorIs(t, err, ErrAlreadyOrdered)
+		require.Equal(t, bought{order: o.ID, whole: true, pending: true}, err)
 
 		// After a decline the same cart can be ordered again.
 		servetest.Deliver(t, b.rt, failedEvent(o))
 		b.order(t, func(p *Placement) { p.CheckoutID = o.CheckoutID })
 	})
 
-	t.Run("changed since it was ordered", func(t *testing.T) {
+	t.Run("changed since some of it was ordered", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		before := b.order(t)
+		servetest.Deliver(t, b.rt, capturedEvent(before))
+		first := b.order(t, func(p *Placement) { p.AccountID = before.AccountID })
+		changed := basket{CheckoutID: uuid.Must(uuid.NewV7()), Since: first.CheckoutID, Lines: tee}
+		a := b.begin(t, first.AccountID, "k", "body")
+
+		require.ErrorIs(t, b.claim(t.Context(), &a, changed), idempotency.ErrInProgress, "its payment may still be declined")
+		servetest.Deliver(t, b.rt, capturedEvent(first))
+		require.Equal(t, bought{order: first.ID}, b.claim(t.Context(), &a, changed))
+		changed.Ended = []uuid.UUID{first.ID}
+		require.NoError(t, b.claim(t.Context(), &a, changed), "carts has taken it out")
+		changed.Ended, changed.Since = nil, changed.CheckoutID
+		require.NoError(t, b.claim(t.Context(), &a, changed), "the cart was empty in between")
+		p := placement()
+		p.ID, p.AccountID, p.CheckoutID = a.OrderID, a.Account, changed.CheckoutID
+		_, err := b.place(t.Context(), a, p)
+		require.NoError(t, err)
+	})
+
+	t.Run("changed since some of it was declined", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		first := b.order(t)
-		// The first is pending, and the cart has another checkout id now.
-		second := b.order(t, func(p *Placement) { p.AccountID = first.AccountID })
-		for _, o := range []*Order{first, second} {
-			servetest.Deliver(t, b.rt, capturedEvent(o))
-			got, err := b.store.Get(t.Context(), o.ID)
-			require.NoError(t, err)
-			require.Equal(t, Confirmed, got.Status)
-		}
+		servetest.Deliver(t, b.rt, failedEvent(first))
+		a := b.begin(t, first.AccountID, "k", "body")
+		require.NoError(t, b.claim(t.Context(), &a, basket{CheckoutID: uuid.Must(uuid.NewV7()), Since: first.CheckoutID, Lines: tee}))
 	})
 
 	t.Run("being ordered", func(t *testing.T) {
@@ -477,17 +491,19 @@ func TestCheckout(t *testing.T) {
 		b := setup(t)
 		p := placement()
 		first, second := b.begin(t, p.AccountID, "first", "body"), b.begin(t, p.AccountID, "second", "body")
-		first, _, err := b.store.Claim(t.Context(), first, basket{p.CheckoutID, tee}, b.now())
+		first, _, err := b.store.Claim(t.Context(), first, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 		require.NoError(t, err)
-		_, _, err = b.store.Claim(t.Context(), second, basket{p.CheckoutID, tee}, b.now())
+		_, _, err = b.store.Claim(t.Context(), second, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 		require.ErrorIs(t, err, errCheckoutBusy)
 		// The second waits for the first, and learns of its order.
 		waited := make(chan error, 1)
-		go func() { waited <- b.claim(t.Context(), &second, basket{p.CheckoutID, tee}) }()
+		go func() {
+			waited <- b.claim(t.Context(), &second, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee})
+		}()
 		p.ID = first.OrderID
 		_, err = b.place(t.Context(), first, p)
 		require.NoError(t, err)
-		require.ErrorIs(t, <-waited, ErrAlreadyOrdered)
+		require.Equal(t, bought{order: first.OrderID, whole: true, pending: true}, <-waited)
 	})
 
 	t.Run("being ordered by one who fails", func(t *testing.T) {
@@ -495,10 +511,12 @@ func TestCheckout(t *testing.T) {
 		b := setup(t)
 		p := placement()
 		first, second := b.begin(t, p.AccountID, "first", "body"), b.begin(t, p.AccountID, "second", "body")
-		first, _, err := b.store.Claim(t.Context(), first, basket{p.CheckoutID, tee}, b.now())
+		first, _, err := b.store.Claim(t.Context(), first, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 		require.NoError(t, err)
 		waited := make(chan error, 1)
-		go func() { waited <- b.claim(t.Context(), &second, basket{p.CheckoutID, tee}) }()
+		go func() {
+			waited <- b.claim(t.Context(), &second, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee})
+		}()
 		_, err = b.refuse(t.Context(), first, ErrOutOfStock)
 		require.ErrorIs(t, err, ErrOutOfStock)
 		require.NoError(t, <-waited)
@@ -512,9 +530,9 @@ func TestCheckout(t *testing.T) {
 		b := setup(t)
 		p := placement()
 		first, second := b.begin(t, p.AccountID, "first", "body"), b.begin(t, p.AccountID, "second", "body")
-		_, _, err := b.store.Claim(t.Context(), first, basket{p.CheckoutID, tee}, b.now())
+		_, _, err := b.store.Claim(t.Context(), first, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 		require.NoError(t, err)
-		require.ErrorIs(t, b.claim(t.Context(), &second, basket{p.CheckoutID, tee}), idempotency.ErrInProgress)
+		require.ErrorIs(t, b.claim(t.Context(), &second, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}), idempotency.ErrInProgress)
 	})
 
 	t.Run("claimed by one who crashed", func(t *testing.T) {
@@ -522,11 +540,11 @@ func TestCheckout(t *testing.T) {
 		b := setup(t)
 		p := placement()
 		crashed := b.begin(t, p.AccountID, "first", "body")
-		crashed, _, err := b.store.Claim(t.Context(), crashed, basket{p.CheckoutID, tee}, b.now())
+		crashed, _, err := b.store.Claim(t.Context(), crashed, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 		require.NoError(t, err)
 		b.at.Add(lease + time.Second)
 		second := b.begin(t, p.AccountID, "second", "body")
-		second, abandoned, err := b.store.Claim(t.Context(), second, basket{p.CheckoutID, tee}, b.now())
+		second, abandoned, err := b.store.Claim(t.Context(), second, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 		require.NoError(t, err)
 		require.Equal(t, []uuid.UUID{crashed.OrderID}, abandoned, "its hold is to be released")
 		_, err = b.place(t.Context(), crashed, withID(p, crashed.OrderID))
@@ -535,8 +553,8 @@ func TestCheckout(t *testing.T) {
 		require.NoError(t, err)
 		// The first key, asked again, starts anew and learns of the order.
 		again := b.begin(t, p.AccountID, "first", "body")
-		_, _, err = b.store.Claim(t.Context(), again, basket{p.CheckoutID, tee}, b.now())
-		require.ErrorIs(t, err, ErrAlreadyOrdered)
+		_, _, err = b.store.Claim(t.Context(), again, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
+		require.Equal(t, bought{order: second.OrderID, whole: true, pending: true}, err)
 	})
 
 	t.Run("without the claim the index decides", func(t *testing.T) {
@@ -548,6 +566,9 @@ func TestCheckout(t *testing.T) {
 		require.NoError(t, err)
 		_, err = b.place(t.Context(), second, withID(p, second.OrderID))
 		require.ErrorIs(t, err, ErrAlreadyOrdered)
+		var problem interface{ GetHeaders() http.Header }
+		require.ErrorAs(t, err, &problem)
+		require.Equal(t, location(first.OrderID), problem.GetHeaders().Get("Location"))
 	})
 
 	t.Run("many at once", func(t *testing.T) {
@@ -560,7 +581,7 @@ func TestCheckout(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if err := b.claim(t.Context(), &a, basket{p.CheckoutID, tee}); err != nil {
+			if err := b.claim(t.Context(), &a, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}); err != nil {
 				return err
 			}
 			placed[i], err = b.place(t.Context(), a, withID(p, a.OrderID))
@@ -571,6 +592,8 @@ func TestCheckout(t *testing.T) {
 			if err == nil {
 				won++
 				require.NotNil(t, placed[i])
+			} else if earlier, ok := err.(bought); ok {
+				require.True(t, earlier.whole)
 			} else {
 				require.ErrorIs(t, err, ErrAlreadyOrdered)
 			}
@@ -594,7 +617,7 @@ func TestVoid(t *testing.T) {
 	// Before the order is placed: it never is, and the key and the checkout are free.
 	p := placement()
 	a := b.begin(t, p.AccountID, "k", "body")
-	a, _, err := b.store.Claim(t.Context(), a, basket{p.CheckoutID, tee}, b.now())
+	a, _, err := b.store.Claim(t.Context(), a, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 	require.NoError(t, err)
 	require.Equal(t, "void", void(a.OrderID))
 	require.Equal(t, "void", void(a.OrderID))
@@ -603,7 +626,7 @@ func TestVoid(t *testing.T) {
 	require.Zero(t, b.count(t, `SELECT count(*) FROM orders`))
 	next := b.begin(t, p.AccountID, "k", "body")
 	require.NotEqual(t, a.OrderID, next.OrderID)
-	next, _, err = b.store.Claim(t.Context(), next, basket{p.CheckoutID, tee}, b.now())
+	next, _, err = b.store.Claim(t.Context(), next, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 	require.NoError(t, err)
 
 	// After: the order's status, and nothing happens to it.
@@ -1012,7 +1035,7 @@ func TestAfterADecline(t *testing.T) {
 	claim := func(account, checkout uuid.UUID) *uuid.UUID {
 		t.Helper()
 		a := b.begin(t, account, uuid.NewString(), "body")
-		a, _, err := b.store.Claim(t.Context(), a, basket{checkout, tee}, b.now())
+		a, _, err := b.store.Claim(t.Context(), a, basket{CheckoutID: checkout, Since: checkout, Lines: tee}, b.now())
 		require.NoError(t, err)
 		a.Held = true
 		_, err = b.refuse(t.Context(), a, ErrPriceChanged)
@@ -1052,7 +1075,7 @@ func TestRefusedHold(t *testing.T) {
 	} {
 		p := placement()
 		a := b.begin(t, p.AccountID, "k", "body")
-		a, _, err := b.store.Claim(t.Context(), a, basket{p.CheckoutID, tee}, b.now())
+		a, _, err := b.store.Claim(t.Context(), a, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 		require.NoError(t, err)
 		a.Held = true
 		_, err = b.refuse(t.Context(), a, a.held(expectHold(refusal)))
@@ -1061,7 +1084,7 @@ func TestRefusedHold(t *testing.T) {
 		require.False(t, a.Held)
 		require.Zero(t, b.count(t, `SELECT count(*) FROM order_ids WHERE id = $1`, a.OrderID), "there is nothing to release")
 		next := b.begin(t, p.AccountID, "k", "another body")
-		_, _, err = b.store.Claim(t.Context(), next, basket{p.CheckoutID, tee}, b.now())
+		_, _, err = b.store.Claim(t.Context(), next, basket{CheckoutID: p.CheckoutID, Since: p.CheckoutID, Lines: tee}, b.now())
 		require.NoError(t, err)
 	}
 	require.Empty(t, servetest.Outbox(t, b.db))

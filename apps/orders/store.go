@@ -414,7 +414,8 @@ func lockKey(ctx context.Context, tx pgx.Tx, a attempt) (keyRow, error) {
 // Claim takes the checkout for the attempt and notes what the hold will be for. An attempt that was taken over with
 // another basket gets a new order id, because the old one may hold other goods; a claim whose holder's lease is over
 // is taken from it. The order ids that were given up are void, and abandoned: their holds must be released.
-// Errors: ErrAlreadyOrdered, errCheckoutBusy (another attempt has it and is at work), idempotency.ErrInProgress.
+// Errors: bought, errCheckoutBusy (another attempt has it and is at work),
+// idempotency.ErrInProgress.
 func (s store) Claim(ctx context.Context, a attempt, b basket, now time.Time) (claimed attempt, abandoned []uuid.UUID, err error) {
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		claimed, abandoned = a, nil
@@ -463,7 +464,7 @@ func (s store) Claim(ctx context.Context, a attempt, b basket, now time.Time) (c
 			return err
 		}
 		// Asked last: whoever had the claim until a moment ago may have placed the order.
-		claimed.InsteadOf, err = ordered(ctx, tx, a.Account, b.CheckoutID, now)
+		claimed.InsteadOf, err = ordered(ctx, tx, a.Account, b, now)
 		return err
 	})
 	if pg.IsUnique(err, "order_keys_checkout") {
@@ -475,25 +476,33 @@ func (s store) Claim(ctx context.Context, a attempt, b basket, now time.Time) (c
 	return claimed, abandoned, nil
 }
 
-// ordered returns ErrAlreadyOrdered, with its Location, when the checkout has an order that is not cancelled. Else it
-// names the account's last order that ended because the payment was declined, if that was not long ago.
-func ordered(ctx context.Context, q pg.Querier, account, checkout uuid.UUID, now time.Time) (declined *uuid.UUID, err error) {
-	var id *uuid.UUID
-	err = q.QueryRow(ctx, `
-		SELECT (SELECT id FROM orders WHERE checkout_id = $1 AND status <> 'cancelled'),
-		       (SELECT id FROM orders WHERE account_id = $2 AND cancel_reason = 'payment-declined' AND updated_at > $3
-		        ORDER BY updated_at DESC LIMIT 1)`, checkout, account, now.Add(-instead)).Scan(&id, &declined)
-	if err != nil {
-		return nil, fmt.Errorf("order of a checkout: %w", err)
+// ordered returns bought when an order that is not cancelled bought what is in the cart, or some of it. Else it names
+// the account's last order that ended because the payment was declined, if that was not long ago.
+func ordered(ctx context.Context, q pg.Querier, account uuid.UUID, b basket, now time.Time) (declined *uuid.UUID, err error) {
+	var found struct {
+		order, checkout *uuid.UUID
+		pending         *bool
 	}
-	if id != nil {
-		return nil, ErrAlreadyOrdered.Header("Location", location(*id))
+	err = q.QueryRow(ctx, `
+		SELECT last.id, last.checkout_id, last.status = 'pending',
+		       (SELECT id FROM orders WHERE account_id = $1 AND cancel_reason = 'payment-declined' AND updated_at > $2
+		        ORDER BY updated_at DESC LIMIT 1)
+		FROM (SELECT) AS one
+		LEFT JOIN (SELECT id, checkout_id, status FROM orders
+		           WHERE account_id = $1 AND checkout_id BETWEEN $3 AND $4 AND status <> 'cancelled' AND id <> ALL (coalesce($5, '{}'::uuid[]))
+		           ORDER BY checkout_id DESC LIMIT 1) AS last ON true`,
+		account, now.Add(-instead), b.Since, b.CheckoutID, b.Ended).Scan(&found.order, &found.checkout, &found.pending, &declined)
+	if err != nil {
+		return nil, fmt.Errorf("orders of a cart: %w", err)
+	}
+	if found.order != nil {
+		return nil, bought{order: *found.order, whole: *found.checkout == b.CheckoutID, pending: *found.pending}
 	}
 	return declined, nil
 }
 
 // Place writes the order, its event and the key's answer, all or nothing.
-// Errors: idempotency.ErrInProgress (another took the attempt over), errVoid, ErrAlreadyOrdered.
+// Errors: idempotency.ErrInProgress (another took the attempt over), errVoid, bought.
 func (s store) Place(ctx context.Context, a attempt, o *Order, event Event, answer json.RawMessage, now time.Time) error {
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		if _, err := lockKey(ctx, tx, a); err != nil {
@@ -517,7 +526,7 @@ func (s store) Place(ctx context.Context, a attempt, o *Order, event Event, answ
 		return err
 	})
 	if pg.IsUnique(err, "orders_checkout") {
-		if _, err := ordered(ctx, s.db, o.AccountID, o.CheckoutID, now); err != nil {
+		if _, err := ordered(ctx, s.db, o.AccountID, basket{CheckoutID: o.CheckoutID, Since: o.CheckoutID}, now); err != nil {
 			return err
 		}
 	}

@@ -376,6 +376,33 @@ func TestOneCheckout(t *testing.T) {
 	ann.Place(t, shop.Random(), body).Refused(t, 409, "cart-empty")
 }
 
+// TestGoesOnShopping: what was ordered is not sold a second time with what the shopper adds while it is being paid.
+func TestGoesOnShopping(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, mug, ann := s.NewProduct(t, 1_000, 20), s.NewProduct(t, 500, 20), s.Register(t)
+	ann.Put(t, lamp, 1)
+	first := ann.Order(t, shop.Slow)
+	both := ann.Put(t, mug, 2)
+	require.Len(t, both.Lines, 2, "the payment may still be declined")
+	body := shop.OrderRequest{Address: &shop.Home, PaymentMethod: shop.Visa, ExpectedTotal: both.Total}
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		a := ann.Place(t, shop.Random(), body)
+		require.Equal(t, 409, a.Status, "%s", a.Body)
+		return a.Problem().Slug() == "price-changed", a.Problem().Slug()
+	})
+	require.Equal(t, "confirmed", ann.Await(t, first.ID, "confirmed").Status)
+
+	rest := ann.Cart(t)
+	require.Len(t, rest.Lines, 1)
+	second := ann.Order(t, shop.Visa)
+	require.Len(t, second.Lines, 1)
+	require.Equal(t, mug.SKU, second.Lines[0].SKU)
+	ann.Await(t, second.ID, "confirmed")
+	lamp.AwaitStock(t, 19, 1)
+	mug.AwaitStock(t, 18, 2)
+}
+
 func TestAddress(t *testing.T) {
 	t.Parallel()
 	s := shop.Open(t)
