@@ -689,13 +689,14 @@ func (s store) NoteSent(ctx context.Context, limit int) (int, error) {
 
 // Remind looks at no more than so many orders that have been pending since before, and sends order.placed once more for
 // those whose last one has left the outbox. It returns at how many it looked; none of them is looked at again before
-// long.
+// twice the time since order.placed was first sent, so that an outage is not followed by a flood.
 func (s store) Remind(ctx context.Context, before, now time.Time, limit int) (looked int, err error) {
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		// The last to be sent, or one that is not, is the first that the index has for an order, from its end.
 		rows, err := tx.Query(ctx, `
 			WITH due AS (
 			    SELECT id FROM orders WHERE status = 'pending' AND placed_sent_at IS NOT NULL AND placed_put_at <= $1
+			      AND placed_put_at - placed_sent_at <= $2 - placed_put_at
 			    ORDER BY placed_put_at LIMIT $3 FOR UPDATE SKIP LOCKED),
 			seen AS MATERIALIZED (
 			    SELECT id, (SELECT e.sent_at IS NOT NULL FROM outbox e WHERE e.topic = 'order.placed.v1' AND e.data ->> 'order_id' = due.id::text
