@@ -11,7 +11,15 @@
 <link rel="stylesheet" href="${url.resourcesPath}/css/login.css">
 </head>
 <body>
-<header><a class="brand" href="/"><svg viewBox="0 0 32 32" width="28" height="28" aria-hidden="true"><rect width="32" height="32" rx="9"/><path d="M7 21.5 13.5 9h4.2l-6.5 12.5zM14 21.5 20.5 9h4.2l-6.5 12.5z"/></svg>Stampede</a></header>
+<header>
+  <a class="brand" href="/">
+    <svg viewBox="0 0 32 32" width="28" height="28" aria-hidden="true">
+      <rect width="32" height="32" rx="9"/>
+      <path d="M7 21.5 13.5 9h4.2l-6.5 12.5zM14 21.5 20.5 9h4.2l-6.5 12.5z"/>
+    </svg>
+    Stampede
+  </a>
+</header>
 <main>
 <h1><#nested "header"></h1>
 <#if displayMessage && message?has_content && (message.type != 'warning' || !isAppInitiatedAction??)>
@@ -20,7 +28,10 @@
 <#nested "form">
 <#if displayInfo><div class="info"><#nested "info"></div></#if>
 </main>
-<footer><a href="/">Back to the shop</a><a href="/privacy">Privacy</a></footer>
+<footer>
+  <a href="/">Back to the shop</a>
+  <a href="/privacy">Privacy</a>
+</footer>
 </body>
 </html>
 </#macro>
