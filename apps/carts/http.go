@@ -172,7 +172,7 @@ func (s *service) view(ctx context.Context, key string, c Cart, country string) 
 	}
 	quote, err := pricing.Quote(lines, country, s.rates)
 	if errors.Is(err, pricing.ErrUnknownCountry) {
-		return nil, problem.Invalid422("query.country", "the shop does not deliver there")
+		return nil, problem.Invalid422("query.country", problem.CodeNotAllowed, "the shop does not deliver there")
 	}
 	if err != nil {
 		return nil, err

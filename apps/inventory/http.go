@@ -13,6 +13,7 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/idempotency"
+	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
@@ -158,7 +159,7 @@ type orderHoldInput struct {
 // Resolve refuses an order in place of itself. It implements huma.Resolver.
 func (in *orderHoldInput) Resolve(huma.Context) []error {
 	if in.Body.InsteadOf != uuid.Nil && in.Body.InsteadOf == in.ID {
-		return []error{&huma.ErrorDetail{Location: "body.instead_of", Message: "must be another order"}}
+		return []error{problem.Invalid422("body.instead_of", problem.CodeNotAllowed, "must be another order")}
 	}
 	return nil
 }
@@ -245,7 +246,7 @@ type movementInput struct {
 // Resolve refuses a movement of nothing. It implements huma.Resolver.
 func (in *movementInput) Resolve(huma.Context) []error {
 	if in.Body.Delta == 0 {
-		return []error{&huma.ErrorDetail{Location: "body.delta", Message: "must not be 0"}}
+		return []error{problem.Invalid422("body.delta", problem.CodeNotAllowed, "must not be 0")}
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func (s *service) listMails(ctx context.Context, in *listInput) (*listOutput, er
 	if in.OrderID != "" {
 		id, err := uuid.Parse(in.OrderID)
 		if err != nil {
-			return nil, problem.Invalid422("query.order_id", "is not an id")
+			return nil, problem.Invalid422("query.order_id", problem.CodeWrongFormat, "is not an id")
 		}
 		f.Order = &id
 	}

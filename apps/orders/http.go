@@ -111,12 +111,12 @@ func (s *service) adminListOrders(ctx context.Context, in *struct {
 	if in.AccountID != "" {
 		id, err := uuid.Parse(in.AccountID)
 		if err != nil {
-			return nil, problem.Invalid422("query.account_id", "is not an id")
+			return nil, problem.Invalid422("query.account_id", problem.CodeWrongFormat, "is not an id")
 		}
 		f.Account = &id
 	}
 	if !in.From.IsZero() && !in.Until.IsZero() && !in.From.Before(in.Until) {
-		return nil, problem.Invalid422("query.until", "must be after from")
+		return nil, problem.Invalid422("query.until", problem.CodeTooSmall, "must be after from")
 	}
 	found, next, err := s.store.List(ctx, f, in.Sort, in.Page)
 	if err != nil {

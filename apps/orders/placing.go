@@ -160,7 +160,7 @@ func (s *service) attempt(ctx context.Context, a *attempt, who auth.Caller, req 
 // check tidies the request and applies the rules that need nobody else.
 func (s *service) check(req *placeRequest) error {
 	if (req.Address == nil) == (req.AddressID == nil) {
-		return problem.Invalid422("body", "either address or address_id is needed")
+		return problem.Invalid422("body", problem.CodeRequired, "either address or address_id is needed")
 	}
 	if req.Address != nil {
 		a := *req.Address
@@ -173,17 +173,17 @@ func (s *service) check(req *placeRequest) error {
 		}
 	}
 	if req.ExpectedTotal.Currency != s.rates.Currency {
-		return problem.Invalid422("body.expected_total.currency", "the shop sells in "+s.rates.Currency)
+		return problem.Invalid422("body.expected_total.currency", problem.CodeNotAllowed, "the shop sells in "+s.rates.Currency)
 	}
 	if req.ExpectedTotal.Amount < 0 {
-		return problem.Invalid422("body.expected_total.amount_minor", "must not be negative")
+		return problem.Invalid422("body.expected_total.amount_minor", problem.CodeTooSmall, "must not be negative")
 	}
 	return nil
 }
 
 func (s *service) deliverable(location, country string) error {
 	if _, ok := s.rates.Countries[country]; !ok {
-		return problem.Invalid422(location, "the shop does not deliver there")
+		return problem.Invalid422(location, problem.CodeNotAllowed, "the shop does not deliver there")
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func (s *service) address(ctx context.Context, account uuid.UUID, req placeReque
 	}
 	a, err := s.readAddress(ctx, account, *req.AddressID)
 	if errors.Is(err, ErrAddressNotFound) {
-		return Address{}, problem.Invalid422("body.address_id", "not one of your addresses")
+		return Address{}, problem.Invalid422("body.address_id", problem.CodeNotFound, "not one of your addresses")
 	}
 	if err != nil {
 		return Address{}, err

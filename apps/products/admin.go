@@ -246,7 +246,7 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 		if *in.Category != "" {
 			c, ok := tree.bySlug(*in.Category)
 			if !ok {
-				return problem.Invalid422("body.category", "there is no such category")
+				return problem.Invalid422("body.category", problem.CodeNotFound, "there is no such category")
 			}
 			id = c.ID
 		}
@@ -258,10 +258,10 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 	for i, v := range in.Variants {
 		v.SKU = strings.TrimSpace(v.SKU) // as SetVariant does, so that both mean the same variant
 		if slices.ContainsFunc(in.Variants[:i], func(o VariantInput) bool { return strings.EqualFold(strings.TrimSpace(o.SKU), v.SKU) }) {
-			return problem.Invalid422(fmt.Sprintf("body.variants[%d].sku", i), "is there twice") // else the later would overwrite the earlier
+			return problem.Invalid422(fmt.Sprintf("body.variants[%d].sku", i), problem.CodeDuplicate, "is there twice") // else the later would overwrite the earlier
 		}
 		if v.Price.Currency != currency {
-			return problem.Invalid422(fmt.Sprintf("body.variants[%d].price.currency", i), "the shop sells in "+currency)
+			return problem.Invalid422(fmt.Sprintf("body.variants[%d].price.currency", i), problem.CodeNotAllowed, "the shop sells in "+currency)
 		}
 		old, known := p.Variant(v.SKU)
 		variant := Variant{SKU: v.SKU, Price: v.Price.Amount, MaxPerShopper: v.MaxPerShopper, InitialStock: old.InitialStock, Image: old.Image}
@@ -278,7 +278,7 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 			variant.Options = old.Options
 		}
 		if len(v.Options) > len(p.OptionNames) {
-			return problem.Invalid422(fmt.Sprintf("body.variants[%d].options", i), "has a name that is not among the product's options")
+			return problem.Invalid422(fmt.Sprintf("body.variants[%d].options", i), problem.CodeNotOneOf, "has a name that is not among the product's options")
 		}
 		if err := p.SetVariant(variant); err != nil {
 			return ofVariant(i, err)
@@ -286,10 +286,10 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 	}
 	for i, v := range p.Variants {
 		if slices.Contains(v.Options, "") {
-			return problem.Invalid422("body.options", "leave the variant "+v.SKU+" without a value")
+			return problem.Invalid422("body.options", problem.CodeRequired, "leave the variant "+v.SKU+" without a value")
 		}
 		if slices.ContainsFunc(p.Variants[:i], func(o Variant) bool { return slices.Equal(o.Options, v.Options) }) {
-			return problem.Invalid422("body.options", "make two variants the same")
+			return problem.Invalid422("body.options", problem.CodeDuplicate, "make two variants the same")
 		}
 	}
 	return nil
@@ -303,7 +303,7 @@ func ofVariant(i int, err error) error {
 	}
 	out := problem.ErrInvalid
 	for _, f := range known.Fields() {
-		out = out.Field(fmt.Sprintf("body.variants[%d]%s", i, strings.TrimPrefix(f.Location, "body.variants")), f.Message)
+		out = out.Field(fmt.Sprintf("body.variants[%d]%s", i, strings.TrimPrefix(f.Location, "body.variants")), f.Code, f.Message)
 	}
 	return out
 }
@@ -317,7 +317,7 @@ type createInput struct {
 
 func (s *service) create(ctx context.Context, in *createInput) (*adminOutput, error) {
 	if in.Body.Name == nil {
-		return nil, problem.Invalid422("body.name", "is required")
+		return nil, problem.Invalid422("body.name", problem.CodeRequired, "is required")
 	}
 	p := &Product{ID: newID(), Slug: in.Body.Slug, Status: Draft}
 	if p.Slug == "" {
@@ -483,7 +483,7 @@ func (u *upload) open(limit int64) (io.Reader, error) {
 			return nil, problem.ErrTooLarge
 		}
 		if err != nil {
-			return nil, problem.Invalid422("body.file", "the form has no file")
+			return nil, problem.Invalid422("body.file", problem.CodeRequired, "the form has no file")
 		}
 		if part.FileName() != "" || part.FormName() == "file" {
 			return part, nil
@@ -624,7 +624,7 @@ func (s *service) createCategory(ctx context.Context, in *createCategoryInput) (
 		return nil, err
 	}
 	if name == "" {
-		return nil, problem.Invalid422("body.name", "must not be empty")
+		return nil, problem.Invalid422("body.name", problem.CodeRequired, "must not be empty")
 	}
 	c := Category{ID: newID(), Slug: in.Body.Slug, Name: name}
 	if c.Slug == "" {
@@ -667,7 +667,7 @@ func parentOf(tree categoryTree, slug string) (*uuid.UUID, error) {
 	}
 	c, ok := tree.bySlug(slug)
 	if !ok {
-		return nil, problem.Invalid422("body.parent", "there is no such category")
+		return nil, problem.Invalid422("body.parent", problem.CodeNotFound, "there is no such category")
 	}
 	return &c.ID, nil
 }
@@ -693,7 +693,7 @@ func (s *service) updateCategory(ctx context.Context, in *updateCategoryInput) (
 				return err
 			}
 			if name == "" {
-				return problem.Invalid422("body.name", "must not be empty")
+				return problem.Invalid422("body.name", problem.CodeRequired, "must not be empty")
 			}
 			c.Name = name
 		}
@@ -703,7 +703,7 @@ func (s *service) updateCategory(ctx context.Context, in *updateCategoryInput) (
 				return err
 			}
 			if parent != nil && tree.within(*parent, c.ID) {
-				return problem.Invalid422("body.parent", "must not be the category itself or below it")
+				return problem.Invalid422("body.parent", problem.CodeNotAllowed, "must not be the category itself or below it")
 			}
 			c.ParentID = parent
 		}

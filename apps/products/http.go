@@ -126,7 +126,7 @@ func (in *listInput) request() (request, error) {
 		}
 	}
 	if f := r.Filter; f.Min != nil && f.Max != nil && *f.Min > *f.Max {
-		return r, problem.Invalid422("query.max_price", "must not be below min_price")
+		return r, problem.Invalid422("query.max_price", problem.CodeTooSmall, "must not be below min_price")
 	}
 	options, err := readOptions(in.Options)
 	if err != nil {
@@ -139,7 +139,7 @@ func (in *listInput) request() (request, error) {
 			return r, err
 		}
 		if r.After.List != r.hash() {
-			return r, problem.Invalid422("query.cursor", "belongs to another list")
+			return r, problem.Invalid422("query.cursor", problem.CodeWrongFormat, "belongs to another list")
 		}
 	}
 	return r, nil
@@ -151,7 +151,7 @@ func readOptions(in []string) ([][]string, error) {
 	for _, o := range in {
 		name, value, ok := strings.Cut(o, ":")
 		if !ok || name == "" || value == "" || len(o) > 2*maxOption {
-			return nil, problem.Invalid422("query.option", "must be a name and a value with a colon between")
+			return nil, problem.Invalid422("query.option", problem.CodeWrongFormat, "must be a name and a value with a colon between")
 		}
 		i := slices.IndexFunc(out, func(group []string) bool { return group[0] == name })
 		if i < 0 {

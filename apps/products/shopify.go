@@ -103,7 +103,7 @@ type groupReader struct {
 }
 
 // errNotAnExport: the file has no column that names the products.
-var errNotAnExport = problem.Invalid422("body", "must be a CSV file with the columns that Shopify exports; Handle is missing")
+var errNotAnExport = problem.Invalid422("body", problem.CodeWrongFormat, "must be a CSV file with the columns that Shopify exports; Handle is missing")
 
 func newGroupReader(r io.Reader) (*groupReader, error) {
 	b := &budget{r: r}

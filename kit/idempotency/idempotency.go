@@ -54,7 +54,7 @@ func CheckKey(key string) error {
 		return ErrKeyRequired
 	}
 	if !utf8.ValidString(key) || utf8.RuneCountInString(key) > 255 {
-		return problem.Invalid422("header.Idempotency-Key", "1 to 255 characters of UTF-8")
+		return problem.Invalid422("header.Idempotency-Key", problem.CodeTooLong, "1 to 255 characters of UTF-8")
 	}
 	return nil
 }

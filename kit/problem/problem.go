@@ -48,12 +48,6 @@ var (
 // Prefix begins the type of every problem; the slug follows.
 const Prefix = "urn:stampede:problem:"
 
-// FieldError names one wrong field, never the value that was sent.
-type FieldError struct {
-	Location string `json:"location"`
-	Message  string `json:"message"`
-}
-
 // Error is a problem on its way to a client. Its methods return changed
 // copies, so a declared problem is never altered.
 type Error struct {
@@ -115,9 +109,9 @@ func (e *Error) Header(key, value string) *Error {
 }
 
 // Field adds a wrong field to the list "errors".
-func (e *Error) Field(location, message string) *Error {
+func (e *Error) Field(location string, code Code, message string) *Error {
 	c := e.clone()
-	c.fields = append(c.fields, FieldError{location, message})
+	c.fields = append(c.fields, FieldError{location, code, message})
 	return c
 }
 
@@ -136,7 +130,9 @@ func (e *Error) Occurred(instance, traceID string) *Error {
 }
 
 // Invalid422 is an `invalid` problem with one field.
-func Invalid422(location, message string) *Error { return ErrInvalid.Field(location, message) }
+func Invalid422(location string, code Code, message string) *Error {
+	return ErrInvalid.Field(location, code, message)
+}
 
 // Slug is the last part of the type.
 func (e *Error) Slug() string { return e.slug }
@@ -239,7 +235,7 @@ func (e *Error) Schema(r huma.Registry) *huma.Schema {
 				"instance": str("The path that was asked for"),
 				"trace_id": str("Where to look in the traces and logs"),
 				"errors": {Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{
-					"location": str("The field"), "message": str("What is wrong with it"),
+					"location": str("The field"), "code": str("What is wrong with it, in a word that stays: required, too-long, …"), "message": str("The same for developers"),
 				}}},
 			},
 			Required:             []string{"type", "title", "status", "detail", "instance", "trace_id"},

@@ -82,7 +82,7 @@ func init() {
 func fromHuma(status int, msg string, errs []error) *problem.Error {
 	for _, err := range errs {
 		var p *problem.Error
-		if errors.As(err, &p) {
+		if errors.As(err, &p) && (!errors.Is(p, problem.ErrInvalid) || len(errs) == 1) {
 			return p
 		}
 	}
@@ -92,10 +92,16 @@ func fromHuma(status int, msg string, errs []error) *problem.Error {
 	p := problem.FromStatus(status).Detail("%s", msg)
 	for _, err := range errs {
 		var d *huma.ErrorDetail
-		if errors.As(err, &d) {
-			p = p.Field(d.Location, d.Message) // never d.Value
-		} else if err != nil {
-			p = p.Field("", err.Error())
+		var known *problem.Error
+		switch {
+		case errors.As(err, &known): // of a resolver, beside what huma found
+			for _, f := range known.Fields() {
+				p = p.Field(f.Location, f.Code, f.Message)
+			}
+		case errors.As(err, &d):
+			p = p.Field(d.Location, codeOf(d), d.Message) // never d.Value
+		case err != nil:
+			p = p.Field("", problem.CodeInvalid, err.Error())
 		}
 	}
 	return p
