@@ -608,7 +608,7 @@ func (s *service) addImage(r *http.Request) (string, string, page.View, error) {
 func (s *service) sendImage(r *http.Request, api string) error {
 	file, head, err := r.FormFile("file")
 	if err != nil {
-		return problem.Invalid422("body.file", problem.CodeRequired, "choose a picture")
+		return problem.InvalidField("body.file", problem.CodeRequired, "choose a picture")
 	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxPicture+1))

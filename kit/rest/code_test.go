@@ -30,7 +30,7 @@ type everyRule struct {
 // Resolve implements huma.Resolver.
 func (in *everyRule) Resolve(huma.Context) []error {
 	if in.Body.Need == 13 {
-		return []error{problem.Invalid422("body.need", problem.CodeNotAllowed, "must not be 13")}
+		return []error{problem.InvalidField("body.need", problem.CodeNotAllowed, "must not be 13")}
 	}
 	return nil
 }
@@ -40,7 +40,7 @@ func (in *everyRule) Resolve(huma.Context) []error {
 func TestCodes(t *testing.T) {
 	t.Parallel()
 	rt, _ := servetest.NewTest(t, "echo", nil)
-	huma.Register(rt.API, rest.Op("POST", "/api/v1/rules/{id}", "Every rule", rest.Anyone), func(context.Context, *everyRule) (*struct{}, error) { return nil, nil })
+	rest.Handle(rt.API, rest.Op("POST", "/api/v1/rules/{id}", "Every rule", rest.Anyone), func(context.Context, *everyRule) (*struct{}, error) { return nil, nil })
 	id := "/api/v1/rules/" + uuid.NewString()
 	for _, c := range []struct {
 		path, body string
