@@ -49,6 +49,7 @@ type Problem struct {
 	TraceID  string `json:"trace_id"`
 	Errors   []struct {
 		Location string `json:"location"`
+		Code     string `json:"code"`
 		Message  string `json:"message"`
 	} `json:"errors"`
 
