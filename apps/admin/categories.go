@@ -181,15 +181,15 @@ func categoryFields(c category, all []category) []field {
 	}
 }
 
-func (s *service) showCategories(r *http.Request) (string, page.View, error) {
+func (s *service) showCategories(r *http.Request) (page.Answer, error) {
 	v, status, err := s.categoriesPage(r)
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return "categories", page.View{Title: "Categories", Status: status, Data: v}, nil
+	return page.Show("categories", page.View{Title: "Categories", Status: status, Data: v}), nil
 }
 
-func (s *service) createCategory(r *http.Request) (string, string, page.View, error) {
+func (s *service) createCategory(r *http.Request) (page.Answer, error) {
 	body := map[string]string{"name": strings.TrimSpace(r.PostForm.Get("name"))}
 	for _, name := range []string{"slug", "parent"} {
 		if v := strings.TrimSpace(r.PostForm.Get(name)); v != "" {
@@ -198,17 +198,17 @@ func (s *service) createCategory(r *http.Request) (string, string, page.View, er
 	}
 	err := s.act(r.Context(), "products", http.MethodPost, categoriesAPI, body)
 	if err == nil {
-		return to("/admin/categories", "created")
+		return to("/admin/categories", "created"), nil
 	}
 	v, _, failure := s.categoriesPage(r)
 	if failure != nil {
-		return failed(failure)
+		return nil, failure
 	}
 	v.Create.fill(r.PostForm)
 	if !v.Create.refuse(err) {
-		return failed(err)
+		return nil, err
 	}
-	return "", "categories", page.View{Title: "Categories", Status: v.Create.Status, Data: v}, nil
+	return page.Show("categories", page.View{Title: "Categories", Status: v.Create.Status, Data: v}), nil
 }
 
 // category is the one that the query names.
@@ -229,25 +229,25 @@ func categoryForm(c category, all []category) form {
 		Crumbs: []crumb{{"Categories", "/admin/categories"}}, Fields: categoryFields(c, all)}
 }
 
-func (s *service) showCategory(r *http.Request) (string, page.View, error) {
+func (s *service) showCategory(r *http.Request) (page.Answer, error) {
 	c, all, err := s.category(r)
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return categoryForm(c, all).show()
+	return categoryForm(c, all).show(), nil
 }
 
-func (s *service) changeCategory(r *http.Request) (string, string, page.View, error) {
+func (s *service) changeCategory(r *http.Request) (page.Answer, error) {
 	c, all, err := s.category(r)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	err = s.act(r.Context(), "products", http.MethodPatch, categoriesAPI+"/"+url.PathEscape(c.Slug),
 		map[string]string{"name": strings.TrimSpace(r.PostForm.Get("name")), "parent": r.PostForm.Get("parent")})
 	if err != nil {
 		return categoryForm(c, all).answer(r.PostForm, err)
 	}
-	return to("/admin/categories", "saved")
+	return to("/admin/categories", "saved"), nil
 }
 
 func deleteForm(c category) form {
@@ -255,25 +255,25 @@ func deleteForm(c category) form {
 		Crumbs: []crumb{{"Categories", "/admin/categories"}}, Text: []string{"Only a category without products and without categories below it can be deleted."}}
 }
 
-func (s *service) showDelete(r *http.Request) (string, page.View, error) {
+func (s *service) showDelete(r *http.Request) (page.Answer, error) {
 	c, _, err := s.category(r)
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return deleteForm(c).show()
+	return deleteForm(c).show(), nil
 }
 
-func (s *service) deleteCategory(r *http.Request) (string, string, page.View, error) {
+func (s *service) deleteCategory(r *http.Request) (page.Answer, error) {
 	c, _, err := s.category(r)
 	if missing(err) {
-		return to("/admin/categories", "category-deleted") // it is gone already
+		return to("/admin/categories", "category-deleted"), nil // it is gone already
 	}
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	err = s.act(r.Context(), "products", http.MethodDelete, categoriesAPI+"/"+url.PathEscape(c.Slug), nil)
 	if err != nil && !missing(err) {
 		return deleteForm(c).answer(r.PostForm, err)
 	}
-	return to("/admin/categories", "category-deleted")
+	return to("/admin/categories", "category-deleted"), nil
 }

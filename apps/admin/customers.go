@@ -89,7 +89,7 @@ var customerList = list[customer]{
 func (s *service) customerRoutes(r chi.Router) {
 	customerList.routes(s, r)
 	listRoutes(s, r, "/admin/customers/logins", s.loginList)
-	r.Get("/admin/customers/{id}", s.shown(s.showCustomer))
+	r.Get("/admin/customers/{id}", s.page(s.showCustomer))
 	s.form(r, "/admin/customers/{id}/suspend", s.showSuspend, s.suspend)
 	s.press(r, "/admin/customers/{id}/activate", s.activate)
 }
@@ -148,10 +148,10 @@ func (s *service) account(r *http.Request) (customer, error) {
 	return get[customer](r.Context(), s, "auth", accountAPI(id))
 }
 
-func (s *service) showCustomer(r *http.Request) (string, page.View, error) {
+func (s *service) showCustomer(r *http.Request) (page.Answer, error) {
 	id, err := id(r)
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	var (
 		v       customerView
@@ -171,7 +171,7 @@ func (s *service) showCustomer(r *http.Request) (string, page.View, error) {
 	})
 	wait.Wait()
 	if account.Err != nil {
-		return "", page.View{}, account.Err
+		return nil, account.Err
 	}
 	v.Account = account.Data
 	v.Self = auth.Must(ctx).ID == id
@@ -180,7 +180,7 @@ func (s *service) showCustomer(r *http.Request) (string, page.View, error) {
 	own.Empty = empty{Title: "No orders yet"}
 	v.Orders = own.part(orders, "Orders")
 	v.Logins = loginsOf(account.Data).part(seen, "Logins")
-	return "customer", page.View{Title: v.Account.Name(), Data: v}, nil
+	return page.Show("customer", page.View{Title: v.Account.Name(), Data: v}), nil
 }
 
 func suspendForm(c customer) form {
@@ -197,24 +197,24 @@ func suspendForm(c customer) form {
 	return f
 }
 
-func (s *service) showSuspend(r *http.Request) (string, page.View, error) {
+func (s *service) showSuspend(r *http.Request) (page.Answer, error) {
 	c, err := s.account(r)
 	if err == nil && c.Status != "active" {
 		err = errTooLate.Detail("The account is %s.", words(c.Status))
 	}
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return suspendForm(c).show()
+	return suspendForm(c).show(), nil
 }
 
-func (s *service) suspend(r *http.Request) (string, string, page.View, error) {
+func (s *service) suspend(r *http.Request) (page.Answer, error) {
 	c, err := s.account(r)
 	if err == nil && c.Status == "suspended" {
-		return to(customerAt(c.AccountID), "was-suspended")
+		return to(customerAt(c.AccountID), "was-suspended"), nil
 	}
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	reason := strings.TrimSpace(r.PostForm.Get("reason"))
 	if reason == "" {
@@ -224,16 +224,16 @@ func (s *service) suspend(r *http.Request) (string, string, page.View, error) {
 	if err != nil {
 		return suspendForm(c).answer(r.PostForm, err)
 	}
-	return to(customerAt(c.AccountID), "suspended")
+	return to(customerAt(c.AccountID), "suspended"), nil
 }
 
-func (s *service) activate(r *http.Request) (string, string, page.View, error) {
+func (s *service) activate(r *http.Request) (page.Answer, error) {
 	id, err := id(r)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	if err := s.act(r.Context(), "auth", http.MethodDelete, accountAPI(id)+"/suspension", nil); err != nil {
-		return failed(err)
+		return nil, err
 	}
-	return to(customerAt(id), "activated")
+	return to(customerAt(id), "activated"), nil
 }

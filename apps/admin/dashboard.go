@@ -55,7 +55,7 @@ var publishers = []string{"auth", "orders", "payments", "inventory", "products",
 const slow = 10
 
 func (s *service) dashboardRoutes(r chi.Router) {
-	r.Get("/admin", s.shown(s.dashboard))
+	r.Get("/admin", s.page(s.dashboard))
 	r.Get("/admin/", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/admin", http.StatusFound) })
 }
 
@@ -90,7 +90,7 @@ type flow struct {
 	DeadLetters int
 }
 
-func (s *service) dashboard(r *http.Request) (string, page.View, error) {
+func (s *service) dashboard(r *http.Request) (page.Answer, error) {
 	var (
 		ctx      = r.Context()
 		wait     sync.WaitGroup
@@ -163,7 +163,7 @@ func (s *service) dashboard(r *http.Request) (string, page.View, error) {
 	}
 	v.Scarce = list[stock]{Columns: stockList.Columns[:4], Empty: empty{Title: "Nothing runs out", Text: fmt.Sprintf("Every SKU has more than %d available.", lowStock)}}.part(scarce, "Running out")
 	v.Failed = list[payment]{Columns: append(paymentList.Columns[:2:2], paymentList.Columns[3]), Empty: empty{Title: "No payment failed"}}.part(failed, "Failed payments")
-	return "dashboard", page.View{Title: "Dashboard", Data: v}, nil
+	return page.Show("dashboard", page.View{Title: "Dashboard", Data: v}), nil
 }
 
 // counted is a figure; when its service is away, that.

@@ -196,28 +196,20 @@ func sentence(s string) string {
 }
 
 // show is a page of a form alone.
-func (f form) show() (string, page.View, error) {
-	return "form", page.View{Title: f.Heading, Status: f.Status, Data: f}, nil
+func (f form) show() page.Answer {
+	return page.Show("form", page.View{Title: f.Heading, Status: f.Status, Data: f})
 }
 
 // answer is the form again with what was wrong, or the error itself when no
 // form can tell it.
-func (f form) answer(sent url.Values, err error, names ...string) (string, string, page.View, error) {
+func (f form) answer(sent url.Values, err error, names ...string) (page.Answer, error) {
 	f.fill(sent)
 	if !f.refuse(err, names...) {
-		return "", "", page.View{}, err
+		return nil, err
 	}
-	name, v, _ := f.show()
-	return "", name, v, nil
+	return f.show(), nil
 }
 
-// to is the answer of a form that did its work.
-func to(at, did string) (string, string, page.View, error) {
-	if did != "" {
-		at = with(at, "done", did)
-	}
-	return at, "", page.View{}, nil
-}
-
-// failed is the answer of a form that cannot even be shown.
-func failed(err error) (string, string, page.View, error) { return "", "", page.View{}, err }
+// to is the answer of a form that did its work: on to another page, which says
+// what was done.
+func to(at, did string) page.Answer { return page.Redirect(with(at, "done", did)) }

@@ -35,40 +35,29 @@ func (s *service) routes(r chi.Router) {
 	})
 }
 
-// shown makes a handler of a page.
-func (s *service) shown(fn func(r *http.Request) (string, page.View, error)) http.HandlerFunc {
-	return s.pages.Handle(func(_ http.ResponseWriter, r *http.Request) (string, page.View, error) { return fn(r) })
-}
+// handler finds the answer to a request. Pages of the back office set neither
+// headers nor cookies, so it has nothing to write to.
+type handler func(r *http.Request) (page.Answer, error)
 
-// done is the answer of a form that did its work: the address to go on to, or
-// the form again.
-type done func(r *http.Request) (to string, name string, v page.View, err error)
-
-func (s *service) sent(fn done) http.HandlerFunc {
-	return s.pages.Handle(func(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
-		to, name, v, err := fn(r)
-		if err == nil && to != "" {
-			http.Redirect(w, r, to, http.StatusSeeOther)
-			return "", page.View{}, nil
-		}
-		return name, v, err
-	})
+// page makes an HTTP handler of fn.
+func (s *service) page(fn handler) http.HandlerFunc {
+	return s.pages.Handle(func(_ http.ResponseWriter, r *http.Request) (page.Answer, error) { return fn(r) })
 }
 
 // form puts a form at an address: GET shows it, POST does what it says.
-func (s *service) form(r chi.Router, at string, show func(r *http.Request) (string, page.View, error), do done) {
-	r.Get(at, s.shown(show))
-	r.Post(at, s.sent(do))
+func (s *service) form(r chi.Router, at string, show, do handler) {
+	r.Get(at, s.page(show))
+	r.Post(at, s.page(do))
 }
 
 // press puts a button at an address. A GET of it is what remains of a POST
 // that met an ended login: it goes back to the page with the button, which
 // says so.
-func (s *service) press(r chi.Router, at string, do done) {
+func (s *service) press(r chi.Router, at string, do handler) {
 	r.Get(at, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, parent(r)+"?lost=1", http.StatusFound)
 	})
-	r.Post(at, s.sent(do))
+	r.Post(at, s.page(do))
 }
 
 // parent is the address of the page that a button is on.

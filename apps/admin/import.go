@@ -51,30 +51,30 @@ func importForm() form {
 	}}
 }
 
-func (s *service) showImport(*http.Request) (string, page.View, error) {
-	return "import", page.View{Title: "Import products", Data: importView{Form: importForm()}}, nil
+func (s *service) showImport(*http.Request) (page.Answer, error) {
+	return page.Show("import", page.View{Title: "Import products", Data: importView{Form: importForm()}}), nil
 }
 
 // importFile hands a file on to products. With a script the page sends it in
 // parts, one after the other, each of whole products and with the file's
 // head, so that it can show how far it is; offset is then the number of lines
 // before the part.
-func (s *service) importFile(r *http.Request) (string, string, page.View, error) {
+func (s *service) importFile(r *http.Request) (page.Answer, error) {
 	v := importView{Form: importForm()}
 	found, name, err := s.sendFile(r)
 	if err != nil {
 		v.Form.fill(r.PostForm)
 		if !v.Form.refuse(err) {
-			return failed(err)
+			return nil, err
 		}
-		return "", "import", page.View{Title: "Import products", Status: v.Form.Status, Data: v}, nil
+		return page.Show("import", page.View{Title: "Import products", Status: v.Form.Status, Data: v}), nil
 	}
 	offset, _ := strconv.Atoi(r.PostForm.Get("offset"))
 	for i := range found.Rows {
 		found.Rows[i].Line += offset
 	}
 	v.Report, v.File = &found, name
-	return "", "import", page.View{Title: "Import products", Data: v}, nil
+	return page.Show("import", page.View{Title: "Import products", Data: v}), nil
 }
 
 func (s *service) sendFile(r *http.Request) (report, string, error) {

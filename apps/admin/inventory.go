@@ -247,15 +247,15 @@ func (s *service) stockOf(r *http.Request) (stockView, error) {
 	return v, nil
 }
 
-func (s *service) showStock(r *http.Request) (string, page.View, error) {
+func (s *service) showStock(r *http.Request) (page.Answer, error) {
 	v, err := s.stockOf(r)
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return "stock", page.View{Title: v.Stock.SKU, Data: v}, nil
+	return page.Show("stock", page.View{Title: v.Stock.SKU, Data: v}), nil
 }
 
-func (s *service) move(r *http.Request) (string, string, page.View, error) {
+func (s *service) move(r *http.Request) (page.Answer, error) {
 	sku := r.URL.Query().Get("sku")
 	delta, err := strconv.Atoi(strings.TrimPrefix(strings.NewReplacer(" ", "", "−", "-").Replace(r.PostForm.Get("delta")), "+"))
 	if err != nil || delta == 0 {
@@ -265,17 +265,17 @@ func (s *service) move(r *http.Request) (string, string, page.View, error) {
 			map[string]any{"delta": delta, "reason": r.PostForm.Get("reason")}, dapr.Header("Idempotency-Key", r.PostForm.Get("key")))
 	}
 	if err == nil {
-		return to(stockAt(sku), "moved")
+		return to(stockAt(sku), "moved"), nil
 	}
 	v, failure := s.stockOf(r)
 	if failure != nil {
-		return failed(failure)
+		return nil, failure
 	}
 	v.Move.fill(r.PostForm)
 	if !v.Move.refuse(err) {
-		return failed(err)
+		return nil, err
 	}
-	return "", "stock", page.View{Title: v.Stock.SKU, Status: v.Move.Status, Data: v}, nil
+	return page.Show("stock", page.View{Title: v.Stock.SKU, Status: v.Move.Status, Data: v}), nil
 }
 
 func releaseForm(r *http.Request) form {
@@ -288,21 +288,21 @@ func releaseForm(r *http.Request) form {
 	}
 }
 
-func (s *service) showRelease(r *http.Request) (string, page.View, error) {
-	return releaseForm(r).show()
+func (s *service) showRelease(r *http.Request) (page.Answer, error) {
+	return releaseForm(r).show(), nil
 }
 
-func (s *service) release(r *http.Request) (string, string, page.View, error) {
+func (s *service) release(r *http.Request) (page.Answer, error) {
 	sku, holder := r.URL.Query().Get("sku"), r.URL.Query().Get("holder")
 	if sku == "" || holder == "" {
-		return failed(problem.ErrNotFound)
+		return nil, problem.ErrNotFound
 	}
 	err := s.act(r.Context(), "inventory", http.MethodDelete, stockAPI(sku)+"/holds/"+url.PathEscape(holder), nil)
 	if missing(err) {
-		return to(stockAt(sku), "lapsed")
+		return to(stockAt(sku), "lapsed"), nil
 	}
 	if err != nil {
 		return releaseForm(r).answer(r.PostForm, err)
 	}
-	return to(stockAt(sku), "released")
+	return to(stockAt(sku), "released"), nil
 }

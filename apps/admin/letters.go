@@ -206,7 +206,7 @@ func advance(cursors map[string]string, app string, next *string) {
 
 func (s *service) letterRoutes(r chi.Router) {
 	listRoutes(s, r, "/admin/letters", letterList)
-	r.Get("/admin/letters/letter", s.shown(s.showLetter))
+	r.Get("/admin/letters/letter", s.page(s.showLetter))
 	s.form(r, "/admin/letters/redrive", s.showLetter, s.redrive)
 	s.form(r, "/admin/letters/drop", s.showDrop, s.drop)
 }
@@ -246,31 +246,31 @@ type letterView struct {
 	Redrive form
 }
 
-func (s *service) showLetter(r *http.Request) (string, page.View, error) {
+func (s *service) showLetter(r *http.Request) (page.Answer, error) {
 	l, err := s.letter(r)
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return "letter", page.View{Title: "Dead letter " + l.Topic, Data: letterView{Letter: l, Redrive: form{Action: l.at("redrive")}}}, nil
+	return page.Show("letter", page.View{Title: "Dead letter " + l.Topic, Data: letterView{Letter: l, Redrive: form{Action: l.at("redrive")}}}), nil
 }
 
-func (s *service) redrive(r *http.Request) (string, string, page.View, error) {
+func (s *service) redrive(r *http.Request) (page.Answer, error) {
 	l, err := s.letter(r)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	err = s.act(r.Context(), l.App, http.MethodPost, lettersAPI(l.App)+"/"+url.PathEscape(l.EventID)+"/redrive", nil)
 	if err == nil {
-		return to(address("/admin/letters", url.Values{"service": {l.App}}), "redriven")
+		return to(address("/admin/letters", url.Values{"service": {l.App}}), "redriven"), nil
 	}
 	if now, again := s.letter(r); again == nil {
 		l = now // with the error of this time
 	}
 	v := letterView{Letter: l, Redrive: form{Action: l.at("redrive")}}
 	if !v.Redrive.refuse(err) {
-		return failed(err)
+		return nil, err
 	}
-	return "", "letter", page.View{Status: v.Redrive.Status, Title: "Dead letter " + l.Topic, Data: v}, nil
+	return page.Show("letter", page.View{Status: v.Redrive.Status, Title: "Dead letter " + l.Topic, Data: v}), nil
 }
 
 func (s *service) dropForm(r *http.Request) (form, letter, error) {
@@ -286,22 +286,22 @@ func (s *service) dropForm(r *http.Request) (form, letter, error) {
 	}, l, nil
 }
 
-func (s *service) showDrop(r *http.Request) (string, page.View, error) {
+func (s *service) showDrop(r *http.Request) (page.Answer, error) {
 	f, _, err := s.dropForm(r)
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return f.show()
+	return f.show(), nil
 }
 
-func (s *service) drop(r *http.Request) (string, string, page.View, error) {
+func (s *service) drop(r *http.Request) (page.Answer, error) {
 	f, l, err := s.dropForm(r)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	err = s.act(r.Context(), l.App, http.MethodDelete, lettersAPI(l.App)+"/"+url.PathEscape(l.EventID), nil)
 	if err != nil && !missing(err) {
 		return f.answer(r.PostForm, err)
 	}
-	return to(address("/admin/letters", url.Values{"service": {l.App}}), "dropped")
+	return to(address("/admin/letters", url.Values{"service": {l.App}}), "dropped"), nil
 }

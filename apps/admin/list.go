@@ -152,13 +152,12 @@ func (l list[T]) routes(s *service, r chi.Router) {
 
 // listRoutes is routes for a list that depends on the request.
 func listRoutes[T any](s *service, r chi.Router, at string, of func(*http.Request) (list[T], error)) {
-	r.Get(at, s.shown(func(r *http.Request) (string, page.View, error) {
+	r.Get(at, s.page(func(r *http.Request) (page.Answer, error) {
 		l, err := of(r)
 		if err != nil {
-			return "", page.View{}, err
+			return nil, err
 		}
-		v, status, err := l.view(s, r)
-		return "list", page.View{Title: l.Title, Status: status, Data: v}, err
+		return l.page(s, r)
 	}))
 	r.Get(at+".csv", func(w http.ResponseWriter, r *http.Request) {
 		l, err := of(r)
@@ -168,6 +167,15 @@ func listRoutes[T any](s *service, r chi.Router, at string, of func(*http.Reques
 		}
 		l.file(s, w, r)
 	})
+}
+
+// page is the list as a page.
+func (l list[T]) page(s *service, r *http.Request) (page.Answer, error) {
+	v, status, err := l.view(s, r)
+	if err != nil {
+		return nil, err
+	}
+	return page.Show("list", page.View{Title: l.Title, Status: status, Data: v}), nil
 }
 
 // read reads a page.

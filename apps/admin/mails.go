@@ -70,9 +70,9 @@ var mailList = list[mailItem]{
 
 func (s *service) mailRoutes(r chi.Router) {
 	mailList.routes(s, r)
-	r.Get("/admin/mails/templates", s.shown(s.mailTemplates))
+	r.Get("/admin/mails/templates", s.page(s.mailTemplates))
 	r.Get("/admin/mails/templates/{kind}/preview", s.previewTemplate)
-	r.Get("/admin/mails/{id}", s.shown(s.showMail))
+	r.Get("/admin/mails/{id}", s.page(s.showMail))
 	r.Get("/admin/mails/{id}/preview", s.previewMail)
 	s.form(r, "/admin/mails/{id}/resend", s.showResend, s.resend)
 }
@@ -92,16 +92,16 @@ func (s *service) mail(r *http.Request) (mailItem, error) {
 	return get[mailItem](r.Context(), s, "mail", "/api/v1/admin/mail/"+id.String())
 }
 
-func (s *service) showMail(r *http.Request) (string, page.View, error) {
+func (s *service) showMail(r *http.Request) (page.Answer, error) {
 	m, err := s.mail(r)
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	v := mailView{Mail: m, Resend: m.HTML != nil}
 	if m.HTML != nil {
 		v.Preview = "/admin/mails/" + m.ID + "/preview"
 	}
-	return "mail", page.View{Title: m.Subject, Data: v}, nil
+	return page.Show("mail", page.View{Title: m.Subject, Data: v}), nil
 }
 
 func (s *service) previewMail(w http.ResponseWriter, r *http.Request) {
@@ -147,28 +147,28 @@ func resendForm(m mailItem) form {
 	}
 }
 
-func (s *service) showResend(r *http.Request) (string, page.View, error) {
+func (s *service) showResend(r *http.Request) (page.Answer, error) {
 	m, err := s.mail(r)
 	if err == nil && m.HTML == nil {
 		err = errTooLate.Detail("What this mail said is not kept.")
 	}
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return resendForm(m).show()
+	return resendForm(m).show(), nil
 }
 
-func (s *service) resend(r *http.Request) (string, string, page.View, error) {
+func (s *service) resend(r *http.Request) (page.Answer, error) {
 	m, err := s.mail(r)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	again, err := ask[mailItem](r.Context(), s, "mail", http.MethodPost, "/api/v1/admin/mail/"+m.ID+"/resend", nil,
 		dapr.Timeout(patience), dapr.Header("Idempotency-Key", r.PostForm.Get("key")))
 	if err != nil {
 		return resendForm(m).answer(r.PostForm, err)
 	}
-	return to("/admin/mails/"+again.ID, "resent")
+	return to("/admin/mails/"+again.ID, "resent"), nil
 }
 
 // templatesView is the Data of the page "templates".
@@ -180,13 +180,13 @@ type templatesView struct {
 	On string // the one that is shown
 }
 
-func (s *service) mailTemplates(r *http.Request) (string, page.View, error) {
+func (s *service) mailTemplates(r *http.Request) (page.Answer, error) {
 	v, err := get[templatesView](r.Context(), s, "mail", "/api/v1/admin/mail/templates")
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	if v.On = r.URL.Query().Get("kind"); v.On == "" && len(v.Items) > 0 {
 		v.On = v.Items[0].Kind
 	}
-	return "templates", page.View{Title: "Mail templates", Data: v}, nil
+	return page.Show("templates", page.View{Title: "Mail templates", Data: v}), nil
 }

@@ -152,11 +152,11 @@ var orderColumns = []column[order]{
 
 func (s *service) orderRoutes(r chi.Router) {
 	orderList.routes(s, r)
-	r.Get("/admin/orders/{id}", s.shown(s.showOrder))
+	r.Get("/admin/orders/{id}", s.page(s.showOrder))
 	r.Get("/admin/orders/{id}/ship", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, parent(r)+"?lost=1", http.StatusFound)
 	})
-	r.Post("/admin/orders/{id}/ship", s.sent(s.ship))
+	r.Post("/admin/orders/{id}/ship", s.page(s.ship))
 	s.press(r, "/admin/orders/{id}/deliver", s.deliver)
 	s.form(r, "/admin/orders/{id}/cancel", s.showCancel, s.cancel)
 	s.form(r, "/admin/orders/{id}/refund", s.showRefund, s.refund)
@@ -337,12 +337,12 @@ func (v orderView) tell() []chapter {
 	return out
 }
 
-func (s *service) showOrder(r *http.Request) (string, page.View, error) {
+func (s *service) showOrder(r *http.Request) (page.Answer, error) {
 	v, err := s.story(r)
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return "order", page.View{Title: "Order " + v.Order.Number, Data: v}, nil
+	return page.Show("order", page.View{Title: "Order " + v.Order.Number, Data: v}), nil
 }
 
 func shipForm(o order) form {
@@ -352,36 +352,36 @@ func shipForm(o order) form {
 	}}
 }
 
-func (s *service) ship(r *http.Request) (string, string, page.View, error) {
+func (s *service) ship(r *http.Request) (page.Answer, error) {
 	id, err := id(r)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	err = s.act(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+id.String()+"/shipment",
 		map[string]string{"carrier": r.PostForm.Get("carrier"), "tracking_number": r.PostForm.Get("tracking_number")})
 	if err == nil {
-		return to(orderAt(id), "shipped")
+		return to(orderAt(id), "shipped"), nil
 	}
 	v, failure := s.story(r)
 	if failure != nil {
-		return failed(failure)
+		return nil, failure
 	}
 	v.Ship.fill(r.PostForm)
 	if !v.Ship.refuse(err) {
-		return failed(err)
+		return nil, err
 	}
-	return "", "order", page.View{Status: v.Ship.Status, Title: "Order " + v.Order.Number, Data: v}, nil
+	return page.Show("order", page.View{Status: v.Ship.Status, Title: "Order " + v.Order.Number, Data: v}), nil
 }
 
-func (s *service) deliver(r *http.Request) (string, string, page.View, error) {
+func (s *service) deliver(r *http.Request) (page.Answer, error) {
 	id, err := id(r)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	if err := s.act(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+id.String()+"/delivery", nil); err != nil {
-		return failed(err)
+		return nil, err
 	}
-	return to(orderAt(id), "delivered")
+	return to(orderAt(id), "delivered"), nil
 }
 
 func cancelForm(o order) form {
@@ -402,15 +402,15 @@ func orderCrumbs(o order) []crumb {
 	return []crumb{{"Orders", "/admin/orders"}, {o.Number, orderAt(o.ID)}}
 }
 
-func (s *service) showCancel(r *http.Request) (string, page.View, error) {
+func (s *service) showCancel(r *http.Request) (page.Answer, error) {
 	o, err := s.order(r)
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	if err := o.mayCancel(); err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return cancelForm(o).show()
+	return cancelForm(o).show(), nil
 }
 
 // mayCancel tells why an order cannot be cancelled (any more).
@@ -424,23 +424,23 @@ func (o order) mayCancel() error {
 // errTooLate is of pages that were open while things went on.
 var errTooLate = problem.New(problem.Conflict, "too-late", "That cannot be done any more")
 
-func (s *service) cancel(r *http.Request) (string, string, page.View, error) {
+func (s *service) cancel(r *http.Request) (page.Answer, error) {
 	o, err := s.order(r)
 	if err == nil && o.Status == "cancelled" {
-		return to(orderAt(o.ID), "was-cancelled")
+		return to(orderAt(o.ID), "was-cancelled"), nil
 	}
 	if err == nil {
 		err = o.mayCancel()
 	}
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	err = s.act(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+o.ID.String()+"/cancellation",
 		map[string]any{"reason": r.PostForm.Get("reason"), "out_of_stock": r.PostForm.Get("out_of_stock") != ""})
 	if err != nil {
 		return cancelForm(o).answer(r.PostForm, err)
 	}
-	return to(orderAt(o.ID), "cancelled")
+	return to(orderAt(o.ID), "cancelled"), nil
 }
 
 func (s *service) refundForm(r *http.Request) (form, order, paymentDetail, error) {
@@ -465,21 +465,21 @@ func (s *service) refundForm(r *http.Request) (form, order, paymentDetail, error
 	}, o, p, nil
 }
 
-func (s *service) showRefund(r *http.Request) (string, page.View, error) {
+func (s *service) showRefund(r *http.Request) (page.Answer, error) {
 	f, _, p, err := s.refundForm(r)
 	if err == nil && p.Left.Amount == 0 {
 		err = errTooLate.Detail("Nothing is left to refund.")
 	}
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return f.show()
+	return f.show(), nil
 }
 
-func (s *service) refund(r *http.Request) (string, string, page.View, error) {
+func (s *service) refund(r *http.Request) (page.Answer, error) {
 	f, o, p, err := s.refundForm(r)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	sum, ok := parseAmount(r.PostForm.Get("amount"), p.Amount.Currency)
 	if !ok || sum.Amount <= 0 {
@@ -490,7 +490,7 @@ func (s *service) refund(r *http.Request) (string, string, page.View, error) {
 	if err != nil {
 		return f.answer(r.PostForm, err)
 	}
-	return to(orderAt(o.ID), "refunded")
+	return to(orderAt(o.ID), "refunded"), nil
 }
 
 // amounts is how people write them: "12", "12.5", "1,299.00". A comma is for

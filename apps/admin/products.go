@@ -123,11 +123,9 @@ func productList(categories []option) list[productItem] {
 }
 
 func (s *service) productRoutes(r chi.Router) {
-	r.Get("/admin/products", s.shown(func(r *http.Request) (string, page.View, error) {
+	r.Get("/admin/products", s.page(func(r *http.Request) (page.Answer, error) {
 		categories, _ := s.categories(r.Context()) // without them the list is there all the same
-		l := productList(append([]option{{Value: "", Label: "Every category"}}, choices(categories)...))
-		v, status, err := l.view(s, r)
-		return "list", page.View{Title: l.Title, Status: status, Data: v}, err
+		return productList(append([]option{{Value: "", Label: "Every category"}}, choices(categories)...)).page(s, r)
 	}))
 	r.Get("/admin/products.csv", s.exportProducts)
 	s.form(r, "/admin/products/import", s.showImport, s.importFile)
@@ -269,22 +267,39 @@ func (s *service) productPage(r *http.Request, p product, isNew bool) productVie
 	return v
 }
 
-func (s *service) newProduct(r *http.Request) (string, page.View, error) {
-	return "product", page.View{Title: "New product", Data: s.productPage(r, product{}, true)}, nil
+func (s *service) newProduct(r *http.Request) (page.Answer, error) {
+	return s.productPage(r, product{}, true).show(0), nil
 }
 
-func (s *service) showProduct(r *http.Request) (string, page.View, error) {
+func (s *service) showProduct(r *http.Request) (page.Answer, error) {
+	v, err := s.productNow(r)
+	if err != nil {
+		return nil, err
+	}
+	return v.show(0), nil
+}
+
+// productNow is the page of a product as it is now.
+func (s *service) productNow(r *http.Request) (productView, error) {
 	_, api, err := s.productAPI(r)
 	if err != nil {
-		return "", page.View{}, err
+		return productView{}, err
 	}
 	p, err := get[product](r.Context(), s, "products", api)
 	if err != nil {
-		return "", page.View{}, err
+		return productView{}, err
 	}
 	v := s.productPage(r, p, false)
 	s.withStock(r, &v)
-	return "product", page.View{Title: p.Name, Data: v}, nil
+	return v, nil
+}
+
+func (v productView) show(status int) page.Answer {
+	title := v.Product.Name
+	if v.New {
+		title = "New product"
+	}
+	return page.Show("product", page.View{Title: title, Status: status, Data: v})
 }
 
 // withStock adds what there is of each variant, as far as inventory answers.
@@ -467,12 +482,12 @@ func refuseProduct(v *productView, places []int, err error) bool {
 	return true
 }
 
-func (s *service) createProduct(r *http.Request) (string, string, page.View, error) {
+func (s *service) createProduct(r *http.Request) (page.Answer, error) {
 	v := s.productPage(r, product{}, true)
 	in, places, wrong := s.read(&v, r.PostForm)
 	if r.PostForm.Has("more") {
 		v.Rows = s.spareRows(v.Rows, v.Options)
-		return "", "product", page.View{Title: "New product", Data: v}, nil
+		return v.show(0), nil
 	}
 	var err error
 	if wrong != nil {
@@ -481,64 +496,62 @@ func (s *service) createProduct(r *http.Request) (string, string, page.View, err
 		var made product
 		made, err = ask[product](r.Context(), s, "products", http.MethodPost, "/api/v1/admin/products", in, dapr.Timeout(patience))
 		if err == nil {
-			return to(productAt(made.ID), "created")
+			return to(productAt(made.ID), "created"), nil
 		}
 	}
 	if !refuseProduct(&v, places, err) {
-		return failed(err)
+		return nil, err
 	}
-	return "", "product", page.View{Title: "New product", Status: v.Form.Status, Data: v}, nil
+	return v.show(v.Form.Status), nil
 }
 
-func (s *service) saveProduct(r *http.Request) (string, string, page.View, error) {
+func (s *service) saveProduct(r *http.Request) (page.Answer, error) {
 	id, api, err := s.productAPI(r)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	now, err := get[product](r.Context(), s, "products", api)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	v := s.productPage(r, now, false)
 	in, places, wrong := s.read(&v, r.PostForm)
 	if r.PostForm.Has("more") {
 		v.Rows = s.spareRows(v.Rows, v.Options)
-		return "", "product", page.View{Title: now.Name, Data: v}, nil
+		return v.show(0), nil
 	}
 	if wrong != nil {
 		err = wrong
 	} else if err = s.act(r.Context(), "products", http.MethodPatch, api, in); err == nil {
-		return to(productAt(id), "saved")
+		return to(productAt(id), "saved"), nil
 	}
 	if !refuseProduct(&v, places, err) {
-		return failed(err)
+		return nil, err
 	}
 	if known, ok := err.(*problem.Error); ok && known.Slug() == "version-conflict" {
 		v.Form.Problem = "Somebody else has changed this product since you opened it."
 		v.Form.Detail = "What you typed is still here. Save again to put it over theirs, or load the page to see theirs."
 		v.Version = strconv.Itoa(now.Version)
 	}
-	return "", "product", page.View{Title: now.Name, Status: v.Form.Status, Data: v}, nil
+	return v.show(v.Form.Status), nil
 }
 
-func (s *service) publish(r *http.Request) (string, string, page.View, error) {
+func (s *service) publish(r *http.Request) (page.Answer, error) {
 	id, api, err := s.productAPI(r)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	if err := s.act(r.Context(), "products", http.MethodPost, api+"/publication", nil); err != nil {
-		_, v, failure := s.showProduct(r)
+		v, failure := s.productNow(r)
 		if failure != nil {
-			return failed(failure)
+			return nil, failure
 		}
-		data := v.Data.(productView)
-		if !refuseProduct(&data, nil, err) {
-			return failed(err)
+		if !refuseProduct(&v, nil, err) {
+			return nil, err
 		}
-		v.Data, v.Status = data, data.Form.Status
-		return "", "product", v, nil
+		return v.show(v.Form.Status), nil
 	}
-	return to(productAt(id), "published")
+	return to(productAt(id), "published"), nil
 }
 
 // ofProduct makes a form that asks before something is done to a product.
@@ -562,47 +575,45 @@ func unlistForm(p product) form {
 		Text: []string{"Shoppers no longer see it, and it is taken out of their carts. Orders keep it. It can be published again at any time."}}
 }
 
-func (s *service) showUnlist(r *http.Request) (string, page.View, error) {
+func (s *service) showUnlist(r *http.Request) (page.Answer, error) {
 	f, _, _, err := s.ofProduct(r, unlistForm)
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return f.show()
+	return f.show(), nil
 }
 
-func (s *service) unlist(r *http.Request) (string, string, page.View, error) {
+func (s *service) unlist(r *http.Request) (page.Answer, error) {
 	f, api, p, err := s.ofProduct(r, unlistForm)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	if err := s.act(r.Context(), "products", http.MethodDelete, api+"/publication", nil); err != nil {
 		return f.answer(r.PostForm, err)
 	}
-	return to(productAt(p.ID), "unlisted")
+	return to(productAt(p.ID), "unlisted"), nil
 }
 
 // maxPicture is what products takes.
 const maxPicture = 10 << 20
 
-func (s *service) addImage(r *http.Request) (string, string, page.View, error) {
+func (s *service) addImage(r *http.Request) (page.Answer, error) {
 	id, api, err := s.productAPI(r)
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	if err = s.sendImage(r, api); err == nil {
-		return to(productAt(id), "picture")
+		return to(productAt(id), "picture"), nil
 	}
-	_, v, failure := s.showProduct(r)
+	v, failure := s.productNow(r)
 	if failure != nil {
-		return failed(failure)
+		return nil, failure
 	}
-	data := v.Data.(productView)
-	data.Picture.fill(r.PostForm)
-	if !data.Picture.refuse(err) {
-		return failed(err)
+	v.Picture.fill(r.PostForm)
+	if !v.Picture.refuse(err) {
+		return nil, err
 	}
-	v.Data, v.Status = data, data.Picture.Status
-	return "", "product", v, nil
+	return v.show(v.Picture.Status), nil
 }
 
 func (s *service) sendImage(r *http.Request, api string) error {
@@ -632,25 +643,25 @@ func imageForm(image string) func(p product) form {
 	}
 }
 
-func (s *service) showImageRemoval(r *http.Request) (string, page.View, error) {
+func (s *service) showImageRemoval(r *http.Request) (page.Answer, error) {
 	f, _, _, err := s.ofProduct(r, imageForm(r.URL.Query().Get("image")))
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return f.show()
+	return f.show(), nil
 }
 
-func (s *service) removeImage(r *http.Request) (string, string, page.View, error) {
+func (s *service) removeImage(r *http.Request) (page.Answer, error) {
 	image := r.URL.Query().Get("image")
 	f, api, p, err := s.ofProduct(r, imageForm(image))
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	err = s.act(r.Context(), "products", http.MethodDelete, api+"/images/"+url.PathEscape(image), nil)
 	if err != nil && !missing(err) {
 		return f.answer(r.PostForm, err)
 	}
-	return to(productAt(p.ID), "picture-removed")
+	return to(productAt(p.ID), "picture-removed"), nil
 }
 
 func variantForm(sku string) func(p product) form {
@@ -660,23 +671,23 @@ func variantForm(sku string) func(p product) form {
 	}
 }
 
-func (s *service) showVariantRemoval(r *http.Request) (string, page.View, error) {
+func (s *service) showVariantRemoval(r *http.Request) (page.Answer, error) {
 	f, _, _, err := s.ofProduct(r, variantForm(r.URL.Query().Get("sku")))
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return f.show()
+	return f.show(), nil
 }
 
-func (s *service) removeVariant(r *http.Request) (string, string, page.View, error) {
+func (s *service) removeVariant(r *http.Request) (page.Answer, error) {
 	sku := r.URL.Query().Get("sku")
 	f, api, p, err := s.ofProduct(r, variantForm(sku))
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	err = s.act(r.Context(), "products", http.MethodDelete, api+"/variants/"+url.PathEscape(sku), nil)
 	if err != nil && !missing(err) {
 		return f.answer(r.PostForm, err)
 	}
-	return to(productAt(p.ID), "variant-removed")
+	return to(productAt(p.ID), "variant-removed"), nil
 }

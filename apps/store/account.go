@@ -76,7 +76,7 @@ func (l loginLine) Browser() string {
 	return name
 }
 
-func (s *service) accountPage(w http.ResponseWriter, r *http.Request, name, title string, v accountView) (string, page.View, error) {
+func (s *service) accountPage(w http.ResponseWriter, r *http.Request, name, title string, v accountView) (page.Answer, error) {
 	f := s.private(r)
 	v.Token = f.Token
 	v.Saved = r.Method == http.MethodGet && r.URL.Query().Has("saved")
@@ -84,46 +84,45 @@ func (s *service) accountPage(w http.ResponseWriter, r *http.Request, name, titl
 	if v.Problem != "" || len(v.Wrong) > 0 {
 		status = http.StatusUnprocessableEntity
 	}
-	return name, page.View{Status: status, Title: title, Meta: f, Data: v}, nil
+	return page.Show(name, page.View{Status: status, Title: title, Meta: f, Data: v}), nil
 }
 
 // getAccount shows the profile.
-func (s *service) getAccount(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) getAccount(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	p, err := s.profile(r.Context())
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	return s.accountPage(w, r, "account", "Your account", accountView{Profile: p})
 }
 
-func (s *service) postProfile(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) postProfile(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	in := map[string]string{"first_name": field(r, "first_name"), "last_name": field(r, "last_name"), "phone": field(r, "phone")}
 	var p profile
 	err := s.call(r.Context(), "users", http.MethodPatch, "/api/v1/users/me", in, &p)
 	if err == nil {
-		http.Redirect(w, r, "/account?saved", http.StatusSeeOther)
-		return "", page.View{}, nil
+		return page.Redirect("/account?saved"), nil
 	}
 	v := accountView{Wrong: fieldErrors(err)}
 	if v.Wrong == nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	if v.Profile, err = s.profile(r.Context()); err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	v.Profile.FirstName, v.Profile.LastName, v.Profile.Phone = in["first_name"], in["last_name"], in["phone"]
 	return s.accountPage(w, r, "account", "Your account", v)
 }
 
 // getAddresses shows the address book, and a form for another address.
-func (s *service) getAddresses(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) getAddresses(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	return s.addressPage(w, r, accountView{Form: address{Country: s.settings.Country}})
 }
 
-func (s *service) addressPage(w http.ResponseWriter, r *http.Request, v accountView) (string, page.View, error) {
+func (s *service) addressPage(w http.ResponseWriter, r *http.Request, v accountView) (page.Answer, error) {
 	p, err := s.profile(r.Context())
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	v.Profile, v.Countries = p, s.countries()
 	if v.Form.Name == "" && len(v.Wrong) == 0 {
@@ -132,31 +131,31 @@ func (s *service) addressPage(w http.ResponseWriter, r *http.Request, v accountV
 	return s.accountPage(w, r, "addresses", "Addresses", v)
 }
 
-func (s *service) postAddress(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) postAddress(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	return s.saveAddress(w, r, http.MethodPost, "/api/v1/users/me/addresses", readAddress(r))
 }
 
 // getAddress shows the form with one of the addresses in it.
-func (s *service) getAddress(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) getAddress(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	p, err := s.profile(r.Context())
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	for _, a := range p.Addresses {
 		if a.ID == chi.URLParam(r, "id") {
 			return s.addressPage(w, r, accountView{Form: a, Editing: true})
 		}
 	}
-	return "", page.View{}, problem.ErrNotFound.Detail("This address is not in your address book.")
+	return nil, problem.ErrNotFound.Detail("This address is not in your address book.")
 }
 
-func (s *service) putAddress(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) putAddress(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	a := readAddress(r)
 	a.ID = chi.URLParam(r, "id")
 	return s.saveAddress(w, r, http.MethodPut, "/api/v1/users/me/addresses/"+url.PathEscape(a.ID), a)
 }
 
-func (s *service) saveAddress(w http.ResponseWriter, r *http.Request, method, path string, a address) (string, page.View, error) {
+func (s *service) saveAddress(w http.ResponseWriter, r *http.Request, method, path string, a address) (page.Answer, error) {
 	v := accountView{Form: a, Editing: a.ID != "", Wrong: a.missing()}
 	if len(v.Wrong) > 0 {
 		return s.addressPage(w, r, v)
@@ -164,39 +163,37 @@ func (s *service) saveAddress(w http.ResponseWriter, r *http.Request, method, pa
 	a.ID = ""
 	err := s.call(r.Context(), "users", method, path, a, nil)
 	if err == nil {
-		http.Redirect(w, r, "/account/addresses?saved", http.StatusSeeOther)
-		return "", page.View{}, nil
+		return page.Redirect("/account/addresses?saved"), nil
 	}
 	switch v.Wrong = fieldErrors(err); {
 	case slugOf(err) == "limit-reached":
 		v.Problem = "The address book is full. Remove an address first."
 	case v.Wrong == nil:
-		return "", page.View{}, err
+		return nil, err
 	}
 	return s.addressPage(w, r, v)
 }
 
-func (s *service) deleteAddress(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) deleteAddress(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	err := s.call(r.Context(), "users", http.MethodDelete, "/api/v1/users/me/addresses/"+url.PathEscape(chi.URLParam(r, "id")), nil, nil)
 	if err != nil && slugOf(err) != "address-not-found" { // another tab was faster
-		return "", page.View{}, err
+		return nil, err
 	}
-	http.Redirect(w, r, "/account/addresses?saved", http.StatusSeeOther)
-	return "", page.View{}, nil
+	return page.Redirect("/account/addresses?saved"), nil
 }
 
 // getSecurity shows the login history, and a form for another password.
-func (s *service) getSecurity(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) getSecurity(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	return s.securityPage(w, r, accountView{})
 }
 
-func (s *service) securityPage(w http.ResponseWriter, r *http.Request, v accountView) (string, page.View, error) {
+func (s *service) securityPage(w http.ResponseWriter, r *http.Request, v accountView) (page.Answer, error) {
 	var out struct {
 		Items []loginLine `json:"items"`
 	}
 	if err := s.call(r.Context(), "auth", http.MethodGet, "/api/v1/auth/login-history?limit=20", nil, &out); err != nil {
 		if !unavailable(err) {
-			return "", page.View{}, err
+			return nil, err
 		}
 		v.Away = true
 	}
@@ -205,12 +202,11 @@ func (s *service) securityPage(w http.ResponseWriter, r *http.Request, v account
 	return s.accountPage(w, r, "security", "Password and logins", v)
 }
 
-func (s *service) postPassword(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) postPassword(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	in := map[string]string{"password": r.PostForm.Get("password"), "new_password": r.PostForm.Get("new_password")}
 	err := s.call(r.Context(), "auth", http.MethodPost, "/api/v1/auth/password/change", in, nil)
 	if err == nil {
-		http.Redirect(w, r, "/account/security?saved", http.StatusSeeOther)
-		return "", page.View{}, nil
+		return page.Redirect("/account/security?saved"), nil
 	}
 	v := accountView{Wrong: fieldErrors(err)}
 	switch slugOf(err) {
@@ -220,7 +216,7 @@ func (s *service) postPassword(w http.ResponseWriter, r *http.Request) (string, 
 		v.Problem = "That was wrong too often. Please wait a few minutes."
 	default:
 		if v.Wrong == nil {
-			return "", page.View{}, err
+			return nil, err
 		}
 	}
 	return s.securityPage(w, r, v)

@@ -155,13 +155,13 @@ func (s *service) cartView(r *http.Request, c cart) cartView {
 }
 
 // getCart shows the cart.
-func (s *service) getCart(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) getCart(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	c, err := s.readCart(r.Context(), w, "")
 	v := s.cartView(r, c)
 	status := 0
 	if err != nil {
 		if slugOf(err) != "unavailable" {
-			return "", page.View{}, err
+			return nil, err
 		}
 		v.Away, status = true, http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "3")
@@ -171,15 +171,15 @@ func (s *service) getCart(w http.ResponseWriter, r *http.Request) (string, page.
 			v.Added = l.Name
 		}
 	}
-	return "cart", page.View{Status: status, Title: "Your cart", Meta: s.private(r), Data: v}, nil
+	return page.Show("cart", page.View{Status: status, Title: "Your cart", Meta: s.private(r), Data: v}), nil
 }
 
 // drawer is the cart as a part of another page.
-func (s *service) drawer(w http.ResponseWriter, r *http.Request) {
+func (s *service) drawer(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	c, err := s.readCart(r.Context(), w, "")
 	v := s.cartView(r, c)
 	v.Drawer, v.Away = true, err != nil
-	s.pages.Fragment(w, r, 0, "drawer", v)
+	return page.Part("drawer", 0, v), nil
 }
 
 // headerView is the Data of the fragment "header": what belongs to the shopper
@@ -194,13 +194,12 @@ type headerView struct {
 
 // header answers the personal parts of a page, which are not in the page
 // itself because that is the same for everybody.
-func (s *service) header(w http.ResponseWriter, r *http.Request) {
+func (s *service) header(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	who := shopperOf(r.Context())
 	var v headerView
 	if who.session == nil && who.guest == "" && !who.ended && who.failed == nil {
 		w.Header().Set("Cache-Control", anonymous)
-		s.pages.Fragment(w, r, 0, "header", v)
-		return
+		return page.Part("header", 0, v), nil
 	}
 	if n := who.session; n != nil {
 		v.Name, v.LoggedIn, v.Token = n.FirstName, true, n.token()
@@ -215,19 +214,19 @@ func (s *service) header(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	s.pages.Fragment(w, r, 0, "header", v)
+	return page.Part("header", 0, v), nil
 }
 
 // postItem puts something into the cart ("add"), or sets how many there are.
-func (s *service) postItem(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) postItem(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	ctx, who := r.Context(), shopperOf(r.Context())
 	if who.failed != nil {
-		return "", page.View{}, who.failed
+		return nil, who.failed
 	}
 	sku := field(r, "sku")
 	quantity, err := strconv.Atoi(field(r, "quantity"))
 	if err != nil || quantity < 0 || quantity > 100 || sku == "" || len(sku) > 64 {
-		return "", page.View{}, problem.ErrMalformed.Detail("Please choose one of the variants, and how many.")
+		return nil, problem.ErrMalformed.Detail("Please choose one of the variants, and how many.")
 	}
 	add := field(r, "add") != ""
 	if who.session == nil && who.guest == "" {
@@ -236,7 +235,7 @@ func (s *service) postItem(w http.ResponseWriter, r *http.Request) (string, page
 	s.merge(ctx, w, who)
 	before, err := s.readCart(ctx, w, "")
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	if had := before.line(sku); add && had != nil {
 		quantity += had.Quantity
@@ -250,14 +249,13 @@ func (s *service) postItem(w http.ResponseWriter, r *http.Request) (string, page
 		if add {
 			to += "?added=" + url.QueryEscape(sku)
 		}
-		http.Redirect(w, r, to, http.StatusSeeOther)
-		return "", page.View{}, nil
+		return page.Redirect(to), nil
 	}
 	v, status := s.cartView(r, c), 0
 	if err != nil {
 		v.Cart, v.Problem, status = before, cartProblem(err, before.line(sku)), http.StatusConflict
 		if v.Problem == "" {
-			return "", page.View{}, err
+			return nil, err
 		}
 	} else if l := c.line(sku); add && l != nil {
 		v.Added = l.Name
@@ -265,13 +263,11 @@ func (s *service) postItem(w http.ResponseWriter, r *http.Request) (string, page
 	switch {
 	case partial(r) && field(r, "drawer") != "":
 		v.Drawer = true
-		s.pages.Fragment(w, r, status, "drawer", v)
-		return "", page.View{}, nil
+		return page.Part("drawer", status, v), nil
 	case partial(r):
-		s.pages.Fragment(w, r, status, "cart-body", v)
-		return "", page.View{}, nil
+		return page.Part("cart-body", status, v), nil
 	}
-	return "cart", page.View{Status: status, Title: "Your cart", Meta: s.private(r), Data: v}, nil
+	return page.Show("cart", page.View{Status: status, Title: "Your cart", Meta: s.private(r), Data: v}), nil
 }
 
 // cartProblem explains why something did not go into the cart; "" when it is
@@ -320,25 +316,23 @@ func limitWords(err error) string {
 }
 
 // postEmpty gives everything back.
-func (s *service) postEmpty(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) postEmpty(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	ctx, who := r.Context(), shopperOf(r.Context())
 	if who.failed != nil {
-		return "", page.View{}, who.failed
+		return nil, who.failed
 	}
 	s.merge(ctx, w, who)
 	if who.session != nil || who.guest != "" {
 		if err := s.call(ctx, "carts", http.MethodDelete, "/api/v1/cart", nil, nil, guestHeader(who)); err != nil {
-			return "", page.View{}, err
+			return nil, err
 		}
 	}
 	if partial(r) {
 		v := s.cartView(r, cart{})
 		v.Drawer = field(r, "drawer") != ""
-		s.pages.Fragment(w, r, 0, map[bool]string{true: "drawer", false: "cart-body"}[v.Drawer], v)
-		return "", page.View{}, nil
+		return page.Part(map[bool]string{true: "drawer", false: "cart-body"}[v.Drawer], 0, v), nil
 	}
-	http.Redirect(w, r, "/cart", http.StatusSeeOther)
-	return "", page.View{}, nil
+	return page.Redirect("/cart"), nil
 }
 
 // unavailable tells whether a neighbour did not answer.

@@ -34,15 +34,14 @@ type homeView struct {
 
 // home shows what is featured, what is new, what is nearly gone, and the
 // categories. Each part may be missing.
-func (s *service) home(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) home(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	if old := r.URL.Query(); old.Get("q") != "" || old.Get("category") != "" { // addresses of earlier days
-		http.Redirect(w, r, searchURL(url.Values{"q": old["q"], "category": old["category"]}), http.StatusMovedPermanently)
-		return "", page.View{}, nil
+		return page.Moved(searchURL(url.Values{"q": old["q"], "category": old["category"]})), nil
 	}
 	v := homeView{Categories: s.shelves.all(r.Context()), Goodbye: r.URL.Query().Has("goodbye")}
 	newest, err := s.products(r.Context(), url.Values{"sort": {"newest"}, "in_stock": {"true"}, "limit": {"48"}})
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	v.Featured = s.chosen(r.Context())
 	seen, kinds := map[string]bool{}, map[string]bool{}
@@ -78,7 +77,7 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) (string, page.Vie
 		"@context": "https://schema.org", "@type": "WebSite", "name": "Stampede", "url": s.public + "/",
 		"potentialAction": map[string]any{"@type": "SearchAction", "target": s.public + "/search?q={q}", "query-input": "required name=q"},
 	}
-	return "home", page.View{Title: "Things that sell out in minutes", Meta: f, Data: v}, nil
+	return page.Show("home", page.View{Title: "Things that sell out in minutes", Meta: f, Data: v}), nil
 }
 
 // chosen are the products that the shop shows first.
@@ -192,7 +191,7 @@ func (s *service) tidyPrices(asked url.Values) {
 }
 
 // search shows products: all, of a category, or found by words.
-func (s *service) search(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) search(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	asked := cleanQuery(r.URL.Query())
 	if c := chi.URLParam(r, "category"); c != "" {
 		asked.Set("category", c)
@@ -223,7 +222,7 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) (string, page.V
 		found, err = s.products(r.Context(), url.Values{"limit": {"24"}, "q": query["q"], "category": query["category"]})
 	}
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	if invalid {
 		asked = cleanQuery(url.Values{"q": asked["q"], "category": asked["category"]})
@@ -261,7 +260,7 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) (string, page.V
 		}
 	}
 	if !known && len(found.Items) == 0 && len(categories) > 0 {
-		return "", page.View{}, problem.ErrNotFound.Detail("There is no such category.")
+		return nil, problem.ErrNotFound.Detail("There is no such category.")
 	}
 	if v.Query != "" {
 		title = "“" + v.Query + "”"
@@ -320,8 +319,7 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) (string, page.V
 	}
 	shared(w, r, anonymous)
 	if partial(r) {
-		s.pages.Fragment(w, r, 0, "cards", v)
-		return "", page.View{}, nil
+		return page.Part("cards", 0, v), nil
 	}
 	f := s.forAll(r, searchURL(url.Values{"category": asked["category"]}), description)
 	f.Category, f.Query = v.Category, v.Query
@@ -329,7 +327,7 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) (string, page.V
 	if v.Query != "" {
 		f.Category = ""
 	}
-	return "search", page.View{Title: title, Meta: f, Data: v}, nil
+	return page.Show("search", page.View{Title: title, Meta: f, Data: v}), nil
 }
 
 // sizes is the order of clothes' sizes; everything else is sorted by number,
@@ -362,7 +360,7 @@ type suggestView struct {
 }
 
 // suggest answers what a shopper may mean who is still typing.
-func (s *service) suggest(w http.ResponseWriter, r *http.Request) {
+func (s *service) suggest(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	v := suggestView{Query: strings.TrimSpace(r.URL.Query().Get("q"))}
 	if len([]rune(v.Query)) >= 2 && len(v.Query) <= 200 {
 		found, err := s.products(r.Context(), url.Values{"q": {v.Query}, "limit": {"6"}})
@@ -371,7 +369,7 @@ func (s *service) suggest(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Cache-Control", "public, max-age=10, stale-while-revalidate=30")
-	s.pages.Fragment(w, r, 0, "suggestions", v)
+	return page.Part("suggestions", 0, v), nil
 }
 
 // productView is the Data of the page "product".
@@ -385,13 +383,13 @@ type productView struct {
 }
 
 // product shows one product with its variants.
-func (s *service) product(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) product(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	p, err := s.productBySlug(r.Context(), chi.URLParam(r, "slug"))
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	shared(w, r, anonymous)
-	return "product", s.productPage(r, p, productView{product: p}), nil
+	return page.Show("product", s.productPage(r, p, productView{product: p})), nil
 }
 
 func (s *service) productPage(r *http.Request, p product, v productView) page.View {

@@ -143,7 +143,7 @@ type short struct {
 func (v checkoutView) New() bool { return v.Form.AddressID == "new" || len(v.Addresses) == 0 }
 
 // getCheckout shows the one page from cart to order.
-func (s *service) getCheckout(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) getCheckout(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	v := checkoutView{Form: checkoutForm{Key: random(), Method: methods[0].Value}}
 	if id := s.cookie(r, draftCookie, "/checkout"); id != "" {
 		var kept checkoutForm
@@ -161,7 +161,7 @@ func (s *service) getCheckout(w http.ResponseWriter, r *http.Request) (string, p
 }
 
 // showCheckout fills in what the page shows besides the form.
-func (s *service) showCheckout(w http.ResponseWriter, r *http.Request, v checkoutView, status int) (string, page.View, error) {
+func (s *service) showCheckout(w http.ResponseWriter, r *http.Request, v checkoutView, status int) (page.Answer, error) {
 	ctx := r.Context()
 	profile, err := s.profile(ctx)
 	switch {
@@ -170,7 +170,7 @@ func (s *service) showCheckout(w http.ResponseWriter, r *http.Request, v checkou
 	case unavailable(err):
 		v.Away = true
 	default:
-		return "", page.View{}, err
+		return nil, err
 	}
 	if v.Form.AddressID == "" {
 		v.Form.AddressID = "new"
@@ -185,16 +185,16 @@ func (s *service) showCheckout(w http.ResponseWriter, r *http.Request, v checkou
 		v.Form.Address.Country = s.settings.Country
 	}
 	if v.Cart, err = s.priced(ctx, w, v.destination()); err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	if len(v.Cart.Lines) == 0 {
-		return "cart", page.View{Title: "Your cart", Meta: s.private(r), Data: s.cartView(r, v.Cart)}, nil
+		return page.Show("cart", page.View{Title: "Your cart", Meta: s.private(r), Data: s.cartView(r, v.Cart)}), nil
 	}
 	v.Form.Expected, v.Form.Country = strconv.FormatInt(v.Cart.Total.Amount, 10), v.Cart.Country
 	v.Countries, v.Methods = s.countries(), methods
 	f := s.private(r)
 	f.Bare, v.Token = true, f.Token
-	return "checkout", page.View{Status: status, Title: "Checkout", Meta: f, Data: v}, nil
+	return page.Show("checkout", page.View{Status: status, Title: "Checkout", Meta: f, Data: v}), nil
 }
 
 // destination is the country that the parcel goes to.
@@ -218,7 +218,7 @@ func (s *service) priced(ctx context.Context, w http.ResponseWriter, country str
 }
 
 // checkoutSummary is the summary for another address, as a part of the page.
-func (s *service) checkoutSummary(w http.ResponseWriter, r *http.Request) {
+func (s *service) checkoutSummary(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	q := r.URL.Query()
 	v := checkoutView{Form: checkoutForm{AddressID: q.Get("address_id"), Address: address{Country: q.Get("country")}}}
 	if v.Form.AddressID != "new" {
@@ -228,18 +228,17 @@ func (s *service) checkoutSummary(w http.ResponseWriter, r *http.Request) {
 	}
 	var err error
 	if v.Cart, err = s.priced(r.Context(), w, v.destination()); err != nil {
-		s.pages.Problem(w, r, err)
-		return
+		return nil, err
 	}
 	v.Form.Expected, v.Form.Country = strconv.FormatInt(v.Cart.Total.Amount, 10), v.Cart.Country
-	s.pages.Fragment(w, r, 0, "checkout-summary", v)
+	return page.Part("checkout-summary", 0, v), nil
 }
 
 // postCheckout orders, or changes the cart where there are too few.
-func (s *service) postCheckout(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) postCheckout(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	who := shopperOf(r.Context())
 	if who.failed != nil {
-		return "", page.View{}, who.failed
+		return nil, who.failed
 	}
 	v := checkoutView{Form: checkoutForm{
 		AddressID: field(r, "address_id"), Address: readAddress(r), Save: field(r, "save") != "",
@@ -253,11 +252,11 @@ func (s *service) postCheckout(w http.ResponseWriter, r *http.Request) (string, 
 	if sku, quantity, ok := strings.Cut(field(r, "adjust"), "="); ok {
 		n, err := strconv.Atoi(quantity)
 		if err != nil || n < 0 {
-			return "", page.View{}, problem.ErrMalformed
+			return nil, problem.ErrMalformed
 		}
 		if _, err := s.setItem(ctx, sku, n); err != nil {
 			if v.Problem = cartProblem(err, nil); v.Problem == "" {
-				return "", page.View{}, err
+				return nil, err
 			}
 		}
 		return s.showCheckout(w, r, v, 0)
@@ -292,8 +291,7 @@ func (s *service) postCheckout(w http.ResponseWriter, r *http.Request) (string, 
 		if v.Form.Save && v.Form.AddressID == "new" {
 			_ = s.call(ctx, "users", http.MethodPost, "/api/v1/users/me/addresses", v.Form.Address, nil) // the order matters more
 		}
-		http.Redirect(w, r, "/orders/"+o.ID, http.StatusSeeOther)
-		return "", page.View{}, nil
+		return page.Redirect("/orders/" + o.ID), nil
 	}
 	return s.notPlaced(w, r, v, err)
 }
@@ -307,14 +305,13 @@ func formKey(r *http.Request) string {
 }
 
 // keepDraft keeps what was typed while the shopper logs in again.
-func (s *service) keepDraft(w http.ResponseWriter, r *http.Request, form checkoutForm) (string, page.View, error) {
+func (s *service) keepDraft(w http.ResponseWriter, r *http.Request, form checkoutForm) (page.Answer, error) {
 	id := random()
 	if err := s.sessions.keep(r.Context(), "draft", id, "", form, draftLife); err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	s.setCookie(w, draftCookie, "/checkout", id, draftLife)
-	http.Redirect(w, r, loginURL("/checkout"), http.StatusSeeOther)
-	return "", page.View{}, nil
+	return page.Redirect(loginURL("/checkout")), nil
 }
 
 // place sends the order, once. It is sent again only when it was certainly not
@@ -374,17 +371,16 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // notPlaced says in place why there is no order. Nothing typed is lost.
-func (s *service) notPlaced(w http.ResponseWriter, r *http.Request, v checkoutView, err error) (string, page.View, error) {
+func (s *service) notPlaced(w http.ResponseWriter, r *http.Request, v checkoutView, err error) (page.Answer, error) {
 	switch slugOf(err) {
 	case "cart-empty":
-		http.Redirect(w, r, "/cart", http.StatusSeeOther)
-		return "", page.View{}, nil
+		return page.Redirect("/cart"), nil
 	case "address-not-found":
 		v.Form.AddressID = ""
 	}
 	var status int
 	if v.trouble, status = s.explain(w, r, v.Form, err); status == 0 {
-		return "", page.View{}, err
+		return nil, err
 	}
 	return s.showCheckout(w, r, v, status)
 }

@@ -30,7 +30,7 @@ func (s *service) routes(r chi.Router) {
 	r.Get("/robots.txt", s.robots)
 	r.Get("/sitemap.xml", s.getSitemap)
 	r.Get("/products/{slug}/stock", s.stock)
-	r.Get("/suggest", s.suggest)
+	r.Get("/suggest", page(s.suggest))
 	r.Group(func(r chi.Router) {
 		r.Use(s.identify, s.ownForms)
 		// The catalogue.
@@ -42,14 +42,14 @@ func (s *service) routes(r chi.Router) {
 		r.Get("/privacy", page(s.still("privacy", "Privacy")))
 
 		// What belongs to the shopper.
-		r.Get("/my/header", s.header)
+		r.Get("/my/header", page(s.header))
 		r.Get("/cart", page(s.getCart))
-		r.Get("/cart/drawer", s.drawer)
+		r.Get("/cart/drawer", page(s.drawer))
 		r.Post("/cart/items", page(s.postItem))
 		r.Post("/cart/empty", page(s.postEmpty))
-		r.Get("/login", s.getLogin)
+		r.Get("/login", page(s.getLogin))
 		r.Get("/login/callback", page(s.getCallback))
-		r.Post("/logout", s.postLogout)
+		r.Post("/logout", page(s.postLogout))
 		r.Get("/register", page(s.getRegister))
 		r.Post("/register", page(s.postRegister))
 		r.Get("/verify", page(s.getVerify))
@@ -63,10 +63,10 @@ func (s *service) routes(r chi.Router) {
 		r.Group(func(r chi.Router) {
 			r.Use(s.loggedIn)
 			r.Get("/checkout", page(s.getCheckout))
-			r.Get("/checkout/summary", s.checkoutSummary)
+			r.Get("/checkout/summary", page(s.checkoutSummary))
 			r.Get("/orders", page(s.getOrders))
 			r.Get("/orders/{id}", page(s.getOrder))
-			r.Get("/orders/{id}/status", s.orderStatus)
+			r.Get("/orders/{id}/status", page(s.orderStatus))
 			r.Post("/orders/{id}/payment", page(s.postPayment))
 			r.Post("/orders/{id}/cancellation", page(s.postCancellation))
 			r.Get("/account", page(s.getAccount))
@@ -171,26 +171,28 @@ func pathOf(address string) string {
 	return u.RequestURI()
 }
 
+// againView is the Data of the page "again".
+type againView struct {
+	Action string
+	Fields []sentField
+}
+
+type sentField struct{ Name, Value string }
+
 // again shows a form once more that came without the session's token, with
 // what was typed and a button. Passwords are not repeated.
-func (s *service) again(w http.ResponseWriter, r *http.Request) {
-	type field struct{ Name, Value string }
-	var fields []field
+func (s *service) again(r *http.Request) page.Answer {
+	var fields []sentField
 	for name, values := range r.PostForm {
 		if name == "token" || strings.Contains(name, "password") {
 			continue
 		}
 		for _, v := range values {
-			fields = append(fields, field{name, v})
+			fields = append(fields, sentField{name, v})
 		}
 	}
-	slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.Name, b.Name) })
-	s.pages.Handle(func(http.ResponseWriter, *http.Request) (string, page.View, error) {
-		return "again", page.View{Status: http.StatusForbidden, Title: "One more click", Meta: s.private(r), Data: struct {
-			Action string
-			Fields []field
-		}{r.URL.Path, fields}}, nil
-	})(w, r)
+	slices.SortFunc(fields, func(a, b sentField) int { return strings.Compare(a.Name, b.Name) })
+	return page.Show("again", page.View{Status: http.StatusForbidden, Title: "One more click", Meta: s.private(r), Data: againView{r.URL.Path, fields}})
 }
 
 // call asks a neighbour on behalf of the shopper who makes the request: with
@@ -283,10 +285,10 @@ func cleanText(text string) bool { return utf8.ValidString(text) && !strings.Con
 func field(r *http.Request, name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
 
 // still is a page without anything of its own.
-func (s *service) still(name, title string) func(http.ResponseWriter, *http.Request) (string, page.View, error) {
-	return func(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) still(name, title string) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 		shared(w, r, anonymous)
-		return name, page.View{Title: title, Meta: s.forAll(r, r.URL.Path, title+" at Stampede.")}, nil
+		return page.Show(name, page.View{Title: title, Meta: s.forAll(r, r.URL.Path, title+" at Stampede.")}), nil
 	}
 }
 

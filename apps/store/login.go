@@ -51,16 +51,14 @@ func local(next, fallback string) string {
 func loginURL(next string) string { return "/login?next=" + url.QueryEscape(next) }
 
 // getLogin sends the browser to Keycloak's page.
-func (s *service) getLogin(w http.ResponseWriter, r *http.Request) {
+func (s *service) getLogin(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	next := local(r.URL.Query().Get("next"), s.returnTo(r))
 	who := shopperOf(r.Context())
 	if who.failed != nil {
-		s.pages.Problem(w, r, who.failed)
-		return
+		return nil, who.failed
 	}
 	if who.session != nil {
-		http.Redirect(w, r, next, http.StatusSeeOther)
-		return
+		return page.Redirect(next), nil
 	}
 	browser := s.cookie(r, browserCookie, "/login")
 	if len(browser) != len(random()) {
@@ -68,8 +66,7 @@ func (s *service) getLogin(w http.ResponseWriter, r *http.Request) {
 	}
 	state, l := random(), login{Verifier: oauth2.GenerateVerifier(), Nonce: random(), Next: next}
 	if err := s.sessions.keep(r.Context(), "login", state+browser, "", l, loginLife); err != nil {
-		s.pages.Problem(w, r, err)
-		return
+		return nil, err
 	}
 	s.setCookie(w, browserCookie, "/login", browser, loginLife)
 	s.rememberReturn(w, next)
@@ -77,31 +74,30 @@ func (s *service) getLogin(w http.ResponseWriter, r *http.Request) {
 	if hint := r.URL.Query().Get("hint"); hint != "" && len(hint) < 255 {
 		options = append(options, oauth2.SetAuthURLParam("login_hint", hint))
 	}
-	http.Redirect(w, r, s.oauth.AuthCodeURL(state, options...), http.StatusSeeOther)
+	return page.Redirect(s.oauth.AuthCodeURL(state, options...)), nil
 }
 
 // getCallback is where Keycloak sends the browser back to.
-func (s *service) getCallback(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) getCallback(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	ctx, q := r.Context(), r.URL.Query()
-	fail := func(next string) (string, page.View, error) {
-		return "retry", page.View{Status: http.StatusBadRequest, Title: "Let’s try that again", Meta: s.private(r), Data: loginURL(next)}, nil
+	fail := func(next string) (page.Answer, error) {
+		return page.Show("retry", page.View{Status: http.StatusBadRequest, Title: "Let’s try that again", Meta: s.private(r), Data: loginURL(next)}), nil
 	}
 	state, browser := q.Get("state"), s.cookie(r, browserCookie, "/login")
 	var l login
 	_, found, err := s.sessions.find(ctx, "login", state+browser, &l)
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	if !found {
 		// Used already (the back button), too old, or begun by another browser.
 		if shopperOf(ctx).session != nil {
-			http.Redirect(w, r, "/account", http.StatusSeeOther)
-			return "", page.View{}, nil
+			return page.Redirect("/account"), nil
 		}
 		return fail("/account")
 	}
 	if err := s.sessions.drop(ctx, "login", state+browser); err != nil { // once only
-		return "", page.View{}, problem.ErrUnavailable.Because(err)
+		return nil, problem.ErrUnavailable.Because(err)
 	}
 	if q.Get("error") != "" || q.Get("code") == "" {
 		return fail(l.Next)
@@ -114,7 +110,7 @@ func (s *service) getCallback(w http.ResponseWriter, r *http.Request) (string, p
 	case errors.As(err, &refused) && refused.ErrorCode == "invalid_grant":
 		return fail(l.Next)
 	case err != nil:
-		return "", page.View{}, problem.ErrUnavailable.Because(err)
+		return nil, problem.ErrUnavailable.Because(err)
 	}
 	identity := identityOf(tokens)
 	if identity.Nonce != l.Nonce {
@@ -122,18 +118,18 @@ func (s *service) getCallback(w http.ResponseWriter, r *http.Request) (string, p
 	}
 	caller, err := s.verifier.Verify(tokens.AccessToken)
 	if errors.Is(err, auth.ErrNoKeys) {
-		return "", page.View{}, problem.ErrUnavailable.Because(err)
+		return nil, problem.ErrUnavailable.Because(err)
 	}
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	if !caller.Has(auth.RoleUser) && !caller.Has(auth.RoleAdmin) {
 		// The password was right, but the account is not open (yet).
 		s.endAtKeycloak(ctx, tokens.RefreshToken)
 		if identity.Verified {
-			return "suspended", page.View{Status: http.StatusForbidden, Title: "Your account is suspended", Meta: s.private(r)}, nil
+			return page.Show("suspended", page.View{Status: http.StatusForbidden, Title: "Your account is suspended", Meta: s.private(r)}), nil
 		}
-		return "verify", page.View{Status: http.StatusForbidden, Title: "Confirm your e-mail address", Meta: s.private(r), Data: verifyForm{Email: caller.Email, Next: l.Next, Pending: true}}, nil
+		return page.Show("verify", page.View{Status: http.StatusForbidden, Title: "Confirm your e-mail address", Meta: s.private(r), Data: verifyForm{Email: caller.Email, Next: l.Next, Pending: true}}), nil
 	}
 	if old := shopperOf(ctx).session; old != nil {
 		_ = s.sessions.end(ctx, old)
@@ -143,14 +139,13 @@ func (s *service) getCallback(w http.ResponseWriter, r *http.Request) (string, p
 		Access: tokens.AccessToken, Refresh: tokens.RefreshToken, AccessEnds: tokens.Expiry.UTC(), Begun: s.now(),
 	})
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	s.setCookie(w, sessionCookie, "/", n.id, sessionIdle)
 	s.setCookie(w, returnCookie, "/login", "", 0)
 	who := &shopper{session: n, guest: shopperOf(ctx).guest}
 	s.merge(withShopper(ctx, who), w, who)
-	http.Redirect(w, r, l.Next, http.StatusSeeOther)
-	return "", page.View{}, nil
+	return page.Redirect(l.Next), nil
 }
 
 // identity is what the ID token says besides the access token.
@@ -184,16 +179,15 @@ func (s *service) rememberReturn(w http.ResponseWriter, next string) {
 }
 
 // postLogout ends the session here and at Keycloak.
-func (s *service) postLogout(w http.ResponseWriter, r *http.Request) {
+func (s *service) postLogout(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	if n := shopperOf(r.Context()).session; n != nil {
 		if err := s.sessions.end(r.Context(), n); err != nil {
-			s.pages.Problem(w, r, problem.ErrUnavailable.Because(err))
-			return
+			return nil, problem.ErrUnavailable.Because(err)
 		}
 		s.endAtKeycloak(r.Context(), n.Refresh)
 	}
 	s.setCookie(w, sessionCookie, "/", "", 0)
-	http.Redirect(w, r, "/?goodbye", http.StatusSeeOther)
+	return page.Redirect("/?goodbye"), nil
 }
 
 // endAtKeycloak ends the session that a refresh token belongs to, so that the

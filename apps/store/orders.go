@@ -219,12 +219,12 @@ func (s *service) viewOrder(w http.ResponseWriter, r *http.Request, o order) ord
 }
 
 // getOrder shows an order.
-func (s *service) getOrder(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) getOrder(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	o, err := s.readOrder(r.Context(), chi.URLParam(r, "id"), "")
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	return "order", s.orderPage(r, s.viewOrder(w, r, o), 0), nil
+	return page.Show("order", s.orderPage(r, s.viewOrder(w, r, o), 0)), nil
 }
 
 func (s *service) orderPage(r *http.Request, v orderView, status int) page.View {
@@ -238,15 +238,14 @@ func (s *service) orderPage(r *http.Request, v orderView, status int) page.View 
 // postPayment pays with another card for what a declined order was for: what is
 // in the cart goes to the same address for the same total, or the page says why
 // not.
-func (s *service) postPayment(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) postPayment(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	ctx := r.Context()
 	o, err := s.readOrder(ctx, chi.URLParam(r, "id"), "")
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	if !o.Declined() {
-		http.Redirect(w, r, "/orders/"+o.ID, http.StatusSeeOther)
-		return "", page.View{}, nil
+		return page.Redirect("/orders/" + o.ID), nil
 	}
 	form := checkoutForm{
 		Key: formKey(r), AddressID: "new", Address: o.Address, Method: field(r, "payment_method"), Expected: strconv.FormatInt(o.Total.Amount, 10),
@@ -254,27 +253,26 @@ func (s *service) postPayment(w http.ResponseWriter, r *http.Request) (string, p
 	c, err := s.readCart(ctx, w, "")
 	// An empty cart may be that of an order that this form has placed already.
 	if err == nil && len(c.Lines) > 0 && !o.sameAs(c) {
-		return "order", s.orderPage(r, s.viewOrder(w, r, o), http.StatusConflict), nil
+		return page.Show("order", s.orderPage(r, s.viewOrder(w, r, o), http.StatusConflict)), nil
 	}
 	if err == nil {
 		var placed order
 		if placed, err = s.place(ctx, &form); err == nil {
-			http.Redirect(w, r, "/orders/"+placed.ID, http.StatusSeeOther)
-			return "", page.View{}, nil
+			return page.Redirect("/orders/" + placed.ID), nil
 		}
 	}
 	v, status := s.viewOrder(w, r, o), http.StatusConflict
 	v.Again.Key, v.Again.Method = form.Key, form.Method
 	if slugOf(err) != "cart-empty" {
 		if v.trouble, status = s.explain(w, r, form, err); status == 0 {
-			return "", page.View{}, err
+			return nil, err
 		}
 	}
 	switch slugOf(err) {
 	case "price-changed", "out-of-stock", "limit-reached", "product-unavailable":
 		v.Explained, v.Again.Changed = "Nothing was charged. Your cart shows how to go on.", true
 	}
-	return "order", s.orderPage(r, v, status), nil
+	return page.Show("order", s.orderPage(r, v, status)), nil
 }
 
 // longPoll is how long the page waits for a change at a time.
@@ -283,7 +281,7 @@ const longPoll = 20 * time.Second
 // orderStatus answers the moving part of an order's page as soon as the order
 // changes. When too many wait it answers at once, and the page asks again
 // after a pause.
-func (s *service) orderStatus(w http.ResponseWriter, r *http.Request) {
+func (s *service) orderStatus(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	since, err := strconv.Atoi(r.URL.Query().Get("since"))
 	query, opts, pause := "", []dapr.CallOption(nil), "3s"
 	if err == nil && since >= 0 {
@@ -306,12 +304,11 @@ func (s *service) orderStatus(w http.ResponseWriter, r *http.Request) {
 	}()
 	o, err := s.readOrder(ctx, chi.URLParam(r, "id"), query, opts...)
 	if err != nil {
-		s.pages.Problem(w, r, err)
-		return
+		return nil, err
 	}
 	v := s.viewOrder(w, r, o)
 	v.Pause = pause
-	s.pages.Fragment(w, r, 0, "order-body", v)
+	return page.Part("order-body", 0, v), nil
 }
 
 // ordersView is the Data of the page "orders".
@@ -323,7 +320,7 @@ type ordersView struct {
 
 // getOrders lists the shopper's orders. An attempt whose card was declined is
 // none.
-func (s *service) getOrders(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) getOrders(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	query := url.Values{"limit": {"10"}, "declined": {"false"}}
 	cursor := r.URL.Query().Get("cursor")
 	if cursor != "" {
@@ -335,35 +332,33 @@ func (s *service) getOrders(w http.ResponseWriter, r *http.Request) (string, pag
 	}
 	err := s.call(r.Context(), "orders", http.MethodGet, "/api/v1/orders?"+query.Encode(), nil, &out)
 	if slugOf(err) == "invalid" {
-		http.Redirect(w, r, "/orders", http.StatusSeeOther)
-		return "", page.View{}, nil
+		return page.Redirect("/orders"), nil
 	}
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
 	v := ordersView{Orders: out.Items, First: cursor == ""}
 	if out.NextCursor != nil {
 		v.Next = "/orders?cursor=" + url.QueryEscape(*out.NextCursor)
 	}
-	return "orders", page.View{Title: "Your orders", Meta: s.private(r), Data: v}, nil
+	return page.Show("orders", page.View{Title: "Your orders", Meta: s.private(r), Data: v}), nil
 }
 
 // postCancellation cancels an order.
-func (s *service) postCancellation(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) postCancellation(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	id := chi.URLParam(r, "id")
 	err := s.call(r.Context(), "orders", http.MethodPost, "/api/v1/orders/"+url.PathEscape(id)+"/cancellation", map[string]string{}, nil)
 	switch {
 	case err == nil:
-		http.Redirect(w, r, "/orders/"+url.PathEscape(id), http.StatusSeeOther)
-		return "", page.View{}, nil
+		return page.Redirect("/orders/" + url.PathEscape(id)), nil
 	case slugOf(err) == "order-not-cancellable":
 		o, err := s.readOrder(r.Context(), id, "")
 		if err != nil {
-			return "", page.View{}, err
+			return nil, err
 		}
 		v := s.viewOrder(w, r, o)
 		v.Problem = "It is on its way already, and can no longer be cancelled. You may send it back within 30 days."
-		return "order", s.orderPage(r, v, http.StatusConflict), nil
+		return page.Show("order", s.orderPage(r, v, http.StatusConflict)), nil
 	}
-	return "", page.View{}, err
+	return nil, err
 }

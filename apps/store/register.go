@@ -14,24 +14,22 @@ type registerForm struct {
 	Wrong                      map[string]string
 }
 
-func (s *service) getRegister(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) getRegister(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	if shopperOf(r.Context()).session != nil {
-		http.Redirect(w, r, "/account", http.StatusSeeOther)
-		return "", page.View{}, nil
+		return page.Redirect("/account"), nil
 	}
 	if next := local(r.URL.Query().Get("next"), ""); next != "" {
 		s.rememberReturn(w, next)
 	}
-	return "register", page.View{Title: "Create an account", Meta: s.private(r), Data: registerForm{Email: r.URL.Query().Get("email")}}, nil
+	return page.Show("register", page.View{Title: "Create an account", Meta: s.private(r), Data: registerForm{Email: r.URL.Query().Get("email")}}), nil
 }
 
-func (s *service) postRegister(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) postRegister(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	form := registerForm{Email: field(r, "email"), FirstName: field(r, "first_name"), LastName: field(r, "last_name")}
 	in := map[string]string{"email": form.Email, "password": r.PostForm.Get("password"), "first_name": form.FirstName, "last_name": form.LastName}
 	err := s.call(r.Context(), "auth", http.MethodPost, "/api/v1/auth/register", in, nil)
 	if err == nil {
-		http.Redirect(w, r, "/verify?email="+url.QueryEscape(form.Email), http.StatusSeeOther)
-		return "", page.View{}, nil
+		return page.Redirect("/verify?email=" + url.QueryEscape(form.Email)), nil
 	}
 	status := http.StatusUnprocessableEntity
 	switch form.Wrong = fieldErrors(err); {
@@ -39,9 +37,9 @@ func (s *service) postRegister(w http.ResponseWriter, r *http.Request) (string, 
 		status = http.StatusConflict
 		form.Problem = "taken"
 	case slugOf(err) == "too-many-requests" || unavailable(err) || form.Wrong == nil:
-		return "", page.View{}, err
+		return nil, err
 	}
-	return "register", page.View{Status: status, Title: "Create an account", Meta: s.private(r), Data: form}, nil
+	return page.Show("register", page.View{Status: status, Title: "Create an account", Meta: s.private(r), Data: form}), nil
 }
 
 // verifyForm is the Data of the page "verify".
@@ -52,38 +50,36 @@ type verifyForm struct {
 	Pending     bool // came here by a login
 }
 
-func (s *service) getVerify(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) getVerify(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	q := r.URL.Query()
 	form := verifyForm{Email: q.Get("email"), Sent: q.Has("sent")}
-	return "verify", page.View{Title: "Confirm your e-mail address", Meta: s.private(r), Data: form}, nil
+	return page.Show("verify", page.View{Title: "Confirm your e-mail address", Meta: s.private(r), Data: form}), nil
 }
 
-func (s *service) postVerify(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) postVerify(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	form := verifyForm{Email: field(r, "email")}
 	err := s.call(r.Context(), "auth", http.MethodPost, "/api/v1/auth/verify-email", map[string]string{"email": form.Email, "code": digits(field(r, "code"))}, nil)
 	switch {
 	case err == nil:
-		http.Redirect(w, r, "/login?hint="+url.QueryEscape(form.Email), http.StatusSeeOther)
-		return "", page.View{}, nil
+		return page.Redirect("/login?hint=" + url.QueryEscape(form.Email)), nil
 	case slugOf(err) == "code-invalid" || slugOf(err) == "invalid":
 		form.Problem = "That code is wrong or too old. Look for the newest mail, or ask for another code."
-		return "verify", page.View{Status: http.StatusBadRequest, Title: "Confirm your e-mail address", Meta: s.private(r), Data: form}, nil
+		return page.Show("verify", page.View{Status: http.StatusBadRequest, Title: "Confirm your e-mail address", Meta: s.private(r), Data: form}), nil
 	}
-	return "", page.View{}, err
+	return nil, err
 }
 
-func (s *service) postVerifyCode(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) postVerifyCode(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	email := field(r, "email")
 	err := s.call(r.Context(), "auth", http.MethodPost, "/api/v1/auth/verify-email/code", map[string]string{"email": email}, nil)
 	if slugOf(err) == "invalid" {
 		form := verifyForm{Email: email, Problem: "Please write the e-mail address that you registered with."}
-		return "verify", page.View{Status: http.StatusUnprocessableEntity, Title: "Confirm your e-mail address", Meta: s.private(r), Data: form}, nil
+		return page.Show("verify", page.View{Status: http.StatusUnprocessableEntity, Title: "Confirm your e-mail address", Meta: s.private(r), Data: form}), nil
 	}
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	http.Redirect(w, r, "/verify?sent&email="+url.QueryEscape(email), http.StatusSeeOther)
-	return "", page.View{}, nil
+	return page.Redirect("/verify?sent&email=" + url.QueryEscape(email)), nil
 }
 
 // resetForm is the Data of the pages "forgot" and "reset".
@@ -94,28 +90,27 @@ type resetForm struct {
 	Wrong   map[string]string
 }
 
-func (s *service) getForgot(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
-	return "forgot", page.View{Title: "Forgotten your password?", Meta: s.private(r), Data: resetForm{Email: r.URL.Query().Get("email")}}, nil
+func (s *service) getForgot(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
+	return page.Show("forgot", page.View{Title: "Forgotten your password?", Meta: s.private(r), Data: resetForm{Email: r.URL.Query().Get("email")}}), nil
 }
 
-func (s *service) postForgot(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) postForgot(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	form := resetForm{Email: field(r, "email")}
 	err := s.call(r.Context(), "auth", http.MethodPost, "/api/v1/auth/password/forgot", map[string]string{"email": form.Email}, nil)
 	if form.Wrong = fieldErrors(err); form.Wrong != nil {
-		return "forgot", page.View{Status: http.StatusUnprocessableEntity, Title: "Forgotten your password?", Meta: s.private(r), Data: form}, nil
+		return page.Show("forgot", page.View{Status: http.StatusUnprocessableEntity, Title: "Forgotten your password?", Meta: s.private(r), Data: form}), nil
 	}
 	if err != nil {
-		return "", page.View{}, err
+		return nil, err
 	}
-	http.Redirect(w, r, "/password/reset?email="+url.QueryEscape(form.Email), http.StatusSeeOther)
-	return "", page.View{}, nil
+	return page.Redirect("/password/reset?email=" + url.QueryEscape(form.Email)), nil
 }
 
-func (s *service) getReset(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
-	return "reset", page.View{Title: "Choose a new password", Meta: s.private(r), Data: resetForm{Email: r.URL.Query().Get("email")}}, nil
+func (s *service) getReset(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
+	return page.Show("reset", page.View{Title: "Choose a new password", Meta: s.private(r), Data: resetForm{Email: r.URL.Query().Get("email")}}), nil
 }
 
-func (s *service) postReset(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
+func (s *service) postReset(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	form := resetForm{Email: field(r, "email"), Code: digits(field(r, "code"))}
 	in := map[string]string{"email": form.Email, "code": form.Code, "new_password": r.PostForm.Get("new_password")}
 	err := s.call(r.Context(), "auth", http.MethodPost, "/api/v1/auth/password/reset", in, nil)
@@ -125,17 +120,16 @@ func (s *service) postReset(w http.ResponseWriter, r *http.Request) (string, pag
 			_ = s.sessions.end(r.Context(), n)
 			s.setCookie(w, sessionCookie, "/", "", 0)
 		}
-		http.Redirect(w, r, "/login?hint="+url.QueryEscape(form.Email), http.StatusSeeOther)
-		return "", page.View{}, nil
+		return page.Redirect("/login?hint=" + url.QueryEscape(form.Email)), nil
 	}
 	form.Wrong = fieldErrors(err)
 	switch {
 	case slugOf(err) == "code-invalid":
 		form.Problem = "That code is wrong or too old. Look for the newest mail, or ask for another code."
 	case form.Wrong == nil:
-		return "", page.View{}, err
+		return nil, err
 	}
-	return "reset", page.View{Status: http.StatusUnprocessableEntity, Title: "Choose a new password", Meta: s.private(r), Data: form}, nil
+	return page.Show("reset", page.View{Status: http.StatusUnprocessableEntity, Title: "Choose a new password", Meta: s.private(r), Data: form}), nil
 }
 
 // digits leaves out what people type between the digits of a code.

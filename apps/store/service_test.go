@@ -233,8 +233,8 @@ func TestStructuredData(t *testing.T) {
 	p := product{summary: summary{Slug: "x", Name: `</script><script>alert(1)</script>`, Price: money.New(1250, "GBP")}}
 	p.Variant = []variant{{SKU: "A", Price: money.New(1250, "GBP"), InStock: true}}
 	rec := httptest.NewRecorder()
-	s.pages.Handle(func(_ http.ResponseWriter, r *http.Request) (string, page.View, error) {
-		return "product", s.productPage(r, p, productView{product: p}), nil
+	s.pages.Handle(func(_ http.ResponseWriter, r *http.Request) (page.Answer, error) {
+		return page.Show("product", s.productPage(r, p, productView{product: p})), nil
 	})(rec, httptest.NewRequest("GET", "/products/x", nil))
 	require.Equal(t, 200, rec.Code)
 	require.NotContains(t, rec.Body.String(), "<script>alert")

@@ -357,7 +357,7 @@ func (s *service) ownForms(next http.Handler) http.Handler {
 		}
 		who := shopperOf(r.Context())
 		if who.session != nil && !page.CheckFormToken(who.session.id, r.PostForm.Get("token")) {
-			s.again(w, r)
+			s.again(r)(s.pages, w, r)
 			return
 		}
 		next.ServeHTTP(w, r)

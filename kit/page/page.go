@@ -31,7 +31,7 @@ const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 
 // Pages are the templates of one face. Every page is pages/<name>.html around
 // pages/layout.html, which defines "layout"; "error" is the page of problems.
-// What pages/_*.html define is there for every page, and for [Pages.Fragment].
+// What pages/_*.html define is there for every page, and for [Part].
 type Pages struct {
 	// Meta, if set, gives a page that brings no Meta of its own what the
 	// layout wants to know about the request. Set it before serving.
@@ -156,21 +156,6 @@ func (p *Pages) Assets(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(a.data)
 }
 
-// Handle makes a handler of fn, which names the page to show. An error becomes
-// the page "error" with the problem's status.
-func (p *Pages) Handle(fn func(w http.ResponseWriter, r *http.Request) (name string, v View, err error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		name, v, err := fn(w, r)
-		if err != nil {
-			p.Problem(w, r, err)
-			return
-		}
-		if name != "" { // else fn has answered
-			p.show(w, r, name, v)
-		}
-	}
-}
-
 // Problem answers with the page "error".
 func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, err error) {
 	var known *problem.Error
@@ -198,9 +183,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, name string, v View
 	p.write(w, r, p.templates[name], "layout", v.Status, v)
 }
 
-// Fragment answers with a part of a page: a template that pages/_*.html
-// define. A status of 0 means 200.
-func (p *Pages) Fragment(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+func (p *Pages) part(w http.ResponseWriter, r *http.Request, name string, status int, data any) {
 	p.write(w, r, p.fragments, name, status, data)
 }
 

@@ -79,9 +79,9 @@ func TestPagesAndFragments(t *testing.T) {
 	}, "/assets", slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	p.Meta = func(r *http.Request) any { return r.Method }
-	handler := p.Handle(func(w http.ResponseWriter, r *http.Request) (string, View, error) {
+	handler := p.Handle(func(w http.ResponseWriter, r *http.Request) (Answer, error) {
 		w.Header().Set("Cache-Control", "public, max-age=1")
-		return "home", View{Title: "T", Data: "<x>"}, nil
+		return Show("home", View{Title: "T", Data: "<x>"}), nil
 	})
 	rec := httptest.NewRecorder()
 	handler(rec, httptest.NewRequest("GET", "/", nil))
@@ -97,7 +97,7 @@ func TestPagesAndFragments(t *testing.T) {
 	require.Empty(t, rec.Body.String())
 
 	rec = httptest.NewRecorder()
-	p.Fragment(rec, httptest.NewRequest("GET", "/", nil), 409, "part", "y")
+	p.Handle(func(http.ResponseWriter, *http.Request) (Answer, error) { return Part("part", 409, "y"), nil })(rec, httptest.NewRequest("GET", "/", nil))
 	require.Equal(t, 409, rec.Code)
 	require.Equal(t, "<b>y</b>", rec.Body.String())
 	require.Empty(t, rec.Header().Get("ETag"))
