@@ -7,13 +7,17 @@ import (
 
 // funcs are what templates may call besides kit's.
 var funcs = template.FuncMap{
-	"sent":  func(action string) string { return with(action, "sent", "1") },
-	"words": words,
-	"told":  sentence,
-	"tone":  tone,
+	"sent":    func(action string) string { return with(action, "sent", "1") },
+	"words":   words,
+	"told":    sentence,
+	"tone":    tone,
+	"refusal": func(problem, detail string) refusal { return refusal{problem, detail} },
 	// indent sets a text in; a style would be one in the page, which the policy refuses.
 	"indent": func(depth int) string { return strings.Repeat("\u00a0", 4*depth) },
 }
+
+// refusal is what the part "problem" says: over a form, or in place of a list.
+type refusal struct{ Problem, Detail string }
 
 // named are statuses whose name does not say enough, or too much.
 var named = map[string]string{

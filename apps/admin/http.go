@@ -15,6 +15,7 @@ import (
 )
 
 func (s *service) routes(r chi.Router) {
+	s.pages.Views = views
 	r.Group(func(r chi.Router) {
 		r.Use(s.staffOnly, s.ownForms)
 		s.dashboardRoutes(r)

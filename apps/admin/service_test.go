@@ -25,18 +25,19 @@ const (
 // desk is the back office without any service: no sidecar answers here, as when
 // all are away. What services answer is in tests/office.
 type desk struct {
-	t     *testing.T
-	rt    *serve.Runtime
-	token string
+	t       *testing.T
+	rt      *serve.Runtime
+	service *service
+	token   string
 }
 
 func setup(t *testing.T) *desk {
 	t.Helper()
 	rt, _ := servetest.NewTest(t, "admin", nil)
 	rt.Settings.Issuer = public + "/realms/stampede"
-	_, err := newService(rt, servetest.Settings[settings](t, "PUBLIC_URL", public))
+	s, err := newService(rt, servetest.Settings[settings](t, "PUBLIC_URL", public))
 	require.NoError(t, err)
-	return &desk{t, rt, servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin)}
+	return &desk{t, rt, s, servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin)}
 }
 
 func (d *desk) get(path string) servetest.Response {

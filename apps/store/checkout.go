@@ -139,6 +139,20 @@ type short struct {
 	Why  string
 }
 
+// shortLine is short for the line of a SKU.
+type shortLine struct {
+	SKU string
+	short
+}
+
+// ShortOf is what there is of a SKU instead; nil when there is enough.
+func (t trouble) ShortOf(sku string) *shortLine {
+	if s, ok := t.Short[sku]; ok {
+		return &shortLine{sku, s}
+	}
+	return nil
+}
+
 // New tells whether the address is to be typed.
 func (v checkoutView) New() bool { return v.Form.AddressID == "new" || len(v.Addresses) == 0 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -25,6 +26,7 @@ import (
 const anonymous = "public, max-age=0, s-maxage=1"
 
 func (s *service) routes(r chi.Router) {
+	s.pages.Views = views
 	page := s.pages.Handle
 	r.Get("/assets/{asset}", s.pages.Assets)
 	r.Get("/robots.txt", s.robots)
@@ -295,7 +297,7 @@ func (s *service) still(name, title string) page.Handler {
 // funcs are what the templates of the storefront use besides.
 func (s *service) funcs() template.FuncMap {
 	known := s.factsOf()
-	return template.FuncMap{
+	all := template.FuncMap{
 		"shop": func() facts { return known },
 		"until": func(t *time.Time) template.HTML {
 			if t == nil {
@@ -316,6 +318,8 @@ func (s *service) funcs() template.FuncMap {
 		"reason": reason,
 		"method": methodName,
 	}
+	maps.Copy(all, parts)
+	return all
 }
 
 // wait says a Retry-After, in seconds, as people do.

@@ -17,6 +17,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"reflect"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -36,6 +37,10 @@ type Pages struct {
 	// Meta, if set, gives a page that brings no Meta of its own what the
 	// layout wants to know about the request. Set it before serving.
 	Meta func(r *http.Request) any
+	// Views holds for each page, and each part that is answered alone, a Data
+	// of the type that it gets. Others are refused; pagetest.Check holds the
+	// templates against it. Set it before serving.
+	Views map[string]any
 
 	templates map[string]*template.Template
 	fragments *template.Template
@@ -97,7 +102,6 @@ func Load(files fs.FS, prefix string, log *slog.Logger, funcs ...template.FuncMa
 			}
 			return a.url, nil
 		},
-		"dict": dict,
 	}
 	for _, more := range funcs {
 		maps.Copy(all, more)
@@ -128,19 +132,6 @@ func Load(files fs.FS, prefix string, log *slog.Logger, funcs ...template.FuncMa
 		p.templates[base] = t
 	}
 	return p, nil
-}
-
-// dict gives a template several values at once: names and values in turn.
-func dict(pairs ...any) (map[string]any, error) {
-	m := make(map[string]any, len(pairs)/2)
-	for i := 0; i+1 < len(pairs); i += 2 {
-		name, ok := pairs[i].(string)
-		if !ok {
-			return nil, fmt.Errorf("dict: %v is no name", pairs[i])
-		}
-		m[name] = pairs[i+1]
-	}
-	return m, nil
 }
 
 // Assets serves the assets; put it at prefix + "/{asset}".
@@ -180,25 +171,40 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, name string, v View
 	if v.Meta == nil && p.Meta != nil {
 		v.Meta = p.Meta(r)
 	}
-	p.write(w, r, p.templates[name], "layout", v.Status, v)
+	p.write(w, r, p.templates[name], "layout", v.Status, v, p.fits(name, v.Data))
 }
 
 func (p *Pages) part(w http.ResponseWriter, r *http.Request, name string, status int, data any) {
-	p.write(w, r, p.fragments, name, status, data)
+	p.write(w, r, p.fragments, name, status, data, p.fits(name, data))
 }
 
-func (p *Pages) write(w http.ResponseWriter, r *http.Request, t *template.Template, name string, status int, data any) {
+// fits tells what is wrong with the Data of a page or a part.
+func (p *Pages) fits(name string, data any) error {
+	if want, got := reflect.TypeOf(p.Views[name]), reflect.TypeOf(data); want != got {
+		return fmt.Errorf("%s is made for %v, not for %v", name, want, got)
+	}
+	return nil
+}
+
+// Templates are the pages by name, each to be executed as "layout" with a
+// [View], and the parts.
+func (p *Pages) Templates() (pages map[string]*template.Template, parts *template.Template) {
+	return p.templates, p.fragments
+}
+
+func (p *Pages) write(w http.ResponseWriter, r *http.Request, t *template.Template, name string, status int, data any, err error) {
 	if status == 0 {
 		status = http.StatusOK
 	}
 	var out bytes.Buffer
 	if t == nil {
-		p.log.ErrorContext(r.Context(), "no such page", "path", r.URL.Path)
-		http.Error(w, "Something went wrong on our side", http.StatusInternalServerError)
-		return
+		err = errors.New("no such page")
 	}
-	if err := t.ExecuteTemplate(&out, name, data); err != nil {
-		p.log.ErrorContext(r.Context(), "page failed", "page", t.Name(), "error", err)
+	if err == nil {
+		err = t.ExecuteTemplate(&out, name, data)
+	}
+	if err != nil {
+		p.log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "error", err)
 		http.Error(w, "Something went wrong on our side", http.StatusInternalServerError)
 		return
 	}

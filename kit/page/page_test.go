@@ -78,6 +78,7 @@ func TestPagesAndFragments(t *testing.T) {
 		"pages/_part.html":  {Data: []byte(`{{define "part"}}<b>{{.}}</b>{{end}}`)},
 	}, "/assets", slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
+	p.Views = map[string]any{"home": "", "part": "", "error": Problem{}}
 	p.Meta = func(r *http.Request) any { return r.Method }
 	handler := p.Handle(func(w http.ResponseWriter, r *http.Request) (Answer, error) {
 		w.Header().Set("Cache-Control", "public, max-age=1")

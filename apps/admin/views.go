@@ -1,0 +1,21 @@
+package main
+
+import "github.com/stampede-shop/stampede/kit/page"
+
+// views are the pages, each with its Data. A test checks the templates against
+// them.
+var views = map[string]any{
+	"categories": categoriesView{},
+	"customer":   customerView{},
+	"dashboard":  dashboardView{},
+	"error":      page.Problem{},
+	"form":       form{},
+	"import":     importView{},
+	"letter":     letterView{},
+	"list":       listView{},
+	"mail":       mailView{},
+	"order":      orderView{},
+	"product":    productView{},
+	"stock":      stockView{},
+	"templates":  templatesView{},
+}
