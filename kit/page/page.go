@@ -73,9 +73,9 @@ type Problem struct {
 	RetryAfter string // seconds; empty when the problem does not say
 }
 
-// Load reads pages/*.html and assets/* of files. Assets are served under
-// prefix, for instance "/assets"; templates name them by {{asset "shop.css"}},
-// and may use funcs besides.
+// Load reads pages/*.html and assets/* of files. Assets, and the shop's
+// tokens.css with them, are served under prefix, for instance "/assets";
+// templates name them by {{asset "shop.css"}}, and may use funcs besides.
 func Load(files fs.FS, prefix string, log *slog.Logger, funcs ...template.FuncMap) (*Pages, error) {
 	p := &Pages{templates: map[string]*template.Template{}, assets: map[string]asset{}, prefix: prefix, log: log}
 	names, err := fs.Glob(files, "assets/*")
@@ -87,13 +87,9 @@ func Load(files fs.FS, prefix string, log *slog.Logger, funcs ...template.FuncMa
 		if err != nil {
 			return nil, fmt.Errorf("assets: %w", err)
 		}
-		sum := sha256.Sum256(data)
-		base := path.Base(name)
-		ext := path.Ext(base)
-		url := strings.TrimSuffix(base, ext) + "." + hex.EncodeToString(sum[:4]) + ext
-		p.assets[url] = asset{data, mime.TypeByExtension(ext), prefix + "/" + url}
-		p.assets[base] = p.assets[url]
+		p.keep(path.Base(name), data)
 	}
+	p.keep("tokens.css", tokens)
 	all := template.FuncMap{
 		"asset": func(name string) (string, error) {
 			a, ok := p.assets[name]
@@ -103,6 +99,7 @@ func Load(files fs.FS, prefix string, log *slog.Logger, funcs ...template.FuncMa
 			return a.url, nil
 		},
 	}
+	maps.Copy(all, colours())
 	for _, more := range funcs {
 		maps.Copy(all, more)
 	}
@@ -132,6 +129,15 @@ func Load(files fs.FS, prefix string, log *slog.Logger, funcs ...template.FuncMa
 		p.templates[base] = t
 	}
 	return p, nil
+}
+
+// keep makes an asset, at an address that changes with its content.
+func (p *Pages) keep(base string, data []byte) {
+	sum := sha256.Sum256(data)
+	ext := path.Ext(base)
+	url := strings.TrimSuffix(base, ext) + "." + hex.EncodeToString(sum[:4]) + ext
+	p.assets[url] = asset{data, mime.TypeByExtension(ext), p.prefix + "/" + url}
+	p.assets[base] = p.assets[url]
 }
 
 // Assets serves the assets; put it at prefix + "/{asset}".

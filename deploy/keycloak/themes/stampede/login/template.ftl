@@ -8,6 +8,7 @@
 <meta name="robots" content="noindex, nofollow">
 <title>Log in · Stampede</title>
 <link rel="icon" href="${url.resourcesPath}/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="${url.resourcesPath}/css/tokens.css">
 <link rel="stylesheet" href="${url.resourcesPath}/css/login.css">
 </head>
 <body>
