@@ -112,7 +112,7 @@ type auditedHold struct {
 	ChangedAt time.Time
 }
 
-// judge holds an order against its charge and its hold, as design.md defines.
+// judge holds an order against its charge and its hold, as docs/architecture.md defines.
 func judge(o *auditedOrder, c *auditedCharge, h *auditedHold, p patience, now time.Time) []finding {
 	var found []finding
 	add := func(since time.Time, within time.Duration, format string, a ...any) {
