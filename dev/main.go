@@ -106,7 +106,7 @@ func run(ctx context.Context, args []string) error {
 	case "screenshots":
 		return s.screenshots(ctx)
 	case "audit":
-		return s.audit(ctx, os.Stdout)
+		return s.audit(ctx)
 	case "import":
 		if name == "" {
 			return errors.New("which file? make import FILE=products.csv")

@@ -136,22 +136,21 @@ func swapSettings(s *stack) []setting {
 	}
 }
 
-// waits are settings that the services have defaults for, given here so that
-// make audit knows them too. They are written only where the environment has
-// them: a stack for tests waits for seconds.
-var waits = []setting{
-	{"ORDER_DEADLINE", "10m", "orders"},
-	{"ORDER_REMIND_AFTER", "1m", "orders"},
-	{"ORDER_VOID_EVERY", "15s", "orders"},
-	{"ORDERS_PULL_BEHIND", "10m", "orders"},
-	{"INVENTORY_ASK_AFTER", "2m", "inventory"},
-	{"INVENTORY_PULL_BEHIND", "2m", "inventory"},
-	{"HOLD_RETRY", "3m", "inventory"},
-	{"PAYMENTS_PULL_BEHIND", "10m", "payments"},
-	{"PROVIDER_TIMEOUT", "10s", "payments"},
-	{"PROVIDER_MISSING_AFTER", "30s", "payments"},
-	{"CARTS_PULL_BEHIND", "2m", "carts"},
-	{"EVENTS_PULL_BEHIND", "2m", everyApp},
+// waits are settings that the services have defaults for. They are written
+// only where the environment has them: a stack for tests waits for seconds.
+var waits = []struct{ key, owner string }{
+	{"ORDER_DEADLINE", "orders"},
+	{"ORDER_REMIND_AFTER", "orders"},
+	{"ORDER_VOID_EVERY", "orders"},
+	{"ORDERS_PULL_BEHIND", "orders"},
+	{"INVENTORY_ASK_AFTER", "inventory"},
+	{"INVENTORY_PULL_BEHIND", "inventory"},
+	{"HOLD_RETRY", "inventory"},
+	{"PAYMENTS_PULL_BEHIND", "payments"},
+	{"PROVIDER_TIMEOUT", "payments"},
+	{"PROVIDER_MISSING_AFTER", "payments"},
+	{"CARTS_PULL_BEHIND", "carts"},
+	{"EVENTS_PULL_BEHIND", everyApp},
 }
 
 // reach is the port at which services and sidecars find a part of the
@@ -287,8 +286,11 @@ func (set *settings) save() error {
 // it begins with, else to all.
 func appSettings(id string, apps []app) func(key string) bool {
 	owners := map[string]string{"DAPR_TRUST_ANCHORS": infra, "PROXIES": infra}
-	for _, d := range slices.Concat(defaults(&stack{}), swapSettings(&stack{}), waits) {
+	for _, d := range slices.Concat(defaults(&stack{}), swapSettings(&stack{})) {
 		owners[d.key] = d.owner
+	}
+	for _, w := range waits {
+		owners[w.key] = w.owner
 	}
 	return func(key string) bool {
 		owner, known := owners[key]

@@ -106,7 +106,7 @@ func (s *stack) test(ctx context.Context) (err error) {
 		}
 	}
 	s.out.say("test", "audit")
-	if err := s.audit(ctx, os.Stdout); err != nil {
+	if err := s.audit(ctx); err != nil {
 		return err
 	}
 	s.out.say("test", "the same shop on %s", ciSwaps)
@@ -116,7 +116,7 @@ func (s *stack) test(ctx context.Context) (err error) {
 	if err := s.swapTest(ctx, "TestSuite", new(figures)); err != nil {
 		return err
 	}
-	if err := s.audit(ctx, os.Stdout); err != nil {
+	if err := s.audit(ctx); err != nil {
 		return err
 	}
 	if err := s.down(ctx); err != nil {
@@ -136,7 +136,7 @@ func (s *stack) goTest(ctx context.Context, dir string, env []string, args ...st
 
 // checkForm demands what gofmt and go vet demand, in both modules.
 func (s *stack) checkForm(ctx context.Context) error {
-	list := exec.CommandContext(ctx, "gofmt", "-l", "apps", "dapr", "deploy", "dev", "events", "kit", "pricing", "tests")
+	list := exec.CommandContext(ctx, "gofmt", "-l", "apps", "audit", "dapr", "deploy", "dev", "events", "kit", "pricing", "tests")
 	list.Dir = s.root
 	out, err := list.CombinedOutput()
 	if err != nil || len(out) > 0 {
