@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // runFile is Dapr's multi-app run file, as far as dapr/dapr.yaml uses it and
@@ -301,11 +303,11 @@ func (s *stack) sidecarSettings(a app) (named map[string]bool, stamp string, err
 			}
 		}
 	}
-	return named, digest(stamp), nil
+	return named, supervise.Digest(stamp), nil
 }
 
 // processes returns the sidecar and, unless it is one of the edge, the app.
-func (s *stack) processes(ctx context.Context, a app, apps []app) ([]process, error) {
+func (s *stack) processes(ctx context.Context, a app, apps []app) ([]supervise.Process, error) {
 	named, stamp, err := s.sidecarSettings(a)
 	if err != nil {
 		return nil, err
@@ -318,7 +320,7 @@ func (s *stack) processes(ctx context.Context, a app, apps []app) ([]process, er
 	if daprd == "" {
 		daprd = s.daprd()
 	}
-	side := process{
+	side := supervise.Process{
 		Name: a.sidecarName(), Dir: a.Dir, Args: append([]string{daprd}, a.flags(s.settings.get("SENTRY_ADDRESS"))...),
 		// GOGC: a third more requests a second for some memory (measured).
 		Env:      slices.Concat(basicEnv(), s.settings.env(func(key string) bool { return named[key] }), []string{"GOGC=400"}, own),
@@ -328,7 +330,7 @@ func (s *stack) processes(ctx context.Context, a app, apps []app) ([]process, er
 	if a.edge() {
 		side.Stage = stageEdge
 		side.Health = fmt.Sprintf("http://127.0.0.1:%d/v1.0/healthz", a.HTTPPort+publicPort)
-		return []process{side}, nil
+		return []supervise.Process{side}, nil
 	}
 	command := slices.Clone(a.Command)
 	command[0] = absolute(a.Dir, command[0])
@@ -337,12 +339,12 @@ func (s *stack) processes(ctx context.Context, a app, apps []app) ([]process, er
 	for _, key := range sorted(ports) {
 		env = append(env, key+"="+strconv.Itoa(ports[key]))
 	}
-	main := process{
+	main := supervise.Process{
 		Name: a.ID, Dir: a.Dir, Args: command, Env: slices.Concat(basicEnv(), env, own),
 		Patience: 10 * time.Second, Stage: stageApp,
 		Health: fmt.Sprintf("http://127.0.0.1:%d/readyz", a.Port), Stamp: buildID(command[0]),
 	}
-	return []process{side, main}, nil
+	return []supervise.Process{side, main}, nil
 }
 
 // sorted returns the keys of a map in order.

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // audit builds the auditor and runs it on this stack's databases: it prints
@@ -17,7 +19,7 @@ func (s *stack) audit(ctx context.Context) error {
 	program := filepath.Join(s.run, "bin", "audit")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "./audit")
 	build.Dir, build.Env = s.root, append(os.Environ(), "CGO_ENABLED=0")
-	if err := command(ctx, s.logFile("build-audit"), build); err != nil {
+	if err := supervise.Run(ctx, s.logFile("build-audit"), build); err != nil {
 		return err
 	}
 	env, err := s.auditEnv()

@@ -19,20 +19,22 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // The brokers beside RabbitMQ that components/swaps can ask for, and what each
 // broker still holds for the apps.
 
 // nats returns the NATS server, with JetStream's files in the data folder.
-func (s *stack) nats() (process, error) {
+func (s *stack) nats() (supervise.Process, error) {
 	dir := filepath.Join(s.data, "nats")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
 	u, err := url.Parse(s.settings.get("NATS_URL"))
 	if err != nil {
-		return process{}, fmt.Errorf("NATS_URL: %w", err)
+		return supervise.Process{}, fmt.Errorf("NATS_URL: %w", err)
 	}
 	password, _ := u.User.Password()
 	text := fmt.Sprintf(`listen: %q
@@ -47,10 +49,10 @@ jetstream {
 authorization { user: %q, password: %q }
 `, s.at(portNATS), dir, u.User.Username(), password)
 	conf := filepath.Join(dir, "nats.conf")
-	return process{
+	return supervise.Process{
 		Args: []string{s.natsServer(), "-c", conf}, Dir: dir, Env: basicEnv(),
 		Patience: 10 * time.Second, Stage: stageInfra,
-		Health: "tcp:" + s.at(portNATS), Stamp: digest(text),
+		Health: "tcp:" + s.at(portNATS), Stamp: supervise.Digest(text),
 	}, writeFile(conf, text, 0o600)
 }
 
@@ -144,10 +146,10 @@ func (s *stack) natsWaiting(ctx context.Context) (int, error) {
 
 // kafka returns a broker that is its own controller (KRaft), with its storage
 // formatted when there is none.
-func (s *stack) kafka(ctx context.Context) (process, error) {
+func (s *stack) kafka(ctx context.Context) (supervise.Process, error) {
 	dir := filepath.Join(s.data, "kafka")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
 	conf := filepath.Join(dir, "server.properties")
 	text := strings.Join([]string{
@@ -171,25 +173,25 @@ func (s *stack) kafka(ctx context.Context) (process, error) {
 		"",
 	}, "\n")
 	if err := writeFile(conf, text, 0o600); err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
 	java, err := exec.LookPath("java")
 	if err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
 	args := []string{java, "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-cp", filepath.Join(s.kafkaCache(), "*")}
 	if !exists(filepath.Join(dir, "log", "meta.properties")) {
 		// The id of a cluster is 16 bytes in URL-safe Base64; ours need not differ from anybody's.
 		format := exec.CommandContext(ctx, java, append(slices.Clone(args[1:]), "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", "c3RhbXBlZGUtb25lLWJveA", "-c", conf)...)
 		format.Dir = dir
-		if err := command(ctx, s.logFile("kafka-format"), format); err != nil {
-			return process{}, err
+		if err := supervise.Run(ctx, s.logFile("kafka-format"), format); err != nil {
+			return supervise.Process{}, err
 		}
 	}
-	return process{
+	return supervise.Process{
 		Args: append(args, "kafka.Kafka", conf), Dir: dir, Env: basicEnv(),
 		Patience: 20 * time.Second, Stage: stageInfra,
-		Health: "tcp:" + s.at(portKafka), Stamp: digest(text),
+		Health: "tcp:" + s.at(portKafka), Stamp: supervise.Digest(text),
 	}, nil
 }
 
@@ -232,7 +234,7 @@ func lag(table string) (total int, err error) {
 // numbers are seconds old, the server's own are not.
 func (s *stack) rabbitmqWaiting(ctx context.Context) (int, error) {
 	dir, env := s.erlang()
-	who, err := credential("rabbitmq")
+	who, err := supervise.Credential("rabbitmq")
 	if err != nil {
 		return 0, err
 	}

@@ -83,7 +83,7 @@ func (s *stack) chaosRun(ctx context.Context, seeds []string, each time.Duration
 		return err
 	}
 	fresh.out = s.out
-	defer func() { err = errors.Join(err, fresh.down(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, fresh.supervisor().Down(context.WithoutCancel(ctx))) }()
 	if err := fresh.up(ctx, false); err != nil {
 		return err
 	}

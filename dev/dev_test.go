@@ -1,16 +1,15 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 func TestMajor(t *testing.T) {
@@ -40,21 +39,6 @@ func TestListener(t *testing.T) {
 	require.False(t, ok, "a connection, not a listener")
 	_, _, ok = listener("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode")
 	require.False(t, ok)
-}
-
-func TestParseStat(t *testing.T) {
-	t.Parallel()
-	st, ok := parseStat("42 (a (b) c) S 7 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 2 x")
-	require.True(t, ok)
-	require.Equal(t, stat{state: "S", parent: 7, start: 98765}, st)
-	_, ok = parseStat("")
-	require.False(t, ok)
-
-	me, ok := readStat(os.Getpid())
-	require.True(t, ok)
-	require.Equal(t, os.Getppid(), me.parent)
-	require.Positive(t, memory(os.Getpid(), children()))
-	require.Zero(t, birth(1<<30))
 }
 
 func TestFill(t *testing.T) {
@@ -154,50 +138,16 @@ func TestAptError(t *testing.T) {
 	}
 }
 
-func TestReport(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		name string
-		err  error
-		want string
-	}{
-		{"one line", errors.New("no"), "\nerror: no\n"},
-		{"with the end of a log", fmt.Errorf("redis: %w", &problem{line: "no", detail: []string{"a", "b"}}), "\nerror: redis: no\n    a\n    b\n"},
-		{"a full disk", &problem{line: "no", detail: []string{"write: No space left on device"}}, "\nerror: the disk is full: no\n    write: No space left on device\n"},
-		{"a full disk of our own", fmt.Errorf("x: %w", syscall.ENOSPC), "\nerror: the disk is full: x: no space left on device\n"},
-	} {
-		var b strings.Builder
-		report(&b, tc.err)
-		require.Equal(t, tc.want, b.String(), tc.name)
-	}
-}
-
 func TestPrintStatus(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	printStatus(&b, []row{
-		{name: "orders", health: "ok", pid: 7, bytes: 30 << 20, restarts: 1, up: 61 * time.Second},
-		{name: "redis", health: "down (signal: killed)", restarts: 2},
+	printStatus(&b, []supervise.Status{
+		{Name: "orders", Health: "ok", PID: 7, Bytes: 30 << 20, Restarts: 1, Up: 61 * time.Second},
+		{Name: "redis", Health: "down (signal: killed)", Restarts: 2},
 	})
 	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
 	require.Len(t, lines, 4)
 	require.Equal(t, []string{"orders", "7", "ok", "30", "MB", "1", "1m1s"}, strings.Fields(lines[1]))
 	require.Equal(t, []string{"redis", "-", "down", "(signal:", "killed)", "0", "MB", "2", "0s"}, strings.Fields(lines[2]))
 	require.Equal(t, []string{"2", "processes", "1", "ok", "30", "MB", "3"}, strings.Fields(lines[3]))
-}
-
-func TestTail(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "log")
-	require.NoError(t, os.WriteFile(file, []byte("one\n\ntwo\nthree\n"), 0o600))
-	require.Equal(t, []string{"two", "three"}, tail(file, 2))
-	require.Equal(t, []string{"one", "two", "three"}, tail(file, 9))
-	require.Nil(t, tail(file+"x", 2))
-}
-
-func TestJoin(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, "", join(nil))
-	require.Equal(t, "a", join([]string{"a"}))
-	require.Equal(t, "a, b and c", join([]string{"a", "b", "c"}))
 }

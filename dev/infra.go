@@ -20,6 +20,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/dev/progress"
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 func (s *stack) port(base int) int { return base + s.offset }
@@ -52,7 +55,7 @@ func (s *stack) folders() error {
 		if f.owner == "" || !s.plugged.needs(f.name) {
 			continue // the owner may not exist where the server was never needed
 		}
-		who, err := credential(f.owner)
+		who, err := supervise.Credential(f.owner)
 		if err != nil {
 			return err
 		}
@@ -73,7 +76,7 @@ func ownedFile(name, text, owner string) error {
 	if err := writeFile(name, text, 0o600); err != nil {
 		return err
 	}
-	who, err := credential(owner)
+	who, err := supervise.Credential(owner)
 	if err != nil {
 		return err
 	}
@@ -94,49 +97,49 @@ func postgresBin() (string, error) {
 }
 
 // postgres makes the cluster when there is none and returns the server.
-func (s *stack) postgres(ctx context.Context) (process, error) {
+func (s *stack) postgres(ctx context.Context) (supervise.Process, error) {
 	bin, err := postgresBin()
 	if err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
 	dir := filepath.Join(s.data, "postgres")
 	superuser, err := url.Parse(s.settings.get("POSTGRES_SUPERUSER_URL"))
 	if err != nil {
-		return process{}, fmt.Errorf("POSTGRES_SUPERUSER_URL: %w", err)
+		return supervise.Process{}, fmt.Errorf("POSTGRES_SUPERUSER_URL: %w", err)
 	}
 	if !exists(filepath.Join(dir, "PG_VERSION")) {
 		password, _ := superuser.User.Password()
 		file := filepath.Join(s.data, "initdb-password")
 		if err := ownedFile(file, password+"\n", "postgres"); err != nil {
-			return process{}, err
+			return supervise.Process{}, err
 		}
 		defer os.Remove(file)
-		who, err := credential("postgres")
+		who, err := supervise.Credential("postgres")
 		if err != nil {
-			return process{}, err
+			return supervise.Process{}, err
 		}
 		cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", dir, "-U", superuser.User.Username(), "--pwfile="+file,
 			"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums")
 		cmd.Dir = dir
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
-		if err := command(ctx, s.logFile("initdb"), cmd); err != nil {
-			return process{}, err
+		if err := supervise.Run(ctx, s.logFile("initdb"), cmd); err != nil {
+			return supervise.Process{}, err
 		}
 	}
 	conf, err := os.ReadFile(filepath.Join(s.root, "deploy", "postgres", "postgresql.conf"))
 	if err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
 	// Written each time: the data folder is out of reach for the server's own user
 	// otherwise (a clone under /root), and the port is this stack's.
 	text := string(conf) + fmt.Sprintf("\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = ''\n", s.port(portPostgres))
 	if err := ownedFile(filepath.Join(dir, "postgresql.conf"), text, "postgres"); err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
-	return process{
+	return supervise.Process{
 		Args: []string{filepath.Join(bin, "postgres"), "-D", dir}, Dir: dir, Env: basicEnv(), User: "postgres",
 		Signal: syscall.SIGINT, Patience: 20 * time.Second, Stage: stageStore, // SIGINT: do not wait for clients
-		Health: "tcp:" + s.at(portPostgres), Stamp: digest(text),
+		Health: "tcp:" + s.at(portPostgres), Stamp: supervise.Digest(text),
 	}, nil
 }
 
@@ -222,13 +225,13 @@ func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 		if strings.Contains(err.Error(), "password authentication failed") {
 			return nil, errors.New("PostgreSQL refuses the password in settings.env: the data is of other settings; make clean removes it")
 		}
-		if time.Now().After(deadline) || !pause(ctx, 100*time.Millisecond) {
+		if time.Now().After(deadline) || !supervise.Pause(ctx, 100*time.Millisecond) {
 			return nil, fmt.Errorf("PostgreSQL does not take connections: %w", err)
 		}
 	}
 }
 
-func (s *stack) redis() (process, error) {
+func (s *stack) redis() (supervise.Process, error) {
 	dir := filepath.Join(s.data, "redis")
 	conf := filepath.Join(dir, "redis.conf")
 	text := strings.Join([]string{
@@ -245,13 +248,13 @@ func (s *stack) redis() (process, error) {
 		"",
 	}, "\n")
 	if err := ownedFile(conf, text, "redis"); err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
 	program, err := exec.LookPath("redis-server")
-	return process{
+	return supervise.Process{
 		Args: []string{program, conf}, Dir: dir, Env: basicEnv(), User: "redis",
 		Patience: 10 * time.Second, Stage: stageStore,
-		Health: "tcp:" + s.at(portRedis), Stamp: digest(text),
+		Health: "tcp:" + s.at(portRedis), Stamp: supervise.Digest(text),
 	}, err
 }
 
@@ -267,10 +270,10 @@ func (s *stack) erlang() (dir string, env []string) {
 // epmd returns RabbitMQ's port mapper, one of our own on a port of our own: a
 // shared one would be started by whichever stack comes first and stay behind
 // when that ends.
-func (s *stack) epmd() (process, error) {
+func (s *stack) epmd() (supervise.Process, error) {
 	dir, env := s.erlang()
 	program, err := exec.LookPath("epmd")
-	return process{
+	return supervise.Process{
 		Args: []string{program}, Dir: dir, Env: env, User: "rabbitmq",
 		Patience: 2 * time.Second, Stage: stageStore, Health: "tcp:" + s.at(portEpmd),
 	}, err
@@ -283,11 +286,11 @@ func (s *stack) rabbitmqNode() string {
 	return "stampede@localhost"
 }
 
-func (s *stack) rabbitmq() (process, error) {
+func (s *stack) rabbitmq() (supervise.Process, error) {
 	dir, env := s.erlang()
 	u, err := url.Parse(s.settings.get("RABBITMQ_URL"))
 	if err != nil {
-		return process{}, fmt.Errorf("RABBITMQ_URL: %w", err)
+		return supervise.Process{}, fmt.Errorf("RABBITMQ_URL: %w", err)
 	}
 	password, _ := u.User.Password()
 	text := strings.Join([]string{
@@ -302,12 +305,12 @@ func (s *stack) rabbitmq() (process, error) {
 		"",
 	}, "\n")
 	if err := ownedFile(filepath.Join(dir, "rabbitmq.conf"), text, "rabbitmq"); err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
 	if err := ownedFile(filepath.Join(dir, "enabled_plugins"), "[rabbitmq_management].\n", "rabbitmq"); err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
-	return process{
+	return supervise.Process{
 		Args: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"}, Dir: dir, User: "rabbitmq",
 		Env: append(env,
 			"RABBITMQ_NODENAME="+s.rabbitmqNode(),
@@ -325,17 +328,17 @@ func (s *stack) rabbitmq() (process, error) {
 			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
 		),
 		Patience: 20 * time.Second, Stage: stageInfra,
-		Health: "tcp:" + s.at(portRabbitMQ), Stamp: digest(text),
+		Health: "tcp:" + s.at(portRabbitMQ), Stamp: supervise.Digest(text),
 	}, nil
 }
 
-func (s *stack) maildev() (process, error) {
+func (s *stack) maildev() (supervise.Process, error) {
 	program, err := exec.LookPath("node")
 	most, memory := 2_000, 128 // MB
 	if s.proxied {
 		most, memory = 20_000, 512 // make chaos looks for each
 	}
-	return process{
+	return supervise.Process{
 		Dir: filepath.Join(s.data, "maildev"), Env: basicEnv(),
 		Args: []string{
 			program, "--max-old-space-size=" + strconv.Itoa(memory), filepath.Join(s.maildevCache(), "node_modules", "maildev", "dist", "bin", "maildev.js"),
@@ -349,17 +352,17 @@ func (s *stack) maildev() (process, error) {
 }
 
 // authority returns sentry, which makes its certificates when there are none.
-func (s *stack) authority() (process, error) {
+func (s *stack) authority() (supervise.Process, error) {
 	dir := filepath.Join(s.data, "sentry")
 	if expired(filepath.Join(dir, "ca.crt")) {
 		if err := os.RemoveAll(dir); err != nil {
-			return process{}, err
+			return supervise.Process{}, err
 		}
 		if err := os.Mkdir(dir, 0o700); err != nil {
-			return process{}, err
+			return supervise.Process{}, err
 		}
 	}
-	return process{
+	return supervise.Process{
 		Dir: dir, Env: append(basicEnv(), "NAMESPACE="+s.settings.get("NAMESPACE")),
 		Args: []string{
 			s.sentry(), "--config", filepath.Join(s.root, "dapr", "sentry.yaml"), "--issuer-credentials", dir,
@@ -391,22 +394,22 @@ var variable = regexp.MustCompile(`\$\{([A-Z][A-Z0-9_]*)\}`)
 
 // keycloak returns the identity server, in a home of this stack's own: links
 // to the prepared one, our realm and our themes.
-func (s *stack) keycloak(ctx context.Context) (process, error) {
+func (s *stack) keycloak(ctx context.Context) (supervise.Process, error) {
 	home := filepath.Join(s.data, filepath.Base(s.keycloakCache()))
 	if !exists(home) {
 		if err := s.copyTree(ctx, s.keycloakCache(), home); err != nil {
-			return process{}, err
+			return supervise.Process{}, err
 		}
 	}
 	deploy := filepath.Join(s.root, "deploy", "keycloak")
 	realm, err := os.ReadFile(filepath.Join(deploy, "realm.json"))
 	if err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
 	// Keycloak fills the realm's ${NAMES} in itself, from its environment.
 	imports := filepath.Join(home, "data", "import")
 	if err := writeFile(filepath.Join(imports, "stampede-realm.json"), string(realm), 0o600); err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
 	named := map[string]bool{}
 	for _, m := range variable.FindAllStringSubmatch(string(realm), -1) {
@@ -414,15 +417,15 @@ func (s *stack) keycloak(ctx context.Context) (process, error) {
 	}
 	if themes := filepath.Join(deploy, "themes"); exists(themes) {
 		if _, err := render(themes, filepath.Join(home, "themes"), nil); err != nil {
-			return process{}, err
+			return supervise.Process{}, err
 		}
 	}
 	database, err := url.Parse(s.settings.get("KEYCLOAK_DATABASE_URL"))
 	if err != nil {
-		return process{}, fmt.Errorf("KEYCLOAK_DATABASE_URL: %w", err)
+		return supervise.Process{}, fmt.Errorf("KEYCLOAK_DATABASE_URL: %w", err)
 	}
 	password, _ := database.User.Password()
-	return process{
+	return supervise.Process{
 		Dir: home,
 		Args: []string{
 			filepath.Join(home, "bin", "kc.sh"), "start", "--optimized", "--import-realm", "--cache=local",
@@ -442,15 +445,15 @@ func (s *stack) keycloak(ctx context.Context) (process, error) {
 			"JAVA_OPTS_APPEND=-XX:+UseSerialGC -XX:-UseG1GC -Xss512k -XX:ReservedCodeCacheSize=96m -Dquarkus.datasource.jdbc.validate-on-borrow=true",
 		}),
 		Patience: 10 * time.Second, Stage: stageInfra,
-		Health: "http://" + s.at(portKeycloakManagement) + "/health/ready", Stamp: digest(string(realm)),
+		Health: "http://" + s.at(portKeycloakManagement) + "/health/ready", Stamp: supervise.Digest(string(realm)),
 	}, nil
 }
 
 // nginx returns the front, with its configuration rendered from deploy/nginx
 // and, where pictures come from, one folder of deploy/media.
-func (s *stack) nginx(ctx context.Context, list []app) (process, error) {
+func (s *stack) nginx(ctx context.Context, list []app) (supervise.Process, error) {
 	if err := s.writeStatic(); err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
 	dir := filepath.Join(s.data, "nginx")
 	values := map[string]string{
@@ -473,23 +476,23 @@ func (s *stack) nginx(ctx context.Context, list []app) (process, error) {
 	}
 	media, pictures, err := s.media()
 	if err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
 	maps.Copy(values, pictures)
 	rendered := ""
 	for _, from := range []string{"nginx", filepath.Join("media", media)} {
 		stamp, err := render(filepath.Join(s.root, "deploy", from), dir, values)
 		if err != nil {
-			return process{}, err
+			return supervise.Process{}, err
 		}
-		rendered = digest(rendered + stamp)
+		rendered = supervise.Digest(rendered + stamp)
 	}
 	args := []string{"/usr/sbin/nginx", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"}
 	// A mistake in the configuration is better found while the old one runs.
-	if err := command(ctx, s.logFile("nginx-test"), exec.CommandContext(ctx, args[0], append(args[1:], "-t")...)); err != nil {
-		return process{}, err
+	if err := supervise.Run(ctx, s.logFile("nginx-test"), exec.CommandContext(ctx, args[0], append(args[1:], "-t")...)); err != nil {
+		return supervise.Process{}, err
 	}
-	return process{
+	return supervise.Process{
 		Dir: dir, Env: basicEnv(), Args: args,
 		Signal: syscall.SIGQUIT, Patience: 3 * time.Second, Stage: stageFront, // SIGQUIT: requests in flight end
 		Health: "tcp:" + s.at(portFront), Stamp: rendered,
@@ -518,7 +521,7 @@ func render(from, to string, values map[string]string) (stamp string, err error)
 				return fmt.Errorf("%s: %w", path, err)
 			}
 		}
-		stamp = digest(stamp + name + string(text))
+		stamp = supervise.Digest(stamp + name + string(text))
 		target := filepath.Join(to, name)
 		if old, err := os.ReadFile(target); err == nil && string(old) == string(text) {
 			return nil
@@ -538,7 +541,7 @@ func fill(text []byte, values map[string]string) ([]byte, error) {
 		return []byte(value)
 	})
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("no value for %s", join(missing))
+		return nil, fmt.Errorf("no value for %s", progress.List(missing))
 	}
 	return filled, nil
 }
@@ -551,7 +554,7 @@ func (s *stack) copyTree(ctx context.Context, from, to string) error {
 		if err := os.RemoveAll(partial); err != nil {
 			return err
 		}
-		err := command(ctx, s.logFile("copy"), exec.CommandContext(ctx, "cp", how, from, partial))
+		err := supervise.Run(ctx, s.logFile("copy"), exec.CommandContext(ctx, "cp", how, from, partial))
 		if err == nil {
 			return os.Rename(partial, to)
 		}

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // The versions that the project is tested with.
@@ -131,9 +133,9 @@ func (s *stack) install(ctx context.Context) error {
 	packages := s.missingPackages()
 	if len(packages) > 0 {
 		if _, err := exec.LookPath("apt-get"); err != nil {
-			return &problem{
-				line: "this is not a Debian system (no apt-get), so nothing was installed",
-				detail: []string{
+			return &supervise.Failure{
+				Line: "this is not a Debian system (no apt-get), so nothing was installed",
+				Lines: []string{
 					"missing here: " + strings.Join(packages, ", "),
 					"Install PostgreSQL 15, Redis 7, RabbitMQ 3.10 or newer, Nginx with its Lua module,",
 					"Maven, unzip and gcc with this system's own tools and run make up again,",
@@ -150,7 +152,7 @@ func (s *stack) install(ctx context.Context) error {
 	maven := make(chan struct{})
 	g.Go(func() error {
 		if len(packages) > 0 {
-			err := s.out.step(ctx, "packages", "installing "+strings.Join(packages, " "), func(ctx context.Context) error {
+			err := s.out.Step(ctx, "packages", "installing "+strings.Join(packages, " "), func(ctx context.Context) error {
 				return s.installPackages(ctx, packages)
 			})
 			if err != nil {
@@ -184,7 +186,7 @@ func (s *stack) installBrowser(ctx context.Context) error {
 			return nil
 		}
 	}
-	return s.out.step(ctx, "browser", "installing chromium, for the tests alone", func(ctx context.Context) error {
+	return s.out.Step(ctx, "browser", "installing chromium, for the tests alone", func(ctx context.Context) error {
 		return s.installPackages(ctx, []string{"chromium"})
 	})
 }
@@ -222,18 +224,18 @@ func (s *stack) installPackages(ctx context.Context, names []string) error {
 	apt := func(log string, args ...string) error {
 		cmd := exec.CommandContext(ctx, "apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8")
-		return command(ctx, s.logFile(log), cmd)
+		return supervise.Run(ctx, s.logFile(log), cmd)
 	}
 	if err := apt("install-update", "update", "-q"); err != nil {
-		s.out.say("packages", "the package lists could not be renewed, going on with those of this machine")
+		s.out.Say("packages", "the package lists could not be renewed, going on with those of this machine")
 	}
 	// Whatever is on this machine stays on it, hence no removals.
 	args := append([]string{"install", "-qy", "--no-install-recommends", "--no-remove", "-o", "DPkg::Lock::Timeout=120"}, names...)
 	if err := apt("install-packages", args...); err != nil {
-		var p *problem
+		var p *supervise.Failure
 		if errors.As(err, &p) {
-			if why := aptError(p.detail); why != "" {
-				return &problem{line: why, detail: p.detail}
+			if why := aptError(p.Lines); why != "" {
+				return &supervise.Failure{Line: why, Lines: p.Lines}
 			}
 		}
 		return err
@@ -303,7 +305,7 @@ func holdServices(policy, createcluster string) (restore func(), err error) {
 var keycloakBuild = []string{"--db=postgres", "--health-enabled=true", "--metrics-enabled=false"}
 
 func (s *stack) keycloakCache() string {
-	return filepath.Join(s.cache, "keycloak-"+keycloakVersion+"-"+digest(strings.Join(keycloakBuild, " ")))
+	return filepath.Join(s.cache, "keycloak-"+keycloakVersion+"-"+supervise.Digest(strings.Join(keycloakBuild, " ")))
 }
 
 // installKeycloak fetches Keycloak's distribution by Maven and builds the
@@ -313,26 +315,26 @@ func (s *stack) installKeycloak(ctx context.Context) error {
 	if exists(home) {
 		return nil
 	}
-	return s.out.step(ctx, "keycloak", "fetching and preparing Keycloak "+keycloakVersion, func(ctx context.Context) error {
+	return s.out.Step(ctx, "keycloak", "fetching and preparing Keycloak "+keycloakVersion, func(ctx context.Context) error {
 		tmp, err := s.scratch("keycloak")
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(tmp)
 		name := "keycloak-quarkus-dist-" + keycloakVersion + ".zip"
-		err = command(ctx, s.logFile("install-keycloak"), exec.CommandContext(ctx, "mvn", "-B", "-ntp",
+		err = supervise.Run(ctx, s.logFile("install-keycloak"), exec.CommandContext(ctx, "mvn", "-B", "-ntp",
 			"org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy",
 			"-Dartifact=org.keycloak:keycloak-quarkus-dist:"+keycloakVersion+":zip", "-DoutputDirectory="+tmp))
 		if err != nil {
 			return fmt.Errorf("Keycloak %s cannot be had: %w", keycloakVersion, err)
 		}
 		unzip := exec.CommandContext(ctx, "unzip", "-q", filepath.Join(tmp, name), "-d", tmp)
-		if err := command(ctx, s.logFile("install-keycloak-unzip"), unzip); err != nil {
+		if err := supervise.Run(ctx, s.logFile("install-keycloak-unzip"), unzip); err != nil {
 			return err
 		}
 		unpacked := filepath.Join(tmp, "keycloak-"+keycloakVersion)
 		build := exec.CommandContext(ctx, filepath.Join(unpacked, "bin", "kc.sh"), append([]string{"build"}, keycloakBuild...)...)
-		if err := command(ctx, s.logFile("install-keycloak-build"), build); err != nil {
+		if err := supervise.Run(ctx, s.logFile("install-keycloak-build"), build); err != nil {
 			return err
 		}
 		return os.Rename(unpacked, home)
@@ -347,7 +349,7 @@ func (s *stack) installKafka(ctx context.Context) error {
 	if exists(home) || !s.plugged.needs("kafka") {
 		return nil
 	}
-	return s.out.step(ctx, "kafka", "fetching Kafka "+kafkaVersion, func(ctx context.Context) error {
+	return s.out.Step(ctx, "kafka", "fetching Kafka "+kafkaVersion, func(ctx context.Context) error {
 		tmp, err := s.scratch("kafka")
 		if err != nil {
 			return err
@@ -361,7 +363,7 @@ func (s *stack) installKafka(ctx context.Context) error {
 			return err
 		}
 		jars := filepath.Join(tmp, "jars")
-		err = command(ctx, s.logFile("install-kafka"), exec.CommandContext(ctx, "mvn", "-B", "-ntp", "-f", filepath.Join(tmp, "pom.xml"),
+		err = supervise.Run(ctx, s.logFile("install-kafka"), exec.CommandContext(ctx, "mvn", "-B", "-ntp", "-f", filepath.Join(tmp, "pom.xml"),
 			"org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+jars))
 		if err != nil {
 			return fmt.Errorf("Kafka %s cannot be had: %w", kafkaVersion, err)
@@ -380,7 +382,7 @@ func (s *stack) installNATS(ctx context.Context) error {
 	if exists(program) || !s.plugged.needs("nats") {
 		return nil
 	}
-	return s.out.step(ctx, "nats", "building nats-server "+natsVersion, func(ctx context.Context) error {
+	return s.out.Step(ctx, "nats", "building nats-server "+natsVersion, func(ctx context.Context) error {
 		return s.goInstall(ctx, "nats", "github.com/nats-io/nats-server/v2@v"+natsVersion, program)
 	})
 }
@@ -395,7 +397,7 @@ func (s *stack) installS3(ctx context.Context) error {
 	if exists(program) || !s.plugged.needs("s3") {
 		return nil
 	}
-	return s.out.step(ctx, "s3", "building versitygw "+s3Version, func(ctx context.Context) error {
+	return s.out.Step(ctx, "s3", "building versitygw "+s3Version, func(ctx context.Context) error {
 		return s.goInstall(ctx, "versitygw", "github.com/versity/versitygw/cmd/versitygw@v"+s3Version, program)
 	})
 }
@@ -410,7 +412,7 @@ func (s *stack) goInstall(ctx context.Context, name, pkg, file string) error {
 	cmd := exec.CommandContext(ctx, "go", "install", "-trimpath", "-ldflags=-s -w", pkg)
 	cmd.Dir = tmp // outside the clone, whose go.mod and go.work are not this program's
 	cmd.Env = append(os.Environ(), "GOBIN="+tmp, "GOWORK=off", "CGO_ENABLED=0")
-	if err := command(ctx, s.logFile("install-"+name), cmd); err != nil {
+	if err := supervise.Run(ctx, s.logFile("install-"+name), cmd); err != nil {
 		return fmt.Errorf("%s cannot be had: %w", pkg, err)
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -439,14 +441,14 @@ func (s *stack) installNPM(ctx context.Context, name, version string) error {
 	if exists(home) {
 		return nil
 	}
-	return s.out.step(ctx, name, "fetching "+name+" "+version, func(ctx context.Context) error {
+	return s.out.Step(ctx, name, "fetching "+name+" "+version, func(ctx context.Context) error {
 		tmp, err := s.scratch(name)
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(tmp)
 		npm := exec.CommandContext(ctx, "npm", "install", "--prefix", tmp, "--no-audit", "--no-fund", "--omit=dev", name+"@"+version)
-		if err := command(ctx, s.logFile("install-"+name), npm); err != nil {
+		if err := supervise.Run(ctx, s.logFile("install-"+name), npm); err != nil {
 			return fmt.Errorf("%s %s cannot be had: %w", name, version, err)
 		}
 		return os.Rename(tmp, home)
@@ -488,7 +490,7 @@ func (s *stack) installDapr(ctx context.Context) error {
 		if b.name == "daprd" {
 			doing += " (3 to 5 minutes the first time)"
 		}
-		err := s.out.step(ctx, b.name, doing, func(ctx context.Context) error {
+		err := s.out.Step(ctx, b.name, doing, func(ctx context.Context) error {
 			cmd := exec.CommandContext(ctx, "go", "build", "-tags", "stablecomponents", "-trimpath",
 				"-ldflags", "-s -w -X github.com/dapr/dapr/pkg/buildinfo.version="+daprVersion,
 				"-o", filepath.Join(home, b.name+".new"), b.pkg)
@@ -496,7 +498,7 @@ func (s *stack) installDapr(ctx context.Context) error {
 			// The checksum database does not know all of Dapr's modules; go.sum pins
 			// them. gcc may still be on its way, hence no cgo.
 			cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly", "GONOSUMDB=github.com/dapr/*", "CGO_ENABLED=0")
-			if err := command(ctx, s.logFile("install-"+b.name), cmd); err != nil {
+			if err := supervise.Run(ctx, s.logFile("install-"+b.name), cmd); err != nil {
 				return err
 			}
 			return os.Rename(filepath.Join(home, b.name+".new"), filepath.Join(home, b.name))
@@ -526,10 +528,4 @@ func (s *stack) scratch(name string) (string, error) {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-// digest is a short name for a text.
-func digest(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:])[:8]
 }

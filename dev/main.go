@@ -14,6 +14,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/stampede-shop/stampede/dev/progress"
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 const usage = `usage: dev <command>
@@ -47,7 +50,7 @@ func main() {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted")
 		}
-		report(os.Stderr, err)
+		progress.Report(os.Stderr, err)
 		os.Exit(1)
 	}
 }
@@ -57,8 +60,8 @@ func run(ctx context.Context, args []string) error {
 		fmt.Print(usage)
 		return nil
 	}
-	if args[0] == "supervise" { // started by startSupervisor
-		return supervise(args[1], args[2])
+	if args[0] == "supervise" { // started by up
+		return supervise.Serve(args[1], args[2], args[3:]...)
 	}
 	switch args[0] {
 	case "proxies": // started by the supervisor
@@ -72,7 +75,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	go s.out.tick(ctx)
+	go s.out.Tick(ctx)
 	name := ""
 	if len(args) > 1 {
 		name = args[1]
@@ -83,7 +86,7 @@ func run(ctx context.Context, args []string) error {
 	case "infra":
 		return s.up(ctx, true)
 	case "down":
-		return s.down(ctx)
+		return s.supervisor().Down(ctx)
 	case "clean":
 		return s.clean(ctx)
 	case "status":
@@ -126,7 +129,7 @@ type stack struct {
 	proxied  bool   // what the apps reach, they reach through the proxies of make chaos
 	settings *settings
 	plugged  *plugged // the components in effect
-	out      *progress
+	out      *progress.Progress
 }
 
 // newStack finds the stack that PORT_OFFSET and RUN_DIR mean, and loads its
@@ -140,7 +143,7 @@ func newStack() (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stack{root: root, cache: filepath.Join(cache, "stampede"), out: newProgress(os.Stdout)}
+	s := &stack{root: root, cache: filepath.Join(cache, "stampede"), out: progress.New(os.Stdout)}
 	s.run = os.Getenv("RUN_DIR")
 	s.proxied = os.Getenv("PROXIES") == "true"
 	given := os.Getenv("PORT_OFFSET")
@@ -161,7 +164,7 @@ func newStack() (*stack, error) {
 	if s.run, err = filepath.Abs(s.run); err != nil {
 		return nil, err
 	}
-	s.data = "/var/lib/stampede-" + digest(s.run)
+	s.data = "/var/lib/stampede-" + supervise.Digest(s.run)
 	if err := setAside(s.data, filepath.Join(s.run, "settings.env")); err != nil {
 		return nil, err
 	}
@@ -211,3 +214,9 @@ func findRoot() (string, error) {
 }
 
 func (s *stack) logFile(name string) string { return filepath.Join(s.run, "logs", name+".log") }
+
+func (s *stack) supervisor() *supervise.Client {
+	return &supervise.Client{Run: s.run, Socket: s.socket(), Say: s.out.Say}
+}
+
+func (s *stack) socket() string { return filepath.Join(s.data, "supervisor.sock") }

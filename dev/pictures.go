@@ -20,6 +20,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // The S3 server that components/swaps/media-s3 asks for, its bucket, and how
@@ -30,9 +32,9 @@ import (
 func (s *stack) s3Dir() string { return filepath.Join(s.data, "s3") }
 
 // s3 returns the S3 server.
-func (s *stack) s3() (process, error) {
+func (s *stack) s3() (supervise.Process, error) {
 	dir := s.s3Dir()
-	return process{
+	return supervise.Process{
 		// No log of requests: Nginx and the sidecar have theirs.
 		Args: []string{s.s3Server(), "--port", s.at(portS3), "--region", s.settings.get("S3_REGION"), "--keep-alive", "--quiet", "posix", dir},
 		Dir:  dir, Env: append(basicEnv(), "ROOT_ACCESS_KEY="+s.settings.get("S3_ACCESS_KEY"), "ROOT_SECRET_KEY="+s.settings.get("S3_SECRET_KEY")),
@@ -76,7 +78,7 @@ func (s *stack) collect(ctx context.Context) error {
 		n, err = s.fromBucket()
 	}
 	if n > 0 {
-		s.out.say("pictures", "copied %d from %s into %s, which is where they are read from now", n, from, to)
+		s.out.Say("pictures", "copied %d from %s into %s, which is where they are read from now", n, from, to)
 	}
 	if err != nil {
 		return fmt.Errorf("pictures: %w", err)

@@ -13,12 +13,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/dev/progress"
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // withMedia is a stack whose pictures are in a folder, or in a bucket.
 func withMedia(t *testing.T, swap string, lines ...settingLine) *stack {
 	t.Helper()
-	s := &stack{root: "..", data: t.TempDir(), settings: &settings{}, out: newProgress(io.Discard)}
+	s := &stack{root: "..", data: t.TempDir(), settings: &settings{}, out: progress.New(io.Discard)}
 	s.settings.lines = append(lines, settingLine{key: "MEDIA_DIR", value: filepath.Join(s.data, "media")}, settingLine{key: "S3_BUCKET", value: "shots"})
 	var err error
 	s.plugged, err = plug("..", swap)
@@ -98,7 +101,7 @@ func TestBucket(t *testing.T) {
 	server.Dir, server.Env = p.Dir, p.Env
 	require.NoError(t, server.Start())
 	t.Cleanup(func() { server.Process.Kill(); server.Wait() })
-	require.Eventually(t, func() bool { return healthy(t.Context(), p.Health) == "" }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return supervise.Check(t.Context(), p.Health) == "" }, 10*time.Second, 10*time.Millisecond)
 
 	b := s.bucket()
 	require.NoError(t, b.make(t.Context()))

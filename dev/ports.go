@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // The ports of the infrastructure; PORT_OFFSET is added to each. The apps' are
@@ -132,13 +134,13 @@ func holder(inode string) string {
 // checkPorts returns an error that names each port which a process that does
 // not run yet would find taken.
 func (s *stack) checkPorts(apps []app) error {
-	st, _, err := s.readState()
+	st, _, err := s.supervisor().State()
 	if err != nil {
 		return err
 	}
 	running := map[string]bool{}
 	for _, r := range st.Processes {
-		running[r.Name] = r.PID != 0 && birth(r.PID) == r.Birth
+		running[r.Name] = r.Alive()
 	}
 	taken := listeners()
 	ports := s.ports(apps)
@@ -155,12 +157,12 @@ func (s *stack) checkPorts(apps []app) error {
 	if offset := freeOffset(sorted(ports), s.offset, taken); offset != 0 {
 		advice += fmt.Sprintf(", or run beside it: PORT_OFFSET=%d make up", offset)
 	}
-	e := &problem{line: lines[0]}
+	e := &supervise.Failure{Line: lines[0]}
 	if more := lines[1:]; len(more) > 0 {
-		e.line += fmt.Sprintf(", and %d more ports are taken", len(more))
-		e.detail = more[:min(len(more), 5)]
+		e.Line += fmt.Sprintf(", and %d more ports are taken", len(more))
+		e.Lines = more[:min(len(more), 5)]
 	}
-	e.detail = append(e.detail, advice)
+	e.Lines = append(e.Lines, advice)
 	return e
 }
 

@@ -11,6 +11,8 @@ import (
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // proxied are the ports that services and sidecars are told instead of the
@@ -28,16 +30,16 @@ var proxyNames = map[int]string{portPostgres: "postgres", portRedis: "redis", po
 
 // proxies returns the process that passes everything on. Its state is in
 // memory: started again, it passes everything on again.
-func (s *stack) proxies() (process, error) {
+func (s *stack) proxies() (supervise.Process, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return process{}, err
+		return supervise.Process{}, err
 	}
 	args := []string{self, "proxies", s.at(portProxies)}
 	for _, port := range sorted(proxied) {
 		args = append(args, proxyNames[port]+"="+s.at(proxied[port])+"="+s.at(port))
 	}
-	return process{
+	return supervise.Process{
 		Args: args, Dir: s.data, Env: basicEnv(),
 		Patience: time.Second, Stage: stageStore, Health: "http://" + s.at(portProxies) + "/version",
 	}, nil

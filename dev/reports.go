@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/stampede-shop/stampede/dev/progress"
 )
 
 // leastScore is what every mark of make lighthouse must reach.
@@ -46,9 +48,9 @@ func (s *stack) lighthouse(ctx context.Context) error {
 	if err := writeFile(filepath.Join(s.root, "docs", "lighthouse.md"), page, 0o644); err != nil {
 		return err
 	}
-	s.out.say("lighthouse", "docs/lighthouse.md is written")
+	s.out.Say("lighthouse", "docs/lighthouse.md is written")
 	if len(low) > 0 {
-		return fmt.Errorf("below %d: %s", leastScore, join(low))
+		return fmt.Errorf("below %d: %s", leastScore, progress.List(low))
 	}
 	return nil
 }
@@ -78,11 +80,11 @@ func (s *stack) screenshots(ctx context.Context) error {
 }
 
 func (s *stack) report(ctx context.Context, test string, env ...string) error {
-	st, _, err := s.readState()
+	st, _, err := s.supervisor().State()
 	if err != nil {
 		return err
 	}
-	if !st.supervised() {
+	if !st.Supervised() {
 		return errors.New("nothing runs: make up starts it")
 	}
 	if err := s.installBrowser(ctx); err != nil {

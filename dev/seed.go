@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 const opsAccount = "ops@stampede.test"
@@ -27,7 +29,7 @@ func (s *stack) seed(ctx context.Context) error {
 	if err != nil || !empty {
 		return err
 	}
-	return s.out.step(ctx, "seed", "filling the catalogue", func(ctx context.Context) error {
+	return s.out.Step(ctx, "seed", "filling the catalogue", func(ctx context.Context) error {
 		token, err := s.opsToken(ctx)
 		if err != nil {
 			return err
@@ -87,7 +89,7 @@ func (s *stack) opsToken(ctx context.Context) (string, error) {
 		if err == nil {
 			err = errors.New("it is no administrator yet")
 		}
-		if time.Now().After(deadline) || !pause(ctx, 500*time.Millisecond) {
+		if time.Now().After(deadline) || !supervise.Pause(ctx, 500*time.Millisecond) {
 			return "", fmt.Errorf("%s cannot log in: %w", opsAccount, err)
 		}
 	}
@@ -136,10 +138,10 @@ func (s *stack) importFile(ctx context.Context, token, file string, pictures int
 	}
 	for _, r := range report.Rows {
 		if r.Outcome == "refused" {
-			s.out.say("import", "line %d, SKU %q refused: %s", r.Line, r.SKU, r.Reason)
+			s.out.Say("import", "line %d, SKU %q refused: %s", r.Line, r.SKU, r.Reason)
 		}
 	}
-	s.out.say("import", "%s: %d rows created, %d changed, %d unchanged, %d refused; %d pictures",
+	s.out.Say("import", "%s: %d rows created, %d changed, %d unchanged, %d refused; %d pictures",
 		filepath.Base(file), report.Created, report.Changed, report.Unchanged, report.Refused, pictures)
 	if !report.Complete {
 		return fmt.Errorf("the file was not read to its end: %s", report.Stopped)

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/stampede-shop/stampede/dev/progress"
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // servers are the parts of the infrastructure that run only when a component
@@ -70,7 +73,7 @@ func plug(root, swaps string) (*plugged, error) {
 		}
 		folder := filepath.Join(dir, "swaps", name)
 		if !exists(folder) || name != filepath.Base(name) {
-			return nil, fmt.Errorf("there is no swap %q; there are %s", name, join(swapNames(root)))
+			return nil, fmt.Errorf("there is no swap %q; there are %s", name, progress.List(swapNames(root)))
 		}
 		err := p.read(folder, func(file string) error {
 			if by[file] != "" {
@@ -271,8 +274,8 @@ func (s *stack) unplug(ctx context.Context, before string) error {
 	if err := s.settings.put("SWAP", before); err != nil {
 		return err
 	}
-	st, _, err := s.readState()
-	if err != nil || !st.supervised() {
+	st, _, err := s.supervisor().State()
+	if err != nil || !st.Supervised() {
 		return err
 	}
 	if err := s.plugIn(); err != nil {
@@ -296,8 +299,8 @@ func (s *stack) plugIn() error {
 		}
 	}
 	if lacking := s.lacking(); len(lacking) > 0 {
-		return &problem{line: fmt.Sprintf("what is plugged in (%s) wants a value for %s in %s", s.settings.get("SWAP"), join(lacking), s.settings.file),
-			detail: []string{"nothing was changed; SWAP=default make up goes on without it"}}
+		return &supervise.Failure{Line: fmt.Sprintf("what is plugged in (%s) wants a value for %s in %s", s.settings.get("SWAP"), progress.List(lacking), s.settings.file),
+			Lines: []string{"nothing was changed; SWAP=default make up goes on without it"}}
 	}
 	return nil
 }
@@ -326,12 +329,12 @@ func (s *stack) drain(ctx context.Context, apps []app) (err error) {
 	if from == "" || from == to {
 		return nil
 	}
-	st, _, err := s.readState()
+	st, _, err := s.supervisor().State()
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(st.Processes, func(r record) bool { return r.Stage == stageApp && r.PID != 0 }) {
-		s.out.say("drain", "from %s to %s: nothing runs, so what the old broker still holds stays there", from, to)
+	if !slices.ContainsFunc(st.Processes, func(r supervise.Record) bool { return r.Stage == stageApp && r.PID != 0 }) {
+		s.out.Say("drain", "from %s to %s: nothing runs, so what the old broker still holds stays there", from, to)
 		return nil
 	}
 	waiting, ok := map[string]func(context.Context) (int, error){
@@ -343,7 +346,7 @@ func (s *stack) drain(ctx context.Context, apps []app) (err error) {
 	if !ok {
 		return fmt.Errorf("nobody can tell when %s is empty: make down, then make up", from)
 	}
-	var edges []process
+	var edges []supervise.Process
 	for _, a := range apps {
 		if a.edge() {
 			list, err := s.processes(ctx, a, apps)
@@ -358,13 +361,13 @@ func (s *stack) drain(ctx context.Context, apps []app) (err error) {
 			return
 		}
 		for _, p := range edges {
-			if _, again := s.ensure(context.WithoutCancel(ctx), p); again != nil {
+			if _, again := s.supervisor().Ensure(context.WithoutCancel(ctx), p); again != nil {
 				err = errors.Join(err, again)
 			}
 		}
 	}()
-	return s.out.step(ctx, "drain", fmt.Sprintf("closing the edge until %s has nothing left for %s", from, to), func(ctx context.Context) error {
-		if err := s.stop(ctx, edges, false); err != nil {
+	return s.out.Step(ctx, "drain", fmt.Sprintf("closing the edge until %s has nothing left for %s", from, to), func(ctx context.Context) error {
+		if err := s.supervisor().Stop(ctx, false, names(edges)...); err != nil {
 			return err
 		}
 		why, quiet := "", 0
@@ -385,12 +388,12 @@ func (s *stack) drain(ctx context.Context, apps []app) (err error) {
 				quiet++ // handling may have said something new: both again
 			}
 			if quiet < 2 && time.Now().After(deadline) {
-				return &problem{line: from + " does not run dry: " + why, detail: []string{
+				return &supervise.Failure{Line: from + " does not run dry: " + why, Lines: []string{
 					"the shop goes on as it was",
 					"to switch all the same and leave those events behind: make down, then make up with SWAP",
 				}}
 			}
-			if !pause(ctx, 200*time.Millisecond) {
+			if !supervise.Pause(ctx, 200*time.Millisecond) {
 				return ctx.Err()
 			}
 		}
@@ -422,7 +425,7 @@ func (s *stack) unsent(ctx context.Context) (int, error) {
 
 // retire stops the parts of the infrastructure that nothing needs any more.
 func (s *stack) retire(ctx context.Context) error {
-	st, _, err := s.readState()
+	st, _, err := s.supervisor().State()
 	if err != nil {
 		return err
 	}
@@ -430,10 +433,10 @@ func (s *stack) retire(ctx context.Context) error {
 		if infraPorts[r.Name] == nil || s.plugged.needs(r.Name) {
 			continue
 		}
-		if err := s.stop(ctx, []process{{Name: r.Name}}, false); err != nil {
+		if err := s.supervisor().Stop(ctx, false, r.Name); err != nil {
 			return err
 		}
-		s.out.say(r.Name, "stopped: nothing that is plugged in needs it; its data stays")
+		s.out.Say(r.Name, "stopped: nothing that is plugged in needs it; its data stays")
 	}
 	return nil
 }

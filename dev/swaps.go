@@ -51,7 +51,7 @@ type change struct {
 // writes no table.
 func (s *stack) swaps(ctx context.Context) (err error) {
 	only := os.Getenv("ONLY")
-	defer func() { err = errors.Join(err, s.down(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, s.supervisor().Down(context.WithoutCancel(ctx))) }()
 	var rows []figures
 	for _, broker := range brokers {
 		for _, store := range stateStores {
@@ -98,7 +98,7 @@ func (s *stack) swaps(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", page, err)
 	}
-	s.out.say("swaps", "all %d pairs passed; %s is written", len(rows), page)
+	s.out.Say("swaps", "all %d pairs passed; %s is written", len(rows), page)
 	return writeFile(page, changed, 0o644)
 }
 

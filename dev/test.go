@@ -46,7 +46,7 @@ var testSeeds = []string{"7", "11"}
 // testChaos is make chaos on the ports of the test stack, which is down by
 // then, with data of its own.
 func (s *stack) testChaos(ctx context.Context) error {
-	s.out.say("test", "anything breaks while people buy, seeds %s", strings.Join(testSeeds, " and "))
+	s.out.Say("test", "anything breaks while people buy, seeds %s", strings.Join(testSeeds, " and "))
 	environment(append([][2]string{{"PORT_OFFSET", strconv.Itoa(s.offset)}, {"RUN_DIR", s.run + "-chaos"}, {"SWAP", "default"}}, chaosWaits...), true)
 	broken, err := newStack()
 	if err != nil {
@@ -62,12 +62,12 @@ func (s *stack) testChaos(ctx context.Context) error {
 // stopped afterwards, whatever happens.
 func (s *stack) test(ctx context.Context) (err error) {
 	begun := time.Now()
-	if err := s.out.step(ctx, "form", "gofmt and go vet", s.checkForm); err != nil {
+	if err := s.out.Step(ctx, "form", "gofmt and go vet", s.checkForm); err != nil {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, s.down(context.WithoutCancel(ctx)))
-		s.out.say("test", "%s in %s", map[bool]string{true: "passed", false: "FAILED"}[err == nil], time.Since(begun).Round(time.Second))
+		err = errors.Join(err, s.supervisor().Down(context.WithoutCancel(ctx)))
+		s.out.Say("test", "%s in %s", map[bool]string{true: "passed", false: "FAILED"}[err == nil], time.Since(begun).Round(time.Second))
 	}()
 	if err := s.up(ctx, false); err != nil {
 		return err
@@ -86,17 +86,17 @@ func (s *stack) test(ctx context.Context) (err error) {
 		"BASE=" + s.settings.get("PUBLIC_URL"),
 		"AXE_CORE=" + filepath.Join(s.npmCache("axe-core", axeVersion), "node_modules", "axe-core", "axe.min.js"),
 	}
-	s.out.say("test", "the module's own tests")
+	s.out.Say("test", "the module's own tests")
 	if err := s.goTest(ctx, s.root, env, "-timeout=15m", "./..."); err != nil {
 		return err
 	}
-	s.out.say("test", "the sidecar's login sessions, its mail binding and its way to RabbitMQ")
+	s.out.Say("test", "the sidecar's login sessions, its mail binding and its way to RabbitMQ")
 	sidecar := append(env, "GONOSUMDB=github.com/dapr/*", "RABBITMQ_URL="+s.settings.get("RABBITMQ_URL"))
 	if err := s.goTest(ctx, filepath.Join(s.root, "dapr", "daprd"), sidecar, "./session", "./mailer", "./rabbit"); err != nil {
 		return err
 	}
 	tests := filepath.Join(s.root, "tests")
-	s.out.say("test", "the shop from outside")
+	s.out.Say("test", "the shop from outside")
 	// One package after another: the journeys run side by side within theirs,
 	// and the faults come last and alone, because what they break is
 	// everybody's.
@@ -105,11 +105,11 @@ func (s *stack) test(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	s.out.say("test", "audit")
+	s.out.Say("test", "audit")
 	if err := s.audit(ctx); err != nil {
 		return err
 	}
-	s.out.say("test", "the same shop on %s", ciSwaps)
+	s.out.Say("test", "the same shop on %s", ciSwaps)
 	if err := s.upWith(ctx, ciSwaps); err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (s *stack) test(ctx context.Context) (err error) {
 	if err := s.audit(ctx); err != nil {
 		return err
 	}
-	if err := s.down(ctx); err != nil {
+	if err := s.supervisor().Down(ctx); err != nil {
 		return err
 	}
 	return s.testChaos(ctx)

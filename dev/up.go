@@ -5,7 +5,6 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/stampede-shop/stampede/dev/progress"
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // up brings the shop up, or only its infrastructure. It goes through the same
@@ -77,8 +79,8 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 		// Nothing is left half-running by a start that failed; a shop that was up
 		// before stays up.
 		if err != nil && fresh {
-			s.out.say("up", "it failed: stopping what was started")
-			s.down(context.WithoutCancel(ctx))
+			s.out.Say("up", "it failed: stopping what was started")
+			s.supervisor().Down(context.WithoutCancel(ctx))
 		}
 	}()
 	if err != nil {
@@ -103,7 +105,7 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 		if err := s.build(ctx, apps); err != nil {
 			return err
 		}
-		s.out.say("infra", "up; for the apps: set -a; . %s; dapr run -f %s", s.settings.file, filepath.Join(s.run, "dapr.yaml"))
+		s.out.Say("infra", "up; for the apps: set -a; . %s; dapr run -f %s", s.settings.file, filepath.Join(s.run, "dapr.yaml"))
 		return nil
 	}
 	if err := s.startApps(ctx, apps); err != nil {
@@ -120,6 +122,27 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 		return err
 	}
 	return s.summary(ctx)
+}
+
+// startSupervisor starts the supervisor: this program, as its command supervise.
+func (s *stack) startSupervisor(ctx context.Context) (started bool, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return false, err
+	}
+	// Nginx writes its access logs itself.
+	cmd := exec.Command(self, "supervise", s.run, s.socket(), filepath.Join(s.data, "nginx", "*.log"))
+	cmd.Dir, cmd.Env = s.root, basicEnv()
+	return s.supervisor().Start(ctx, cmd)
+}
+
+// names are those of processes.
+func names(list []supervise.Process) []string {
+	var names []string
+	for _, p := range list {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // lock keeps two commands that change the stack from running at once.
@@ -143,7 +166,7 @@ func (s *stack) build(ctx context.Context, apps []app) error {
 			packages = append(packages, "./apps/"+a.ID)
 		}
 	}
-	return s.out.step(ctx, "apps", fmt.Sprintf("building %d apps", len(packages)), func(ctx context.Context) error {
+	return s.out.Step(ctx, "apps", fmt.Sprintf("building %d apps", len(packages)), func(ctx context.Context) error {
 		bin := filepath.Join(s.run, "bin")
 		if err := os.MkdirAll(bin, 0o755); err != nil {
 			return err
@@ -151,7 +174,7 @@ func (s *stack) build(ctx context.Context, apps []app) error {
 		cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-o", bin + "/"}, packages...)...)
 		cmd.Dir = s.root
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		return command(ctx, s.logFile("build"), cmd)
+		return supervise.Run(ctx, s.logFile("build"), cmd)
 	})
 }
 
@@ -168,26 +191,26 @@ func buildID(file string) string {
 		return ""
 	}
 	note, _ := section.Data()
-	return digest(string(note))
+	return supervise.Digest(string(note))
 }
 
 // infra returns the infrastructure's processes by their names, with everything
 // on disk that they need to start.
-func (s *stack) infra(ctx context.Context, apps []app) (map[string]process, error) {
-	parts := map[string]process{}
-	for name, describe := range map[string]func() (process, error){
+func (s *stack) infra(ctx context.Context, apps []app) (map[string]supervise.Process, error) {
+	parts := map[string]supervise.Process{}
+	for name, describe := range map[string]func() (supervise.Process, error){
 		"proxies":  s.proxies,
-		"postgres": func() (process, error) { return s.postgres(ctx) },
+		"postgres": func() (supervise.Process, error) { return s.postgres(ctx) },
 		"redis":    s.redis,
 		"epmd":     s.epmd,
 		"rabbitmq": s.rabbitmq,
 		"nats":     s.nats,
-		"kafka":    func() (process, error) { return s.kafka(ctx) },
+		"kafka":    func() (supervise.Process, error) { return s.kafka(ctx) },
 		"s3":       s.s3,
 		"maildev":  s.maildev,
 		"sentry":   s.authority,
-		"keycloak": func() (process, error) { return s.keycloak(ctx) },
-		"nginx":    func() (process, error) { return s.nginx(ctx, apps) },
+		"keycloak": func() (supervise.Process, error) { return s.keycloak(ctx) },
+		"nginx":    func() (supervise.Process, error) { return s.nginx(ctx, apps) },
 	} {
 		if !s.needs(name) {
 			continue
@@ -210,10 +233,10 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 		return err
 	}
 	if p, needed := parts["proxies"]; needed { // the others are reached through them
-		if _, err := s.ensure(ctx, p); err != nil {
+		if _, err := s.supervisor().Ensure(ctx, p); err != nil {
 			return err
 		}
-		if err := s.await(ctx, []process{p}, 10*time.Second, p.Name); err != nil {
+		if err := s.supervisor().Await(ctx, []supervise.Process{p}, 10*time.Second, p.Name); err != nil {
 			return err
 		}
 	}
@@ -224,11 +247,11 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 		}
 		g.Go(func() error {
 			p, begun := parts[name], time.Now()
-			answer, err := s.ensure(gctx, p)
+			answer, err := s.supervisor().Ensure(gctx, p)
 			if err != nil {
 				return err
 			}
-			if err := s.await(gctx, []process{p}, limit, p.Name); err != nil {
+			if err := s.supervisor().Await(gctx, []supervise.Process{p}, limit, p.Name); err != nil {
 				return err
 			}
 			if then != nil {
@@ -237,7 +260,7 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 				}
 			}
 			if answer != "" {
-				s.out.say(p.Name, "%s in %.1f s", answer, time.Since(begun).Seconds())
+				s.out.Say(p.Name, "%s in %.1f s", answer, time.Since(begun).Seconds())
 			}
 			return nil
 		})
@@ -292,20 +315,20 @@ func (s *stack) realmAnswers(ctx context.Context) error {
 	url := s.settings.get("PUBLIC_URL") + "/realms/" + s.settings.get("KEYCLOAK_REALM")
 	why := ""
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
-		if why = healthy(ctx, url); why == "" {
+		if why = supervise.Check(ctx, url); why == "" {
 			return nil
 		}
-		if !pause(ctx, 100*time.Millisecond) {
+		if !supervise.Pause(ctx, 100*time.Millisecond) {
 			return ctx.Err()
 		}
 	}
-	return &problem{line: fmt.Sprintf("%s %s", url, why), detail: tail(s.logFile("nginx"), 10)}
+	return &supervise.Failure{Line: fmt.Sprintf("%s %s", url, why), Lines: supervise.Tail(s.logFile("nginx"), 10)}
 }
 
 // startApps starts every app beside its sidecar, in the order of dapr.yaml,
 // and returns when all of them are ready.
 func (s *stack) startApps(ctx context.Context, apps []app) error {
-	var all []process
+	var all []supervise.Process
 	for _, a := range apps {
 		list, err := s.processes(ctx, a, apps)
 		if err != nil {
@@ -316,7 +339,7 @@ func (s *stack) startApps(ctx context.Context, apps []app) error {
 	begun := time.Now()
 	changed := map[string][]string{}
 	for _, p := range all {
-		answer, err := s.ensure(ctx, p)
+		answer, err := s.supervisor().Ensure(ctx, p)
 		if err != nil {
 			return err
 		}
@@ -325,13 +348,13 @@ func (s *stack) startApps(ctx context.Context, apps []app) error {
 		}
 	}
 	for _, answer := range sorted(changed) {
-		s.out.say("apps", "%s %s", answer, join(changed[answer]))
+		s.out.Say("apps", "%s %s", answer, progress.List(changed[answer]))
 	}
-	if err := s.await(ctx, all, 180*time.Second, "apps"); err != nil {
+	if err := s.supervisor().Await(ctx, all, 180*time.Second, "apps"); err != nil {
 		return err
 	}
 	if len(changed) > 0 {
-		s.out.say("apps", "all ready in %.1f s", time.Since(begun).Seconds())
+		s.out.Say("apps", "all ready in %.1f s", time.Since(begun).Seconds())
 	}
 	return nil
 }
@@ -345,11 +368,11 @@ func (s *stack) change(ctx context.Context, name string, stop, kill, start bool)
 		return err
 	}
 	defer unlock()
-	st, _, err := s.readState()
+	st, _, err := s.supervisor().State()
 	if err != nil {
 		return err
 	}
-	if !st.supervised() {
+	if !st.Supervised() {
 		return errors.New("nothing runs: make up starts it")
 	}
 	if err := s.plugIn(); err != nil {
@@ -369,65 +392,45 @@ func (s *stack) change(ctx context.Context, name string, stop, kill, start bool)
 			return err
 		}
 	}
-	var list []process
+	var list []supervise.Process
 	if i >= 0 {
 		if list, err = s.processes(ctx, apps[i], apps); err != nil {
 			return err
 		}
 	} else if p, ok := parts[name]; ok {
-		list = []process{p}
+		list = []supervise.Process{p}
 	} else {
 		known := sorted(parts)
 		for _, a := range apps {
 			known = append(known, a.ID)
 		}
-		return fmt.Errorf("there is nothing called %q; there are %s", name, join(known))
+		return fmt.Errorf("there is nothing called %q; there are %s", name, progress.List(known))
 	}
 	if stop {
-		if err := s.stop(ctx, list, kill); err != nil {
+		if err := s.supervisor().Stop(ctx, kill, names(list)...); err != nil {
 			return err
 		}
-		s.out.say(name, "stopped")
+		s.out.Say(name, "stopped")
 	}
 	if !start {
 		return nil
 	}
 	for _, p := range list {
-		if _, err := s.ensure(ctx, p); err != nil {
+		if _, err := s.supervisor().Ensure(ctx, p); err != nil {
 			return err
 		}
 	}
-	if err := s.await(ctx, list, 180*time.Second, name); err != nil {
+	if err := s.supervisor().Await(ctx, list, 180*time.Second, name); err != nil {
 		return err
 	}
-	s.out.say(name, "ready")
+	s.out.Say(name, "ready")
 	return nil
-}
-
-// stop stops an app together with its sidecar: a sidecar that stops alone
-// waits for its app.
-func (s *stack) stop(ctx context.Context, list []process, kill bool) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, p := range list {
-		path := "/processes/" + p.Name
-		if kill {
-			path += "?kill"
-		}
-		g.Go(func() error {
-			resp, err := s.ask(ctx, http.MethodDelete, path, nil)
-			if err != nil {
-				return err
-			}
-			return resp.Body.Close()
-		})
-	}
-	return g.Wait()
 }
 
 // clean stops the stack and removes its data, settings and logs. What was
 // fetched and built for all stacks stays in the cache.
 func (s *stack) clean(ctx context.Context) error {
-	if err := s.down(ctx); err != nil {
+	if err := s.supervisor().Down(ctx); err != nil {
 		return err
 	}
 	for _, dir := range []string{s.data, s.run} {
@@ -435,20 +438,15 @@ func (s *stack) clean(ctx context.Context) error {
 			return err
 		}
 	}
-	s.out.say("clean", "removed %s and %s; what was fetched once is still in %s", s.run, s.data, s.cache)
+	s.out.Say("clean", "removed %s and %s; what was fetched once is still in %s", s.run, s.data, s.cache)
 	return nil
 }
 
 // summary prints where everything is.
 func (s *stack) summary(ctx context.Context) error {
-	st, _, err := s.readState()
+	st, _, err := s.supervisor().State()
 	if err != nil {
 		return err
-	}
-	var bytes int64
-	tree := children()
-	for _, r := range st.Processes {
-		bytes += memory(r.PID, tree)
 	}
 	public, pages := s.settings.get("PUBLIC_URL"), ""
 	if s.plugged.needs("maildev") {
@@ -460,7 +458,7 @@ func (s *stack) summary(ctx context.Context) error {
 	if swap := s.settings.get("SWAP"); swap != "" {
 		pages += "  plugged in    " + swap + "   (SWAP=default make up takes it out)\n"
 	}
-	fmt.Fprintf(s.out.w, `
+	s.out.Print(fmt.Sprintf(`
 The shop is up after %.0f s: %d processes, %d MB.
 
   shop          %s
@@ -473,7 +471,7 @@ The shop is up after %.0f s: %d processes, %d MB.
   ops@stampede.test       OPS_PASSWORD   (ADMIN)
 
 make status · make logs APP=orders · make restart APP=orders · make down
-`, time.Since(s.out.begun).Seconds(), len(st.Processes), bytes>>20, public, public, public,
-		pages, s.settings.get("KEYCLOAK_URL"), s.settings.file)
+`, s.out.Elapsed().Seconds(), len(st.Processes), st.Memory()>>20, public, public, public,
+		pages, s.settings.get("KEYCLOAK_URL"), s.settings.file))
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package supervise
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ import (
 // bench is a supervisor of real processes in the test's own process, and the
 // client side that talks to it over its socket.
 type bench struct {
-	*stack
+	Client
 	t   *testing.T
 	out bytes.Buffer
 }
@@ -33,12 +33,14 @@ func newBench(t *testing.T) *bench {
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	b := &bench{t: t}
-	b.stack = &stack{run: dir, data: dir, out: newProgress(&b.out)}
+	b.Client = Client{Run: dir, Socket: filepath.Join(dir, "supervisor.sock"), Say: func(step, format string, args ...any) {
+		fmt.Fprintf(&b.out, step+": "+format+"\n", args...)
+	}}
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "logs"), 0o755))
 	ended := make(chan error, 1)
-	go func() { ended <- supervise(dir, b.socket()) }()
+	go func() { ended <- Serve(dir, b.Socket) }()
 	b.poll("the supervisor", func() bool {
-		conn, err := net.Dial("unix", b.socket())
+		conn, err := net.Dial("unix", b.Socket)
 		if err == nil {
 			conn.Close()
 		}
@@ -61,56 +63,56 @@ func (b *bench) poll(what string, ok func() bool) {
 }
 
 // shell is a process that runs a script.
-func shell(name, script string) process {
-	return process{Name: name, Args: []string{"/bin/sh", "-c", script}, Dir: "/", Env: basicEnv(), Patience: 5 * time.Second}
+func shell(name, script string) Process {
+	return Process{Name: name, Args: []string{"/bin/sh", "-c", script}, Dir: "/", Env: []string{"PATH=/usr/bin:/bin"}, Patience: 5 * time.Second}
 }
 
-func (b *bench) record(name string) record {
+func (b *bench) record(name string) Record {
 	b.t.Helper()
-	st, _, err := b.readState()
+	st, _, err := b.State()
 	require.NoError(b.t, err)
-	i := slices.IndexFunc(st.Processes, func(r record) bool { return r.Name == name })
+	i := slices.IndexFunc(st.Processes, func(r Record) bool { return r.Name == name })
 	if i < 0 {
-		return record{}
+		return Record{}
 	}
 	return st.Processes[i]
 }
 
 func TestSuperviseStartsAgainWhatExits(t *testing.T) {
 	b := newBench(t)
-	answer, err := b.ensure(t.Context(), shell("a", "echo hello; exec sleep 1000"))
+	answer, err := b.Ensure(t.Context(), shell("a", "echo hello; exec sleep 1000"))
 	require.NoError(t, err)
 	require.Equal(t, "started", answer)
 	first := b.record("a")
 	require.NotZero(t, first.PID)
 	require.Equal(t, first.Birth, birth(first.PID))
-	pid, err := os.ReadFile(filepath.Join(b.run, "pids", "a.pid"))
+	pid, err := os.ReadFile(filepath.Join(b.Run, "pids", "a.pid"))
 	require.NoError(t, err)
 	require.Equal(t, strconv.Itoa(first.PID)+"\n", string(pid))
 
-	b.poll("its first words", func() bool { return len(tail(b.logFile("a"), 9)) == 1 })
+	b.poll("its first words", func() bool { return len(Tail(b.LogFile("a"), 9)) == 1 })
 	require.NoError(t, syscall.Kill(first.PID, syscall.SIGKILL))
 	b.poll("another process", func() bool { r := b.record("a"); return r.PID != 0 && r.PID != first.PID })
 	again := b.record("a")
 	require.Equal(t, 1, again.Restarts)
 	require.Equal(t, "signal: killed", again.Exit)
-	b.poll("both in the log", func() bool { return len(tail(b.logFile("a"), 9)) == 2 })
+	b.poll("both in the log", func() bool { return len(Tail(b.LogFile("a"), 9)) == 2 })
 }
 
 func TestEnsureLeavesAloneWhatIsTheSame(t *testing.T) {
 	b := newBench(t)
 	p := shell("a", "exec sleep 1000")
-	_, err := b.ensure(t.Context(), p)
+	_, err := b.Ensure(t.Context(), p)
 	require.NoError(t, err)
 	pid := b.record("a").PID
 
-	answer, err := b.ensure(t.Context(), p)
+	answer, err := b.Ensure(t.Context(), p)
 	require.NoError(t, err)
 	require.Empty(t, answer)
 	require.Equal(t, pid, b.record("a").PID)
 
 	p.Stamp = "another binary"
-	answer, err = b.ensure(t.Context(), p)
+	answer, err = b.Ensure(t.Context(), p)
 	require.NoError(t, err)
 	require.Equal(t, "restarted", answer)
 	require.NotEqual(t, pid, b.record("a").PID)
@@ -119,7 +121,7 @@ func TestEnsureLeavesAloneWhatIsTheSame(t *testing.T) {
 
 func TestEnsureTellsWhatCannotStart(t *testing.T) {
 	b := newBench(t)
-	_, err := b.ensure(t.Context(), process{Name: "a", Args: []string{"/nowhere/program"}, Dir: "/"})
+	_, err := b.Ensure(t.Context(), Process{Name: "a", Args: []string{"/nowhere/program"}, Dir: "/"})
 	require.ErrorContains(t, err, "a cannot be started")
 	require.ErrorContains(t, err, "/nowhere/program")
 	require.Zero(t, b.record("a"))
@@ -129,46 +131,46 @@ func TestStopKillsWhatDoesNotListen(t *testing.T) {
 	b := newBench(t)
 	p := shell("a", `trap "" TERM; echo ready; while :; do sleep 1000; done`)
 	p.Patience = 50 * time.Millisecond
-	_, err := b.ensure(t.Context(), p)
+	_, err := b.Ensure(t.Context(), p)
 	require.NoError(t, err)
-	b.poll("the trap", func() bool { return len(tail(b.logFile("a"), 1)) == 1 })
+	b.poll("the trap", func() bool { return len(Tail(b.LogFile("a"), 1)) == 1 })
 	r := b.record("a")
-	require.NoError(t, b.stop(t.Context(), []process{p}, false))
+	require.NoError(t, b.Stop(t.Context(), false, p.Name))
 	require.Zero(t, birth(r.PID))
 	require.Zero(t, b.record("a"))
-	require.NoFileExists(t, filepath.Join(b.run, "pids", "a.pid"))
+	require.NoFileExists(t, filepath.Join(b.Run, "pids", "a.pid"))
 }
 
 func TestKillLeavesNoTime(t *testing.T) {
 	b := newBench(t)
 	p := shell("a", `trap "echo asked" TERM; echo ready; while :; do sleep 0.01; done`)
-	_, err := b.ensure(t.Context(), p)
+	_, err := b.Ensure(t.Context(), p)
 	require.NoError(t, err)
-	b.poll("the trap", func() bool { return len(tail(b.logFile("a"), 1)) == 1 })
-	require.NoError(t, b.stop(t.Context(), []process{p}, true))
-	require.Equal(t, []string{"ready"}, tail(b.logFile("a"), 9))
+	b.poll("the trap", func() bool { return len(Tail(b.LogFile("a"), 1)) == 1 })
+	require.NoError(t, b.Stop(t.Context(), true, p.Name))
+	require.Equal(t, []string{"ready"}, Tail(b.LogFile("a"), 9))
 }
 
 // TestDownStopsStageByStage: the edge before the apps before the stores, and
 // nothing is left.
 func TestDownStopsStageByStage(t *testing.T) {
 	b := newBench(t)
-	order := filepath.Join(b.run, "order")
+	order := filepath.Join(b.Run, "order")
 	var pids []int
-	for name, stage := range map[string]int{"store": stageStore, "app": stageApp, "front": stageFront} {
+	for name, stage := range map[string]int{"store": 0, "app": 2, "front": 4} {
 		p := shell(name, fmt.Sprintf(`trap "echo %s >> %s; exit" TERM; echo ready; while :; do sleep 0.01; done`, name, order))
 		p.Stage = stage
-		_, err := b.ensure(t.Context(), p)
+		_, err := b.Ensure(t.Context(), p)
 		require.NoError(t, err)
 		pids = append(pids, b.record(name).PID)
-		b.poll("the trap", func() bool { return len(tail(b.logFile(name), 1)) == 1 })
+		b.poll("the trap", func() bool { return len(Tail(b.LogFile(name), 1)) == 1 })
 	}
-	require.NoError(t, b.down(t.Context()))
-	require.Equal(t, []string{"front", "app", "store"}, tail(order, 9))
+	require.NoError(t, b.Down(t.Context()))
+	require.Equal(t, []string{"front", "app", "store"}, Tail(order, 9))
 	for _, pid := range pids {
 		require.Zero(t, birth(pid))
 	}
-	require.NoFileExists(t, filepath.Join(b.run, "state.json"))
+	require.NoFileExists(t, filepath.Join(b.Run, "state.json"))
 }
 
 func TestAwait(t *testing.T) {
@@ -181,43 +183,43 @@ func TestAwait(t *testing.T) {
 	t.Cleanup(server.Close)
 	well := shell("well", "exec sleep 1000")
 	well.Health = server.URL
-	_, err := b.ensure(t.Context(), well)
+	_, err := b.Ensure(t.Context(), well)
 	require.NoError(t, err)
-	require.NoError(t, b.await(t.Context(), []process{well}, 20*time.Second, "x"))
+	require.NoError(t, b.Await(t.Context(), []Process{well}, 20*time.Second, "x"))
 
 	ill := shell("ill", "echo cannot find my teeth; exit 3")
 	ill.Health = "tcp:127.0.0.1:1"
-	_, err = b.ensure(t.Context(), ill)
+	_, err = b.Ensure(t.Context(), ill)
 	require.NoError(t, err)
-	err = b.await(t.Context(), []process{ill}, 30*time.Second, "x")
+	err = b.Await(t.Context(), []Process{ill}, 30*time.Second, "x")
 	require.ErrorContains(t, err, "ill does not come up: exited")
 	require.ErrorContains(t, err, "exit status 3")
-	var shown bytes.Buffer
-	report(&shown, err)
-	require.Contains(t, shown.String(), "cannot find my teeth")
+	var failure *Failure
+	require.ErrorAs(t, err, &failure)
+	require.Contains(t, failure.Detail(), "cannot find my teeth")
 
 	deaf := shell("deaf", "exec sleep 1000")
 	deaf.Health = "tcp:127.0.0.1:1"
-	_, err = b.ensure(t.Context(), deaf)
+	_, err = b.Ensure(t.Context(), deaf)
 	require.NoError(t, err)
-	err = b.await(t.Context(), []process{deaf}, 50*time.Millisecond, "x")
+	err = b.Await(t.Context(), []Process{deaf}, 50*time.Millisecond, "x")
 	require.ErrorContains(t, err, "deaf does not come up: does not listen yet after")
 }
 
 // TestLeftovers: what a killed supervisor left running is found and stopped.
 func TestLeftovers(t *testing.T) {
 	b := newBench(t)
-	_, err := b.ensure(t.Context(), shell("a", "exec sleep 1000"))
+	_, err := b.Ensure(t.Context(), shell("a", "exec sleep 1000"))
 	require.NoError(t, err)
-	st, found, err := b.readState()
+	st, found, err := b.State()
 	require.NoError(t, err)
 	require.True(t, found)
-	require.True(t, st.supervised())
+	require.True(t, st.Supervised())
 
 	st.Birth++ // another process has the supervisor's pid now
-	require.False(t, st.supervised())
+	require.False(t, st.Supervised())
 	pid := st.Processes[0].PID
-	other := record{Name: "not ours", PID: os.Getpid(), Birth: birth(os.Getpid()) + 1}
+	other := Record{Name: "not ours", PID: os.Getpid(), Birth: birth(os.Getpid()) + 1}
 	st.Processes = append(st.Processes, other)
 	b.stopLeftovers(st)
 	require.NotEqual(t, pid, b.record("a").PID)

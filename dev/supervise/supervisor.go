@@ -1,4 +1,4 @@
-package main
+package supervise
 
 import (
 	"context"
@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,69 +20,6 @@ import (
 	"syscall"
 	"time"
 )
-
-// process is one program to keep running.
-type process struct {
-	Name     string
-	Args     []string // the program and its arguments
-	Dir      string
-	Env      []string       // all of it, nothing is inherited
-	User     string         // "" is the supervisor's own user
-	Signal   syscall.Signal // asks it to stop; 0 is SIGTERM
-	Patience time.Duration  // how long it may take to stop before it is killed
-	Stage    int            // make down stops the highest stage first
-	Health   string         // a URL that answers 2xx, or tcp:ADDRESS
-	Stamp    string         // changes with the files that it reads at its start
-}
-
-// Stages of make down.
-const (
-	stageStore  = iota // PostgreSQL and Redis, which all others write to
-	stageInfra         // the other infrastructure
-	stageApp           // apps, each together with its sidecar
-	stageEdge          // sidecars of the edge
-	stageFront         // Nginx: nothing new comes in
-	stagesCount        // not a stage
-)
-
-// digest changes when the process would run differently.
-func (p process) digest() string {
-	text, _ := json.Marshal(p)
-	return digest(string(text))
-}
-
-// record is what is known about a kept process; the state file holds one for
-// each, without arguments and environment, so no secrets.
-type record struct {
-	Name     string    `json:"name"`
-	PID      int       `json:"pid"` // 0 while it waits to be started again
-	Birth    uint64    `json:"birth"`
-	Since    time.Time `json:"since"`
-	Restarts int       `json:"restarts"`
-	Exit     string    `json:"exit,omitempty"` // how it ended the last time
-	Stage    int       `json:"stage"`
-	Patience int       `json:"patience_seconds"`
-	Health   string    `json:"health"`
-	Digest   string    `json:"digest"`
-}
-
-// state is the content of the state file.
-type state struct {
-	PID       int      `json:"pid"` // the supervisor's
-	Birth     uint64   `json:"birth"`
-	Processes []record `json:"processes"`
-}
-
-// birth returns when a process was started, in clock ticks since the machine
-// was, so that a pid that is used again is not taken for the old process. It
-// is 0 when there is no such process, or only its zombie.
-func birth(pid int) uint64 {
-	st, ok := readStat(pid)
-	if !ok || st.state == "Z" {
-		return 0
-	}
-	return st.start
-}
 
 // supervisor starts processes, starts them again when they exit, and stops
 // them. It serves its commands on a socket and writes the state file.
@@ -96,17 +33,20 @@ type supervisor struct {
 
 // keeper keeps one process running.
 type keeper struct {
-	spec   process
+	spec   Process
 	cancel func(kill bool)
 	done   chan struct{}
 
 	mu  sync.Mutex // guards rec
-	rec record
+	rec Record
 }
 
-// supervise runs the supervisor until it is told to end, by its socket or by
-// SIGTERM; then it stops everything that it started.
-func supervise(run, socket string) error {
+// Serve is the supervisor: it runs until it is told to end, by its socket or
+// by SIGTERM; then it stops everything that it started. In the folder run it
+// keeps state.json, logs/<process>.log and pids/<process>.pid. Logs are
+// patterns of further files to be kept from growing without end. What it does
+// goes to standard output.
+func Serve(run, socket string, logs ...string) error {
 	log := slog.New(slog.NewTextHandler(os.Stdout, nil))
 	os.Remove(socket)
 	listener, err := net.Listen("unix", socket)
@@ -114,6 +54,9 @@ func supervise(run, socket string) error {
 		return err
 	}
 	if err := os.Chmod(socket, 0o600); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(run, "pids"), 0o755); err != nil {
 		return err
 	}
 	s := &supervisor{run: run, log: log, kept: map[string]*keeper{}}
@@ -144,8 +87,7 @@ func supervise(run, socket string) error {
 	for {
 		select {
 		case <-tick.C:
-			// Nginx writes its access logs itself, beside the socket.
-			s.trimLogs(s.logFile("*"), filepath.Join(filepath.Dir(socket), "nginx", "*.log"))
+			s.trimLogs(append([]string{s.logFile("*")}, logs...)...)
 			continue
 		case sig := <-signals:
 			log.Info("stopping everything", "signal", sig.String())
@@ -169,7 +111,7 @@ var errKill = errors.New("killed")
 // kept yet, starts again one that would run differently, and leaves the rest
 // alone. It answers "started", "restarted" or "".
 func (s *supervisor) ensure(w http.ResponseWriter, r *http.Request) {
-	var p process
+	var p Process
 	if err := json.NewDecoder(r.Body).Decode(&p); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -199,7 +141,7 @@ func (s *supervisor) ensure(w http.ResponseWriter, r *http.Request) {
 			cancel(nil)
 		}
 	}
-	k = &keeper{spec: p, cancel: stop, done: make(chan struct{}), rec: record{
+	k = &keeper{spec: p, cancel: stop, done: make(chan struct{}), rec: Record{
 		Name: p.Name, Stage: p.Stage, Health: p.Health, Patience: int(p.Patience.Seconds()), Digest: p.digest(),
 	}}
 	started := make(chan error, 1)
@@ -287,7 +229,7 @@ func (s *supervisor) start(k *keeper) (*exec.Cmd, error) {
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.Dir, p.Env, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if p.User != "" {
-		if cmd.SysProcAttr.Credential, err = credential(p.User); err != nil {
+		if cmd.SysProcAttr.Credential, err = Credential(p.User); err != nil {
 			return nil, err
 		}
 	}
@@ -339,27 +281,36 @@ func (s *supervisor) stop(name string, kill bool) {
 
 // down stops everything, stage by stage, and says so.
 func (s *supervisor) down(say func(line string)) {
-	for stage := stagesCount - 1; stage >= 0; stage-- {
-		s.mu.Lock()
-		var names []string
-		for name, k := range s.kept {
-			if k.spec.Stage == stage {
-				names = append(names, name)
-			}
-		}
-		s.mu.Unlock()
+	for {
+		names := s.highest()
 		if len(names) == 0 {
-			continue
+			return
 		}
-		slices.Sort(names)
 		began := time.Now()
 		var all sync.WaitGroup
 		for _, name := range names {
 			all.Go(func() { s.stop(name, false) })
 		}
 		all.Wait()
-		say(fmt.Sprintf("stopped %s in %.1f s", join(names), time.Since(began).Seconds()))
+		say(fmt.Sprintf("stopped %s in %.1f s", list(names), time.Since(began).Seconds()))
 	}
+}
+
+// highest returns the names of the highest stage that has processes.
+func (s *supervisor) highest() (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	top := math.MinInt
+	for name, k := range s.kept {
+		if k.spec.Stage > top {
+			top, names = k.spec.Stage, nil
+		}
+		if k.spec.Stage == top {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func (s *supervisor) logFile(name string) string { return filepath.Join(s.run, "logs", name+".log") }
@@ -369,7 +320,7 @@ func (s *supervisor) pidFile(name string) string { return filepath.Join(s.run, "
 func (s *supervisor) save() {
 	s.file.Lock()
 	defer s.file.Unlock()
-	st := state{PID: os.Getpid(), Birth: birth(os.Getpid()), Processes: []record{}}
+	st := State{PID: os.Getpid(), Birth: birth(os.Getpid()), Processes: []Record{}}
 	s.mu.Lock()
 	for _, k := range s.kept {
 		k.mu.Lock()
@@ -377,7 +328,7 @@ func (s *supervisor) save() {
 		k.mu.Unlock()
 	}
 	s.mu.Unlock()
-	slices.SortFunc(st.Processes, func(a, b record) int {
+	slices.SortFunc(st.Processes, func(a, b Record) int {
 		if a.Name < b.Name {
 			return -1
 		}
@@ -385,16 +336,24 @@ func (s *supervisor) save() {
 	})
 	text, err := json.MarshalIndent(st, "", "  ")
 	if err == nil {
-		err = writeFile(filepath.Join(s.run, "state.json"), string(text)+"\n", 0o644)
+		err = replaceFile(filepath.Join(s.run, "state.json"), string(text)+"\n")
 	}
 	for _, r := range st.Processes {
 		if err == nil && r.PID != 0 {
-			err = writeFile(s.pidFile(r.Name), strconv.Itoa(r.PID)+"\n", 0o644)
+			err = replaceFile(s.pidFile(r.Name), strconv.Itoa(r.PID)+"\n")
 		}
 	}
 	if err != nil {
 		s.log.Error("the state could not be written", "error", err)
 	}
+}
+
+// replaceFile writes a file in one step: who reads it meets the old or the new.
+func replaceFile(name, text string) error {
+	if err := os.WriteFile(name+".new", []byte(text), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
 }
 
 // trimLogs keeps the logs of a stack that runs for long from filling the disk:
@@ -433,15 +392,4 @@ func copyFile(from, to string) error {
 	}
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Close())
-}
-
-// credential is what a process needs to run as another user.
-func credential(name string) (*syscall.Credential, error) {
-	u, err := user.Lookup(name)
-	if err != nil {
-		return nil, err
-	}
-	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
