@@ -318,7 +318,7 @@ func (s *stack) processes(ctx context.Context, a app, apps []app) ([]supervise.P
 	}
 	daprd := a.RuntimePath
 	if daprd == "" {
-		daprd = s.daprd()
+		daprd = s.installer().Daprd()
 	}
 	side := supervise.Process{
 		Name: a.sidecarName(), Dir: a.Dir, Args: append([]string{daprd}, a.flags(s.settings.get("SENTRY_ADDRESS"))...),

@@ -50,7 +50,7 @@ authorization { user: %q, password: %q }
 `, s.at(portNATS), dir, u.User.Username(), password)
 	conf := filepath.Join(dir, "nats.conf")
 	return supervise.Process{
-		Args: []string{s.natsServer(), "-c", conf}, Dir: dir, Env: basicEnv(),
+		Args: []string{s.installer().NATSServer(), "-c", conf}, Dir: dir, Env: basicEnv(),
 		Patience: 10 * time.Second, Stage: stageInfra,
 		Health: "tcp:" + s.at(portNATS), Stamp: supervise.Digest(text),
 	}, writeFile(conf, text, 0o600)
@@ -179,7 +179,7 @@ func (s *stack) kafka(ctx context.Context) (supervise.Process, error) {
 	if err != nil {
 		return supervise.Process{}, err
 	}
-	args := []string{java, "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-cp", filepath.Join(s.kafkaCache(), "*")}
+	args := []string{java, "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-cp", filepath.Join(s.installer().Kafka(), "*")}
 	if !exists(filepath.Join(dir, "log", "meta.properties")) {
 		// The id of a cluster is 16 bytes in URL-safe Base64; ours need not differ from anybody's.
 		format := exec.CommandContext(ctx, java, append(slices.Clone(args[1:]), "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", "c3RhbXBlZGUtb25lLWJveA", "-c", conf)...)
@@ -199,7 +199,7 @@ func (s *stack) kafka(ctx context.Context) (supervise.Process, error) {
 // prints it: GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG …, with
 // a dash for an offset that was never committed.
 func (s *stack) kafkaWaiting(ctx context.Context) (int, error) {
-	cmd := exec.CommandContext(ctx, "java", "-Xmx128m", "-cp", filepath.Join(s.kafkaCache(), "*"),
+	cmd := exec.CommandContext(ctx, "java", "-Xmx128m", "-cp", filepath.Join(s.installer().Kafka(), "*"),
 		"org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", s.settings.get("KAFKA_BROKERS"), "--describe", "--all-groups")
 	out, err := cmd.Output()
 	if err != nil {

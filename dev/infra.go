@@ -21,6 +21,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/progress"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
@@ -83,22 +84,9 @@ func ownedFile(name, text, owner string) error {
 	return os.Chown(name, int(who.Uid), int(who.Gid))
 }
 
-// postgresBin is the folder of PostgreSQL's programs, the newest version's
-// where there are several.
-func postgresBin() (string, error) {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
-	if len(found) == 0 {
-		return "", errors.New("PostgreSQL is not installed")
-	}
-	slices.SortFunc(found, func(a, b string) int {
-		return major(strings.TrimPrefix(a, "/usr/lib/postgresql/")) - major(strings.TrimPrefix(b, "/usr/lib/postgresql/"))
-	})
-	return found[len(found)-1], nil
-}
-
 // postgres makes the cluster when there is none and returns the server.
 func (s *stack) postgres(ctx context.Context) (supervise.Process, error) {
-	bin, err := postgresBin()
+	bin, err := install.PostgresBin()
 	if err != nil {
 		return supervise.Process{}, err
 	}
@@ -341,7 +329,7 @@ func (s *stack) maildev() (supervise.Process, error) {
 	return supervise.Process{
 		Dir: filepath.Join(s.data, "maildev"), Env: basicEnv(),
 		Args: []string{
-			program, "--max-old-space-size=" + strconv.Itoa(memory), filepath.Join(s.maildevCache(), "node_modules", "maildev", "dist", "bin", "maildev.js"),
+			program, "--max-old-space-size=" + strconv.Itoa(memory), s.installer().Maildev(),
 			"--smtp", strconv.Itoa(s.port(portSMTP)), "--ip", "127.0.0.1",
 			"--web", strconv.Itoa(s.port(portMaildev)), "--web-ip", "127.0.0.1",
 			"--mail-directory", filepath.Join(s.data, "maildev"), "--max-emails", strconv.Itoa(most),
@@ -365,7 +353,7 @@ func (s *stack) authority() (supervise.Process, error) {
 	return supervise.Process{
 		Dir: dir, Env: append(basicEnv(), "NAMESPACE="+s.settings.get("NAMESPACE")),
 		Args: []string{
-			s.sentry(), "--config", filepath.Join(s.root, "dapr", "sentry.yaml"), "--issuer-credentials", dir,
+			s.installer().Sentry(), "--config", filepath.Join(s.root, "dapr", "sentry.yaml"), "--issuer-credentials", dir,
 			"--port", strconv.Itoa(s.port(portSentry)), "--listen-address", "127.0.0.1",
 			"--healthz-port", strconv.Itoa(s.port(portSentryHealth)), "--healthz-listen-address", "127.0.0.1",
 			"--enable-metrics=false", "--log-level", "warn",
@@ -395,9 +383,9 @@ var variable = regexp.MustCompile(`\$\{([A-Z][A-Z0-9_]*)\}`)
 // keycloak returns the identity server, in a home of this stack's own: links
 // to the prepared one, our realm and our themes.
 func (s *stack) keycloak(ctx context.Context) (supervise.Process, error) {
-	home := filepath.Join(s.data, filepath.Base(s.keycloakCache()))
+	home := filepath.Join(s.data, filepath.Base(s.installer().Keycloak()))
 	if !exists(home) {
-		if err := s.copyTree(ctx, s.keycloakCache(), home); err != nil {
+		if err := s.copyTree(ctx, s.installer().Keycloak(), home); err != nil {
 			return supervise.Process{}, err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/progress"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
@@ -215,8 +216,20 @@ func findRoot() (string, error) {
 
 func (s *stack) logFile(name string) string { return filepath.Join(s.run, "logs", name+".log") }
 
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 func (s *stack) supervisor() *supervise.Client {
 	return &supervise.Client{Run: s.run, Socket: s.socket(), Say: s.out.Say}
 }
 
 func (s *stack) socket() string { return filepath.Join(s.data, "supervisor.sock") }
+
+func (s *stack) installer() *install.Installer {
+	return &install.Installer{
+		Root: s.root, Cache: s.cache, Logs: filepath.Join(s.run, "logs"), Disks: []string{s.run, s.data},
+		Needs: s.plugged.needs, Out: s.out,
+	}
+}

@@ -36,7 +36,7 @@ func (s *stack) s3() (supervise.Process, error) {
 	dir := s.s3Dir()
 	return supervise.Process{
 		// No log of requests: Nginx and the sidecar have theirs.
-		Args: []string{s.s3Server(), "--port", s.at(portS3), "--region", s.settings.get("S3_REGION"), "--keep-alive", "--quiet", "posix", dir},
+		Args: []string{s.installer().S3Server(), "--port", s.at(portS3), "--region", s.settings.get("S3_REGION"), "--keep-alive", "--quiet", "posix", dir},
 		Dir:  dir, Env: append(basicEnv(), "ROOT_ACCESS_KEY="+s.settings.get("S3_ACCESS_KEY"), "ROOT_SECRET_KEY="+s.settings.get("S3_SECRET_KEY")),
 		Patience: 5 * time.Second, Stage: stageStore,
 		Health: "tcp:" + s.at(portS3),

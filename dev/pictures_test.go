@@ -94,7 +94,7 @@ func TestBucket(t *testing.T) {
 		settingLine{key: "S3_ACCESS_KEY", value: "stampede"}, settingLine{key: "S3_SECRET_KEY", value: "secret"})
 	s.run, s.cache, s.offset = t.TempDir(), filepath.Join(cache, "stampede"), port-portS3
 	require.NoError(t, os.Mkdir(filepath.Join(s.run, "logs"), 0o755))
-	require.NoError(t, s.installS3(t.Context()))
+	require.NoError(t, s.installer().InstallS3(t.Context()))
 	p, err := s.s3()
 	require.NoError(t, err)
 	server := exec.Command(p.Args[0], p.Args[1:]...)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/progress"
 )
 
@@ -28,11 +29,11 @@ type scores struct {
 // lighthouse marks the pages of the shop that is up, writes the table in
 // docs/lighthouse.md and fails when a mark is too low.
 func (s *stack) lighthouse(ctx context.Context) error {
-	if err := s.installNPM(ctx, "lighthouse", lighthouseVersion); err != nil {
+	program, err := s.installer().Lighthouse(ctx)
+	if err != nil {
 		return err
 	}
 	report := filepath.Join(s.run, "lighthouse.json")
-	program := filepath.Join(s.npmCache("lighthouse", lighthouseVersion), "node_modules", "lighthouse", "cli", "index.js")
 	if err := s.report(ctx, "TestLighthouse", "LIGHTHOUSE="+program, "REPORT="+report); err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ func (s *stack) lighthouse(ctx context.Context) error {
 func scoreTable(all []scores, now time.Time) (page string, low []string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# How the storefront does in Lighthouse\nWritten by `make lighthouse` on %s: Lighthouse %s with Debian's Chromium on a running shop, as a phone on a slow network (its default). It fails below %d.\n\n",
-		now.UTC().Format(time.DateOnly), lighthouseVersion, leastScore)
+		now.UTC().Format(time.DateOnly), install.LighthouseVersion, leastScore)
 	b.WriteString("| page | performance | accessibility | best practices | SEO |\n|---|---|---|---|---|\n")
 	for _, p := range all {
 		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d |\n", p.Page, p.Performance, p.Accessibility, p.BestPractices, p.SEO)
@@ -87,7 +88,7 @@ func (s *stack) report(ctx context.Context, test string, env ...string) error {
 	if !st.Supervised() {
 		return errors.New("nothing runs: make up starts it")
 	}
-	if err := s.installBrowser(ctx); err != nil {
+	if err := s.installer().Browser(ctx); err != nil {
 		return err
 	}
 	env = append(env, "GOWORK=off", "RUN_DIR="+s.run)

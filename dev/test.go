@@ -72,7 +72,11 @@ func (s *stack) test(ctx context.Context) (err error) {
 	if err := s.up(ctx, false); err != nil {
 		return err
 	}
-	if err := errors.Join(s.installBrowser(ctx), s.installNPM(ctx, "axe-core", axeVersion)); err != nil {
+	if err := s.installer().Browser(ctx); err != nil {
+		return err
+	}
+	axe, err := s.installer().AxeCore(ctx)
+	if err != nil {
 		return err
 	}
 	env := []string{
@@ -84,7 +88,7 @@ func (s *stack) test(ctx context.Context) (err error) {
 		"KEYCLOAK_REALM=" + s.settings.get("KEYCLOAK_REALM"),
 		"AUTH_CLIENT_SECRET=" + s.settings.get("AUTH_CLIENT_SECRET"),
 		"BASE=" + s.settings.get("PUBLIC_URL"),
-		"AXE_CORE=" + filepath.Join(s.npmCache("axe-core", axeVersion), "node_modules", "axe-core", "axe.min.js"),
+		"AXE_CORE=" + axe,
 	}
 	s.out.Say("test", "the module's own tests")
 	if err := s.goTest(ctx, s.root, env, "-timeout=15m", "./..."); err != nil {

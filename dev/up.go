@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/progress"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
@@ -33,7 +34,7 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 		return err
 	}
 	defer unlock()
-	if err := checkPrerequisites(ctx); err != nil {
+	if err := install.Prerequisites(ctx); err != nil {
 		return err
 	}
 
@@ -63,7 +64,7 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 	}
 	// Installing waits for the network, building for the processor.
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.install(gctx) })
+	g.Go(func() error { return s.installer().Install(gctx) })
 	if !infraOnly {
 		g.Go(func() error { return s.build(gctx, apps) })
 	}
