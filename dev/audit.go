@@ -10,16 +10,17 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // audit builds the auditor and runs it on this stack's databases: it prints
 // what it counted, and fails when something does not add up.
-func (s *stack) audit(ctx context.Context) error {
-	program := filepath.Join(s.run, "bin", "audit")
+func (s *shop) audit(ctx context.Context) error {
+	program := filepath.Join(s.Run, "bin", "audit")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "./audit")
-	build.Dir, build.Env = s.root, append(os.Environ(), "CGO_ENABLED=0")
-	if err := supervise.Run(ctx, s.logFile("build-audit"), build); err != nil {
+	build.Dir, build.Env = s.Root, append(os.Environ(), "CGO_ENABLED=0")
+	if err := supervise.Run(ctx, s.LogFile("build-audit"), build); err != nil {
 		return err
 	}
 	env, err := s.auditEnv()
@@ -39,26 +40,31 @@ func (s *stack) audit(ctx context.Context) error {
 // auditEnv is what the auditor is told: the settings, and of the databases
 // those of the services. It looks at what came of it, so it does not go
 // through the proxies of make chaos.
-func (s *stack) auditEnv() ([]string, error) {
+func (s *shop) auditEnv() ([]string, error) {
 	var env []string
-	for _, l := range s.settings.lines {
-		value := l.value
-		if app, ok := strings.CutSuffix(l.key, "_DATABASE_URL"); ok {
-			if !exists(filepath.Join(s.root, "apps", strings.ToLower(app), "migrations")) {
+	services, err := s.Services()
+	if err != nil {
+		return nil, err
+	}
+	database := map[string]bool{}
+	for _, a := range services {
+		database[a.DatabaseSetting()] = true
+	}
+	for key, value := range s.Settings.All() {
+		if strings.HasSuffix(key, "_DATABASE_URL") {
+			if !database[key] {
 				continue
 			}
-			if s.proxied {
+			if s.Proxied {
 				u, err := url.Parse(value)
 				if err != nil {
-					return nil, errors.New(l.key + " is no URL")
+					return nil, errors.New(key + " is no address")
 				}
-				u.Host = s.at(portPostgres)
+				u.Host = s.At(stack.PortPostgres)
 				value = u.String()
 			}
 		}
-		if l.key != "" {
-			env = append(env, l.key+"="+value)
-		}
+		env = append(env, key+"="+value)
 	}
-	return append(env, basicEnv()...), nil
+	return append(env, stack.Environment()...), nil
 }

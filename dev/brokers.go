@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
@@ -27,12 +28,12 @@ import (
 // broker still holds for the apps.
 
 // nats returns the NATS server, with JetStream's files in the data folder.
-func (s *stack) nats() (supervise.Process, error) {
-	dir := filepath.Join(s.data, "nats")
+func (s *shop) nats() (supervise.Process, error) {
+	dir := filepath.Join(s.Data, "nats")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return supervise.Process{}, err
 	}
-	u, err := url.Parse(s.settings.get("NATS_URL"))
+	u, err := url.Parse(s.Settings.Get("NATS_URL"))
 	if err != nil {
 		return supervise.Process{}, fmt.Errorf("NATS_URL: %w", err)
 	}
@@ -47,21 +48,21 @@ jetstream {
   sync_interval: always
 }
 authorization { user: %q, password: %q }
-`, s.at(portNATS), dir, u.User.Username(), password)
+`, s.At(stack.PortNATS), dir, u.User.Username(), password)
 	conf := filepath.Join(dir, "nats.conf")
 	return supervise.Process{
-		Args: []string{s.installer().NATSServer(), "-c", conf}, Dir: dir, Env: basicEnv(),
-		Patience: 10 * time.Second, Stage: stageInfra,
-		Health: "tcp:" + s.at(portNATS), Stamp: supervise.Digest(text),
-	}, writeFile(conf, text, 0o600)
+		Args: []string{s.Installer().NATSServer(), "-c", conf}, Dir: dir, Env: stack.Environment(),
+		Patience: 10 * time.Second, Stage: stack.StageInfra,
+		Health: "tcp:" + s.At(stack.PortNATS), Stamp: supervise.Digest(text),
+	}, stack.WriteFile(conf, text, 0o600)
 }
 
 // topicName finds the topics in events/, which has one method an event.
 var topicName = regexp.MustCompile(`Topic\(\) string\s*\{\s*return "([a-z0-9._]+)"`)
 
 // topics are the names of all events.
-func (s *stack) topics() ([]string, error) {
-	files, err := filepath.Glob(filepath.Join(s.root, "events", "*.go"))
+func (s *shop) topics() ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(s.Root, "events", "*.go"))
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +83,8 @@ func (s *stack) topics() ([]string, error) {
 // streamName is the stream of a topic; dots mean something else there.
 func streamName(topic string) string { return strings.ReplaceAll(topic, ".", "-") }
 
-func (s *stack) jetStream() (*nats.Conn, jetstream.JetStream, error) {
-	conn, err := nats.Connect(s.settings.get("NATS_URL"), nats.RetryOnFailedConnect(true), nats.Timeout(5*time.Second))
+func (s *shop) jetStream() (*nats.Conn, jetstream.JetStream, error) {
+	conn, err := nats.Connect(s.Settings.Get("NATS_URL"), nats.RetryOnFailedConnect(true), nats.Timeout(5*time.Second))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,7 +93,7 @@ func (s *stack) jetStream() (*nats.Conn, jetstream.JetStream, error) {
 }
 
 // streams makes a stream for every topic: JetStream refuses what has none.
-func (s *stack) streams(ctx context.Context) error {
+func (s *shop) streams(ctx context.Context) error {
 	topics, err := s.topics()
 	if err != nil {
 		return err
@@ -117,7 +118,7 @@ func (s *stack) streams(ctx context.Context) error {
 }
 
 // natsWaiting counts what consumers have not acknowledged.
-func (s *stack) natsWaiting(ctx context.Context) (int, error) {
+func (s *shop) natsWaiting(ctx context.Context) (int, error) {
 	topics, err := s.topics()
 	if err != nil {
 		return 0, err
@@ -146,8 +147,8 @@ func (s *stack) natsWaiting(ctx context.Context) (int, error) {
 
 // kafka returns a broker that is its own controller (KRaft), with its storage
 // formatted when there is none.
-func (s *stack) kafka(ctx context.Context) (supervise.Process, error) {
-	dir := filepath.Join(s.data, "kafka")
+func (s *shop) kafka(ctx context.Context) (supervise.Process, error) {
+	dir := filepath.Join(s.Data, "kafka")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return supervise.Process{}, err
 	}
@@ -155,9 +156,9 @@ func (s *stack) kafka(ctx context.Context) (supervise.Process, error) {
 	text := strings.Join([]string{
 		"process.roles=broker,controller",
 		"node.id=1",
-		"controller.quorum.voters=1@" + s.at(portKafkaController),
-		"listeners=PLAINTEXT://" + s.at(portKafka) + ",CONTROLLER://" + s.at(portKafkaController),
-		"advertised.listeners=PLAINTEXT://" + s.at(portKafka),
+		"controller.quorum.voters=1@" + s.At(stack.PortKafkaController),
+		"listeners=PLAINTEXT://" + s.At(stack.PortKafka) + ",CONTROLLER://" + s.At(stack.PortKafkaController),
+		"advertised.listeners=PLAINTEXT://" + s.At(stack.PortKafka),
 		"controller.listener.names=CONTROLLER",
 		"log.dirs=" + filepath.Join(dir, "log"),
 		"num.partitions=4",
@@ -172,35 +173,35 @@ func (s *stack) kafka(ctx context.Context) (supervise.Process, error) {
 		"log.retention.hours=168",
 		"",
 	}, "\n")
-	if err := writeFile(conf, text, 0o600); err != nil {
+	if err := stack.WriteFile(conf, text, 0o600); err != nil {
 		return supervise.Process{}, err
 	}
 	java, err := exec.LookPath("java")
 	if err != nil {
 		return supervise.Process{}, err
 	}
-	args := []string{java, "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-cp", filepath.Join(s.installer().Kafka(), "*")}
-	if !exists(filepath.Join(dir, "log", "meta.properties")) {
+	args := []string{java, "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-cp", filepath.Join(s.Installer().Kafka(), "*")}
+	if !stack.Exists(filepath.Join(dir, "log", "meta.properties")) {
 		// The id of a cluster is 16 bytes in URL-safe Base64; ours need not differ from anybody's.
 		format := exec.CommandContext(ctx, java, append(slices.Clone(args[1:]), "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", "c3RhbXBlZGUtb25lLWJveA", "-c", conf)...)
 		format.Dir = dir
-		if err := supervise.Run(ctx, s.logFile("kafka-format"), format); err != nil {
+		if err := supervise.Run(ctx, s.LogFile("kafka-format"), format); err != nil {
 			return supervise.Process{}, err
 		}
 	}
 	return supervise.Process{
-		Args: append(args, "kafka.Kafka", conf), Dir: dir, Env: basicEnv(),
-		Patience: 20 * time.Second, Stage: stageInfra,
-		Health: "tcp:" + s.at(portKafka), Stamp: supervise.Digest(text),
+		Args: append(args, "kafka.Kafka", conf), Dir: dir, Env: stack.Environment(),
+		Patience: 20 * time.Second, Stage: stack.StageInfra,
+		Health: "tcp:" + s.At(stack.PortKafka), Stamp: supervise.Digest(text),
 	}, nil
 }
 
 // kafkaWaiting sums what the consumer groups lag behind, as Kafka's own tool
 // prints it: GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG …, with
 // a dash for an offset that was never committed.
-func (s *stack) kafkaWaiting(ctx context.Context) (int, error) {
-	cmd := exec.CommandContext(ctx, "java", "-Xmx128m", "-cp", filepath.Join(s.installer().Kafka(), "*"),
-		"org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", s.settings.get("KAFKA_BROKERS"), "--describe", "--all-groups")
+func (s *shop) kafkaWaiting(ctx context.Context) (int, error) {
+	cmd := exec.CommandContext(ctx, "java", "-Xmx128m", "-cp", filepath.Join(s.Installer().Kafka(), "*"),
+		"org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", s.Settings.Get("KAFKA_BROKERS"), "--describe", "--all-groups")
 	out, err := cmd.Output()
 	if err != nil {
 		return 0, fmt.Errorf("kafka: %w", err)
@@ -232,7 +233,7 @@ func lag(table string) (total int, err error) {
 
 // rabbitmqWaiting counts what lies in queues, handed out or not. The page's
 // numbers are seconds old, the server's own are not.
-func (s *stack) rabbitmqWaiting(ctx context.Context) (int, error) {
+func (s *shop) rabbitmqWaiting(ctx context.Context) (int, error) {
 	dir, env := s.erlang()
 	who, err := supervise.Credential("rabbitmq")
 	if err != nil {
@@ -258,7 +259,7 @@ func (s *stack) rabbitmqWaiting(ctx context.Context) (int, error) {
 
 // redisWaiting counts what groups have not acknowledged, and one for each that
 // has not been given all that its stream has.
-func (s *stack) redisWaiting(ctx context.Context) (int, error) {
+func (s *shop) redisWaiting(ctx context.Context) (int, error) {
 	topics, err := s.topics()
 	if err != nil {
 		return 0, err
@@ -292,10 +293,10 @@ func (s *stack) redisWaiting(ctx context.Context) (int, error) {
 
 var errNoKey = errors.New("no such key")
 
-func (s *stack) redisAsk(ctx context.Context, answer any, args ...string) error {
-	_, port, _ := strings.Cut(s.settings.get("REDIS_HOST"), ":")
+func (s *shop) redisAsk(ctx context.Context, answer any, args ...string) error {
+	_, port, _ := strings.Cut(s.Settings.Get("REDIS_HOST"), ":")
 	cmd := exec.CommandContext(ctx, "redis-cli", append([]string{"-p", port, "--json"}, args...)...)
-	cmd.Env = append(basicEnv(), "REDISCLI_AUTH="+s.settings.get("REDIS_PASSWORD"))
+	cmd.Env = append(stack.Environment(), "REDISCLI_AUTH="+s.Settings.Get("REDIS_PASSWORD"))
 	out, err := cmd.Output()
 	if strings.Contains(string(out), "no such key") {
 		return errNoKey

@@ -12,19 +12,6 @@ import (
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
-func TestListener(t *testing.T) {
-	t.Parallel()
-	const listening = "   3: 0100007F:3C48 00000000:0000 0A 00000000:00000000 00:00000000 00000000   101        0 4242 1 0000 100 0 0 10 0"
-	port, inode, ok := listener(listening)
-	require.True(t, ok)
-	require.Equal(t, 15432, port)
-	require.Equal(t, "4242", inode)
-	_, _, ok = listener(strings.Replace(listening, " 0A ", " 01 ", 1))
-	require.False(t, ok, "a connection, not a listener")
-	_, _, ok = listener("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode")
-	require.False(t, ok)
-}
-
 func TestFill(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{"PORT": "8000", "EMPTY": ""}

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,16 +22,13 @@ import (
 
 	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/progress"
+	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
-func (s *stack) port(base int) int { return base + s.offset }
-
-func (s *stack) at(base int) string { return "127.0.0.1:" + strconv.Itoa(s.port(base)) }
-
 // folders makes the data folders with the owners that PostgreSQL, Redis and
 // RabbitMQ insist on, and links them from the run folder.
-func (s *stack) folders() error {
+func (s *shop) folders() error {
 	for _, f := range []struct {
 		name, owner string
 		mode        fs.FileMode
@@ -46,14 +42,14 @@ func (s *stack) folders() error {
 		{"media", "", 0o755},
 		{"static", "", 0o755},
 	} {
-		dir := filepath.Join(s.data, f.name)
+		dir := filepath.Join(s.Data, f.name)
 		if err := os.MkdirAll(dir, f.mode); err != nil {
 			return err
 		}
 		if err := os.Chmod(dir, f.mode); err != nil {
 			return err
 		}
-		if f.owner == "" || !s.plugged.needs(f.name) {
+		if f.owner == "" || !s.Plugged.Needs(f.name) {
 			continue // the owner may not exist where the server was never needed
 		}
 		who, err := supervise.Credential(f.owner)
@@ -64,17 +60,17 @@ func (s *stack) folders() error {
 			return err
 		}
 	}
-	link := filepath.Join(s.run, "data")
-	if target, err := os.Readlink(link); err == nil && target == s.data {
+	link := filepath.Join(s.Run, "data")
+	if target, err := os.Readlink(link); err == nil && target == s.Data {
 		return nil
 	}
 	os.Remove(link)
-	return os.Symlink(s.data, link)
+	return os.Symlink(s.Data, link)
 }
 
 // ownedFile writes a file that holds a secret for the user that reads it.
 func ownedFile(name, text, owner string) error {
-	if err := writeFile(name, text, 0o600); err != nil {
+	if err := stack.WriteFile(name, text, 0o600); err != nil {
 		return err
 	}
 	who, err := supervise.Credential(owner)
@@ -85,19 +81,19 @@ func ownedFile(name, text, owner string) error {
 }
 
 // postgres makes the cluster when there is none and returns the server.
-func (s *stack) postgres(ctx context.Context) (supervise.Process, error) {
+func (s *shop) postgres(ctx context.Context) (supervise.Process, error) {
 	bin, err := install.PostgresBin()
 	if err != nil {
 		return supervise.Process{}, err
 	}
-	dir := filepath.Join(s.data, "postgres")
-	superuser, err := url.Parse(s.settings.get("POSTGRES_SUPERUSER_URL"))
+	dir := filepath.Join(s.Data, "postgres")
+	superuser, err := url.Parse(s.Settings.Get("POSTGRES_SUPERUSER_URL"))
 	if err != nil {
 		return supervise.Process{}, fmt.Errorf("POSTGRES_SUPERUSER_URL: %w", err)
 	}
-	if !exists(filepath.Join(dir, "PG_VERSION")) {
+	if !stack.Exists(filepath.Join(dir, "PG_VERSION")) {
 		password, _ := superuser.User.Password()
-		file := filepath.Join(s.data, "initdb-password")
+		file := filepath.Join(s.Data, "initdb-password")
 		if err := ownedFile(file, password+"\n", "postgres"); err != nil {
 			return supervise.Process{}, err
 		}
@@ -110,31 +106,31 @@ func (s *stack) postgres(ctx context.Context) (supervise.Process, error) {
 			"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums")
 		cmd.Dir = dir
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
-		if err := supervise.Run(ctx, s.logFile("initdb"), cmd); err != nil {
+		if err := supervise.Run(ctx, s.LogFile("initdb"), cmd); err != nil {
 			return supervise.Process{}, err
 		}
 	}
-	conf, err := os.ReadFile(filepath.Join(s.root, "deploy", "postgres", "postgresql.conf"))
+	conf, err := os.ReadFile(filepath.Join(s.Root, "deploy", "postgres", "postgresql.conf"))
 	if err != nil {
 		return supervise.Process{}, err
 	}
 	// Written each time: the data folder is out of reach for the server's own user
 	// otherwise (a clone under /root), and the port is this stack's.
-	text := string(conf) + fmt.Sprintf("\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = ''\n", s.port(portPostgres))
+	text := string(conf) + fmt.Sprintf("\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = ''\n", s.Port(stack.PortPostgres))
 	if err := ownedFile(filepath.Join(dir, "postgresql.conf"), text, "postgres"); err != nil {
 		return supervise.Process{}, err
 	}
 	return supervise.Process{
-		Args: []string{filepath.Join(bin, "postgres"), "-D", dir}, Dir: dir, Env: basicEnv(), User: "postgres",
-		Signal: syscall.SIGINT, Patience: 20 * time.Second, Stage: stageStore, // SIGINT: do not wait for clients
-		Health: "tcp:" + s.at(portPostgres), Stamp: supervise.Digest(text),
+		Args: []string{filepath.Join(bin, "postgres"), "-D", dir}, Dir: dir, Env: stack.Environment(), User: "postgres",
+		Signal: syscall.SIGINT, Patience: 20 * time.Second, Stage: stack.StageStore, // SIGINT: do not wait for clients
+		Health: "tcp:" + s.At(stack.PortPostgres), Stamp: supervise.Digest(text),
 	}, nil
 }
 
 // databases makes the database and the role of every *_DATABASE_URL setting.
 // Each role may connect to its own database only.
-func (s *stack) databases(ctx context.Context) error {
-	admin := s.settings.get("POSTGRES_SUPERUSER_URL")
+func (s *shop) databases(ctx context.Context) error {
+	admin := s.Settings.Get("POSTGRES_SUPERUSER_URL")
 	db, err := connect(ctx, admin)
 	if err != nil {
 		return err
@@ -143,17 +139,17 @@ func (s *stack) databases(ctx context.Context) error {
 	if _, err := db.Exec(ctx, `REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC`); err != nil {
 		return err
 	}
-	for _, l := range s.settings.lines {
-		if !strings.HasSuffix(l.key, "_DATABASE_URL") {
+	for key, value := range s.Settings.All() {
+		if !strings.HasSuffix(key, "_DATABASE_URL") {
 			continue
 		}
-		u, err := url.Parse(l.value)
+		u, err := url.Parse(value)
 		if err != nil {
-			return fmt.Errorf("%s: %w", l.key, err)
+			return fmt.Errorf("%s: %w", key, err)
 		}
 		password, _ := u.User.Password()
 		if err := makeDatabase(ctx, db, strings.TrimPrefix(u.Path, "/"), u.User.Username(), password); err != nil {
-			return fmt.Errorf("%s: %w", l.key, err)
+			return fmt.Errorf("%s: %w", key, err)
 		}
 	}
 	// What only a superuser should add: the catalogue's search.
@@ -219,13 +215,13 @@ func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	}
 }
 
-func (s *stack) redis() (supervise.Process, error) {
-	dir := filepath.Join(s.data, "redis")
+func (s *shop) redis() (supervise.Process, error) {
+	dir := filepath.Join(s.Data, "redis")
 	conf := filepath.Join(dir, "redis.conf")
 	text := strings.Join([]string{
 		"bind 127.0.0.1",
-		"port " + strconv.Itoa(s.port(portRedis)),
-		"requirepass " + s.settings.get("REDIS_PASSWORD"),
+		"port " + strconv.Itoa(s.Port(stack.PortRedis)),
+		"requirepass " + s.Settings.Get("REDIS_PASSWORD"),
 		"dir " + dir,
 		"appendonly yes",
 		"appendfsync everysec",
@@ -240,51 +236,50 @@ func (s *stack) redis() (supervise.Process, error) {
 	}
 	program, err := exec.LookPath("redis-server")
 	return supervise.Process{
-		Args: []string{program, conf}, Dir: dir, Env: basicEnv(), User: "redis",
-		Patience: 10 * time.Second, Stage: stageStore,
-		Health: "tcp:" + s.at(portRedis), Stamp: supervise.Digest(text),
+		Args: []string{program, conf}, Dir: dir, Env: stack.Environment(), User: "redis",
+		Patience: 10 * time.Second, Stage: stack.StageStore,
+		Health: "tcp:" + s.At(stack.PortRedis), Stamp: supervise.Digest(text),
 	}, err
 }
 
 // erlang is what RabbitMQ and its port mapper share.
-func (s *stack) erlang() (dir string, env []string) {
-	dir = filepath.Join(s.data, "rabbitmq")
-	return dir, []string{
-		"PATH=" + path(), "LANG=C.UTF-8", "TZ=UTC", "HOME=" + dir,
-		"ERL_EPMD_PORT=" + strconv.Itoa(s.port(portEpmd)), "ERL_EPMD_ADDRESS=127.0.0.1",
-	}
+func (s *shop) erlang() (dir string, env []string) {
+	dir = filepath.Join(s.Data, "rabbitmq")
+	// The last HOME counts.
+	return dir, append(stack.Environment(), "HOME="+dir,
+		"ERL_EPMD_PORT="+strconv.Itoa(s.Port(stack.PortEpmd)), "ERL_EPMD_ADDRESS=127.0.0.1")
 }
 
 // epmd returns RabbitMQ's port mapper, one of our own on a port of our own: a
 // shared one would be started by whichever stack comes first and stay behind
 // when that ends.
-func (s *stack) epmd() (supervise.Process, error) {
+func (s *shop) epmd() (supervise.Process, error) {
 	dir, env := s.erlang()
 	program, err := exec.LookPath("epmd")
 	return supervise.Process{
 		Args: []string{program}, Dir: dir, Env: env, User: "rabbitmq",
-		Patience: 2 * time.Second, Stage: stageStore, Health: "tcp:" + s.at(portEpmd),
+		Patience: 2 * time.Second, Stage: stack.StageStore, Health: "tcp:" + s.At(stack.PortEpmd),
 	}, err
 }
 
-func (s *stack) rabbitmqNode() string {
-	if s.offset != 0 {
-		return fmt.Sprintf("stampede-%d@localhost", s.offset)
+func (s *shop) rabbitmqNode() string {
+	if s.Offset != 0 {
+		return fmt.Sprintf("stampede-%d@localhost", s.Offset)
 	}
 	return "stampede@localhost"
 }
 
-func (s *stack) rabbitmq() (supervise.Process, error) {
+func (s *shop) rabbitmq() (supervise.Process, error) {
 	dir, env := s.erlang()
-	u, err := url.Parse(s.settings.get("RABBITMQ_URL"))
+	u, err := url.Parse(s.Settings.Get("RABBITMQ_URL"))
 	if err != nil {
 		return supervise.Process{}, fmt.Errorf("RABBITMQ_URL: %w", err)
 	}
 	password, _ := u.User.Password()
 	text := strings.Join([]string{
-		"listeners.tcp.1 = " + s.at(portRabbitMQ),
+		"listeners.tcp.1 = " + s.At(stack.PortRabbitMQ),
 		"management.tcp.ip = 127.0.0.1",
-		"management.tcp.port = " + strconv.Itoa(s.port(portRabbitMQPage)),
+		"management.tcp.port = " + strconv.Itoa(s.Port(stack.PortRabbitMQPage)),
 		"default_user = " + u.User.Username(),
 		"default_pass = " + password,
 		"vm_memory_high_watermark.absolute = 1GB",
@@ -302,7 +297,7 @@ func (s *stack) rabbitmq() (supervise.Process, error) {
 		Args: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"}, Dir: dir, User: "rabbitmq",
 		Env: append(env,
 			"RABBITMQ_NODENAME="+s.rabbitmqNode(),
-			"RABBITMQ_DIST_PORT="+strconv.Itoa(s.port(portRabbitMQDist)),
+			"RABBITMQ_DIST_PORT="+strconv.Itoa(s.Port(stack.PortRabbitMQDist)),
 			"RABBITMQ_CONF_ENV_FILE="+filepath.Join(dir, "env.conf"), // not the system's
 			"RABBITMQ_CONFIG_FILE="+filepath.Join(dir, "rabbitmq.conf"),
 			"RABBITMQ_ADVANCED_CONFIG_FILE="+filepath.Join(dir, "advanced.config"),
@@ -315,33 +310,33 @@ func (s *stack) rabbitmq() (supervise.Process, error) {
 			// Idle schedulers sleep instead of spinning: others want the cores.
 			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
 		),
-		Patience: 20 * time.Second, Stage: stageInfra,
-		Health: "tcp:" + s.at(portRabbitMQ), Stamp: supervise.Digest(text),
+		Patience: 20 * time.Second, Stage: stack.StageInfra,
+		Health: "tcp:" + s.At(stack.PortRabbitMQ), Stamp: supervise.Digest(text),
 	}, nil
 }
 
-func (s *stack) maildev() (supervise.Process, error) {
+func (s *shop) maildev() (supervise.Process, error) {
 	program, err := exec.LookPath("node")
 	most, memory := 2_000, 128 // MB
-	if s.proxied {
+	if s.Proxied {
 		most, memory = 20_000, 512 // make chaos looks for each
 	}
 	return supervise.Process{
-		Dir: filepath.Join(s.data, "maildev"), Env: basicEnv(),
+		Dir: filepath.Join(s.Data, "maildev"), Env: stack.Environment(),
 		Args: []string{
-			program, "--max-old-space-size=" + strconv.Itoa(memory), s.installer().Maildev(),
-			"--smtp", strconv.Itoa(s.port(portSMTP)), "--ip", "127.0.0.1",
-			"--web", strconv.Itoa(s.port(portMaildev)), "--web-ip", "127.0.0.1",
-			"--mail-directory", filepath.Join(s.data, "maildev"), "--max-emails", strconv.Itoa(most),
+			program, "--max-old-space-size=" + strconv.Itoa(memory), s.Installer().Maildev(),
+			"--smtp", strconv.Itoa(s.Port(stack.PortSMTP)), "--ip", "127.0.0.1",
+			"--web", strconv.Itoa(s.Port(stack.PortMaildev)), "--web-ip", "127.0.0.1",
+			"--mail-directory", filepath.Join(s.Data, "maildev"), "--max-emails", strconv.Itoa(most),
 		},
-		Patience: 3 * time.Second, Stage: stageInfra,
-		Health: "tcp:" + s.at(portMaildev),
+		Patience: 3 * time.Second, Stage: stack.StageInfra,
+		Health: "tcp:" + s.At(stack.PortMaildev),
 	}, err
 }
 
 // authority returns sentry, which makes its certificates when there are none.
-func (s *stack) authority() (supervise.Process, error) {
-	dir := filepath.Join(s.data, "sentry")
+func (s *shop) authority() (supervise.Process, error) {
+	dir := filepath.Join(s.Data, "sentry")
 	if expired(filepath.Join(dir, "ca.crt")) {
 		if err := os.RemoveAll(dir); err != nil {
 			return supervise.Process{}, err
@@ -351,15 +346,15 @@ func (s *stack) authority() (supervise.Process, error) {
 		}
 	}
 	return supervise.Process{
-		Dir: dir, Env: append(basicEnv(), "NAMESPACE="+s.settings.get("NAMESPACE")),
+		Dir: dir, Env: append(stack.Environment(), "NAMESPACE="+s.Settings.Get("NAMESPACE")),
 		Args: []string{
-			s.installer().Sentry(), "--config", filepath.Join(s.root, "dapr", "sentry.yaml"), "--issuer-credentials", dir,
-			"--port", strconv.Itoa(s.port(portSentry)), "--listen-address", "127.0.0.1",
-			"--healthz-port", strconv.Itoa(s.port(portSentryHealth)), "--healthz-listen-address", "127.0.0.1",
+			s.Installer().Sentry(), "--config", filepath.Join(s.Root, "dapr", "sentry.yaml"), "--issuer-credentials", dir,
+			"--port", strconv.Itoa(s.Port(stack.PortSentry)), "--listen-address", "127.0.0.1",
+			"--healthz-port", strconv.Itoa(s.Port(stack.PortSentryHealth)), "--healthz-listen-address", "127.0.0.1",
 			"--enable-metrics=false", "--log-level", "warn",
 		},
-		Patience: 3 * time.Second, Stage: stageInfra,
-		Health: "http://" + s.at(portSentryHealth) + "/healthz",
+		Patience: 3 * time.Second, Stage: stack.StageInfra,
+		Health: "http://" + s.At(stack.PortSentryHealth) + "/healthz",
 	}, nil
 }
 
@@ -377,38 +372,35 @@ func expired(file string) bool {
 	return err == nil && time.Until(cert.NotAfter) < 7*24*time.Hour
 }
 
-// variable is a ${NAME} of a template, of the realm or of a Dapr file.
-var variable = regexp.MustCompile(`\$\{([A-Z][A-Z0-9_]*)\}`)
-
 // keycloak returns the identity server, in a home of this stack's own: links
 // to the prepared one, our realm and our themes.
-func (s *stack) keycloak(ctx context.Context) (supervise.Process, error) {
-	home := filepath.Join(s.data, filepath.Base(s.installer().Keycloak()))
-	if !exists(home) {
-		if err := s.copyTree(ctx, s.installer().Keycloak(), home); err != nil {
+func (s *shop) keycloak(ctx context.Context) (supervise.Process, error) {
+	home := filepath.Join(s.Data, filepath.Base(s.Installer().Keycloak()))
+	if !stack.Exists(home) {
+		if err := s.copyTree(ctx, s.Installer().Keycloak(), home); err != nil {
 			return supervise.Process{}, err
 		}
 	}
-	deploy := filepath.Join(s.root, "deploy", "keycloak")
+	deploy := filepath.Join(s.Root, "deploy", "keycloak")
 	realm, err := os.ReadFile(filepath.Join(deploy, "realm.json"))
 	if err != nil {
 		return supervise.Process{}, err
 	}
 	// Keycloak fills the realm's ${NAMES} in itself, from its environment.
 	imports := filepath.Join(home, "data", "import")
-	if err := writeFile(filepath.Join(imports, "stampede-realm.json"), string(realm), 0o600); err != nil {
+	if err := stack.WriteFile(filepath.Join(imports, "stampede-realm.json"), string(realm), 0o600); err != nil {
 		return supervise.Process{}, err
 	}
 	named := map[string]bool{}
-	for _, m := range variable.FindAllStringSubmatch(string(realm), -1) {
+	for _, m := range stack.Variable.FindAllStringSubmatch(string(realm), -1) {
 		named[m[1]] = true
 	}
-	if themes := filepath.Join(deploy, "themes"); exists(themes) {
+	if themes := filepath.Join(deploy, "themes"); stack.Exists(themes) {
 		if _, err := render(themes, filepath.Join(home, "themes"), nil); err != nil {
 			return supervise.Process{}, err
 		}
 	}
-	database, err := url.Parse(s.settings.get("KEYCLOAK_DATABASE_URL"))
+	database, err := url.Parse(s.Settings.Get("KEYCLOAK_DATABASE_URL"))
 	if err != nil {
 		return supervise.Process{}, fmt.Errorf("KEYCLOAK_DATABASE_URL: %w", err)
 	}
@@ -417,49 +409,49 @@ func (s *stack) keycloak(ctx context.Context) (supervise.Process, error) {
 		Dir: home,
 		Args: []string{
 			filepath.Join(home, "bin", "kc.sh"), "start", "--optimized", "--import-realm", "--cache=local",
-			"--http-enabled=true", "--http-host=127.0.0.1", "--http-port=" + strconv.Itoa(s.port(portKeycloak)),
-			"--http-management-port=" + strconv.Itoa(s.port(portKeycloakManagement)),
-			"--hostname=" + s.settings.get("PUBLIC_URL"), "--hostname-admin=" + s.settings.get("KEYCLOAK_URL"), "--proxy-headers=xforwarded",
+			"--http-enabled=true", "--http-host=127.0.0.1", "--http-port=" + strconv.Itoa(s.Port(stack.PortKeycloak)),
+			"--http-management-port=" + strconv.Itoa(s.Port(stack.PortKeycloakManagement)),
+			"--hostname=" + s.Settings.Get("PUBLIC_URL"), "--hostname-admin=" + s.Settings.Get("KEYCLOAK_URL"), "--proxy-headers=xforwarded",
 			"--db-url=jdbc:postgresql://" + database.Host + database.Path, "--db-username=" + database.User.Username(),
 			"--db-pool-initial-size=1", "--db-pool-max-size=20", "--log-level=warn",
 		},
-		Env: slices.Concat(basicEnv(), s.settings.env(func(key string) bool { return named[key] }), []string{
+		Env: slices.Concat(stack.Environment(), s.Settings.Env(func(key string) bool { return named[key] }), []string{
 			"KC_DB_PASSWORD=" + password,
 			"KC_BOOTSTRAP_ADMIN_USERNAME=admin",
-			"KC_BOOTSTRAP_ADMIN_PASSWORD=" + s.settings.get("KEYCLOAK_ADMIN_PASSWORD"),
+			"KC_BOOTSTRAP_ADMIN_PASSWORD=" + s.Settings.Get("KEYCLOAK_ADMIN_PASSWORD"),
 			"JAVA_OPTS_KC_HEAP=-Xms64m -Xmx384m",
 			// The last one: without it each connection that PostgreSQL's end has broken
 			// fails a login, one after the other.
 			"JAVA_OPTS_APPEND=-XX:+UseSerialGC -XX:-UseG1GC -Xss512k -XX:ReservedCodeCacheSize=96m -Dquarkus.datasource.jdbc.validate-on-borrow=true",
 		}),
-		Patience: 10 * time.Second, Stage: stageInfra,
-		Health: "http://" + s.at(portKeycloakManagement) + "/health/ready", Stamp: supervise.Digest(string(realm)),
+		Patience: 10 * time.Second, Stage: stack.StageInfra,
+		Health: "http://" + s.At(stack.PortKeycloakManagement) + "/health/ready", Stamp: supervise.Digest(string(realm)),
 	}, nil
 }
 
 // nginx returns the front, with its configuration rendered from deploy/nginx
 // and, where pictures come from, one folder of deploy/media.
-func (s *stack) nginx(ctx context.Context, list []app) (supervise.Process, error) {
+func (s *shop) nginx(ctx context.Context, list []stack.App) (supervise.Process, error) {
 	if err := s.writeStatic(); err != nil {
 		return supervise.Process{}, err
 	}
-	dir := filepath.Join(s.data, "nginx")
+	dir := filepath.Join(s.Data, "nginx")
 	values := map[string]string{
 		"RUN_DIR": dir, "NGINX_USER": "www-data",
-		"LISTEN_FRONT": s.at(portFront), "LISTEN_GATEWAY": s.at(portGateway), "LISTEN_KEYS": s.at(portKeys),
-		"KEYCLOAK": s.at(portKeycloak),
+		"LISTEN_FRONT": s.At(stack.PortFront), "LISTEN_GATEWAY": s.At(stack.PortGateway), "LISTEN_KEYS": s.At(stack.PortKeys),
+		"KEYCLOAK": s.At(stack.PortKeycloak),
 	}
-	for _, l := range s.settings.lines {
-		if l.key != "" && values[l.key] == "" {
-			values[l.key] = l.value
+	for key, value := range s.Settings.All() {
+		if values[key] == "" {
+			values[key] = value
 		}
 	}
-	for _, address := range strings.Fields(s.settings.get("GATEWAY")) {
+	for _, address := range strings.Fields(s.Settings.Get("GATEWAY")) {
 		values["GATEWAY_SERVERS"] += "server " + address + "; "
 	}
 	for _, a := range list {
-		if a.edge() {
-			values[a.envName()] = "127.0.0.1:" + strconv.Itoa(a.HTTPPort)
+		if a.Edge() {
+			values[a.EnvName()] = "127.0.0.1:" + strconv.Itoa(a.HTTPPort)
 		}
 	}
 	media, pictures, err := s.media()
@@ -469,7 +461,7 @@ func (s *stack) nginx(ctx context.Context, list []app) (supervise.Process, error
 	maps.Copy(values, pictures)
 	rendered := ""
 	for _, from := range []string{"nginx", filepath.Join("media", media)} {
-		stamp, err := render(filepath.Join(s.root, "deploy", from), dir, values)
+		stamp, err := render(filepath.Join(s.Root, "deploy", from), dir, values)
 		if err != nil {
 			return supervise.Process{}, err
 		}
@@ -477,13 +469,13 @@ func (s *stack) nginx(ctx context.Context, list []app) (supervise.Process, error
 	}
 	args := []string{"/usr/sbin/nginx", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"}
 	// A mistake in the configuration is better found while the old one runs.
-	if err := supervise.Run(ctx, s.logFile("nginx-test"), exec.CommandContext(ctx, args[0], append(args[1:], "-t")...)); err != nil {
+	if err := supervise.Run(ctx, s.LogFile("nginx-test"), exec.CommandContext(ctx, args[0], append(args[1:], "-t")...)); err != nil {
 		return supervise.Process{}, err
 	}
 	return supervise.Process{
-		Dir: dir, Env: basicEnv(), Args: args,
-		Signal: syscall.SIGQUIT, Patience: 3 * time.Second, Stage: stageFront, // SIGQUIT: requests in flight end
-		Health: "tcp:" + s.at(portFront), Stamp: rendered,
+		Dir: dir, Env: stack.Environment(), Args: args,
+		Signal: syscall.SIGQUIT, Patience: 3 * time.Second, Stage: stack.StageFront, // SIGQUIT: requests in flight end
+		Health: "tcp:" + s.At(stack.PortFront), Stamp: rendered,
 	}, nil
 }
 
@@ -514,14 +506,14 @@ func render(from, to string, values map[string]string) (stamp string, err error)
 		if old, err := os.ReadFile(target); err == nil && string(old) == string(text) {
 			return nil
 		}
-		return writeFile(target, string(text), 0o644)
+		return stack.WriteFile(target, string(text), 0o644)
 	})
 	return stamp, err
 }
 
 func fill(text []byte, values map[string]string) ([]byte, error) {
 	var missing []string
-	filled := variable.ReplaceAllFunc(text, func(name []byte) []byte {
+	filled := stack.Variable.ReplaceAllFunc(text, func(name []byte) []byte {
 		value, ok := values[string(name[2:len(name)-1])]
 		if !ok && !slices.Contains(missing, string(name)) {
 			missing = append(missing, string(name))
@@ -536,13 +528,13 @@ func fill(text []byte, values map[string]string) ([]byte, error) {
 
 // copyTree copies a folder by hard links where it can, so that a stack's own
 // Keycloak costs no disk.
-func (s *stack) copyTree(ctx context.Context, from, to string) error {
+func (s *shop) copyTree(ctx context.Context, from, to string) error {
 	partial := to + ".partial"
 	for _, how := range []string{"-al", "-a"} {
 		if err := os.RemoveAll(partial); err != nil {
 			return err
 		}
-		err := supervise.Run(ctx, s.logFile("copy"), exec.CommandContext(ctx, "cp", how, from, partial))
+		err := supervise.Run(ctx, s.LogFile("copy"), exec.CommandContext(ctx, "cp", how, from, partial))
 		if err == nil {
 			return os.Rename(partial, to)
 		}

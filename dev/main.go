@@ -9,14 +9,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
-	"time"
 
-	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/progress"
+	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
@@ -72,11 +68,11 @@ func run(ctx context.Context, args []string) error {
 	case "chaos":
 		chaosStack()
 	}
-	s, err := newStack()
+	s, err := openShop()
 	if err != nil {
 		return err
 	}
-	go s.out.Tick(ctx)
+	go s.Out.Tick(ctx)
 	name := ""
 	if len(args) > 1 {
 		name = args[1]
@@ -87,7 +83,7 @@ func run(ctx context.Context, args []string) error {
 	case "infra":
 		return s.up(ctx, true)
 	case "down":
-		return s.supervisor().Down(ctx)
+		return s.Supervisor().Down(ctx)
 	case "clean":
 		return s.clean(ctx)
 	case "status":
@@ -120,116 +116,14 @@ func run(ctx context.Context, args []string) error {
 	return fmt.Errorf("there is no command %q; dev help lists them", args[0])
 }
 
-// stack is one shop on this machine: its settings, and where its files are.
-type stack struct {
-	root     string // the clone
-	run      string // everything that this stack writes, or links to it
-	data     string // data folders, which PostgreSQL's and RabbitMQ's users must be able to reach
-	cache    string // what was fetched and built once for all stacks
-	offset   int    // added to every port
-	proxied  bool   // what the apps reach, they reach through the proxies of make chaos
-	settings *settings
-	plugged  *plugged // the components in effect
-	out      *progress.Progress
-}
+// shop is the stack that a command is about.
+type shop struct{ *stack.Stack }
 
-// newStack finds the stack that PORT_OFFSET and RUN_DIR mean, and loads its
-// settings, which it makes at the first run.
-func newStack() (*stack, error) {
-	root, err := findRoot()
+// openShop finds the shop that the environment means.
+func openShop() (*shop, error) {
+	s, err := stack.Open(progress.New(os.Stdout))
 	if err != nil {
 		return nil, err
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, err
-	}
-	s := &stack{root: root, cache: filepath.Join(cache, "stampede"), out: progress.New(os.Stdout)}
-	s.run = os.Getenv("RUN_DIR")
-	s.proxied = os.Getenv("PROXIES") == "true"
-	given := os.Getenv("PORT_OFFSET")
-	if given == "" && s.run != "" {
-		given = offsetOf(s.run)
-	}
-	if given != "" {
-		if s.offset, err = strconv.Atoi(given); err != nil || s.offset < 0 || s.offset > maxOffset {
-			return nil, fmt.Errorf("PORT_OFFSET must be a number from 0 to %d, not %q", maxOffset, given)
-		}
-	}
-	if s.run == "" {
-		s.run = filepath.Join(root, ".run")
-		if s.offset != 0 {
-			s.run += "-" + strconv.Itoa(s.offset)
-		}
-	}
-	if s.run, err = filepath.Abs(s.run); err != nil {
-		return nil, err
-	}
-	s.data = "/var/lib/stampede-" + supervise.Digest(s.run)
-	if err := setAside(s.data, filepath.Join(s.run, "settings.env")); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(filepath.Join(s.run, "logs"), 0o755); err != nil {
-		return nil, err
-	}
-	s.settings, err = loadSettings(s)
-	return s, err
-}
-
-// setAside moves data away that a removed clone at the same place has left:
-// without its settings nobody has the passwords. It is kept, for whoever
-// misses it.
-func setAside(data, settings string) error {
-	if exists(settings) || !exists(data) {
-		return nil
-	}
-	return os.Rename(data, data+"-left-"+time.Now().UTC().Format("20060102T150405"))
-}
-
-// offsetOf returns the PORT_OFFSET that a run folder's settings hold, or "".
-func offsetOf(run string) string {
-	text, err := os.ReadFile(filepath.Join(run, "settings.env"))
-	if err != nil {
-		return ""
-	}
-	lines, _ := parseSettings(string(text))
-	return (&settings{lines: lines}).get("PORT_OFFSET")
-}
-
-// findRoot returns the clone that the current folder is in.
-func findRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && strings.Contains(string(text), "module github.com/stampede-shop/stampede\n") {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("run this inside the clone of the project")
-		}
-		dir = filepath.Dir(dir)
-	}
-}
-
-func (s *stack) logFile(name string) string { return filepath.Join(s.run, "logs", name+".log") }
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-func (s *stack) supervisor() *supervise.Client {
-	return &supervise.Client{Run: s.run, Socket: s.socket(), Say: s.out.Say}
-}
-
-func (s *stack) socket() string { return filepath.Join(s.data, "supervisor.sock") }
-
-func (s *stack) installer() *install.Installer {
-	return &install.Installer{
-		Root: s.root, Cache: s.cache, Logs: filepath.Join(s.run, "logs"), Disks: []string{s.run, s.data},
-		Needs: s.plugged.needs, Out: s.out,
-	}
+	return &shop{s}, nil
 }

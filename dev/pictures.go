@@ -10,17 +10,20 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
@@ -29,42 +32,42 @@ import (
 
 // s3Dir holds a folder for each bucket of the S3 server and in it a file for
 // each object, under the object's own name.
-func (s *stack) s3Dir() string { return filepath.Join(s.data, "s3") }
+func (s *shop) s3Dir() string { return filepath.Join(s.Data, "s3") }
 
 // s3 returns the S3 server.
-func (s *stack) s3() (supervise.Process, error) {
+func (s *shop) s3() (supervise.Process, error) {
 	dir := s.s3Dir()
 	return supervise.Process{
 		// No log of requests: Nginx and the sidecar have theirs.
-		Args: []string{s.installer().S3Server(), "--port", s.at(portS3), "--region", s.settings.get("S3_REGION"), "--keep-alive", "--quiet", "posix", dir},
-		Dir:  dir, Env: append(basicEnv(), "ROOT_ACCESS_KEY="+s.settings.get("S3_ACCESS_KEY"), "ROOT_SECRET_KEY="+s.settings.get("S3_SECRET_KEY")),
-		Patience: 5 * time.Second, Stage: stageStore,
-		Health: "tcp:" + s.at(portS3),
+		Args: []string{s.Installer().S3Server(), "--port", s.At(stack.PortS3), "--region", s.Settings.Get("S3_REGION"), "--keep-alive", "--quiet", "posix", dir},
+		Dir:  dir, Env: append(stack.Environment(), "ROOT_ACCESS_KEY="+s.Settings.Get("S3_ACCESS_KEY"), "ROOT_SECRET_KEY="+s.Settings.Get("S3_SECRET_KEY")),
+		Patience: 5 * time.Second, Stage: stack.StageStore,
+		Health: "tcp:" + s.At(stack.PortS3),
 	}, os.MkdirAll(dir, 0o700)
 }
 
 // media is the folder of deploy/media with Nginx's part of what is plugged in,
 // and the values for its templates.
-func (s *stack) media() (kind string, values map[string]string, err error) {
-	if !s.plugged.uses("bindings.aws.s3") {
+func (s *shop) media() (kind string, values map[string]string, err error) {
+	if !s.Plugged.Uses("bindings.aws.s3") {
 		return "folder", nil, nil
 	}
-	u, err := url.Parse(s.settings.get("S3_ENDPOINT"))
+	u, err := url.Parse(s.Settings.Get("S3_ENDPOINT"))
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", nil, fmt.Errorf("S3_ENDPOINT must be http://… or https://…, not %q", s.settings.get("S3_ENDPOINT"))
+		return "", nil, fmt.Errorf("S3_ENDPOINT must be http://… or https://…, not %q", s.Settings.Get("S3_ENDPOINT"))
 	}
 	server := u.Host
 	if u.Port() == "" {
 		server += map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
 	}
-	return "s3", map[string]string{"S3_SCHEME": u.Scheme, "S3_SERVER": server, "S3_HOST": u.Hostname(), "S3_BUCKET": s.settings.get("S3_BUCKET")}, nil
+	return "s3", map[string]string{"S3_SCHEME": u.Scheme, "S3_SERVER": server, "S3_HOST": u.Hostname(), "S3_BUCKET": s.Settings.Get("S3_BUCKET")}, nil
 }
 
 // collect brings pictures to where they are served from now: what lies in the
 // folder alone into the bucket, or what the S3 server keeps back into the
 // folder. A picture's name is the hash of its content, so what is there is not
 // copied again, unless the copy is not whole.
-func (s *stack) collect(ctx context.Context) error {
+func (s *shop) collect(ctx context.Context) error {
 	kind, _, err := s.media()
 	if err != nil {
 		return err
@@ -72,13 +75,13 @@ func (s *stack) collect(ctx context.Context) error {
 	var n int
 	from, to := "the folder", "the bucket"
 	if kind == "s3" {
-		n, err = s.bucket().fill(ctx, s.settings.get("MEDIA_DIR"))
+		n, err = s.bucket().fill(ctx, s.Settings.Get("MEDIA_DIR"))
 	} else {
 		from, to = to, from
 		n, err = s.fromBucket()
 	}
 	if n > 0 {
-		s.out.Say("pictures", "copied %d from %s into %s, which is where they are read from now", n, from, to)
+		s.Out.Say("pictures", "copied %d from %s into %s, which is where they are read from now", n, from, to)
 	}
 	if err != nil {
 		return fmt.Errorf("pictures: %w", err)
@@ -107,9 +110,9 @@ func pictureFiles(dir string) (map[string]int64, error) {
 
 // fromBucket copies the S3 server's files into the folder; the server need
 // not run.
-func (s *stack) fromBucket() (copied int, err error) {
-	bucket, folder := filepath.Join(s.s3Dir(), s.settings.get("S3_BUCKET")), s.settings.get("MEDIA_DIR")
-	if s.settings.get("S3_BUCKET") == "" {
+func (s *shop) fromBucket() (copied int, err error) {
+	bucket, folder := filepath.Join(s.s3Dir(), s.Settings.Get("S3_BUCKET")), s.Settings.Get("MEDIA_DIR")
+	if s.Settings.Get("S3_BUCKET") == "" {
 		return 0, nil // there never was one
 	}
 	have, err := pictureFiles(folder)
@@ -120,7 +123,7 @@ func (s *stack) fromBucket() (copied int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, name := range sorted(kept) {
+	for _, name := range slices.Sorted(maps.Keys(kept)) {
 		if size, ok := have[name]; ok && size == kept[name] {
 			continue
 		}
@@ -128,7 +131,7 @@ func (s *stack) fromBucket() (copied int, err error) {
 		if err != nil {
 			return copied, err
 		}
-		if err := writeFile(filepath.Join(folder, name), string(data), 0o644); err != nil {
+		if err := stack.WriteFile(filepath.Join(folder, name), string(data), 0o644); err != nil {
 			return copied, err
 		}
 		copied++
@@ -137,10 +140,10 @@ func (s *stack) fromBucket() (copied int, err error) {
 }
 
 // bucket is the one that the settings name.
-func (s *stack) bucket() bucket {
+func (s *shop) bucket() bucket {
 	return bucket{
-		endpoint: strings.TrimSuffix(s.settings.get("S3_ENDPOINT"), "/"), name: s.settings.get("S3_BUCKET"), region: s.settings.get("S3_REGION"),
-		credentials: aws.Credentials{AccessKeyID: s.settings.get("S3_ACCESS_KEY"), SecretAccessKey: s.settings.get("S3_SECRET_KEY")},
+		endpoint: strings.TrimSuffix(s.Settings.Get("S3_ENDPOINT"), "/"), name: s.Settings.Get("S3_BUCKET"), region: s.Settings.Get("S3_REGION"),
+		credentials: aws.Credentials{AccessKeyID: s.Settings.Get("S3_ACCESS_KEY"), SecretAccessKey: s.Settings.Get("S3_SECRET_KEY")},
 	}
 }
 
@@ -206,7 +209,7 @@ func (b bucket) fill(ctx context.Context, dir string) (copied int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, name := range sorted(files) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if size, ok := have[name]; ok && size == files[name] {
 			continue
 		}

@@ -9,30 +9,35 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/dev/progress"
+	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
-// withMedia is a stack whose pictures are in a folder, or in a bucket.
-func withMedia(t *testing.T, swap string, lines ...settingLine) *stack {
+// withMedia is a stack whose pictures are in a folder, or in a bucket. Lines
+// are further settings, KEY=value.
+func withMedia(t *testing.T, swap string, lines ...string) *shop {
 	t.Helper()
-	s := &stack{root: "..", data: t.TempDir(), settings: &settings{}, out: progress.New(io.Discard)}
-	s.settings.lines = append(lines, settingLine{key: "MEDIA_DIR", value: filepath.Join(s.data, "media")}, settingLine{key: "S3_BUCKET", value: "shots"})
-	var err error
-	s.plugged, err = plug("..", swap)
+	data := t.TempDir()
+	lines = append(lines, "SWAP="+swap, "S3_BUCKET=shots", "MEDIA_DIR="+filepath.Join(data, "media"))
+	set, err := stack.ParseSettings(strings.Join(lines, "\n"))
 	require.NoError(t, err)
-	return s
+	set.File = filepath.Join(t.TempDir(), "settings.env") // PlugIn adds to it
+	s := &stack.Stack{Root: "..", Data: data, Settings: set, Out: progress.New(io.Discard)}
+	require.NoError(t, s.PlugIn())
+	return &shop{s}
 }
 
 func files(t *testing.T, dir string, texts map[string]string) {
 	t.Helper()
 	for name, text := range texts {
-		require.NoError(t, writeFile(filepath.Join(dir, name), text, 0o644))
+		require.NoError(t, stack.WriteFile(filepath.Join(dir, name), text, 0o644))
 	}
 }
 
@@ -46,13 +51,13 @@ func TestMedia(t *testing.T) {
 		"https://s3.example.com":     {"S3_SCHEME": "https", "S3_SERVER": "s3.example.com:443", "S3_HOST": "s3.example.com", "S3_BUCKET": "shots"},
 		"http://minio.internal:9000": {"S3_SCHEME": "http", "S3_SERVER": "minio.internal:9000", "S3_HOST": "minio.internal", "S3_BUCKET": "shots"},
 	} {
-		kind, values, err := withMedia(t, "media-s3", settingLine{key: "S3_ENDPOINT", value: endpoint}).media()
+		kind, values, err := withMedia(t, "media-s3", "S3_ENDPOINT="+endpoint).media()
 		require.NoError(t, err)
 		require.Equal(t, "s3", kind)
 		require.Equal(t, want, values)
 	}
 	for _, endpoint := range []string{"", "127.0.0.1:19100", "s3.example.com", "ftp://s3.example.com"} {
-		_, _, err := withMedia(t, "media-s3", settingLine{key: "S3_ENDPOINT", value: endpoint}).media()
+		_, _, err := withMedia(t, "media-s3", "S3_ENDPOINT="+endpoint).media()
 		require.ErrorContains(t, err, "S3_ENDPOINT must be", endpoint)
 	}
 }
@@ -62,7 +67,7 @@ func TestFromBucket(t *testing.T) {
 	t.Parallel()
 	s := withMedia(t, "")
 	require.NoError(t, s.collect(t.Context()), "there never was a bucket")
-	folder := s.settings.get("MEDIA_DIR")
+	folder := s.Settings.Get("MEDIA_DIR")
 	files(t, filepath.Join(s.s3Dir(), "shots"), map[string]string{"a.svg": "a", "b.png": "whole", ".sgwtmp/x": "x", "sub/c.png": "c"})
 	files(t, folder, map[string]string{"b.png": "wh", "d.png": "d"})
 	n, err := s.fromBucket()
@@ -90,11 +95,11 @@ func TestBucket(t *testing.T) {
 	require.NoError(t, err)
 	port := l.Addr().(*net.TCPAddr).Port
 	require.NoError(t, l.Close())
-	s := withMedia(t, "media-s3", settingLine{key: "S3_ENDPOINT", value: "http://127.0.0.1:" + strconv.Itoa(port)}, settingLine{key: "S3_REGION", value: "eu-west-2"},
-		settingLine{key: "S3_ACCESS_KEY", value: "stampede"}, settingLine{key: "S3_SECRET_KEY", value: "secret"})
-	s.run, s.cache, s.offset = t.TempDir(), filepath.Join(cache, "stampede"), port-portS3
-	require.NoError(t, os.Mkdir(filepath.Join(s.run, "logs"), 0o755))
-	require.NoError(t, s.installer().InstallS3(t.Context()))
+	s := withMedia(t, "media-s3", "S3_ENDPOINT=http://127.0.0.1:"+strconv.Itoa(port), "S3_REGION=eu-west-2",
+		"S3_ACCESS_KEY=stampede", "S3_SECRET_KEY=secret")
+	s.Run, s.Cache, s.Offset = t.TempDir(), filepath.Join(cache, "stampede"), port-stack.PortS3
+	require.NoError(t, os.Mkdir(filepath.Join(s.Run, "logs"), 0o755))
+	require.NoError(t, s.Installer().InstallS3(t.Context()))
 	p, err := s.s3()
 	require.NoError(t, err)
 	server := exec.Command(p.Args[0], p.Args[1:]...)
@@ -106,12 +111,12 @@ func TestBucket(t *testing.T) {
 	b := s.bucket()
 	require.NoError(t, b.make(t.Context()))
 	require.NoError(t, b.make(t.Context()), "again changes nothing")
-	files(t, s.settings.get("MEDIA_DIR"), map[string]string{"a.svg": "<svg/>", "b.png": "whole"})
+	files(t, s.Settings.Get("MEDIA_DIR"), map[string]string{"a.svg": "<svg/>", "b.png": "whole"})
 	require.NoError(t, b.do(t.Context(), http.MethodPut, "b.png", nil, "image/png", []byte("wh"), nil))
-	n, err := b.fill(t.Context(), s.settings.get("MEDIA_DIR"))
+	n, err := b.fill(t.Context(), s.Settings.Get("MEDIA_DIR"))
 	require.NoError(t, err)
 	require.Equal(t, 2, n, "a copy that is not whole is made again")
-	n, err = b.fill(t.Context(), s.settings.get("MEDIA_DIR"))
+	n, err = b.fill(t.Context(), s.Settings.Get("MEDIA_DIR"))
 	require.NoError(t, err)
 	require.Zero(t, n)
 	have, err := b.objects(t.Context())

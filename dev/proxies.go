@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,36 +14,27 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
-// proxied are the ports that services and sidecars are told instead of the
-// infrastructure's own, where PROXIES is true: a proxy listens on each, which
-// tests/chaos tells to cut, delay and swallow.
-var proxied = map[int]int{
-	portPostgres: portProxyPostgres,
-	portRedis:    portProxyRedis,
-	portRabbitMQ: portProxyRabbitMQ,
-	portSMTP:     portProxySMTP,
-}
-
 // proxyNames are how tests/chaos calls them.
-var proxyNames = map[int]string{portPostgres: "postgres", portRedis: "redis", portRabbitMQ: "rabbitmq", portSMTP: "maildev"}
+var proxyNames = map[int]string{stack.PortPostgres: "postgres", stack.PortRedis: "redis", stack.PortRabbitMQ: "rabbitmq", stack.PortSMTP: "maildev"}
 
 // proxies returns the process that passes everything on. Its state is in
 // memory: started again, it passes everything on again.
-func (s *stack) proxies() (supervise.Process, error) {
+func (s *shop) proxies() (supervise.Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return supervise.Process{}, err
 	}
-	args := []string{self, "proxies", s.at(portProxies)}
-	for _, port := range sorted(proxied) {
-		args = append(args, proxyNames[port]+"="+s.at(proxied[port])+"="+s.at(port))
+	args := []string{self, "proxies", s.At(stack.PortProxies)}
+	for _, port := range slices.Sorted(maps.Keys(stack.ProxyPorts)) {
+		args = append(args, proxyNames[port]+"="+s.At(stack.ProxyPorts[port])+"="+s.At(port))
 	}
 	return supervise.Process{
-		Args: args, Dir: s.data, Env: basicEnv(),
-		Patience: time.Second, Stage: stageStore, Health: "http://" + s.at(portProxies) + "/version",
+		Args: args, Dir: s.Data, Env: stack.Environment(),
+		Patience: time.Second, Stage: stack.StageStore, Health: "http://" + s.At(stack.PortProxies) + "/version",
 	}, nil
 }
 

@@ -4,20 +4,22 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+
+	"github.com/stampede-shop/stampede/dev/stack"
 )
 
 // writeStatic puts what Nginx serves by itself into STATIC_DIR: the shop's
 // OpenAPI document and the page that shows it. What is there already as it
 // should be is left alone.
-func (s *stack) writeStatic() error {
-	dir := s.settings.get("STATIC_DIR")
-	page := filepath.Join(s.root, "deploy", "nginx", "docs")
+func (s *shop) writeStatic() error {
+	dir := s.Settings.Get("STATIC_DIR")
+	page := filepath.Join(s.Root, "deploy", "nginx", "docs")
 	for to, from := range map[string]string{
-		"api/openapi.json":        filepath.Join(s.root, "docs", "openapi.json"),
+		"api/openapi.json":        filepath.Join(s.Root, "docs", "openapi.json"),
 		"api/docs.html":           filepath.Join(page, "docs.html"),
 		"static/docs/docs.js":     filepath.Join(page, "docs.js"),
 		"static/docs/docs.css":    filepath.Join(page, "docs.css"),
-		"static/docs/problems.md": filepath.Join(s.root, "docs", "problems.md"),
+		"static/docs/problems.md": filepath.Join(s.Root, "docs", "problems.md"),
 	} {
 		text, err := os.ReadFile(from)
 		if err != nil {
@@ -27,7 +29,7 @@ func (s *stack) writeStatic() error {
 		if old, err := os.ReadFile(to); err == nil && bytes.Equal(old, text) {
 			continue
 		}
-		if err := writeFile(to, string(text), 0o644); err != nil {
+		if err := stack.WriteFile(to, string(text), 0o644); err != nil {
 			return err
 		}
 	}

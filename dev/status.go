@@ -17,8 +17,8 @@ import (
 )
 
 // status prints a line a process and a total. The error names what is not well.
-func (s *stack) status(ctx context.Context, w io.Writer) error {
-	st, found, err := s.supervisor().State()
+func (s *shop) status(ctx context.Context, w io.Writer) error {
+	st, found, err := s.Supervisor().State()
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func (s *stack) status(ctx context.Context, w io.Writer) error {
 	}
 	rows := st.Status(ctx)
 	printStatus(w, rows)
-	fmt.Fprintf(w, "supervisor pid %d · %s · logs in %s\n", st.PID, s.settings.get("PUBLIC_URL"), filepath.Join(s.run, "logs"))
+	fmt.Fprintf(w, "supervisor pid %d · %s · logs in %s\n", st.PID, s.Settings.Get("PUBLIC_URL"), filepath.Join(s.Run, "logs"))
 	var ill []string
 	for _, r := range rows {
 		if r.Health != "ok" {
@@ -66,8 +66,8 @@ func printStatus(w io.Writer, rows []supervise.Status) {
 }
 
 // logs follows the log of one process and of its sidecar, or of all.
-func (s *stack) logs(ctx context.Context, name string) error {
-	pattern := s.logFile("*")
+func (s *shop) logs(ctx context.Context, name string) error {
+	pattern := s.LogFile("*")
 	files, err := filepath.Glob(pattern)
 	if err != nil {
 		return err

@@ -2,21 +2,21 @@ package main
 
 import (
 	"context"
-	"debug/elf"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/progress"
+	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
@@ -25,11 +25,11 @@ import (
 // a shop that is up nothing changes but what was changed in the clone: apps
 // whose binary is another and processes whose configuration is another are
 // started again.
-func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
+func (s *shop) up(ctx context.Context, infraOnly bool) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("run make up as root: it installs packages, and starts servers under their own users")
 	}
-	unlock, err := s.lock()
+	unlock, err := s.Lock()
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 		return err
 	}
 
-	before, err := s.choose()
+	before, err := s.Choose()
 	if err != nil {
 		return err
 	}
@@ -48,10 +48,10 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 			err = errors.Join(err, s.unplug(context.WithoutCancel(ctx), before))
 		}
 	}()
-	if err := s.plugIn(); err != nil {
+	if err := s.PlugIn(); err != nil {
 		return err
 	}
-	apps, err := s.loadApps()
+	apps, err := s.LoadApps()
 	if err != nil {
 		return err
 	}
@@ -59,12 +59,12 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 	if infraOnly {
 		needed = nil // those ports are for dapr run -f
 	}
-	if err := s.checkPorts(needed); err != nil {
+	if err := s.CheckPorts(needed); err != nil {
 		return err
 	}
 	// Installing waits for the network, building for the processor.
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.installer().Install(gctx) })
+	g.Go(func() error { return s.Installer().Install(gctx) })
 	if !infraOnly {
 		g.Go(func() error { return s.build(gctx, apps) })
 	}
@@ -75,20 +75,20 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 		return err
 	}
 
-	fresh, err := s.startSupervisor(ctx)
+	fresh, err := s.Supervise(ctx)
 	defer func() {
 		// Nothing is left half-running by a start that failed; a shop that was up
 		// before stays up.
 		if err != nil && fresh {
-			s.out.Say("up", "it failed: stopping what was started")
-			s.supervisor().Down(context.WithoutCancel(ctx))
+			s.Out.Say("up", "it failed: stopping what was started")
+			s.Supervisor().Down(context.WithoutCancel(ctx))
 		}
 	}()
 	if err != nil {
 		return err
 	}
 
-	if err := s.checkPorts(needed); err != nil { // again: installing took its time
+	if err := s.CheckPorts(needed); err != nil { // again: installing took its time
 		return err
 	}
 	if err := s.startInfra(ctx, apps); err != nil {
@@ -97,7 +97,7 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 	if err := s.drain(ctx, apps); err != nil {
 		return err
 	}
-	if err := s.layOut(); err != nil {
+	if err := s.LayOut(); err != nil {
 		return err
 	}
 	switched = true
@@ -106,7 +106,7 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 		if err := s.build(ctx, apps); err != nil {
 			return err
 		}
-		s.out.Say("infra", "up; for the apps: set -a; . %s; dapr run -f %s", s.settings.file, filepath.Join(s.run, "dapr.yaml"))
+		s.Out.Say("infra", "up; for the apps: set -a; . %s; dapr run -f %s", s.Settings.File, filepath.Join(s.Run, "dapr.yaml"))
 		return nil
 	}
 	if err := s.startApps(ctx, apps); err != nil {
@@ -125,18 +125,6 @@ func (s *stack) up(ctx context.Context, infraOnly bool) (err error) {
 	return s.summary(ctx)
 }
 
-// startSupervisor starts the supervisor: this program, as its command supervise.
-func (s *stack) startSupervisor(ctx context.Context) (started bool, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return false, err
-	}
-	// Nginx writes its access logs itself.
-	cmd := exec.Command(self, "supervise", s.run, s.socket(), filepath.Join(s.data, "nginx", "*.log"))
-	cmd.Dir, cmd.Env = s.root, basicEnv()
-	return s.supervisor().Start(ctx, cmd)
-}
-
 // names are those of processes.
 func names(list []supervise.Process) []string {
 	var names []string
@@ -146,58 +134,29 @@ func names(list []supervise.Process) []string {
 	return names
 }
 
-// lock keeps two commands that change the stack from running at once.
-func (s *stack) lock() (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(s.run, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("another make up, down or restart of this stack is under way")
-	}
-	return func() { f.Close() }, nil
-}
-
 // build builds apps; of those of the edge there is nothing to build.
-func (s *stack) build(ctx context.Context, apps []app) error {
+func (s *shop) build(ctx context.Context, apps []stack.App) error {
 	var packages []string
 	for _, a := range apps {
-		if !a.edge() {
+		if !a.Edge() {
 			packages = append(packages, "./apps/"+a.ID)
 		}
 	}
-	return s.out.Step(ctx, "apps", fmt.Sprintf("building %d apps", len(packages)), func(ctx context.Context) error {
-		bin := filepath.Join(s.run, "bin")
+	return s.Out.Step(ctx, "apps", fmt.Sprintf("building %d apps", len(packages)), func(ctx context.Context) error {
+		bin := filepath.Join(s.Run, "bin")
 		if err := os.MkdirAll(bin, 0o755); err != nil {
 			return err
 		}
 		cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-o", bin + "/"}, packages...)...)
-		cmd.Dir = s.root
+		cmd.Dir = s.Root
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		return supervise.Run(ctx, s.logFile("build"), cmd)
+		return supervise.Run(ctx, s.LogFile("build"), cmd)
 	})
-}
-
-// buildID changes with what a binary was built from; go build renews the time
-// of a file that it left as it was, so that tells nothing.
-func buildID(file string) string {
-	f, err := elf.Open(file)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	section := f.Section(".note.go.buildid")
-	if section == nil {
-		return ""
-	}
-	note, _ := section.Data()
-	return supervise.Digest(string(note))
 }
 
 // infra returns the infrastructure's processes by their names, with everything
 // on disk that they need to start.
-func (s *stack) infra(ctx context.Context, apps []app) (map[string]supervise.Process, error) {
+func (s *shop) infra(ctx context.Context, apps []stack.App) (map[string]supervise.Process, error) {
 	parts := map[string]supervise.Process{}
 	for name, describe := range map[string]func() (supervise.Process, error){
 		"proxies":  s.proxies,
@@ -213,7 +172,7 @@ func (s *stack) infra(ctx context.Context, apps []app) (map[string]supervise.Pro
 		"keycloak": func() (supervise.Process, error) { return s.keycloak(ctx) },
 		"nginx":    func() (supervise.Process, error) { return s.nginx(ctx, apps) },
 	} {
-		if !s.needs(name) {
+		if !s.Needs(name) {
 			continue
 		}
 		p, err := describe()
@@ -228,16 +187,16 @@ func (s *stack) infra(ctx context.Context, apps []app) (map[string]supervise.Pro
 
 // startInfra starts the infrastructure, everything at once that does not wait
 // for another part, and returns when all of it is well.
-func (s *stack) startInfra(ctx context.Context, apps []app) error {
+func (s *shop) startInfra(ctx context.Context, apps []stack.App) error {
 	parts, err := s.infra(ctx, apps)
 	if err != nil {
 		return err
 	}
 	if p, needed := parts["proxies"]; needed { // the others are reached through them
-		if _, err := s.supervisor().Ensure(ctx, p); err != nil {
+		if _, err := s.Supervisor().Ensure(ctx, p); err != nil {
 			return err
 		}
-		if err := s.supervisor().Await(ctx, []supervise.Process{p}, 10*time.Second, p.Name); err != nil {
+		if err := s.Supervisor().Await(ctx, []supervise.Process{p}, 10*time.Second, p.Name); err != nil {
 			return err
 		}
 	}
@@ -248,11 +207,11 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 		}
 		g.Go(func() error {
 			p, begun := parts[name], time.Now()
-			answer, err := s.supervisor().Ensure(gctx, p)
+			answer, err := s.Supervisor().Ensure(gctx, p)
 			if err != nil {
 				return err
 			}
-			if err := s.supervisor().Await(gctx, []supervise.Process{p}, limit, p.Name); err != nil {
+			if err := s.Supervisor().Await(gctx, []supervise.Process{p}, limit, p.Name); err != nil {
 				return err
 			}
 			if then != nil {
@@ -261,7 +220,7 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 				}
 			}
 			if answer != "" {
-				s.out.Say(p.Name, "%s in %.1f s", answer, time.Since(begun).Seconds())
+				s.Out.Say(p.Name, "%s in %.1f s", answer, time.Since(begun).Seconds())
 			}
 			return nil
 		})
@@ -282,11 +241,11 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 	one("kafka", 60*time.Second, nil)
 	one("maildev", 30*time.Second, nil)
 	one("sentry", 30*time.Second, func(context.Context) error {
-		anchors, err := os.ReadFile(filepath.Join(s.data, "sentry", "ca.crt"))
+		anchors, err := os.ReadFile(filepath.Join(s.Data, "sentry", "ca.crt"))
 		if err != nil {
 			return err
 		}
-		return s.settings.put("DAPR_TRUST_ANCHORS", strings.TrimSpace(string(anchors)))
+		return s.Settings.Put("DAPR_TRUST_ANCHORS", strings.TrimSpace(string(anchors)))
 	})
 	// Pictures are where Nginx will look for them before it does.
 	front := func(ctx context.Context) error {
@@ -302,7 +261,7 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 		}
 		return front(ctx)
 	})
-	if !s.plugged.needs("s3") {
+	if !s.Plugged.Needs("s3") {
 		if err := front(ctx); err != nil {
 			return err
 		}
@@ -312,8 +271,8 @@ func (s *stack) startInfra(ctx context.Context, apps []app) error {
 
 // realmAnswers waits until Keycloak answers through the front, as everybody
 // but us will ask it.
-func (s *stack) realmAnswers(ctx context.Context) error {
-	url := s.settings.get("PUBLIC_URL") + "/realms/" + s.settings.get("KEYCLOAK_REALM")
+func (s *shop) realmAnswers(ctx context.Context) error {
+	url := s.Settings.Get("PUBLIC_URL") + "/realms/" + s.Settings.Get("KEYCLOAK_REALM")
 	why := ""
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 		if why = supervise.Check(ctx, url); why == "" {
@@ -323,15 +282,15 @@ func (s *stack) realmAnswers(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return &supervise.Failure{Line: fmt.Sprintf("%s %s", url, why), Lines: supervise.Tail(s.logFile("nginx"), 10)}
+	return &supervise.Failure{Line: fmt.Sprintf("%s %s", url, why), Lines: supervise.Tail(s.LogFile("nginx"), 10)}
 }
 
 // startApps starts every app beside its sidecar, in the order of dapr.yaml,
 // and returns when all of them are ready.
-func (s *stack) startApps(ctx context.Context, apps []app) error {
+func (s *shop) startApps(ctx context.Context, apps []stack.App) error {
 	var all []supervise.Process
 	for _, a := range apps {
-		list, err := s.processes(ctx, a, apps)
+		list, err := s.Processes(a, apps)
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.ID, err)
 		}
@@ -340,7 +299,7 @@ func (s *stack) startApps(ctx context.Context, apps []app) error {
 	begun := time.Now()
 	changed := map[string][]string{}
 	for _, p := range all {
-		answer, err := s.supervisor().Ensure(ctx, p)
+		answer, err := s.Supervisor().Ensure(ctx, p)
 		if err != nil {
 			return err
 		}
@@ -348,14 +307,14 @@ func (s *stack) startApps(ctx context.Context, apps []app) error {
 			changed[answer] = append(changed[answer], p.Name)
 		}
 	}
-	for _, answer := range sorted(changed) {
-		s.out.Say("apps", "%s %s", answer, progress.List(changed[answer]))
+	for _, answer := range slices.Sorted(maps.Keys(changed)) {
+		s.Out.Say("apps", "%s %s", answer, progress.List(changed[answer]))
 	}
-	if err := s.supervisor().Await(ctx, all, 180*time.Second, "apps"); err != nil {
+	if err := s.Supervisor().Await(ctx, all, 180*time.Second, "apps"); err != nil {
 		return err
 	}
 	if len(changed) > 0 {
-		s.out.Say("apps", "all ready in %.1f s", time.Since(begun).Seconds())
+		s.Out.Say("apps", "all ready in %.1f s", time.Since(begun).Seconds())
 	}
 	return nil
 }
@@ -363,23 +322,23 @@ func (s *stack) startApps(ctx context.Context, apps []app) error {
 // change stops one part of a running shop, an app with its sidecar or a
 // process of the infrastructure, and starts it again, or only one of both.
 // Before an app is stopped and started it is built.
-func (s *stack) change(ctx context.Context, name string, stop, kill, start bool) error {
-	unlock, err := s.lock()
+func (s *shop) change(ctx context.Context, name string, stop, kill, start bool) error {
+	unlock, err := s.Lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	st, _, err := s.supervisor().State()
+	st, _, err := s.Supervisor().State()
 	if err != nil {
 		return err
 	}
 	if !st.Supervised() {
 		return errors.New("nothing runs: make up starts it")
 	}
-	if err := s.plugIn(); err != nil {
+	if err := s.PlugIn(); err != nil {
 		return err
 	}
-	apps, err := s.loadApps()
+	apps, err := s.LoadApps()
 	if err != nil {
 		return err
 	}
@@ -387,79 +346,79 @@ func (s *stack) change(ctx context.Context, name string, stop, kill, start bool)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(apps, func(a app) bool { return a.ID == name })
-	if stop && start && i >= 0 && !apps[i].edge() {
+	i := slices.IndexFunc(apps, func(a stack.App) bool { return a.ID == name })
+	if stop && start && i >= 0 && !apps[i].Edge() {
 		if err := s.build(ctx, apps[i:i+1]); err != nil {
 			return err
 		}
 	}
 	var list []supervise.Process
 	if i >= 0 {
-		if list, err = s.processes(ctx, apps[i], apps); err != nil {
+		if list, err = s.Processes(apps[i], apps); err != nil {
 			return err
 		}
 	} else if p, ok := parts[name]; ok {
 		list = []supervise.Process{p}
 	} else {
-		known := sorted(parts)
+		known := slices.Sorted(maps.Keys(parts))
 		for _, a := range apps {
 			known = append(known, a.ID)
 		}
 		return fmt.Errorf("there is nothing called %q; there are %s", name, progress.List(known))
 	}
 	if stop {
-		if err := s.supervisor().Stop(ctx, kill, names(list)...); err != nil {
+		if err := s.Supervisor().Stop(ctx, kill, names(list)...); err != nil {
 			return err
 		}
-		s.out.Say(name, "stopped")
+		s.Out.Say(name, "stopped")
 	}
 	if !start {
 		return nil
 	}
 	for _, p := range list {
-		if _, err := s.supervisor().Ensure(ctx, p); err != nil {
+		if _, err := s.Supervisor().Ensure(ctx, p); err != nil {
 			return err
 		}
 	}
-	if err := s.supervisor().Await(ctx, list, 180*time.Second, name); err != nil {
+	if err := s.Supervisor().Await(ctx, list, 180*time.Second, name); err != nil {
 		return err
 	}
-	s.out.Say(name, "ready")
+	s.Out.Say(name, "ready")
 	return nil
 }
 
 // clean stops the stack and removes its data, settings and logs. What was
 // fetched and built for all stacks stays in the cache.
-func (s *stack) clean(ctx context.Context) error {
-	if err := s.supervisor().Down(ctx); err != nil {
+func (s *shop) clean(ctx context.Context) error {
+	if err := s.Supervisor().Down(ctx); err != nil {
 		return err
 	}
-	for _, dir := range []string{s.data, s.run} {
+	for _, dir := range []string{s.Data, s.Run} {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}
 	}
-	s.out.Say("clean", "removed %s and %s; what was fetched once is still in %s", s.run, s.data, s.cache)
+	s.Out.Say("clean", "removed %s and %s; what was fetched once is still in %s", s.Run, s.Data, s.Cache)
 	return nil
 }
 
 // summary prints where everything is.
-func (s *stack) summary(ctx context.Context) error {
-	st, _, err := s.supervisor().State()
+func (s *shop) summary(ctx context.Context) error {
+	st, _, err := s.Supervisor().State()
 	if err != nil {
 		return err
 	}
-	public, pages := s.settings.get("PUBLIC_URL"), ""
-	if s.plugged.needs("maildev") {
-		pages = fmt.Sprintf("  mail          http://localhost:%d\n", s.port(portMaildev))
+	public, pages := s.Settings.Get("PUBLIC_URL"), ""
+	if s.Plugged.Needs("maildev") {
+		pages = fmt.Sprintf("  mail          http://localhost:%d\n", s.Port(stack.PortMaildev))
 	}
-	if s.plugged.needs("rabbitmq") {
-		pages += fmt.Sprintf("  broker        http://localhost:%d   (user stampede, password in RABBITMQ_URL)\n", s.port(portRabbitMQPage))
+	if s.Plugged.Needs("rabbitmq") {
+		pages += fmt.Sprintf("  broker        http://localhost:%d   (user stampede, password in RABBITMQ_URL)\n", s.Port(stack.PortRabbitMQPage))
 	}
-	if swap := s.settings.get("SWAP"); swap != "" {
+	if swap := s.Settings.Get("SWAP"); swap != "" {
 		pages += "  plugged in    " + swap + "   (SWAP=default make up takes it out)\n"
 	}
-	s.out.Print(fmt.Sprintf(`
+	s.Out.Print(fmt.Sprintf(`
 The shop is up after %.0f s: %d processes, %d MB.
 
   shop          %s
@@ -472,7 +431,27 @@ The shop is up after %.0f s: %d processes, %d MB.
   ops@stampede.test       OPS_PASSWORD   (ADMIN)
 
 make status · make logs APP=orders · make restart APP=orders · make down
-`, s.out.Elapsed().Seconds(), len(st.Processes), st.Memory()>>20, public, public, public,
-		pages, s.settings.get("KEYCLOAK_URL"), s.settings.file))
+`, s.Out.Elapsed().Seconds(), len(st.Processes), st.Memory()>>20, public, public, public,
+		pages, s.Settings.Get("KEYCLOAK_URL"), s.Settings.File))
 	return nil
+}
+
+// unplug goes back to what was chosen before, after a make up that failed
+// before anything used the new components: servers that only those need are
+// stopped again.
+func (s *shop) unplug(ctx context.Context, before string) error {
+	if before == s.Settings.Get("SWAP") {
+		return nil
+	}
+	if err := s.Settings.Put("SWAP", before); err != nil {
+		return err
+	}
+	st, _, err := s.Supervisor().State()
+	if err != nil || !st.Supervised() {
+		return err
+	}
+	if err := s.PlugIn(); err != nil {
+		return err
+	}
+	return s.retire(ctx)
 }

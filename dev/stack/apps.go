@@ -1,12 +1,12 @@
-package main
+package stack
 
 import (
-	"cmp"
-	"context"
+	"debug/elf"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +21,7 @@ import (
 // with the names and defaults of `dapr run -f`.
 type runFile struct {
 	Common Sidecar `yaml:"common"`
-	Apps   []app   `yaml:"apps"`
+	Apps   []App   `yaml:"apps"`
 }
 
 // Sidecar holds the options that may stand in common and with each app.
@@ -45,8 +45,8 @@ type Sidecar struct {
 	Env              map[string]string `yaml:"env"`
 }
 
-// app is one app of the run file, or (without a command) an edge sidecar.
-type app struct {
+// App is one app of the run file, or (without a command) an edge sidecar.
+type App struct {
 	Sidecar      `yaml:",inline"`
 	ID           string   `yaml:"appID"`
 	Dir          string   `yaml:"appDirPath"`
@@ -58,19 +58,41 @@ type app struct {
 	Command      []string `yaml:"command"`
 }
 
-// edge reports whether this is a sidecar of the edge, which has no app.
-func (a app) edge() bool { return len(a.Command) == 0 }
+// Edge reports whether this is a sidecar of the edge, which has no app.
+func (a App) Edge() bool { return len(a.Command) == 0 }
 
-// sidecarName is the name of the sidecar's process; an edge has only that.
-func (a app) sidecarName() string {
-	if a.edge() {
+// SidecarName is the name of the sidecar's process; an edge has only that.
+func (a App) SidecarName() string {
+	if a.Edge() {
 		return a.ID
 	}
 	return a.ID + "-daprd"
 }
 
-// envName is the id as settings begin with it.
-func (a app) envName() string { return strings.ToUpper(strings.ReplaceAll(a.ID, "-", "_")) }
+// EnvName is the id as settings begin with it.
+func (a App) EnvName() string { return strings.ToUpper(strings.ReplaceAll(a.ID, "-", "_")) }
+
+// DatabaseSetting is the setting with the address of the app's database.
+func (a App) DatabaseSetting() string { return a.EnvName() + "_DATABASE_URL" }
+
+// KeepsRecords reports whether an app has a database: whether there is
+// apps/<id>/migrations.
+func (s *Stack) KeepsRecords(a App) bool {
+	return Exists(filepath.Join(s.Root, "apps", a.ID, "migrations"))
+}
+
+// Services are the apps of dapr/dapr.yaml that have a database.
+func (s *Stack) Services() ([]App, error) {
+	text, err := os.ReadFile(filepath.Join(s.Root, "dapr", "dapr.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	apps, err := parseRunFile(text)
+	if err != nil {
+		return nil, fmt.Errorf("dapr/dapr.yaml: %w", err)
+	}
+	return slices.DeleteFunc(apps, func(a App) bool { return !s.KeepsRecords(a) }), nil
+}
 
 // shiftPorts returns the run file with offset added to every port and with
 // paths that hold when it lies elsewhere: relative ones are made absolute, and
@@ -128,19 +150,19 @@ func absolute(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-// loadApps reads dapr/dapr.yaml, writes the stack's shifted copy of it, and
+// LoadApps reads dapr/dapr.yaml, writes the stack's shifted copy of it, and
 // returns the apps with common's options filled in.
-func (s *stack) loadApps() ([]app, error) {
-	source := filepath.Join(s.root, "dapr", "dapr.yaml")
+func (s *Stack) LoadApps() ([]App, error) {
+	source := filepath.Join(s.Root, "dapr", "dapr.yaml")
 	text, err := os.ReadFile(source)
 	if err != nil {
 		return nil, err
 	}
-	if text, err = shiftPorts(text, filepath.Dir(source), s.offset, s.run); err != nil {
+	if text, err = shiftPorts(text, filepath.Dir(source), s.Offset, s.Run); err != nil {
 		return nil, fmt.Errorf("%s: %w", source, err)
 	}
 	text = append([]byte("# Made from dapr/dapr.yaml by make up: change that file, not this one.\n"), text...)
-	if err := writeFile(filepath.Join(s.run, "dapr.yaml"), string(text), 0o644); err != nil {
+	if err := WriteFile(filepath.Join(s.Run, "dapr.yaml"), string(text), 0o644); err != nil {
 		return nil, err
 	}
 	apps, err := parseRunFile(text)
@@ -150,14 +172,14 @@ func (s *stack) loadApps() ([]app, error) {
 	return apps, nil
 }
 
-func parseRunFile(text []byte) ([]app, error) {
+func parseRunFile(text []byte) ([]App, error) {
 	var file runFile
 	if err := yaml.UnmarshalWithOptions(text, &file, yaml.AllowDuplicateMapKey()); err != nil {
 		return nil, err
 	}
 	for i := range file.Apps {
 		a := &file.Apps[i]
-		if a.ID == "" || a.HTTPPort == 0 || a.GRPCPort == 0 || a.InternalPort == 0 || a.MetricsPort == 0 || (a.Port == 0) != a.edge() {
+		if a.ID == "" || a.HTTPPort == 0 || a.GRPCPort == 0 || a.InternalPort == 0 || a.MetricsPort == 0 || (a.Port == 0) != a.Edge() {
 			return nil, fmt.Errorf("app %q lacks an id or a port", a.ID)
 		}
 		a.Sidecar = a.Sidecar.or(file.Common)
@@ -214,7 +236,7 @@ func first(a, b int) int {
 
 // flags returns daprd's arguments: those that `dapr run -f` passes, and loopback
 // for every address that would be open to the network otherwise.
-func (a app) flags(sentry string) []string {
+func (a App) flags(sentry string) []string {
 	var flags []string
 	add := func(flag string, value any) {
 		if text := fmt.Sprint(value); text != "" && text != "0" {
@@ -224,7 +246,7 @@ func (a app) flags(sentry string) []string {
 	const loopback = "127.0.0.1"
 	add("--app-id", a.ID)
 	add("--app-port", a.Port)
-	if !a.edge() {
+	if !a.Edge() {
 		add("--app-protocol", a.AppProtocol)
 	}
 	add("--app-max-concurrency", a.MaxConcurrency)
@@ -235,8 +257,8 @@ func (a app) flags(sentry string) []string {
 	add("--dapr-internal-grpc-listen-address", loopback)
 	add("--metrics-port", a.MetricsPort)
 	add("--metrics-listen-address", loopback)
-	if a.edge() {
-		add("--dapr-public-port", a.HTTPPort+publicPort)
+	if a.Edge() {
+		add("--dapr-public-port", a.HTTPPort+PublicPort)
 		add("--dapr-public-listen-address", loopback)
 	}
 	add("--config", a.ConfigFile)
@@ -262,16 +284,19 @@ func (a app) flags(sentry string) []string {
 	return flags
 }
 
+// Variable is a ${NAME} of a template, of the realm or of a Dapr file.
+var Variable = regexp.MustCompile(`\$\{([A-Z][A-Z0-9_]*)\}`)
+
 // sidecarSettings returns the settings that a sidecar needs: those that its
 // configuration and its components name, and those that daprd itself reads.
 // The stamp changes with these files, and with secrets that it reads from one.
-func (s *stack) sidecarSettings(a app) (named map[string]bool, stamp string, err error) {
+func (s *Stack) sidecarSettings(a App) (named map[string]bool, stamp string, err error) {
 	named = map[string]bool{"DAPR_TRUST_ANCHORS": true, "NAMESPACE": true, "DAPR_HOST_IP": true, "DAPR_API_TOKEN": true, "APP_API_TOKEN": true}
 	text, err := os.ReadFile(a.ConfigFile)
 	if err != nil {
 		return nil, "", err
 	}
-	for _, m := range variable.FindAllStringSubmatch(string(text), -1) {
+	for _, m := range Variable.FindAllStringSubmatch(string(text), -1) {
 		named[m[1]] = true
 	}
 	stamp = string(text)
@@ -295,10 +320,10 @@ func (s *stack) sidecarSettings(a app) (named map[string]bool, stamp string, err
 			stamp += string(text)
 			for _, m := range c.Spec.Metadata {
 				named[m.Env] = true
-				if s.plugged.secretsInEnvironment() {
+				if s.Plugged.SecretsInEnvironment() {
 					named[m.Secret.Name] = true
 				} else {
-					stamp += s.settings.get(m.Secret.Name)
+					stamp += s.Settings.Get(m.Secret.Name)
 				}
 			}
 		}
@@ -306,48 +331,59 @@ func (s *stack) sidecarSettings(a app) (named map[string]bool, stamp string, err
 	return named, supervise.Digest(stamp), nil
 }
 
-// processes returns the sidecar and, unless it is one of the edge, the app.
-func (s *stack) processes(ctx context.Context, a app, apps []app) ([]supervise.Process, error) {
+// Processes returns the sidecar and, unless it is one of the edge, the app.
+func (s *Stack) Processes(a App, apps []App) ([]supervise.Process, error) {
 	named, stamp, err := s.sidecarSettings(a)
 	if err != nil {
 		return nil, err
 	}
 	var own []string
-	for _, key := range sorted(a.Env) {
+	for _, key := range slices.Sorted(maps.Keys(a.Env)) {
 		own = append(own, key+"="+a.Env[key])
 	}
 	daprd := a.RuntimePath
 	if daprd == "" {
-		daprd = s.installer().Daprd()
+		daprd = s.Installer().Daprd()
 	}
 	side := supervise.Process{
-		Name: a.sidecarName(), Dir: a.Dir, Args: append([]string{daprd}, a.flags(s.settings.get("SENTRY_ADDRESS"))...),
+		Name: a.SidecarName(), Dir: a.Dir, Args: append([]string{daprd}, a.flags(s.Settings.Get("SENTRY_ADDRESS"))...),
 		// GOGC: a third more requests a second for some memory (measured).
-		Env:      slices.Concat(basicEnv(), s.settings.env(func(key string) bool { return named[key] }), []string{"GOGC=400"}, own),
-		Patience: 3 * time.Second, Stage: stageApp,
+		Env:      slices.Concat(Environment(), s.Settings.Env(func(key string) bool { return named[key] }), []string{"GOGC=400"}, own),
+		Patience: 3 * time.Second, Stage: StageApp,
 		Health: fmt.Sprintf("http://127.0.0.1:%d/v1.0/healthz", a.HTTPPort), Stamp: stamp,
 	}
-	if a.edge() {
-		side.Stage = stageEdge
-		side.Health = fmt.Sprintf("http://127.0.0.1:%d/v1.0/healthz", a.HTTPPort+publicPort)
+	if a.Edge() {
+		side.Stage = StageEdge
+		side.Health = fmt.Sprintf("http://127.0.0.1:%d/v1.0/healthz", a.HTTPPort+PublicPort)
 		return []supervise.Process{side}, nil
 	}
 	command := slices.Clone(a.Command)
 	command[0] = absolute(a.Dir, command[0])
 	ports := map[string]int{"APP_PORT": a.Port, "DAPR_HTTP_PORT": a.HTTPPort, "DAPR_GRPC_PORT": a.GRPCPort, "DAPR_METRICS_PORT": a.MetricsPort}
-	env := append(s.settings.env(appSettings(a.ID, apps)), "APP_ID="+a.ID, "APP_PROTOCOL="+a.AppProtocol)
-	for _, key := range sorted(ports) {
+	env := append(s.Settings.Env(appSettings(a.ID, apps)), "APP_ID="+a.ID, "APP_PROTOCOL="+a.AppProtocol)
+	for _, key := range slices.Sorted(maps.Keys(ports)) {
 		env = append(env, key+"="+strconv.Itoa(ports[key]))
 	}
 	main := supervise.Process{
-		Name: a.ID, Dir: a.Dir, Args: command, Env: slices.Concat(basicEnv(), env, own),
-		Patience: 10 * time.Second, Stage: stageApp,
+		Name: a.ID, Dir: a.Dir, Args: command, Env: slices.Concat(Environment(), env, own),
+		Patience: 10 * time.Second, Stage: StageApp,
 		Health: fmt.Sprintf("http://127.0.0.1:%d/readyz", a.Port), Stamp: buildID(command[0]),
 	}
 	return []supervise.Process{side, main}, nil
 }
 
-// sorted returns the keys of a map in order.
-func sorted[K cmp.Ordered, V any](m map[K]V) []K {
-	return slices.Sorted(maps.Keys(m))
+// buildID changes with what a binary was built from; go build renews the time
+// of a file that it left as it was, so that tells nothing.
+func buildID(file string) string {
+	f, err := elf.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	section := f.Section(".note.go.buildid")
+	if section == nil {
+		return ""
+	}
+	note, _ := section.Data()
+	return supervise.Digest(string(note))
 }

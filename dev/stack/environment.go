@@ -1,4 +1,4 @@
-package main
+package stack
 
 import (
 	"os/exec"
@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// basicEnv is what every process gets besides its settings. It is the same
+// Environment is what every process gets besides its settings. It is the same
 // from whichever shell make up is called, or every process would be another.
-func basicEnv() []string {
+func Environment() []string {
 	return []string{"PATH=" + path(), "HOME=" + home(), "LANG=C.UTF-8", "TZ=UTC"}
 }
 

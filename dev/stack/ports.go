@@ -1,8 +1,9 @@
-package main
+package stack
 
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,72 +17,88 @@ import (
 // in dapr/dapr.yaml. No two are whole thousands apart, so that stacks at 0,
 // 1000, 2000 … fit beside each other.
 const (
-	portFront              = 8000
-	portGateway            = 8011
-	portKeys               = 8012
-	portKeycloak           = 8180
-	portKeycloakManagement = 8190
-	portSMTP               = 1025
-	portMaildev            = 1080
-	portPostgres           = 15432
-	portRedis              = 16379
-	portRabbitMQ           = 5673
-	portRabbitMQPage       = 15673
-	portRabbitMQDist       = 25673
-	portEpmd               = 24369
-	portNATS               = 14222
-	portKafka              = 19092
-	portKafkaController    = 19093
-	portS3                 = 19100
-	portSentry             = 50001 // where the dapr CLI looks for it
-	portProxies            = 8474  // where the proxies of make chaos are told what to do
-	portProxyPostgres      = 8475
-	portProxyRedis         = 8476
-	portProxyRabbitMQ      = 8477
-	portProxySMTP          = 8478
-	portSentryHealth       = 15002 // below the ports of outgoing connections, which may take one above at any time
+	PortFront              = 8000
+	PortGateway            = 8011
+	PortKeys               = 8012
+	PortKeycloak           = 8180
+	PortKeycloakManagement = 8190
+	PortSMTP               = 1025
+	PortMaildev            = 1080
+	PortPostgres           = 15432
+	PortRedis              = 16379
+	PortRabbitMQ           = 5673
+	PortRabbitMQPage       = 15673
+	PortRabbitMQDist       = 25673
+	PortEpmd               = 24369
+	PortNATS               = 14222
+	PortKafka              = 19092
+	PortKafkaController    = 19093
+	PortS3                 = 19100
+	PortSentry             = 50001 // where the dapr CLI looks for it
+	PortProxies            = 8474  // where the proxies of make chaos are told what to do
+	PortProxyPostgres      = 8475
+	PortProxyRedis         = 8476
+	PortProxyRabbitMQ      = 8477
+	PortProxySMTP          = 8478
+	PortSentryHealth       = 15002 // below the ports of outgoing connections, which may take one above at any time
 
 	// maxOffset keeps the highest port of a stack below 65536.
 	maxOffset = 5000
 
-	// publicPort is how far above its HTTP port an edge sidecar answers its
+	// PublicPort is how far above its HTTP port an edge sidecar answers its
 	// health, since a pipeline stands before the HTTP port.
-	publicPort = 400
+	PublicPort = 400
 )
+
+// Port is one of the Port constants in this stack.
+func (s *Stack) Port(base int) int { return base + s.Offset }
+
+// At is the address of a port of this stack.
+func (s *Stack) At(base int) string { return "127.0.0.1:" + strconv.Itoa(s.Port(base)) }
+
+// ProxyPorts are the ports that services and sidecars are told instead of the
+// infrastructure's own, where PROXIES is true: a proxy listens on each, which
+// tests/chaos tells to cut, delay and swallow.
+var ProxyPorts = map[int]int{
+	PortPostgres: PortProxyPostgres,
+	PortRedis:    PortProxyRedis,
+	PortRabbitMQ: PortProxyRabbitMQ,
+	PortSMTP:     PortProxySMTP,
+}
 
 // infraPorts are the ports of each infrastructure process, before the offset.
 var infraPorts = map[string][]int{
-	"nginx":    {portFront, portGateway, portKeys},
-	"keycloak": {portKeycloak, portKeycloakManagement},
-	"maildev":  {portSMTP, portMaildev},
-	"postgres": {portPostgres},
-	"redis":    {portRedis},
-	"epmd":     {portEpmd},
-	"rabbitmq": {portRabbitMQ, portRabbitMQPage, portRabbitMQDist},
-	"nats":     {portNATS},
-	"kafka":    {portKafka, portKafkaController},
-	"s3":       {portS3},
-	"sentry":   {portSentry, portSentryHealth},
-	"proxies":  {portProxies, portProxyPostgres, portProxyRedis, portProxyRabbitMQ, portProxySMTP},
+	"nginx":    {PortFront, PortGateway, PortKeys},
+	"keycloak": {PortKeycloak, PortKeycloakManagement},
+	"maildev":  {PortSMTP, PortMaildev},
+	"postgres": {PortPostgres},
+	"redis":    {PortRedis},
+	"epmd":     {PortEpmd},
+	"rabbitmq": {PortRabbitMQ, PortRabbitMQPage, PortRabbitMQDist},
+	"nats":     {PortNATS},
+	"kafka":    {PortKafka, PortKafkaController},
+	"s3":       {PortS3},
+	"sentry":   {PortSentry, PortSentryHealth},
+	"proxies":  {PortProxies, PortProxyPostgres, PortProxyRedis, PortProxyRabbitMQ, PortProxySMTP},
 }
 
 // ports returns which process listens on each port of the stack.
-func (s *stack) ports(apps []app) map[int]string {
+func (s *Stack) ports(apps []App) map[int]string {
 	ports := map[int]string{}
 	for name, bases := range infraPorts {
-		if !s.needs(name) {
+		if !s.Needs(name) {
 			continue
 		}
 		for _, base := range bases {
-			ports[s.port(base)] = name
+			ports[s.Port(base)] = name
 		}
 	}
 	for _, a := range apps {
 		for _, port := range []int{a.HTTPPort, a.GRPCPort, a.InternalPort, a.MetricsPort} {
-			ports[port] = a.sidecarName()
+			ports[port] = a.SidecarName()
 		}
-		if a.edge() {
-			ports[a.HTTPPort+publicPort] = a.ID
+		if a.Edge() {
+			ports[a.HTTPPort+PublicPort] = a.ID
 		} else {
 			ports[a.Port] = a.ID
 		}
@@ -131,10 +148,10 @@ func holder(inode string) string {
 	return "another program"
 }
 
-// checkPorts returns an error that names each port which a process that does
+// CheckPorts returns an error that names each port which a process that does
 // not run yet would find taken.
-func (s *stack) checkPorts(apps []app) error {
-	st, _, err := s.supervisor().State()
+func (s *Stack) CheckPorts(apps []App) error {
+	st, _, err := s.Supervisor().State()
 	if err != nil {
 		return err
 	}
@@ -145,7 +162,7 @@ func (s *stack) checkPorts(apps []app) error {
 	taken := listeners()
 	ports := s.ports(apps)
 	var lines []string
-	for _, port := range sorted(ports) {
+	for _, port := range slices.Sorted(maps.Keys(ports)) {
 		if inode, ok := taken[port]; ok && !running[ports[port]] {
 			lines = append(lines, fmt.Sprintf("port %d, which %s needs, is taken by %s", port, ports[port], holder(inode)))
 		}
@@ -154,7 +171,7 @@ func (s *stack) checkPorts(apps []app) error {
 		return nil
 	}
 	advice := "stop what holds it"
-	if offset := freeOffset(sorted(ports), s.offset, taken); offset != 0 {
+	if offset := freeOffset(slices.Sorted(maps.Keys(ports)), s.Offset, taken); offset != 0 {
 		advice += fmt.Sprintf(", or run beside it: PORT_OFFSET=%d make up", offset)
 	}
 	e := &supervise.Failure{Line: lines[0]}

@@ -1,4 +1,4 @@
-package main
+package stack
 
 import (
 	"crypto/rand"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,11 +15,11 @@ import (
 	"strings"
 )
 
-// settings is the stack's settings.env: what differs between machines and
+// Settings is the stack's settings.env: what differs between machines and
 // stacks, and every password. It is a shell file that this program and a
 // developer's shell both read; what the user changes in it stays.
-type settings struct {
-	file  string
+type Settings struct {
+	File  string // where it is
 	lines []settingLine
 }
 
@@ -36,34 +37,35 @@ type setting struct {
 	key, value, owner string
 }
 
-// defaults returns all settings of a stack, in the order in which they are
-// written. Secrets are new random ones at each call.
-func defaults(s *stack) []setting {
-	port := func(base int) string { return strconv.Itoa(base + s.offset) }
+// defaults returns all settings of a stack whose services with a database are
+// those, in the order in which they are written. Secrets are new random ones
+// at each call.
+func defaults(s *Stack, services []App) []setting {
+	port := func(base int) string { return strconv.Itoa(base + s.Offset) }
 	at := func(base int) string { return "127.0.0.1:" + port(base) }
 	through := func(base int) string { return at(s.reach(base)) }
-	public := "http://localhost:" + port(portFront)
+	public := "http://localhost:" + port(PortFront)
 	database := func(name, at string) string {
 		u := url.URL{Scheme: "postgres", User: url.UserPassword(name, secret()), Host: at, Path: "/" + name}
 		return u.String()
 	}
 	list := []setting{
-		{"PORT_OFFSET", strconv.Itoa(s.offset), everyApp},
+		{"PORT_OFFSET", strconv.Itoa(s.Offset), everyApp},
 		{"PUBLIC_URL", public, everyApp},
-		{"GATEWAY", at(portGateway), infra},
+		{"GATEWAY", at(PortGateway), infra},
 		{"ALLOWED_ORIGINS", public + " http://localhost:3000", infra},
 
 		{"ISSUER", public + "/realms/stampede", everyApp},
 		{"AUDIENCE", "stampede", everyApp},
-		{"JWKS_URL", "http://" + at(portKeys) + "/jwks", everyApp},
-		{"KEYCLOAK_URL", "http://" + at(portKeycloak), everyApp},
+		{"JWKS_URL", "http://" + at(PortKeys) + "/jwks", everyApp},
+		{"KEYCLOAK_URL", "http://" + at(PortKeycloak), everyApp},
 		{"KEYCLOAK_REALM", "stampede", everyApp},
 		{"KEYCLOAK_ADMIN_PASSWORD", secret(), infra},
 		{"AUTH_CLIENT_SECRET", secret(), "auth"},
 		{"STORE_CLIENT_SECRET", secret(), "store"},
 		{"ADMIN_CLIENT_SECRET", secret(), infra},
 		{"ADMIN_AUTH_URL", public + "/realms/stampede/protocol/openid-connect/auth", infra},
-		{"ADMIN_TOKEN_URL", "http://" + at(portKeycloak) + "/realms/stampede/protocol/openid-connect/token", infra},
+		{"ADMIN_TOKEN_URL", "http://" + at(PortKeycloak) + "/realms/stampede/protocol/openid-connect/token", infra},
 		{"ADMIN_REDIRECT_URL", public + "/admin", infra},
 		// The demo accounts, and limits for a machine on which everybody has one address.
 		{"DEMO_ACCOUNTS", "true", "auth"},
@@ -72,27 +74,27 @@ func defaults(s *stack) []setting {
 		{"LOGIN_FAILURES_ADDRESS", "100000", "auth"},
 		{"CODES_ADDRESS", "100000", "auth"},
 
-		{"POSTGRES_SUPERUSER_URL", database("postgres", at(portPostgres)), infra},
-		{"KEYCLOAK_DATABASE_URL", database("keycloak", through(portPostgres)), infra},
+		{"POSTGRES_SUPERUSER_URL", database("postgres", at(PortPostgres)), infra},
+		{"KEYCLOAK_DATABASE_URL", database("keycloak", through(PortPostgres)), infra},
 	}
-	for _, app := range []string{"auth", "users", "products", "inventory", "orders", "payments", "mail"} {
-		list = append(list, setting{strings.ToUpper(app) + "_DATABASE_URL", database(app, through(portPostgres)), app})
+	for _, a := range services {
+		list = append(list, setting{a.DatabaseSetting(), database(a.ID, through(PortPostgres)), a.ID})
 	}
 	return append(list, []setting{
 		{"SWAP", "", infra}, // names of components/swaps, see choose
-		{"REDIS_HOST", through(portRedis), infra},
+		{"REDIS_HOST", through(PortRedis), infra},
 		{"REDIS_PASSWORD", secret(), infra},
-		{"RABBITMQ_URL", "amqp://stampede:" + secret() + "@" + through(portRabbitMQ), infra},
+		{"RABBITMQ_URL", "amqp://stampede:" + secret() + "@" + through(PortRabbitMQ), infra},
 		{"SMTP_HOST", "127.0.0.1", infra},
-		{"SMTP_PORT", port(s.reach(portSMTP)), infra},
+		{"SMTP_PORT", port(s.reach(PortSMTP)), infra},
 		{"MAIL_FROM", "Stampede <shop@stampede.test>", "mail"},
-		{"MEDIA_DIR", filepath.Join(s.data, "media"), infra},
-		{"STATIC_DIR", filepath.Join(s.data, "static"), infra},
+		{"MEDIA_DIR", filepath.Join(s.Data, "media"), infra},
+		{"STATIC_DIR", filepath.Join(s.Data, "static"), infra},
 
 		{"NAMESPACE", "default", infra},
 		{"DAPR_HOST_IP", "127.0.0.1", infra},
-		{"NAME_RESOLUTION_DB", filepath.Join(s.data, "names.db"), infra},
-		{"SENTRY_ADDRESS", at(portSentry), infra},
+		{"NAME_RESOLUTION_DB", filepath.Join(s.Data, "names.db"), infra},
+		{"SENTRY_ADDRESS", at(PortSentry), infra},
 		{"DAPR_API_TOKEN", secret(), everyApp},
 		{"APP_API_TOKEN", secret(), everyApp},
 
@@ -116,19 +118,19 @@ func defaults(s *stack) []setting {
 // swapSettings are those that only components in components/swaps name; they
 // are written when one of these is plugged in. An empty one is the user's to
 // fill in.
-func swapSettings(s *stack) []setting {
-	at := func(base int) string { return "127.0.0.1:" + strconv.Itoa(base+s.offset) }
-	state := url.URL{Scheme: "postgres", User: url.UserPassword("state", secret()), Host: at(portPostgres), Path: "/state"}
+func swapSettings(s *Stack) []setting {
+	at := func(base int) string { return "127.0.0.1:" + strconv.Itoa(base+s.Offset) }
+	state := url.URL{Scheme: "postgres", User: url.UserPassword("state", secret()), Host: at(PortPostgres), Path: "/state"}
 	return []setting{
-		{"NATS_URL", "nats://stampede:" + secret() + "@" + at(portNATS), infra},
-		{"KAFKA_BROKERS", at(portKafka), infra},
+		{"NATS_URL", "nats://stampede:" + secret() + "@" + at(PortNATS), infra},
+		{"KAFKA_BROKERS", at(PortKafka), infra},
 		{"STATE_DATABASE_URL", state.String(), infra},
 		{"SECRETS_FILE", s.secretsFile(), infra},
 		// An account's, which only its owner knows: see lacking.
 		{"SES_REGION", "", infra},
 		{"SES_ACCESS_KEY", "", infra},
 		{"SES_SECRET_KEY", "", infra},
-		{"S3_ENDPOINT", "http://" + at(portS3), infra},
+		{"S3_ENDPOINT", "http://" + at(PortS3), infra},
 		{"S3_BUCKET", "stampede-pictures", infra},
 		{"S3_REGION", "us-east-1", infra},
 		{"S3_ACCESS_KEY", "stampede", infra},
@@ -155,9 +157,9 @@ var waits = []struct{ key, owner string }{
 
 // reach is the port at which services and sidecars find a part of the
 // infrastructure.
-func (s *stack) reach(base int) int {
-	if s.proxied {
-		return proxied[base]
+func (s *Stack) reach(base int) int {
+	if s.Proxied {
+		return ProxyPorts[base]
 	}
 	return base
 }
@@ -179,9 +181,9 @@ const settingsHeader = `# Settings of this stack, made by make up at its first r
 
 // loadSettings reads the stack's settings and adds those that the file lacks;
 // the file is written only when that changes it.
-func loadSettings(s *stack) (*settings, error) {
-	set := &settings{file: filepath.Join(s.run, "settings.env")}
-	text, err := os.ReadFile(set.file)
+func loadSettings(s *Stack) (*Settings, error) {
+	set := &Settings{File: filepath.Join(s.Run, "settings.env")}
+	text, err := os.ReadFile(set.File)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		text = []byte(settingsHeader)
@@ -189,16 +191,20 @@ func loadSettings(s *stack) (*settings, error) {
 		return nil, err
 	}
 	if set.lines, err = parseSettings(string(text)); err != nil {
-		return nil, fmt.Errorf("%s: %w", set.file, err)
+		return nil, fmt.Errorf("%s: %w", set.File, err)
 	}
-	if have := set.get("PORT_OFFSET"); have != "" && have != strconv.Itoa(s.offset) {
-		return nil, fmt.Errorf("%s belongs to a stack with PORT_OFFSET=%s, not %d: use that offset, or another RUN_DIR", set.file, have, s.offset)
+	if have := set.Get("PORT_OFFSET"); have != "" && have != strconv.Itoa(s.Offset) {
+		return nil, fmt.Errorf("%s belongs to a stack with PORT_OFFSET=%s, not %d: use that offset, or another RUN_DIR", set.File, have, s.Offset)
 	}
-	if set.has("PORT_OFFSET") {
-		s.proxied = set.get("PROXIES") == "true" // as it was when the addresses were written
+	if set.Has("PORT_OFFSET") {
+		s.Proxied = set.Get("PROXIES") == "true" // as it was when the addresses were written
 	}
-	list := defaults(s)
-	if s.proxied {
+	services, err := s.Services()
+	if err != nil {
+		return nil, err
+	}
+	list := defaults(s, services)
+	if s.Proxied {
 		list = append(list, setting{"PROXIES", "true", infra})
 	}
 	for _, w := range waits {
@@ -213,10 +219,10 @@ func loadSettings(s *stack) (*settings, error) {
 }
 
 // merge adds what is missing and reports whether anything was.
-func (set *settings) merge(list []setting, getenv func(string) string) bool {
+func (set *Settings) merge(list []setting, getenv func(string) string) bool {
 	changed := false
 	for _, d := range list {
-		if set.has(d.key) {
+		if set.Has(d.key) {
 			continue
 		}
 		value := d.value
@@ -229,22 +235,41 @@ func (set *settings) merge(list []setting, getenv func(string) string) bool {
 	return changed
 }
 
-func (set *settings) index(key string) int {
+// ParseSettings reads the text of a settings file; they have no file to be
+// saved to. The error names the line.
+func ParseSettings(text string) (*Settings, error) {
+	lines, err := parseSettings(text)
+	return &Settings{lines: lines}, err
+}
+
+// All are the settings and their values, in the order of the file.
+func (set *Settings) All() iter.Seq2[string, string] {
+	return func(yield func(key, value string) bool) {
+		for _, l := range set.lines {
+			if l.key != "" && !yield(l.key, l.value) {
+				return
+			}
+		}
+	}
+}
+
+func (set *Settings) index(key string) int {
 	return slices.IndexFunc(set.lines, func(l settingLine) bool { return l.key != "" && l.key == key })
 }
 
-func (set *settings) has(key string) bool { return set.index(key) >= 0 }
+// Has reports whether there is a setting of that name, be it empty.
+func (set *Settings) Has(key string) bool { return set.index(key) >= 0 }
 
-// get returns "" for a setting that is not there.
-func (set *settings) get(key string) string {
+// Get returns a value, "" for a setting that is not there.
+func (set *Settings) Get(key string) string {
 	if i := set.index(key); i >= 0 {
 		return set.lines[i].value
 	}
 	return ""
 }
 
-// put sets one value and saves the file when that changes it.
-func (set *settings) put(key, value string) error {
+// Put sets one value, and saves the file when that changes it.
+func (set *Settings) Put(key, value string) error {
 	i := set.index(key)
 	switch {
 	case i < 0:
@@ -257,18 +282,18 @@ func (set *settings) put(key, value string) error {
 	return set.save()
 }
 
-// env returns KEY=value for the settings that pick accepts.
-func (set *settings) env(pick func(key string) bool) []string {
+// Env returns KEY=value for the settings that pick accepts.
+func (set *Settings) Env(pick func(key string) bool) []string {
 	var env []string
-	for _, l := range set.lines {
-		if l.key != "" && pick(l.key) {
-			env = append(env, l.key+"="+l.value)
+	for key, value := range set.All() {
+		if pick(key) {
+			env = append(env, key+"="+value)
 		}
 	}
 	return env
 }
 
-func (set *settings) save() error {
+func (set *Settings) save() error {
 	var b strings.Builder
 	for _, l := range set.lines {
 		if l.key == "" {
@@ -277,16 +302,16 @@ func (set *settings) save() error {
 		}
 		b.WriteString("export " + l.key + "=" + quote(l.value) + "\n")
 	}
-	return writeFile(set.file, b.String(), 0o600)
+	return WriteFile(set.File, b.String(), 0o600)
 }
 
 // appSettings tells which settings an app gets: those of every app and its
 // own. One that is not in the table (added by the user, such as
 // PAYMENTS_PROVIDER or OTEL_EXPORTER_OTLP_ENDPOINT) goes to the app whose name
 // it begins with, else to all.
-func appSettings(id string, apps []app) func(key string) bool {
+func appSettings(id string, apps []App) func(key string) bool {
 	owners := map[string]string{"DAPR_TRUST_ANCHORS": infra, "PROXIES": infra}
-	for _, d := range slices.Concat(defaults(&stack{}), swapSettings(&stack{})) {
+	for _, d := range slices.Concat(defaults(&Stack{}, apps), swapSettings(&Stack{})) {
 		owners[d.key] = d.owner
 	}
 	for _, w := range waits {
@@ -296,7 +321,7 @@ func appSettings(id string, apps []app) func(key string) bool {
 		owner, known := owners[key]
 		if !known {
 			for _, other := range apps {
-				if strings.HasPrefix(key, other.envName()+"_") {
+				if strings.HasPrefix(key, other.EnvName()+"_") {
 					owner = other.ID
 				}
 			}
@@ -384,19 +409,4 @@ func parseValue(text string) (value, rest string, err error) {
 		}
 	}
 	return b.String(), "", nil
-}
-
-// writeFile replaces a file in one step.
-func writeFile(name, text string, mode fs.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	tmp := name + ".new"
-	if err := os.WriteFile(tmp, []byte(text), mode); err != nil {
-		return err
-	}
-	if err := os.Chmod(tmp, mode); err != nil {
-		return err
-	}
-	return os.Rename(tmp, name)
 }

@@ -1,4 +1,4 @@
-package main
+package stack
 
 import (
 	"os"
@@ -53,8 +53,8 @@ func TestShiftPorts(t *testing.T) {
 	require.Equal(t, []string{"/clone/.run-1000/components", "/clone/dapr"}, orders.ResourcesPaths)
 	require.Equal(t, "/clone/dapr/config/orders.yaml", orders.ConfigFile)
 	require.Equal(t, map[string]string{"BOTH": "1", "PORT": "8080", "OWN": "2"}, orders.Env)
-	require.False(t, orders.edge())
-	require.True(t, edge.edge())
+	require.False(t, orders.Edge())
+	require.True(t, edge.Edge())
 	require.Equal(t, 5, edge.AppHealthEvery, "only ports are shifted")
 }
 
@@ -65,7 +65,7 @@ func TestFlags(t *testing.T) {
 	apps, err := parseRunFile(text)
 	require.NoError(t, err)
 	for _, tc := range []struct {
-		app  app
+		app  App
 		want string
 	}{
 		{apps[0], `--app-id orders --app-port 7106 --app-protocol http --dapr-http-port 3506 --dapr-grpc-port 5606
@@ -96,27 +96,6 @@ func TestRunFileRefusesHalfAnApp(t *testing.T) {
 	}
 }
 
-// TestPortsOfStacks: whole stacks at every thousand fit beside each other on one
-// machine, with the run file that is really used.
-func TestPortsOfStacks(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile("../dapr/dapr.yaml")
-	require.NoError(t, err)
-	all := map[int]string{}
-	for offset := 0; offset <= maxOffset; offset += 1000 {
-		shifted, err := shiftPorts(text, "/clone/dapr", offset, "/clone/.run")
-		require.NoError(t, err)
-		apps, err := parseRunFile(shifted)
-		require.NoError(t, err)
-		require.NotEmpty(t, apps)
-		for port, name := range (&stack{offset: offset}).ports(apps) {
-			require.Empty(t, all[port], "port %d of %s", port, name)
-			all[port] = name
-			require.Less(t, port-offset+maxOffset, 1<<16)
-		}
-	}
-}
-
 func TestSidecarSettings(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -127,9 +106,9 @@ func TestSidecarSettings(t *testing.T) {
 	write("pubsub.yaml", "kind: Component\nspec: {metadata: [{name: url, secretKeyRef: {name: RABBITMQ_URL, key: RABBITMQ_URL}}]}\nscopes: [orders]\n")
 	write("mail.yaml", "kind: Component\nspec: {metadata: [{name: host, secretKeyRef: {name: SMTP_HOST, key: SMTP_HOST}}]}\nscopes: [mail]\n")
 	write("run.yaml", "apps: []\n")
-	a := app{ID: "orders", Sidecar: Sidecar{ConfigFile: filepath.Join(dir, "config.yaml"), ResourcesPaths: []string{dir}}}
+	a := App{ID: "orders", Sidecar: Sidecar{ConfigFile: filepath.Join(dir, "config.yaml"), ResourcesPaths: []string{dir}}}
 
-	s := &stack{settings: &settings{}, plugged: &plugged{types: map[string]string{"secrets": "secretstores.local.env"}}}
+	s := &Stack{Settings: &Settings{}, Plugged: &Plugged{types: map[string]string{"secrets": "secretstores.local.env"}}}
 	named, stamp, err := s.sidecarSettings(a)
 	require.NoError(t, err)
 	require.True(t, named["RABBITMQ_URL"])
@@ -153,44 +132,21 @@ func TestSecretsFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte("kind: Configuration\n"), 0o600))
-	p, err := plug("..", "secrets-file")
+	p, err := plug("../..", "secrets-file")
 	require.NoError(t, err)
-	s := &stack{run: dir, plugged: p, settings: &settings{lines: []settingLine{{key: "RABBITMQ_URL", value: "amqp://a"}, {key: "SECRETS_FILE", value: filepath.Join(dir, "secrets.json")}}}}
-	require.NoError(t, s.layOut())
+	s := &Stack{Run: dir, Plugged: p, Settings: &Settings{lines: []settingLine{{key: "RABBITMQ_URL", value: "amqp://a"}, {key: "SECRETS_FILE", value: filepath.Join(dir, "secrets.json")}}}}
+	require.NoError(t, s.LayOut())
 	text, err := os.ReadFile(filepath.Join(dir, "secrets.json"))
 	require.NoError(t, err)
 	require.JSONEq(t, `{"RABBITMQ_URL": "amqp://a"}`, string(text))
 
-	a := app{ID: "orders", Sidecar: Sidecar{ConfigFile: filepath.Join(dir, "config.yaml"), ResourcesPaths: []string{s.componentsDir()}}}
+	a := App{ID: "orders", Sidecar: Sidecar{ConfigFile: filepath.Join(dir, "config.yaml"), ResourcesPaths: []string{s.ComponentsDir()}}}
 	named, stamp, err := s.sidecarSettings(a)
 	require.NoError(t, err)
 	require.False(t, named["RABBITMQ_URL"])
 	require.True(t, named["SECRETS_FILE"])
-	s.settings.lines[0].value = "amqp://b"
+	s.Settings.lines[0].value = "amqp://b"
 	_, other, err := s.sidecarSettings(a)
 	require.NoError(t, err)
 	require.NotEqual(t, stamp, other)
-}
-
-func TestFreeOffset(t *testing.T) {
-	t.Parallel()
-	ports := []int{8000, 15432}
-	for _, tc := range []struct {
-		name   string
-		taken  []int
-		offset int
-		want   int
-	}{
-		{name: "nothing else runs", want: 1000},
-		{name: "taken at 1000", taken: []int{16432}, want: 2000},
-		{name: "asked at 1000, where one is taken", taken: []int{9000, 10000}, offset: 1000, want: 3000},
-		{name: "taken everywhere", taken: []int{9000, 10000, 11000, 12000, 13000}, want: 0},
-	} {
-		taken := map[int]string{}
-		for _, port := range tc.taken {
-			taken[port] = "inode"
-		}
-		shifted := []int{ports[0] + tc.offset, ports[1] + tc.offset}
-		require.Equal(t, tc.want, freeOffset(shifted, tc.offset, taken), tc.name)
-	}
 }

@@ -1,4 +1,4 @@
-package main
+package stack
 
 import (
 	"os"
@@ -40,7 +40,7 @@ func TestParseSettings(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, tc.value, (&settings{lines: lines}).get("A"))
+			require.Equal(t, tc.value, (&Settings{lines: lines}).Get("A"))
 		})
 	}
 }
@@ -53,7 +53,7 @@ func TestSettingsFile(t *testing.T) {
 	before := "# mine\nexport HOLD_TTL='20s'\n\nEXTRA=\"x y\"\n"
 	lines, err := parseSettings(before)
 	require.NoError(t, err)
-	set := &settings{file: file, lines: lines}
+	set := &Settings{File: file, lines: lines}
 	require.True(t, set.merge([]setting{{"HOLD_TTL", "15m", everyApp}, {"NEW", "it's\ntwo lines", everyApp}}, func(string) string { return "" }))
 	require.NoError(t, set.save())
 
@@ -66,8 +66,8 @@ func TestSettingsFile(t *testing.T) {
 
 	lines, err = parseSettings(string(text))
 	require.NoError(t, err)
-	again := &settings{file: file, lines: lines}
-	require.Equal(t, "it's\ntwo lines", again.get("NEW"))
+	again := &Settings{File: file, lines: lines}
+	require.Equal(t, "it's\ntwo lines", again.Get("NEW"))
 	require.False(t, again.merge([]setting{{"NEW", "other", everyApp}}, func(string) string { return "other" }), "nothing is missing")
 
 	out, err := exec.Command("sh", "-c", `set -a; . "$0"; printf '%s|%s|%s' "$HOLD_TTL" "$EXTRA" "$NEW"`, file).Output()
@@ -75,19 +75,21 @@ func TestSettingsFile(t *testing.T) {
 	require.Equal(t, "20s|x y|it's\ntwo lines", string(out))
 }
 
+var someServices = []App{{ID: "orders"}, {ID: "gift-cards"}}
+
 func TestMergeTakesChoicesFromEnvironment(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"HOLD_TTL": "3s", "OPS_PASSWORD": "guessed"}
-	set := &settings{}
-	set.merge(defaults(&stack{}), func(key string) string { return env[key] })
-	require.Equal(t, "3s", set.get("HOLD_TTL"))
-	require.NotEqual(t, "guessed", set.get("OPS_PASSWORD"), "no secrets from there")
+	set := &Settings{}
+	set.merge(defaults(&Stack{}, someServices), func(key string) string { return env[key] })
+	require.Equal(t, "3s", set.Get("HOLD_TTL"))
+	require.NotEqual(t, "guessed", set.Get("OPS_PASSWORD"), "no secrets from there")
 }
 
 func TestDefaultsShift(t *testing.T) {
 	t.Parallel()
-	set := &settings{}
-	set.merge(defaults(&stack{offset: 1000, data: "/var/lib/x"}), func(string) string { return "" })
+	set := &Settings{}
+	set.merge(defaults(&Stack{Offset: 1000, Data: "/var/lib/x"}, someServices), func(string) string { return "" })
 	for key, want := range map[string]string{
 		"PORT_OFFSET":        "1000",
 		"PUBLIC_URL":         "http://localhost:9000",
@@ -99,50 +101,71 @@ func TestDefaultsShift(t *testing.T) {
 		"MEDIA_DIR":          "/var/lib/x/media",
 		"NAME_RESOLUTION_DB": "/var/lib/x/names.db",
 	} {
-		require.Equal(t, want, set.get(key), key)
+		require.Equal(t, want, set.Get(key), key)
 	}
-	require.Regexp(t, `^postgres://orders:[0-9a-f]{40}@127\.0\.0\.1:16432/orders$`, set.get("ORDERS_DATABASE_URL"))
-	require.Regexp(t, `^amqp://stampede:[0-9a-f]{40}@127\.0\.0\.1:6673$`, set.get("RABBITMQ_URL"))
+	require.Regexp(t, `^postgres://orders:[0-9a-f]{40}@127\.0\.0\.1:16432/orders$`, set.Get("ORDERS_DATABASE_URL"))
+	require.Regexp(t, `^postgres://gift-cards:[0-9a-f]{40}@127\.0\.0\.1:16432/gift-cards$`, set.Get("GIFT_CARDS_DATABASE_URL"))
+	require.Regexp(t, `^amqp://stampede:[0-9a-f]{40}@127\.0\.0\.1:6673$`, set.Get("RABBITMQ_URL"))
 }
 
 // TestDefaultsThroughProxies: what services reach, they reach through the
 // proxies of make chaos; the superuser, who looks at what came of it, does not.
 func TestDefaultsThroughProxies(t *testing.T) {
 	t.Parallel()
-	set := &settings{}
-	set.merge(defaults(&stack{offset: 2000, proxied: true}), func(string) string { return "" })
-	require.Regexp(t, `@127\.0\.0\.1:10475/orders$`, set.get("ORDERS_DATABASE_URL"))
-	require.Regexp(t, `@127\.0\.0\.1:10475/keycloak$`, set.get("KEYCLOAK_DATABASE_URL"))
-	require.Regexp(t, `@127\.0\.0\.1:10477$`, set.get("RABBITMQ_URL"))
-	require.Equal(t, "127.0.0.1:10476", set.get("REDIS_HOST"))
-	require.Equal(t, "10478", set.get("SMTP_PORT"))
-	require.Regexp(t, `@127\.0\.0\.1:17432/postgres$`, set.get("POSTGRES_SUPERUSER_URL"))
+	set := &Settings{}
+	set.merge(defaults(&Stack{Offset: 2000, Proxied: true}, someServices), func(string) string { return "" })
+	require.Regexp(t, `@127\.0\.0\.1:10475/orders$`, set.Get("ORDERS_DATABASE_URL"))
+	require.Regexp(t, `@127\.0\.0\.1:10475/keycloak$`, set.Get("KEYCLOAK_DATABASE_URL"))
+	require.Regexp(t, `@127\.0\.0\.1:10477$`, set.Get("RABBITMQ_URL"))
+	require.Equal(t, "127.0.0.1:10476", set.Get("REDIS_HOST"))
+	require.Equal(t, "10478", set.Get("SMTP_PORT"))
+	require.Regexp(t, `@127\.0\.0\.1:17432/postgres$`, set.Get("POSTGRES_SUPERUSER_URL"))
 }
 
 // TestWaits: a stack for tests is told its short waits, each by the app that
 // knows it, and a file that was written with proxies keeps them.
 func TestWaits(t *testing.T) {
-	s := &stack{run: t.TempDir(), proxied: true}
-	for _, wait := range testWaits { // make test, which this runs in, gives them all
-		t.Setenv(wait[0], "")
+	s := &Stack{Root: "../..", Run: t.TempDir(), Proxied: true}
+	for _, w := range waits { // make test, which this runs in, gives them all
+		t.Setenv(w.key, "")
 	}
 	t.Setenv("ORDER_DEADLINE", "45s")
 	set, err := loadSettings(s)
 	require.NoError(t, err)
-	require.Equal(t, "45s", set.get("ORDER_DEADLINE"))
-	require.False(t, set.has("HOLD_RETRY"), "nobody gave it")
+	require.Equal(t, "45s", set.Get("ORDER_DEADLINE"))
+	require.False(t, set.Has("HOLD_RETRY"), "nobody gave it")
 	require.True(t, appSettings("orders", nil)("ORDER_DEADLINE"))
 	require.False(t, appSettings("mail", nil)("ORDER_DEADLINE"))
 
-	again := &stack{run: s.run}
+	again := &Stack{Root: s.Root, Run: s.Run}
 	_, err = loadSettings(again)
 	require.NoError(t, err)
-	require.True(t, again.proxied)
+	require.True(t, again.Proxied)
+}
+
+// TestServices: which services have a database follows from the run file and
+// the folders.
+func TestServices(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "dapr"), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "apps", "orders", "migrations"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "dapr", "dapr.yaml"), []byte(someRunFile), 0o600))
+	services, err := (&Stack{Root: root}).Services()
+	require.NoError(t, err)
+	require.Len(t, services, 1)
+	require.Equal(t, "ORDERS_DATABASE_URL", services[0].DatabaseSetting())
+
+	services, err = (&Stack{Root: "../.."}).Services()
+	require.NoError(t, err)
+	found, err := filepath.Glob("../../apps/*/migrations")
+	require.NoError(t, err)
+	require.Len(t, services, len(found), "every folder with migrations is in dapr.yaml")
 }
 
 func TestAppSettings(t *testing.T) {
 	t.Parallel()
-	apps := []app{{ID: "orders"}, {ID: "payments"}, {ID: "auth"}, {ID: "edge-auth"}}
+	apps := []App{{ID: "orders"}, {ID: "payments"}, {ID: "auth"}, {ID: "edge-auth"}}
 	for _, tc := range []struct {
 		key  string
 		apps string
