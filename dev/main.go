@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/stampede-shop/stampede/dev/infra"
 	"github.com/stampede-shop/stampede/dev/progress"
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
@@ -62,7 +63,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	switch args[0] {
 	case "proxies": // started by the supervisor
-		return serveProxies(ctx, args[1], args[2:])
+		return infra.ServeProxies(ctx, args[1], args[2:])
 	case "test", "swaps":
 		testStack()
 	case "chaos":
@@ -117,7 +118,7 @@ func run(ctx context.Context, args []string) error {
 }
 
 // shop is the stack that a command is about.
-type shop struct{ *stack.Stack }
+type shop struct{ infra.Servers }
 
 // openShop finds the shop that the environment means.
 func openShop() (*shop, error) {
@@ -125,5 +126,5 @@ func openShop() (*shop, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &shop{s}, nil
+	return &shop{infra.Servers{Stack: s}}, nil
 }

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -71,7 +70,7 @@ func (s *shop) up(ctx context.Context, infraOnly bool) (err error) {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := s.folders(); err != nil {
+	if err := s.Folders(); err != nil {
 		return err
 	}
 
@@ -91,10 +90,10 @@ func (s *shop) up(ctx context.Context, infraOnly bool) (err error) {
 	if err := s.CheckPorts(needed); err != nil { // again: installing took its time
 		return err
 	}
-	if err := s.startInfra(ctx, apps); err != nil {
+	if err := s.Servers.Start(ctx, apps); err != nil {
 		return err
 	}
-	if err := s.drain(ctx, apps); err != nil {
+	if err := s.Drain(ctx, apps); err != nil {
 		return err
 	}
 	if err := s.LayOut(); err != nil {
@@ -113,25 +112,16 @@ func (s *shop) up(ctx context.Context, infraOnly bool) (err error) {
 		return err
 	}
 	// Once more, for what came in until products had another sidecar.
-	if err := s.collect(ctx); err != nil {
+	if err := s.CollectPictures(ctx); err != nil {
 		return err
 	}
-	if err := s.retire(ctx); err != nil {
+	if err := s.Retire(ctx); err != nil {
 		return err
 	}
 	if err := s.seed(ctx); err != nil {
 		return err
 	}
 	return s.summary(ctx)
-}
-
-// names are those of processes.
-func names(list []supervise.Process) []string {
-	var names []string
-	for _, p := range list {
-		names = append(names, p.Name)
-	}
-	return names
 }
 
 // build builds apps; of those of the edge there is nothing to build.
@@ -152,137 +142,6 @@ func (s *shop) build(ctx context.Context, apps []stack.App) error {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		return supervise.Run(ctx, s.LogFile("build"), cmd)
 	})
-}
-
-// infra returns the infrastructure's processes by their names, with everything
-// on disk that they need to start.
-func (s *shop) infra(ctx context.Context, apps []stack.App) (map[string]supervise.Process, error) {
-	parts := map[string]supervise.Process{}
-	for name, describe := range map[string]func() (supervise.Process, error){
-		"proxies":  s.proxies,
-		"postgres": func() (supervise.Process, error) { return s.postgres(ctx) },
-		"redis":    s.redis,
-		"epmd":     s.epmd,
-		"rabbitmq": s.rabbitmq,
-		"nats":     s.nats,
-		"kafka":    func() (supervise.Process, error) { return s.kafka(ctx) },
-		"s3":       s.s3,
-		"maildev":  s.maildev,
-		"sentry":   s.authority,
-		"keycloak": func() (supervise.Process, error) { return s.keycloak(ctx) },
-		"nginx":    func() (supervise.Process, error) { return s.nginx(ctx, apps) },
-	} {
-		if !s.Needs(name) {
-			continue
-		}
-		p, err := describe()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		p.Name = name
-		parts[name] = p
-	}
-	return parts, nil
-}
-
-// startInfra starts the infrastructure, everything at once that does not wait
-// for another part, and returns when all of it is well.
-func (s *shop) startInfra(ctx context.Context, apps []stack.App) error {
-	parts, err := s.infra(ctx, apps)
-	if err != nil {
-		return err
-	}
-	if p, needed := parts["proxies"]; needed { // the others are reached through them
-		if _, err := s.Supervisor().Ensure(ctx, p); err != nil {
-			return err
-		}
-		if err := s.Supervisor().Await(ctx, []supervise.Process{p}, 10*time.Second, p.Name); err != nil {
-			return err
-		}
-	}
-	g, gctx := errgroup.WithContext(ctx)
-	one := func(name string, limit time.Duration, then func(ctx context.Context) error) {
-		if _, needed := parts[name]; !needed {
-			return
-		}
-		g.Go(func() error {
-			p, begun := parts[name], time.Now()
-			answer, err := s.Supervisor().Ensure(gctx, p)
-			if err != nil {
-				return err
-			}
-			if err := s.Supervisor().Await(gctx, []supervise.Process{p}, limit, p.Name); err != nil {
-				return err
-			}
-			if then != nil {
-				if err := then(gctx); err != nil {
-					return fmt.Errorf("%s: %w", p.Name, err)
-				}
-			}
-			if answer != "" {
-				s.Out.Say(p.Name, "%s in %.1f s", answer, time.Since(begun).Seconds())
-			}
-			return nil
-		})
-	}
-	one("postgres", 60*time.Second, func(ctx context.Context) error {
-		if err := s.databases(ctx); err != nil {
-			return err
-		}
-		one("keycloak", 180*time.Second, s.realmAnswers)
-		return nil
-	})
-	one("redis", 30*time.Second, nil)
-	one("epmd", 20*time.Second, func(context.Context) error {
-		one("rabbitmq", 90*time.Second, nil)
-		return nil
-	})
-	one("nats", 30*time.Second, s.streams)
-	one("kafka", 60*time.Second, nil)
-	one("maildev", 30*time.Second, nil)
-	one("sentry", 30*time.Second, func(context.Context) error {
-		anchors, err := os.ReadFile(filepath.Join(s.Data, "sentry", "ca.crt"))
-		if err != nil {
-			return err
-		}
-		return s.Settings.Put("DAPR_TRUST_ANCHORS", strings.TrimSpace(string(anchors)))
-	})
-	// Pictures are where Nginx will look for them before it does.
-	front := func(ctx context.Context) error {
-		if err := s.collect(ctx); err != nil {
-			return err
-		}
-		one("nginx", 30*time.Second, nil)
-		return nil
-	}
-	one("s3", 30*time.Second, func(ctx context.Context) error {
-		if err := s.bucket().make(ctx); err != nil {
-			return err
-		}
-		return front(ctx)
-	})
-	if !s.Plugged.Needs("s3") {
-		if err := front(ctx); err != nil {
-			return err
-		}
-	}
-	return g.Wait()
-}
-
-// realmAnswers waits until Keycloak answers through the front, as everybody
-// but us will ask it.
-func (s *shop) realmAnswers(ctx context.Context) error {
-	url := s.Settings.Get("PUBLIC_URL") + "/realms/" + s.Settings.Get("KEYCLOAK_REALM")
-	why := ""
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
-		if why = supervise.Check(ctx, url); why == "" {
-			return nil
-		}
-		if !supervise.Pause(ctx, 100*time.Millisecond) {
-			return ctx.Err()
-		}
-	}
-	return &supervise.Failure{Line: fmt.Sprintf("%s %s", url, why), Lines: supervise.Tail(s.LogFile("nginx"), 10)}
 }
 
 // startApps starts every app beside its sidecar, in the order of dapr.yaml,
@@ -342,7 +201,7 @@ func (s *shop) change(ctx context.Context, name string, stop, kill, start bool) 
 	if err != nil {
 		return err
 	}
-	parts, err := s.infra(ctx, apps)
+	parts, err := s.Describe(ctx, apps)
 	if err != nil {
 		return err
 	}
@@ -367,7 +226,7 @@ func (s *shop) change(ctx context.Context, name string, stop, kill, start bool) 
 		return fmt.Errorf("there is nothing called %q; there are %s", name, progress.List(known))
 	}
 	if stop {
-		if err := s.Supervisor().Stop(ctx, kill, names(list)...); err != nil {
+		if err := s.Supervisor().Stop(ctx, kill, supervise.Names(list)...); err != nil {
 			return err
 		}
 		s.Out.Say(name, "stopped")
@@ -453,5 +312,5 @@ func (s *shop) unplug(ctx context.Context, before string) error {
 	if err := s.PlugIn(); err != nil {
 		return err
 	}
-	return s.retire(ctx)
+	return s.Retire(ctx)
 }

@@ -250,11 +250,7 @@ func (c *Client) Await(ctx context.Context, processes []Process, limit time.Dura
 		}
 		if time.Since(said) > 10*time.Second {
 			said = time.Now()
-			var names []string
-			for _, p := range waiting {
-				names = append(names, p.Name)
-			}
-			c.Say(step, "… waiting for %s (%s: %s)", list(names), waiting[0].Name, why[waiting[0].Name])
+			c.Say(step, "… waiting for %s (%s: %s)", list(Names(waiting)), waiting[0].Name, why[waiting[0].Name])
 		}
 		if !Pause(ctx, 100*time.Millisecond) {
 			return ctx.Err()

@@ -36,6 +36,15 @@ func Digest(text string) string {
 	return hex.EncodeToString(sum[:])[:8]
 }
 
+// Names are those of processes.
+func Names(processes []Process) []string {
+	names := make([]string, 0, len(processes))
+	for _, p := range processes {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
 // Credential is what a process needs to run as another user. The error is
 // user.UnknownUserError when there is no such user.
 func Credential(name string) (*syscall.Credential, error) {

@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"context"
@@ -22,16 +22,16 @@ import (
 
 // withMedia is a stack whose pictures are in a folder, or in a bucket. Lines
 // are further settings, KEY=value.
-func withMedia(t *testing.T, swap string, lines ...string) *shop {
+func withMedia(t *testing.T, swap string, lines ...string) Servers {
 	t.Helper()
 	data := t.TempDir()
 	lines = append(lines, "SWAP="+swap, "S3_BUCKET=shots", "MEDIA_DIR="+filepath.Join(data, "media"))
 	set, err := stack.ParseSettings(strings.Join(lines, "\n"))
 	require.NoError(t, err)
 	set.File = filepath.Join(t.TempDir(), "settings.env") // PlugIn adds to it
-	s := &stack.Stack{Root: "..", Data: data, Settings: set, Out: progress.New(io.Discard)}
+	s := &stack.Stack{Root: "../..", Data: data, Settings: set, Out: progress.New(io.Discard)}
 	require.NoError(t, s.PlugIn())
-	return &shop{s}
+	return Servers{s}
 }
 
 func files(t *testing.T, dir string, texts map[string]string) {
@@ -66,7 +66,7 @@ func TestMedia(t *testing.T) {
 func TestFromBucket(t *testing.T) {
 	t.Parallel()
 	s := withMedia(t, "")
-	require.NoError(t, s.collect(t.Context()), "there never was a bucket")
+	require.NoError(t, s.CollectPictures(t.Context()), "there never was a bucket")
 	folder := s.Settings.Get("MEDIA_DIR")
 	files(t, filepath.Join(s.s3Dir(), "shots"), map[string]string{"a.svg": "a", "b.png": "whole", ".sgwtmp/x": "x", "sub/c.png": "c"})
 	files(t, folder, map[string]string{"b.png": "wh", "d.png": "d"})

@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"context"
@@ -11,11 +11,11 @@ import (
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
-// drain lets the shop come to rest before its events go another way: the edge
+// Drain lets the shop come to rest before its events go another way: the edge
 // closes (whoever comes is told to try again), what is in the outboxes is
-// sent, and what the old broker holds is handled. startApps opens the edge
-// again. It does nothing unless sidecars run on another broker.
-func (s *shop) drain(ctx context.Context, apps []stack.App) (err error) {
+// sent, and what the old broker holds is handled. Starting the apps opens
+// the edge again. It does nothing unless sidecars run on another broker.
+func (s Servers) Drain(ctx context.Context, apps []stack.App) (err error) {
 	was, err := s.LaidOut()
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (s *shop) drain(ctx context.Context, apps []stack.App) (err error) {
 		}
 	}()
 	return s.Out.Step(ctx, "drain", fmt.Sprintf("closing the edge until %s has nothing left for %s", from, to), func(ctx context.Context) error {
-		if err := s.Supervisor().Stop(ctx, false, names(edges)...); err != nil {
+		if err := s.Supervisor().Stop(ctx, false, supervise.Names(edges)...); err != nil {
 			return err
 		}
 		why, quiet := "", 0
@@ -97,7 +97,7 @@ func (s *shop) drain(ctx context.Context, apps []stack.App) (err error) {
 }
 
 // unsent counts the events that wait in the services' outboxes.
-func (s *shop) unsent(ctx context.Context, apps []stack.App) (int, error) {
+func (s Servers) unsent(ctx context.Context, apps []stack.App) (int, error) {
 	total := 0
 	for _, a := range apps {
 		if !s.KeepsRecords(a) {
@@ -117,8 +117,8 @@ func (s *shop) unsent(ctx context.Context, apps []stack.App) (int, error) {
 	return total, nil
 }
 
-// retire stops the parts of the infrastructure that nothing needs any more.
-func (s *shop) retire(ctx context.Context) error {
+// Retire stops the parts of the infrastructure that nothing needs any more.
+func (s Servers) Retire(ctx context.Context) error {
 	st, _, err := s.Supervisor().State()
 	if err != nil {
 		return err

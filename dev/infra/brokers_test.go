@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"os"
@@ -13,10 +13,10 @@ import (
 
 func TestTopics(t *testing.T) {
 	t.Parallel()
-	names, err := (&shop{Stack: &stack.Stack{Root: ".."}}).topics()
+	names, err := Servers{&stack.Stack{Root: "../.."}}.topics()
 	require.NoError(t, err)
 	require.Contains(t, names, "order.placed.v1")
-	text, err := os.ReadFile(filepath.Join("..", "docs", "events.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "events.md"))
 	require.NoError(t, err)
 	require.Len(t, names, len(regexp.MustCompile(`(?m)^### .*\.v\d+$`).FindAll(text, -1)), "as many as docs/events.md has")
 }

@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"context"
@@ -23,7 +23,7 @@ var proxyNames = map[int]string{stack.PortPostgres: "postgres", stack.PortRedis:
 
 // proxies returns the process that passes everything on. Its state is in
 // memory: started again, it passes everything on again.
-func (s *shop) proxies() (supervise.Process, error) {
+func (s Servers) proxies() (supervise.Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return supervise.Process{}, err
@@ -38,9 +38,9 @@ func (s *shop) proxies() (supervise.Process, error) {
 	}, nil
 }
 
-// serveProxies is that process. It is told what to do at api, as toxiproxy's
+// ServeProxies is that process. It is told what to do at api, as toxiproxy's
 // HTTP API defines; list has name=listen=upstream. It returns when ctx ends.
-func serveProxies(ctx context.Context, api string, list []string) error {
+func ServeProxies(ctx context.Context, api string, list []string) error {
 	log := zerolog.New(os.Stdout).Level(zerolog.WarnLevel).With().Timestamp().Logger()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), log)
 	for _, one := range list {
