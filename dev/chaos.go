@@ -83,7 +83,7 @@ func (s *shop) chaosRun(ctx context.Context, seeds []string, each time.Duration)
 		return err
 	}
 	fresh.Out = s.Out
-	defer func() { err = errors.Join(err, fresh.Supervisor().Down(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, fresh.down(context.WithoutCancel(ctx))) }()
 	if err := fresh.up(ctx, false); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/stampede-shop/stampede/dev/infra"
@@ -78,24 +79,28 @@ func run(ctx context.Context, args []string) error {
 	if len(args) > 1 {
 		name = args[1]
 	}
+	if name == "" && slices.Contains([]string{"restart", "stop", "kill", "start"}, args[0]) {
+		return fmt.Errorf("which? dev %s orders", args[0])
+	}
 	switch args[0] {
 	case "up":
 		return s.up(ctx, false)
 	case "infra":
 		return s.up(ctx, true)
 	case "down":
-		return s.Supervisor().Down(ctx)
+		return s.down(ctx)
 	case "clean":
 		return s.clean(ctx)
 	case "status":
 		return s.status(ctx, os.Stdout)
 	case "logs":
 		return s.logs(ctx, name)
-	case "restart", "stop", "kill", "start":
-		if name == "" {
-			return fmt.Errorf("which? dev %s orders", args[0])
-		}
-		return s.change(ctx, name, args[0] != "start", args[0] == "kill", args[0] == "restart" || args[0] == "start")
+	case "restart":
+		return s.restart(ctx, name)
+	case "stop", "kill":
+		return s.stop(ctx, name, args[0] == "kill")
+	case "start":
+		return s.start(ctx, name)
 	case "test":
 		return s.test(ctx)
 	case "swaps":

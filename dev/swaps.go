@@ -53,7 +53,7 @@ type change struct {
 // writes no table.
 func (s *shop) swaps(ctx context.Context) (err error) {
 	only := os.Getenv("ONLY")
-	defer func() { err = errors.Join(err, s.Supervisor().Down(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, s.down(context.WithoutCancel(ctx))) }()
 	var rows []figures
 	for _, broker := range brokers {
 		for _, store := range stateStores {

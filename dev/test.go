@@ -66,7 +66,7 @@ func (s *shop) test(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, s.Supervisor().Down(context.WithoutCancel(ctx)))
+		err = errors.Join(err, s.down(context.WithoutCancel(ctx)))
 		s.Out.Say("test", "%s in %s", map[bool]string{true: "passed", false: "FAILED"}[err == nil], time.Since(begun).Round(time.Second))
 	}()
 	if err := s.up(ctx, false); err != nil {
@@ -123,7 +123,7 @@ func (s *shop) test(ctx context.Context) (err error) {
 	if err := s.audit(ctx); err != nil {
 		return err
 	}
-	if err := s.Supervisor().Down(ctx); err != nil {
+	if err := s.down(ctx); err != nil {
 		return err
 	}
 	return s.testChaos(ctx)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"time"
@@ -80,7 +79,7 @@ func (s *shop) up(ctx context.Context, infraOnly bool) (err error) {
 		// before stays up.
 		if err != nil && fresh {
 			s.Out.Say("up", "it failed: stopping what was started")
-			s.Supervisor().Down(context.WithoutCancel(ctx))
+			s.down(context.WithoutCancel(ctx))
 		}
 	}()
 	if err != nil {
@@ -124,26 +123,6 @@ func (s *shop) up(ctx context.Context, infraOnly bool) (err error) {
 	return s.summary(ctx)
 }
 
-// build builds apps; of those of the edge there is nothing to build.
-func (s *shop) build(ctx context.Context, apps []stack.App) error {
-	var packages []string
-	for _, a := range apps {
-		if !a.Edge() {
-			packages = append(packages, "./apps/"+a.ID)
-		}
-	}
-	return s.Out.Step(ctx, "apps", fmt.Sprintf("building %d apps", len(packages)), func(ctx context.Context) error {
-		bin := filepath.Join(s.Run, "bin")
-		if err := os.MkdirAll(bin, 0o755); err != nil {
-			return err
-		}
-		cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-o", bin + "/"}, packages...)...)
-		cmd.Dir = s.Root
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		return supervise.Run(ctx, s.LogFile("build"), cmd)
-	})
-}
-
 // startApps starts every app beside its sidecar, in the order of dapr.yaml,
 // and returns when all of them are ready.
 func (s *shop) startApps(ctx context.Context, apps []stack.App) error {
@@ -175,89 +154,6 @@ func (s *shop) startApps(ctx context.Context, apps []stack.App) error {
 	if len(changed) > 0 {
 		s.Out.Say("apps", "all ready in %.1f s", time.Since(begun).Seconds())
 	}
-	return nil
-}
-
-// change stops one part of a running shop, an app with its sidecar or a
-// process of the infrastructure, and starts it again, or only one of both.
-// Before an app is stopped and started it is built.
-func (s *shop) change(ctx context.Context, name string, stop, kill, start bool) error {
-	unlock, err := s.Lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	st, _, err := s.Supervisor().State()
-	if err != nil {
-		return err
-	}
-	if !st.Supervised() {
-		return errors.New("nothing runs: make up starts it")
-	}
-	if err := s.PlugIn(); err != nil {
-		return err
-	}
-	apps, err := s.LoadApps()
-	if err != nil {
-		return err
-	}
-	parts, err := s.Describe(ctx, apps)
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(apps, func(a stack.App) bool { return a.ID == name })
-	if stop && start && i >= 0 && !apps[i].Edge() {
-		if err := s.build(ctx, apps[i:i+1]); err != nil {
-			return err
-		}
-	}
-	var list []supervise.Process
-	if i >= 0 {
-		if list, err = s.Processes(apps[i], apps); err != nil {
-			return err
-		}
-	} else if p, ok := parts[name]; ok {
-		list = []supervise.Process{p}
-	} else {
-		known := slices.Sorted(maps.Keys(parts))
-		for _, a := range apps {
-			known = append(known, a.ID)
-		}
-		return fmt.Errorf("there is nothing called %q; there are %s", name, progress.List(known))
-	}
-	if stop {
-		if err := s.Supervisor().Stop(ctx, kill, supervise.Names(list)...); err != nil {
-			return err
-		}
-		s.Out.Say(name, "stopped")
-	}
-	if !start {
-		return nil
-	}
-	for _, p := range list {
-		if _, err := s.Supervisor().Ensure(ctx, p); err != nil {
-			return err
-		}
-	}
-	if err := s.Supervisor().Await(ctx, list, 180*time.Second, name); err != nil {
-		return err
-	}
-	s.Out.Say(name, "ready")
-	return nil
-}
-
-// clean stops the stack and removes its data, settings and logs. What was
-// fetched and built for all stacks stays in the cache.
-func (s *shop) clean(ctx context.Context) error {
-	if err := s.Supervisor().Down(ctx); err != nil {
-		return err
-	}
-	for _, dir := range []string{s.Data, s.Run} {
-		if err := os.RemoveAll(dir); err != nil {
-			return err
-		}
-	}
-	s.Out.Say("clean", "removed %s and %s; what was fetched once is still in %s", s.Run, s.Data, s.Cache)
 	return nil
 }
 
