@@ -127,20 +127,6 @@ func TestSQL(t *testing.T) {
 	}
 }
 
-// TestShape: every service has the same rooms.
-func TestShape(t *testing.T) {
-	t.Parallel()
-	for _, app := range apps(t) {
-		for _, file := range []string{"main.go", "http.go", "README.md"} {
-			require.FileExists(t, filepath.Join("apps", app, file))
-		}
-		if slices.Contains(withDatabase, app) {
-			require.FileExists(t, filepath.Join("apps", app, "store.go"))
-			require.DirExists(t, filepath.Join("apps", app, "migrations"))
-		}
-	}
-}
-
 // CLIShared and CLIApp are all keys that `dapr run -f` knows, with their types
 // (dapr/cli v1.16.5, pkg/runfileconfig and pkg/standalone/run.go). It ignores a
 // key that it does not know.

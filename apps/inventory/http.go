@@ -13,10 +13,12 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/idempotency"
+	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 func (s *service) routes(api huma.API) {
+	outbox.Feed(api, s.store.db, rest.Neighbours("products"))
 	huma.Register(api, rest.Op("GET", "/api/v1/availability/{sku}", "Read how much of a SKU is available", rest.Anyone), s.getAvailability)
 
 	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory", "List the stock of all SKUs", rest.Admin), s.listStock)
@@ -90,7 +92,7 @@ type putHoldInput struct {
 
 func (s *service) putHold(ctx context.Context, in *putHoldInput) (*body[HeldLine], error) {
 	line := HeldLine{SKU: in.SKU, Quantity: in.Body.Quantity}
-	if s.store.atCheckout && in.Body.Quantity > 0 {
+	if s.store.atCheckout() && in.Body.Quantity > 0 {
 		return &body[HeldLine]{line}, s.store.checkCart(ctx, in.Shopper, in.SKU, in.Body.Quantity)
 	}
 	hold, err := s.queue.put(ctx, in.Shopper, in.SKU, in.Body.Quantity)

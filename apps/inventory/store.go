@@ -25,12 +25,13 @@ import (
 // the SKUs' rows in the order of their names, apply the rules of stock.go, write back. So nothing deadlocks, and what
 // is read stays true until the commit.
 type store struct {
-	db         *pgxpool.Pool
-	now        func() time.Time
-	ttl        time.Duration // of cart holds
-	retry      time.Duration // that a cart holds a declined order's units, at least
-	atCheckout bool          // carts hold nothing, orders do
+	db       *pgxpool.Pool
+	settings settings
+	now      func() time.Time
 }
+
+// atCheckout means that carts hold nothing, orders do.
+func (s *store) atCheckout() bool { return s.settings.HoldAt == "checkout" }
 
 // books are some SKUs, locked, as one transaction changes them.
 type books struct {
@@ -233,7 +234,7 @@ func (s *store) setCartHolds(ctx context.Context, sku string, batch []*putHold) 
 				answers[i] = putAnswer{err: ErrLimitReached.With("limit", maxSKUs).With("available", 0)}
 				continue
 			}
-			hold, err := stock.SetCart(current, ordered[p.shopper], p.quantity, b.now, s.ttl)
+			hold, err := stock.SetCart(current, ordered[p.shopper], p.quantity, b.now, s.settings.HoldTTL)
 			answers[i] = putAnswer{hold, err}
 			if err == nil && hold != current {
 				holds[p.shopper], changed[p.shopper] = hold, hold
@@ -291,7 +292,7 @@ func (s *store) checkCart(ctx context.Context, shopper, sku string, quantity int
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("read stock of %s: %w", sku, err)
 	}
-	_, err = stock.SetCart(current, ordered, quantity, now, s.ttl)
+	_, err = stock.SetCart(current, ordered, quantity, now, s.settings.HoldTTL)
 	return err
 }
 
@@ -363,12 +364,12 @@ func (s *store) merge(ctx context.Context, guest, account string, lines []Line) 
 		}
 		for _, l := range lines {
 			out := HeldLine{SKU: l.SKU, Quantity: l.Quantity}
-			if stock, ok := b.stock[l.SKU]; ok && !s.atCheckout {
+			if stock, ok := b.stock[l.SKU]; ok && !s.atCheckout() {
 				ordered, err := b.ordered(ctx, stock, account)
 				if err != nil {
 					return err
 				}
-				hold, held := stock.Merge(guests[l.SKU], accounts[l.SKU], ordered[account], l.Quantity, b.now, s.ttl)
+				hold, held := stock.Merge(guests[l.SKU], accounts[l.SKU], ordered[account], l.Quantity, b.now, s.settings.HoldTTL)
 				if held {
 					out.ExpiresAt = &hold.ExpiresAt
 				}
@@ -642,7 +643,7 @@ func (s *store) giveBack(ctx context.Context, b *books, hold *ended) error {
 		case hold.Reason != ByDecline:
 			stock.Unhold(l.Quantity)
 		default:
-			cart := stock.Retry(l.Quantity, hold.From[l.SKU], carts[l.SKU], b.now, s.retry)
+			cart := stock.Retry(l.Quantity, hold.From[l.SKU], carts[l.SKU], b.now, s.settings.HoldRetry)
 			if cart == carts[l.SKU] {
 				continue
 			}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,9 +22,6 @@ import (
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // changed is the channel on which every changed order is named, for the long polls of all instances.
 const changed = "orders_changed"

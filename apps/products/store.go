@@ -22,6 +22,9 @@ import (
 // Whoever locks rows of several tables locks products first (by id), then their variants, and renews the
 // catalogue's version last: it is one row, and every writer waits for it.
 
+// store is the database of the catalogue.
+type store struct{ db *pgxpool.Pool }
+
 // productRow is a product as products keeps it.
 type productRow struct {
 	ID          uuid.UUID

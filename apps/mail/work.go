@@ -2,17 +2,17 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/serve"
 )
 
 const (
@@ -26,27 +26,20 @@ const (
 	sendTimeout = time.Minute
 	// storeTimeout bounds one statement.
 	storeTimeout = 10 * time.Second
-	// pullBehind is how long events get to arrive on their own before neighbours are asked, unless a setting says otherwise.
-	pullBehind = 10 * time.Minute
-	// keepFor is how long mails stay in the log, unless a setting says otherwise; minKeep is the least, longer than the
-	// inbox knows events: with a mail goes the knowledge that it was written.
-	keepFor  = 90 * 24 * time.Hour
+	// minKeep is the least time that mails stay in the log, longer than the inbox knows events: with a mail goes the
+	// knowledge that it was written.
 	minKeep  = 8 * 24 * time.Hour
 	maxPause = 30 * time.Second
 )
 
-// service is mail: the log, which is also the queue, and those who empty it.
-type service struct {
-	db       *pgxpool.Pool
-	log      *slog.Logger
-	now      func() time.Time
-	sender   string        // the From of every mail
-	keep     time.Duration // mails that have ended stay so long
-	parallel int           // senders, where the binding bears more than one
-	render   renderer
-	post     func(ctx context.Context, m *Mail, shown parts) error // hands a mail to the mail server
-	many     func(ctx context.Context) bool                        // whether the binding bears more than one at once
-	gate     gate
+// work begins what nobody asks for.
+func (s *service) work(rt *serve.Runtime) {
+	every := feed.Every(s.settings.PullBehind)
+	rt.Go("send", time.Second, s.send)
+	rt.Go("pull orders", every, s.pullOrders(s.orders.ended()).Run)
+	rt.Go("pull refunds", every, s.pullRefunds(s.payments.refunds()).Run)
+	rt.Go("prune", time.Hour, s.prune)
+	rt.Missed("auth")
 }
 
 // unwanted tells why a mail that is about to be sent is not wanted any more; "" when it is. What an administrator
@@ -55,12 +48,12 @@ func (s *service) unwanted(ctx context.Context, m *Mail) (string, error) {
 	switch {
 	case m.AgainOf != nil:
 	case m.Kind.Secret():
-		newer, err := newerCode(ctx, s.db, m)
+		newer, err := newerCode(ctx, s.store.db, m)
 		if err != nil || newer {
 			return "a newer code was issued", err
 		}
 	case m.OrderID != nil:
-		logged, err := loggedKinds(ctx, s.db, *m.OrderID)
+		logged, err := loggedKinds(ctx, s.store.db, *m.OrderID)
 		if err != nil {
 			return "", err
 		}
@@ -74,8 +67,8 @@ func (s *service) unwanted(ctx context.Context, m *Mail) (string, error) {
 func (s *service) send(ctx context.Context) error {
 	listening, cancel := context.WithCancel(ctx)
 	defer cancel()
-	due, codes := make(chan struct{}, s.parallel), make(chan struct{}, s.parallel)
-	go pg.Listen(listening, s.db, workChannel, func(string) {
+	due, codes := make(chan struct{}, s.settings.Parallel), make(chan struct{}, s.settings.Parallel)
+	go pg.Listen(listening, s.store.db, workChannel, func(string) {
 		for _, wake := range []chan struct{}{due, codes} {
 			select {
 			case wake <- struct{}{}:
@@ -84,12 +77,12 @@ func (s *service) send(ctx context.Context) error {
 		}
 	})
 	var senders sync.WaitGroup
-	for i := range s.parallel {
+	for i := range s.settings.Parallel {
 		senders.Go(func() {
-			if i > 0 && i <= max(1, s.parallel/4) {
-				s.work(ctx, i, true, codes)
+			if i > 0 && i <= max(1, s.settings.Parallel/4) {
+				s.sender(ctx, i, true, codes)
 			} else {
-				s.work(ctx, i, false, due)
+				s.sender(ctx, i, false, due)
 			}
 		})
 	}
@@ -97,20 +90,20 @@ func (s *service) send(ctx context.Context) error {
 	return nil
 }
 
-// work is one sender; the first is the only one where the binding bears no more.
-func (s *service) work(ctx context.Context, i int, codesOnly bool, woken <-chan struct{}) {
+// sender sends one mail after another; the first is the only one where the binding bears no more.
+func (s *service) sender(ctx context.Context, i int, codesOnly bool, woken <-chan struct{}) {
 	for ctx.Err() == nil {
 		if i > 0 && !s.many(ctx) {
 			sleep(ctx, nil, time.Second)
 			continue
 		}
-		wait, probe := s.gate.enter(time.Now())
+		wait, probe := s.gate.enter(s.now())
 		if wait > 0 {
 			sleep(ctx, nil, wait)
 			continue
 		}
 		found, away, err := s.sendNext(context.WithoutCancel(ctx), codesOnly) // what has begun is finished
-		s.gate.leave(probe, found, away, time.Now())
+		s.gate.leave(probe, found, away, s.now())
 		switch {
 		case err != nil:
 			s.log.WarnContext(ctx, "mails cannot be claimed or noted", "error", err)
@@ -177,7 +170,7 @@ func sleep(ctx context.Context, woken <-chan struct{}, d time.Duration) {
 func (s *service) sendNext(ctx context.Context, codesOnly bool) (found, away bool, err error) {
 	prepare, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	m, err := claimMail(prepare, s.db, codesOnly, s.now())
+	m, err := claimMail(prepare, s.store.db, codesOnly, s.now())
 	if err != nil || m == nil {
 		return false, false, err
 	}
@@ -216,7 +209,7 @@ func (s *service) note(ctx context.Context, m *Mail) (err error) {
 			sleep(ctx, nil, time.Second)
 		}
 		limited, cancel := context.WithTimeout(ctx, storeTimeout)
-		err = noteTry(limited, s.db, m)
+		err = noteTry(limited, s.store.db, m)
 		cancel()
 		if err == nil {
 			return nil
@@ -240,20 +233,20 @@ func through(sidecar *dapr.Client) func(ctx context.Context, m *Mail, shown part
 
 // bearsMany asks the sidecar which binding it has, at most once a second: a swap restarts the sidecar, which takes
 // longer. While it does not answer the binding counts as one that bears no more than one.
-func bearsMany(sidecar *dapr.Client) func(ctx context.Context) bool {
+func bearsMany(sidecar *dapr.Client, now func() time.Time) func(ctx context.Context) bool {
 	var mu sync.Mutex
 	var asked time.Time
 	var many bool
 	return func(ctx context.Context) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		if time.Since(asked) < time.Second {
+		if now().Sub(asked) < time.Second {
 			return many
 		}
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 		kind, err := sidecar.ComponentType(ctx, binding)
-		asked, many = time.Now(), err == nil && kind != "" && kind != sharedFields
+		asked, many = now(), err == nil && kind != "" && kind != sharedFields
 		return many
 	}
 }
@@ -263,15 +256,29 @@ func bearsMany(sidecar *dapr.Client) func(ctx context.Context) bool {
 // quoted SMTP and SendGrid send as it is, SES refuses, and Postmark sends as an empty mail.
 func quoted(html string) []byte { return strconv.AppendQuote(nil, html) }
 
+// pullOrders reads what became of orders, in case an event never came.
+func (s *service) pullOrders(source feed.Source) feed.Pull[events.Order] {
+	return feed.Pull[events.Order]{
+		Name: "orders.ended", DB: s.store.db, Log: s.log, Source: source, Behind: s.settings.PullBehind, Apply: s.missedOrder,
+	}
+}
+
+// pullRefunds reads what was given back, in case an event never came.
+func (s *service) pullRefunds(source feed.Source) feed.Pull[events.PaymentRefunded] {
+	return feed.Pull[events.PaymentRefunded]{
+		Name: "payments.refunds", DB: s.store.db, Log: s.log, Source: source, Behind: s.settings.PullBehind, Apply: s.missedRefund,
+	}
+}
+
 // missedOrder writes the mail about what became of an order, unless it is logged: its event was lost.
 func (s *service) missedOrder(ctx context.Context, tx pgx.Tx, o events.Order) error {
-	m, err := OrderMail(o, s.sender, Source{}, s.now())
+	m, err := OrderMail(o, s.settings.Sender, Source{}, s.now())
 	return s.missed(ctx, tx, m, err)
 }
 
 // missedRefund writes the mail about a refund, unless it is logged.
 func (s *service) missedRefund(ctx context.Context, tx pgx.Tx, e events.PaymentRefunded) error {
-	m, err := RefundMail(e, s.sender, Source{}, s.now())
+	m, err := RefundMail(e, s.settings.Sender, Source{}, s.now())
 	return s.missed(ctx, tx, m, err)
 }
 
@@ -291,7 +298,7 @@ func (s *service) prune(ctx context.Context) error {
 	const batch = 500
 	for ctx.Err() == nil {
 		limited, cancel := context.WithTimeout(ctx, storeTimeout)
-		n, err := deleteMails(limited, s.db, s.now().Add(-s.keep), batch)
+		n, err := deleteMails(limited, s.store.db, s.now().Add(-s.settings.Keep), batch)
 		cancel()
 		if err != nil || n < batch {
 			return err

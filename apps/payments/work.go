@@ -9,21 +9,33 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/serve"
 )
+
+// work begins what nobody asks for.
+func (s *service) work(rt *serve.Runtime) {
+	rt.Go("charges", time.Second, s.charges)
+	rt.Go("refunds", time.Second, s.refunds)
+	rt.Go("pull orders", feed.Every(s.settings.PullBehind), s.pullOrders(s.orders.outcomes()).Run)
+	rt.Go("prune payments", time.Hour, s.prune)
+	rt.Go("sandbox webhooks", time.Second, s.sandbox.webhooks)
+	rt.Go("sandbox prune", time.Hour, s.sandbox.prune)
+}
 
 const parallel = 32 // calls to a provider at a time, of an instance
 
 // charges charges what is due, or asks what became of it, until ctx ends.
 func (s *service) charges(ctx context.Context) error {
 	claim := func(ctx context.Context, n int) ([]Charge, error) {
-		return claimCharges(ctx, s.db, n, s.settings.lease(), s.now())
+		return claimCharges(ctx, s.store.db, n, s.settings.lease(), s.now())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	woken := make(chan struct{}, 1)
-	go pg.Listen(ctx, s.db, workChannel, func(string) {
+	go pg.Listen(ctx, s.store.db, workChannel, func(string) {
 		select {
 		case woken <- struct{}{}:
 		default:
@@ -35,19 +47,19 @@ func (s *service) charges(ctx context.Context) error {
 // refunds makes the refunds that are due, until ctx ends.
 func (s *service) refunds(ctx context.Context) error {
 	claim := func(ctx context.Context, n int) ([]ClaimedRefund, error) {
-		return claimRefunds(ctx, s.db, n, s.settings.lease(), s.now())
+		return claimRefunds(ctx, s.store.db, n, s.settings.lease(), s.now())
 	}
 	return work(ctx, s.log, nil, claim, s.giveBack)
 }
 
 // prune forgets what has been kept long enough.
-func (s *service) prune(ctx context.Context) error { return prune(ctx, s.db, s.now()) }
+func (s *service) prune(ctx context.Context) error { return prune(ctx, s.store.db, s.now()) }
 
 // note runs fn in one transaction, which has its own time limit whatever the call before it took.
 func (s *service) note(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, noteLimit)
 	defer cancel()
-	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error { return fn(ctx, tx) })
+	return pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error { return fn(ctx, tx) })
 }
 
 // settle calls the provider about one claimed charge, outside any transaction, and notes what it said. Should
