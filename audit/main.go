@@ -22,44 +22,44 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/caarlos0/env/v11"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/stampede-shop/stampede/kit/settings"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, env.ToMap(os.Environ()), time.Now(), os.Stdout); err != nil {
+	if err := run(ctx, settings.Environment(), time.Now(), os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "\nerror: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-// settings are those of the services that tell how long something may take,
-// with the services' names and defaults.
-type settings struct {
-	OrderDeadline       time.Duration `env:"ORDER_DEADLINE" envDefault:"10m" doc:"after which orders cancels what nobody decided"`
-	OrdersPullBehind    time.Duration `env:"ORDERS_PULL_BEHIND" envDefault:"10m" doc:"how long payment.refunded gets to reach orders"`
-	InventoryAskAfter   time.Duration `env:"INVENTORY_ASK_AFTER" envDefault:"2m" doc:"age at which inventory asks about a hold without an order"`
-	InventoryPullBehind time.Duration `env:"INVENTORY_PULL_BEHIND" envDefault:"2m" doc:"how long events of orders get to reach inventory"`
-	PaymentsPullBehind  time.Duration `env:"PAYMENTS_PULL_BEHIND" envDefault:"10m" doc:"how long order.cancelled gets to reach payments"`
-	MailPullBehind      time.Duration `env:"MAIL_PULL_BEHIND" envDefault:"10m" doc:"how long events get to reach mail"`
+// waits are the settings of the services that tell how long something may
+// take, with the services' names and defaults.
+type waits struct {
+	OrderDeadline       time.Duration `env:"ORDER_DEADLINE" envDefault:"10m" doc:"From when order.placed was first sent until orders gives a pending order up"`
+	OrdersPullBehind    time.Duration `env:"ORDERS_PULL_BEHIND" envDefault:"10m" doc:"How long events of payments get to reach orders"`
+	InventoryAskAfter   time.Duration `env:"INVENTORY_ASK_AFTER" envDefault:"2m" doc:"The age at which inventory asks about a hold that has no order"`
+	InventoryPullBehind time.Duration `env:"INVENTORY_PULL_BEHIND" envDefault:"2m" doc:"How long events of orders get to reach inventory"`
+	PaymentsPullBehind  time.Duration `env:"PAYMENTS_PULL_BEHIND" envDefault:"10m" doc:"How long order.cancelled gets to reach payments"`
+	MailPullBehind      time.Duration `env:"MAIL_PULL_BEHIND" envDefault:"10m" doc:"How long events of orders and payments get to reach mail"`
 }
 
-func (s settings) deadlines() deadlines {
+func (w waits) deadlines() deadlines {
 	// What a service pulls, it pulls so far behind and so often; then the event
 	// that comes of it is on its way.
-	pulled := func(behind time.Duration) time.Duration {
-		return behind + min(30*time.Second, max(behind/2, time.Second)) + inFlight
-	}
+	pulled := func(behind time.Duration) time.Duration { return behind + feed.Every(behind) + inFlight }
 	return deadlines{
-		pending:   s.OrderDeadline + inFlight,
-		unplaced:  2 * s.InventoryAskAfter,
-		inventory: pulled(s.InventoryPullBehind),
-		payments:  pulled(s.PaymentsPullBehind),
-		orders:    pulled(s.OrdersPullBehind),
-		mail:      pulled(s.MailPullBehind),
+		pending:   w.OrderDeadline + inFlight,
+		unplaced:  2 * w.InventoryAskAfter,
+		inventory: pulled(w.InventoryPullBehind),
+		payments:  pulled(w.PaymentsPullBehind),
+		orders:    pulled(w.OrdersPullBehind),
+		mail:      pulled(w.MailPullBehind),
 	}
 }
 
@@ -84,7 +84,7 @@ func databaseURLs(environ map[string]string) map[string]string {
 // run does one audit as the environment says and prints it. The error tells
 // how many violations there are, or what kept it from looking.
 func run(ctx context.Context, environ map[string]string, now time.Time, w io.Writer) (err error) {
-	set, err := env.ParseAsWithOptions[settings](env.Options{Environment: environ})
+	set, err := settings.Read[waits](environ, "")
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}

@@ -9,19 +9,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caarlos0/env/v11"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/pgtest"
+	"github.com/stampede-shop/stampede/kit/settings"
 )
 
 // TestDeadlines: the audit waits as long as the services of this shop do.
 func TestDeadlines(t *testing.T) {
 	t.Parallel()
 	parse := func(environ map[string]string) (deadlines, error) {
-		set, err := env.ParseAsWithOptions[settings](env.Options{Environment: environ})
+		set, err := settings.Read[waits](environ, "")
 		return set.deadlines(), err
 	}
 	d, err := parse(map[string]string{"ORDER_DEADLINE": ""})
@@ -37,7 +37,23 @@ func TestDeadlines(t *testing.T) {
 	}, d)
 
 	_, err = parse(map[string]string{"ORDER_DEADLINE": "soon"})
-	require.ErrorContains(t, err, "soon")
+	require.ErrorContains(t, err, "ORDER_DEADLINE")
+}
+
+// TestDefaults: they are the services' own.
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../apps/*/main.go")
+	require.NoError(t, err)
+	var sources strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		sources.Write(text)
+	}
+	for _, s := range settings.Describe[waits](nil, "") {
+		require.Contains(t, sources.String(), fmt.Sprintf("`env:%q envDefault:%q ", s.Name, s.Default), "a service declares it so")
+	}
 }
 
 func TestDatabaseURLs(t *testing.T) {
