@@ -1,6 +1,10 @@
 // Command dev brings the shop up on one machine without containers: it
 // installs what is missing, starts the infrastructure and every app beside its
 // sidecar, and keeps them running. The Makefile calls it.
+//
+// Here are the commands alone. What they do it with is in rooms: infra, which
+// imports stack, which imports install, which imports supervise and progress,
+// which import none of them.
 package main
 
 import (

@@ -58,7 +58,7 @@ func (s *shop) testChaos(ctx context.Context) error {
 
 // test runs all tests: the code's form, the module's own tests on the test
 // stack's PostgreSQL and Keycloak, then the shop from outside. The stack is
-// the one of newStack, which `make test` places beside the developer's; it is
+// the one of openShop, which `make test` places beside the developer's; it is
 // stopped afterwards, whatever happens.
 func (s *shop) test(ctx context.Context) (err error) {
 	begun := time.Now()

@@ -61,8 +61,8 @@ type App struct {
 // Edge reports whether this is a sidecar of the edge, which has no app.
 func (a App) Edge() bool { return len(a.Command) == 0 }
 
-// SidecarName is the name of the sidecar's process; an edge has only that.
-func (a App) SidecarName() string {
+// sidecarName is the name of the sidecar's process; an edge has only that.
+func (a App) sidecarName() string {
 	if a.Edge() {
 		return a.ID
 	}
@@ -258,7 +258,7 @@ func (a App) flags(sentry string) []string {
 	add("--metrics-port", a.MetricsPort)
 	add("--metrics-listen-address", loopback)
 	if a.Edge() {
-		add("--dapr-public-port", a.HTTPPort+PublicPort)
+		add("--dapr-public-port", a.HTTPPort+publicPort)
 		add("--dapr-public-listen-address", loopback)
 	}
 	add("--config", a.ConfigFile)
@@ -320,7 +320,7 @@ func (s *Stack) sidecarSettings(a App) (named map[string]bool, stamp string, err
 			stamp += string(text)
 			for _, m := range c.Spec.Metadata {
 				named[m.Env] = true
-				if s.Plugged.SecretsInEnvironment() {
+				if s.Plugged.secretsInEnvironment() {
 					named[m.Secret.Name] = true
 				} else {
 					stamp += s.Settings.Get(m.Secret.Name)
@@ -346,7 +346,7 @@ func (s *Stack) Processes(a App, apps []App) ([]supervise.Process, error) {
 		daprd = s.Installer().Daprd()
 	}
 	side := supervise.Process{
-		Name: a.SidecarName(), Dir: a.Dir, Args: append([]string{daprd}, a.flags(s.Settings.Get("SENTRY_ADDRESS"))...),
+		Name: a.sidecarName(), Dir: a.Dir, Args: append([]string{daprd}, a.flags(s.Settings.Get("SENTRY_ADDRESS"))...),
 		// GOGC: a third more requests a second for some memory (measured).
 		Env:      slices.Concat(Environment(), s.Settings.Env(func(key string) bool { return named[key] }), []string{"GOGC=400"}, own),
 		Patience: 3 * time.Second, Stage: StageApp,
@@ -354,7 +354,7 @@ func (s *Stack) Processes(a App, apps []App) ([]supervise.Process, error) {
 	}
 	if a.Edge() {
 		side.Stage = StageEdge
-		side.Health = fmt.Sprintf("http://127.0.0.1:%d/v1.0/healthz", a.HTTPPort+PublicPort)
+		side.Health = fmt.Sprintf("http://127.0.0.1:%d/v1.0/healthz", a.HTTPPort+publicPort)
 		return []supervise.Process{side}, nil
 	}
 	command := slices.Clone(a.Command)

@@ -140,7 +140,7 @@ func TestSecretsFile(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"RABBITMQ_URL": "amqp://a"}`, string(text))
 
-	a := App{ID: "orders", Sidecar: Sidecar{ConfigFile: filepath.Join(dir, "config.yaml"), ResourcesPaths: []string{s.ComponentsDir()}}}
+	a := App{ID: "orders", Sidecar: Sidecar{ConfigFile: filepath.Join(dir, "config.yaml"), ResourcesPaths: []string{s.componentsDir()}}}
 	named, stamp, err := s.sidecarSettings(a)
 	require.NoError(t, err)
 	require.False(t, named["RABBITMQ_URL"])

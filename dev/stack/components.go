@@ -194,9 +194,9 @@ func (p *Plugged) writeTo(dir string) error {
 	return nil
 }
 
-// SecretsInEnvironment reports whether components take hosts and passwords
+// secretsInEnvironment reports whether components take hosts and passwords
 // from the sidecar's environment, as they do unless a swap changes that.
-func (p *Plugged) SecretsInEnvironment() bool {
+func (p *Plugged) secretsInEnvironment() bool {
 	return p.types["secrets"] == "secretstores.local.env"
 }
 
@@ -204,16 +204,16 @@ func (p *Plugged) SecretsInEnvironment() bool {
 // a secret store that is a file, that file, which does not stay behind in the
 // run folder when another one is chosen.
 func (s *Stack) LayOut() error {
-	if err := s.Plugged.writeTo(s.ComponentsDir()); err != nil {
+	if err := s.Plugged.writeTo(s.componentsDir()); err != nil {
 		return err
 	}
 	own, file := s.secretsFile(), s.Settings.Get("SECRETS_FILE")
-	if file != own || s.Plugged.SecretsInEnvironment() {
+	if file != own || s.Plugged.secretsInEnvironment() {
 		if err := os.Remove(own); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	if s.Plugged.SecretsInEnvironment() || file == "" {
+	if s.Plugged.secretsInEnvironment() || file == "" {
 		return nil
 	}
 	secrets := map[string]string{}
@@ -232,8 +232,8 @@ func (s *Stack) LayOut() error {
 // secretsFile is where SECRETS_FILE is unless the user moves it.
 func (s *Stack) secretsFile() string { return filepath.Join(s.Run, "secrets.json") }
 
-// ComponentsDir holds the components in effect, where the sidecars read them.
-func (s *Stack) ComponentsDir() string { return filepath.Join(s.Run, "components") }
+// componentsDir holds the components in effect, where the sidecars read them.
+func (s *Stack) componentsDir() string { return filepath.Join(s.Run, "components") }
 
 // Choose takes SWAP from the environment into the settings, where it stays
 // for the next make up; SWAP=default, or an empty one, is components/ as it is.
@@ -298,5 +298,5 @@ func (s *Stack) lacking() (keys []string) {
 // the last time; there are none before the first time.
 func (s *Stack) LaidOut() (*Plugged, error) {
 	p := &Plugged{files: map[string]string{}, types: map[string]string{}}
-	return p, errors.Join(p.read(s.ComponentsDir(), nil), p.resolve())
+	return p, errors.Join(p.read(s.componentsDir(), nil), p.resolve())
 }

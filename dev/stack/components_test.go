@@ -86,13 +86,13 @@ func TestLayOut(t *testing.T) {
 	var err error
 	s.Plugged, err = plug("../..", "kafka")
 	require.NoError(t, err)
-	require.NoError(t, os.MkdirAll(s.ComponentsDir(), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(s.ComponentsDir(), "removed.yaml"), []byte("kind: Component"), 0o600))
+	require.NoError(t, os.MkdirAll(s.componentsDir(), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(s.componentsDir(), "removed.yaml"), []byte("kind: Component"), 0o600))
 	require.NoError(t, s.LayOut())
-	found, err := filepath.Glob(filepath.Join(s.ComponentsDir(), "*"))
+	found, err := filepath.Glob(filepath.Join(s.componentsDir(), "*"))
 	require.NoError(t, err)
 	require.Len(t, found, len(s.Plugged.files))
-	text, err := os.ReadFile(filepath.Join(s.ComponentsDir(), "pubsub.yaml"))
+	text, err := os.ReadFile(filepath.Join(s.componentsDir(), "pubsub.yaml"))
 	require.NoError(t, err)
 	require.Contains(t, string(text), "pubsub.kafka")
 }

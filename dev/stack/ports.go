@@ -45,9 +45,9 @@ const (
 	// maxOffset keeps the highest port of a stack below 65536.
 	maxOffset = 5000
 
-	// PublicPort is how far above its HTTP port an edge sidecar answers its
+	// publicPort is how far above its HTTP port an edge sidecar answers its
 	// health, since a pipeline stands before the HTTP port.
-	PublicPort = 400
+	publicPort = 400
 )
 
 // Port is one of the Port constants in this stack.
@@ -95,10 +95,10 @@ func (s *Stack) ports(apps []App) map[int]string {
 	}
 	for _, a := range apps {
 		for _, port := range []int{a.HTTPPort, a.GRPCPort, a.InternalPort, a.MetricsPort} {
-			ports[port] = a.SidecarName()
+			ports[port] = a.sidecarName()
 		}
 		if a.Edge() {
-			ports[a.HTTPPort+PublicPort] = a.ID
+			ports[a.HTTPPort+publicPort] = a.ID
 		} else {
 			ports[a.Port] = a.ID
 		}

@@ -81,7 +81,7 @@ func defaults(s *Stack, services []App) []setting {
 		list = append(list, setting{a.DatabaseSetting(), database(a.ID, through(PortPostgres)), a.ID})
 	}
 	return append(list, []setting{
-		{"SWAP", "", infra}, // names of components/swaps, see choose
+		{"SWAP", "", infra}, // names of components/swaps, see Choose
 		{"REDIS_HOST", through(PortRedis), infra},
 		{"REDIS_PASSWORD", secret(), infra},
 		{"RABBITMQ_URL", "amqp://stampede:" + secret() + "@" + through(PortRabbitMQ), infra},
