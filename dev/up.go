@@ -79,7 +79,7 @@ func (s *shop) up(ctx context.Context, infraOnly bool) (err error) {
 		// before stays up.
 		if err != nil && fresh {
 			s.Out.Say("up", "it failed: stopping what was started")
-			s.down(context.WithoutCancel(ctx))
+			err = errors.Join(err, s.down(context.WithoutCancel(ctx)))
 		}
 	}()
 	if err != nil {

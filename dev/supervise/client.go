@@ -89,7 +89,7 @@ func (c *Client) Start(ctx context.Context, cmd *exec.Cmd) (started bool, err er
 	if err := cmd.Start(); err != nil {
 		return false, err
 	}
-	go cmd.Wait()
+	go func() { _ = cmd.Wait() }()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
 		if st, ok, _ := c.State(); ok && st.PID == cmd.Process.Pid {
 			return true, nil

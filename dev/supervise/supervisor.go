@@ -78,7 +78,7 @@ func Serve(run, socket string, logs ...string) error {
 		end()
 	})
 	server := &http.Server{Handler: mux}
-	go server.Serve(listener)
+	go func() { _ = server.Serve(listener) }()
 	log.Info("the supervisor is up", "pid", os.Getpid())
 
 	signals := make(chan os.Signal, 1)
@@ -98,7 +98,7 @@ func Serve(run, socket string, logs ...string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	server.Shutdown(ctx)
+	_ = server.Shutdown(ctx)
 	os.Remove(filepath.Join(run, "state.json"))
 	log.Info("the supervisor is down")
 	return nil
@@ -122,7 +122,7 @@ func (s *supervisor) ensure(w http.ResponseWriter, r *http.Request) {
 	answer := "started"
 	if k == nil {
 		// What went wrong in an earlier run is not this one's.
-		os.Rename(s.logFile(p.Name), s.logFile(p.Name)+".1")
+		_ = os.Rename(s.logFile(p.Name), s.logFile(p.Name)+".1")
 	} else {
 		k.mu.Lock()
 		same := k.rec.Digest == p.digest() && k.rec.PID != 0
@@ -154,7 +154,7 @@ func (s *supervisor) ensure(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 		return
 	}
-	io.WriteString(w, answer)
+	_, _ = io.WriteString(w, answer)
 }
 
 // keep runs one process again and again until ctx ends. What exits within half
