@@ -90,7 +90,7 @@ type placeRequest struct {
 	ExpectedTotal money.Money `json:"expected_total" doc:"What the customer was shown"`
 }
 
-// placeOrder places an order, in the steps of design.md ("One order"). It works on when the client goes away: the
+// placeOrder places an order, in the steps of docs/architecture.md ("One order's life"). It works on when the client goes away: the
 // order id exists, and a client that asks again with its key gets the answer.
 //
 // A crash between any two steps is cured by the same key (another instance takes the attempt over when the lease is

@@ -488,6 +488,7 @@ func (u *upload) open(limit int64) (io.Reader, error) {
 	body := &limited{r: u.body, left: limit}
 	kind, params, err := mime.ParseMediaType(u.contentType)
 	if err != nil || kind != "multipart/form-data" {
+		//lint:ignore nilerr what is no form is the file itself
 		return body, nil
 	}
 	for form := multipart.NewReader(body, params["boundary"]); ; {

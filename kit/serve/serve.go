@@ -20,6 +20,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 
@@ -148,7 +149,7 @@ func (rt *Runtime) Stopping() <-chan struct{} { return rt.stopping }
 // Serve serves until ctx ends, then stops in order: long polls answer, events
 // in hand finish, requests drain, background work ends, the database closes.
 func (rt *Runtime) Serve(ctx context.Context) error {
-	rt.Metrics.MustRegister(prometheus.NewGoCollector(), prometheus.NewProcessCollector(prometheus.ProcessCollectorOpts{}))
+	rt.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, topic := range rt.Subs.Topics() {
 		labels := prometheus.Labels{"topic": topic}
 		rt.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
