@@ -43,6 +43,11 @@ func (s Servers) keycloak(ctx context.Context) (supervise.Process, error) {
 		if _, err := render(themes, filepath.Join(home, "themes"), nil); err != nil {
 			return supervise.Process{}, err
 		}
+		// Its colours and sizes are the pages' own.
+		look := filepath.Join(home, "themes", "stampede", "login", "resources", "css")
+		if _, err := render(filepath.Join(s.Root, "kit", "page", "style"), look, nil); err != nil {
+			return supervise.Process{}, err
+		}
 	}
 	database, err := url.Parse(s.Settings.Get("KEYCLOAK_DATABASE_URL"))
 	if err != nil {
