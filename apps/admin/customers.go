@@ -218,7 +218,7 @@ func (s *service) suspend(r *http.Request) (page.Answer, error) {
 	}
 	reason := strings.TrimSpace(r.PostForm.Get("reason"))
 	if reason == "" {
-		return suspendForm(c).answer(r.PostForm, problem.InvalidField("body.reason", problem.CodeRequired, "say why, so that your colleagues know"))
+		return suspendForm(c).answer(r.PostForm, problem.InvalidField("body.reason", ownWords, "say why, so that your colleagues know"))
 	}
 	err = s.act(r.Context(), "auth", http.MethodPost, accountAPI(c.AccountID)+"/suspension", map[string]string{"reason": reason})
 	if err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -115,14 +114,14 @@ func (f *form) refuse(err error, names ...string) bool {
 			at = head
 		}
 		if one := f.field(at); one != nil {
-			one.Wrong, placed = sentence(plainly(wrong.Message)), true
+			one.Wrong, placed = sentence(wordsAbout(wrong, one)), true
 			continue
 		}
 		if at == "" || at == "body" {
-			rest = append(rest, sentence(plainly(wrong.Message)))
+			rest = append(rest, sentence(wordsAbout(wrong, nil)))
 			continue
 		}
-		rest = append(rest, at+": "+plainly(wrong.Message))
+		rest = append(rest, at+": "+wordsAbout(wrong, nil))
 	}
 	if one := f.field("slug"); one != nil && known.Slug() == "slug-taken" {
 		one.Wrong, placed = "Another one has this address.", true
@@ -153,33 +152,6 @@ func plain(p *problem.Error) (title, detail string) {
 		return "Something in it is not right.", sentence(p.Explanation())
 	}
 	return sentence(p.Title()), sentence(p.Explanation())
-}
-
-// checks are how services' schemas say what is wrong, and how people do.
-var checks = []struct {
-	said *regexp.Regexp
-	told string
-}{
-	{regexp.MustCompile(`^expected length >= 1$`), "must not be empty"},
-	{regexp.MustCompile(`^expected length >= (\d+)$`), "must have at least $1 characters"},
-	{regexp.MustCompile(`^expected length <= (\d+)$`), "must have at most $1 characters"},
-	{regexp.MustCompile(`^expected array length <= (\d+)$`), "must be at most $1"},
-	{regexp.MustCompile(`^expected (?:number|value) >= (-?\d+)$`), "must be $1 or more"},
-	{regexp.MustCompile(`^expected (?:number|value) <= (-?\d+)$`), "must be $1 or less"},
-	{regexp.MustCompile(`^expected required property .* to be present$`), "must be given"},
-	{regexp.MustCompile(`^expected value to be one of .*$`), "is not one of the choices"},
-	{regexp.MustCompile(`^expected string to match pattern .*$`), "must be one line of text"},
-	{regexp.MustCompile(`^must be from 1 to (\d+) minor units$`), "must be more than nothing, and less than ten million"},
-}
-
-// plainly puts a schema's message into words.
-func plainly(message string) string {
-	for _, c := range checks {
-		if c.said.MatchString(message) {
-			return c.said.ReplaceAllString(message, c.told)
-		}
-	}
-	return message
 }
 
 // sentence makes a service's words a sentence.

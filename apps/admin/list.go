@@ -329,7 +329,7 @@ func (l list[T]) trouble(v listView, err error) (listView, int, error) {
 	case problem.Invalid:
 		v.Problem, v.Detail = plain(known)
 		for _, f := range known.Fields() {
-			v.Detail += sentence(strings.TrimPrefix(f.Location, "query.")+": "+plainly(f.Message)) + " "
+			v.Detail += sentence(strings.TrimPrefix(f.Location, "query.")+": "+wordsAbout(f, nil)) + " "
 		}
 	default:
 		return v, 0, err

@@ -363,7 +363,7 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 		}
 		name, value, ok := strings.Cut(line, ":")
 		if !ok {
-			wrong = wrong.Field("body.attributes", problem.CodeWrongFormat, "each line needs a colon: Material: Oak")
+			wrong = wrong.Field("body.attributes", ownWords, "each line needs a colon: Material: Oak")
 			break
 		}
 		in.Attributes[strings.TrimSpace(name)] = strings.TrimSpace(value)
@@ -389,15 +389,15 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 		one := variantInput{SKU: row.SKU.Value, Options: map[string]string{}}
 		for j, name := range in.Options {
 			if one.Options[name] = row.Options[j].Value; one.Options[name] == "" {
-				wrong = wrong.Field(fmt.Sprintf("%so.%d", at, j), problem.CodeRequired, "must not be empty")
+				wrong = wrong.Field(fmt.Sprintf("%so.%d", at, j), ownWords, "must not be empty")
 			}
 		}
 		price, ok := parseAmount(row.Price.Value, s.settings.Currency)
 		if !ok {
-			wrong = wrong.Field(at+"price", problem.CodeWrongFormat, "write an amount, such as 12.50")
+			wrong = wrong.Field(at+"price", ownWords, "write an amount, such as 12.50")
 		}
 		if one.SKU == "" {
-			wrong = wrong.Field(at+"sku", problem.CodeRequired, "every variant needs one")
+			wrong = wrong.Field(at+"sku", ownWords, "every variant needs one")
 		}
 		one.Price = price
 		count := func(f field, name string) *int {
@@ -406,7 +406,7 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 			}
 			n, err := strconv.Atoi(f.Value)
 			if err != nil {
-				wrong = wrong.Field(at+name, problem.CodeWrongFormat, "write a number")
+				wrong = wrong.Field(at+name, ownWords, "write a number")
 			}
 			return &n
 		}
@@ -451,7 +451,7 @@ func refuseProduct(v *productView, places []int, err error) bool {
 		at, isVariant := strings.CutPrefix(f.Location, "body.variants[")
 		if !isVariant {
 			if v.Form.field(strings.TrimPrefix(f.Location, "body.")) == nil {
-				rest = append(rest, strings.TrimPrefix(f.Location, "body.")+": "+f.Message)
+				rest = append(rest, strings.TrimPrefix(f.Location, "body.")+": "+wordsAbout(f, nil))
 			}
 			continue
 		}
@@ -463,17 +463,17 @@ func refuseProduct(v *productView, places []int, err error) bool {
 		row := &v.Rows[places[n]]
 		switch name = strings.TrimPrefix(name, "."); {
 		case strings.HasPrefix(name, "price"):
-			row.Price.Wrong = sentence(plainly(f.Message))
+			row.Price.Wrong = sentence(wordsAbout(f, &row.Price))
 		case name == "max_per_shopper":
-			row.Max.Wrong = sentence(plainly(f.Message))
+			row.Max.Wrong = sentence(wordsAbout(f, &row.Max))
 		case name == "initial_stock":
-			row.Initial.Wrong = sentence(plainly(f.Message))
+			row.Initial.Wrong = sentence(wordsAbout(f, &row.Initial))
 		case strings.HasPrefix(name, "o."):
 			if j, err := strconv.Atoi(name[2:]); err == nil && j < len(row.Options) {
-				row.Options[j].Wrong = sentence(f.Message)
+				row.Options[j].Wrong = sentence(wordsAbout(f, &row.Options[j]))
 			}
 		default:
-			row.SKU.Wrong = sentence(f.Message)
+			row.SKU.Wrong = sentence(wordsAbout(f, &row.SKU))
 		}
 	}
 	if len(known.Fields()) > 0 {
@@ -619,7 +619,7 @@ func (s *service) addImage(r *http.Request) (page.Answer, error) {
 func (s *service) sendImage(r *http.Request, api string) error {
 	file, head, err := r.FormFile("file")
 	if err != nil {
-		return problem.InvalidField("body.file", problem.CodeRequired, "choose a picture")
+		return problem.InvalidField("body.file", ownWords, "choose a picture")
 	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxPicture+1))

@@ -13,6 +13,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
@@ -223,15 +224,24 @@ func TestTree(t *testing.T) {
 	require.Equal(t, []string{"Art", "Shoes", "– Boots"}, got)
 }
 
-func TestPlainly(t *testing.T) {
+// TestWords: what people read follows from the field and the code, whatever the
+// message of the service.
+func TestWords(t *testing.T) {
 	t.Parallel()
-	for said, want := range map[string]string{
-		"expected length >= 1": "must not be empty", "expected length <= 80": "must have at most 80 characters", "expected array length <= 3": "must be at most 3",
-		"expected number >= 1": "must be 1 or more", "expected required property name to be present": "must be given",
-		`expected value to be one of "a, b"`: "is not one of the choices", "says it well": "says it well",
+	for want, wrong := range map[string]problem.FieldError{
+		"must not be empty": {Location: "body.name", Code: problem.CodeRequired},
+		"must be 1 or more": {Location: "body.variants[0].max_per_shopper", Code: problem.CodeTooSmall},
+		"must be at most 3": {Location: "body.options", Code: problem.CodeTooMany},
+		"must be more than nothing, and less than ten million": {Location: "body.variants[3].price", Code: problem.CodeOutOfRange},
+		"is not one of the choices":                            {Location: "query.sort", Code: problem.CodeNotOneOf},
+		"must have at most 80 characters":                      {Location: "body.carrier", Code: problem.CodeTooLong},
 	} {
-		require.Equal(t, want, plainly(said))
+		wrong.Message = "expected something else"
+		require.Equal(t, want, wordsAbout(wrong, &field{Max: 80}))
 	}
+	require.Equal(t, "is too long", wordsAbout(problem.FieldError{Location: "query.q", Code: problem.CodeTooLong}, nil))
+	require.Equal(t, "says it well", wordsAbout(problem.FieldError{Location: "body.name", Code: problem.CodeNotAllowed, Message: "says it well"}, nil))
+	require.Equal(t, "write a number", wordsAbout(problem.FieldError{Location: "body.delta", Code: ownWords, Message: "write a number"}, nil))
 }
 
 func TestSentence(t *testing.T) {

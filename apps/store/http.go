@@ -251,20 +251,43 @@ func fieldErrors(err error) map[string]string {
 	wrong := map[string]string{}
 	for _, f := range p.Fields() {
 		name := f.Location[strings.LastIndex(f.Location, ".")+1:]
-		message := f.Message
-		switch {
-		case message == "expected length >= 1", strings.HasPrefix(message, "expected string to match"), message == "must not be empty":
-			message = "Please fill this in."
-		case strings.HasPrefix(message, "expected length <="):
-			message = "That is too long."
-		case strings.HasPrefix(message, "expected length >="):
-			message = "That is too short."
-		default:
-			message = sentence(message)
-		}
-		wrong[name] = message
+		wrong[name] = wordsAbout(name, f)
 	}
 	return wrong
+}
+
+// wordsOf are what shoppers read about a field, by its name and the code; then
+// by the code alone.
+var (
+	wordsOf = map[string]map[problem.Code]string{
+		"city":        oneLine,
+		"country":     {problem.CodeNotAllowed: "The shop does not deliver there."},
+		"email":       {problem.CodeWrongFormat: "Is not an e-mail address."},
+		"line1":       oneLine,
+		"line2":       oneLine,
+		"name":        oneLine,
+		"phone":       {problem.CodeWrongFormat: "Must be in international form, for instance +44 20 7946 0000."},
+		"postal_code": oneLine,
+		"region":      oneLine,
+	}
+	oneLine  = map[problem.Code]string{problem.CodeWrongFormat: "Must be one line of text."}
+	wordsFor = map[problem.Code]string{
+		problem.CodeRequired: "Please fill this in.",
+		problem.CodeTooShort: "That is too short.",
+		problem.CodeTooLong:  "That is too long.",
+	}
+)
+
+// wordsAbout are what shoppers read about a wrong field. Rules that only the
+// service knows are told in its words.
+func wordsAbout(name string, wrong problem.FieldError) string {
+	if words, ok := wordsOf[name][wrong.Code]; ok {
+		return words
+	}
+	if words, ok := wordsFor[wrong.Code]; ok {
+		return words
+	}
+	return sentence(wrong.Message)
 }
 
 // sentence begins with a capital and ends with a full stop.

@@ -80,7 +80,7 @@ func TestAssets(t *testing.T) {
 	t.Parallel()
 	rt, _ := newTest(t)
 	body := servetest.Do(t, rt, "GET", "/nothing", "", nil).Body
-	for _, name := range []string{`store\.[0-9a-f]{8}\.css`, `store\.[0-9a-f]{8}\.js`, `htmx\.min\.[0-9a-f]{8}\.js`} {
+	for _, name := range []string{`tokens\.[0-9a-f]{8}\.css`, `store\.[0-9a-f]{8}\.css`, `store\.[0-9a-f]{8}\.js`, `htmx\.min\.[0-9a-f]{8}\.js`} {
 		at := regexp.MustCompile(`/assets/` + name).FindString(string(body))
 		require.NotEmpty(t, at)
 		res := servetest.Do(t, rt, "GET", at, "", nil)
@@ -323,8 +323,12 @@ func TestCartProblem(t *testing.T) {
 func TestFieldErrors(t *testing.T) {
 	t.Parallel()
 	err := problem.ErrInvalid.Field("body.address.line1", problem.CodeRequired, "expected length >= 1").
-		Field("body.password", problem.CodeTooShort, "expected length >= 10").Field("body.phone", problem.CodeWrongFormat, "must be in international form")
-	require.Equal(t, map[string]string{"line1": "Please fill this in.", "password": "That is too short.", "phone": "Must be in international form."}, fieldErrors(err))
+		Field("body.password", problem.CodeTooShort, "expected length >= 10").Field("body.phone", problem.CodeWrongFormat, "no phone").
+		Field("body.first_name", problem.CodeWrongFormat, "must not contain any of <>")
+	require.Equal(t, map[string]string{
+		"line1": "Please fill this in.", "password": "That is too short.", "phone": "Must be in international form, for instance +44 20 7946 0000.",
+		"first_name": "Must not contain any of <>.",
+	}, fieldErrors(err))
 	require.Nil(t, fieldErrors(problem.ErrUnavailable))
 }
 
