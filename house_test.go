@@ -127,22 +127,8 @@ func TestSQL(t *testing.T) {
 	}
 }
 
-// TestShape: every service has the same rooms.
-func TestShape(t *testing.T) {
-	t.Parallel()
-	for _, app := range apps(t) {
-		for _, file := range []string{"main.go", "http.go", "README.md"} {
-			require.FileExists(t, filepath.Join("apps", app, file))
-		}
-		if slices.Contains(withDatabase, app) {
-			require.FileExists(t, filepath.Join("apps", app, "store.go"))
-			require.DirExists(t, filepath.Join("apps", app, "migrations"))
-		}
-	}
-}
-
 // CLIShared and CLIApp are all keys that `dapr run -f` knows, with their types
-// (dapr/cli v1.16.5, pkg/runfileconfig and pkg/standalone/run.go). It ignores a
+// (dapr/cli v1.16.5, its packages runfileconfig and standalone). It ignores a
 // key that it does not know.
 type CLIShared struct {
 	ConfigFilePath       string            `yaml:"configFilePath"`
@@ -644,4 +630,36 @@ func openAPI(t *testing.T, app string) document {
 	var doc document
 	require.NoError(t, json.Unmarshal(data, &doc))
 	return doc
+}
+
+// TestNamedFiles: a file that is named in a comment is there.
+func TestNamedFiles(t *testing.T) {
+	t.Parallel()
+	there := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			there[filepath.Base(path)] = true
+			return err
+		}
+		if strings.HasPrefix(d.Name(), ".run") || d.Name() == ".git" || d.Name() == "node_modules" {
+			return fs.SkipDir
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	named := regexp.MustCompile(`[\w./-]*\w\.(?:md|go|sql|lua|ya?ml)\b`)
+	for _, file := range goFiles(t) {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments|parser.SkipObjectResolution)
+		require.NoError(t, err)
+		for _, group := range f.Comments {
+			for _, name := range named.FindAllString(group.Text(), -1) {
+				if strings.Contains(name, "//") || strings.HasPrefix(name, "github.com") {
+					continue
+				}
+				if !there[filepath.Base(name)] {
+					t.Errorf("%s names %s, which is not there", file, name)
+				}
+			}
+		}
+	}
 }

@@ -52,7 +52,7 @@ func environment(list [][2]string, insist bool) {
 
 // chaos runs tests/chaos for SEED (or several, with commas between) and
 // MINUTES each, on a shop that begins empty, and stops it.
-func (s *stack) chaos(ctx context.Context) error {
+func (s *shop) chaos(ctx context.Context) error {
 	seed, minutes := os.Getenv("SEED"), os.Getenv("MINUTES")
 	if seed == "" {
 		seed = strconv.FormatInt(time.Now().Unix()%100_000, 10)
@@ -74,23 +74,23 @@ func (s *stack) chaos(ctx context.Context) error {
 }
 
 // chaosRun is chaos for these seeds, so long each.
-func (s *stack) chaosRun(ctx context.Context, seeds []string, each time.Duration) (err error) {
+func (s *shop) chaosRun(ctx context.Context, seeds []string, each time.Duration) (err error) {
 	if err := s.clean(ctx); err != nil {
 		return err
 	}
-	fresh, err := newStack()
+	fresh, err := openShop()
 	if err != nil {
 		return err
 	}
-	fresh.out = s.out
+	fresh.Out = s.Out
 	defer func() { err = errors.Join(err, fresh.down(context.WithoutCancel(ctx))) }()
 	if err := fresh.up(ctx, false); err != nil {
 		return err
 	}
 	limit := time.Duration(len(seeds)) * (each + chaosSettle + 6*time.Minute) // before it, shoppers; after it, what they began
 	env := []string{
-		"GOWORK=off", "RUN_DIR=" + fresh.run, "PORT_OFFSET=" + fresh.settings.get("PORT_OFFSET"),
+		"GOWORK=off", "RUN_DIR=" + fresh.Run, "PORT_OFFSET=" + fresh.Settings.Get("PORT_OFFSET"),
 		"CHAOS_SEEDS=" + strings.Join(seeds, ","), "CHAOS_TIME=" + each.String(), "CHAOS_SETTLE=" + chaosSettle.String(),
 	}
-	return fresh.goTest(ctx, filepath.Join(s.root, "tests"), env, "-timeout="+limit.String(), "-v", "-run=TestChaos$", "./chaos")
+	return fresh.goTest(ctx, filepath.Join(s.Root, "tests"), env, "-timeout="+limit.String(), "-v", "-run=TestChaos$", "./chaos")
 }

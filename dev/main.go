@@ -1,6 +1,10 @@
 // Command dev brings the shop up on one machine without containers: it
 // installs what is missing, starts the infrastructure and every app beside its
 // sidecar, and keeps them running. The Makefile calls it.
+//
+// Here are the commands alone. What they do it with is in rooms: infra, which
+// imports stack, which imports install, which imports supervise and progress,
+// which import none of them.
 package main
 
 import (
@@ -9,11 +13,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strconv"
-	"strings"
+	"slices"
 	"syscall"
-	"time"
+
+	"github.com/stampede-shop/stampede/dev/infra"
+	"github.com/stampede-shop/stampede/dev/progress"
+	"github.com/stampede-shop/stampede/dev/stack"
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 const usage = `usage: dev <command>
@@ -25,6 +31,10 @@ const usage = `usage: dev <command>
   status          a line a process: health, pid, memory, restarts
   logs [APP]      follow the log of an app and its sidecar, or all logs
   restart APP     build one app again and start it again with its sidecar
+  check           form, linters, and the tests that need no shop, under the race detector
+  lint, fmt       the form alone; gofmt
+  cover           how much of each package its own tests run
+  audit-deps      check the libraries
   test            run all tests, on a stack beside the developer's
   swaps           run one suite over every broker and state store, on that stack
   chaos           break parts at random while people buy, on a stack of its own: SEED=7 MINUTES=5
@@ -47,7 +57,7 @@ func main() {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted")
 		}
-		report(os.Stderr, err)
+		progress.Report(os.Stderr, err)
 		os.Exit(1)
 	}
 }
@@ -57,25 +67,28 @@ func run(ctx context.Context, args []string) error {
 		fmt.Print(usage)
 		return nil
 	}
-	if args[0] == "supervise" { // started by startSupervisor
-		return supervise(args[1], args[2])
+	if args[0] == "supervise" { // started by up
+		return supervise.Serve(args[1], args[2], args[3:]...)
 	}
 	switch args[0] {
 	case "proxies": // started by the supervisor
-		return serveProxies(ctx, args[1], args[2:])
+		return infra.ServeProxies(ctx, args[1], args[2:])
 	case "test", "swaps":
 		testStack()
 	case "chaos":
 		chaosStack()
 	}
-	s, err := newStack()
+	s, err := openShop()
 	if err != nil {
 		return err
 	}
-	go s.out.tick(ctx)
+	go s.Out.Tick(ctx)
 	name := ""
 	if len(args) > 1 {
 		name = args[1]
+	}
+	if name == "" && slices.Contains([]string{"restart", "stop", "kill", "start"}, args[0]) {
+		return fmt.Errorf("which? dev %s orders", args[0])
 	}
 	switch args[0] {
 	case "up":
@@ -90,23 +103,34 @@ func run(ctx context.Context, args []string) error {
 		return s.status(ctx, os.Stdout)
 	case "logs":
 		return s.logs(ctx, name)
-	case "restart", "stop", "kill", "start":
-		if name == "" {
-			return fmt.Errorf("which? dev %s orders", args[0])
-		}
-		return s.change(ctx, name, args[0] != "start", args[0] == "kill", args[0] == "restart" || args[0] == "start")
+	case "restart":
+		return s.restart(ctx, name)
+	case "stop", "kill":
+		return s.stop(ctx, name, args[0] == "kill")
+	case "start":
+		return s.start(ctx, name)
 	case "test":
 		return s.test(ctx)
 	case "swaps":
 		return s.swaps(ctx)
 	case "chaos":
 		return s.chaos(ctx)
+	case "check":
+		return s.check(ctx)
+	case "lint":
+		return s.lint(ctx)
+	case "fmt":
+		return s.format(ctx)
+	case "cover":
+		return s.cover(ctx)
+	case "audit-deps":
+		return s.auditDeps(ctx)
 	case "lighthouse":
 		return s.lighthouse(ctx)
 	case "screenshots":
 		return s.screenshots(ctx)
 	case "audit":
-		return s.audit(ctx, os.Stdout)
+		return s.audit(ctx)
 	case "import":
 		if name == "" {
 			return errors.New("which file? make import FILE=products.csv")
@@ -116,98 +140,14 @@ func run(ctx context.Context, args []string) error {
 	return fmt.Errorf("there is no command %q; dev help lists them", args[0])
 }
 
-// stack is one shop on this machine: its settings, and where its files are.
-type stack struct {
-	root     string // the clone
-	run      string // everything that this stack writes, or links to it
-	data     string // data folders, which PostgreSQL's and RabbitMQ's users must be able to reach
-	cache    string // what was fetched and built once for all stacks
-	offset   int    // added to every port
-	proxied  bool   // what the apps reach, they reach through the proxies of make chaos
-	settings *settings
-	plugged  *plugged // the components in effect
-	out      *progress
-}
+// shop is the stack that a command is about.
+type shop struct{ infra.Servers }
 
-// newStack finds the stack that PORT_OFFSET and RUN_DIR mean, and loads its
-// settings, which it makes at the first run.
-func newStack() (*stack, error) {
-	root, err := findRoot()
+// openShop finds the shop that the environment means.
+func openShop() (*shop, error) {
+	s, err := stack.Open(progress.New(os.Stdout))
 	if err != nil {
 		return nil, err
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, err
-	}
-	s := &stack{root: root, cache: filepath.Join(cache, "stampede"), out: newProgress(os.Stdout)}
-	s.run = os.Getenv("RUN_DIR")
-	s.proxied = os.Getenv("PROXIES") == "true"
-	given := os.Getenv("PORT_OFFSET")
-	if given == "" && s.run != "" {
-		given = offsetOf(s.run)
-	}
-	if given != "" {
-		if s.offset, err = strconv.Atoi(given); err != nil || s.offset < 0 || s.offset > maxOffset {
-			return nil, fmt.Errorf("PORT_OFFSET must be a number from 0 to %d, not %q", maxOffset, given)
-		}
-	}
-	if s.run == "" {
-		s.run = filepath.Join(root, ".run")
-		if s.offset != 0 {
-			s.run += "-" + strconv.Itoa(s.offset)
-		}
-	}
-	if s.run, err = filepath.Abs(s.run); err != nil {
-		return nil, err
-	}
-	s.data = "/var/lib/stampede-" + digest(s.run)
-	if err := setAside(s.data, filepath.Join(s.run, "settings.env")); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(filepath.Join(s.run, "logs"), 0o755); err != nil {
-		return nil, err
-	}
-	s.settings, err = loadSettings(s)
-	return s, err
+	return &shop{infra.Servers{Stack: s}}, nil
 }
-
-// setAside moves data away that a removed clone at the same place has left:
-// without its settings nobody has the passwords. It is kept, for whoever
-// misses it.
-func setAside(data, settings string) error {
-	if exists(settings) || !exists(data) {
-		return nil
-	}
-	return os.Rename(data, data+"-left-"+time.Now().UTC().Format("20060102T150405"))
-}
-
-// offsetOf returns the PORT_OFFSET that a run folder's settings hold, or "".
-func offsetOf(run string) string {
-	text, err := os.ReadFile(filepath.Join(run, "settings.env"))
-	if err != nil {
-		return ""
-	}
-	lines, _ := parseSettings(string(text))
-	return (&settings{lines: lines}).get("PORT_OFFSET")
-}
-
-// findRoot returns the clone that the current folder is in.
-func findRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && strings.Contains(string(text), "module github.com/stampede-shop/stampede\n") {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("run this inside the clone of the project")
-		}
-		dir = filepath.Dir(dir)
-	}
-}
-
-func (s *stack) logFile(name string) string { return filepath.Join(s.run, "logs", name+".log") }

@@ -14,20 +14,22 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 const opsAccount = "ops@stampede.test"
 
 // seed fills an empty catalogue: the pictures in dev/seed/pictures, then
 // dev/seed/products.csv through the import that every shop uses.
-func (s *stack) seed(ctx context.Context) error {
-	dir := filepath.Join(s.root, "dev", "seed")
+func (s *shop) seed(ctx context.Context) error {
+	dir := filepath.Join(s.Root, "dev", "seed")
 	file := filepath.Join(dir, "products.csv")
 	empty, err := s.catalogueEmpty(ctx)
 	if err != nil || !empty {
 		return err
 	}
-	return s.out.step(ctx, "seed", "filling the catalogue", func(ctx context.Context) error {
+	return s.Out.Step(ctx, "seed", "filling the catalogue", func(ctx context.Context) error {
 		token, err := s.opsToken(ctx)
 		if err != nil {
 			return err
@@ -46,7 +48,7 @@ func (s *stack) seed(ctx context.Context) error {
 }
 
 // importProducts imports a product file, as make import does.
-func (s *stack) importProducts(ctx context.Context, file string) error {
+func (s *shop) importProducts(ctx context.Context, file string) error {
 	token, err := s.opsToken(ctx)
 	if err != nil {
 		return err
@@ -54,7 +56,7 @@ func (s *stack) importProducts(ctx context.Context, file string) error {
 	return s.importFile(ctx, token, file, 0)
 }
 
-func (s *stack) catalogueEmpty(ctx context.Context) (bool, error) {
+func (s *shop) catalogueEmpty(ctx context.Context) (bool, error) {
 	var list struct {
 		Items []json.RawMessage `json:"items"`
 	}
@@ -65,8 +67,8 @@ func (s *stack) catalogueEmpty(ctx context.Context) (bool, error) {
 // opsToken logs the demo account ops in. auth makes that account a moment
 // after it is up; a login in that moment can bring a token that is older than
 // the account's role.
-func (s *stack) opsToken(ctx context.Context) (string, error) {
-	body, err := json.Marshal(map[string]string{"email": opsAccount, "password": s.settings.get("OPS_PASSWORD")})
+func (s *shop) opsToken(ctx context.Context) (string, error) {
+	body, err := json.Marshal(map[string]string{"email": opsAccount, "password": s.Settings.Get("OPS_PASSWORD")})
 	if err != nil {
 		return "", err
 	}
@@ -87,13 +89,13 @@ func (s *stack) opsToken(ctx context.Context) (string, error) {
 		if err == nil {
 			err = errors.New("it is no administrator yet")
 		}
-		if time.Now().After(deadline) || !pause(ctx, 500*time.Millisecond) {
+		if time.Now().After(deadline) || !supervise.Pause(ctx, 500*time.Millisecond) {
 			return "", fmt.Errorf("%s cannot log in: %w", opsAccount, err)
 		}
 	}
 }
 
-func (s *stack) uploadPicture(ctx context.Context, token, file string) error {
+func (s *shop) uploadPicture(ctx context.Context, token, file string) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -124,7 +126,7 @@ type importReport struct {
 
 // importFile sends a product file and prints what came of it, the refused rows
 // one by one.
-func (s *stack) importFile(ctx context.Context, token, file string, pictures int) error {
+func (s *shop) importFile(ctx context.Context, token, file string, pictures int) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -136,10 +138,10 @@ func (s *stack) importFile(ctx context.Context, token, file string, pictures int
 	}
 	for _, r := range report.Rows {
 		if r.Outcome == "refused" {
-			s.out.say("import", "line %d, SKU %q refused: %s", r.Line, r.SKU, r.Reason)
+			s.Out.Say("import", "line %d, SKU %q refused: %s", r.Line, r.SKU, r.Reason)
 		}
 	}
-	s.out.say("import", "%s: %d rows created, %d changed, %d unchanged, %d refused; %d pictures",
+	s.Out.Say("import", "%s: %d rows created, %d changed, %d unchanged, %d refused; %d pictures",
 		filepath.Base(file), report.Created, report.Changed, report.Unchanged, report.Refused, pictures)
 	if !report.Complete {
 		return fmt.Errorf("the file was not read to its end: %s", report.Stopped)
@@ -148,10 +150,10 @@ func (s *stack) importFile(ctx context.Context, token, file string, pictures int
 }
 
 // call sends one request through the front and reads the JSON answer.
-func (s *stack) call(ctx context.Context, method, path, token, contentType string, body io.Reader, answer any) error {
+func (s *shop) call(ctx context.Context, method, path, token, contentType string, body io.Reader, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, s.settings.get("PUBLIC_URL")+path, body)
+	req, err := http.NewRequestWithContext(ctx, method, s.Settings.Get("PUBLIC_URL")+path, body)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/stampede-shop/stampede/dev/stack"
 )
 
 // The brokers and state stores whose pairs `make swaps` runs, by the names
@@ -49,7 +51,7 @@ type change struct {
 // stack that is switched from pair to pair, and writes the table in
 // docs/swaps.md. ONLY=kafka runs the pairs whose name has that in it and
 // writes no table.
-func (s *stack) swaps(ctx context.Context) (err error) {
+func (s *shop) swaps(ctx context.Context) (err error) {
 	only := os.Getenv("ONLY")
 	defer func() { err = errors.Join(err, s.down(context.WithoutCancel(ctx))) }()
 	var rows []figures
@@ -89,7 +91,7 @@ func (s *stack) swaps(ctx context.Context) (err error) {
 		}
 		changes = append(changes, c)
 	}
-	page := filepath.Join(s.root, "docs", "swaps.md")
+	page := filepath.Join(s.Root, "docs", "swaps.md")
 	text, err := os.ReadFile(page)
 	if err != nil {
 		return err
@@ -98,12 +100,12 @@ func (s *stack) swaps(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", page, err)
 	}
-	s.out.say("swaps", "all %d pairs passed; %s is written", len(rows), page)
-	return writeFile(page, changed, 0o644)
+	s.Out.Say("swaps", "all %d pairs passed; %s is written", len(rows), page)
+	return stack.WriteFile(page, changed, 0o644)
 }
 
 // upWith brings the stack up with these swaps plugged in.
-func (s *stack) upWith(ctx context.Context, swaps string) error {
+func (s *shop) upWith(ctx context.Context, swaps string) error {
 	if err := os.Setenv("SWAP", swaps); err != nil {
 		return err
 	}
@@ -111,10 +113,10 @@ func (s *stack) upWith(ctx context.Context, swaps string) error {
 }
 
 // swapTest runs one test of tests/swaps and reads what it measured.
-func (s *stack) swapTest(ctx context.Context, test string, measured any, env ...string) error {
-	report := filepath.Join(s.run, "swaps.json")
-	env = append(env, "GOWORK=off", "RUN_DIR="+s.run, "SWAPS_REPORT="+report)
-	if err := s.goTest(ctx, filepath.Join(s.root, "tests"), env, "-timeout=15m", "-v", "-run="+test+"$", "./swaps"); err != nil {
+func (s *shop) swapTest(ctx context.Context, test string, measured any, env ...string) error {
+	report := filepath.Join(s.Run, "swaps.json")
+	env = append(env, "GOWORK=off", "RUN_DIR="+s.Run, "SWAPS_REPORT="+report)
+	if err := s.goTest(ctx, filepath.Join(s.Root, "tests"), env, "-timeout=15m", "-v", "-run="+test+"$", "./swaps"); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(report)

@@ -45,58 +45,62 @@ var testSeeds = []string{"7", "11"}
 
 // testChaos is make chaos on the ports of the test stack, which is down by
 // then, with data of its own.
-func (s *stack) testChaos(ctx context.Context) error {
-	s.out.say("test", "anything breaks while people buy, seeds %s", strings.Join(testSeeds, " and "))
-	environment(append([][2]string{{"PORT_OFFSET", strconv.Itoa(s.offset)}, {"RUN_DIR", s.run + "-chaos"}, {"SWAP", "default"}}, chaosWaits...), true)
-	broken, err := newStack()
+func (s *shop) testChaos(ctx context.Context) error {
+	s.Out.Say("test", "anything breaks while people buy, seeds %s", strings.Join(testSeeds, " and "))
+	environment(append([][2]string{{"PORT_OFFSET", strconv.Itoa(s.Offset)}, {"RUN_DIR", s.Run + "-chaos"}, {"SWAP", "default"}}, chaosWaits...), true)
+	broken, err := openShop()
 	if err != nil {
 		return err
 	}
-	broken.out = s.out
+	broken.Out = s.Out
 	return broken.chaosRun(ctx, testSeeds, 90*time.Second)
 }
 
-// test runs all tests: the code's form, the module's own tests on the test
-// stack's PostgreSQL and Keycloak, then the shop from outside. The stack is
-// the one of newStack, which `make test` places beside the developer's; it is
+// test runs all tests: make check, what needs Keycloak, then the shop from
+// outside. The stack is
+// the one of openShop, which `make test` places beside the developer's; it is
 // stopped afterwards, whatever happens.
-func (s *stack) test(ctx context.Context) (err error) {
+func (s *shop) test(ctx context.Context) (err error) {
 	begun := time.Now()
-	if err := s.out.step(ctx, "form", "gofmt and go vet", s.checkForm); err != nil {
+	if err := s.check(ctx); err != nil {
 		return err
 	}
 	defer func() {
 		err = errors.Join(err, s.down(context.WithoutCancel(ctx)))
-		s.out.say("test", "%s in %s", map[bool]string{true: "passed", false: "FAILED"}[err == nil], time.Since(begun).Round(time.Second))
+		s.Out.Say("test", "%s in %s", map[bool]string{true: "passed", false: "FAILED"}[err == nil], time.Since(begun).Round(time.Second))
 	}()
 	if err := s.up(ctx, false); err != nil {
 		return err
 	}
-	if err := errors.Join(s.installBrowser(ctx), s.installNPM(ctx, "axe-core", axeVersion)); err != nil {
+	if err := s.Installer().Browser(ctx); err != nil {
+		return err
+	}
+	axe, err := s.Installer().AxeCore(ctx)
+	if err != nil {
 		return err
 	}
 	env := []string{
 		"GOWORK=off",
-		"RUN_DIR=" + s.run,
-		"PORT_OFFSET=" + s.settings.get("PORT_OFFSET"),
-		"TEST_DATABASE_URL=" + s.settings.get("POSTGRES_SUPERUSER_URL"),
-		"KEYCLOAK_URL=" + s.settings.get("KEYCLOAK_URL"),
-		"KEYCLOAK_REALM=" + s.settings.get("KEYCLOAK_REALM"),
-		"AUTH_CLIENT_SECRET=" + s.settings.get("AUTH_CLIENT_SECRET"),
-		"BASE=" + s.settings.get("PUBLIC_URL"),
-		"AXE_CORE=" + filepath.Join(s.npmCache("axe-core", axeVersion), "node_modules", "axe-core", "axe.min.js"),
+		"RUN_DIR=" + s.Run,
+		"PORT_OFFSET=" + s.Settings.Get("PORT_OFFSET"),
+		"TEST_DATABASE_URL=" + s.Settings.Get("POSTGRES_SUPERUSER_URL"),
+		"KEYCLOAK_URL=" + s.Settings.Get("KEYCLOAK_URL"),
+		"KEYCLOAK_REALM=" + s.Settings.Get("KEYCLOAK_REALM"),
+		"AUTH_CLIENT_SECRET=" + s.Settings.Get("AUTH_CLIENT_SECRET"),
+		"BASE=" + s.Settings.Get("PUBLIC_URL"),
+		"AXE_CORE=" + axe,
 	}
-	s.out.say("test", "the module's own tests")
-	if err := s.goTest(ctx, s.root, env, "-timeout=15m", "./..."); err != nil {
+	s.Out.Say("test", "auth, on Keycloak")
+	if err := s.goTest(ctx, s.Root, env, "-timeout=15m", "-tags=keycloak", "./apps/auth"); err != nil {
 		return err
 	}
-	s.out.say("test", "the sidecar's login sessions, its mail binding and its way to RabbitMQ")
-	sidecar := append(env, "GONOSUMDB=github.com/dapr/*", "RABBITMQ_URL="+s.settings.get("RABBITMQ_URL"))
-	if err := s.goTest(ctx, filepath.Join(s.root, "dapr", "daprd"), sidecar, "./session", "./mailer", "./rabbit"); err != nil {
+	s.Out.Say("test", "the sidecar's login sessions, its mail binding and its way to RabbitMQ")
+	sidecar := append(env, "GONOSUMDB=github.com/dapr/*", "RABBITMQ_URL="+s.Settings.Get("RABBITMQ_URL"))
+	if err := s.goTest(ctx, filepath.Join(s.Root, "dapr", "daprd"), sidecar, "./session", "./mailer", "./rabbit"); err != nil {
 		return err
 	}
-	tests := filepath.Join(s.root, "tests")
-	s.out.say("test", "the shop from outside")
+	tests := filepath.Join(s.Root, "tests")
+	s.Out.Say("test", "the shop from outside")
 	// One package after another: the journeys run side by side within theirs,
 	// and the faults come last and alone, because what they break is
 	// everybody's.
@@ -105,18 +109,18 @@ func (s *stack) test(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	s.out.say("test", "audit")
-	if err := s.audit(ctx, os.Stdout); err != nil {
+	s.Out.Say("test", "audit")
+	if err := s.audit(ctx); err != nil {
 		return err
 	}
-	s.out.say("test", "the same shop on %s", ciSwaps)
+	s.Out.Say("test", "the same shop on %s", ciSwaps)
 	if err := s.upWith(ctx, ciSwaps); err != nil {
 		return err
 	}
 	if err := s.swapTest(ctx, "TestSuite", new(figures)); err != nil {
 		return err
 	}
-	if err := s.audit(ctx, os.Stdout); err != nil {
+	if err := s.audit(ctx); err != nil {
 		return err
 	}
 	if err := s.down(ctx); err != nil {
@@ -125,29 +129,11 @@ func (s *stack) test(ctx context.Context) (err error) {
 	return s.testChaos(ctx)
 }
 
-func (s *stack) goTest(ctx context.Context, dir string, env []string, args ...string) error {
+func (s *shop) goTest(ctx context.Context, dir string, env []string, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1"}, args...)...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, append(os.Environ(), env...), os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go test %s in %s: %w", strings.Join(args, " "), filepath.Base(dir), err)
-	}
-	return nil
-}
-
-// checkForm demands what gofmt and go vet demand, in both modules.
-func (s *stack) checkForm(ctx context.Context) error {
-	list := exec.CommandContext(ctx, "gofmt", "-l", "apps", "dapr", "deploy", "dev", "events", "kit", "pricing", "tests")
-	list.Dir = s.root
-	out, err := list.CombinedOutput()
-	if err != nil || len(out) > 0 {
-		return errors.Join(err, fmt.Errorf("not formatted by gofmt: %s", strings.Join(strings.Fields(string(out)), " ")))
-	}
-	for _, dir := range []string{".", "tests"} {
-		vet := exec.CommandContext(ctx, "go", "vet", "./...")
-		vet.Dir, vet.Env = filepath.Join(s.root, dir), append(os.Environ(), "GOWORK=off")
-		if out, err := vet.CombinedOutput(); err != nil {
-			return fmt.Errorf("go vet in %s: %w\n%s", dir, err, out)
-		}
 	}
 	return nil
 }

@@ -184,14 +184,14 @@ func (s *service) charts(p part[orderFigures], by string) []chart {
 	if p.Err != nil || len(p.Data.Spans) == 0 {
 		return nil
 	}
-	n, sum := 0, money.Zero(s.currency)
+	n, sum := 0, money.Zero(s.settings.Currency)
 	orders := chart{Title: "Orders", Minute: by == "minute"}
 	revenue := chart{Title: "Revenue", Minute: by == "minute", Second: true, Scale: func(n int64) string {
-		whole, _, _ := strings.Cut(money.New(n, s.currency).String(), ".")
+		whole, _, _ := strings.Cut(money.New(n, s.settings.Currency).String(), ".")
 		return whole
 	}}
 	for _, one := range p.Data.Spans {
-		n, sum = n+one.Orders, money.New(sum.Amount+one.Revenue.Amount, cmp.Or(one.Revenue.Currency, s.currency))
+		n, sum = n+one.Orders, money.New(sum.Amount+one.Revenue.Amount, cmp.Or(one.Revenue.Currency, s.settings.Currency))
 		orders.Bars = append(orders.Bars, bar{one.From, int64(one.Orders), strconv.Itoa(one.Orders)})
 		revenue.Bars = append(revenue.Bars, bar{one.From, one.Revenue.Amount, one.Revenue.String()})
 	}

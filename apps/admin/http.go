@@ -242,7 +242,7 @@ var told = map[string]string{
 
 func (s *service) frame(r *http.Request) frame {
 	q := r.URL.Query()
-	f := frame{Lang: page.Locale(s.country), Done: told[q.Get("done")], Lost: r.Method == http.MethodGet && (q.Has("lost") || q.Has("sent")), Up: parent(r)}
+	f := frame{Lang: page.Locale(s.settings.Country), Done: told[q.Get("done")], Lost: r.Method == http.MethodGet && (q.Has("lost") || q.Has("sent")), Up: parent(r)}
 	q.Del("sent")
 	f.Again = with(address(r.URL.EscapedPath(), q), "lost", "1")
 	caller, ok := auth.From(r.Context())

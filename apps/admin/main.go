@@ -3,10 +3,8 @@
 package main
 
 import (
-	"context"
 	"embed"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/stampede-shop/stampede/kit/auth"
@@ -18,31 +16,19 @@ import (
 //go:embed pages/*.html assets/*
 var files embed.FS
 
-func main() { serve.Main("admin", run) }
+func main() { serve.Main("admin", newService) }
 
-func run(ctx context.Context, rt *serve.Runtime) error {
-	err := newService(rt, settings{
-		public:   strings.TrimSuffix(serve.MustEnv("PUBLIC_URL"), "/"),
-		issuer:   serve.MustEnv("ISSUER"),
-		country:  serve.Env("SHOP_COUNTRY", "GB"),
-		currency: serve.Env("SHOP_CURRENCY", "GBP"),
-	})
-	if err != nil {
-		return err
-	}
-	return rt.Serve(ctx)
+// settings are what the environment may change.
+type settings struct {
+	serve.Shop
+	Public serve.URL `env:"PUBLIC_URL" envDefault:"http://localhost:8000" doc:"Where browsers find the shop"`
 }
 
-// settings are what the back office is told about the shop.
-type settings struct {
+// service is the back office: its pages, and whom it asks.
+type service struct {
+	settings settings
 	public   string // scheme and host, as browsers know them
 	issuer   string // where Keycloak's pages are
-	country  string
-	currency string
-}
-
-type service struct {
-	settings
 	dapr     *dapr.Client
 	verifier *auth.Verifier
 	pages    *page.Pages
@@ -50,13 +36,13 @@ type service struct {
 }
 
 // newService puts the pages on rt.
-func newService(rt *serve.Runtime, set settings) error {
-	s := &service{settings: set, dapr: rt.Dapr, verifier: rt.Verifier, now: func() time.Time { return time.Now().UTC() }}
+func newService(rt *serve.Runtime, set settings) (*service, error) {
+	s := &service{settings: set, public: string(set.Public), issuer: rt.Settings.Issuer, dapr: rt.Dapr, verifier: rt.Verifier, now: rt.Now}
 	var err error
-	if s.pages, err = page.Load(files, "/admin/assets", rt.Log, page.Formats(page.Locale(set.country)), funcs); err != nil {
-		return err
+	if s.pages, err = page.Load(files, "/admin/assets", rt.Log, page.Formats(page.Locale(set.Country)), funcs); err != nil {
+		return nil, err
 	}
 	s.pages.Meta = func(r *http.Request) any { return s.frame(r) }
 	s.routes(rt.Router)
-	return nil
+	return s, nil
 }

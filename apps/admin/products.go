@@ -239,7 +239,7 @@ func (s *service) row(n int, options []string) variantRow {
 	out := variantRow{
 		N:       n,
 		SKU:     field{Name: at + "sku", Label: "SKU" + label, Max: 64},
-		Price:   field{Name: at + "price", Label: "Price in " + s.currency + label, Mode: "decimal", Max: 14},
+		Price:   field{Name: at + "price", Label: "Price in " + s.settings.Currency + label, Mode: "decimal", Max: 14},
 		Max:     field{Name: at + "max", Label: "Most per shopper" + label, Mode: "numeric", Max: 2},
 		Initial: field{Name: at + "initial", Label: "First stock" + label, Mode: "numeric", Max: 7},
 	}
@@ -377,7 +377,7 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 				wrong = wrong.Field(fmt.Sprintf("%so.%d", at, j), problem.CodeRequired, "must not be empty")
 			}
 		}
-		price, ok := parseAmount(row.Price.Value, s.currency)
+		price, ok := parseAmount(row.Price.Value, s.settings.Currency)
 		if !ok {
 			wrong = wrong.Field(at+"price", problem.CodeWrongFormat, "write an amount, such as 12.50")
 		}

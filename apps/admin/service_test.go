@@ -33,7 +33,9 @@ type desk struct {
 func setup(t *testing.T) *desk {
 	t.Helper()
 	rt, _ := servetest.NewTest(t, "admin", nil)
-	require.NoError(t, newService(rt, settings{public: public, issuer: public + "/realms/stampede", country: "GB", currency: "GBP"}))
+	rt.Settings.Issuer = public + "/realms/stampede"
+	_, err := newService(rt, servetest.Settings[settings](t, "PUBLIC_URL", public))
+	require.NoError(t, err)
 	return &desk{t, rt, servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin)}
 }
 

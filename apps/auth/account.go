@@ -143,7 +143,7 @@ func (a *Account) Suspend(reason string, now time.Time) (bool, error) {
 		if now.Before(a.LeaseUntil) {
 			return false, errBusy(a.LeaseUntil.Sub(now))
 		}
-	default:
+	case Creating, Pending:
 		return false, ErrNotSuspendable.With("account_status", a.Status)
 	}
 	if a.Status == Active {

@@ -10,11 +10,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 // routes declares every operation of the service.
 func (s *service) routes(api huma.API) {
+	outbox.Feed(api, s.store.db, rest.Neighbours("users", "orders", "mail"))
 	const base = "/api/v1/auth"
 	rest.Handle(api, rest.Op("POST", base+"/register", "Open an account", rest.Anyone, rest.Status(http.StatusCreated),
 		rest.Describe("A mail with a code of six digits follows; the account is pending until it is verified."),

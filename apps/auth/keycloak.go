@@ -160,14 +160,14 @@ func password(value string) credential { return credential{Type: "password", Val
 // in the body is ignored, and partialImport, which takes it, needs the right to change the whole realm.
 // Errors: errUserExists, errRefused.
 func (k *keycloak) createUser(ctx context.Context, a Account, secret string) (uuid.UUID, error) {
-	res, err := k.do(ctx, http.MethodPost, "/users", newUser{
+	header, err := k.do(ctx, http.MethodPost, "/users", newUser{
 		Username: a.Email, Email: a.Email, FirstName: a.FirstName, LastName: a.LastName,
 		Enabled: true, Credentials: []credential{password(secret)},
 	}, nil)
 	if err != nil {
 		return uuid.Nil, err
 	}
-	location := res.Header.Get("Location")
+	location := header.Get("Location")
 	id, err := uuid.Parse(location[strings.LastIndexByte(location, '/')+1:])
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("keycloak: id of the new user: %w", err)
@@ -291,7 +291,7 @@ func (k *keycloak) endSessions(ctx context.Context, id uuid.UUID, keep string) e
 
 // do calls the admin REST as the service account. A token that Keycloak no longer knows, as after its
 // database was made anew, is replaced once.
-func (k *keycloak) do(ctx context.Context, method, path string, in, out any) (*http.Response, error) {
+func (k *keycloak) do(ctx context.Context, method, path string, in, out any) (http.Header, error) {
 	var body []byte
 	if in != nil {
 		var err error
@@ -299,24 +299,24 @@ func (k *keycloak) do(ctx context.Context, method, path string, in, out any) (*h
 			return nil, err
 		}
 	}
-	res, err := k.try(ctx, method, path, body, out)
-	if res != nil && res.StatusCode == http.StatusUnauthorized {
+	status, header, err := k.try(ctx, method, path, body, out)
+	if status == http.StatusUnauthorized {
 		k.mu.Lock()
 		k.tokens = nil
 		k.mu.Unlock()
-		res, err = k.try(ctx, method, path, body, out)
+		_, header, err = k.try(ctx, method, path, body, out)
 	}
-	return res, err
+	return header, err
 }
 
-func (k *keycloak) try(ctx context.Context, method, path string, body []byte, out any) (*http.Response, error) {
+func (k *keycloak) try(ctx context.Context, method, path string, body []byte, out any) (status int, header http.Header, err error) {
 	token, err := k.serviceToken()
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, method, k.admin+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	token.SetAuthHeader(req)
 	if len(body) > 0 {
@@ -324,16 +324,16 @@ func (k *keycloak) try(ctx context.Context, method, path string, body []byte, ou
 	}
 	res, err := k.http.Do(req)
 	if err != nil {
-		return nil, unavailable(err)
+		return 0, nil, unavailable(err)
 	}
 	defer drain(res)
 	if res.StatusCode < 300 {
 		if out != nil {
 			if err := json.NewDecoder(res.Body).Decode(out); err != nil {
-				return res, fmt.Errorf("keycloak: %s %s: %w", method, path, err)
+				return res.StatusCode, res.Header, fmt.Errorf("keycloak: %s %s: %w", method, path, err)
 			}
 		}
-		return res, nil
+		return res.StatusCode, res.Header, nil
 	}
 	var answer struct {
 		refusedField
@@ -343,9 +343,9 @@ func (k *keycloak) try(ctx context.Context, method, path string, body []byte, ou
 	_ = json.NewDecoder(io.LimitReader(res.Body, 1<<16)).Decode(&answer)
 	switch res.StatusCode {
 	case http.StatusConflict:
-		return res, errUserExists
+		return res.StatusCode, res.Header, errUserExists
 	case http.StatusNotFound:
-		return res, errNoUser
+		return res.StatusCode, res.Header, errNoUser
 	case http.StatusBadRequest:
 		if len(answer.Errors) > 0 {
 			answer.refusedField = answer.Errors[0]
@@ -353,9 +353,9 @@ func (k *keycloak) try(ctx context.Context, method, path string, body []byte, ou
 		if strings.HasPrefix(answer.Error, "invalidPassword") {
 			answer.refusedField = refusedField{"password", answer.Error}
 		}
-		return res, errRefused(answer.refusedField)
+		return res.StatusCode, res.Header, errRefused(answer.refusedField)
 	}
-	return res, unexpected(res, answer.Error+answer.Message)
+	return res.StatusCode, res.Header, unexpected(res, answer.Error+answer.Message)
 }
 
 // serviceToken returns the service account's token, from memory while it is valid.

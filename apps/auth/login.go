@@ -41,7 +41,7 @@ func (s *service) login(ctx context.Context, email, secret string) (Tokens, erro
 // tryPassword asks Keycloak whether a password is right. Wrong ones are counted, also those that other
 // requests try at the same time. The try has still to be ended.
 func (s *service) tryPassword(ctx context.Context, email, secret string) (try uuid.UUID, t Tokens, err error) {
-	try, wait, err := s.store.beginLogin(ctx, email, rest.ClientAddress(ctx), userAgent(rest.UserAgent(ctx)), s.limits, s.now())
+	try, wait, err := s.store.beginLogin(ctx, email, rest.ClientAddress(ctx), userAgent(rest.UserAgent(ctx)), s.settings.Limits, s.now())
 	if err != nil {
 		return try, t, err
 	}

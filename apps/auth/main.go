@@ -1,47 +1,50 @@
+// Command auth lets people in: accounts, passwords and sessions, with Keycloak behind it. README.md says what it owns.
 package main
 
 import (
-	"context"
+	"embed"
+	"log/slog"
 	"time"
 
-	"github.com/stampede-shop/stampede/kit/outbox"
-	"github.com/stampede-shop/stampede/kit/rest"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
-func main() { serve.Main("auth", run) }
+//go:embed migrations/*.sql
+var migrations embed.FS
 
-func run(ctx context.Context, rt *serve.Runtime) error {
+func main() { serve.MainWithDatabase("auth", migrations, newService) }
+
+// settings are what the environment may change.
+type settings struct {
+	Keycloak     serve.URL `env:"KEYCLOAK_URL" doc:"Where the services find Keycloak"`
+	Realm        string    `env:"KEYCLOAK_REALM" envDefault:"stampede" doc:"The realm there"`
+	ClientSecret string    `env:"AUTH_CLIENT_SECRET" secret:"16" doc:"Of Keycloak's client auth"`
+	Limits
+	Demo            bool   `env:"DEMO_ACCOUNTS" envDefault:"false" doc:"Whether there are a shopper and an operator from the start, for development"`
+	ShopperPassword string `env:"SHOPPER_PASSWORD" envDefault:"" secret:"10" doc:"Of shopper@stampede.test, with DEMO_ACCOUNTS"`
+	OpsPassword     string `env:"OPS_PASSWORD" envDefault:"" secret:"10" doc:"Of ops@stampede.test, with DEMO_ACCOUNTS"`
+}
+
+// service is auth: its accounts and Keycloak.
+type service struct {
+	settings settings
+	store    store
+	keycloak *keycloak
+	key      []byte // HMAC of the codes
+	log      *slog.Logger
+	now      func() time.Time
+}
+
+// newService puts the routes and background work on rt.
+func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
 	s := &service{
-		keycloak: newKeycloak(serve.MustEnv("KEYCLOAK_URL"), serve.Env("KEYCLOAK_REALM", "stampede"), "auth", serve.MustEnv("AUTH_CLIENT_SECRET")),
-		key:      []byte(serve.MustEnv("HASH_KEY")),
-		limits: Limits{
-			LoginFailures:        serve.EnvInt("LOGIN_FAILURES", 10),
-			LoginFailuresAddress: serve.EnvInt("LOGIN_FAILURES_ADDRESS", 100),
-			LoginWindow:          serve.EnvDuration("LOGIN_WINDOW", 15*time.Minute),
-			Codes:                serve.EnvInt("CODES", 5),
-			CodesAddress:         serve.EnvInt("CODES_ADDRESS", 30),
-			CodesWindow:          serve.EnvDuration("CODES_WINDOW", time.Hour),
-		},
-		log: rt.Log,
-		now: now,
+		settings: set, store: store{db}, log: rt.Log, now: rt.Now,
+		keycloak: newKeycloak(string(set.Keycloak), set.Realm, "auth", set.ClientSecret), key: []byte(rt.Settings.HashKey),
 	}
-	if serve.Env("DEMO_ACCOUNTS", "false") == "true" {
-		rt.Go("demo accounts", 5*time.Second, s.makeDemos([]demo{
-			{"shopper@stampede.test", "Sam", "Shopper", serve.MustEnv("SHOPPER_PASSWORD"), false},
-			{"ops@stampede.test", "Olive", "Operator", serve.MustEnv("OPS_PASSWORD"), true},
-		}))
-	}
-	db, err := rt.Database(ctx, migrations)
-	if err != nil {
-		return err
-	}
-	s.store = store{db}
 	s.routes(rt.API)
 	rt.Subs.BacklogRoute(rt.API, rt.Name)
-	outbox.Feed(rt.API, db, rest.Neighbours("users", "orders", "mail"))
-	rt.Go("codes", time.Second, s.answerRequests)
-	rt.Go("sweep", 15*time.Second, s.sweep)
-	rt.Go("prune history", time.Hour, s.prune)
-	return rt.Serve(ctx)
+	s.work(rt)
+	return s, nil
 }

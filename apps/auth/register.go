@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,18 +12,6 @@ import (
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/problem"
 )
-
-// service is what the routes and the background work share.
-type service struct {
-	store    store
-	keycloak *keycloak
-	key      []byte // HMAC of the codes
-	limits   Limits
-	log      *slog.Logger
-	now      func() time.Time // UTC, in whole microseconds, as PostgreSQL keeps them
-}
-
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 // workTime bounds what is done in several steps here and in Keycloak. Once begun it is ended, even when the
 // client goes away in between.
@@ -155,7 +142,7 @@ func (s *service) issueCode(ctx context.Context, tx pgx.Tx, a Account, p Purpose
 // requestCode takes note that somebody wants a code. Whether the address has an account is looked up later,
 // by answerRequests, so that this takes as long for one that has none. ErrTooMany.
 func (s *service) requestCode(ctx context.Context, p Purpose, email, address string) error {
-	wait, err := s.store.requestCode(ctx, p, email, address, s.limits, s.now())
+	wait, err := s.store.requestCode(ctx, p, email, address, s.settings.Limits, s.now())
 	if err != nil {
 		return err
 	}

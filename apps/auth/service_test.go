@@ -1,3 +1,5 @@
+//go:build keycloak
+
 package main
 
 import (
@@ -73,14 +75,12 @@ func setup(t *testing.T) *bench {
 	}
 	base, db := servetest.NewTest(t, "auth", migrations)
 	// The same runtime, but for Keycloak's tokens.
-	rt := serve.New("auth", base.Log, r.verifier, "servetest", base.Dapr)
+	rt := serve.New("auth", base.Settings, base.Log, r.verifier, base.Dapr)
 	b := &bench{t: t, rt: rt, db: db}
-	b.s = &service{
-		store: store{db}, keycloak: newKeycloak(r.url, "stampede", "auth", r.secret), key: []byte("test"), log: base.Log,
-		limits: Limits{LoginFailures: 5, LoginFailuresAddress: 20, LoginWindow: 15 * time.Minute, Codes: 3, CodesAddress: 10, CodesWindow: time.Hour},
-		now:    func() time.Time { return now().Add(time.Duration(b.past.Load())) },
-	}
-	b.s.routes(rt.API)
+	rt.Now = func() time.Time { return base.Now().Add(time.Duration(b.past.Load())) }
+	b.s, err = newService(rt, db, servetest.Settings[settings](t, "KEYCLOAK_URL", r.url, "AUTH_CLIENT_SECRET", r.secret,
+		"LOGIN_FAILURES", "5", "LOGIN_FAILURES_ADDRESS", "20", "CODES", "3", "CODES_ADDRESS", "10"))
+	require.NoError(t, err)
 	return b
 }
 
@@ -1047,7 +1047,7 @@ func TestLoginLimits(t *testing.T) {
 		b := setup(t)
 		email, _ := b.active()
 		for range maxTrying {
-			_, wait, err := b.s.store.beginLogin(t.Context(), email, "", "", b.s.limits, b.s.now())
+			_, wait, err := b.s.store.beginLogin(t.Context(), email, "", "", b.s.settings.Limits, b.s.now())
 			require.NoError(t, err)
 			require.Zero(t, wait)
 		}

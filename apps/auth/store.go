@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"fmt"
 	"time"
@@ -15,9 +14,6 @@ import (
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // store holds every SQL statement of the service. Methods with a tx are part of their caller's transaction.
 type store struct{ db *pgxpool.Pool }

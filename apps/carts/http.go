@@ -116,7 +116,7 @@ func (s *service) getCart(ctx context.Context, in *getCartInput) (*viewOutput, e
 // `removed`, and their holds end.
 func (s *service) view(ctx context.Context, key string, c Cart, country string) (*viewOutput, error) {
 	if country == "" {
-		country = s.country
+		country = s.settings.Country
 	}
 	skus := make([]string, 0, len(c.Lines))
 	for _, l := range c.Lines {
@@ -141,7 +141,7 @@ func (s *service) view(ctx context.Context, key string, c Cart, country string) 
 			return nil, err
 		}
 		for _, g := range gone {
-			if err := s.stock.hold(ctx, key, g.SKU, 0); err != nil {
+			if err := s.inventory.hold(ctx, key, g.SKU, 0); err != nil {
 				return nil, err
 			}
 		}
@@ -149,7 +149,7 @@ func (s *service) view(ctx context.Context, key string, c Cart, country string) 
 	holds := map[string]held{}
 	if len(c.Lines) > 0 {
 		var err error
-		if holds, err = s.stock.list(ctx, key); err != nil {
+		if holds, err = s.inventory.list(ctx, key); err != nil {
 			return nil, err
 		}
 	}
@@ -224,7 +224,7 @@ func (s *service) putItem(ctx context.Context, in *putItemInput) (*viewOutput, e
 		if err != nil {
 			return false, err
 		}
-		return save, s.stock.hold(ctx, key, in.SKU, in.Body.Quantity)
+		return save, s.inventory.hold(ctx, key, in.SKU, in.Body.Quantity)
 	})
 	if err != nil {
 		return nil, err
@@ -240,7 +240,7 @@ func (s *service) deleteCart(ctx context.Context, in *deleteCartInput) (*struct{
 		return nil, err
 	}
 	_, err = s.store.change(ctx, key, s.now(), func(c *Cart, fresh uuid.UUID) (bool, error) {
-		return c.clear(fresh), s.stock.giveBack(ctx, key)
+		return c.clear(fresh), s.inventory.giveBack(ctx, key)
 	})
 	return nil, err
 }
@@ -277,7 +277,7 @@ func (s *service) mergeCart(ctx context.Context, in *mergeInput) (*viewOutput, e
 					moved = append(moved, l)
 				}
 			}
-			return true, s.stock.transfer(ctx, guest, account, moved)
+			return true, s.inventory.transfer(ctx, guest, account, moved)
 		})
 		if err != nil {
 			return nil, err
@@ -320,7 +320,7 @@ func (s *service) getAccountCart(ctx context.Context, in *AccountPath) (*basketO
 	}
 	return &basketOutput{Basket{
 		CheckoutID: c.CheckoutID, Since: c.since(), Ended: append([]uuid.UUID{}, c.Ended...),
-		Version: c.Version, Country: s.country, Lines: append([]Line{}, c.Lines...),
+		Version: c.Version, Country: s.settings.Country, Lines: append([]Line{}, c.Lines...),
 	}}, nil
 }
 

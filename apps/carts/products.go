@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/maypok86/otter/v2"
 
@@ -10,10 +12,24 @@ import (
 	"github.com/stampede-shop/stampede/kit/money"
 )
 
-// products is the neighbour that knows names and prices.
+// products is the neighbour that knows names and prices. variants are what it
+// told within the last second.
 type products struct {
-	dapr  *dapr.Client
-	cache *otter.Cache[string, variant]
+	dapr     *dapr.Client
+	variants *otter.Cache[string, variant]
+}
+
+// newVariantCache keeps variants for a second: in a rush everybody asks for the
+// same few, and a price that is at most a second old is honoured.
+func newVariantCache() (*otter.Cache[string, variant], error) {
+	c, err := otter.New(&otter.Options[string, variant]{
+		MaximumSize:      10_000,
+		ExpiryCalculator: otter.ExpiryWriting[string, variant](time.Second),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("variant cache: %w", err)
+	}
+	return c, nil
 }
 
 // variant is what products tells about a SKU.
@@ -45,7 +61,7 @@ func (p products) read(ctx context.Context, skus []string) (map[string]variant, 
 	found := make(map[string]variant, len(skus))
 	var missing []string
 	for _, sku := range skus {
-		if v, ok := p.cache.GetIfPresent(sku); ok {
+		if v, ok := p.variants.GetIfPresent(sku); ok {
 			found[sku] = v
 		} else {
 			missing = append(missing, sku)
@@ -63,7 +79,7 @@ func (p products) read(ctx context.Context, skus []string) (map[string]variant, 
 	}
 	for _, v := range out.Items {
 		found[v.SKU] = v
-		p.cache.Set(v.SKU, v)
+		p.variants.Set(v.SKU, v)
 	}
 	return found, nil
 }

@@ -153,7 +153,7 @@ func setup(t *testing.T) *bench {
 	t.Helper()
 	statetest.Start(t, "carts", map[string]string{"products": neighbours.url, "inventory": neighbours.url, "orders": neighbours.url})
 	rt, _ := servetest.NewTest(t, "carts", nil)
-	s, err := newService(rt, "GBP", "GB")
+	s, err := newService(rt, servetest.Settings[settings](t))
 	require.NoError(t, err)
 	id := uuid.New()
 	return &bench{t, rt, s, id, servetest.Token(t, id, "ann@example.test", auth.RoleUser), "session-" + uuid.NewString()}
@@ -350,7 +350,7 @@ func TestConfirmedIsPulled(t *testing.T) {
 	neighbours.Lock()
 	neighbours.ended = []any{of("cancelled", "B"), "not an order", lost}
 	neighbours.Unlock()
-	pull := b.service.pull(b.rt, 2*time.Minute)
+	pull := b.service.pullOrders()
 	require.Error(t, pull.Run(t.Context()), "one of them cannot be read")
 	after := b.view(b.own("GET", "/api/v1/cart", nil))
 	require.Equal(t, map[string]int{"B": 1}, lines(after))

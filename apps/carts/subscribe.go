@@ -6,7 +6,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/sub"
 )
+
+// subscribe says which events are handled, and by what.
+func (s *service) subscribe(subs *sub.Subscriber) {
+	sub.OnDirect(subs, s.confirmed)
+}
 
 // confirmed takes what was bought out of the account's cart.
 func (s *service) confirmed(ctx context.Context, e events.OrderConfirmed) error {

@@ -13,11 +13,13 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/idempotency"
+	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 func (s *service) routes(api huma.API) {
+	outbox.Feed(api, s.store.db, rest.Neighbours("products"))
 	rest.Handle(api, rest.Op("GET", "/api/v1/availability/{sku}", "Read how much of a SKU is available", rest.Anyone,
 		rest.Problems(ErrSKUNotFound)), s.getAvailability)
 
@@ -99,7 +101,7 @@ type putHoldInput struct {
 
 func (s *service) putHold(ctx context.Context, in *putHoldInput) (*body[HeldLine], error) {
 	line := HeldLine{SKU: in.SKU, Quantity: in.Body.Quantity}
-	if s.store.atCheckout && in.Body.Quantity > 0 {
+	if s.store.atCheckout() && in.Body.Quantity > 0 {
 		return &body[HeldLine]{line}, s.store.checkCart(ctx, in.Shopper, in.SKU, in.Body.Quantity)
 	}
 	hold, err := s.queue.put(ctx, in.Shopper, in.SKU, in.Body.Quantity)

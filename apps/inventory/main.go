@@ -1,74 +1,53 @@
+// Command inventory counts stock, and holds it for carts and orders so that nothing is sold twice. README.md says what it
+// owns, whom it asks and whom it hears.
 package main
 
 import (
-	"context"
 	"embed"
-	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/stampede-shop/stampede/kit/feed"
-	"github.com/stampede-shop/stampede/kit/outbox"
-	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-func main() { serve.Main("inventory", run) }
+func main() { serve.MainWithDatabase("inventory", migrations, newService) }
 
-func run(ctx context.Context, rt *serve.Runtime) error {
-	holdAt := serve.Env("HOLD_AT", "cart")
-	if holdAt != "cart" && holdAt != "checkout" {
-		return fmt.Errorf("setting HOLD_AT is neither cart nor checkout")
-	}
-	db, err := rt.Database(ctx, migrations)
-	if err != nil {
-		return err
-	}
-	now := func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) } // as PostgreSQL keeps it
-	s := newService(rt, &store{
-		db: db, now: now, ttl: serve.EnvDuration("HOLD_TTL", 15*time.Minute), retry: serve.EnvDuration("HOLD_RETRY", 3*time.Minute),
-		atCheckout: holdAt == "checkout",
-	}, neighbour{
-		void: orders{rt.Dapr}.void, outcomes: feed.From(rt.Dapr, "orders", "/internal/orders/outcomes"),
-		askAfter: serve.EnvDuration("INVENTORY_ASK_AFTER", 2*time.Minute), pullBehind: serve.EnvDuration("INVENTORY_PULL_BEHIND", 2*time.Minute),
-	})
-	s.work(rt)
-	outbox.Feed(rt.API, db, rest.Neighbours("products"))
-	rt.Missed("products")
-	return rt.Serve(ctx)
+// settings are what the environment may change.
+type settings struct {
+	HoldAt     string        `env:"HOLD_AT" envDefault:"cart" enum:"cart,checkout" doc:"What holds stock: a cart, or only the order"`
+	HoldTTL    time.Duration `env:"HOLD_TTL" envDefault:"15m" doc:"How long a cart holds what was put in"`
+	HoldRetry  time.Duration `env:"HOLD_RETRY" envDefault:"3m" doc:"How long, at least, a cart holds what an order whose payment was declined was for"`
+	AskAfter   time.Duration `env:"INVENTORY_ASK_AFTER" envDefault:"2m" doc:"The age at which orders is asked about a hold that has no order"`
+	PullBehind time.Duration `env:"INVENTORY_PULL_BEHIND" envDefault:"2m" doc:"How long events of orders get to arrive before its list is believed"`
 }
 
-// neighbour is orders: how it is asked, and when.
-type neighbour struct {
-	void       voidOrders
-	outcomes   feed.Source
-	askAfter   time.Duration // the age at which a hold without an order is asked about
-	pullBehind time.Duration // how long events of orders get to arrive on their own
-}
-
-// service is inventory, wired up.
+// service is inventory: its books, the queue before them, and orders.
 type service struct {
-	neighbour
-	store *store
-	queue *queue
-	log   *slog.Logger
+	settings settings
+	store    *store
+	queue    *queue
+	void     voidOrders  // orders, asked about ids
+	outcomes feed.Source // orders' list of what was decided
+	log      *slog.Logger
+	now      func() time.Time
 }
 
-func newService(rt *serve.Runtime, st *store, orders neighbour) *service {
-	s := &service{store: st, queue: newQueue(st.setCartHolds), neighbour: orders, log: rt.Log}
+// newService puts the routes, subscriptions and background work on rt.
+func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
+	st, neighbour := &store{db: db, settings: set, now: rt.Now}, orders{rt.Dapr}
+	s := &service{
+		settings: set, store: st, queue: newQueue(st.setCartHolds), log: rt.Log, now: rt.Now,
+		void: neighbour.void, outcomes: neighbour.outcomes(),
+	}
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)
-	s.subscriptions(rt.Subs)
-	return s
-}
-
-// work begins what nobody asks for.
-func (s *service) work(rt *serve.Runtime) {
-	rt.Go("sweep lapsed holds", time.Second, s.store.sweep)
-	rt.Go("pull outcomes of orders", feed.Every(s.pullBehind), s.pullOutcomes().Run)
-	rt.Go("ask orders about old holds", max(time.Second, min(time.Minute, s.askAfter/2)), s.askOrders().Run)
-	rt.Go("forget tombstones", 10*time.Minute, s.store.prune)
+	s.subscribe(rt.Subs)
+	s.work(rt)
+	return s, nil
 }

@@ -37,10 +37,15 @@ func (o orders) void(ctx context.Context, ids []uuid.UUID) ([]outcome, error) {
 	return out.Items, err
 }
 
+// outcomes reads what orders decided, by cursor.
+func (o orders) outcomes() feed.Source {
+	return feed.From(o.dapr, "orders", "/internal/orders/outcomes")
+}
+
 // pullOutcomes applies what orders decided, in case its event was lost or is dead.
 func (s *service) pullOutcomes() feed.Pull[outcome] {
 	return feed.Pull[outcome]{
-		Name: "orders.outcomes", DB: s.store.db, Log: s.log, Source: s.outcomes, Behind: s.pullBehind,
+		Name: "orders.outcomes", DB: s.store.db, Log: s.log, Source: s.outcomes, Behind: s.settings.PullBehind,
 		Alone: true, Apply: s.apply,
 	}
 }
@@ -62,7 +67,7 @@ func (s *service) oldHolds(ctx context.Context, ask feed.Ask) (page feed.Page[js
 			return page, fmt.Errorf("place among old holds: %w", err)
 		}
 	}
-	before := s.store.now().Add(-s.askAfter)
+	before := s.store.now().Add(-s.settings.AskAfter)
 	old, err := s.store.oldHolds(ctx, after, before, ask.Limit)
 	if err == nil && len(old) == 0 && ask.Cursor != "" { // those behind the place are gone: begin again
 		old, err = s.store.oldHolds(ctx, heldSince{}, before, ask.Limit)

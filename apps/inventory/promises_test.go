@@ -41,11 +41,11 @@ func (b *bundle) limited(sku string, stock, limit int) events.Product {
 // another try is over, at most twice for one hold.
 func TestDeclineKeepsTheLastPiece(t *testing.T) {
 	t.Parallel()
-	for name, atCheckout := range map[string]bool{"held by carts": false, "held at checkout": true} {
+	for name, holdAt := range map[string]string{"held by carts": "cart", "held at checkout": "checkout"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			b.store.atCheckout = atCheckout
+			b.store.settings.HoldAt = holdAt
 			b.stocked(map[string]int{"TEE": 1})
 			require.Equal(t, http.StatusOK, b.put(account(1), "TEE", 1).Status)
 			b.pass(ttl - time.Second)
@@ -225,10 +225,10 @@ func TestMostAShopper(t *testing.T) {
 	require.Equal(t, "TEE", member(t, r, "sku"))
 	servetest.Deliver(t, b.rt, confirmed(first))
 	refused(b.put(account(1), "TEE", 2), 1)
-	b.store.atCheckout = true
+	b.store.settings.HoldAt = "checkout"
 	refused(b.put(account(1), "TEE", 2), 1)
 	require.Equal(t, http.StatusOK, b.put(account(1), "TEE", 1).Status)
-	b.store.atCheckout = false
+	b.store.settings.HoldAt = "cart"
 	require.Equal(t, http.StatusOK, b.put(account(2), "TEE", 3).Status, "others have a limit of their own")
 	refused(b.put(guest(1), "TEE", 4), 3)
 

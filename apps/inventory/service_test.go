@@ -48,39 +48,44 @@ func setup(t *testing.T) *bundle {
 	b := &bundle{t: t, rt: rt, db: db, clock: &atomic.Int64{}, asked: &[][]uuid.UUID{}, fates: map[uuid.UUID]string{}, told: &[]outcome{}}
 	b.clock.Store(noon.UnixMicro())
 	b.admin = servetest.Token(t, uuid.New(), "ops@stampede.test", "ADMIN")
-	b.service = newService(rt, b.another(), neighbour{
-		askAfter: 2 * time.Minute, pullBehind: 2 * time.Minute,
-		void: func(_ context.Context, ids []uuid.UUID) (answers []outcome, err error) {
-			*b.asked = append(*b.asked, ids)
-			for _, id := range ids {
-				fate, ok := b.fates[id]
-				if !ok {
-					return nil, problem.ErrUnavailable
-				}
-				status, reason, _ := strings.Cut(fate, " ")
-				answers = append(answers, outcome{id, status, reason})
+	rt.Now = func() time.Time { return time.UnixMicro(b.clock.Load()).UTC() }
+	s, err := newService(rt, db, b.configured())
+	require.NoError(t, err)
+	b.service = s
+	s.void = func(_ context.Context, ids []uuid.UUID) (answers []outcome, err error) {
+		*b.asked = append(*b.asked, ids)
+		for _, id := range ids {
+			fate, ok := b.fates[id]
+			if !ok {
+				return nil, problem.ErrUnavailable
 			}
-			return answers, nil
-		},
-		outcomes: func(_ context.Context, ask feed.Ask) (page feed.Page[json.RawMessage], err error) {
-			require.Equal(t, 120, ask.Behind)
-			from, _ := strconv.Atoi(ask.Cursor)
-			page.Cursor = strconv.Itoa(len(*b.told))
-			for _, o := range (*b.told)[from:] {
-				raw, err := json.Marshal(o)
-				require.NoError(t, err)
-				page.Items = append(page.Items, raw)
-			}
-			return page, nil
-		},
-	})
+			status, reason, _ := strings.Cut(fate, " ")
+			answers = append(answers, outcome{id, status, reason})
+		}
+		return answers, nil
+	}
+	s.outcomes = func(_ context.Context, ask feed.Ask) (page feed.Page[json.RawMessage], err error) {
+		require.Equal(t, 120, ask.Behind)
+		from, _ := strconv.Atoi(ask.Cursor)
+		page.Cursor = strconv.Itoa(len(*b.told))
+		for _, o := range (*b.told)[from:] {
+			raw, err := json.Marshal(o)
+			require.NoError(t, err)
+			page.Items = append(page.Items, raw)
+		}
+		return page, nil
+	}
 	t.Cleanup(b.checkBooks)
 	return b
 }
 
 // another is the store of another instance on the same database.
 func (b *bundle) another() *store {
-	return &store{db: b.db, ttl: ttl, retry: retry, now: func() time.Time { return time.UnixMicro(b.clock.Load()).UTC() }}
+	return &store{db: b.db, settings: b.configured(), now: b.rt.Now}
+}
+
+func (b *bundle) configured() settings {
+	return servetest.Settings[settings](b.t, "HOLD_TTL", ttl.String(), "HOLD_RETRY", retry.String())
 }
 
 func (b *bundle) pass(d time.Duration) { b.clock.Add(d.Microseconds()) }
@@ -279,7 +284,7 @@ func TestCartHoldLapses(t *testing.T) {
 func TestHoldAtCheckout(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.store.atCheckout = true
+	b.store.settings.HoldAt = "checkout"
 	b.stocked(map[string]int{"TEE": 2})
 	for i := range 5 { // everybody may have it in the cart
 		r := b.put(account(i), "TEE", 2)
@@ -725,7 +730,7 @@ func TestAskOrders(t *testing.T) {
 				b.fates[id] = tt.status
 			}
 			require.Equal(t, http.StatusOK, b.holdFor(id, account(1), Line{"TEE", 2}).Status)
-			b.pass(b.askAfter - time.Microsecond)
+			b.pass(b.settings.AskAfter - time.Microsecond)
 			require.NoError(t, b.askOrders().Run(t.Context()))
 			require.Empty(t, *b.asked, "too young")
 
@@ -757,7 +762,7 @@ func TestAskOrdersAboutMany(t *testing.T) {
 		require.NoError(t, b.store.holdOrder(t.Context(), ids[i], account(i), []Line{{"TEE", 1}}, uuid.Nil))
 		b.pass(time.Microsecond)
 	}
-	b.pass(b.askAfter)
+	b.pass(b.settings.AskAfter)
 	versions := func() (n int) {
 		require.NoError(t, b.db.QueryRow(t.Context(), `SELECT count(DISTINCT xmin::text) FROM order_holds`).Scan(&n))
 		return n
@@ -792,7 +797,7 @@ func TestOneInstanceAsks(t *testing.T) {
 	b.stocked(map[string]int{"TEE": 5})
 	id := uuid.New()
 	require.Equal(t, http.StatusOK, b.holdFor(id, account(1), Line{"TEE", 2}).Status)
-	b.pass(b.askAfter)
+	b.pass(b.settings.AskAfter)
 	b.fates[id] = "pending"
 	answer, meanwhile := b.void, 0
 	b.void = func(ctx context.Context, ids []uuid.UUID) ([]outcome, error) {

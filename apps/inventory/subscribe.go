@@ -9,7 +9,8 @@ import (
 	"github.com/stampede-shop/stampede/kit/sub"
 )
 
-func (s *service) subscriptions(subs *sub.Subscriber) {
+// subscribe says which events are handled, and by what.
+func (s *service) subscribe(subs *sub.Subscriber) {
 	sub.On(subs, s.productPublished)
 	sub.On(subs, s.productChanged)
 	sub.On(subs, s.productWithdrawn)

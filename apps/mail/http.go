@@ -37,7 +37,7 @@ type figuresOutput struct {
 func (s *service) getFigures(ctx context.Context, _ *struct{}) (*figuresOutput, error) {
 	out := &figuresOutput{}
 	var err error
-	out.Body.Statuses, err = countMails(ctx, s.db)
+	out.Body.Statuses, err = countMails(ctx, s.store.db)
 	return out, err
 }
 
@@ -97,7 +97,7 @@ func (s *service) listMails(ctx context.Context, in *listInput) (*listOutput, er
 		}
 		f.Order = &id
 	}
-	mails, next, err := listMails(ctx, s.db, f, in.Sort, in.Page)
+	mails, next, err := listMails(ctx, s.store.db, f, in.Sort, in.Page)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ type mailOutput struct {
 }
 
 func (s *service) getMail(ctx context.Context, in *idInput) (*mailOutput, error) {
-	m, err := getMail(ctx, s.db, in.ID)
+	m, err := getMail(ctx, s.store.db, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -145,14 +145,14 @@ func (s *service) postResend(ctx context.Context, in *struct {
 }) (*resendOutput, error) {
 	out := &resendOutput{}
 	if in.Key == "" {
-		err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		err := pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
 			again, err := s.resend(ctx, tx, in.ID)
 			out = again
 			return err
 		})
 		return out, err
 	}
-	answer, err := idempotency.Do(ctx, s.db, "resend", in.Key, in.ID, func(tx pgx.Tx) (int, any, error) {
+	answer, err := idempotency.Do(ctx, s.store.db, "resend", in.Key, in.ID, func(tx pgx.Tx) (int, any, error) {
 		again, err := s.resend(ctx, tx, in.ID)
 		if err != nil {
 			return 0, nil, err

@@ -298,6 +298,7 @@ func (m *Mail) Refused(err error, now time.Time) {
 		if !m.Kind.Secret() {
 			wait = cutOffWait
 		}
+	case NotTaken, ForGood:
 	}
 	switch {
 	case means == Unseen && m.CutOff >= maxCutOff:

@@ -1,46 +1,56 @@
-// Command mail writes to customers what became of their accounts and orders, and keeps a log of it.
+// Command mail writes to customers what became of their accounts and orders, and keeps a log of it. README.md says what it
+// owns, whom it asks and whom it hears.
 package main
 
 import (
 	"context"
 	"embed"
-	"strings"
+	"log/slog"
 	"time"
 
-	"github.com/stampede-shop/stampede/events"
-	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-func main() { serve.Main("mail", run) }
+func main() { serve.MainWithDatabase("mail", migrations, newService) }
 
-func run(ctx context.Context, rt *serve.Runtime) error {
-	sender := serve.Env("MAIL_FROM", "Stampede <shop@stampede.test>")
-	public := strings.TrimRight(serve.Env("PUBLIC_URL", "http://localhost:8000"), "/")
-	db, err := rt.Database(ctx, migrations)
-	if err != nil {
-		return err
-	}
+// settings are what the environment may change.
+type settings struct {
+	Public     serve.URL     `env:"PUBLIC_URL" envDefault:"http://localhost:8000" doc:"Where browsers find the shop"`
+	Sender     string        `env:"MAIL_FROM" envDefault:"Stampede <shop@stampede.test>" doc:"The From of every mail"`
+	Keep       time.Duration `env:"MAIL_KEEP" envDefault:"2160h" doc:"How long mails stay in the log; at least 8 days"`
+	Parallel   int           `env:"MAIL_PARALLEL" envDefault:"16" doc:"Mails that an instance sends at once, where the binding bears it"`
+	PullBehind time.Duration `env:"MAIL_PULL_BEHIND" envDefault:"10m" doc:"How long events of orders and payments get to arrive before their lists are believed"`
+}
+
+// service is mail: the log, which is also the queue, and those who empty it.
+type service struct {
+	settings settings
+	store    store
+	orders   orders
+	payments payments
+	render   renderer
+	post     func(ctx context.Context, m *Mail, shown parts) error // hands a mail to the mail server
+	many     func(ctx context.Context) bool                        // whether the binding bears more than one at once
+	gate     gate
+	log      *slog.Logger
+	now      func() time.Time
+}
+
+// newService puts the routes, subscriptions and background work on rt.
+func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
+	set.Keep = max(set.Keep, minKeep)
 	s := &service{
-		db: db, log: rt.Log, now: time.Now, sender: sender, keep: max(serve.EnvDuration("MAIL_KEEP", keepFor), minKeep),
-		parallel: max(serve.EnvInt("MAIL_PARALLEL", 16), 1), render: renderer{public}, post: through(rt.Dapr), many: bearsMany(rt.Dapr),
+		settings: set, store: store{db}, log: rt.Log, now: rt.Now, orders: orders{rt.Dapr}, payments: payments{rt.Dapr},
+		render: renderer{string(set.Public)}, post: through(rt.Dapr), many: bearsMany(rt.Dapr, rt.Now),
 	}
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)
-	rt.Missed("auth")
-	rt.Go("send", time.Second, s.send)
-	behind := serve.EnvDuration("MAIL_PULL_BEHIND", pullBehind)
-	every := feed.Every(behind)
-	rt.Go("pull orders", every, feed.Pull[events.Order]{
-		Name: "orders.ended", DB: db, Log: rt.Log, Source: feed.From(rt.Dapr, "orders", "/internal/orders/ended"), Behind: behind, Apply: s.missedOrder,
-	}.Run)
-	rt.Go("pull refunds", every, feed.Pull[events.PaymentRefunded]{
-		Name: "payments.refunds", DB: db, Log: rt.Log, Source: feed.From(rt.Dapr, "payments", "/internal/refunds/made"), Behind: behind, Apply: s.missedRefund,
-	}.Run)
-	rt.Go("prune", time.Hour, s.prune)
-	return rt.Serve(ctx)
+	s.work(rt)
+	return s, nil
 }

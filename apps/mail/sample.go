@@ -26,6 +26,7 @@ func sampleMail(kind Kind) (*Mail, error) {
 		return RefundMail(events.PaymentRefunded{
 			Number: "S-7K3M9QX2TB", Email: email, Amount: gbp(2450), Refunded: gbp(2450), Captured: gbp(11345), Reason: "one was broken", RefundedAt: placed,
 		}, sender, from, placed)
+	case OrderConfirmed, OrderCancelled, OrderShipped, OrderDelivered:
 	}
 	o := events.Order{
 		Number: "S-7K3M9QX2TB", Version: 2, Email: email, FirstName: "Ada",

@@ -46,22 +46,20 @@ func setup(t *testing.T) *bundle {
 	t.Helper()
 	rt, db := servetest.NewTest(t, "mail", migrations)
 	b := &bundle{rt: rt, db: db, admin: servetest.Token(t, uuid.New(), "ops@example.com", "ADMIN")}
-	b.service = &service{
-		db: db, log: rt.Log, sender: "Stampede <shop@stampede.test>", render: public, keep: keepFor, parallel: 8,
-		many: func(context.Context) bool { return true },
-		now:  func() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) },
-		post: func(_ context.Context, m *Mail, shown parts) error {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			if b.down != nil {
-				return b.down
-			}
-			b.taken = append(b.taken, delivery{m.ID.String(), m.Recipient, m.Subject, shown.HTML, shown.Text})
-			return b.lost
-		},
+	s, err := newService(rt, db, servetest.Settings[settings](t, "MAIL_PARALLEL", "8"))
+	require.NoError(t, err)
+	b.service = s
+	s.now = func() time.Time { return rt.Now().Add(time.Duration(b.ahead.Load())) }
+	s.many = func(context.Context) bool { return true }
+	s.post = func(_ context.Context, m *Mail, shown parts) error {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.down != nil {
+			return b.down
+		}
+		b.taken = append(b.taken, delivery{m.ID.String(), m.Recipient, m.Subject, shown.HTML, shown.Text})
+		return b.lost
 	}
-	b.routes(rt.API)
-	b.subscribe(rt.Subs)
 	return b
 }
 
@@ -633,7 +631,7 @@ func TestPrune(t *testing.T) {
 	require.Equal(t, 201, again.Status)
 	require.NoError(t, b.prune(t.Context()))
 	require.Len(t, b.list(t, ""), 2, "not yet")
-	b.advance(keepFor + time.Minute)
+	b.advance(b.settings.Keep + time.Minute)
 	require.NoError(t, b.prune(t.Context()))
 	left := b.list(t, "")
 	require.Len(t, left, 1)

@@ -8,11 +8,15 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
+
+// store is the database of mails.
+type store struct{ db *pgxpool.Pool }
 
 // workChannel wakes the senders of every instance.
 const workChannel = "mail_work"

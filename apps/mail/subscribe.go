@@ -11,6 +11,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/sub"
 )
 
+// subscribe says which events are handled, and by what.
 func (s *service) subscribe(subs *sub.Subscriber) {
 	sub.On(subs, s.onCodeIssued)
 	sub.On(subs, s.onAccountActivated)
@@ -38,7 +39,7 @@ func (s *service) onCodeIssued(ctx context.Context, tx pgx.Tx, e events.AccountC
 	if issued.IsZero() {
 		issued = now
 	}
-	m, err := CodeMail(e, s.sender, source(ctx, e), issued, now)
+	m, err := CodeMail(e, s.settings.Sender, source(ctx, e), issued, now)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, sub.Drop)
 	}
@@ -47,7 +48,7 @@ func (s *service) onCodeIssued(ctx context.Context, tx pgx.Tx, e events.AccountC
 }
 
 func (s *service) onAccountActivated(ctx context.Context, tx pgx.Tx, e events.AccountActivated) error {
-	m, err := WelcomeMail(e, s.sender, source(ctx, e), s.now())
+	m, err := WelcomeMail(e, s.settings.Sender, source(ctx, e), s.now())
 	if err != nil || m == nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func (s *service) onAccountActivated(ctx context.Context, tx pgx.Tx, e events.Ac
 // onOrder trusts the topic, not the status inside.
 func (s *service) onOrder(ctx context.Context, tx pgx.Tx, e outbox.Event, o events.Order, status string) error {
 	o.Status = status
-	m, err := OrderMail(o, s.sender, source(ctx, e), s.now())
+	m, err := OrderMail(o, s.settings.Sender, source(ctx, e), s.now())
 	if err != nil || m == nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (s *service) onOrder(ctx context.Context, tx pgx.Tx, e outbox.Event, o even
 }
 
 func (s *service) onRefunded(ctx context.Context, tx pgx.Tx, e events.PaymentRefunded) error {
-	m, err := RefundMail(e, s.sender, source(ctx, e), s.now())
+	m, err := RefundMail(e, s.settings.Sender, source(ctx, e), s.now())
 	if err != nil {
 		return err
 	}

@@ -5,17 +5,22 @@ import (
 	"net/http"
 
 	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
 )
 
-// readCart asks carts what an account is about to buy.
-func (s *service) readCart(ctx context.Context, account uuid.UUID) (basket, error) {
+// carts is the neighbour that knows what an account is about to buy.
+type carts struct{ dapr *dapr.Client }
+
+// read asks for an account's cart.
+func (c carts) read(ctx context.Context, account uuid.UUID) (basket, error) {
 	var cart struct {
 		CheckoutID uuid.UUID    `json:"checkout_id"`
 		Since      uuid.UUID    `json:"since"`
 		Ended      []uuid.UUID  `json:"ended"`
 		Lines      []basketLine `json:"lines"`
 	}
-	if err := s.dapr.Call(ctx, "carts", http.MethodGet, cartPath(account), nil, &cart); err != nil {
+	if err := c.dapr.Call(ctx, "carts", http.MethodGet, cartPath(account), nil, &cart); err != nil {
 		return basket{}, expect(err)
 	}
 	if cart.Since == uuid.Nil { // of a carts that does not tell yet
@@ -24,12 +29,8 @@ func (s *service) readCart(ctx context.Context, account uuid.UUID) (basket, erro
 	return basket(cart), nil
 }
 
-// takeOut tells carts that a confirmed order of the account bought what may still be in the cart.
-func (s *service) takeOut(ctx context.Context, account, order uuid.UUID) error {
-	o, err := s.store.Get(ctx, order)
-	if err != nil {
-		return err
-	}
+// takeOut tells that a confirmed order bought what may still be in the account's cart.
+func (c carts) takeOut(ctx context.Context, o *Order) error {
 	in := struct {
 		CheckoutID uuid.UUID    `json:"checkout_id"`
 		Lines      []basketLine `json:"lines"`
@@ -37,7 +38,7 @@ func (s *service) takeOut(ctx context.Context, account, order uuid.UUID) error {
 	for _, l := range o.Lines {
 		in.Lines = append(in.Lines, basketLine{l.SKU, l.Quantity})
 	}
-	return expect(s.dapr.Call(ctx, "carts", http.MethodPut, cartPath(account)+"/orders/"+order.String(), in, nil))
+	return expect(c.dapr.Call(ctx, "carts", http.MethodPut, cartPath(o.AccountID)+"/orders/"+o.ID.String(), in, nil))
 }
 
 func cartPath(account uuid.UUID) string { return "/internal/carts/" + account.String() }

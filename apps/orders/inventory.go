@@ -5,7 +5,12 @@ import (
 	"net/http"
 
 	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
 )
+
+// inventory is the neighbour that holds stock.
+type inventory struct{ dapr *dapr.Client }
 
 // holdRequest asks for the lines of an order: the account's own holds first, then free stock. What is still held for
 // the order that was declined before goes back to the account's own holds first.
@@ -15,10 +20,10 @@ type holdRequest struct {
 	InsteadOf *uuid.UUID   `json:"instead_of,omitempty"`
 }
 
-// holdStock asks inventory to hold the lines for an attempt's order id. Errors: ErrOutOfStock with its lines,
+// hold asks for the lines for an attempt's order id. Errors: ErrOutOfStock with its lines,
 // ErrLimitReached with sku, limit and available.
-func (s *service) holdStock(ctx context.Context, a attempt, lines []basketLine) error {
-	return expectHold(s.dapr.Call(ctx, "inventory", http.MethodPut, holdPath(a.OrderID), holdRequestOf(a, lines), nil))
+func (i inventory) hold(ctx context.Context, a attempt, lines []basketLine) error {
+	return expectHold(i.dapr.Call(ctx, "inventory", http.MethodPut, holdPath(a.OrderID), holdRequestOf(a, lines), nil))
 }
 
 func holdRequestOf(a attempt, lines []basketLine) holdRequest {
@@ -27,9 +32,9 @@ func holdRequestOf(a attempt, lines []basketLine) holdRequest {
 
 func expectHold(err error) error { return expect(err, ErrOutOfStock, ErrLimitReached) }
 
-// releaseStock tells inventory that an order id will never be an order.
-func (s *service) releaseStock(ctx context.Context, order uuid.UUID) error {
-	return s.dapr.Call(ctx, "inventory", http.MethodDelete, holdPath(order), nil, nil)
+// release tells that an order id will never be an order.
+func (i inventory) release(ctx context.Context, order uuid.UUID) error {
+	return i.dapr.Call(ctx, "inventory", http.MethodDelete, holdPath(order), nil, nil)
 }
 
 func holdPath(order uuid.UUID) string { return "/internal/orders/" + order.String() + "/hold" }

@@ -250,6 +250,7 @@ func (o *Order) Cancel(reason CancelReason, note string, now time.Time) (Event, 
 		return nil, nil
 	case Shipped, Delivered:
 		return nil, ErrNotCancellable.With("order_status", o.Status)
+	case Pending, Confirmed:
 	}
 	if o.Payment.Status == PaymentCaptured {
 		o.pay(PaymentRefundPending)
@@ -285,6 +286,7 @@ func (o *Order) Deliver(now time.Time) (Event, error) {
 	case Shipped:
 		o.become(Delivered, now)
 		return events.OrderDelivered{Order: o.snapshot()}, nil
+	case Pending, Confirmed, Cancelled:
 	}
 	return nil, ErrNotDeliverable.With("order_status", o.Status)
 }

@@ -90,7 +90,7 @@ type placeRequest struct {
 	ExpectedTotal money.Money `json:"expected_total" doc:"What the customer was shown"`
 }
 
-// placeOrder places an order, in the steps of design.md ("One order"). It works on when the client goes away: the
+// placeOrder places an order, in the steps of docs/architecture.md ("One order's life"). It works on when the client goes away: the
 // order id exists, and a client that asks again with its key gets the answer.
 //
 // A crash between any two steps is cured by the same key (another instance takes the attempt over when the lease is
@@ -193,7 +193,7 @@ func (s *service) address(ctx context.Context, account uuid.UUID, req placeReque
 	if req.Address != nil {
 		return *req.Address, nil
 	}
-	a, err := s.readAddress(ctx, account, *req.AddressID)
+	a, err := s.users.address(ctx, account, *req.AddressID)
 	if errors.Is(err, ErrAddressNotFound) {
 		return Address{}, problem.InvalidField("body.address_id", problem.CodeNotFound, "not one of your addresses")
 	}
@@ -205,7 +205,7 @@ func (s *service) address(ctx context.Context, account uuid.UUID, req placeReque
 
 // basket is what the account's cart holds.
 func (s *service) basket(ctx context.Context, account uuid.UUID) (basket, error) {
-	b, err := s.readCart(ctx, account)
+	b, err := s.carts.read(ctx, account)
 	if err != nil {
 		return basket{}, err
 	}
@@ -229,7 +229,7 @@ func (s *service) claimCart(ctx context.Context, a *attempt) (basket, error) {
 			return b, err
 		}
 		if !earlier.pending {
-			err = s.takeOut(ctx, a.Account, earlier.order)
+			err = s.takeOut(ctx, earlier.order)
 		}
 		if earlier.whole {
 			return b, ErrAlreadyOrdered.At(location(earlier.order)).Because(err)
@@ -238,6 +238,15 @@ func (s *service) claimCart(ctx context.Context, a *attempt) (basket, error) {
 			return b, err
 		}
 	}
+}
+
+// takeOut has carts take out of the account's cart what a confirmed order bought.
+func (s *service) takeOut(ctx context.Context, id uuid.UUID) error {
+	o, err := s.store.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	return s.carts.takeOut(ctx, o)
 }
 
 // claim takes the checkout for the attempt. When another attempt is at work on it, that one's end is awaited for a
@@ -276,7 +285,7 @@ func (s *service) quote(ctx context.Context, b basket, country string) ([]Line, 
 	for _, l := range b.Lines {
 		skus = append(skus, l.SKU)
 	}
-	variants, err := s.readVariants(ctx, skus)
+	variants, err := s.products.read(ctx, skus)
 	if err != nil {
 		return nil, Totals{}, err
 	}
@@ -312,7 +321,7 @@ func (s *service) quote(ctx context.Context, b basket, country string) ([]Line, 
 // sku, limit and available.
 func (s *service) hold(ctx context.Context, a *attempt, b basket) error {
 	a.Held = true // also when no answer comes
-	return a.held(s.holdStock(ctx, *a, b.Lines))
+	return a.held(s.inventory.hold(ctx, *a, b.Lines))
 }
 
 // held notes what inventory answered to a request to hold.
@@ -370,7 +379,7 @@ func (s *service) refuse(ctx context.Context, a attempt, cause error) (*Order, e
 // release gives back what inventory holds for order ids that are void. A failure is left to inventory's own pull.
 func (s *service) release(ctx context.Context, ids ...uuid.UUID) {
 	for _, id := range ids {
-		if err := s.releaseStock(ctx, id); err != nil {
+		if err := s.inventory.release(ctx, id); err != nil {
 			s.log.WarnContext(ctx, "hold not released", "order_id", id, "error", err)
 		}
 	}

@@ -8,8 +8,15 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/money"
 )
+
+// products is the neighbour that knows what is sold. variants are what it told within the last second.
+type products struct {
+	dapr     *dapr.Client
+	variants *otter.Cache[string, variant]
+}
 
 // variant is what products tells about a SKU.
 type variant struct {
@@ -35,12 +42,12 @@ func newVariantCache() (*otter.Cache[string, variant], error) {
 	return c, nil
 }
 
-// readVariants asks products for SKUs, those not in the cache. Unknown ones are left out.
-func (s *service) readVariants(ctx context.Context, skus []string) (map[string]variant, error) {
+// read asks for SKUs, those not in the cache. Unknown ones are left out.
+func (p products) read(ctx context.Context, skus []string) (map[string]variant, error) {
 	found := make(map[string]variant, len(skus))
 	var missing []string
 	for _, sku := range skus {
-		if v, ok := s.variants.GetIfPresent(sku); ok {
+		if v, ok := p.variants.GetIfPresent(sku); ok {
 			found[sku] = v
 		} else {
 			missing = append(missing, sku)
@@ -55,12 +62,12 @@ func (s *service) readVariants(ctx context.Context, skus []string) (map[string]v
 	var out struct {
 		Items []variant `json:"items"`
 	}
-	if err := s.dapr.Call(ctx, "products", http.MethodPost, "/internal/variants", in, &out); err != nil {
+	if err := p.dapr.Call(ctx, "products", http.MethodPost, "/internal/variants", in, &out); err != nil {
 		return nil, expect(err)
 	}
 	for _, v := range out.Items {
 		found[v.SKU] = v
-		s.variants.Set(v.SKU, v)
+		p.variants.Set(v.SKU, v)
 	}
 	return found, nil
 }

@@ -47,12 +47,9 @@ func (c *testClock) Add(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.n
 func setup(t testing.TB) *bundle {
 	t.Helper()
 	rt, db := servetest.NewTest(t, "orders", migrations)
-	s, err := newService(rt, db, settings{
-		Currency: "GBP", Country: "GB", Deadline: 10 * time.Minute, RemindAfter: time.Minute, VoidEvery: 15 * time.Second,
-		PullBehind: 10 * time.Minute,
-	})
+	s, err := newService(rt, db, servetest.Settings[settings](t))
 	require.NoError(t, err)
-	b := &bundle{service: s, rt: rt, db: db, at: &testClock{now: clock()}}
+	b := &bundle{service: s, rt: rt, db: db, at: &testClock{now: rt.Now()}}
 	s.now = b.at.Now
 	return b
 }
@@ -782,7 +779,7 @@ func TestRefundsThatWereNotHeardOf(t *testing.T) {
 		items = append(items, item)
 	}
 	asked := 0
-	pull := b.refundsMade(b.db, func(_ context.Context, ask feed.Ask) (feed.Page[json.RawMessage], error) {
+	pull := b.pullRefunds(func(_ context.Context, ask feed.Ask) (feed.Page[json.RawMessage], error) {
 		require.Equal(t, 600, ask.Behind)
 		if asked++; ask.Cursor != "" {
 			return feed.Page[json.RawMessage]{Cursor: ask.Cursor}, nil
@@ -1577,7 +1574,7 @@ func TestNeighboursAway(t *testing.T) {
 func TestSuspendedAccount(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	at := clock()
+	at := time.Now().UTC()
 	place := func(account uuid.UUID) string {
 		t.Helper()
 		res := servetest.Do(t, b.rt, "POST", "/api/v1/orders", shopper(t, account), map[string]any{

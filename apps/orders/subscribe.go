@@ -13,6 +13,15 @@ import (
 	"github.com/stampede-shop/stampede/kit/sub"
 )
 
+// subscribe says which events are handled, and by what.
+func (s *service) subscribe(subs *sub.Subscriber) {
+	sub.On(subs, s.captured)
+	sub.On(subs, s.declined)
+	sub.On(subs, s.refunded)
+	sub.On(subs, s.suspended)
+	sub.On(subs, s.activated)
+}
+
 // captured confirms the order, or has the money sent back when the order was cancelled.
 func (s *service) captured(ctx context.Context, tx pgx.Tx, e events.PaymentCaptured) error {
 	return s.told(ctx, tx, e.OrderID, func(o *Order) (Event, error) {

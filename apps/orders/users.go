@@ -6,11 +6,16 @@ import (
 	"net/url"
 
 	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
 )
 
-// readAddress asks users for one of an account's addresses. Errors: ErrAddressNotFound.
-func (s *service) readAddress(ctx context.Context, account uuid.UUID, id string) (Address, error) {
+// users is the neighbour that keeps addresses.
+type users struct{ dapr *dapr.Client }
+
+// address reads one of an account's addresses. Errors: ErrAddressNotFound.
+func (u users) address(ctx context.Context, account uuid.UUID, id string) (Address, error) {
 	var a Address
-	err := s.dapr.Call(ctx, "users", http.MethodGet, "/internal/accounts/"+account.String()+"/addresses/"+url.PathEscape(id), nil, &a)
+	err := u.dapr.Call(ctx, "users", http.MethodGet, "/internal/accounts/"+account.String()+"/addresses/"+url.PathEscape(id), nil, &a)
 	return a, expect(err, ErrAddressNotFound)
 }

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/serve"
 )
 
 const (
@@ -20,6 +21,19 @@ const (
 	voidLimit = 10 * time.Second    // for payments to void a batch
 	keepVoid  = 30 * 24 * time.Hour // order ids that will never be an order
 )
+
+// work begins what nobody asks for.
+func (s *service) work(rt *serve.Runtime) {
+	rt.Go("polls", time.Second, func(ctx context.Context) error {
+		pg.Listen(ctx, s.store.db, changed, s.polls.wake)
+		return nil
+	})
+	rt.Go("remind", min(5*time.Second, s.settings.RemindAfter), s.remind)
+	rt.Go("settle", min(5*time.Second, s.settings.VoidEvery), s.settle)
+	rt.Go("prune keys", 10*time.Minute, s.prune)
+	rt.Go("pull refunds", feed.Every(s.settings.PullBehind), s.pullRefunds(s.payments.refunds()).Run)
+	rt.Missed("auth")
+}
 
 // inBatches calls fn, which does up to size things and says how many it did, until there are no more.
 func inBatches(ctx context.Context, size int, fn func(ctx context.Context, size int) (done int, err error)) error {
@@ -46,7 +60,7 @@ func (s *service) remind(ctx context.Context) error {
 
 // settle ends orders that have waited too long. Nobody but payments knows whether money was taken, so payments is
 // asked to void the charges, and what it answers decides.
-func (s *service) settle(ctx context.Context) error { return s.settleBy(ctx, s.voidCharges) }
+func (s *service) settle(ctx context.Context) error { return s.settleBy(ctx, s.payments.void) }
 
 // settleBy settles all that is due by the answers of void. What it leaves, an order or a whole batch, is due again when
 // the lease is over.
@@ -96,10 +110,10 @@ func (s *service) settled(ctx context.Context, charges []charge) error {
 	})
 }
 
-// refundsMade reads what payments gave back, in case its event never came.
-func (s *service) refundsMade(db *pgxpool.Pool, source feed.Source) feed.Pull[events.PaymentRefunded] {
+// pullRefunds reads what payments gave back, in case its event never came.
+func (s *service) pullRefunds(source feed.Source) feed.Pull[events.PaymentRefunded] {
 	return feed.Pull[events.PaymentRefunded]{
-		Name: "payments.refunds", DB: db, Log: s.log, Source: source, Behind: s.settings.PullBehind, Apply: s.refunded,
+		Name: "payments.refunds", DB: s.store.db, Log: s.log, Source: source, Behind: s.settings.PullBehind, Apply: s.refunded,
 	}
 }
 
@@ -116,6 +130,3 @@ func (s *service) prune(ctx context.Context) error {
 		}),
 	)
 }
-
-// clock is the time of day in UTC, as exact as PostgreSQL keeps it, so that what is answered now reads the same later.
-func clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

@@ -214,6 +214,7 @@ func (c *Charge) Void(now time.Time) State {
 			c.VoidAskedAt = &now
 		}
 		return Unknown
+	case Captured, Failed, Voided:
 	}
 	return c.State
 }

@@ -111,7 +111,7 @@ type madeInput struct{ feed.Ask }
 type madeOutput struct{ Body feed.Page[json.RawMessage] }
 
 func (s *service) listMadeRefunds(ctx context.Context, in *madeInput) (*madeOutput, error) {
-	rows, cursor, more, err := madeRefunds(ctx, s.db, in.Ask)
+	rows, cursor, more, err := madeRefunds(ctx, s.store.db, in.Ask)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +189,7 @@ type listInput struct {
 type listOutput struct{ Body rest.List[Payment] }
 
 func (s *service) listPayments(ctx context.Context, in *listInput) (*listOutput, error) {
-	rows, next, err := listCharges(ctx, s.db, filter{State: in.State, Refund: in.Refund, Query: strings.TrimSpace(in.Query)}, in.Sort, in.Page)
+	rows, next, err := listCharges(ctx, s.store.db, filter{State: in.State, Refund: in.Refund, Query: strings.TrimSpace(in.Query)}, in.Sort, in.Page)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +210,7 @@ type figuresOutput struct {
 func (s *service) getFigures(ctx context.Context, _ *struct{}) (*figuresOutput, error) {
 	out := &figuresOutput{}
 	var err error
-	out.Body.States, out.Body.FailedRefunds, err = countCharges(ctx, s.db)
+	out.Body.States, out.Body.FailedRefunds, err = countCharges(ctx, s.store.db)
 	return out, err
 }
 
@@ -231,11 +231,11 @@ type paymentDetail struct {
 type paymentOutput struct{ Body paymentDetail }
 
 func (s *service) getPayment(ctx context.Context, in *orderInput) (*paymentOutput, error) {
-	c, err := getCharge(ctx, s.db, in.OrderID)
+	c, err := getCharge(ctx, s.store.db, in.OrderID)
 	if err != nil {
 		return nil, err
 	}
-	refunds, err := refundsOf(ctx, s.db, in.OrderID)
+	refunds, err := refundsOf(ctx, s.store.db, in.OrderID)
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +249,7 @@ func (s *service) getPayment(ctx context.Context, in *orderInput) (*paymentOutpu
 		keys = append(keys, r.Key)
 		detail.Refunds = append(detail.Refunds, newRefund(c, &r))
 	}
-	seen, err := webhooksAbout(ctx, s.db, keys)
+	seen, err := webhooksAbout(ctx, s.store.db, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -280,7 +280,7 @@ func (s *service) postRefund(ctx context.Context, in *refundInput) (*refundOutpu
 		Amount *money.Money
 		Reason string
 	}{in.OrderID, in.Body.Amount, in.Body.Reason}
-	answer, err := idempotency.Do(ctx, s.db, "refunds/"+admin.String(), in.Key, asked, func(tx pgx.Tx) (int, any, error) {
+	answer, err := idempotency.Do(ctx, s.store.db, "refunds/"+admin.String(), in.Key, asked, func(tx pgx.Tx) (int, any, error) {
 		c, r, err := s.refund(ctx, tx, in.OrderID, in.Body.Amount, in.Body.Reason, admin)
 		if err != nil {
 			return 0, nil, err

@@ -1,46 +1,58 @@
-// Command payments takes orders' money through a payment provider, once, and gives it back.
+// Command payments takes orders' money through a payment provider, once, and gives it back. README.md says what it owns,
+// whom it asks and whom it hears.
 package main
 
 import (
-	"context"
 	"embed"
-	"net/http"
+	"log/slog"
 	"time"
 
-	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-func main() { serve.Main("payments", run) }
+func main() { serve.MainWithDatabase("payments", migrations, newService) }
 
-func run(ctx context.Context, rt *serve.Runtime) error {
-	webhooks := serve.Env("SANDBOX_WEBHOOK_URL", serve.Env("PUBLIC_URL", "http://localhost:8000")+"/api/v1/payments/webhooks/sandbox")
-	secret := serve.MustEnv("PAYMENTS_WEBHOOK_SECRET")
-	config := settings{
-		Timeout:      serve.EnvDuration("PROVIDER_TIMEOUT", 10*time.Second),
-		MissingAfter: serve.EnvDuration("PROVIDER_MISSING_AFTER", 30*time.Second),
-		PullBehind:   serve.EnvDuration("PAYMENTS_PULL_BEHIND", 10*time.Minute),
-	}
-	db, err := rt.Database(ctx, migrations)
-	if err != nil {
-		return err
-	}
-	provider := &sandbox{db: db, log: rt.Log, http: &http.Client{}, secret: []byte(secret), url: webhooks}
+// settings are what the environment may change.
+type settings struct {
+	Public       serve.URL     `env:"PUBLIC_URL" envDefault:"http://localhost:8000" doc:"Where browsers find the shop"`
+	Webhooks     string        `env:"SANDBOX_WEBHOOK_URL" envDefault:"" doc:"Where the sandbox sends its webhooks; by default through PUBLIC_URL"`
+	Secret       string        `env:"PAYMENTS_WEBHOOK_SECRET" secret:"16" doc:"What webhooks are signed with"`
+	Timeout      time.Duration `env:"PROVIDER_TIMEOUT" envDefault:"10s" doc:"Of one call to a payment provider"`
+	MissingAfter time.Duration `env:"PROVIDER_MISSING_AFTER" envDefault:"30s" doc:"When to believe a provider that knows nothing of a charge; longer than PROVIDER_TIMEOUT"`
+	PullBehind   time.Duration `env:"PAYMENTS_PULL_BEHIND" envDefault:"10m" doc:"How long order.cancelled gets to arrive before orders' list is believed"`
+}
+
+// lease is how long a worker may be busy with one row, so that nobody else takes it: two calls to the provider, and
+// writing down what it said.
+func (s settings) lease() time.Duration { return 2*s.Timeout + 2*noteLimit }
+
+// service is payments: charges in the database, and the providers that carry them out.
+type service struct {
+	settings  settings
+	store     store
+	orders    orders
+	sandbox   *sandbox
+	providers map[string]Provider // by the name in the webhook's path
+	provider  string              // the one that new charges go to
+	log       *slog.Logger
+	now       func() time.Time
+}
+
+// newService puts the routes, subscriptions and background work on rt.
+func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
+	box := newSandbox(db, rt.Log, rt.Now, set)
 	s := &service{
-		db: db, log: rt.Log, now: time.Now, settings: config,
-		providers: map[string]Provider{"sandbox": provider}, provider: "sandbox",
+		settings: set, store: store{db}, log: rt.Log, now: rt.Now, orders: orders{rt.Dapr},
+		sandbox: box, providers: map[string]Provider{"sandbox": box}, provider: "sandbox",
 	}
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)
-	rt.Go("charges", time.Second, s.charges)
-	rt.Go("refunds", time.Second, s.refunds)
-	rt.Go("pull orders", feed.Every(config.PullBehind), s.pullOrders(feed.From(rt.Dapr, "orders", "/internal/orders/outcomes")).Run)
-	rt.Go("prune payments", time.Hour, s.prune)
-	rt.Go("sandbox webhooks", time.Second, provider.webhooks)
-	rt.Go("sandbox prune", time.Hour, provider.prune)
-	return rt.Serve(ctx)
+	s.work(rt)
+	return s, nil
 }

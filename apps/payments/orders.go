@@ -7,8 +7,17 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/feed"
 )
+
+// orders is the neighbour that decides what becomes of orders.
+type orders struct{ dapr *dapr.Client }
+
+// outcomes reads what was decided, by cursor.
+func (o orders) outcomes() feed.Source {
+	return feed.From(o.dapr, "orders", "/internal/orders/outcomes")
+}
 
 // outcome is what orders tells of an order that was decided; its feed cures an order.cancelled that was lost.
 type outcome struct {
@@ -18,7 +27,7 @@ type outcome struct {
 
 // pullOrders reads what orders decided.
 func (s *service) pullOrders(source feed.Source) feed.Pull[outcome] {
-	return feed.Pull[outcome]{Name: "orders.outcomes", DB: s.db, Log: s.log, Source: source, Behind: s.settings.PullBehind, Apply: s.onOutcome}
+	return feed.Pull[outcome]{Name: "orders.outcomes", DB: s.store.db, Log: s.log, Source: source, Behind: s.settings.PullBehind, Apply: s.onOutcome}
 }
 
 func (s *service) onOutcome(ctx context.Context, tx pgx.Tx, o outcome) error {

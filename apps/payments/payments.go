@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/money"
@@ -17,26 +15,6 @@ import (
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
 )
-
-// service is payments: charges in the database, and the providers that carry them out.
-type service struct {
-	db        *pgxpool.Pool
-	log       *slog.Logger
-	now       func() time.Time
-	settings  settings
-	providers map[string]Provider // by the name in the webhook's path
-	provider  string              // the one that new charges go to
-}
-
-type settings struct {
-	Timeout      time.Duration // of one call to a provider
-	MissingAfter time.Duration // when to believe a provider that knows nothing of a charge; longer than Timeout
-	PullBehind   time.Duration // how long order.cancelled gets to arrive before orders is asked
-}
-
-// lease is how long a worker may be busy with one row, so that nobody else takes it: two calls to the provider, and
-// writing down what it said.
-func (s settings) lease() time.Duration { return 2*s.Timeout + 2*noteLimit }
 
 const (
 	noteLimit       = 5 * time.Second // for a claim, and for writing down one answer
@@ -72,7 +50,7 @@ func (s *service) cancel(ctx context.Context, tx pgx.Tx, order uuid.UUID) error 
 // void makes sure that nothing is charged from now on for the orders, or tells what already happened: captured,
 // failed, voided, or unknown while the provider is being asked.
 func (s *service) void(ctx context.Context, orders []uuid.UUID) (answers map[uuid.UUID]Voiding, err error) {
-	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+	err = pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
 		answers, err = voidCharges(ctx, tx, orders, s.now())
 		return err
 	})
@@ -81,7 +59,7 @@ func (s *service) void(ctx context.Context, orders []uuid.UUID) (answers map[uui
 
 // webhook does what a provider's webhook tells, once.
 func (s *service) webhook(ctx context.Context, provider string, w Webhook) error {
-	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+	return pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
 		fresh, err := insertWebhook(ctx, tx, provider, w, s.now())
 		if err != nil || !fresh || w.Subject == AboutOther || w.Result.Outcome == Processing {
 			return err

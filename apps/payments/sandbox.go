@@ -46,6 +46,15 @@ type sandbox struct {
 	http   *http.Client
 	secret []byte // of the webhooks' signatures; payments has it too
 	url    string // where webhooks go
+	now    func() time.Time
+}
+
+func newSandbox(db *pgxpool.Pool, log *slog.Logger, now func() time.Time, set settings) *sandbox {
+	url := set.Webhooks
+	if url == "" {
+		url = string(set.Public) + "/api/v1/payments/webhooks/sandbox"
+	}
+	return &sandbox{db: db, log: log, http: &http.Client{}, secret: []byte(set.Secret), url: url, now: now}
 }
 
 // sandboxCharge is a charge in the sandbox's books.
@@ -101,7 +110,7 @@ func (c *sandboxCharge) result(now time.Time) Result {
 
 // Charge implements Provider.
 func (s *sandbox) Charge(ctx context.Context, r ChargeRequest) (Result, error) {
-	c, err := s.book(ctx, r, time.Now())
+	c, err := s.book(ctx, r, s.now())
 	if err != nil {
 		return Result{}, fmt.Errorf("sandbox: %w", err)
 	}
@@ -128,7 +137,7 @@ func (s *sandbox) Find(ctx context.Context, key uuid.UUID) (Result, error) {
 	if err != nil || c == nil {
 		return Result{Outcome: Missing}, err
 	}
-	return c.result(time.Now()), nil
+	return c.result(s.now()), nil
 }
 
 // Refund implements Provider.
@@ -137,10 +146,10 @@ func (s *sandbox) Refund(ctx context.Context, r RefundRequest) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if c == nil || c.result(time.Now()).Outcome != Succeeded {
+	if c == nil || c.result(s.now()).Outcome != Succeeded {
 		return Result{Outcome: Declined, Reason: "charge-not-captured"}, nil
 	}
-	given, err := s.bookRefund(ctx, r, time.Now())
+	given, err := s.bookRefund(ctx, r, s.now())
 	if errors.Is(err, errOverdrawn) {
 		return Result{Outcome: Declined, Reason: "more-than-captured"}, nil
 	}
@@ -153,7 +162,7 @@ func (s *sandbox) Refund(ctx context.Context, r RefundRequest) (Result, error) {
 // refundByHand is what somebody does in the sandbox's own pages, of which payments knows nothing: give back some of
 // a charge. It returns the refund's id.
 func (s *sandbox) refundByHand(ctx context.Context, charge uuid.UUID, amount money.Money) (string, error) {
-	given, err := s.bookRefund(ctx, RefundRequest{Charge: charge, Amount: amount}, time.Now())
+	given, err := s.bookRefund(ctx, RefundRequest{Charge: charge, Amount: amount}, s.now())
 	return given.Ref, err
 }
 
@@ -297,7 +306,7 @@ func (s *sandbox) post(ctx context.Context, payload []byte) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(signatureHeader, sign(s.secret, payload, time.Now()))
+	req.Header.Set(signatureHeader, sign(s.secret, payload, s.now()))
 	res, err := s.http.Do(req)
 	if err != nil {
 		return err

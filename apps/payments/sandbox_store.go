@@ -166,7 +166,7 @@ func oweWebhook(ctx context.Context, tx pgx.Tx, kind string, o sandboxObject, du
 
 // claimWebhooks leases up to n webhooks that are due.
 func (s *sandbox) claimWebhooks(ctx context.Context, n int) ([]sandboxWebhook, error) {
-	now := time.Now()
+	now := s.now()
 	rows, err := s.db.Query(ctx, `
 		WITH due AS MATERIALIZED (
 			SELECT id FROM sandbox_webhooks WHERE sent_at IS NULL AND next_try_at <= $2
@@ -181,7 +181,7 @@ func (s *sandbox) claimWebhooks(ctx context.Context, n int) ([]sandboxWebhook, e
 
 // noteWebhook writes down what became of one try.
 func (s *sandbox) noteWebhook(ctx context.Context, w sandboxWebhook, sent bool) error {
-	now := time.Now()
+	now := s.now()
 	if sent {
 		_, err := s.db.Exec(ctx, `UPDATE sandbox_webhooks SET sent_at = $2 WHERE id = $1`, w.ID, now)
 		return err
@@ -192,7 +192,7 @@ func (s *sandbox) noteWebhook(ctx context.Context, w sandboxWebhook, sent bool) 
 
 // prune forgets webhooks, sent or not, and charges with their refunds.
 func (s *sandbox) prune(ctx context.Context) error {
-	now := time.Now()
+	now := s.now()
 	return errors.Join(
 		pruneRows(ctx, s.db, `
 			DELETE FROM sandbox_webhooks WHERE id IN (

@@ -23,17 +23,16 @@ import (
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
 
-const webhookSecret = "s3cret"
+const webhookSecret = "the secret of webhooks"
 
 // bundle is payments with a database of its own and the sandbox as its provider. Workers run only when a test
 // says so; the sandbox's webhooks travel over HTTP.
 type bundle struct {
 	*service
-	rt      *serve.Runtime
-	db      *pgxpool.Pool
-	sandbox *sandbox
-	ahead   atomic.Int64 // how far the service's clock is ahead of the real one
-	admin   string
+	rt    *serve.Runtime
+	db    *pgxpool.Pool
+	ahead atomic.Int64 // how far the service's clock is ahead of the real one
+	admin string
 }
 
 func setup(t *testing.T) *bundle {
@@ -48,17 +47,11 @@ func setup(t *testing.T) *bundle {
 		_, _ = w.Write(answer.Body)
 	}))
 	t.Cleanup(edge.Close)
-	b := &bundle{
-		rt: rt, db: db, admin: servetest.Token(t, uuid.New(), "ops@example.com", "ADMIN"),
-		sandbox: &sandbox{db: db, log: rt.Log, http: edge.Client(), secret: []byte(webhookSecret), url: edge.URL + "/api/v1/payments/webhooks/sandbox"},
-	}
-	b.service = &service{
-		db: db, log: rt.Log, settings: settings{Timeout: 10 * time.Second, MissingAfter: 30 * time.Second, PullBehind: time.Minute},
-		now:       func() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) },
-		providers: map[string]Provider{"sandbox": b.sandbox}, provider: "sandbox",
-	}
-	b.routes(rt.API)
-	b.subscribe(rt.Subs)
+	s, err := newService(rt, db, servetest.Settings[settings](t, "PAYMENTS_WEBHOOK_SECRET", webhookSecret,
+		"SANDBOX_WEBHOOK_URL", edge.URL+"/api/v1/payments/webhooks/sandbox", "PAYMENTS_PULL_BEHIND", "1m"))
+	require.NoError(t, err)
+	b := &bundle{service: s, rt: rt, db: db, admin: servetest.Token(t, uuid.New(), "ops@example.com", "ADMIN")}
+	s.now = func() time.Time { return rt.Now().Add(time.Duration(b.ahead.Load())) }
 	return b
 }
 

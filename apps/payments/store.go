@@ -9,12 +9,16 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
+
+// store is the database of charges, refunds and webhooks.
+type store struct{ db *pgxpool.Pool }
 
 // workChannel wakes the workers that charge, of every instance.
 const workChannel = "payments_work"

@@ -12,6 +12,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/sub"
 )
 
+// subscribe says which events are handled, and by what.
 func (s *service) subscribe(subs *sub.Subscriber) {
 	sub.On(subs, s.onOrderPlaced)
 	sub.On(subs, s.onOrderCancelled)

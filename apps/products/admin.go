@@ -114,7 +114,7 @@ func (s *service) adminView(p *Product, tree categoryTree) AdminProduct {
 	}
 	for _, v := range p.Variants {
 		av := AdminVariant{
-			SKU: v.SKU, Options: v.named(p.OptionNames), Price: money.New(v.Price, s.currency),
+			SKU: v.SKU, Options: v.named(p.OptionNames), Price: money.New(v.Price, s.settings.Currency),
 			MaxPerShopper: v.MaxPerShopper, InitialStock: v.InitialStock, InStock: v.InStock,
 		}
 		if v.Image != "" {
@@ -184,7 +184,7 @@ func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminList
 			return nil, err
 		}
 	}
-	rows, _, err := loadPage(ctx, s.db, in.filter(), in.Sort, after, in.Limit+1, false)
+	rows, _, err := loadPage(ctx, s.store.db, in.filter(), in.Sort, after, in.Limit+1, false)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminList
 	out.Body.Items = make([]AdminSummary, 0, len(rows))
 	for _, r := range rows {
 		out.Body.Items = append(out.Body.Items, AdminSummary{
-			ID: r.ID, Slug: r.Slug, Name: r.Name, SKU: r.SKU, Price: money.New(r.Price, s.currency), ImageURL: r.ImageURL,
+			ID: r.ID, Slug: r.Slug, Name: r.Name, SKU: r.SKU, Price: money.New(r.Price, s.settings.Currency), ImageURL: r.ImageURL,
 			Category: r.Category, Status: r.Status, Version: r.Version, Variants: r.Variants, InStock: r.InStock, At: r.PublishedAt.UTC(),
 		})
 	}
@@ -210,11 +210,11 @@ type ProductPath struct {
 }
 
 func (s *service) adminGet(ctx context.Context, in *ProductPath) (*adminOutput, error) {
-	p, err := one(loadProducts(ctx, s.db, byID, []uuid.UUID{in.ID}))
+	p, err := one(loadProducts(ctx, s.store.db, byID, []uuid.UUID{in.ID}))
 	if err != nil {
 		return nil, err
 	}
-	tree, err := loadCategories(ctx, s.db)
+	tree, err := loadCategories(ctx, s.store.db)
 	if err != nil {
 		return nil, err
 	}
@@ -340,19 +340,19 @@ func (s *service) create(ctx context.Context, in *createInput) (*adminOutput, er
 		return nil, err
 	}
 	out := &adminOutput{Location: adminPath + "/" + p.ID.String()}
-	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+	err := pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
 		tree, err := loadCategories(ctx, tx)
 		if err != nil {
 			return err
 		}
 		p := p.clone()
-		if err := in.Body.apply(p, tree, s.currency); err != nil {
+		if err := in.Body.apply(p, tree, s.settings.Currency); err != nil {
 			return err
 		}
 		if err := s.ownSKUs(ctx, tx, p); err != nil {
 			return err
 		}
-		if err := saveProducts(ctx, tx, []change{{after: p}}, s.currency, s.now()); err != nil {
+		if err := saveProducts(ctx, tx, []change{{after: p}}, s.settings.Currency, s.now()); err != nil {
 			return err
 		}
 		out.Body = s.adminView(p, tree)
@@ -385,7 +385,7 @@ func (s *service) ownSKUs(ctx context.Context, tx pgx.Tx, p *Product) error {
 // change runs fn on a locked product and saves what it did.
 func (s *service) change(ctx context.Context, id uuid.UUID, fn func(tx pgx.Tx, p *Product, tree categoryTree) error) (*adminOutput, error) {
 	out := &adminOutput{}
-	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+	err := pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
 		before, err := one(loadProducts(ctx, tx, byIDLocked, []uuid.UUID{id}))
 		if err != nil {
 			return err
@@ -398,7 +398,7 @@ func (s *service) change(ctx context.Context, id uuid.UUID, fn func(tx pgx.Tx, p
 		if err := fn(tx, after, tree); err != nil {
 			return err
 		}
-		if err := saveProducts(ctx, tx, []change{{before, after}}, s.currency, s.now()); err != nil {
+		if err := saveProducts(ctx, tx, []change{{before, after}}, s.settings.Currency, s.now()); err != nil {
 			return err
 		}
 		out.Body = s.adminView(after, tree)
@@ -423,7 +423,7 @@ func (s *service) update(ctx context.Context, in *updateInput) (*adminOutput, er
 		if p.Version != in.Body.Version {
 			return ErrVersionConflict.With("version", p.Version)
 		}
-		if err := in.Body.apply(p, tree, s.currency); err != nil {
+		if err := in.Body.apply(p, tree, s.settings.Currency); err != nil {
 			return err
 		}
 		return s.ownSKUs(ctx, tx, p)
@@ -488,6 +488,7 @@ func (u *upload) open(limit int64) (io.Reader, error) {
 	body := &limited{r: u.body, left: limit}
 	kind, params, err := mime.ParseMediaType(u.contentType)
 	if err != nil || kind != "multipart/form-data" {
+		//lint:ignore nilerr what is no form is the file itself
 		return body, nil
 	}
 	for form := multipart.NewReader(body, params["boundary"]); ; {
@@ -552,7 +553,7 @@ type imageInput struct {
 }
 
 func (s *service) addImage(ctx context.Context, in *imageInput) (*adminOutput, error) {
-	if _, err := one(loadProducts(ctx, s.db, byID, []uuid.UUID{in.ID})); err != nil {
+	if _, err := one(loadProducts(ctx, s.store.db, byID, []uuid.UUID{in.ID})); err != nil {
 		return nil, err
 	}
 	file, err := s.keepPicture(ctx, &in.upload)
@@ -599,7 +600,7 @@ func (s *service) addPicture(ctx context.Context, in *pictureInput) (*pictureOut
 		return nil, err
 	}
 	name := strings.TrimSpace(in.Name)
-	if err := savePicture(ctx, s.db, name, file); err != nil {
+	if err := savePicture(ctx, s.store.db, name, file); err != nil {
 		return nil, err
 	}
 	return &pictureOutput{Picture{Name: name, URL: mediaPath + file}}, nil
@@ -627,7 +628,7 @@ type createCategoryInput struct {
 type categoriesOutput struct{ Body CategoryList }
 
 func (s *service) adminCategories(ctx context.Context, _ *struct{}) (*categoriesOutput, error) {
-	found, err := categoriesNow(ctx, s.db)
+	found, err := categoriesNow(ctx, s.store.db)
 	return &categoriesOutput{found}, err
 }
 
@@ -659,7 +660,7 @@ func (s *service) createCategory(ctx context.Context, in *createCategoryInput) (
 
 // changeTree runs fn while nobody else changes the categories.
 func (s *service) changeTree(ctx context.Context, fn func(tx pgx.Tx, tree categoryTree) error) error {
-	return taken(pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+	return taken(pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
 		if err := lockCategories(ctx, tx); err != nil {
 			return err
 		}

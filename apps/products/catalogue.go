@@ -54,9 +54,9 @@ type answer struct {
 	etag string
 }
 
-func newCatalogue(db *pgxpool.Pool, sidecar *dapr.Client, inv *inventory, log *slog.Logger, currency string, fresh time.Duration) *catalogue {
+func newCatalogue(rt *serve.Runtime, db *pgxpool.Pool, inv *inventory, currency string, fresh time.Duration) *catalogue {
 	return &catalogue{
-		db: db, dapr: sidecar, inventory: inv, log: log, currency: currency,
+		db: db, dapr: rt.Dapr, inventory: inv, log: rt.Log, currency: currency, state: pause{now: rt.Now},
 		version: otter.Must(&otter.Options[struct{}, int64]{MaximumSize: 1, ExpiryCalculator: otter.ExpiryWriting[struct{}, int64](fresh)}),
 		hot: otter.Must(&otter.Options[string, answer]{
 			MaximumWeight:    hotBytes,

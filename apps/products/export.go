@@ -37,11 +37,11 @@ type exportOutput struct {
 // exportFile writes products while they are read. A failure in the middle breaks the answer off, so that
 // nobody takes a part for the whole.
 func (s *service) exportFile(ctx context.Context, in *AdminFilter) (*exportOutput, error) {
-	attributes, err := attributeNames(ctx, s.db)
+	attributes, err := attributeNames(ctx, s.store.db)
 	if err != nil {
 		return nil, err
 	}
-	tree, err := loadCategories(ctx, s.db)
+	tree, err := loadCategories(ctx, s.store.db)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (s *service) exportFile(ctx context.Context, in *AdminFilter) (*exportOutpu
 		for after := uuid.Nil; ; {
 			var a arguments
 			where := in.filter().where(&a, "") + " AND p.id > " + a.add(after) + " ORDER BY p.id LIMIT " + a.add(exportBatch)
-			products, err := loadProducts(ctx, s.db, where, a...)
+			products, err := loadProducts(ctx, s.store.db, where, a...)
 			if err != nil {
 				s.log.ErrorContext(ctx, "export broken off", "error", err)
 				panic(http.ErrAbortHandler)
@@ -68,7 +68,7 @@ func (s *service) exportFile(ctx context.Context, in *AdminFilter) (*exportOutpu
 			}
 			free := s.inventory.availability(ctx, skus)
 			for _, p := range products {
-				for _, record := range exportRows(p, tree.path(p.CategoryID), attributes, free, s.currency) {
+				for _, record := range exportRows(p, tree.path(p.CategoryID), attributes, free, s.settings.Currency) {
 					_ = out.Write(record)
 				}
 				after = p.ID

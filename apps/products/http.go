@@ -11,6 +11,7 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
@@ -20,6 +21,7 @@ import (
 const publicCache = "public, max-age=1, stale-while-revalidate=2"
 
 func (s *service) routes(api huma.API) {
+	outbox.Feed(api, s.store.db, rest.Neighbours("inventory"))
 	rest.Handle(api, rest.Op("GET", "/api/v1/products", "List and search products", rest.Anyone, answers[Listing](api), notModified,
 		rest.Describe("Only published products. q finds words in any part of a product, and what they may have meant when mistyped.")), s.listProducts)
 	rest.Handle(api, rest.Op("GET", "/api/v1/products/{slug}", "Read a product", rest.Anyone, answers[Page](api), notModified,
@@ -227,7 +229,7 @@ type variantsOutput struct {
 }
 
 func (s *service) readVariants(ctx context.Context, in *variantsInput) (*variantsOutput, error) {
-	found, err := loadVariants(ctx, s.db, in.Body.SKUs)
+	found, err := loadVariants(ctx, s.store.db, in.Body.SKUs)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +239,7 @@ func (s *service) readVariants(ctx context.Context, in *variantsInput) (*variant
 		v := Variant{Options: r.Options}
 		item := VariantItem{
 			SKU: r.SKU, Slug: r.Slug, Name: r.Name, Variant: v.name(), ImageURL: r.Image,
-			UnitPrice: money.New(r.Price, s.currency), MaxPerShopper: r.MaxPerShopper, Status: r.Status, InStock: r.InStock,
+			UnitPrice: money.New(r.Price, s.settings.Currency), MaxPerShopper: r.MaxPerShopper, Status: r.Status, InStock: r.InStock,
 		}
 		if item.ImageURL == "" && r.ImageURL != nil {
 			item.ImageURL = *r.ImageURL

@@ -55,7 +55,7 @@ func (s *service) importFile(ctx context.Context, in *importInput) (*importOutpu
 	if err != nil {
 		return nil, err
 	}
-	release, ok, err := lockImport(ctx, s.db)
+	release, ok, err := lockImport(ctx, s.store.db)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func (r *importRun) save(ctx context.Context, batch [][]row) (results []rowResul
 			names = append(names, row.cells[colImage], row.cells[colVariantImage])
 		}
 	}
-	err = pg.InTx(ctx, r.db, func(tx pgx.Tx) error {
+	err = pg.InTx(ctx, r.store.db, func(tx pgx.Tx) error {
 		results = results[:0]
 		found, err := loadProducts(ctx, tx, bySlugLocked, slugs)
 		if err != nil {
@@ -245,7 +245,7 @@ func (r *importRun) save(ctx context.Context, batch [][]row) (results []rowResul
 				owners[strings.ToLower(v.SKU)] = after.ID
 			}
 		}
-		return saveProducts(ctx, tx, changes, r.currency, r.now())
+		return saveProducts(ctx, tx, changes, r.settings.Currency, r.now())
 	})
 	return results, err
 }

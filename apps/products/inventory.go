@@ -59,7 +59,10 @@ func (i *inventory) setStock(ctx context.Context, sku string, quantity int, reas
 }
 
 // pause leaves a neighbour alone for a while after it failed, so that pages do not wait for it one by one.
-type pause struct{ until atomic.Int64 }
+type pause struct {
+	now   func() time.Time
+	until atomic.Int64
+}
 
-func (p *pause) on() bool { return time.Now().UnixNano() < p.until.Load() }
-func (p *pause) begin()   { p.until.Store(time.Now().Add(pauseFor).UnixNano()) }
+func (p *pause) on() bool { return p.now().UnixNano() < p.until.Load() }
+func (p *pause) begin()   { p.until.Store(p.now().Add(pauseFor).UnixNano()) }

@@ -124,10 +124,9 @@ type bench struct {
 func setup(t *testing.T) *bench {
 	t.Helper()
 	rt, db := servetest.NewTest(t, "products", migrations)
-	s := newService(db, rt.Dapr, rt.Log, settings{currency: "GBP", digits: 2, hosts: []string{"cdn.example.com"}})
-	s.catalogue = newCatalogue(db, rt.Dapr, s.inventory, rt.Log, "GBP", time.Nanosecond)
-	s.routes(rt.API)
-	s.subscribe(rt.Subs)
+	s, err := newService(rt, db, servetest.Settings[settings](t, "IMAGE_HOSTS", "cdn.example.com"))
+	require.NoError(t, err)
+	s.catalogue = newCatalogue(rt, db, s.inventory, "GBP", time.Nanosecond)
 	return &bench{
 		t: t, rt: rt, db: db, s: s,
 		admin: servetest.Token(t, uuid.New(), "ops@example.com", "USER", "ADMIN"),
@@ -688,7 +687,7 @@ func TestCaching(t *testing.T) {
 	require.Equal(t, before+1, version())
 
 	t.Log("a kept answer is at most a second old")
-	s := newCatalogue(b.db, b.rt.Dapr, b.s.inventory, b.rt.Log, "GBP", time.Hour)
+	s := newCatalogue(b.rt, b.db, b.s.inventory, "GBP", time.Hour)
 	r, err := (&listInput{}).request()
 	require.NoError(t, err)
 	r.Limit = 10
@@ -718,7 +717,7 @@ func TestManyAskAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.published("Lamp", "ONCE-1", 100)
-	c := newCatalogue(b.db, b.rt.Dapr, b.s.inventory, b.rt.Log, "GBP", time.Hour)
+	c := newCatalogue(b.rt, b.db, b.s.inventory, "GBP", time.Hour)
 	var loads int
 	var wg sync.WaitGroup
 	for range 50 {

@@ -9,6 +9,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/sub"
 )
 
+// subscribe says which events are handled, and by what.
 func (s *service) subscribe(subs *sub.Subscriber) {
 	sub.On(subs, s.stockCrossed)
 }

@@ -117,7 +117,7 @@ func (s *service) postProfile(w http.ResponseWriter, r *http.Request) (string, p
 
 // getAddresses shows the address book, and a form for another address.
 func (s *service) getAddresses(w http.ResponseWriter, r *http.Request) (string, page.View, error) {
-	return s.addressPage(w, r, accountView{Form: address{Country: s.country}})
+	return s.addressPage(w, r, accountView{Form: address{Country: s.settings.Country}})
 }
 
 func (s *service) addressPage(w http.ResponseWriter, r *http.Request, v accountView) (string, page.View, error) {

@@ -47,7 +47,7 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) (string, page.Vie
 	v.Featured = s.chosen(r.Context())
 	seen, kinds := map[string]bool{}, map[string]bool{}
 	for _, p := range newest.Items {
-		if len(s.featured) == 0 && len(v.Featured) < 3 && p.ImageURL != "" && !kinds[p.Category] {
+		if len(s.settings.Featured) == 0 && len(v.Featured) < 3 && p.ImageURL != "" && !kinds[p.Category] {
 			v.Featured, kinds[p.Category] = append(v.Featured, p), true
 		}
 	}
@@ -83,9 +83,9 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) (string, page.Vie
 
 // chosen are the products that the shop shows first.
 func (s *service) chosen(ctx context.Context) []summary {
-	found := make([]*product, len(s.featured))
+	found := make([]*product, len(s.settings.Featured))
 	g, ctx := errgroup.WithContext(ctx)
-	for i, slug := range s.featured {
+	for i, slug := range s.settings.Featured {
 		g.Go(func() error {
 			if p, err := s.productBySlug(ctx, slug); err == nil {
 				found[i] = &p
@@ -165,7 +165,7 @@ func (s *service) minor(text string) string {
 		return ""
 	}
 	factor := 1.0
-	if _, fraction, ok := strings.Cut(money.Zero(s.currency).String(), "."); ok {
+	if _, fraction, ok := strings.Cut(money.Zero(s.settings.Currency).String(), "."); ok {
 		for range fraction {
 			factor *= 10
 		}
@@ -229,7 +229,7 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) (string, page.V
 		asked = cleanQuery(url.Values{"q": asked["q"], "category": asked["category"]})
 	}
 	v := searchView{
-		Query: asked.Get("q"), Category: asked.Get("category"), Sort: asked.Get("sort"), Currency: strings.TrimRight(money.Zero(s.currency).String(), "0. "),
+		Query: asked.Get("q"), Category: asked.Get("category"), Sort: asked.Get("sort"), Currency: strings.TrimRight(money.Zero(s.settings.Currency).String(), "0. "),
 		Min: asked.Get("min"), Max: asked.Get("max"), InStock: asked.Get("in_stock") != "",
 		Products: found.Items, Page: asked.Get("cursor") != "",
 	}

@@ -95,11 +95,11 @@ type place struct{ Code, Name string }
 // countries lists where the shop delivers to, its own first.
 func (s *service) countries() []place {
 	var all []place
-	for code := range pricing.Builtin(s.currency, s.country).Countries {
+	for code := range pricing.Builtin(s.settings.Currency, s.settings.Country).Countries {
 		all = append(all, place{code, page.Country(code)})
 	}
 	slices.SortFunc(all, func(a, b place) int {
-		return cmp.Or(cmp.Compare(b2i(b.Code == s.country), b2i(a.Code == s.country)), strings.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(b2i(b.Code == s.settings.Country), b2i(a.Code == s.settings.Country)), strings.Compare(a.Name, b.Name))
 	})
 	return all
 }
@@ -182,7 +182,7 @@ func (s *service) showCheckout(w http.ResponseWriter, r *http.Request, v checkou
 		v.Form.Address.Name = strings.TrimSpace(profile.FirstName + " " + profile.LastName)
 	}
 	if v.Form.Address.Country == "" {
-		v.Form.Address.Country = s.country
+		v.Form.Address.Country = s.settings.Country
 	}
 	if v.Cart, err = s.priced(ctx, w, v.destination()); err != nil {
 		return "", page.View{}, err
@@ -326,7 +326,7 @@ func (s *service) place(ctx context.Context, form *checkoutForm) (order, error) 
 	if err != nil {
 		return order{}, problem.ErrMalformed
 	}
-	in := map[string]any{"payment_method": form.Method, "expected_total": money.New(expected, s.currency)}
+	in := map[string]any{"payment_method": form.Method, "expected_total": money.New(expected, s.settings.Currency)}
 	if form.AddressID == "new" {
 		in["address"] = form.Address
 	} else {
@@ -405,7 +405,7 @@ func (s *service) explain(w http.ResponseWriter, r *http.Request, form checkoutF
 		}
 	case "price-changed":
 		was, _ := strconv.ParseInt(form.Expected, 10, 64)
-		t.Problem = "The total has changed since you opened this page. It was " + s.text(money.New(was, s.currency)) + "."
+		t.Problem = "The total has changed since you opened this page. It was " + s.text(money.New(was, s.settings.Currency)) + "."
 		t.Explained = "Nothing was charged. Please look at the new total, then pay."
 	case "out-of-stock":
 		t.Problem = "Somebody was faster."
@@ -453,5 +453,5 @@ func (s *service) explain(w http.ResponseWriter, r *http.Request, form checkoutF
 
 // text writes an amount as the pages do.
 func (s *service) text(m money.Money) string {
-	return page.Formats(page.Locale(s.country))["money"].(func(money.Money) string)(m)
+	return page.Formats(page.Locale(s.settings.Country))["money"].(func(money.Money) string)(m)
 }

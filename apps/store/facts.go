@@ -32,11 +32,11 @@ type rate struct {
 
 // factsOf works out what the pages say.
 func (s *service) factsOf() facts {
-	table := pricing.Builtin(s.currency, s.country).Countries
-	own := table[s.country]
+	table := pricing.Builtin(s.settings.Currency, s.settings.Country).Countries
+	own := table[s.settings.Country]
 	f := facts{
-		Country: article(s.country), Shipping: money.New(own.Shipping, s.currency), FreeFrom: s.from(own.FreeFrom), TaxIncluded: own.TaxIncluded,
-		Places: len(table), Holds: s.holdAt != "checkout", HoldFor: span(s.holdFor),
+		Country: article(s.settings.Country), Shipping: money.New(own.Shipping, s.settings.Currency), FreeFrom: s.from(own.FreeFrom), TaxIncluded: own.TaxIncluded,
+		Places: len(table), Holds: s.settings.HoldAt != "checkout", HoldFor: span(s.settings.HoldTTL),
 	}
 	type price struct{ shipping, from int64 }
 	groups := map[price][]string{}
@@ -51,7 +51,7 @@ func (s *service) factsOf() facts {
 	slices.SortFunc(prices, func(a, b price) int { return cmp.Compare(a.shipping, b.shipping) })
 	for _, p := range prices {
 		slices.Sort(groups[p])
-		f.Rates = append(f.Rates, rate{money.New(p.shipping, s.currency), s.from(p.from), strings.Join(groups[p], ", ")})
+		f.Rates = append(f.Rates, rate{money.New(p.shipping, s.settings.Currency), s.from(p.from), strings.Join(groups[p], ", ")})
 	}
 	return f
 }
@@ -61,7 +61,7 @@ func (s *service) from(minor int64) string {
 	if minor == 0 {
 		return ""
 	}
-	text := s.text(money.New(minor, s.currency))
+	text := s.text(money.New(minor, s.settings.Currency))
 	return strings.TrimSuffix(strings.TrimSuffix(text, ".00"), ",00")
 }
 

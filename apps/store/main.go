@@ -3,10 +3,8 @@
 package main
 
 import (
-	"context"
 	"embed"
 	"net/http"
-	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -15,48 +13,30 @@ import (
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/serve"
-	"github.com/stampede-shop/stampede/kit/sub"
 )
 
 //go:embed pages/*.html assets/*
 var files embed.FS
 
-func main() { serve.Main("store", run) }
+func main() { serve.Main("store", newService) }
 
-func run(ctx context.Context, rt *serve.Runtime) error {
-	keycloak := serve.MustEnv("KEYCLOAK_URL") + "/realms/" + serve.Env("KEYCLOAK_REALM", "stampede")
-	_, err := newService(rt, settings{
-		public:       strings.TrimSuffix(serve.MustEnv("PUBLIC_URL"), "/"),
-		issuer:       serve.MustEnv("ISSUER"),
-		keycloak:     keycloak,
-		clientSecret: serve.MustEnv("STORE_CLIENT_SECRET"),
-		country:      serve.Env("SHOP_COUNTRY", "GB"),
-		currency:     serve.Env("SHOP_CURRENCY", "GBP"),
-		holdAt:       serve.Env("HOLD_AT", "cart"),
-		holdFor:      serve.EnvDuration("HOLD_TTL", 15*time.Minute),
-		featured:     strings.FieldsFunc(serve.Env("STORE_FEATURED", ""), func(r rune) bool { return r == ',' || r == ' ' }),
-	})
-	if err != nil {
-		return err
-	}
-	return rt.Serve(ctx)
-}
-
-// settings are what the storefront is told about the shop.
+// settings are what the environment may change.
 type settings struct {
-	public       string // scheme and host, as browsers know them
-	issuer       string // where browsers find Keycloak's realm
-	keycloak     string // where we find it
-	clientSecret string
-	country      string
-	currency     string
-	featured     []string // slugs of products shown first
-	holdAt       string   // "cart", or "checkout": then nothing is held before
-	holdFor      time.Duration
+	serve.Shop
+	Public       serve.URL     `env:"PUBLIC_URL" envDefault:"http://localhost:8000" doc:"Where browsers find the shop"`
+	Keycloak     serve.URL     `env:"KEYCLOAK_URL" doc:"Where the services find Keycloak"`
+	Realm        string        `env:"KEYCLOAK_REALM" envDefault:"stampede" doc:"The realm there"`
+	ClientSecret string        `env:"STORE_CLIENT_SECRET" secret:"16" doc:"Of Keycloak's client storefront"`
+	HoldAt       string        `env:"HOLD_AT" envDefault:"cart" enum:"cart,checkout" doc:"What holds stock: a cart, or only the order"`
+	HoldTTL      time.Duration `env:"HOLD_TTL" envDefault:"15m" doc:"How long a cart holds what was put in"`
+	Featured     []string      `env:"STORE_FEATURED" envDefault:"" doc:"Slugs of products shown first, with commas between"`
 }
 
+// service is the storefront: its pages, its sessions, and whom it asks.
 type service struct {
-	settings
+	settings    settings
+	public      string // scheme and host, as browsers know them
+	keycloak    string // the realm, where we find it
 	dapr        *dapr.Client
 	pages       *page.Pages
 	verifier    *auth.Verifier
@@ -75,30 +55,33 @@ const maxWaiters = 40
 
 // newService puts the pages on rt.
 func newService(rt *serve.Runtime, set settings) (*service, error) {
+	public, keycloak := string(set.Public), string(set.Keycloak)+"/realms/"+set.Realm
 	s := &service{
 		settings: set,
+		public:   public,
+		keycloak: keycloak,
 		dapr:     rt.Dapr,
 		verifier: rt.Verifier,
 		sessions: sessions{dapr: rt.Dapr},
 		oauth: oauth2.Config{
-			ClientID: "storefront", ClientSecret: set.clientSecret, RedirectURL: set.public + "/login/callback", Scopes: []string{"openid"},
+			ClientID: "storefront", ClientSecret: set.ClientSecret, RedirectURL: public + "/login/callback", Scopes: []string{"openid"},
 			Endpoint: oauth2.Endpoint{
-				AuthURL:   set.issuer + "/protocol/openid-connect/auth",
-				TokenURL:  set.keycloak + "/protocol/openid-connect/token",
+				AuthURL:   rt.Settings.Issuer + "/protocol/openid-connect/auth",
+				TokenURL:  keycloak + "/protocol/openid-connect/token",
 				AuthStyle: oauth2.AuthStyleInHeader,
 			},
 		},
 		waiters:  make(chan struct{}, maxWaiters),
 		stopping: rt.Stopping(),
-		now:      func() time.Time { return time.Now().UTC() },
+		now:      rt.Now,
 	}
 	var err error
-	if s.pages, err = page.Load(files, "/assets", rt.Log, page.Formats(page.Locale(set.country)), s.funcs()); err != nil {
+	if s.pages, err = page.Load(files, "/assets", rt.Log, page.Formats(page.Locale(set.Country)), s.funcs()); err != nil {
 		return nil, err
 	}
 	s.pages.Meta = func(r *http.Request) any { return s.frame(r) }
 	s.shelves.s = s
 	s.routes(rt.Router)
-	sub.OnDirect(rt.Subs, s.suspended)
+	s.subscribe(rt.Subs)
 	return s, nil
 }

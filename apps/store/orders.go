@@ -214,7 +214,7 @@ func (s *service) viewOrder(w http.ResponseWriter, r *http.Request, o order) ord
 			c.Lines = append(c.Lines, cartLine{SKU: l.SKU, Quantity: l.Quantity})
 		}
 	}
-	v.Again = o.another(c, time.Now())
+	v.Again = o.another(c, s.now())
 	return v
 }
 

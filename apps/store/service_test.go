@@ -28,9 +28,8 @@ func newTest(t *testing.T) (*serve.Runtime, *service) { return newTestAt(t, publ
 func newTestAt(t *testing.T, public string) (*serve.Runtime, *service) {
 	t.Helper()
 	rt, _ := servetest.NewTest(t, "store", nil)
-	s, err := newService(rt, settings{
-		public: public, issuer: public + "/realms/stampede", keycloak: "http://127.0.0.1:1", clientSecret: "secret", country: "GB", currency: "GBP", holdFor: 15 * time.Minute,
-	})
+	rt.Settings.Issuer = public + "/realms/stampede"
+	s, err := newService(rt, servetest.Settings[settings](t, "PUBLIC_URL", public, "KEYCLOAK_URL", "http://127.0.0.1:1", "STORE_CLIENT_SECRET", "the client's secret"))
 	require.NoError(t, err)
 	return rt, s
 }
@@ -280,7 +279,7 @@ func TestFacts(t *testing.T) {
 	require.True(t, f.Holds)
 	require.Len(t, f.Rates, 3)
 	require.Equal(t, "United Kingdom", f.Rates[0].Countries)
-	s.country, s.currency, s.holdAt, s.holdFor = "CA", "CAD", "checkout", 30*time.Second
+	s.settings.Country, s.settings.Currency, s.settings.HoldAt, s.settings.HoldTTL = "CA", "CAD", "checkout", 30*time.Second
 	f = s.factsOf()
 	require.Equal(t, "Canada", f.Country)
 	require.False(t, f.TaxIncluded)

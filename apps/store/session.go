@@ -136,6 +136,7 @@ func (s sessions) find(ctx context.Context, kind, id string, v any) (etag string
 		return "", false, problem.ErrUnavailable.Because(err)
 	}
 	if data == nil || unseal(id, data, v) != nil {
+		//lint:ignore nilerr what cannot be read, under another key, is no session
 		return "", false, nil
 	}
 	return etag, true, nil

@@ -3,43 +3,35 @@
 package main
 
 import (
-	"context"
 	"embed"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stampede-shop/stampede/kit/serve"
-	"github.com/stampede-shop/stampede/kit/sub"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-func main() { serve.Main("users", run) }
+func main() { serve.MainWithDatabase("users", migrations, newService) }
 
-func run(ctx context.Context, rt *serve.Runtime) error {
-	db, err := rt.Database(ctx, migrations)
-	if err != nil {
-		return err
-	}
-	newService(rt, db)
-	rt.Missed("auth")
-	return rt.Serve(ctx)
-}
+// settings are what the environment may change: nothing.
+type settings struct{}
 
+// service is users: what it keeps.
 type service struct {
-	store store
-	now   func() time.Time
+	settings settings
+	store    store
+	now      func() time.Time
 }
 
-// newService puts the routes and subscriptions on rt.
-func newService(rt *serve.Runtime, db *pgxpool.Pool) *service {
-	s := &service{store: store{db}, now: func() time.Time { return time.Now().UTC() }}
+// newService puts the routes, subscriptions and background work on rt.
+func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
+	s := &service{settings: set, store: store{db}, now: rt.Now}
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)
-	sub.On(rt.Subs, s.registered)
-	sub.On(rt.Subs, s.activated)
-	sub.On(rt.Subs, s.suspended)
-	return s
+	s.subscribe(rt.Subs)
+	s.work(rt)
+	return s, nil
 }

@@ -18,7 +18,8 @@ import (
 
 func setup(t *testing.T) *serve.Runtime {
 	rt, db := servetest.NewTest(t, "users", migrations)
-	newService(rt, db)
+	_, err := newService(rt, db, settings{})
+	require.NoError(t, err)
 	return rt
 }
 

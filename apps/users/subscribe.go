@@ -6,7 +6,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/sub"
 )
+
+// subscribe says which events are handled, and by what.
+func (s *service) subscribe(subs *sub.Subscriber) {
+	sub.On(subs, s.registered)
+	sub.On(subs, s.activated)
+	sub.On(subs, s.suspended)
+}
 
 // registered makes the profile of a new account.
 func (s *service) registered(ctx context.Context, tx pgx.Tx, e events.AccountRegistered) error {

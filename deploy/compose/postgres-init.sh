@@ -1,6 +1,6 @@
 #!/bin/bash
 # Run once by the postgres image, when its volume is empty: one role and one database a
-# service, as dev/infra.go makes them. A role may connect to its own database only.
+# service, as dev/infra/postgres.go makes them. A role may connect to its own database only.
 set -euo pipefail
 
 sql() { psql -v ON_ERROR_STOP=1 --no-psqlrc --quiet --username "$POSTGRES_USER" "$@"; }

@@ -159,7 +159,7 @@ func (c *Client) GetState(ctx context.Context, store, key string) (value []byte,
 
 // SaveState writes a key if its ETag is still etag, or creates it when etag is
 // empty; otherwise ErrConflict: read again. Redis and PostgreSQL answer a
-// failed create differently (facts: 409 or 500), so any refusal of a create
+// failed create differently (409, 500), so any refusal of a create
 // whose key now exists is a conflict. The ttl must be given on every save; 0
 // keeps the value.
 func (c *Client) SaveState(ctx context.Context, store, key string, value []byte, etag string, ttl time.Duration) error {
@@ -236,7 +236,7 @@ func isConflict(err error) bool {
 
 // Binding runs an operation of an output binding, for instance "create".
 // Every metadata key that a component reads must be given on every call: some
-// keep the last one (facts: bindings.smtp).
+// keep the last one (bindings.smtp does).
 func (c *Client) Binding(ctx context.Context, name, operation string, data []byte, metadata map[string]string) ([]byte, error) {
 	ctx, cancel := limited(ctx, bindingLimit)
 	defer cancel()

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"os"
 	"time"
 	"unicode/utf8"
 
@@ -39,14 +38,19 @@ type Answer struct {
 	Repeated bool
 }
 
-// Hash is the keyed hash (HMAC-SHA256 with HASH_KEY) of a request body, so that
+var hashKey []byte
+
+// UseKey sets the key of Hash; a process has one.
+func UseKey(key []byte) { hashKey = key }
+
+// Hash is the keyed hash (HMAC-SHA256, see UseKey) of a request body, so that
 // stored keys tell nothing about what was asked.
 func Hash(body any) ([]byte, error) {
 	data, err := json.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("idempotency: %w", err)
 	}
-	m := hmac.New(sha256.New, []byte(os.Getenv("HASH_KEY")))
+	m := hmac.New(sha256.New, hashKey)
 	m.Write(data)
 	return m.Sum(nil), nil
 }

@@ -48,7 +48,7 @@ func open(ctx context.Context, url string, answer time.Duration) (*pgxpool.Pool,
 	}
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	cfg.PingTimeout = pingTimeout
-	cfg.ConnConfig.Tracer = tracer{otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName()), answer}
+	cfg.ConnConfig.Tracer = tracer{otelpgx.NewTracer(), answer}
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	limit(cfg, answer)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)

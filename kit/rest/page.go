@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/stampede-shop/stampede/kit/problem"
@@ -27,15 +25,18 @@ type List[T any] struct {
 
 const cursorLife = 24 * time.Hour
 
-var cursorKey = sync.OnceValue(func() []byte { return []byte(os.Getenv("CURSOR_KEY")) })
+var cursorKey []byte
+
+// SignCursors sets the key that cursors are signed with; a process has one.
+func SignCursors(key []byte) { cursorKey = key }
 
 type cursor struct {
 	Until int64           `json:"u"`
 	At    json.RawMessage `json:"a"`
 }
 
-// EncodeCursor makes a cursor of the last item's sort key. It is signed with
-// CURSOR_KEY and lives for a day.
+// EncodeCursor makes a cursor of the last item's sort key. It is signed
+// (SignCursors) and lives for a day.
 func EncodeCursor(v any) string {
 	at, err := json.Marshal(v)
 	if err != nil {
@@ -72,7 +73,7 @@ func DecodeCursor(s string, v any) error {
 }
 
 func signCursor(body []byte) []byte {
-	m := hmac.New(sha256.New, cursorKey())
+	m := hmac.New(sha256.New, cursorKey)
 	m.Write(body)
 	return m.Sum(nil)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -211,4 +212,19 @@ func TestUndeclaredUnavailable(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, res.Status)
 	require.Equal(t, "unavailable", res.Slug())
 	require.Equal(t, []string{"2"}, res.Header["Retry-After"])
+}
+
+// TestConnectionClosed: a connection that was closed under an operation, as when PostgreSQL is killed, is no fault of ours.
+func TestConnectionClosed(t *testing.T) {
+	t.Parallel()
+	_, db := servetest.NewTest(t, "echo", noMigrations)
+	c, err := db.Acquire(t.Context())
+	require.NoError(t, err)
+	defer c.Release()
+	require.NoError(t, c.Conn().Close(t.Context()))
+	_, err = c.Exec(t.Context(), `SELECT 1`)
+	require.Error(t, err)
+	rec := httptest.NewRecorder()
+	rest.WriteProblem(rec, httptest.NewRequest("GET", "/api/v1/anyone/1", nil), fmt.Errorf("read: %w", err))
+	require.Equal(t, http.StatusServiceUnavailable, rec.Code)
 }

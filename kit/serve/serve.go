@@ -11,17 +11,16 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
-	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 
@@ -56,6 +55,8 @@ type Runtime struct {
 	Subs     *sub.Subscriber
 	Verifier *auth.Verifier
 	Metrics  *prometheus.Registry
+	Settings Settings
+	Now      func() time.Time // UTC, in whole microseconds
 
 	db       *pgxpool.Pool
 	workers  []worker
@@ -68,59 +69,26 @@ type worker struct {
 	fn    func(ctx context.Context) error
 }
 
-// Main runs a service until SIGTERM or SIGINT and exits 1 when it fails. With
-// the argument "openapi" it prints the service's OpenAPI document instead and
-// opens nothing.
-func Main(name string, run func(ctx context.Context, rt *Runtime) error) {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := start(ctx, name, run); err != nil {
-		slog.Error("service ended", "error", err)
-		os.Exit(1)
-	}
-}
-
-func start(ctx context.Context, name string, run func(ctx context.Context, rt *Runtime) error) error {
-	log := newLogger(name)
-	slog.SetDefault(log)
-	var verifier *auth.Verifier
-	if !describing() {
-		flush, err := startTracing(ctx, name)
-		if err != nil {
-			return err
-		}
-		defer flush()
-		verifier = auth.NewVerifier(ctx, MustEnv("ISSUER"), Env("AUDIENCE", "stampede"), MustEnv("JWKS_URL"))
-	}
-	sidecar, err := dapr.New()
-	if err != nil {
-		return err
-	}
-	defer sidecar.Close()
-	rt := New(name, log, verifier, os.Getenv("APP_API_TOKEN"), sidecar)
-	return run(ctx, rt)
-}
-
 // New assembles a runtime. Services get theirs from Main, tests from
 // servetest.
-func New(name string, log *slog.Logger, verifier *auth.Verifier, appToken string, sidecar *dapr.Client) *Runtime {
-	router, api := rest.New(rest.Config{Name: name, Verifier: verifier, AppToken: appToken, Log: log})
+func New(name string, set Settings, log *slog.Logger, verifier *auth.Verifier, sidecar *dapr.Client) *Runtime {
+	router, api := rest.New(rest.Config{Name: name, Verifier: verifier, AppToken: set.AppToken, Log: log})
 	return &Runtime{
-		Name: name, Log: log, Router: router, API: api, Dapr: sidecar, Verifier: verifier,
+		Name: name, Settings: set, Log: log, Router: router, API: api, Dapr: sidecar, Verifier: verifier, Now: now,
 		Subs:     &sub.Subscriber{Dapr: sidecar, Pubsub: Pubsub, Log: log},
 		Metrics:  prometheus.NewRegistry(),
 		stopping: make(chan struct{}),
 	}
 }
 
-// Database opens the service's database (<NAME>_DATABASE_URL), migrates it
-// with the folder "migrations" of files, and sees to its outbox and inbox.
-func (rt *Runtime) Database(ctx context.Context, files fs.FS) (*pgxpool.Pool, error) {
-	if describing() {
-		return nil, nil
-	}
-	url := MustEnv(strings.ToUpper(rt.Name) + "_DATABASE_URL")
-	if err := pg.Migrate(ctx, url, files); err != nil {
+// now is the time in UTC, as fine as PostgreSQL keeps it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// openDatabase brings the service's database to the form of its migrations,
+// opens it, and begins the work that a database needs: the outbox is published,
+// what is old is pruned.
+func (rt *Runtime) openDatabase(ctx context.Context, url string, migrations fs.FS) (*pgxpool.Pool, error) {
+	if err := pg.Migrate(ctx, url, migrations); err != nil {
 		return nil, err
 	}
 	db, err := pg.Open(ctx, url)
@@ -169,7 +137,7 @@ func (rt *Runtime) Go(name string, every time.Duration, fn func(ctx context.Cont
 // Missed handles, some time behind (EVENTS_PULL_BEHIND, 2 min), those events of
 // other services that never arrived. Call it after subscribing.
 func (rt *Runtime) Missed(apps ...string) {
-	behind := EnvDuration("EVENTS_PULL_BEHIND", 2*time.Minute)
+	behind := rt.Settings.EventsPullBehind
 	for _, app := range apps {
 		rt.Go("missed events of "+app, feed.Every(behind), rt.Subs.Missed(app, behind))
 	}
@@ -181,16 +149,7 @@ func (rt *Runtime) Stopping() <-chan struct{} { return rt.stopping }
 // Serve serves until ctx ends, then stops in order: long polls answer, events
 // in hand finish, requests drain, background work ends, the database closes.
 func (rt *Runtime) Serve(ctx context.Context) error {
-	if describing() {
-		rt.API.OpenAPI().Extensions = map[string]any{"x-consumes": rt.Subs.Topics()}
-		doc, err := rt.API.OpenAPI().MarshalJSON()
-		if err != nil {
-			return err
-		}
-		_, err = os.Stdout.Write(append(doc, '\n'))
-		return err
-	}
-	rt.Metrics.MustRegister(prometheus.NewGoCollector(), prometheus.NewProcessCollector(prometheus.ProcessCollectorOpts{}))
+	rt.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, topic := range rt.Subs.Topics() {
 		labels := prometheus.Labels{"topic": topic}
 		rt.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -209,8 +168,7 @@ func (rt *Runtime) Serve(ctx context.Context) error {
 	rt.Router.Get("/readyz", rt.ready)
 	rt.Router.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(rt.Metrics, promhttp.HandlerOpts{}))
 
-	// Loopback: the sidecar is beside us. Kubernetes probes the pod's address.
-	address := net.JoinHostPort(Env("APP_HOST", "127.0.0.1"), MustEnv("APP_PORT"))
+	address := net.JoinHostPort(rt.Settings.AppHost, strconv.Itoa(rt.Settings.AppPort))
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)

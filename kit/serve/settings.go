@@ -2,62 +2,57 @@ package serve
 
 import (
 	"fmt"
-	"os"
-	"strconv"
+	"io"
+	"text/tabwriter"
 	"time"
+
+	"github.com/stampede-shop/stampede/kit/settings"
 )
 
-// Env reads a setting, or fallback when it is empty.
-func Env(key, fallback string) string {
-	if v := os.Getenv(key); v != "" {
-		return v
-	}
-	return fallback
+// Settings are what every service reads from the environment. dapr run, make up
+// and the pod's annotations give the ports and tokens.
+type Settings struct {
+	AppHost  string `env:"APP_HOST" envDefault:"127.0.0.1" doc:"Where the service listens: loopback, since its sidecar is beside it"`
+	AppPort  int    `env:"APP_PORT" doc:"The port there"`
+	AppToken string `env:"APP_API_TOKEN" secret:"16" doc:"What the sidecar sends with every call; nobody else is served"`
+
+	DaprGRPCPort int    `env:"DAPR_GRPC_PORT" envDefault:"50001" doc:"The sidecar's port for gRPC"`
+	DaprHTTPPort int    `env:"DAPR_HTTP_PORT" envDefault:"3500" doc:"The sidecar's port for HTTP"`
+	DaprToken    string `env:"DAPR_API_TOKEN" envDefault:"" secret:"16" doc:"What the sidecar wants to be sent"`
+
+	Issuer   string `env:"ISSUER" doc:"Who issues access tokens, as the tokens say"`
+	Audience string `env:"AUDIENCE" envDefault:"stampede" doc:"For whom tokens must be"`
+	JWKSURL  string `env:"JWKS_URL" doc:"Where the keys are that tokens are signed with"`
+
+	CursorKey string `env:"CURSOR_KEY" secret:"16" doc:"Signs the cursors of lists"`
+	HashKey   string `env:"HASH_KEY" secret:"16" doc:"Keys hashes of what must not be guessed: codes, the bodies of repeated requests"`
+
+	LogLevel string `env:"LOG_LEVEL" envDefault:"info" enum:"debug,info,warn,error" doc:"The least that is logged"`
+	Traces   string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" envDefault:"" doc:"Where traces go; empty: they are made, passed on and dropped"`
+
+	EventsPullBehind time.Duration `env:"EVENTS_PULL_BEHIND" envDefault:"2m" doc:"How long an event gets to arrive before the publisher's outbox is read"`
 }
 
-// MustEnv reads a setting that has no default; without it the service cannot
-// start and says so. It is not needed to describe the API.
-func MustEnv(key string) string {
-	v := os.Getenv(key)
-	if v == "" && !describing() {
-		fail(key, "is not set")
-	}
-	return v
+// database is the further setting of a service that keeps records; its name
+// begins with the service's.
+type database struct {
+	URL string `env:"DATABASE_URL" doc:"Its PostgreSQL database"`
 }
 
-// EnvDuration reads a setting such as "15m".
-func EnvDuration(key string, fallback time.Duration) time.Duration {
-	v := os.Getenv(key)
-	if v == "" {
-		return fallback
-	}
-	d, err := time.ParseDuration(v)
-	if err != nil {
-		fail(key, "is not a duration such as 15m")
-	}
-	return d
+// Shop is embedded in the settings of services that deal with money.
+type Shop struct {
+	Currency string `env:"SHOP_CURRENCY" envDefault:"GBP" doc:"The one currency of the shop, ISO 4217"`
+	Country  string `env:"SHOP_COUNTRY" envDefault:"GB" doc:"Where the shop is, ISO 3166-1 alpha-2: taxes, delivery, how numbers are written"`
 }
 
-// EnvInt reads a whole number.
-func EnvInt(key string, fallback int) int {
-	v := os.Getenv(key)
-	if v == "" {
-		return fallback
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil {
-		fail(key, "is not a whole number")
-	}
-	return n
-}
+// URL is a setting that is an address, without the slash at its end.
+type URL = settings.URL
 
-// fail ends a start that cannot succeed: settings are read first, before
-// anything is open.
-func fail(key, why string) {
-	fmt.Fprintf(os.Stderr, "setting %s %s\n", key, why)
-	os.Exit(1)
+// show prints settings with their values, secrets masked.
+func show(out io.Writer, list []settings.Setting) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, s := range list {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, s.Value, s.Doc)
+	}
+	return w.Flush()
 }
-
-// describing reports whether the service was started to print its OpenAPI
-// document, with no settings and nothing open.
-func describing() bool { return len(os.Args) > 1 && os.Args[1] == "openapi" }

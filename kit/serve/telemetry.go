@@ -21,12 +21,12 @@ import (
 
 // startTracing makes spans and passes traces on; they are exported when
 // OTEL_EXPORTER_OTLP_ENDPOINT is set (OpenTelemetry's own variable).
-func startTracing(ctx context.Context, name string) (flush func(), err error) {
+func startTracing(ctx context.Context, name string, export bool) (flush func(), err error) {
 	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
 	options := []sdktrace.TracerProviderOption{
 		sdktrace.WithResource(resource.NewSchemaless(semconv.ServiceName(name))),
 	}
-	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" {
+	if export {
 		exporter, err := otlptracehttp.New(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("traces: %w", err)
@@ -44,9 +44,9 @@ func startTracing(ctx context.Context, name string) (flush func(), err error) {
 
 // newLogger writes JSON lines with the service, the trace and the request id.
 // LOG_LEVEL is debug, info (default), warn or error.
-func newLogger(name string) *slog.Logger {
+func newLogger(name, least string) *slog.Logger {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(Env("LOG_LEVEL", "info")))
+	_ = level.UnmarshalText([]byte(least))
 	return slog.New(tracedHandler{slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: level})}).With("service", name)
 }
 

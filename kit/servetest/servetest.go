@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -32,9 +31,12 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pgtest"
+	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/serve"
+	"github.com/stampede-shop/stampede/kit/settings"
 )
 
 const (
@@ -88,11 +90,21 @@ var verifier = sync.OnceValues(func() (*auth.Verifier, error) {
 })
 
 func init() {
-	for _, key := range []string{"CURSOR_KEY", "HASH_KEY"} {
-		if os.Getenv(key) == "" {
-			_ = os.Setenv(key, "servetest-"+key)
-		}
+	rest.SignCursors([]byte("servetest cursors"))
+	idempotency.UseKey([]byte("servetest hashes"))
+}
+
+// Settings are a service's own S with their defaults, except for the pairs of
+// name and value.
+func Settings[S any](t testing.TB, pairs ...string) S {
+	t.Helper()
+	environment := map[string]string{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		environment[pairs[i]] = pairs[i+1]
 	}
+	set, err := settings.Read[S](environment, "")
+	require.NoError(t, err)
+	return set
 }
 
 // NewTest makes a runtime with a database of its own. Without migrations
@@ -106,7 +118,7 @@ func NewTest(t testing.TB, name string, migrations fs.FS) (*serve.Runtime, *pgxp
 	sidecar, err := dapr.New()
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = sidecar.Close() })
-	rt := serve.New(name, slog.New(slog.NewTextHandler(logWriter{t}, nil)), v, appToken, sidecar)
+	rt := serve.New(name, serve.Settings{AppToken: appToken, Issuer: issuer, HashKey: "servetest hashes", EventsPullBehind: 2 * time.Minute}, slog.New(slog.NewTextHandler(logWriter{t}, nil)), v, sidecar)
 	if migrations == nil {
 		return rt, nil
 	}

@@ -31,7 +31,7 @@ local once = {
     ["idempotency-key"] = true, origin = true, ["x-cart-session"] = true, ["x-request-id"] = true, ["user-agent"] = true,
 }
 
--- Paths that the sidecar and the service would read differently (docs: facts about daprd): anything encoded that
+-- Paths that the sidecar and the service would read differently: anything encoded that
 -- means something in a path, control characters, doubled slashes, dot segments.
 local odd = [[^[^/]|%(25|23|3f|2e|2f|5c|[01][0-9a-f]|7f)|//|[\\#\x00-\x20\x7f]|/\.\.?(/|;|$)]]
 

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// setStanding notes whether an account is suspended, unless something later is known.
+func setStanding(ctx context.Context, tx pgx.Tx, account uuid.UUID, suspended bool, at time.Time) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO standings (account_id, suspended, told_at) VALUES ($1, $2, $3)
+		ON CONFLICT (account_id) DO UPDATE SET suspended = excluded.suspended, told_at = excluded.told_at
+		WHERE standings.told_at < excluded.told_at`, account, suspended, at)
+	if err != nil {
+		return fmt.Errorf("standing: %w", err)
+	}
+	return nil
+}
+
+// Suspended reports whether an account may not order.
+func (s store) Suspended(ctx context.Context, account uuid.UUID) (suspended bool, err error) {
+	err = s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM standings WHERE account_id = $1 AND suspended)`, account).Scan(&suspended)
+	if err != nil {
+		return false, fmt.Errorf("standing: %w", err)
+	}
+	return suspended, nil
+}

@@ -1,0 +1,18 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/stampede-shop/stampede/kit/serve"
+)
+
+// work begins what nobody asks for.
+func (s *service) work(rt *serve.Runtime) {
+	rt.Go("tell products again", time.Minute, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		return tellAgain(ctx, s.store.db, s.settings.Currency, s.now())
+	})
+	rt.Missed("inventory")
+}

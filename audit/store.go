@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// batch is how many rows of a table are in memory at a time.
+const batch = 1000
+
+// booksKept is for how long the sandbox keeps its books, less a day.
+const booksKept = 89 * 24 * time.Hour
+
+// mailsTold is how far back each order is looked for in the log of mails,
+// which is pruned at its far end.
+const mailsTold = 7 * 24 * time.Hour
+
+// databases are the services' databases, by the service's name.
+type databases map[string]*pgx.Conn
+
+// open connects to every database of urls, by the service's name, and keeps
+// those that kit's migrations have made: others, such as Keycloak's, are not
+// a service's. Nothing can be written through the connections.
+func open(ctx context.Context, urls map[string]string) (databases, error) {
+	dbs := databases{}
+	for name, url := range urls {
+		cfg, err := pgx.ParseConfig(url)
+		if err != nil {
+			return dbs, fmt.Errorf("%s: %w", variable(name), err)
+		}
+		cfg.RuntimeParams["timezone"] = "UTC"
+		cfg.RuntimeParams["application_name"] = "audit"
+		cfg.RuntimeParams["default_transaction_read_only"] = "on"
+		conn, err := pgx.ConnectConfig(ctx, cfg)
+		if err != nil {
+			return dbs, fmt.Errorf("%s: %w", variable(name), err)
+		}
+		dbs[name] = conn
+		var service bool
+		if err := conn.QueryRow(ctx, `SELECT to_regclass('kit_migrations') IS NOT NULL`).Scan(&service); err != nil {
+			return dbs, fmt.Errorf("%s: %w", variable(name), err)
+		}
+		if !service {
+			delete(dbs, name)
+			if err := conn.Close(ctx); err != nil {
+				return dbs, fmt.Errorf("%s: %w", variable(name), err)
+			}
+		}
+	}
+	return dbs, nil
+}
+
+func (dbs databases) close(ctx context.Context) error {
+	var all error
+	for _, conn := range dbs {
+		all = errors.Join(all, conn.Close(ctx))
+	}
+	return all
+}
+
+// each calls fn with every row of a statement, one after the other as they
+// come from the server. T has a field a column.
+func each[T any](ctx context.Context, dbs databases, service, sql string, args pgx.NamedArgs, fn func(T) error) error {
+	fail := func(err error) error {
+		return fmt.Errorf("%s: %s: %w", service, strings.Join(strings.Fields(sql), " "), err)
+	}
+	conn := dbs[service]
+	if conn == nil {
+		return fmt.Errorf("%s: %s is not given, or names no database of that service", service, variable(service))
+	}
+	rows, err := conn.Query(ctx, sql, pgx.StrictNamedArgs(args))
+	if err != nil {
+		return fail(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		row, err := pgx.RowToStructByName[T](rows)
+		if err != nil {
+			return fail(err)
+		}
+		if err := fn(row); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// column reads the only column of a statement's few rows.
+func column[T any](ctx context.Context, dbs databases, service, sql string, args pgx.NamedArgs) ([]T, error) {
+	rows, err := dbs[service].Query(ctx, sql, pgx.StrictNamedArgs(args))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", service, err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[T])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", service, err)
+	}
+	return list, nil
+}
+
+// pages reads a table of one service by order id, upwards, a batch at a time.
+// Its statement takes @after and @batch.
+type pages[T any] struct {
+	dbs     databases
+	service string
+	sql     string
+	args    pgx.NamedArgs // besides those two
+	id      func(T) uuid.UUID
+
+	read []T // and not taken yet
+	last uuid.UUID
+	done bool
+}
+
+// peek returns the id of the next row; ok is false after the last one.
+func (p *pages[T]) peek(ctx context.Context) (id uuid.UUID, ok bool, err error) {
+	if len(p.read) == 0 && !p.done {
+		args := pgx.NamedArgs{"after": p.last, "batch": batch}
+		for name, value := range p.args {
+			args[name] = value
+		}
+		if err := each(ctx, p.dbs, p.service, p.sql, args, func(row T) error {
+			p.read = append(p.read, row)
+			return nil
+		}); err != nil {
+			return uuid.Nil, false, err
+		}
+		if p.done = len(p.read) < batch; len(p.read) > 0 {
+			p.last = p.id(p.read[len(p.read)-1])
+		}
+	}
+	if len(p.read) == 0 {
+		return uuid.Nil, false, nil
+	}
+	return p.id(p.read[0]), true, nil
+}
+
+// take returns the next row if it is of that order, else nil.
+func (p *pages[T]) take(id uuid.UUID) *T {
+	if len(p.read) == 0 || p.id(p.read[0]) != id {
+		return nil
+	}
+	row := p.read[0]
+	p.read = p.read[1:]
+	return &row
+}
+
+const stockSQL = `
+	SELECT s.sku, s.on_hand - s.cart_held - s.order_held AS free, s.cart_held + s.order_held AS held, s.sold,
+	       COALESCE(l.entered, 0)::bigint AS entered, s.on_hand, COALESCE(l.booked, 0)::bigint AS booked,
+	       s.cart_held, COALESCE(c.held, 0)::bigint AS cart_sum,
+	       s.order_held, COALESCE(o.held, 0)::bigint AS order_sum, COALESCE(o.sold, 0)::bigint AS sold_sum
+	FROM stock s
+	LEFT JOIN (SELECT sku, sum(delta) AS booked, sum(delta) FILTER (WHERE kind NOT IN ('sale', 'return')) AS entered
+	           FROM ledger GROUP BY sku) l USING (sku)
+	LEFT JOIN (SELECT sku, sum(quantity) AS held FROM cart_holds GROUP BY sku) c USING (sku)
+	LEFT JOIN (SELECT sku, sum(quantity) FILTER (WHERE state = 'held') AS held, sum(quantity) FILTER (WHERE state = 'sold') AS sold
+	           FROM order_hold_lines JOIN order_holds USING (order_id) GROUP BY sku) o USING (sku)`
+
+// What each shopper has where there is a limit: in the cart, in orders that
+// are pending, and in those that are paid. Guests have their cart alone.
+const limitsSQL = `
+	SELECT shopper, sku, sum(quantity)::bigint AS has, s.max_per_shopper::bigint AS most
+	FROM (SELECT shopper, sku, quantity FROM cart_holds WHERE expires_at > @now
+	      UNION ALL
+	      SELECT shopper, sku, quantity FROM order_holds JOIN order_hold_lines USING (order_id)
+	      WHERE state IN ('held', 'sold') AND shopper LIKE 'account:%') had
+	JOIN stock s USING (sku)
+	WHERE s.max_per_shopper IS NOT NULL
+	GROUP BY shopper, sku, s.max_per_shopper
+	HAVING sum(quantity) > s.max_per_shopper`
+
+const ordersSQL = `
+	SELECT id, status, payment_status AS payment, currency, total, refunded, updated_at, placed_sent_at AS sent_at
+	FROM orders WHERE id > @after ORDER BY id LIMIT @batch`
+
+const holdsSQL = `SELECT order_id, state, changed_at FROM order_holds WHERE order_id > @after ORDER BY order_id LIMIT @batch`
+
+const chargesSQL = `
+	SELECT c.order_id, c.state, c.captured_amount AS captured, c.captured_currency AS currency, COALESCE(r.done, 0)::bigint AS refunded,
+	       COALESCE(r.asked, 0)::bigint AS asked, COALESCE(r.failed, 0) AS failed,
+	       COALESCE(b.taken, 0)::bigint AS booked, COALESCE(g.given, 0)::bigint AS given,
+	       c.provider IN ('', 'sandbox') AND c.created_at > @books_from AS has_books,
+	       GREATEST(c.updated_at, r.last) AS updated_at
+	FROM (SELECT * FROM charges WHERE order_id > @after ORDER BY order_id LIMIT @batch) c
+	LEFT JOIN LATERAL (SELECT sum(amount) FILTER (WHERE state = 'done') AS done, sum(amount) FILTER (WHERE state = 'requested') AS asked,
+	                          count(*) FILTER (WHERE state = 'failed') AS failed, max(COALESCE(ended_at, created_at)) AS last
+	                   FROM refunds WHERE order_id = c.order_id) r ON true
+	LEFT JOIN sandbox_charges b ON b.key = c.order_id::text AND b.status = 'succeeded' AND b.settles_at <= @now
+	LEFT JOIN LATERAL (SELECT sum(amount) AS given FROM sandbox_refunds WHERE charge_key = c.order_id::text) g ON true
+	ORDER BY c.order_id`
+
+const unsentSQL = `SELECT id::text, topic, created_at AS since FROM outbox WHERE sent_at IS NULL`
+
+const deadLettersSQL = `SELECT event_id AS id, topic, error FROM dead_letters`
+
+const failedItemsSQL = `SELECT name, error, tries, first_at FROM feed_failures`
+
+const mailCountsSQL = `SELECT status, count(*) AS count FROM mails GROUP BY status`
+
+const mailsSQL = `
+	SELECT COALESCE(about, id::text) AS about, status, cut_off, created_at FROM mails WHERE status = 'queued' OR cut_off > 1`
+
+// Of these mails, those that are in the log.
+const loggedSQL = `SELECT about FROM mails WHERE about = ANY(@about)`
+
+// Who has read that an order is cancelled need not read that it was confirmed,
+// and so with delivered and shipped. Of a declined card no mail tells.
+const dueMailsOfOrdersSQL = `
+	SELECT 'order:' || o.id || ':order-' || h.status AS about, h.at AS since
+	FROM order_history h JOIN orders o ON o.id = h.order_id
+	WHERE h.at > @from AND h.status <> 'pending' AND o.cancel_reason IS DISTINCT FROM 'payment-declined'
+	  AND NOT (h.status = 'confirmed' AND o.status = 'cancelled') AND NOT (h.status = 'shipped' AND o.status = 'delivered')`
+
+const dueMailsOfRefundsSQL = `
+	SELECT 'refund:' || id AS about, ended_at AS since FROM refunds WHERE state = 'done' AND ended_at > @from`

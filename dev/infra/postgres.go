@@ -1,0 +1,155 @@
+package infra
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/dev/install"
+	"github.com/stampede-shop/stampede/dev/stack"
+	"github.com/stampede-shop/stampede/dev/supervise"
+)
+
+// postgres makes the cluster when there is none and returns the server.
+func (s Servers) postgres(ctx context.Context) (supervise.Process, error) {
+	bin, err := install.PostgresBin()
+	if err != nil {
+		return supervise.Process{}, err
+	}
+	dir := filepath.Join(s.Data, "postgres")
+	superuser, err := url.Parse(s.Settings.Get("POSTGRES_SUPERUSER_URL"))
+	if err != nil {
+		return supervise.Process{}, fmt.Errorf("POSTGRES_SUPERUSER_URL: %w", err)
+	}
+	if !stack.Exists(filepath.Join(dir, "PG_VERSION")) {
+		password, _ := superuser.User.Password()
+		file := filepath.Join(s.Data, "initdb-password")
+		if err := ownedFile(file, password+"\n", "postgres"); err != nil {
+			return supervise.Process{}, err
+		}
+		defer os.Remove(file)
+		who, err := supervise.Credential("postgres")
+		if err != nil {
+			return supervise.Process{}, err
+		}
+		cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", dir, "-U", superuser.User.Username(), "--pwfile="+file,
+			"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums")
+		cmd.Dir = dir
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
+		if err := supervise.Run(ctx, s.LogFile("initdb"), cmd); err != nil {
+			return supervise.Process{}, err
+		}
+	}
+	conf, err := os.ReadFile(filepath.Join(s.Root, "deploy", "postgres", "postgresql.conf"))
+	if err != nil {
+		return supervise.Process{}, err
+	}
+	// Written each time: the data folder is out of reach for the server's own user
+	// otherwise (a clone under /root), and the port is this stack's.
+	text := string(conf) + fmt.Sprintf("\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = ''\n", s.Port(stack.PortPostgres))
+	if err := ownedFile(filepath.Join(dir, "postgresql.conf"), text, "postgres"); err != nil {
+		return supervise.Process{}, err
+	}
+	return supervise.Process{
+		Args: []string{filepath.Join(bin, "postgres"), "-D", dir}, Dir: dir, Env: stack.Environment(), User: "postgres",
+		Signal: syscall.SIGINT, Patience: 20 * time.Second, Stage: stack.StageStore, // SIGINT: do not wait for clients
+		Health: "tcp:" + s.At(stack.PortPostgres), Stamp: supervise.Digest(text),
+	}, nil
+}
+
+// databases makes the database and the role of every *_DATABASE_URL setting.
+// Each role may connect to its own database only.
+func (s Servers) databases(ctx context.Context) error {
+	admin := s.Settings.Get("POSTGRES_SUPERUSER_URL")
+	db, err := connect(ctx, admin)
+	if err != nil {
+		return err
+	}
+	defer db.Close(ctx)
+	if _, err := db.Exec(ctx, `REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC`); err != nil {
+		return err
+	}
+	for key, value := range s.Settings.All() {
+		if !strings.HasSuffix(key, "_DATABASE_URL") {
+			continue
+		}
+		u, err := url.Parse(value)
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		password, _ := u.User.Password()
+		if err := makeDatabase(ctx, db, strings.TrimPrefix(u.Path, "/"), u.User.Username(), password); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	// What only a superuser should add: the catalogue's search.
+	u, err := url.Parse(admin)
+	if err != nil {
+		return err
+	}
+	u.Path = "/products"
+	products, err := connect(ctx, u.String())
+	if err != nil {
+		return err
+	}
+	defer products.Close(ctx)
+	for _, extension := range []string{"pg_trgm", "unaccent"} {
+		if _, err := products.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS "+extension); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func makeDatabase(ctx context.Context, db *pgx.Conn, name, role, password string) error {
+	var hasRole, hasDatabase bool
+	err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1), EXISTS (SELECT FROM pg_database WHERE datname = $2)`, role, name).
+		Scan(&hasRole, &hasDatabase)
+	if err != nil {
+		return err
+	}
+	quotedRole, quotedName := pgx.Identifier{role}.Sanitize(), pgx.Identifier{name}.Sanitize()
+	verb := "CREATE"
+	if hasRole {
+		verb = "ALTER"
+	}
+	// The password again each time, so that the settings file is always right.
+	if _, err := db.Exec(ctx, verb+" ROLE "+quotedRole+" LOGIN PASSWORD '"+strings.ReplaceAll(password, "'", "''")+"'"); err != nil {
+		return err
+	}
+	if hasDatabase {
+		return nil
+	}
+	if _, err := db.Exec(ctx, "CREATE DATABASE "+quotedName+" OWNER "+quotedRole); err != nil {
+		return err
+	}
+	_, err = db.Exec(ctx, "REVOKE ALL ON DATABASE "+quotedName+" FROM PUBLIC")
+	return err
+}
+
+// connect waits for a server that is still coming up: it listens a moment
+// before it takes connections.
+func connect(ctx context.Context, url string) (*pgx.Conn, error) {
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		db, err := pgx.Connect(ctx, url)
+		if err == nil {
+			return db, nil
+		}
+		if strings.Contains(err.Error(), "password authentication failed") {
+			return nil, errors.New("PostgreSQL refuses the password in settings.env: the data is of other settings; make clean removes it")
+		}
+		if time.Now().After(deadline) || !supervise.Pause(ctx, 100*time.Millisecond) {
+			return nil, fmt.Errorf("PostgreSQL does not take connections: %w", err)
+		}
+	}
+}
