@@ -183,3 +183,10 @@ func TestTold(t *testing.T) {
 	require.NoError(t, s.told(fmt.Sprintf(file, "KEY")))
 	require.ErrorContains(t, s.told(fmt.Sprintf(file, "LIMIT")), "wishes needs the setting KEY")
 }
+
+func TestServiceNames(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"", "Returns", "my-returns", "edge", "edges", "1st", "../x", "a b", "orders", "redis", "audit"} {
+		require.Error(t, scaffold("../..", bad), bad)
+	}
+}

@@ -2,8 +2,9 @@
 // edges there are), deploy/routes.yaml (what is public), components/ and the
 // code. It runs in the clone's root: make generate.
 //
-//	generate          writes
-//	generate -check   writes nothing, names what is stale, and exits 1 when there is any
+//	generate                writes
+//	generate -check         writes nothing, names what is stale, and exits 1 when there is any
+//	generate service NAME   makes a new service (make service NAME=returns), then writes
 package main
 
 import (
@@ -34,8 +35,14 @@ func main() {
 }
 
 func run(ctx context.Context, root string, check bool, args []string) error {
-	if len(args) > 0 {
-		return errors.New("usage: generate [-check]")
+	switch {
+	case len(args) == 2 && args[0] == "service":
+		if err := scaffold(root, args[1]); err != nil {
+			return err
+		}
+		fmt.Printf("made apps/%s, its entry in dapr/dapr.yaml and its routes in deploy/routes.yaml; CONTRIBUTING.md says what is left to do\n", args[1])
+	case len(args) > 0:
+		return errors.New("usage: generate [-check] | generate service NAME")
 	}
 	files, err := everything(ctx, root)
 	if err != nil {
