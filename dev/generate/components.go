@@ -57,10 +57,8 @@ func (s *shop) secrets(g *generated) error {
 	table := []string{"| app | `dapr.io/env-from-secret` |", "|---|---|"}
 	for _, a := range s.apps {
 		var pairs []string
-		for _, c := range s.componentsOf(a.ID) {
-			for _, name := range c.settings() {
-				pairs = append(pairs, name+"=stampede:"+name)
-			}
+		for _, name := range s.settingsOf(a.ID) {
+			pairs = append(pairs, name+"=stampede:"+name)
 		}
 		if len(pairs) > 0 {
 			table = append(table, "| "+a.ID+" | `"+strings.Join(pairs, ", ")+"` |")

@@ -59,14 +59,14 @@ func (s *shop) compose(g *generated) error {
 		if p.Body == "" {
 			p.Body = "4Mi" // Dapr's default
 		}
-		for _, c := range s.componentsOf(a.ID) {
-			for _, name := range c.settings() {
-				n := named{name, strings.ReplaceAll(strings.ToLower(name), "_", "-")}
-				if !strings.Contains(text, "&"+n.Anchor+" ") {
-					return fmt.Errorf("%s: what %s takes has no anchor &%s", file, c.file, n.Anchor)
-				}
-				p.Settings = append(p.Settings, n)
+		for _, name := range s.settingsOf(a.ID) {
+			n := named{name, strings.ReplaceAll(strings.ToLower(name), "_", "-")}
+			if !strings.Contains(text, "&"+n.Anchor+" ") {
+				return fmt.Errorf("%s: %s, which a component of %s takes, has no anchor &%s", file, name, a.ID, n.Anchor)
 			}
+			p.Settings = append(p.Settings, n)
+		}
+		for _, c := range s.componentsOf(a.ID) {
 			if server := servers[c.Metadata.Name]; server != "" {
 				p.Servers = append(p.Servers, server)
 			}

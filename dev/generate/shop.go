@@ -296,3 +296,15 @@ func (s *shop) componentsOf(id string) (list []component) {
 	}
 	return list
 }
+
+// settingsOf are what these take from the sidecar's environment.
+func (s *shop) settingsOf(id string) (names []string) {
+	for _, c := range s.componentsOf(id) {
+		for _, name := range c.settings() {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
