@@ -31,7 +31,8 @@ func TestGenerated(t *testing.T) {
 		"openapi": "3.1.0",
 		"info":    map[string]any{"title": "Stampede", "version": "1", "description": "Every service of the shop. Log in with /api/v1/auth/login and use the access token."},
 	}
-	paths, schemas := map[string]any{}, map[string]any{}
+	paths, schemas, responses := map[string]any{}, map[string]any{}, map[string]any{}
+	told := map[refusal][]string{}
 	consumers := map[string][]string{}
 	bin := t.TempDir()
 	out, err := exec.Command("go", "build", "-o", bin, "./apps/...").CombinedOutput()
@@ -64,18 +65,39 @@ func TestGenerated(t *testing.T) {
 			}
 			schemas[name] = schema
 		}
+		general, _ := components["responses"].(map[string]any)
+		maps.Copy(responses, general) // the same in every service
 		for path, operations := range renamed["paths"].(map[string]any) {
-			for _, o := range operations.(map[string]any) {
-				o.(map[string]any)["tags"] = []string{app}
+			public := map[string]any{}
+			for method, o := range operations.(map[string]any) {
+				o := o.(map[string]any)
+				for status, r := range o["responses"].(map[string]any) {
+					note(told, app, status, r.(map[string]any))
+				}
+				if o["x-neighbours"] == nil {
+					o["tags"] = []string{app}
+					public[method] = o
+				}
 			}
-			paths[path] = operations
+			if len(public) > 0 {
+				paths[path] = public
+			}
 		}
-		shop["components"] = map[string]any{"schemas": schemas, "securitySchemes": components["securitySchemes"]}
+		shop["components"] = map[string]any{"schemas": schemas, "responses": responses, "securitySchemes": components["securitySchemes"]}
 	}
 	shop["paths"] = paths
 	files["docs/openapi.json"] = indent(t, shop)
 	files["docs/events.md"] = eventsPage(t, consumers)
-	files["docs/problems.md"] = problemsPage(t)
+	for _, r := range responses {
+		var described struct {
+			Content map[string]struct {
+				Schema struct{ Properties struct{ Status struct{ Enum []int } } }
+			}
+		}
+		require.NoError(t, json.Unmarshal(indent(t, r), &described))
+		note(told, "any", strconv.Itoa(described.Content["application/problem+json"].Schema.Properties.Status.Enum[0]), r.(map[string]any))
+	}
+	files["docs/problems.md"] = problemsPage(told)
 
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if *update {
@@ -200,59 +222,36 @@ func source(e ast.Expr) string {
 	return "object"
 }
 
-// problemsPage lists every slug that is declared anywhere.
-func problemsPage(t *testing.T) []byte {
-	t.Helper()
-	status := map[string]string{
-		"Malformed": "400", "BadRequest": "400", "Unauthenticated": "401", "Forbidden": "403", "NotFound": "404",
-		"Conflict": "409", "TooLarge": "413", "Invalid": "422", "TooMany": "429", "Unavailable": "503",
-	}
-	type row struct{ slug, status, title string }
-	rows := map[row][]string{}
-	for _, file := range goFiles(t) {
-		if strings.HasSuffix(file, "_test.go") || !(strings.HasPrefix(file, "apps/") || strings.HasPrefix(file, "kit/")) {
-			continue
+// refusal is a problem as a line of docs/problems.md.
+type refusal struct{ slug, status, title string }
+
+// note reads from a response of an operation which problems a service tells of.
+func note(told map[refusal][]string, app, status string, response map[string]any) {
+	problems, _ := response["x-problems"].(map[string]any)
+	for slug, title := range problems {
+		r := refusal{slug, status, title.(string)}
+		if !slices.Contains(told[r], app) {
+			told[r] = append(told[r], app)
 		}
-		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
-		require.NoError(t, err)
-		inProblem := f.Name.Name == "problem"
-		ast.Inspect(f, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
-			if !ok || len(call.Args) != 3 {
-				return true
-			}
-			name := source(call.Fun)
-			if name != "problem.New" && !(inProblem && name == "New") {
-				return true
-			}
-			slug, ok1 := call.Args[1].(*ast.BasicLit)
-			title, ok2 := call.Args[2].(*ast.BasicLit)
-			if !ok1 || !ok2 {
-				return true
-			}
-			kind := strings.TrimPrefix(source(call.Args[0]), "problem.")
-			r := row{slug: strings.Trim(slug.Value, `"`), status: status[kind], title: strings.Trim(title.Value, `"`)}
-			if r.status == "" {
-				r.status = "as the request"
-			}
-			where := "any"
-			if rest, ok := strings.CutPrefix(file, "apps/"); ok {
-				where, _, _ = strings.Cut(rest, "/")
-			}
-			if !slices.Contains(rows[r], where) {
-				rows[r] = append(rows[r], where)
-			}
-			return true
-		})
 	}
-	list := slices.SortedFunc(maps.Keys(rows), func(a, b row) int {
+}
+
+// problemsPage lists every problem that the documents declare.
+func problemsPage(told map[refusal][]string) []byte {
+	list := slices.SortedFunc(maps.Keys(told), func(a, b refusal) int {
 		return strings.Compare(a.slug+a.status+a.title, b.slug+b.status+b.title)
 	})
 	var page strings.Builder
 	page.WriteString("# Problems\nEvery refusal is a document of type `application/problem+json` (RFC 9457): `type` is `urn:stampede:problem:` and the slug. " +
-		"Made from the code by `go test . -run TestGenerated -update`.\n\n| slug | status | title | told by |\n|---|---|---|---|\n")
+		"Which operation tells of which is in its OpenAPI document. Made from those documents by `go test . -run TestGenerated -update`.\n\n" +
+		"| slug | status | title | told by |\n|---|---|---|---|\n")
 	for _, r := range list {
-		fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", r.slug, r.status, r.title, strings.Join(rows[r], ", "))
+		by := told[r]
+		if slices.Contains(by, "any") {
+			by = []string{"any"}
+		}
+		slices.Sort(by)
+		fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", r.slug, r.status, r.title, strings.Join(by, ", "))
 	}
 	return []byte(page.String())
 }

@@ -60,7 +60,7 @@ func (p part[T]) Missing() bool { return missing(p.Err) }
 
 func missing(err error) bool {
 	var known *problem.Error
-	return errors.As(err, &known) && known.GetStatus() == http.StatusNotFound
+	return errors.As(err, &known) && known.Kind() == problem.NotFound
 }
 
 // load fills a part while others are filled.

@@ -129,7 +129,7 @@ func pick(all []category, query url.Values) (out found[category], err error) {
 	case "products":
 		slices.SortStableFunc(out.Items, func(a, b category) int { return down * (a.ProductCount - b.ProductCount) })
 	default:
-		return out, problem.Invalid422("query.sort", "is not a way to sort this list")
+		return out, problem.InvalidField("query.sort", problem.CodeNotOneOf, "is not a way to sort this list")
 	}
 	return out, nil
 }

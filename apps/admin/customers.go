@@ -218,7 +218,7 @@ func (s *service) suspend(r *http.Request) (string, string, page.View, error) {
 	}
 	reason := strings.TrimSpace(r.PostForm.Get("reason"))
 	if reason == "" {
-		return suspendForm(c).answer(r.PostForm, problem.Invalid422("body.reason", "say why, so that your colleagues know"))
+		return suspendForm(c).answer(r.PostForm, problem.InvalidField("body.reason", problem.CodeRequired, "say why, so that your colleagues know"))
 	}
 	err = s.act(r.Context(), "auth", http.MethodPost, accountAPI(c.AccountID)+"/suspension", map[string]string{"reason": reason})
 	if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 // field is a field of a form.
@@ -99,7 +99,7 @@ func (f *form) refuse(err error, names ...string) bool {
 	if !errors.As(err, &known) {
 		return false
 	}
-	f.Status = known.GetStatus()
+	f.Status = rest.StatusOf(known)
 	rename := map[string]string{}
 	for i := 0; i+1 < len(names); i += 2 {
 		rename[names[i]] = names[i+1]
@@ -146,7 +146,7 @@ func (f *form) field(name string) *field {
 
 // plain tells a problem to people.
 func plain(p *problem.Error) (title, detail string) {
-	if p.GetStatus() >= http.StatusInternalServerError {
+	if p.Ours() {
 		return "The service did not answer.", "Nothing you typed is lost. It may or may not have been done: sending the same form again is safe."
 	}
 	if p.Slug() == problem.ErrInvalid.Slug() {

@@ -31,7 +31,7 @@ func (s *service) routes(r chi.Router) {
 	r.Get("/admin/assets/{asset}", s.pages.Assets)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { s.pages.Problem(w, r, problem.ErrNotFound) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		s.pages.Problem(w, r, problem.FromStatus(http.StatusMethodNotAllowed))
+		s.pages.Problem(w, r, rest.ErrMethodNotAllowed)
 	})
 }
 

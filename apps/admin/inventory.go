@@ -259,7 +259,7 @@ func (s *service) move(r *http.Request) (string, string, page.View, error) {
 	sku := r.URL.Query().Get("sku")
 	delta, err := strconv.Atoi(strings.TrimPrefix(strings.NewReplacer(" ", "", "−", "-").Replace(r.PostForm.Get("delta")), "+"))
 	if err != nil || delta == 0 {
-		err = problem.Invalid422("body.delta", "write a number that is not nothing, such as 10 or -3")
+		err = problem.InvalidField("body.delta", problem.CodeRequired, "write a number that is not nothing, such as 10 or -3")
 	} else {
 		err = s.act(r.Context(), "inventory", http.MethodPost, stockAPI(sku)+"/movements",
 			map[string]any{"delta": delta, "reason": r.PostForm.Get("reason")}, dapr.Header("Idempotency-Key", r.PostForm.Get("key")))

@@ -118,7 +118,7 @@ func lettersOf(apps []string) func(ctx context.Context, s *service, query url.Va
 			clear(cursors)
 			raw, err := base64.RawURLEncoding.DecodeString(query.Get("cursor"))
 			if err != nil || json.Unmarshal(raw, &cursors) != nil {
-				return out, problem.Invalid422("query.cursor", "not a cursor of this list")
+				return out, problem.InvalidField("query.cursor", problem.CodeWrongFormat, "not a cursor of this list")
 			}
 		}
 		// ask reads the first so many after the cursors.

@@ -15,6 +15,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 // list is a service's list as a page and as a CSV file. T is an item.
@@ -314,10 +315,10 @@ func (l list[T]) trouble(v listView, err error) (listView, int, error) {
 	if !errors.As(err, &known) {
 		return v, 0, err
 	}
-	switch known.GetStatus() {
-	case http.StatusServiceUnavailable:
+	switch known.Kind() {
+	case problem.Unavailable:
 		v.Away = true
-	case http.StatusUnprocessableEntity:
+	case problem.Invalid:
 		v.Problem, v.Detail = plain(known)
 		for _, f := range known.Fields() {
 			v.Detail += sentence(strings.TrimPrefix(f.Location, "query.")+": "+plainly(f.Message)) + " "
@@ -325,7 +326,7 @@ func (l list[T]) trouble(v listView, err error) (listView, int, error) {
 	default:
 		return v, 0, err
 	}
-	return v, known.GetStatus(), nil
+	return v, rest.StatusOf(known), nil
 }
 
 // row shows an item: on a page, or all of it in a file.

@@ -483,7 +483,7 @@ func (s *service) refund(r *http.Request) (string, string, page.View, error) {
 	}
 	sum, ok := parseAmount(r.PostForm.Get("amount"), p.Amount.Currency)
 	if !ok || sum.Amount <= 0 {
-		return f.answer(r.PostForm, problem.Invalid422("body.amount", "write an amount above nothing, such as "+decimal(p.Amount)))
+		return f.answer(r.PostForm, problem.InvalidField("body.amount", problem.CodeTooSmall, "write an amount above nothing, such as "+decimal(p.Amount)))
 	}
 	err = s.act(r.Context(), "payments", http.MethodPost, "/api/v1/admin/payments/"+o.ID.String()+"/refunds",
 		map[string]any{"amount": sum, "reason": r.PostForm.Get("reason")}, dapr.Header("Idempotency-Key", r.PostForm.Get("key")))

@@ -348,7 +348,7 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 		}
 		name, value, ok := strings.Cut(line, ":")
 		if !ok {
-			wrong = wrong.Field("body.attributes", "each line needs a colon: Material: Oak")
+			wrong = wrong.Field("body.attributes", problem.CodeWrongFormat, "each line needs a colon: Material: Oak")
 			break
 		}
 		in.Attributes[strings.TrimSpace(name)] = strings.TrimSpace(value)
@@ -374,15 +374,15 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 		one := variantInput{SKU: row.SKU.Value, Options: map[string]string{}}
 		for j, name := range in.Options {
 			if one.Options[name] = row.Options[j].Value; one.Options[name] == "" {
-				wrong = wrong.Field(fmt.Sprintf("%so.%d", at, j), "must not be empty")
+				wrong = wrong.Field(fmt.Sprintf("%so.%d", at, j), problem.CodeRequired, "must not be empty")
 			}
 		}
 		price, ok := parseAmount(row.Price.Value, s.settings.Currency)
 		if !ok {
-			wrong = wrong.Field(at+"price", "write an amount, such as 12.50")
+			wrong = wrong.Field(at+"price", problem.CodeWrongFormat, "write an amount, such as 12.50")
 		}
 		if one.SKU == "" {
-			wrong = wrong.Field(at+"sku", "every variant needs one")
+			wrong = wrong.Field(at+"sku", problem.CodeRequired, "every variant needs one")
 		}
 		one.Price = price
 		count := func(f field, name string) *int {
@@ -391,7 +391,7 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 			}
 			n, err := strconv.Atoi(f.Value)
 			if err != nil {
-				wrong = wrong.Field(at+name, "write a number")
+				wrong = wrong.Field(at+name, problem.CodeWrongFormat, "write a number")
 			}
 			return &n
 		}
@@ -608,7 +608,7 @@ func (s *service) addImage(r *http.Request) (string, string, page.View, error) {
 func (s *service) sendImage(r *http.Request, api string) error {
 	file, head, err := r.FormFile("file")
 	if err != nil {
-		return problem.Invalid422("body.file", "choose a picture")
+		return problem.InvalidField("body.file", problem.CodeRequired, "choose a picture")
 	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxPicture+1))

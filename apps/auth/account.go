@@ -16,7 +16,7 @@ import (
 // What a caller may be told about accounts.
 var (
 	ErrEmailTaken         = problem.New(problem.Conflict, "email-taken", "This e-mail address has an account")
-	ErrCredentialsInvalid = problem.New(problem.Unauthenticated, "credentials-invalid", "E-mail address or password is wrong").Header("WWW-Authenticate", "Bearer")
+	ErrCredentialsInvalid = problem.New(problem.Unauthenticated, "credentials-invalid", "E-mail address or password is wrong")
 	ErrAccountPending     = problem.New(problem.Forbidden, "account-pending", "The e-mail address has still to be verified")
 	ErrAccountSuspended   = problem.New(problem.Forbidden, "account-suspended", "The account is suspended")
 	ErrAccountNotFound    = problem.New(problem.NotFound, "account-not-found", "There is no such account")
@@ -225,7 +225,7 @@ func ParseEmail(s string) (string, error) {
 	s = lowerASCII(strings.TrimSpace(s))
 	local, _, _ := strings.Cut(s, "@")
 	if len(s) > 254 || len(local) > 64 || !emailPattern.MatchString(s) { // RFC 5321, 4.5.3.1
-		return "", problem.Invalid422("body.email", "is not an e-mail address")
+		return "", problem.InvalidField("body.email", problem.CodeWrongFormat, "is not an e-mail address")
 	}
 	return s, nil
 }
@@ -247,13 +247,13 @@ const nameProhibited = "<>&\"$%!#?§;*~/\\|^=[]{}()"
 func ParseName(location, s string) (string, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
-		return "", problem.Invalid422(location, "must not be empty")
+		return "", problem.InvalidField(location, problem.CodeRequired, "must not be empty")
 	}
 	bad := func(r rune) bool {
 		return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || strings.ContainsRune(nameProhibited, r)
 	}
 	if strings.ContainsFunc(s, bad) {
-		return "", problem.Invalid422(location, "must not contain control characters or any of "+nameProhibited)
+		return "", problem.InvalidField(location, problem.CodeWrongFormat, "must not contain control characters or any of "+nameProhibited)
 	}
 	return s, nil
 }
@@ -272,7 +272,7 @@ func userAgent(s string) string {
 // CheckPassword holds the rule that is not in the length: not the e-mail address itself.
 func CheckPassword(location, secret, email string) error {
 	if strings.EqualFold(secret, email) {
-		return problem.Invalid422(location, "must not be the e-mail address")
+		return problem.InvalidField(location, problem.CodeNotAllowed, "must not be the e-mail address")
 	}
 	return nil
 }

@@ -18,30 +18,37 @@ import (
 func (s *service) routes(api huma.API) {
 	outbox.Feed(api, s.store.db, rest.Neighbours("users", "orders", "mail"))
 	const base = "/api/v1/auth"
-	huma.Register(api, rest.Op("POST", base+"/register", "Open an account", rest.Anyone, rest.Status(http.StatusCreated),
-		rest.Describe("A mail with a code of six digits follows; the account is pending until it is verified.")), s.postRegister)
-	huma.Register(api, rest.Op("POST", base+"/verify-email", "Verify the e-mail address with its code", rest.Anyone, rest.Status(http.StatusNoContent)), s.postVerifyEmail)
-	huma.Register(api, rest.Op("POST", base+"/verify-email/code", "Ask for a new code", rest.Anyone, rest.Status(http.StatusAccepted),
+	rest.Handle(api, rest.Op("POST", base+"/register", "Open an account", rest.Anyone, rest.Status(http.StatusCreated),
+		rest.Describe("A mail with a code of six digits follows; the account is pending until it is verified."),
+		rest.Problems(ErrEmailTaken)), s.postRegister)
+	rest.Handle(api, rest.Op("POST", base+"/verify-email", "Verify the e-mail address with its code", rest.Anyone, rest.Status(http.StatusNoContent),
+		rest.Problems(ErrCodeInvalid)), s.postVerifyEmail)
+	rest.Handle(api, rest.Op("POST", base+"/verify-email/code", "Ask for a new code", rest.Anyone, rest.Status(http.StatusAccepted),
 		rest.Describe("The answer is the same whether or not there is such a pending account.")), s.postVerifyEmailCode)
-	huma.Register(api, rest.Op("POST", base+"/login", "Log in", rest.Anyone), s.postLogin)
-	huma.Register(api, rest.Op("POST", base+"/refresh", "Renew the tokens", rest.Anyone), s.postRefresh)
-	huma.Register(api, rest.Op("POST", base+"/logout", "Log out", rest.Anyone, rest.Status(http.StatusNoContent)), s.postLogout)
-	huma.Register(api, rest.Op("POST", base+"/password/forgot", "Ask for a code to reset the password", rest.Anyone, rest.Status(http.StatusAccepted),
+	rest.Handle(api, rest.Op("POST", base+"/login", "Log in", rest.Anyone,
+		rest.Problems(ErrCredentialsInvalid, ErrAccountPending, ErrAccountSuspended)), s.postLogin)
+	rest.Handle(api, rest.Op("POST", base+"/refresh", "Renew the tokens", rest.Anyone), s.postRefresh)
+	rest.Handle(api, rest.Op("POST", base+"/logout", "Log out", rest.Anyone, rest.Status(http.StatusNoContent)), s.postLogout)
+	rest.Handle(api, rest.Op("POST", base+"/password/forgot", "Ask for a code to reset the password", rest.Anyone, rest.Status(http.StatusAccepted),
 		rest.Describe("The answer is the same whether or not there is such an account.")), s.postForgot)
-	huma.Register(api, rest.Op("POST", base+"/password/reset", "Reset the password with its code", rest.Anyone, rest.Status(http.StatusNoContent),
-		rest.Describe("All sessions of the account end.")), s.postReset)
-	huma.Register(api, rest.Op("POST", base+"/password/change", "Change the password", rest.User, rest.Status(http.StatusNoContent),
-		rest.Describe("All other sessions of the account end.")), s.postChange)
-	huma.Register(api, rest.Op("GET", base+"/verify-token", "Who the token belongs to", rest.User), s.getVerifyToken)
-	huma.Register(api, rest.Op("GET", base+"/login-history", "List one's own logins, newest first", rest.User), s.getLoginHistory)
+	rest.Handle(api, rest.Op("POST", base+"/password/reset", "Reset the password with its code", rest.Anyone, rest.Status(http.StatusNoContent),
+		rest.Describe("All sessions of the account end."), rest.Problems(ErrCodeInvalid)), s.postReset)
+	rest.Handle(api, rest.Op("POST", base+"/password/change", "Change the password", rest.User, rest.Status(http.StatusNoContent),
+		rest.Describe("All other sessions of the account end."), rest.Problems(ErrCredentialsInvalid, ErrAccountSuspended)), s.postChange)
+	rest.Handle(api, rest.Op("GET", base+"/verify-token", "Who the token belongs to", rest.User), s.getVerifyToken)
+	rest.Handle(api, rest.Op("GET", base+"/login-history", "List one's own logins, newest first", rest.User), s.getLoginHistory)
 
 	const admin = "/api/v1/admin/auth/accounts"
-	huma.Register(api, rest.Op("GET", admin, "List accounts", rest.Admin), s.adminListAccounts)
-	huma.Register(api, rest.Op("GET", admin+"/{account_id}", "Read one account", rest.Admin), s.adminGetAccount)
-	huma.Register(api, rest.Op("GET", admin+"/{account_id}/login-history", "List an account's logins", rest.Admin), s.adminLoginHistory)
-	huma.Register(api, rest.Op("POST", admin+"/{account_id}/suspension", "Suspend an account", rest.Admin,
-		rest.Describe("Its owner can neither log in nor order, and its sessions end. The role ADMIN, if it has it, is taken for good.")), s.adminSuspend)
-	huma.Register(api, rest.Op("DELETE", admin+"/{account_id}/suspension", "Activate a suspended account again", rest.Admin), s.adminReadmit)
+	rest.Handle(api, rest.Op("GET", admin, "List accounts", rest.Admin), s.adminListAccounts)
+	rest.Handle(api, rest.Op("GET", admin+"/{account_id}", "Read one account", rest.Admin,
+		rest.Problems(ErrAccountNotFound)), s.adminGetAccount)
+	rest.Handle(api, rest.Op("GET", admin+"/{account_id}/login-history", "List an account's logins", rest.Admin,
+		rest.Problems(ErrAccountNotFound)), s.adminLoginHistory)
+	rest.Handle(api, rest.Op("POST", admin+"/{account_id}/suspension", "Suspend an account", rest.Admin,
+		rest.Describe("Its owner can neither log in nor order, and its sessions end. The role ADMIN, if it has it, is taken for good."),
+		rest.Problems(ErrAccountNotFound, ErrNotSuspendable, ErrOwnAccount)), s.adminSuspend)
+	rest.Handle(api, rest.Op("DELETE", admin+"/{account_id}/suspension", "Activate a suspended account again", rest.Admin,
+		rest.Problems(ErrAccountNotFound, ErrNotSuspended, ErrOwnAccount)), s.adminReadmit)
 }
 
 // registerInput: 128 characters is our limit for passwords; Keycloak has none.

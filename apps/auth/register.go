@@ -293,5 +293,5 @@ func refusal(err error, secret string) error {
 	if location == "" {
 		location = "body"
 	}
-	return problem.Invalid422(location, "is not accepted").Because(err)
+	return problem.InvalidField(location, problem.CodeNotAllowed, "is not accepted").Because(err)
 }

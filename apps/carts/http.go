@@ -21,12 +21,16 @@ import (
 )
 
 func (s *service) routes(api huma.API) {
-	huma.Register(api, rest.Op("GET", "/api/v1/cart", "Read the cart", rest.Anyone), s.getCart)
-	huma.Register(api, rest.Op("PUT", "/api/v1/cart/items/{sku}", "Set how many of a SKU", rest.Anyone), s.putItem)
-	huma.Register(api, rest.Op("DELETE", "/api/v1/cart", "Empty the cart", rest.Anyone, rest.Status(http.StatusNoContent)), s.deleteCart)
-	huma.Register(api, rest.Op("POST", "/api/v1/cart/merge", "Take over the guest's cart", rest.User), s.mergeCart)
-	huma.Register(api, rest.Op("GET", "/internal/carts/{account_id}", "Read an account's cart", rest.Neighbours("orders")), s.getAccountCart)
-	huma.Register(api, rest.Op("PUT", "/internal/carts/{account_id}/orders/{order_id}", "Take what a confirmed order bought out of an account's cart", rest.Neighbours("orders"), rest.Status(http.StatusNoContent)), s.putOrder)
+	rest.Handle(api, rest.Op("GET", "/api/v1/cart", "Read the cart", rest.Anyone,
+		rest.Problems(ErrSessionRequired, problem.ErrForbidden)), s.getCart)
+	rest.Handle(api, rest.Op("PUT", "/api/v1/cart/items/{sku}", "Set how many of a SKU", rest.Anyone,
+		rest.Problems(ErrSessionRequired, problem.ErrForbidden, ErrProductNotFound, ErrOutOfStock, ErrLimitReached)), s.putItem)
+	rest.Handle(api, rest.Op("DELETE", "/api/v1/cart", "Empty the cart", rest.Anyone, rest.Status(http.StatusNoContent),
+		rest.Problems(ErrSessionRequired, problem.ErrForbidden)), s.deleteCart)
+	rest.Handle(api, rest.Op("POST", "/api/v1/cart/merge", "Take over the guest's cart", rest.User,
+		rest.Problems(ErrSessionRequired)), s.mergeCart)
+	rest.Handle(api, rest.Op("GET", "/internal/carts/{account_id}", "Read an account's cart", rest.Neighbours("orders")), s.getAccountCart)
+	rest.Handle(api, rest.Op("PUT", "/internal/carts/{account_id}/orders/{order_id}", "Take what a confirmed order bought out of an account's cart", rest.Neighbours("orders"), rest.Status(http.StatusNoContent)), s.putOrder)
 }
 
 // Shopper is embedded where a cart is meant: the account's with a token, else
@@ -172,7 +176,7 @@ func (s *service) view(ctx context.Context, key string, c Cart, country string) 
 	}
 	quote, err := pricing.Quote(lines, country, s.rates)
 	if errors.Is(err, pricing.ErrUnknownCountry) {
-		return nil, problem.Invalid422("query.country", "the shop does not deliver there")
+		return nil, problem.InvalidField("query.country", problem.CodeNotAllowed, "the shop does not deliver there")
 	}
 	if err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ func (i inventory) hold(ctx context.Context, shopper, sku string, quantity int) 
 	in := map[string]int{"quantity": quantity}
 	err := i.dapr.Call(ctx, "inventory", http.MethodPut, holdsPath(shopper)+"/"+url.PathEscape(sku), in, nil)
 	var p *problem.Error
-	if errors.As(err, &p) && p.GetStatus() == http.StatusNotFound {
+	if errors.As(err, &p) && p.Kind() == problem.NotFound {
 		if quantity == 0 {
 			return nil
 		}

@@ -14,34 +14,43 @@ import (
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 func (s *service) routes(api huma.API) {
 	outbox.Feed(api, s.store.db, rest.Neighbours("products"))
-	huma.Register(api, rest.Op("GET", "/api/v1/availability/{sku}", "Read how much of a SKU is available", rest.Anyone), s.getAvailability)
+	rest.Handle(api, rest.Op("GET", "/api/v1/availability/{sku}", "Read how much of a SKU is available", rest.Anyone,
+		rest.Problems(ErrSKUNotFound)), s.getAvailability)
 
-	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory", "List the stock of all SKUs", rest.Admin), s.listStock)
-	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}", "Read the stock of a SKU", rest.Admin), s.getStock)
-	huma.Register(api, rest.Op("POST", "/api/v1/admin/inventory/{sku}/movements", "Bring units in or take free ones out", rest.Admin,
-		rest.Status(http.StatusCreated)), s.postMovement)
-	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/ledger", "List what came in and went out", rest.Admin), s.listLedger)
-	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/figures", "Sum up the stock of all SKUs", rest.Admin), s.getFigures)
-	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/holds", "List who holds a SKU", rest.Admin), s.listHolds)
-	huma.Register(api, rest.Op("DELETE", "/api/v1/admin/inventory/{sku}/holds/{holder}", "Give back what a cart holds of a SKU", rest.Admin,
-		rest.Status(http.StatusNoContent)), s.deleteHold)
-	huma.Register(api, rest.Op("GET", "/api/v1/admin/inventory/order-holds/{order_id}", "Read what an order holds, took and gave back", rest.Admin), s.getOrderHold)
+	rest.Handle(api, rest.Op("GET", "/api/v1/admin/inventory", "List the stock of all SKUs", rest.Admin), s.listStock)
+	rest.Handle(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}", "Read the stock of a SKU", rest.Admin,
+		rest.Problems(ErrSKUNotFound)), s.getStock)
+	rest.Handle(api, rest.Op("POST", "/api/v1/admin/inventory/{sku}/movements", "Bring units in or take free ones out", rest.Admin,
+		rest.Status(http.StatusCreated), rest.Problems(ErrSKUNotFound, ErrStockHeld), idempotency.Problems), s.postMovement)
+	rest.Handle(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/ledger", "List what came in and went out", rest.Admin,
+		rest.Problems(ErrSKUNotFound)), s.listLedger)
+	rest.Handle(api, rest.Op("GET", "/api/v1/admin/inventory/figures", "Sum up the stock of all SKUs", rest.Admin), s.getFigures)
+	rest.Handle(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/holds", "List who holds a SKU", rest.Admin,
+		rest.Problems(ErrSKUNotFound)), s.listHolds)
+	rest.Handle(api, rest.Op("DELETE", "/api/v1/admin/inventory/{sku}/holds/{holder}", "Give back what a cart holds of a SKU", rest.Admin,
+		rest.Status(http.StatusNoContent), rest.Problems(ErrHoldNotFound, ErrOrdersHold)), s.deleteHold)
+	rest.Handle(api, rest.Op("GET", "/api/v1/admin/inventory/order-holds/{order_id}", "Read what an order holds, took and gave back", rest.Admin,
+		rest.Problems(ErrHoldNotFound)), s.getOrderHold)
 
-	huma.Register(api, rest.Op("POST", "/internal/availability", "Read many SKUs", rest.Neighbours("products", "carts", "orders")), s.postAvailability)
-	huma.Register(api, rest.Op("PUT", "/internal/holds/{shopper}/{sku}", "Set a cart's hold", rest.Neighbours("carts")), s.putHold)
-	huma.Register(api, rest.Op("GET", "/internal/holds/{shopper}", "List a cart's holds", rest.Neighbours("carts")), s.listCartHolds)
-	huma.Register(api, rest.Op("DELETE", "/internal/holds/{shopper}", "Give a cart's holds back", rest.Neighbours("carts"),
+	rest.Handle(api, rest.Op("POST", "/internal/availability", "Read many SKUs", rest.Neighbours("products", "carts", "orders")), s.postAvailability)
+	rest.Handle(api, rest.Op("PUT", "/internal/holds/{shopper}/{sku}", "Set a cart's hold", rest.Neighbours("carts"),
+		rest.Problems(ErrOutOfStock, ErrLimitReached)), s.putHold)
+	rest.Handle(api, rest.Op("GET", "/internal/holds/{shopper}", "List a cart's holds", rest.Neighbours("carts")), s.listCartHolds)
+	rest.Handle(api, rest.Op("DELETE", "/internal/holds/{shopper}", "Give a cart's holds back", rest.Neighbours("carts"),
 		rest.Status(http.StatusNoContent)), s.deleteHolds)
-	huma.Register(api, rest.Op("POST", "/internal/holds/{shopper}/transfer", "Make a guest's holds an account's", rest.Neighbours("carts")), s.transferHolds)
-	huma.Register(api, rest.Op("PUT", "/internal/orders/{id}/hold", "Hold an order's lines", rest.Neighbours("orders")), s.putOrderHold)
-	huma.Register(api, rest.Op("DELETE", "/internal/orders/{id}/hold", "Give an order's units back for good", rest.Neighbours("orders"),
+	rest.Handle(api, rest.Op("POST", "/internal/holds/{shopper}/transfer", "Make a guest's holds an account's", rest.Neighbours("carts")), s.transferHolds)
+	rest.Handle(api, rest.Op("PUT", "/internal/orders/{id}/hold", "Hold an order's lines", rest.Neighbours("orders"),
+		rest.Problems(ErrOutOfStock, ErrLimitReached, ErrHoldReleased, ErrHoldDiffers)), s.putOrderHold)
+	rest.Handle(api, rest.Op("DELETE", "/internal/orders/{id}/hold", "Give an order's units back for good", rest.Neighbours("orders"),
 		rest.Status(http.StatusNoContent)), s.deleteOrderHold)
-	huma.Register(api, rest.Op("PUT", "/internal/stock/{sku}", "Set the units on hand", rest.Neighbours("products")), s.putStock)
+	rest.Handle(api, rest.Op("PUT", "/internal/stock/{sku}", "Set the units on hand", rest.Neighbours("products"),
+		rest.Problems(ErrSKUNotFound, ErrStockHeld), idempotency.Problems), s.putStock)
 }
 
 // SKUPath is a path parameter. A SKU that inventory has never heard of is not an error of form.
@@ -160,7 +169,7 @@ type orderHoldInput struct {
 // Resolve refuses an order in place of itself. It implements huma.Resolver.
 func (in *orderHoldInput) Resolve(huma.Context) []error {
 	if in.Body.InsteadOf != uuid.Nil && in.Body.InsteadOf == in.ID {
-		return []error{&huma.ErrorDetail{Location: "body.instead_of", Message: "must be another order"}}
+		return []error{problem.InvalidField("body.instead_of", problem.CodeNotAllowed, "must be another order")}
 	}
 	return nil
 }
@@ -247,7 +256,7 @@ type movementInput struct {
 // Resolve refuses a movement of nothing. It implements huma.Resolver.
 func (in *movementInput) Resolve(huma.Context) []error {
 	if in.Body.Delta == 0 {
-		return []error{&huma.ErrorDetail{Location: "body.delta", Message: "must not be 0"}}
+		return []error{problem.InvalidField("body.delta", problem.CodeNotAllowed, "must not be 0")}
 	}
 	return nil
 }

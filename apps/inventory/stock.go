@@ -199,7 +199,7 @@ func (s *Stock) Move(kind string, delta int64, reason, ref string, now time.Time
 	case delta < -s.Available():
 		return Entry{}, ErrStockHeld.With("available", s.Available())
 	case delta > maxOnHand-s.OnHand:
-		return Entry{}, problem.Invalid422("body", fmt.Sprintf("no more than %d units of a SKU", maxOnHand))
+		return Entry{}, problem.InvalidField("body", problem.CodeTooLarge, fmt.Sprintf("no more than %d units of a SKU", maxOnHand))
 	}
 	return s.enter(kind, delta, reason, ref, now), nil
 }

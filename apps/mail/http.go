@@ -17,12 +17,15 @@ import (
 )
 
 func (s *service) routes(api huma.API) {
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail", "List mails", rest.Admin), s.listMails)
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/figures", "Count mails", rest.Admin), s.getFigures)
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/{id}", "Read one mail", rest.Admin), s.getMail)
-	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/mail/{id}/resend", "Send a mail again", rest.Admin, rest.Status(http.StatusCreated)), s.postResend)
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/templates", "List the templates", rest.Admin), s.listTemplates)
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/templates/{kind}/preview", "Show a template with made-up content", rest.Admin), s.getPreview)
+	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/mail", "List mails", rest.Admin), s.listMails)
+	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/figures", "Count mails", rest.Admin), s.getFigures)
+	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/{id}", "Read one mail", rest.Admin,
+		rest.Problems(ErrMailNotFound)), s.getMail)
+	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/admin/mail/{id}/resend", "Send a mail again", rest.Admin, rest.Status(http.StatusCreated),
+		rest.Problems(ErrMailNotFound, ErrNotResendable), idempotency.Problems), s.postResend)
+	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/templates", "List the templates", rest.Admin), s.listTemplates)
+	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/mail/templates/{kind}/preview", "Show a template with made-up content", rest.Admin,
+		rest.Answers("text/html"), rest.Problems(ErrTemplateNotFound)), s.getPreview)
 }
 
 type figuresOutput struct {
@@ -38,8 +41,8 @@ func (s *service) getFigures(ctx context.Context, _ *struct{}) (*figuresOutput, 
 	return out, err
 }
 
-// logged is a mail as administrators see it.
-type logged struct {
+// Logged is a mail as administrators see it.
+type Logged struct {
 	ID        uuid.UUID  `json:"id"`
 	Kind      Kind       `json:"kind"`
 	Status    Status     `json:"status" enum:"queued,sent,failed,skipped"`
@@ -47,11 +50,11 @@ type logged struct {
 	Recipient string     `json:"recipient"`
 	Subject   string     `json:"subject"`
 	Source    cause      `json:"source"`
-	OrderID   *uuid.UUID `json:"order_id"`
+	OrderID   *uuid.UUID `json:"order_id" format:"uuid" nullable:"true"`
 	Tries     int        `json:"tries"`
 	CutOff    int        `json:"cut_off" doc:"Tries whose end nobody saw: each may have brought the mail once more"`
 	Error     string     `json:"error" doc:"Why it failed or was skipped, or what the last try met"`
-	AgainOf   *uuid.UUID `json:"again_of" doc:"The mail that an administrator sent again"`
+	AgainOf   *uuid.UUID `json:"again_of" format:"uuid" nullable:"true" doc:"The mail that an administrator sent again"`
 	CreatedAt time.Time  `json:"created_at"`
 	NextTryAt *time.Time `json:"next_try_at" doc:"While it is queued"`
 	SentAt    *time.Time `json:"sent_at"`
@@ -62,8 +65,8 @@ type cause struct {
 	ID    string `json:"id" doc:"The event's id"`
 }
 
-func newLogged(m *Mail) logged {
-	l := logged{
+func newLogged(m *Mail) Logged {
+	l := Logged{
 		ID: m.ID, Kind: m.Kind, Status: m.Status, Sender: m.Sender, Recipient: m.Recipient, Subject: m.Subject,
 		Source: cause{m.Topic, m.EventID}, OrderID: m.OrderID, Tries: m.Tries, CutOff: m.CutOff, Error: m.Error,
 		AgainOf: m.AgainOf, CreatedAt: m.CreatedAt, SentAt: m.SentAt,
@@ -83,14 +86,14 @@ type listInput struct {
 	Sort      string `query:"sort" enum:"newest,oldest,recipient,-recipient" default:"newest"`
 }
 
-type listOutput struct{ Body rest.List[logged] }
+type listOutput struct{ Body rest.List[Logged] }
 
 func (s *service) listMails(ctx context.Context, in *listInput) (*listOutput, error) {
 	f := filter{Status: in.Status, Kind: in.Kind, Recipient: in.Recipient}
 	if in.OrderID != "" {
 		id, err := uuid.Parse(in.OrderID)
 		if err != nil {
-			return nil, problem.Invalid422("query.order_id", "is not an id")
+			return nil, problem.InvalidField("query.order_id", problem.CodeWrongFormat, "is not an id")
 		}
 		f.Order = &id
 	}
@@ -98,7 +101,7 @@ func (s *service) listMails(ctx context.Context, in *listInput) (*listOutput, er
 	if err != nil {
 		return nil, err
 	}
-	out := &listOutput{Body: rest.List[logged]{Items: []logged{}, NextCursor: next}}
+	out := &listOutput{Body: rest.List[Logged]{Items: []Logged{}, NextCursor: next}}
 	for _, m := range mails {
 		out.Body.Items = append(out.Body.Items, newLogged(&m))
 	}
@@ -111,7 +114,7 @@ type idInput struct {
 
 type mailOutput struct {
 	Body struct {
-		logged
+		Logged
 		HTML *string `json:"html" doc:"What it shows; null for a mail with a code"`
 		Text *string `json:"text" doc:"What it shows where HTML is not shown; null for a mail with a code"`
 	}
@@ -123,7 +126,7 @@ func (s *service) getMail(ctx context.Context, in *idInput) (*mailOutput, error)
 		return nil, err
 	}
 	out := &mailOutput{}
-	out.Body.logged = newLogged(m)
+	out.Body.Logged = newLogged(m)
 	if !m.Kind.Secret() {
 		shown, err := s.render.Parts(m)
 		if err != nil {
@@ -134,7 +137,7 @@ func (s *service) getMail(ctx context.Context, in *idInput) (*mailOutput, error)
 	return out, nil
 }
 
-type resendOutput struct{ Body logged }
+type resendOutput struct{ Body Logged }
 
 func (s *service) postResend(ctx context.Context, in *struct {
 	ID  uuid.UUID `path:"id"`

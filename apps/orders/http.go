@@ -13,27 +13,36 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 func (s *service) routes(api huma.API) {
-	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/orders", "Order what is in the cart", rest.User, rest.Status(http.StatusCreated)), s.postOrder)
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/orders", "List one's orders, newest first", rest.User), s.listOrders)
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/orders/{id}", "Read an order, or wait for it to change", rest.User), s.getOrder)
-	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/orders/{id}/cancellation", "Cancel an order", rest.User, rest.Status(http.StatusAccepted)), s.postCancellation)
+	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/orders", "Order what is in the cart", rest.User, rest.Status(http.StatusCreated),
+		rest.Problems(ErrCartEmpty, ErrPriceChanged, ErrOutOfStock, ErrLimitReached, ErrProductUnavailable, ErrAlreadyOrdered,
+			ErrAccountSuspended), idempotency.Problems), s.postOrder)
+	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/orders", "List one's orders, newest first", rest.User), s.listOrders)
+	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/orders/{id}", "Read an order, or wait for it to change", rest.User,
+		rest.Problems(ErrOrderNotFound)), s.getOrder)
+	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/orders/{id}/cancellation", "Cancel an order", rest.User, rest.Status(http.StatusAccepted),
+		rest.Problems(ErrOrderNotFound, ErrNotCancellable)), s.postCancellation)
 
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/orders", "List all orders", rest.Admin), s.adminListOrders)
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/orders/figures", "Count orders and what they brought in", rest.Admin), s.adminFigures)
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/orders/{id}", "Read any order", rest.Admin), s.adminGetOrder)
-	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/shipment", "Ship an order", rest.Admin), s.adminPostShipment)
-	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/delivery", "Note that an order was delivered", rest.Admin), s.adminPostDelivery)
-	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/cancellation", "Cancel any order", rest.Admin, rest.Status(http.StatusAccepted)), s.adminPostCancellation)
+	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/orders", "List all orders", rest.Admin), s.adminListOrders)
+	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/orders/figures", "Count orders and what they brought in", rest.Admin), s.adminFigures)
+	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/orders/{id}", "Read any order", rest.Admin,
+		rest.Problems(ErrOrderNotFound)), s.adminGetOrder)
+	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/shipment", "Ship an order", rest.Admin,
+		rest.Problems(ErrOrderNotFound, ErrNotShippable)), s.adminPostShipment)
+	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/delivery", "Note that an order was delivered", rest.Admin,
+		rest.Problems(ErrOrderNotFound, ErrNotDeliverable)), s.adminPostDelivery)
+	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/cancellation", "Cancel any order", rest.Admin, rest.Status(http.StatusAccepted),
+		rest.Problems(ErrOrderNotFound, ErrNotCancellable)), s.adminPostCancellation)
 
-	huma.Register(api, rest.Op(http.MethodPost, "/internal/orders/void", "Tell what became of order ids, or block them", rest.Neighbours("inventory")), s.postVoid)
-	huma.Register(api, rest.Op(http.MethodGet, "/internal/orders/outcomes", "List which orders were confirmed or cancelled", rest.Neighbours("inventory", "payments")), s.getOutcomes)
-	huma.Register(api, rest.Op(http.MethodGet, "/internal/orders/ended", "List what the events of orders told", rest.Neighbours("mail", "carts")), s.getEnded)
+	rest.Handle(api, rest.Op(http.MethodPost, "/internal/orders/void", "Tell what became of order ids, or block them", rest.Neighbours("inventory")), s.postVoid)
+	rest.Handle(api, rest.Op(http.MethodGet, "/internal/orders/outcomes", "List which orders were confirmed or cancelled", rest.Neighbours("inventory", "payments")), s.getOutcomes)
+	rest.Handle(api, rest.Op(http.MethodGet, "/internal/orders/ended", "List what the events of orders told", rest.Neighbours("mail", "carts")), s.getEnded)
 }
 
 // location is where an order can be read.
@@ -111,12 +120,12 @@ func (s *service) adminListOrders(ctx context.Context, in *struct {
 	if in.AccountID != "" {
 		id, err := uuid.Parse(in.AccountID)
 		if err != nil {
-			return nil, problem.Invalid422("query.account_id", "is not an id")
+			return nil, problem.InvalidField("query.account_id", problem.CodeWrongFormat, "is not an id")
 		}
 		f.Account = &id
 	}
 	if !in.From.IsZero() && !in.Until.IsZero() && !in.From.Before(in.Until) {
-		return nil, problem.Invalid422("query.until", "must be after from")
+		return nil, problem.InvalidField("query.until", problem.CodeTooSmall, "must be after from")
 	}
 	found, next, err := s.store.List(ctx, f, in.Sort, in.Page)
 	if err != nil {

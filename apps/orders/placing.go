@@ -71,10 +71,10 @@ func (e bought) Error() string { return "in the cart is what was bought by order
 // basket is what an attempt is for. Orders of the checkouts from Since to before CheckoutID, those in Ended excepted,
 // bought lines that have not left the cart yet.
 type basket struct {
-	CheckoutID uuid.UUID
-	Since      uuid.UUID
-	Ended      []uuid.UUID
-	Lines      []basketLine
+	CheckoutID uuid.UUID    `json:"checkout_id"`
+	Since      uuid.UUID    `json:"since"`
+	Ended      []uuid.UUID  `json:"ended"`
+	Lines      []basketLine `json:"lines"`
 }
 
 type basketLine struct {
@@ -160,7 +160,7 @@ func (s *service) attempt(ctx context.Context, a *attempt, who auth.Caller, req 
 // check tidies the request and applies the rules that need nobody else.
 func (s *service) check(req *placeRequest) error {
 	if (req.Address == nil) == (req.AddressID == nil) {
-		return problem.Invalid422("body", "either address or address_id is needed")
+		return problem.InvalidField("body", problem.CodeRequired, "either address or address_id is needed")
 	}
 	if req.Address != nil {
 		a := *req.Address
@@ -173,17 +173,17 @@ func (s *service) check(req *placeRequest) error {
 		}
 	}
 	if req.ExpectedTotal.Currency != s.rates.Currency {
-		return problem.Invalid422("body.expected_total.currency", "the shop sells in "+s.rates.Currency)
+		return problem.InvalidField("body.expected_total.currency", problem.CodeNotAllowed, "the shop sells in "+s.rates.Currency)
 	}
 	if req.ExpectedTotal.Amount < 0 {
-		return problem.Invalid422("body.expected_total.amount_minor", "must not be negative")
+		return problem.InvalidField("body.expected_total.amount_minor", problem.CodeTooSmall, "must not be negative")
 	}
 	return nil
 }
 
 func (s *service) deliverable(location, country string) error {
 	if _, ok := s.rates.Countries[country]; !ok {
-		return problem.Invalid422(location, "the shop does not deliver there")
+		return problem.InvalidField(location, problem.CodeNotAllowed, "the shop does not deliver there")
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func (s *service) address(ctx context.Context, account uuid.UUID, req placeReque
 	}
 	a, err := s.users.address(ctx, account, *req.AddressID)
 	if errors.Is(err, ErrAddressNotFound) {
-		return Address{}, problem.Invalid422("body.address_id", "not one of your addresses")
+		return Address{}, problem.InvalidField("body.address_id", problem.CodeNotFound, "not one of your addresses")
 	}
 	if err != nil {
 		return Address{}, err
@@ -232,7 +232,7 @@ func (s *service) claimCart(ctx context.Context, a *attempt) (basket, error) {
 			err = s.takeOut(ctx, earlier.order)
 		}
 		if earlier.whole {
-			return b, ErrAlreadyOrdered.Header("Location", location(earlier.order)).Because(err)
+			return b, ErrAlreadyOrdered.At(location(earlier.order)).Because(err)
 		}
 		if err != nil {
 			return b, err
@@ -271,7 +271,7 @@ func (s *service) claim(ctx context.Context, a *attempt, b basket) error {
 			return ctx.Err()
 		case <-patience:
 			if unpaid {
-				return idempotency.ErrInProgress.Detail("an order of some of this cart is not paid yet").Header("Location", location(earlier.order))
+				return idempotency.ErrInProgress.Detail("an order of some of this cart is not paid yet").At(location(earlier.order))
 			}
 			return idempotency.ErrInProgress.Detail("another request is ordering this cart")
 		case <-time.After(claimEvery):
@@ -343,7 +343,7 @@ func (s *service) place(ctx context.Context, a attempt, p Placement) (*Order, er
 	err = s.store.Place(ctx, a, o, event, answer, now)
 	var earlier bought
 	if errors.As(err, &earlier) {
-		return nil, ErrAlreadyOrdered.Header("Location", location(earlier.order))
+		return nil, ErrAlreadyOrdered.At(location(earlier.order))
 	}
 	if errors.Is(err, errVoid) {
 		return nil, problem.ErrUnavailable.Because(err) // the next try gets another order id

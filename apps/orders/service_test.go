@@ -563,9 +563,9 @@ func TestCheckout(t *testing.T) {
 		require.NoError(t, err)
 		_, err = b.place(t.Context(), second, withID(p, second.OrderID))
 		require.ErrorIs(t, err, ErrAlreadyOrdered)
-		var problem interface{ GetHeaders() http.Header }
-		require.ErrorAs(t, err, &problem)
-		require.Equal(t, location(first.OrderID), problem.GetHeaders().Get("Location"))
+		var known *problem.Error
+		require.ErrorAs(t, err, &known)
+		require.Equal(t, location(first.OrderID), known.Location())
 	})
 
 	t.Run("many at once", func(t *testing.T) {

@@ -22,16 +22,18 @@ import (
 )
 
 func (s *service) routes(api huma.API) {
-	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/payments/webhooks/{provider}", "Take a provider's webhook", rest.Anyone,
+	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/payments/webhooks/{provider}", "Take a provider's webhook", rest.Anyone,
 		rest.Describe("For payment providers. The body is signed in the header Stripe-Signature; an event that came before has no effect."),
-		func(op *huma.Operation) { op.SkipValidateBody = true }), s.takeWebhook) // the provider's adapter reads it, once it is known to be the provider's
-	huma.Register(api, rest.Op(http.MethodPost, "/internal/charges/void", "Give up on charges", rest.Neighbours("orders")), s.voidCharges)
-	huma.Register(api, rest.Op(http.MethodGet, "/internal/refunds/made", "Tell what was given back", rest.Neighbours("orders", "mail")), s.listMadeRefunds)
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments", "List payments", rest.Admin), s.listPayments)
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments/figures", "Count payments", rest.Admin), s.getFigures)
-	huma.Register(api, rest.Op(http.MethodGet, "/api/v1/admin/payments/{order_id}", "Read one payment", rest.Admin), s.getPayment)
-	huma.Register(api, rest.Op(http.MethodPost, "/api/v1/admin/payments/{order_id}/refunds", "Refund a payment, all of it or some", rest.Admin,
-		rest.Status(http.StatusCreated)), s.postRefund)
+		func(op *huma.Operation) { op.SkipValidateBody = true }, rest.Problems(problem.ErrNotFound, ErrWebhookRefused)), s.takeWebhook) // the provider's adapter reads it, once it is known to be the provider's
+	rest.Handle(api, rest.Op(http.MethodPost, "/internal/charges/void", "Give up on charges", rest.Neighbours("orders")), s.voidCharges)
+	rest.Handle(api, rest.Op(http.MethodGet, "/internal/refunds/made", "Tell what was given back", rest.Neighbours("orders", "mail")), s.listMadeRefunds)
+	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/payments", "List payments", rest.Admin), s.listPayments)
+	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/payments/figures", "Count payments", rest.Admin), s.getFigures)
+	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/payments/{order_id}", "Read one payment", rest.Admin,
+		rest.Problems(ErrPaymentNotFound)), s.getPayment)
+	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/admin/payments/{order_id}/refunds", "Refund a payment, all of it or some", rest.Admin,
+		rest.Status(http.StatusCreated),
+		rest.Problems(ErrPaymentNotFound, ErrNotCaptured, ErrRefundTooLarge), idempotency.Problems), s.postRefund)
 }
 
 type webhookInput struct {
@@ -128,8 +130,8 @@ func (s *service) listMadeRefunds(ctx context.Context, in *madeInput) (*madeOutp
 	return out, nil
 }
 
-// payment is a charge as administrators see it.
-type payment struct {
+// Payment is a charge as administrators see it.
+type Payment struct {
 	OrderID     uuid.UUID   `json:"order_id"`
 	Number      string      `json:"number" doc:"The order's number"`
 	Email       string      `json:"email"`
@@ -147,8 +149,8 @@ type payment struct {
 	CancelledAt *time.Time  `json:"cancelled_at" doc:"When the order was cancelled"`
 }
 
-func newPayment(c *Charge, refunded money.Money) payment {
-	return payment{
+func newPayment(c *Charge, refunded money.Money) Payment {
+	return Payment{
 		OrderID: c.OrderID, Number: c.Number, Email: c.Email, State: c.State, Reason: c.Reason,
 		Amount: c.Total(), Captured: c.Taken(), Refunded: refunded,
 		Method: c.Method, Provider: c.Provider, ProviderRef: c.ProviderRef, Tries: c.Tries,
@@ -164,7 +166,7 @@ type refund struct {
 	State       RefundState `json:"state" enum:"requested,done,failed"`
 	Error       string      `json:"error" doc:"Why it failed, or what the last try met"`
 	Origin      Origin      `json:"origin" enum:"automatic,staff,provider" doc:"automatic: the order was cancelled, or the wrong amount was taken; provider: made in the provider's own pages"`
-	RequestedBy *uuid.UUID  `json:"requested_by" doc:"The administrator; null when there was none"`
+	RequestedBy *uuid.UUID  `json:"requested_by" format:"uuid" nullable:"true" doc:"The administrator; null when there was none"`
 	CreatedAt   time.Time   `json:"created_at"`
 	EndedAt     *time.Time  `json:"ended_at"`
 }
@@ -184,14 +186,14 @@ type listInput struct {
 	Sort   string      `query:"sort" enum:"newest,oldest,amount,-amount,email,-email" default:"newest"`
 }
 
-type listOutput struct{ Body rest.List[payment] }
+type listOutput struct{ Body rest.List[Payment] }
 
 func (s *service) listPayments(ctx context.Context, in *listInput) (*listOutput, error) {
 	rows, next, err := listCharges(ctx, s.store.db, filter{State: in.State, Refund: in.Refund, Query: strings.TrimSpace(in.Query)}, in.Sort, in.Page)
 	if err != nil {
 		return nil, err
 	}
-	out := &listOutput{Body: rest.List[payment]{Items: []payment{}, NextCursor: next}}
+	out := &listOutput{Body: rest.List[Payment]{Items: []Payment{}, NextCursor: next}}
 	for _, r := range rows {
 		out.Body.Items = append(out.Body.Items, newPayment(&r.Charge, money.New(r.Refunded, r.Taken().Currency)))
 	}
@@ -220,7 +222,7 @@ type webhookSeen struct {
 }
 
 type paymentDetail struct {
-	payment
+	Payment
 	Left     money.Money   `json:"left" doc:"What can still be refunded"`
 	Refunds  []refund      `json:"refunds" nullable:"false"`
 	Webhooks []webhookSeen `json:"webhooks" nullable:"false" doc:"What the provider told on its own"`
@@ -241,7 +243,7 @@ func (s *service) getPayment(ctx context.Context, in *orderInput) (*paymentOutpu
 	left := Left(c, refunds)
 	left.Amount = max(left.Amount, 0)
 	detail := paymentDetail{
-		payment: newPayment(c, Returned(c, refunds)), Left: left, Refunds: []refund{}, Webhooks: []webhookSeen{},
+		Payment: newPayment(c, Returned(c, refunds)), Left: left, Refunds: []refund{}, Webhooks: []webhookSeen{},
 	}
 	for _, r := range refunds {
 		keys = append(keys, r.Key)

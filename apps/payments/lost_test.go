@@ -458,7 +458,7 @@ func TestAmountDiffers(t *testing.T) {
 				servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments/"+o.OrderID.String(), b.admin, nil).JSON(t, &detail)
 				require.Equal(t, []money.Money{money.New(2000, "GBP"), taken, taken, money.Zero(taken.Currency)},
 					[]money.Money{detail.Amount, detail.Captured, detail.Refunded, detail.Left})
-				var list struct{ Items []payment }
+				var list struct{ Items []Payment }
 				servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments", b.admin, nil).JSON(t, &list)
 				require.Equal(t, taken, list.Items[0].Refunded)
 			})

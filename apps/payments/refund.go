@@ -99,9 +99,9 @@ func NewRefund(c *Charge, refunds []Refund, amount *money.Money, reason string, 
 	if amount == nil {
 		amount = &left
 	} else if amount.Currency != left.Currency {
-		return nil, problem.Invalid422("body.amount.currency", "is not the payment's currency")
+		return nil, problem.InvalidField("body.amount.currency", problem.CodeNotAllowed, "is not the payment's currency")
 	} else if amount.Amount <= 0 {
-		return nil, problem.Invalid422("body.amount.amount_minor", "must be more than nothing")
+		return nil, problem.InvalidField("body.amount.amount_minor", problem.CodeTooSmall, "must be more than nothing")
 	}
 	if left.Amount <= 0 || amount.Amount > left.Amount {
 		left.Amount = max(left.Amount, 0)

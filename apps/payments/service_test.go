@@ -686,11 +686,11 @@ func TestListByRefund(t *testing.T) {
 	require.Equal(t, 4, b.refundDue(t))
 	ask(both, "k5", 500)
 
-	list := func(query string) rest.List[payment] {
+	list := func(query string) rest.List[Payment] {
 		t.Helper()
 		answer := servetest.Do(t, b.rt, http.MethodGet, "/api/v1/admin/payments?"+query, b.admin, nil)
 		require.Equal(t, 200, answer.Status, "%s", answer.Body)
-		var p rest.List[payment]
+		var p rest.List[Payment]
 		answer.JSON(t, &p)
 		return p
 	}
@@ -833,7 +833,7 @@ func TestAdmin(t *testing.T) {
 	b.chargeDue(t)
 
 	type page struct {
-		Items      []payment `json:"items"`
+		Items      []Payment `json:"items"`
 		NextCursor *string   `json:"next_cursor"`
 	}
 	list := func(query string) page {

@@ -27,31 +27,44 @@ import (
 const adminPath = "/api/v1/admin/products"
 
 func (s *service) adminRoutes(api huma.API) {
-	huma.Register(api, rest.Op("GET", adminPath, "List products, drafts and unlisted ones too", rest.Admin), s.adminList)
-	huma.Register(api, rest.Op("POST", adminPath, "Create a product", rest.Admin, rest.Status(http.StatusCreated)), s.create)
-	huma.Register(api, rest.Op("GET", adminPath+"/{id}", "Read a product, whatever its status", rest.Admin), s.adminGet)
-	huma.Register(api, rest.Op("PATCH", adminPath+"/{id}", "Change a product", rest.Admin,
+	rest.Handle(api, rest.Op("GET", adminPath, "List products, drafts and unlisted ones too", rest.Admin), s.adminList)
+	rest.Handle(api, rest.Op("POST", adminPath, "Create a product", rest.Admin, rest.Status(http.StatusCreated),
+		rest.Problems(ErrSlugTaken, ErrSKUTaken)), s.create)
+	rest.Handle(api, rest.Op("GET", adminPath+"/{id}", "Read a product, whatever its status", rest.Admin,
+		rest.Problems(ErrProductNotFound)), s.adminGet)
+	rest.Handle(api, rest.Op("PATCH", adminPath+"/{id}", "Change a product", rest.Admin,
 		rest.Describe("Parts that are not named stay. Variants are added, or changed by their SKU; none is removed. "+
-			"version is the one that was read; if the product has changed since, the answer is version-conflict.")), s.update)
-	huma.Register(api, rest.Op("DELETE", adminPath+"/{id}/variants/{sku}", "Remove a variant of a product that was never published", rest.Admin), s.removeVariant)
-	huma.Register(api, rest.Op("POST", adminPath+"/{id}/publication", "Publish a product", rest.Admin), s.publish)
-	huma.Register(api, rest.Op("DELETE", adminPath+"/{id}/publication", "Unlist a product", rest.Admin), s.unlist)
-	huma.Register(api, rest.Op("POST", adminPath+"/{id}/images", "Upload an image of a product", rest.Admin,
+			"version is the one that was read; if the product has changed since, the answer is version-conflict."),
+		rest.Problems(ErrProductNotFound, ErrVersionConflict, ErrSKUTaken)), s.update)
+	rest.Handle(api, rest.Op("DELETE", adminPath+"/{id}/variants/{sku}", "Remove a variant of a product that was never published", rest.Admin,
+		rest.Problems(ErrProductNotFound, ErrVariantNotFound, ErrVariantPublished)), s.removeVariant)
+	rest.Handle(api, rest.Op("POST", adminPath+"/{id}/publication", "Publish a product", rest.Admin,
+		rest.Problems(ErrProductNotFound, ErrIncomplete)), s.publish)
+	rest.Handle(api, rest.Op("DELETE", adminPath+"/{id}/publication", "Unlist a product", rest.Admin,
+		rest.Problems(ErrProductNotFound)), s.unlist)
+	rest.Handle(api, rest.Op("POST", adminPath+"/{id}/images", "Upload an image of a product", rest.Admin,
 		rest.Status(http.StatusCreated), uploads("image/png", "image/jpeg", "image/webp", "image/svg+xml"),
-		rest.Describe("The picture as the body, or as the file of a form. PNG, JPEG, WebP, or an SVG that only draws; up to 10 MiB.")), s.addImage)
-	huma.Register(api, rest.Op("DELETE", adminPath+"/{id}/images/{image_id}", "Remove an image of a product", rest.Admin), s.removeImage)
-	huma.Register(api, rest.Op("POST", adminPath+"/pictures", "Upload a picture for a product file to name", rest.Admin,
+		rest.Describe("The picture as the body, or as the file of a form. PNG, JPEG, WebP, or an SVG that only draws; up to 10 MiB."),
+		rest.Problems(ErrProductNotFound, ErrPictureRefused)), s.addImage)
+	rest.Handle(api, rest.Op("DELETE", adminPath+"/{id}/images/{image_id}", "Remove an image of a product", rest.Admin,
+		rest.Problems(ErrProductNotFound, ErrImageNotFound)), s.removeImage)
+	rest.Handle(api, rest.Op("POST", adminPath+"/pictures", "Upload a picture for a product file to name", rest.Admin,
 		rest.Status(http.StatusCreated), uploads("image/png", "image/jpeg", "image/webp", "image/svg+xml"),
-		rest.Describe("Rows of an import whose Image Src is this name get the picture. A name uploaded again means the new picture.")), s.addPicture)
-	huma.Register(api, rest.Op("POST", adminPath+"/import", "Import a product file", rest.Admin, uploads("text/csv"), answers[ImportReport](api),
+		rest.Describe("Rows of an import whose Image Src is this name get the picture. A name uploaded again means the new picture."),
+		rest.Problems(ErrPictureRefused)), s.addPicture)
+	rest.Handle(api, rest.Op("POST", adminPath+"/import", "Import a product file", rest.Admin, uploads("text/csv"), answers[ImportReport](api),
 		rest.Describe("The CSV that Shopify exports, as the body or as the file of a form, up to 64 MiB. A row is taken whole or refused with its reason; "+
-			"the same file again changes nothing. Quantities begin the stock of new SKUs; with set_stock they also set that of known ones.")), s.importFile)
-	huma.Register(api, rest.Op("GET", adminPath+"/export", "Export products", rest.Admin, rest.Describe("As a file that the import takes again: "+
+			"the same file again changes nothing. Quantities begin the stock of new SKUs; with set_stock they also set that of known ones."),
+		rest.Problems(ErrImportRunning)), s.importFile)
+	rest.Handle(api, rest.Op("GET", adminPath+"/export", "Export products", rest.Admin, rest.Answers("text/csv"), rest.Describe("As a file that the import takes again: "+
 		"those that the list with these filters has, or all. Quantities are what is available now.")), s.exportFile)
-	huma.Register(api, rest.Op("GET", adminPath+"/categories", "List the categories as they are now", rest.Admin), s.adminCategories)
-	huma.Register(api, rest.Op("POST", adminPath+"/categories", "Create a category", rest.Admin, rest.Status(http.StatusCreated)), s.createCategory)
-	huma.Register(api, rest.Op("PATCH", adminPath+"/categories/{slug}", "Rename or move a category", rest.Admin), s.updateCategory)
-	huma.Register(api, rest.Op("DELETE", adminPath+"/categories/{slug}", "Delete an empty category", rest.Admin, rest.Status(http.StatusNoContent)), s.deleteCategory)
+	rest.Handle(api, rest.Op("GET", adminPath+"/categories", "List the categories as they are now", rest.Admin), s.adminCategories)
+	rest.Handle(api, rest.Op("POST", adminPath+"/categories", "Create a category", rest.Admin, rest.Status(http.StatusCreated),
+		rest.Problems(ErrSlugTaken)), s.createCategory)
+	rest.Handle(api, rest.Op("PATCH", adminPath+"/categories/{slug}", "Rename or move a category", rest.Admin,
+		rest.Problems(ErrCategoryNotFound, ErrSlugTaken)), s.updateCategory)
+	rest.Handle(api, rest.Op("DELETE", adminPath+"/categories/{slug}", "Delete an empty category", rest.Admin, rest.Status(http.StatusNoContent),
+		rest.Problems(ErrCategoryNotFound, ErrCategoryInUse)), s.deleteCategory)
 }
 
 // AdminProduct is a product as the back office sees it.
@@ -246,7 +259,7 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 		if *in.Category != "" {
 			c, ok := tree.bySlug(*in.Category)
 			if !ok {
-				return problem.Invalid422("body.category", "there is no such category")
+				return problem.InvalidField("body.category", problem.CodeNotFound, "there is no such category")
 			}
 			id = c.ID
 		}
@@ -258,10 +271,10 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 	for i, v := range in.Variants {
 		v.SKU = strings.TrimSpace(v.SKU) // as SetVariant does, so that both mean the same variant
 		if slices.ContainsFunc(in.Variants[:i], func(o VariantInput) bool { return strings.EqualFold(strings.TrimSpace(o.SKU), v.SKU) }) {
-			return problem.Invalid422(fmt.Sprintf("body.variants[%d].sku", i), "is there twice") // else the later would overwrite the earlier
+			return problem.InvalidField(fmt.Sprintf("body.variants[%d].sku", i), problem.CodeDuplicate, "is there twice") // else the later would overwrite the earlier
 		}
 		if v.Price.Currency != currency {
-			return problem.Invalid422(fmt.Sprintf("body.variants[%d].price.currency", i), "the shop sells in "+currency)
+			return problem.InvalidField(fmt.Sprintf("body.variants[%d].price.currency", i), problem.CodeNotAllowed, "the shop sells in "+currency)
 		}
 		old, known := p.Variant(v.SKU)
 		variant := Variant{SKU: v.SKU, Price: v.Price.Amount, MaxPerShopper: v.MaxPerShopper, InitialStock: old.InitialStock, Image: old.Image}
@@ -278,7 +291,7 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 			variant.Options = old.Options
 		}
 		if len(v.Options) > len(p.OptionNames) {
-			return problem.Invalid422(fmt.Sprintf("body.variants[%d].options", i), "has a name that is not among the product's options")
+			return problem.InvalidField(fmt.Sprintf("body.variants[%d].options", i), problem.CodeNotOneOf, "has a name that is not among the product's options")
 		}
 		if err := p.SetVariant(variant); err != nil {
 			return ofVariant(i, err)
@@ -286,10 +299,10 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 	}
 	for i, v := range p.Variants {
 		if slices.Contains(v.Options, "") {
-			return problem.Invalid422("body.options", "leave the variant "+v.SKU+" without a value")
+			return problem.InvalidField("body.options", problem.CodeRequired, "leave the variant "+v.SKU+" without a value")
 		}
 		if slices.ContainsFunc(p.Variants[:i], func(o Variant) bool { return slices.Equal(o.Options, v.Options) }) {
-			return problem.Invalid422("body.options", "make two variants the same")
+			return problem.InvalidField("body.options", problem.CodeDuplicate, "make two variants the same")
 		}
 	}
 	return nil
@@ -303,7 +316,7 @@ func ofVariant(i int, err error) error {
 	}
 	out := problem.ErrInvalid
 	for _, f := range known.Fields() {
-		out = out.Field(fmt.Sprintf("body.variants[%d]%s", i, strings.TrimPrefix(f.Location, "body.variants")), f.Message)
+		out = out.Field(fmt.Sprintf("body.variants[%d]%s", i, strings.TrimPrefix(f.Location, "body.variants")), f.Code, f.Message)
 	}
 	return out
 }
@@ -317,7 +330,7 @@ type createInput struct {
 
 func (s *service) create(ctx context.Context, in *createInput) (*adminOutput, error) {
 	if in.Body.Name == nil {
-		return nil, problem.Invalid422("body.name", "is required")
+		return nil, problem.InvalidField("body.name", problem.CodeRequired, "is required")
 	}
 	p := &Product{ID: newID(), Slug: in.Body.Slug, Status: Draft}
 	if p.Slug == "" {
@@ -484,7 +497,7 @@ func (u *upload) open(limit int64) (io.Reader, error) {
 			return nil, problem.ErrTooLarge
 		}
 		if err != nil {
-			return nil, problem.Invalid422("body.file", "the form has no file")
+			return nil, problem.InvalidField("body.file", problem.CodeRequired, "the form has no file")
 		}
 		if part.FileName() != "" || part.FormName() == "file" {
 			return part, nil
@@ -625,7 +638,7 @@ func (s *service) createCategory(ctx context.Context, in *createCategoryInput) (
 		return nil, err
 	}
 	if name == "" {
-		return nil, problem.Invalid422("body.name", "must not be empty")
+		return nil, problem.InvalidField("body.name", problem.CodeRequired, "must not be empty")
 	}
 	c := Category{ID: newID(), Slug: in.Body.Slug, Name: name}
 	if c.Slug == "" {
@@ -668,7 +681,7 @@ func parentOf(tree categoryTree, slug string) (*uuid.UUID, error) {
 	}
 	c, ok := tree.bySlug(slug)
 	if !ok {
-		return nil, problem.Invalid422("body.parent", "there is no such category")
+		return nil, problem.InvalidField("body.parent", problem.CodeNotFound, "there is no such category")
 	}
 	return &c.ID, nil
 }
@@ -694,7 +707,7 @@ func (s *service) updateCategory(ctx context.Context, in *updateCategoryInput) (
 				return err
 			}
 			if name == "" {
-				return problem.Invalid422("body.name", "must not be empty")
+				return problem.InvalidField("body.name", problem.CodeRequired, "must not be empty")
 			}
 			c.Name = name
 		}
@@ -704,7 +717,7 @@ func (s *service) updateCategory(ctx context.Context, in *updateCategoryInput) (
 				return err
 			}
 			if parent != nil && tree.within(*parent, c.ID) {
-				return problem.Invalid422("body.parent", "must not be the category itself or below it")
+				return problem.InvalidField("body.parent", problem.CodeNotAllowed, "must not be the category itself or below it")
 			}
 			c.ParentID = parent
 		}

@@ -417,7 +417,7 @@ func (c *catalogue) page(ctx context.Context, slug string) (answer, error) {
 		return c.renderPage(ctx, p, tree)
 	})
 	if err == nil && a.body == nil {
-		err = ErrProductNotFound.Header("Cache-Control", "public, max-age=1")
+		err = ErrProductNotFound.FreshFor(time.Second)
 	}
 	return a, err
 }

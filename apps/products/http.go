@@ -22,12 +22,13 @@ const publicCache = "public, max-age=1, stale-while-revalidate=2"
 
 func (s *service) routes(api huma.API) {
 	outbox.Feed(api, s.store.db, rest.Neighbours("inventory"))
-	huma.Register(api, rest.Op("GET", "/api/v1/products", "List and search products", rest.Anyone, answers[Listing](api), notModified,
+	rest.Handle(api, rest.Op("GET", "/api/v1/products", "List and search products", rest.Anyone, answers[Listing](api), notModified,
 		rest.Describe("Only published products. q finds words in any part of a product, and what they may have meant when mistyped.")), s.listProducts)
-	huma.Register(api, rest.Op("GET", "/api/v1/products/{slug}", "Read a product", rest.Anyone, answers[Page](api), notModified), s.getProduct)
-	huma.Register(api, rest.Op("GET", "/api/v1/categories", "List the categories", rest.Anyone, answers[CategoryList](api), notModified), s.listCategories)
+	rest.Handle(api, rest.Op("GET", "/api/v1/products/{slug}", "Read a product", rest.Anyone, answers[Page](api), notModified,
+		rest.Problems(ErrProductNotFound)), s.getProduct)
+	rest.Handle(api, rest.Op("GET", "/api/v1/categories", "List the categories", rest.Anyone, answers[CategoryList](api), notModified), s.listCategories)
 
-	huma.Register(api, rest.Op("POST", "/internal/variants", "Read many variants", rest.Neighbours("carts", "orders")), s.readVariants)
+	rest.Handle(api, rest.Op("POST", "/internal/variants", "Read many variants", rest.Neighbours("carts", "orders")), s.readVariants)
 
 	s.adminRoutes(api)
 }
@@ -49,7 +50,7 @@ func notModified(op *huma.Operation) {
 
 // Conditional is what clients that have an answer already send.
 type Conditional struct {
-	IfNoneMatch string `header:"If-None-Match" maxLength:"1000"`
+	IfNoneMatch string `header:"If-None-Match"`
 }
 
 type kept struct {
@@ -128,7 +129,7 @@ func (in *listInput) request() (request, error) {
 		}
 	}
 	if f := r.Filter; f.Min != nil && f.Max != nil && *f.Min > *f.Max {
-		return r, problem.Invalid422("query.max_price", "must not be below min_price")
+		return r, problem.InvalidField("query.max_price", problem.CodeTooSmall, "must not be below min_price")
 	}
 	options, err := readOptions(in.Options)
 	if err != nil {
@@ -141,7 +142,7 @@ func (in *listInput) request() (request, error) {
 			return r, err
 		}
 		if r.After.List != r.hash() {
-			return r, problem.Invalid422("query.cursor", "belongs to another list")
+			return r, problem.InvalidField("query.cursor", problem.CodeWrongFormat, "belongs to another list")
 		}
 	}
 	return r, nil
@@ -153,7 +154,7 @@ func readOptions(in []string) ([][]string, error) {
 	for _, o := range in {
 		name, value, ok := strings.Cut(o, ":")
 		if !ok || name == "" || value == "" || len(o) > 2*maxOption {
-			return nil, problem.Invalid422("query.option", "must be a name and a value with a colon between")
+			return nil, problem.InvalidField("query.option", problem.CodeWrongFormat, "must be a name and a value with a colon between")
 		}
 		i := slices.IndexFunc(out, func(group []string) bool { return group[0] == name })
 		if i < 0 {

@@ -158,7 +158,7 @@ func (r *importRun) take(ctx context.Context, batch [][]row) error {
 	}
 	results, err := r.save(ctx, batch)
 	var p *problem.Error
-	if errors.As(taken(err), &p) && p.GetStatus() < 500 {
+	if errors.As(taken(err), &p) && !p.Ours() {
 		results = nil
 		for _, group := range batch {
 			some, err := r.save(ctx, [][]row{group})
@@ -265,11 +265,11 @@ func (r *importRun) tellStock(ctx context.Context, results []rowResult) error {
 			if err == nil {
 				return nil
 			}
-			if !errors.As(err, &p) || p.GetStatus() >= 500 {
+			if !errors.As(err, &p) || p.Ours() {
 				return err
 			}
 			reason := "stock not set: " + p.Slug()
-			if p.GetStatus() == 404 {
+			if p.Kind() == problem.NotFound {
 				reason = "stock not set: inventory has not heard of the SKU yet; import again"
 			}
 			if out.stockOnly {

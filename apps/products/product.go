@@ -116,14 +116,14 @@ func (p *Product) Set(d Details) error {
 			return err
 		}
 		if name == "" {
-			return problem.Invalid422("body.name", "must not be empty")
+			return problem.InvalidField("body.name", problem.CodeRequired, "must not be empty")
 		}
 		p.Name = name
 	}
 	if d.Description != nil {
 		html := sanitise(*d.Description)
 		if utf8.RuneCountInString(html) > maxDescription {
-			return problem.Invalid422("body.description", fmt.Sprintf("must have at most %d characters", maxDescription))
+			return problem.InvalidField("body.description", problem.CodeTooLong, fmt.Sprintf("must have at most %d characters", maxDescription))
 		}
 		p.Description = html
 	}
@@ -162,7 +162,7 @@ func (p *Product) Set(d Details) error {
 
 func (p *Product) setOptionNames(in []string) error {
 	if len(in) > maxOptions {
-		return problem.Invalid422("body.options", fmt.Sprintf("must be at most %d", maxOptions))
+		return problem.InvalidField("body.options", problem.CodeTooMany, fmt.Sprintf("must be at most %d", maxOptions))
 	}
 	names := make([]string, 0, len(in))
 	for _, n := range in {
@@ -171,10 +171,10 @@ func (p *Product) setOptionNames(in []string) error {
 			return err
 		}
 		if n == "" {
-			return problem.Invalid422("body.options", "must not be empty")
+			return problem.InvalidField("body.options", problem.CodeRequired, "must not be empty")
 		}
 		if slices.ContainsFunc(names, func(o string) bool { return strings.EqualFold(o, n) }) {
-			return problem.Invalid422("body.options", "must differ from each other")
+			return problem.InvalidField("body.options", problem.CodeDuplicate, "must differ from each other")
 		}
 		names = append(names, n)
 	}
@@ -198,16 +198,16 @@ func (p *Product) SetVariant(v Variant) error {
 		return err
 	}
 	if v.Price <= 0 || v.Price > maxPrice {
-		return problem.Invalid422("body.variants.price", fmt.Sprintf("must be from 1 to %d minor units", int64(maxPrice)))
+		return problem.InvalidField("body.variants.price", problem.CodeOutOfRange, fmt.Sprintf("must be from 1 to %d minor units", int64(maxPrice)))
 	}
 	if v.MaxPerShopper != nil && (*v.MaxPerShopper < 1 || *v.MaxPerShopper > defaultMaxEach) {
-		return problem.Invalid422("body.variants.max_per_shopper", fmt.Sprintf("must be from 1 to %d", defaultMaxEach))
+		return problem.InvalidField("body.variants.max_per_shopper", problem.CodeOutOfRange, fmt.Sprintf("must be from 1 to %d", defaultMaxEach))
 	}
 	if v.InitialStock < 0 || v.InitialStock > maxStock {
-		return problem.Invalid422("body.variants.initial_stock", fmt.Sprintf("must be from 0 to %d", maxStock))
+		return problem.InvalidField("body.variants.initial_stock", problem.CodeOutOfRange, fmt.Sprintf("must be from 0 to %d", maxStock))
 	}
 	if len(v.Options) != len(p.OptionNames) {
-		return problem.Invalid422("body.variants.options", fmt.Sprintf("must have a value for each of the %d options", len(p.OptionNames)))
+		return problem.InvalidField("body.variants.options", problem.CodeRequired, fmt.Sprintf("must have a value for each of the %d options", len(p.OptionNames)))
 	}
 	options := make([]string, len(v.Options))
 	for i, o := range v.Options {
@@ -216,20 +216,20 @@ func (p *Product) SetVariant(v Variant) error {
 			return err
 		}
 		if o == "" {
-			return problem.Invalid422("body.variants.options", "must not be empty")
+			return problem.InvalidField("body.variants.options", problem.CodeRequired, "must not be empty")
 		}
 		options[i] = o
 	}
 	v.Options = options
 	for _, o := range p.Variants {
 		if o.SKU != v.SKU && (strings.EqualFold(o.SKU, v.SKU) || slices.Equal(o.Options, v.Options)) {
-			return problem.Invalid422("body.variants", "must differ from each other in SKU and options")
+			return problem.InvalidField("body.variants", problem.CodeDuplicate, "must differ from each other in SKU and options")
 		}
 	}
 	i := slices.IndexFunc(p.Variants, func(o Variant) bool { return o.SKU == v.SKU })
 	if i < 0 {
 		if len(p.Variants) == maxVariants {
-			return problem.Invalid422("body.variants", fmt.Sprintf("must be at most %d", maxVariants))
+			return problem.InvalidField("body.variants", problem.CodeTooMany, fmt.Sprintf("must be at most %d", maxVariants))
 		}
 		v.InStock = v.InitialStock > 0
 		p.Variants = append(p.Variants, v)
@@ -280,7 +280,7 @@ func (p *Product) SetImage(img Image) error {
 		return nil
 	}
 	if len(p.Images) == maxImages {
-		return problem.Invalid422("body.images", fmt.Sprintf("must be at most %d", maxImages))
+		return problem.InvalidField("body.images", problem.CodeTooMany, fmt.Sprintf("must be at most %d", maxImages))
 	}
 	p.Images = append(p.Images, img)
 	return nil
@@ -361,7 +361,7 @@ var skuPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 func checkSKU(sku string) error {
 	if len(sku) > maxSKU || !skuPattern.MatchString(sku) {
-		return problem.Invalid422("body.variants.sku",
+		return problem.InvalidField("body.variants.sku", problem.CodeWrongFormat,
 			fmt.Sprintf("must be 1 to %d letters, digits, dots, dashes and underscores, and begin with a letter or digit", maxSKU))
 	}
 	return nil
@@ -371,7 +371,7 @@ var slugPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
 
 func checkSlug(slug string) error {
 	if len(slug) > maxName || !slugPattern.MatchString(slug) {
-		return problem.Invalid422("body.slug", "must be small letters, digits and dashes")
+		return problem.InvalidField("body.slug", problem.CodeWrongFormat, "must be small letters, digits and dashes")
 	}
 	return nil
 }
@@ -383,10 +383,10 @@ func seen(r rune) bool { return unicode.IsPrint(r) && !unicode.IsSpace(r) }
 func line(field, s string, limit int) (string, error) {
 	s = strings.TrimSpace(s)
 	if utf8.RuneCountInString(s) > limit {
-		return "", problem.Invalid422("body."+field, fmt.Sprintf("must have at most %d characters", limit))
+		return "", problem.InvalidField("body."+field, problem.CodeTooLong, fmt.Sprintf("must have at most %d characters", limit))
 	}
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
-		return "", problem.Invalid422("body."+field, "must not have control characters")
+		return "", problem.InvalidField("body."+field, problem.CodeWrongFormat, "must not have control characters")
 	}
 	if !strings.ContainsFunc(s, seen) {
 		return "", nil
@@ -409,7 +409,7 @@ func tidyTags(in []string) ([]string, error) {
 	slices.Sort(tags)
 	tags = slices.Compact(tags)
 	if len(tags) > maxTags {
-		return nil, problem.Invalid422("body.tags", fmt.Sprintf("must be at most %d", maxTags))
+		return nil, problem.InvalidField("body.tags", problem.CodeTooMany, fmt.Sprintf("must be at most %d", maxTags))
 	}
 	return tags, nil
 }
@@ -429,7 +429,7 @@ func tidyAttributes(in map[string]string) (map[string]string, error) {
 		}
 	}
 	if len(out) > maxAttributes {
-		return nil, problem.Invalid422("body.attributes", fmt.Sprintf("must be at most %d", maxAttributes))
+		return nil, problem.InvalidField("body.attributes", problem.CodeTooMany, fmt.Sprintf("must be at most %d", maxAttributes))
 	}
 	return out, nil
 }

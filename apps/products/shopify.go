@@ -103,7 +103,7 @@ type groupReader struct {
 }
 
 // errNotAnExport: the file has no column that names the products.
-var errNotAnExport = problem.Invalid422("body", "must be a CSV file with the columns that Shopify exports; Handle is missing")
+var errNotAnExport = problem.InvalidField("body", problem.CodeWrongFormat, "must be a CSV file with the columns that Shopify exports; Handle is missing")
 
 func newGroupReader(r io.Reader) (*groupReader, error) {
 	b := &budget{r: r}
@@ -545,7 +545,7 @@ func reasonOf(err error) string {
 		return string(r)
 	}
 	var p *problem.Error
-	if errors.As(err, &p) && p.GetStatus() < 500 {
+	if errors.As(err, &p) && !p.Ours() {
 		for _, f := range p.Fields() {
 			return strings.TrimPrefix(f.Location, "body.") + " " + f.Message
 		}

@@ -356,9 +356,7 @@ func (s *service) place(ctx context.Context, form *checkoutForm) (order, error) 
 func retryAfter(err error) time.Duration {
 	var p *problem.Error
 	if errors.As(err, &p) {
-		if n, err := strconv.Atoi(p.GetHeaders().Get("Retry-After")); err == nil {
-			return time.Duration(min(max(n, 1), 3)) * time.Second
-		}
+		return min(max(p.Wait(), time.Second), 3*time.Second)
 	}
 	return time.Second
 }
@@ -400,7 +398,7 @@ func (s *service) explain(w http.ResponseWriter, r *http.Request, form checkoutF
 		var p *problem.Error
 		errors.As(err, &p)
 		t.Ordered = &order{} // without a number it is among the others
-		if _, id, ok := strings.Cut(p.GetHeaders().Get("Location"), "/orders/"); ok {
+		if _, id, ok := strings.Cut(p.Location(), "/orders/"); ok {
 			if o, err := s.readOrder(r.Context(), id, ""); err == nil {
 				t.Ordered = &o
 			}

@@ -82,7 +82,7 @@ func (s *service) routes(r chi.Router) {
 	})
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { s.pages.Problem(w, r, problem.ErrNotFound) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		s.pages.Problem(w, r, problem.FromStatus(http.StatusMethodNotAllowed))
+		s.pages.Problem(w, r, rest.ErrMethodNotAllowed)
 	})
 }
 
@@ -241,7 +241,7 @@ func member(err error, key string) any {
 // of its name.
 func fieldErrors(err error) map[string]string {
 	var p *problem.Error
-	if !errors.As(err, &p) || p.GetStatus() != http.StatusUnprocessableEntity {
+	if !errors.As(err, &p) || p.Kind() != problem.Invalid {
 		return nil
 	}
 	wrong := map[string]string{}

@@ -322,7 +322,8 @@ func TestCartProblem(t *testing.T) {
 
 func TestFieldErrors(t *testing.T) {
 	t.Parallel()
-	err := problem.ErrInvalid.Field("body.address.line1", "expected length >= 1").Field("body.password", "expected length >= 10").Field("body.phone", "must be in international form")
+	err := problem.ErrInvalid.Field("body.address.line1", problem.CodeRequired, "expected length >= 1").
+		Field("body.password", problem.CodeTooShort, "expected length >= 10").Field("body.phone", problem.CodeWrongFormat, "must be in international form")
 	require.Equal(t, map[string]string{"line1": "Please fill this in.", "password": "That is too short.", "phone": "Must be in international form."}, fieldErrors(err))
 	require.Nil(t, fieldErrors(problem.ErrUnavailable))
 }

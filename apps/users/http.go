@@ -8,18 +8,24 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 func (s *service) routes(api huma.API) {
-	huma.Register(api, rest.Op("GET", "/api/v1/users/me", "Read my profile", rest.User), s.getMe)
-	huma.Register(api, rest.Op("PATCH", "/api/v1/users/me", "Change my profile", rest.User), s.patchMe)
-	huma.Register(api, rest.Op("POST", "/api/v1/users/me/addresses", "Add an address", rest.User, rest.Status(http.StatusCreated)), s.addAddress)
-	huma.Register(api, rest.Op("PUT", "/api/v1/users/me/addresses/{id}", "Replace an address", rest.User), s.putAddress)
-	huma.Register(api, rest.Op("DELETE", "/api/v1/users/me/addresses/{id}", "Remove an address", rest.User, rest.Status(http.StatusNoContent)), s.deleteAddress)
-	huma.Register(api, rest.Op("GET", "/api/v1/admin/users", "List shoppers", rest.Admin), s.list)
-	huma.Register(api, rest.Op("GET", "/api/v1/admin/users/{account_id}", "Read a shopper's profile", rest.Admin), s.getUser)
-	huma.Register(api, rest.Op("GET", "/internal/accounts/{account_id}/addresses/{id}", "Read an address", rest.Neighbours("orders")), s.getAddress)
+	rest.Handle(api, rest.Op("GET", "/api/v1/users/me", "Read my profile", rest.User), s.getMe)
+	rest.Handle(api, rest.Op("PATCH", "/api/v1/users/me", "Change my profile", rest.User), s.patchMe)
+	rest.Handle(api, rest.Op("POST", "/api/v1/users/me/addresses", "Add an address", rest.User, rest.Status(http.StatusCreated),
+		rest.Problems(ErrAddressBookFull)), s.addAddress)
+	rest.Handle(api, rest.Op("PUT", "/api/v1/users/me/addresses/{id}", "Replace an address", rest.User,
+		rest.Problems(ErrAddressNotFound)), s.putAddress)
+	rest.Handle(api, rest.Op("DELETE", "/api/v1/users/me/addresses/{id}", "Remove an address", rest.User, rest.Status(http.StatusNoContent),
+		rest.Problems(ErrAddressNotFound)), s.deleteAddress)
+	rest.Handle(api, rest.Op("GET", "/api/v1/admin/users", "List shoppers", rest.Admin), s.list)
+	rest.Handle(api, rest.Op("GET", "/api/v1/admin/users/{account_id}", "Read a shopper's profile", rest.Admin,
+		rest.Problems(problem.ErrNotFound)), s.getUser)
+	rest.Handle(api, rest.Op("GET", "/internal/accounts/{account_id}/addresses/{id}", "Read an address", rest.Neighbours("orders"),
+		rest.Problems(ErrAddressNotFound)), s.getAddress)
 }
 
 type profileOutput struct{ Body Profile }

@@ -63,10 +63,10 @@ func (a AddressFields) clean() (AddressFields, error) {
 	} {
 		*f.value = strings.TrimSpace(*f.value)
 		if f.required && *f.value == "" {
-			bad, wrong = bad.Field("body."+f.name, "must not be empty"), true
+			bad, wrong = bad.Field("body."+f.name, problem.CodeRequired, "must not be empty"), true
 		}
 		if strings.ContainsFunc(*f.value, unicode.IsControl) {
-			bad, wrong = bad.Field("body."+f.name, "must not hold control characters"), true
+			bad, wrong = bad.Field("body."+f.name, problem.CodeWrongFormat, "must not hold control characters"), true
 		}
 	}
 	if wrong {
@@ -79,7 +79,7 @@ func (a AddressFields) clean() (AddressFields, error) {
 func cleanName(field, s string) (string, error) {
 	s = strings.TrimSpace(s)
 	if s == "" || strings.ContainsFunc(s, unicode.IsControl) {
-		return "", problem.Invalid422("body."+field, "must be one line of text")
+		return "", problem.InvalidField("body."+field, problem.CodeWrongFormat, "must be one line of text")
 	}
 	return s, nil
 }
@@ -95,7 +95,7 @@ func cleanPhone(s string) (*string, error) {
 		return nil, nil
 	}
 	if !e164.MatchString(s) {
-		return nil, problem.Invalid422("body.phone", "must be in international form, for instance +44 20 7946 0000")
+		return nil, problem.InvalidField("body.phone", problem.CodeWrongFormat, "must be in international form, for instance +44 20 7946 0000")
 	}
 	return &s, nil
 }

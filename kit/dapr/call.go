@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 // CallTimeout bounds one call to a neighbour, its repetition included.
@@ -62,7 +63,7 @@ func Timeout(d time.Duration) CallOption {
 // (who is overloaded is not asked more) or many are being repeated already.
 // POST and DELETE are sent once.
 func (c *Client) Call(ctx context.Context, app, method, path string, in, out any, opts ...CallOption) error {
-	o := call{header: http.Header{}, timeout: CallTimeout}
+	o := call{header: http.Header{}, timeout: c.callTimeout}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -141,14 +142,7 @@ func (c *Client) callOnce(ctx context.Context, app, method, path string, body []
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	own := kind == "application/problem+json"
 	if own && res.StatusCode < 500 {
-		p := &problem.Error{}
-		if err := json.Unmarshal(data, p); err == nil {
-			if at := res.Header.Get("Location"); at != "" {
-				p = p.Header("Location", at)
-			}
-			if after := res.Header.Get("Retry-After"); after != "" {
-				p = p.Header("Retry-After", after)
-			}
+		if p, err := rest.ReadProblem(res.Header, data); err == nil {
 			return p
 		}
 	}

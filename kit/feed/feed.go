@@ -104,7 +104,7 @@ func decode(cursor string) (p Place, err error) {
 		err = json.Unmarshal(text, &p)
 	}
 	if err != nil {
-		return p, problem.Invalid422("query.cursor", "not a cursor of this feed")
+		return p, problem.InvalidField("query.cursor", problem.CodeWrongFormat, "not a cursor of this feed")
 	}
 	return p, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 // Problems of requests that carry an Idempotency-Key.
@@ -23,6 +24,9 @@ var (
 	ErrKeyReused   = problem.New(problem.Invalid, "idempotency-key-reused", "This Idempotency-Key came with another request")
 	ErrInProgress  = problem.New(problem.Conflict, "request-in-progress", "The first request with this Idempotency-Key is under way").RetryAfter(time.Second)
 )
+
+// Problems declares them, for operations that take a key.
+var Problems = rest.Problems(ErrKeyRequired, ErrKeyReused, ErrInProgress)
 
 // Keep is how long an answer is repeated.
 const Keep = 24 * time.Hour
@@ -58,7 +62,7 @@ func CheckKey(key string) error {
 		return ErrKeyRequired
 	}
 	if !utf8.ValidString(key) || utf8.RuneCountInString(key) > 255 {
-		return problem.Invalid422("header.Idempotency-Key", "1 to 255 characters of UTF-8")
+		return problem.InvalidField("header.Idempotency-Key", problem.CodeTooLong, "1 to 255 characters of UTF-8")
 	}
 	return nil
 }

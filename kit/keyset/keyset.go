@@ -36,7 +36,7 @@ type place struct {
 func Read[T any](ctx context.Context, db pg.Querier, l List, sort string, page rest.Page, sql string, args ...any) (rows []T, next *string, err error) {
 	by, ok := l.Sorts[sort]
 	if !ok {
-		return nil, nil, problem.Invalid422("query.sort", "is not a way to sort this list")
+		return nil, nil, problem.InvalidField("query.sort", problem.CodeNotOneOf, "is not a way to sort this list")
 	}
 	key, down := strings.CutSuffix(by, " DESC")
 	compare, direction := ">", ""
@@ -51,7 +51,7 @@ func Read[T any](ctx context.Context, db pg.Querier, l List, sort string, page r
 			return nil, nil, err
 		}
 		if after.Sort != sort {
-			return nil, nil, problem.Invalid422("query.cursor", "is of the list in another order")
+			return nil, nil, problem.InvalidField("query.cursor", problem.CodeWrongFormat, "is of the list in another order")
 		}
 		where = fmt.Sprintf(" WHERE (%s, l.%s) %s ($%d, $%d)", key, l.ID, compare, n+1, n+2)
 		args = append(args, after.Key, after.ID)

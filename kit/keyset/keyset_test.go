@@ -127,6 +127,6 @@ func TestReadRefuses(t *testing.T) {
 		_, _, err := keyset.Read[parcel](t.Context(), db, parcels, c.sort, rest.Page{Limit: 1, Cursor: c.cursor}, `SELECT id::text, label, grams FROM parcels`)
 		var known *problem.Error
 		require.ErrorAs(t, err, &known, name)
-		require.Equal(t, 422, known.GetStatus(), name)
+		require.Equal(t, 422, rest.StatusOf(known), name)
 	}
 }

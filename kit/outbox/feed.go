@@ -38,7 +38,7 @@ type feedOutput struct{ Body feed.Page[Published] }
 // have missed something: a broker that crashes can lose what it had confirmed.
 // Rows live for a day after they were sent. Secret events are not told again.
 func Feed(api huma.API, db *pgxpool.Pool, neighbours rest.Access) {
-	huma.Register(api, rest.Op("GET", FeedPath, "List what was published, oldest first", neighbours),
+	rest.Handle(api, rest.Op("GET", FeedPath, "List what was published, oldest first", neighbours),
 		func(ctx context.Context, in *struct {
 			feed.Ask
 			Topics []string `query:"topic,explode" maxItems:"50" doc:"Only these"`

@@ -22,6 +22,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 // policy lets pages load nothing but the shop's own files, and be framed by
@@ -174,17 +175,18 @@ func (p *Pages) Handle(fn func(w http.ResponseWriter, r *http.Request) (name str
 func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, err error) {
 	var known *problem.Error
 	if !errors.As(err, &known) {
-		known = problem.FromStatus(http.StatusInternalServerError).Because(err)
+		known = problem.ErrInternal.Because(err)
 	}
-	if known.GetStatus() >= 500 {
+	if known.Ours() {
 		p.log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "error", err)
 	}
-	for k, v := range known.GetHeaders() {
+	status, headers := rest.StatusOf(known), rest.HeadersOf(known)
+	for k, v := range headers {
 		w.Header()[k] = v
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	p.show(w, r, "error", View{Status: known.GetStatus(), Title: known.Title(), Data: Problem{
-		known.GetStatus(), known.Slug(), known.Title(), known.Explanation(), known.GetHeaders().Get("Retry-After"),
+	p.show(w, r, "error", View{Status: status, Title: known.Title(), Data: Problem{
+		status, known.Slug(), known.Title(), known.Explanation(), headers.Get("Retry-After"),
 	}})
 }
 

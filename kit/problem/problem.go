@@ -1,58 +1,49 @@
 // Package problem holds the one error type that a client may see. A service
-// declares its problems beside its rules; this package turns them into RFC
-// 9457 documents. Any other error becomes a bare 500.
+// declares its problems beside its rules, and knows nothing of HTTP in doing
+// so: kit/rest turns them into statuses and documents. Any other error becomes
+// a bare `internal`.
 package problem
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/http"
-	"strconv"
+	"slices"
 	"time"
-
-	"github.com/danielgtaylor/huma/v2"
 )
 
-// Kind is the class of a problem; it decides the HTTP status.
+// Kind is the class of a problem.
 type Kind int
 
-// The kinds, with the statuses that they become.
+// The kinds.
 const (
-	Malformed       Kind = http.StatusBadRequest
-	BadRequest      Kind = http.StatusBadRequest
-	Unauthenticated Kind = http.StatusUnauthorized
-	Forbidden       Kind = http.StatusForbidden
-	NotFound        Kind = http.StatusNotFound
-	Conflict        Kind = http.StatusConflict
-	TooLarge        Kind = http.StatusRequestEntityTooLarge
-	Invalid         Kind = http.StatusUnprocessableEntity
-	TooMany         Kind = http.StatusTooManyRequests
-	Unavailable     Kind = http.StatusServiceUnavailable
+	Internal             Kind = iota // our own fault
+	BadRequest                       // cannot be read, or lacks what it needs
+	Unauthenticated                  // who asks is not known
+	Forbidden                        // who asks may not
+	NotFound                         // what is asked for is not there
+	Conflict                         // it is not in the state for that
+	TooLarge                         // more bytes than are taken
+	Invalid                          // a field breaks a rule
+	TooMany                          // asked too often
+	Unavailable                      // cannot be done just now
+	MethodNotAllowed                 // that is not done to it
+	UnsupportedMediaType             // bytes of a kind that is not read here
+	Timeout                          // the request took too long to arrive
 )
 
 // Problems that any service may answer.
 var (
-	ErrMalformed       = New(Malformed, "malformed", "The request cannot be read")
-	ErrUnauthenticated = New(Unauthenticated, "unauthenticated", "A valid access token is needed").Header("WWW-Authenticate", "Bearer")
+	ErrMalformed       = New(BadRequest, "malformed", "The request cannot be read")
+	ErrUnauthenticated = New(Unauthenticated, "unauthenticated", "A valid access token is needed")
 	ErrForbidden       = New(Forbidden, "forbidden", "Not allowed")
 	ErrNotFound        = New(NotFound, "not-found", "Not found")
 	ErrTooLarge        = New(TooLarge, "too-large", "The request is too large")
 	ErrInvalid         = New(Invalid, "invalid", "The request breaks a rule")
 	ErrTooMany         = New(TooMany, "too-many-requests", "Too many requests")
 	ErrUnavailable     = New(Unavailable, "unavailable", "Try again in a moment").RetryAfter(2 * time.Second)
+	ErrInternal        = New(Internal, "internal", "Something went wrong on our side")
 )
-
-// Prefix begins the type of every problem; the slug follows.
-const Prefix = "urn:stampede:problem:"
-
-// FieldError names one wrong field, never the value that was sent.
-type FieldError struct {
-	Location string `json:"location"`
-	Message  string `json:"message"`
-}
 
 // Error is a problem on its way to a client. Its methods return changed
 // copies, so a declared problem is never altered.
@@ -61,11 +52,11 @@ type Error struct {
 	slug     string
 	title    string
 	detail   string
-	instance string
-	traceID  string
 	fields   []FieldError
 	extra    map[string]any
-	headers  http.Header
+	wait     time.Duration
+	location string
+	fresh    time.Duration
 	cause    error
 }
 
@@ -77,8 +68,7 @@ func New(kind Kind, slug, title string) *Error {
 func (e *Error) clone() *Error {
 	c := *e
 	c.extra = maps.Clone(e.extra)
-	c.headers = e.headers.Clone()
-	c.fields = append([]FieldError(nil), e.fields...)
+	c.fields = slices.Clone(e.fields)
 	return &c
 }
 
@@ -99,25 +89,32 @@ func (e *Error) Detail(format string, a ...any) *Error {
 	return c
 }
 
-// RetryAfter sets the Retry-After header, in whole seconds, at least one.
+// RetryAfter says how long to wait before asking again.
 func (e *Error) RetryAfter(d time.Duration) *Error {
-	return e.Header("Retry-After", strconv.Itoa(max(1, int((d+time.Second-1)/time.Second))))
+	c := e.clone()
+	c.wait = d
+	return c
 }
 
-// Header sets a response header.
-func (e *Error) Header(key, value string) *Error {
+// At says where that is which is in the way, for instance the order that this
+// cart has become: a path.
+func (e *Error) At(location string) *Error {
 	c := e.clone()
-	if c.headers == nil {
-		c.headers = http.Header{}
-	}
-	c.headers.Set(key, value)
+	c.location = location
+	return c
+}
+
+// FreshFor lets caches repeat the answer to everybody for so long.
+func (e *Error) FreshFor(d time.Duration) *Error {
+	c := e.clone()
+	c.fresh = d
 	return c
 }
 
 // Field adds a wrong field to the list "errors".
-func (e *Error) Field(location, message string) *Error {
+func (e *Error) Field(location string, code Code, message string) *Error {
 	c := e.clone()
-	c.fields = append(c.fields, FieldError{location, message})
+	c.fields = append(c.fields, FieldError{location, code, message})
 	return c
 }
 
@@ -128,24 +125,43 @@ func (e *Error) Because(err error) *Error {
 	return c
 }
 
-// Occurred sets where and in which trace the problem happened.
-func (e *Error) Occurred(instance, traceID string) *Error {
-	c := e.clone()
-	c.instance, c.traceID = instance, traceID
-	return c
+// InvalidField is an `invalid` problem with one field.
+func InvalidField(location string, code Code, message string) *Error {
+	return ErrInvalid.Field(location, code, message)
 }
 
-// Invalid422 is an `invalid` problem with one field.
-func Invalid422(location, message string) *Error { return ErrInvalid.Field(location, message) }
+// Kind is the problem's class.
+func (e *Error) Kind() Kind { return e.kind }
+
+// Ours reports whether the fault is the shop's and not the caller's.
+func (e *Error) Ours() bool { return e.kind == Internal || e.kind == Unavailable }
 
 // Slug is the last part of the type.
 func (e *Error) Slug() string { return e.slug }
+
+// Title is what went wrong, in general.
+func (e *Error) Title() string { return e.title }
+
+// Explanation is what went wrong this time; it may be empty.
+func (e *Error) Explanation() string { return e.detail }
 
 // Fields lists the wrong fields.
 func (e *Error) Fields() []FieldError { return e.fields }
 
 // Member returns an added member, or nil.
 func (e *Error) Member(key string) any { return e.extra[key] }
+
+// Members are all that were added.
+func (e *Error) Members() map[string]any { return e.extra }
+
+// Wait is how long to wait before asking again; 0 when that is not said.
+func (e *Error) Wait() time.Duration { return e.wait }
+
+// Location is where that is which is in the way; "" when that is not said.
+func (e *Error) Location() string { return e.location }
+
+// Fresh is for how long caches may repeat the answer; 0 not at all.
+func (e *Error) Fresh() time.Duration { return e.fresh }
 
 // Error implements error.
 func (e *Error) Error() string {
@@ -171,117 +187,3 @@ func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.slug == e.slug
 }
-
-// GetStatus implements huma.StatusError.
-func (e *Error) GetStatus() int { return int(e.kind) }
-
-// GetHeaders implements huma.HeadersError.
-func (e *Error) GetHeaders() http.Header { return e.headers }
-
-// ContentType implements huma.ContentTypeFilter.
-func (e *Error) ContentType(string) string { return "application/problem+json" }
-
-// MarshalJSON writes the RFC 9457 document.
-func (e *Error) MarshalJSON() ([]byte, error) {
-	doc := map[string]any{}
-	maps.Copy(doc, e.extra)
-	doc["type"] = Prefix + e.slug
-	doc["title"] = e.title
-	doc["status"] = e.GetStatus()
-	doc["detail"] = e.detail
-	doc["instance"] = e.instance
-	doc["trace_id"] = e.traceID
-	if len(e.fields) > 0 {
-		doc["errors"] = e.fields
-	}
-	return json.Marshal(doc)
-}
-
-// UnmarshalJSON reads a problem that a neighbour answered.
-func (e *Error) UnmarshalJSON(data []byte) error {
-	var doc struct {
-		Type   string       `json:"type"`
-		Title  string       `json:"title"`
-		Status int          `json:"status"`
-		Detail string       `json:"detail"`
-		Errors []FieldError `json:"errors"`
-	}
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return err
-	}
-	if len(doc.Type) <= len(Prefix) || doc.Type[:len(Prefix)] != Prefix {
-		return errors.New("not a problem of this shop")
-	}
-	var all map[string]any
-	if err := json.Unmarshal(data, &all); err != nil {
-		return err
-	}
-	for _, k := range []string{"type", "title", "status", "detail", "instance", "trace_id", "errors"} {
-		delete(all, k)
-	}
-	*e = Error{kind: Kind(doc.Status), slug: doc.Type[len(Prefix):], title: doc.Title, detail: doc.Detail, fields: doc.Errors, extra: all}
-	return nil
-}
-
-// Schema implements huma.SchemaProvider: the document in OpenAPI.
-func (e *Error) Schema(r huma.Registry) *huma.Schema {
-	const name = "Problem"
-	if _, ok := r.Map()[name]; !ok {
-		str := func(d string) *huma.Schema { return &huma.Schema{Type: huma.TypeString, Description: d} }
-		r.Map()[name] = &huma.Schema{
-			Type:        huma.TypeObject,
-			Description: "A problem document (RFC 9457). Some problems carry members of their own.",
-			Properties: map[string]*huma.Schema{
-				"type":     str("urn:stampede:problem:<slug>"),
-				"title":    str("What went wrong, in general"),
-				"status":   {Type: huma.TypeInteger, Description: "The HTTP status"},
-				"detail":   str("What went wrong this time"),
-				"instance": str("The path that was asked for"),
-				"trace_id": str("Where to look in the traces and logs"),
-				"errors": {Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{
-					"location": str("The field"), "message": str("What is wrong with it"),
-				}}},
-			},
-			Required:             []string{"type", "title", "status", "detail", "instance", "trace_id"},
-			AdditionalProperties: true,
-		}
-	}
-	return &huma.Schema{Ref: "#/components/schemas/" + name}
-}
-
-// FromStatus is the general problem of an HTTP status.
-func FromStatus(status int) *Error {
-	switch status {
-	case http.StatusBadRequest:
-		return ErrMalformed
-	case http.StatusUnauthorized:
-		return ErrUnauthenticated
-	case http.StatusForbidden:
-		return ErrForbidden
-	case http.StatusNotFound:
-		return ErrNotFound
-	case http.StatusMethodNotAllowed:
-		return New(Kind(status), "method-not-allowed", "Method not allowed")
-	case http.StatusNotAcceptable:
-		return New(Kind(status), "not-acceptable", "Only JSON is served here")
-	case http.StatusUnsupportedMediaType:
-		return New(Kind(status), "unsupported-media-type", "Only JSON is read here")
-	case http.StatusRequestTimeout:
-		return New(Kind(status), "request-timeout", "The request took too long to arrive")
-	case http.StatusRequestEntityTooLarge:
-		return ErrTooLarge
-	case http.StatusUnprocessableEntity:
-		return ErrInvalid
-	case http.StatusTooManyRequests:
-		return ErrTooMany
-	case http.StatusServiceUnavailable:
-		return ErrUnavailable
-	}
-	return New(Kind(status), "internal", "Something went wrong on our side")
-}
-
-// Title is what went wrong, in general.
-func (e *Error) Title() string { return e.title }
-
-// Explanation is what went wrong this time; it may be empty.
-func (e *Error) Explanation() string { return e.detail }

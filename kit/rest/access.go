@@ -46,11 +46,12 @@ func Op(method, path, summary string, access Access, opts ...func(*huma.Operatio
 		OperationID:  huma.GenerateOperationID(method, path, struct{}{}),
 		MaxBodyBytes: 1 << 20,
 		Metadata:     map[string]any{accessKey: access},
-		Hidden:       access.neighbours != nil,
 	}
 	if access.role != "" {
 		op.Security = []map[string][]string{{"bearer": {}}}
-		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
+	}
+	if access.neighbours != nil {
+		op.Extensions = map[string]any{"x-neighbours": access.neighbours}
 	}
 	for _, opt := range opts {
 		opt(&op)
@@ -68,17 +69,20 @@ func Describe(text string) func(*huma.Operation) {
 	return func(op *huma.Operation) { op.Description = text }
 }
 
+// Answers says that the answer of success, 200, is a text of a kind that is not
+// JSON.
+func Answers(kind string) func(*huma.Operation) {
+	return func(op *huma.Operation) {
+		op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+			kind: {Schema: &huma.Schema{Type: huma.TypeString}},
+		}}}
+	}
+}
+
 // admit lets a request into its operation, or answers 401 or 403. An
 // operation that declares no access is closed.
 func admit(api huma.API, v *auth.Verifier) func(huma.Context, func(huma.Context)) {
-	refuse := func(ctx huma.Context, p *problem.Error) {
-		for k, vs := range p.GetHeaders() {
-			for _, v := range vs {
-				ctx.SetHeader(k, v)
-			}
-		}
-		_ = huma.WriteErr(api, ctx, p.GetStatus(), "", p)
-	}
+	refuse := func(ctx huma.Context, p *problem.Error) { _ = huma.WriteErr(api, ctx, StatusOf(p), "", p) }
 	return func(ctx huma.Context, next func(huma.Context)) {
 		access, ok := ctx.Operation().Metadata[accessKey].(Access)
 		if !ok {

@@ -52,7 +52,7 @@ func EncodeCursor(v any) string {
 // DecodeCursor reads a cursor into v; a forged or expired one is an `invalid`
 // problem.
 func DecodeCursor(s string, v any) error {
-	bad := problem.Invalid422("query.cursor", "not a cursor of this list, or too old")
+	bad := problem.InvalidField("query.cursor", problem.CodeWrongFormat, "not a cursor of this list, or too old")
 	left, right, ok := strings.Cut(s, ".")
 	if !ok {
 		return bad

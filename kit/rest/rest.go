@@ -36,14 +36,14 @@ type Config struct {
 }
 
 // New makes the router and the API of a service. Operations are registered on
-// the API by huma.Register with an Op; everything on the router but /healthz,
+// the API by Handle with an Op; everything on the router but /healthz,
 // /readyz and /metrics is for the service's own sidecar only.
 func New(c Config) (chi.Router, huma.API) {
 	router := chi.NewRouter()
 	router.Use(recoverPanics(c.Log), remember, onlySidecar(c.AppToken), refuseBadText, middleware.GetHead)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) { WriteProblem(w, r, problem.ErrNotFound) })
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		WriteProblem(w, r, problem.FromStatus(http.StatusMethodNotAllowed))
+		WriteProblem(w, r, ErrMethodNotAllowed)
 	})
 
 	config := huma.DefaultConfig("Stampede: "+c.Name, "1")
@@ -54,48 +54,57 @@ func New(c Config) (chi.Router, huma.API) {
 		"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "An access token from /api/v1/auth/login."},
 	}
 	config.Transformers = []huma.Transformer{func(ctx huma.Context, _ string, v any) (any, error) {
-		if p, ok := v.(*problem.Error); ok {
-			return occurred(ctx.Context(), c.Log, ctx.Method(), ctx.URL().Path, p), nil
+		if d, ok := v.(*document); ok {
+			return occurred(ctx.Context(), c.Log, ctx.Method(), ctx.URL().Path, d.problem), nil
 		}
 		return v, nil
 	}}
 	api := humachi.New(router, config)
+	describeGeneral(api.OpenAPI())
 	api.UseMiddleware(admit(api, c.Verifier))
 	return router, api
 }
 
 func init() {
-	// huma's own errors (validation, parsing) as problems.
-	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError { return fromHuma(status, msg, errs) }
+	// huma's own errors (validation, parsing), and what operations return, as documents.
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		return &document{problem: fromHuma(status, msg, errs)}
+	}
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
-		p := fromHuma(status, msg, errs)
+		d := &document{problem: fromHuma(status, msg, errs)}
 		// huma takes headers from the error that an operation returned, not from what becomes of it here.
-		for k, vs := range p.GetHeaders() {
+		for k, vs := range d.GetHeaders() {
 			for _, v := range vs {
 				ctx.SetHeader(k, v)
 			}
 		}
-		return p
+		return d
 	}
 }
 
 func fromHuma(status int, msg string, errs []error) *problem.Error {
 	for _, err := range errs {
 		var p *problem.Error
-		if errors.As(err, &p) {
+		if errors.As(err, &p) && (!errors.Is(p, problem.ErrInvalid) || len(errs) == 1) {
 			return p
 		}
 	}
 	if status >= 500 {
 		return internal(errors.Join(errs...))
 	}
-	p := problem.FromStatus(status).Detail("%s", msg)
+	p := fromStatus(status).Detail("%s", msg)
 	for _, err := range errs {
 		var d *huma.ErrorDetail
-		if errors.As(err, &d) {
-			p = p.Field(d.Location, d.Message) // never d.Value
-		} else if err != nil {
-			p = p.Field("", err.Error())
+		var known *problem.Error
+		switch {
+		case errors.As(err, &known): // of a resolver, beside what huma found
+			for _, f := range known.Fields() {
+				p = p.Field(f.Location, f.Code, f.Message)
+			}
+		case errors.As(err, &d):
+			p = p.Field(d.Location, codeOf(d), d.Message) // never d.Value
+		case err != nil:
+			p = p.Field("", problem.CodeInvalid, err.Error())
 		}
 	}
 	return p
@@ -112,15 +121,16 @@ func internal(err error) *problem.Error {
 	case errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57") || strings.HasPrefix(pg.Code, "53") || pg.Code == "55P03" || pg.Code == "25P03"):
 		return problem.ErrUnavailable.Because(err) // connection, shutdown and statement_timeout, resources, lock_timeout, idle in a transaction
 	}
-	return problem.FromStatus(http.StatusInternalServerError).Because(err)
+	return problem.ErrInternal.Because(err)
 }
 
-// occurred completes a problem for this request and logs it when it is ours.
-func occurred(ctx context.Context, log *slog.Logger, method, path string, p *problem.Error) *problem.Error {
-	if p.GetStatus() >= 500 {
-		log.ErrorContext(ctx, "request failed", "method", method, "path", path, "status", p.GetStatus(), "error", p.Error())
+// occurred makes the document of a problem for this request, and logs it when it
+// is ours.
+func occurred(ctx context.Context, log *slog.Logger, method, path string, p *problem.Error) *document {
+	if p.Ours() {
+		log.ErrorContext(ctx, "request failed", "method", method, "path", path, "status", StatusOf(p), "error", p.Error())
 	}
-	return p.Occurred(path, traceID(ctx))
+	return &document{p, path, traceID(ctx)}
 }
 
 func traceID(ctx context.Context) string {
@@ -136,13 +146,13 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.As(err, &p) {
 		p = internal(err)
 	}
-	p = occurred(r.Context(), slog.Default(), r.Method, r.URL.Path, p)
-	for k, v := range p.GetHeaders() {
+	d := occurred(r.Context(), slog.Default(), r.Method, r.URL.Path, p)
+	for k, v := range d.GetHeaders() {
 		w.Header()[k] = v
 	}
-	w.Header().Set("Content-Type", p.ContentType(""))
-	w.WriteHeader(p.GetStatus())
-	_ = json.NewEncoder(w).Encode(p)
+	w.Header().Set("Content-Type", problemType)
+	w.WriteHeader(d.GetStatus())
+	_ = json.NewEncoder(w).Encode(d)
 }
 
 // jsonFormat reads strict JSON: UTF-8, one document, no NUL (PostgreSQL's text
@@ -229,7 +239,7 @@ func recoverPanics(log *slog.Logger) func(http.Handler) http.Handler {
 					panic(p)
 				}
 				log.ErrorContext(r.Context(), "panic", "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", stack())
-				WriteProblem(w, r, problem.FromStatus(http.StatusInternalServerError))
+				WriteProblem(w, r, problem.ErrInternal)
 			}()
 			next.ServeHTTP(w, r)
 		})

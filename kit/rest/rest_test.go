@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -58,13 +57,13 @@ func service(t *testing.T) *serve.Runtime {
 		out.Body.Name = in.Body.Name
 		return out, nil
 	}
-	huma.Register(rt.API, rest.Op("POST", "/api/v1/anyone/{id}", "Echo", rest.Anyone), echo)
-	huma.Register(rt.API, rest.Op("POST", "/api/v1/user/{id}", "Echo", rest.User), echo)
-	huma.Register(rt.API, rest.Op("POST", "/api/v1/admin/{id}", "Echo", rest.Admin), echo)
-	huma.Register(rt.API, rest.Op("POST", "/internal/{id}", "Echo", rest.Neighbours("orders")), echo)
+	rest.Handle(rt.API, rest.Op("POST", "/api/v1/anyone/{id}", "Echo", rest.Anyone, rest.Problems(errTeapot)), echo)
+	rest.Handle(rt.API, rest.Op("POST", "/api/v1/user/{id}", "Echo", rest.User), echo)
+	rest.Handle(rt.API, rest.Op("POST", "/api/v1/admin/{id}", "Echo", rest.Admin), echo)
+	rest.Handle(rt.API, rest.Op("POST", "/internal/{id}", "Echo", rest.Neighbours("orders")), echo)
 	undeclared := rest.Op("POST", "/api/v1/undeclared/{id}", "Echo", rest.Anyone)
 	undeclared.Metadata = nil
-	huma.Register(rt.API, undeclared, echo)
+	rest.Handle(rt.API, undeclared, echo)
 	return rt
 }
 
@@ -151,7 +150,7 @@ func TestBadInput(t *testing.T) {
 func TestHeadIsGet(t *testing.T) {
 	t.Parallel()
 	rt := service(t)
-	huma.Register(rt.API, rest.Op("GET", "/api/v1/thing", "Read", rest.Anyone), func(context.Context, *struct{}) (*echoOutput, error) {
+	rest.Handle(rt.API, rest.Op("GET", "/api/v1/thing", "Read", rest.Anyone), func(context.Context, *struct{}) (*echoOutput, error) {
 		return &echoOutput{}, nil
 	})
 	require.Equal(t, 200, servetest.Do(t, rt, "HEAD", "/api/v1/thing", "", nil).Status)

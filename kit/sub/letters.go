@@ -146,16 +146,18 @@ func remove(ctx context.Context, q pg.Querier, id string) error {
 func (s *Subscriber) Routes(api huma.API, app string) {
 	s.BacklogRoute(api, app)
 	base := "/api/v1/admin/" + app + "/dead-letters"
-	huma.Register(api, rest.Op("GET", base, "List events that could not be handled", rest.Admin), s.listLetters)
-	huma.Register(api, rest.Op("POST", base+"/{event_id}/redrive", "Handle such an event once more, now", rest.Admin, rest.Status(http.StatusNoContent),
-		rest.Describe("By the same handler, in one transaction. It goes from the list when it succeeds, else it stays with the new error.")), s.postRedrive)
-	huma.Register(api, rest.Op("DELETE", base+"/{event_id}", "Drop such an event for good", rest.Admin, rest.Status(http.StatusNoContent)), s.deleteLetter)
+	rest.Handle(api, rest.Op("GET", base, "List events that could not be handled", rest.Admin), s.listLetters)
+	rest.Handle(api, rest.Op("POST", base+"/{event_id}/redrive", "Handle such an event once more, now", rest.Admin, rest.Status(http.StatusNoContent),
+		rest.Describe("By the same handler, in one transaction. It goes from the list when it succeeds, else it stays with the new error."),
+		rest.Problems(ErrLetterNotFound, ErrLetterWiped, ErrNotConsumed, ErrRedriveFailed)), s.postRedrive)
+	rest.Handle(api, rest.Op("DELETE", base+"/{event_id}", "Drop such an event for good", rest.Admin, rest.Status(http.StatusNoContent),
+		rest.Problems(ErrLetterNotFound)), s.deleteLetter)
 }
 
 // BacklogRoute mounts what tells whether events flow, for a service that
 // consumes none; Routes mounts it too.
 func (s *Subscriber) BacklogRoute(api huma.API, app string) {
-	huma.Register(api, rest.Op("GET", "/api/v1/admin/"+app+"/backlog", "Tell whether events flow", rest.Admin), s.getBacklog)
+	rest.Handle(api, rest.Op("GET", "/api/v1/admin/"+app+"/backlog", "Tell whether events flow", rest.Admin), s.getBacklog)
 }
 
 type backlogOutput struct {
