@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart import audit test swaps chaos lighthouse screenshots compose-env dev
+.PHONY: help up infra down clean status logs restart import audit check lint fmt cover audit-deps test swaps chaos lighthouse screenshots compose-env generate service dev
 
 DEV := .run/bin/dev
 
@@ -45,6 +45,21 @@ import: dev ## import a product file, as Shopify exports them: make import FILE=
 audit: dev ## check that stock, money and orders add up, over all databases
 	@$(DEV) audit
 
+check: dev ## form, linters, and the tests that need no shop, under the race detector
+	@$(DEV) check
+
+lint: dev ## what gofmt, go vet and the linters demand
+	@$(DEV) lint
+
+fmt: dev ## format the code
+	@$(DEV) fmt
+
+cover: dev ## tell how much of each package its own tests run
+	@$(DEV) cover
+
+audit-deps: dev ## check that the libraries are what they were, and are needed
+	@$(DEV) audit-deps
+
 test: dev ## run all tests, on a second shop of their own that is stopped afterwards
 	@$(DEV) test
 
@@ -62,3 +77,9 @@ screenshots: dev ## take the pictures of docs/screenshots from the shop that is 
 
 compose-env: ## write the passwords and certificates that docker compose up needs
 	@go run ./deploy/compose
+
+generate: ## write all that follows from dapr/dapr.yaml, deploy/routes.yaml, components/ and the code
+	@go run ./dev/generate
+
+service: ## make a new service with a database: make service NAME=returns
+	@go run ./dev/generate service $(NAME)

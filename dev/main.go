@@ -31,6 +31,10 @@ const usage = `usage: dev <command>
   status          a line a process: health, pid, memory, restarts
   logs [APP]      follow the log of an app and its sidecar, or all logs
   restart APP     build one app again and start it again with its sidecar
+  check           form, linters, and the tests that need no shop, under the race detector
+  lint, fmt       the form alone; gofmt
+  cover           how much of each package its own tests run
+  audit-deps      check the libraries
   test            run all tests, on a stack beside the developer's
   swaps           run one suite over every broker and state store, on that stack
   chaos           break parts at random while people buy, on a stack of its own: SEED=7 MINUTES=5
@@ -111,6 +115,16 @@ func run(ctx context.Context, args []string) error {
 		return s.swaps(ctx)
 	case "chaos":
 		return s.chaos(ctx)
+	case "check":
+		return s.check(ctx)
+	case "lint":
+		return s.lint(ctx)
+	case "fmt":
+		return s.format(ctx)
+	case "cover":
+		return s.cover(ctx)
+	case "audit-deps":
+		return s.auditDeps(ctx)
 	case "lighthouse":
 		return s.lighthouse(ctx)
 	case "screenshots":

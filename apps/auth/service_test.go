@@ -1,3 +1,5 @@
+//go:build keycloak
+
 package main
 
 import (

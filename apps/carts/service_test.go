@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -20,101 +19,102 @@ import (
 	"github.com/stampede-shop/stampede/kit/statetest"
 )
 
-// The neighbours, as far as these tests need them: products sells every SKU,
-// inventory has as much of everything as anybody wants, orders has confirmed
-// what ended holds. What they do in truth is in their own tests and in tests/.
-var neighbours struct {
-	sync.Mutex
-	url   string
-	holds map[string]map[string]int // by shopper and SKU
-	asked map[string]int            // by shopper: how often inventory was asked to change something
-	// transferring, by guest, happens when carts has read that guest's cart and
-	// merges it.
-	transferring map[string]func()
-	ended        []any
-}
-
 // limited is a SKU of which nobody may have more than two, and of which every
-// account has bought one.
+// account has bought one; GONE is not sold any more, SOLDOUT not there.
 const limited = "LIMITED"
 
-func init() {
-	n := &neighbours
-	n.holds, n.asked, n.transferring = map[string]map[string]int{}, map[string]int{}, map[string]func(){}
-	mux := http.NewServeMux()
-	answer := func(w http.ResponseWriter, v any) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(v)
+// neighbours stand in for those of carts, as far as these tests need them:
+// products sells every SKU, inventory has as much of everything as anybody
+// wants, orders has confirmed what ended holds.
+type neighbours struct {
+	sync.Mutex
+	holds        map[string]map[string]int // by shopper and SKU
+	asked        int                       // how often inventory was asked to change something
+	transferring func()                    // happens when carts has read a guest's cart and merges it
+	ended        []any
+	soldOut      map[string]bool
+}
+
+func read[T any](r *http.Request) (in T) {
+	_ = json.NewDecoder(r.Body).Decode(&in)
+	return in
+}
+
+func (n *neighbours) held(shopper string) map[string]int {
+	if n.holds[shopper] == nil {
+		n.holds[shopper] = map[string]int{}
 	}
-	held := func(shopper string) map[string]int {
-		if n.holds[shopper] == nil {
-			n.holds[shopper] = map[string]int{}
-		}
-		return n.holds[shopper]
+	return n.holds[shopper]
+}
+
+// list is what inventory tells of a shopper's holds.
+func (n *neighbours) list(shopper string) map[string]any {
+	items := []any{}
+	for sku, quantity := range n.held(shopper) {
+		items = append(items, map[string]any{"sku": sku, "quantity": quantity, "expires_at": time.Now().Add(time.Minute)})
 	}
-	mux.HandleFunc("POST /internal/variants", func(w http.ResponseWriter, r *http.Request) {
-		var in struct {
-			SKUs []string `json:"skus"`
-		}
-		_ = json.NewDecoder(r.Body).Decode(&in)
+	return map[string]any{"items": items}
+}
+
+// standIn puts them beside a runtime.
+func standIn(t *testing.T, rt *serve.Runtime) *neighbours {
+	n := &neighbours{holds: map[string]map[string]int{}, soldOut: map[string]bool{}}
+	servetest.Neighbour(t, rt, "products", "POST /internal/variants", func(w http.ResponseWriter, r *http.Request) {
 		items := []map[string]any{}
-		for _, sku := range in.SKUs {
-			v := map[string]any{"sku": sku, "name": sku, "slug": sku, "status": "published", "unit_price": map[string]any{"amount_minor": 1_000, "currency": "GBP"}, "max_per_shopper": nil}
-			if sku == limited {
-				v["max_per_shopper"] = 2
+		for _, sku := range read[struct{ SKUs []string }](r).SKUs {
+			v := map[string]any{
+				"sku": sku, "name": sku, "slug": sku, "variant": "", "image_url": "", "status": "published", "in_stock": true,
+				"unit_price": map[string]any{"amount_minor": 1_000, "currency": "GBP"}, "max_per_shopper": nil,
 			}
-			if sku == "GONE" {
+			switch sku {
+			case limited:
+				v["max_per_shopper"] = 2
+			case "GONE":
 				v["status"] = "unlisted"
 			}
 			items = append(items, v)
 		}
-		answer(w, map[string]any{"items": items})
+		servetest.Answers(map[string]any{"items": items})(w, r)
 	})
-	mux.HandleFunc("PUT /internal/holds/{shopper}/{sku}", func(w http.ResponseWriter, r *http.Request) {
-		var in struct {
-			Quantity int `json:"quantity"`
-		}
-		_ = json.NewDecoder(r.Body).Decode(&in)
+	servetest.Neighbour(t, rt, "inventory", "PUT /internal/holds/{shopper}/{sku}", func(w http.ResponseWriter, r *http.Request) {
+		in := read[struct{ Quantity int }](r)
 		n.Lock()
 		defer n.Unlock()
 		shopper, sku := r.PathValue("shopper"), r.PathValue("sku")
-		n.asked[shopper]++
-		if sku == limited && in.Quantity > 1 && strings.HasPrefix(shopper, "account:") {
-			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(http.StatusConflict)
-			_, _ = w.Write([]byte(`{"type":"urn:stampede:problem:limit-reached","title":"A shopper cannot hold more","status":409,"detail":"","instance":"","trace_id":"","limit":2,"available":1}`))
+		n.asked++
+		switch {
+		case sku == limited && in.Quantity > 1 && strings.HasPrefix(shopper, "account:"):
+			servetest.Refuses(ErrLimitReached.With("limit", 2).With("available", 1))(w, r)
 			return
+		case n.soldOut[sku] && in.Quantity > 0:
+			servetest.Refuses(ErrOutOfStock.With("available", 0))(w, r)
+			return
+		case in.Quantity == 0:
+			delete(n.held(shopper), sku)
+		default:
+			n.held(shopper)[sku] = in.Quantity
 		}
-		if held(shopper)[sku] = in.Quantity; in.Quantity == 0 {
-			delete(held(shopper), sku)
-		}
-		answer(w, map[string]any{"sku": sku, "quantity": in.Quantity})
+		servetest.Answers(map[string]any{"sku": sku, "quantity": in.Quantity, "expires_at": nil})(w, r)
 	})
-	mux.HandleFunc("GET /internal/holds/{shopper}", func(w http.ResponseWriter, r *http.Request) {
+	servetest.Neighbour(t, rt, "inventory", "GET /internal/holds/{shopper}", func(w http.ResponseWriter, r *http.Request) {
 		n.Lock()
 		defer n.Unlock()
-		items := []map[string]any{}
-		for sku, quantity := range held(r.PathValue("shopper")) {
-			items = append(items, map[string]any{"sku": sku, "quantity": quantity, "expires_at": time.Now().Add(time.Minute)})
-		}
-		answer(w, map[string]any{"items": items})
+		servetest.Answers(n.list(r.PathValue("shopper")))(w, r)
 	})
-	mux.HandleFunc("DELETE /internal/holds/{shopper}", func(w http.ResponseWriter, r *http.Request) {
+	servetest.Neighbour(t, rt, "inventory", "DELETE /internal/holds/{shopper}", func(w http.ResponseWriter, r *http.Request) {
 		n.Lock()
 		defer n.Unlock()
-		n.asked[r.PathValue("shopper")]++
+		n.asked++
 		delete(n.holds, r.PathValue("shopper"))
-		w.WriteHeader(http.StatusNoContent)
+		servetest.AnswersStatus(http.StatusNoContent, nil)(w, r)
 	})
-	mux.HandleFunc("POST /internal/holds/{shopper}/transfer", func(w http.ResponseWriter, r *http.Request) {
-		var in struct {
-			To    string `json:"to"`
-			Lines []Line `json:"lines"`
-		}
-		_ = json.NewDecoder(r.Body).Decode(&in)
-		guest := r.PathValue("shopper")
+	servetest.Neighbour(t, rt, "inventory", "POST /internal/holds/{shopper}/transfer", func(w http.ResponseWriter, r *http.Request) {
+		in := read[struct {
+			To    string
+			Lines []Line
+		}](r)
 		n.Lock()
-		now := n.transferring[guest]
+		now := n.transferring
 		n.Unlock()
 		if now != nil {
 			now()
@@ -122,26 +122,26 @@ func init() {
 		n.Lock()
 		defer n.Unlock()
 		for _, l := range in.Lines {
-			delete(held(guest), l.SKU)
-			held(in.To)[l.SKU] = l.Quantity
+			delete(n.held(r.PathValue("shopper")), l.SKU)
+			n.held(in.To)[l.SKU] = l.Quantity
 		}
-		answer(w, map[string]any{"items": []any{}})
+		servetest.Answers(n.list(in.To))(w, r)
 	})
-	mux.HandleFunc("GET /internal/orders/ended", func(w http.ResponseWriter, r *http.Request) {
+	servetest.Neighbour(t, rt, "orders", "GET /internal/orders/ended", func(w http.ResponseWriter, r *http.Request) {
 		n.Lock()
 		defer n.Unlock()
 		if r.URL.Query().Get("status") != "confirmed" || r.URL.Query().Get("behind") != "120" {
-			w.WriteHeader(http.StatusBadRequest)
-			return
+			t.Errorf("orders is asked for %s", r.URL.RawQuery)
 		}
-		answer(w, map[string]any{"items": n.ended, "cursor": "the-next", "more": false})
+		servetest.Answers(map[string]any{"items": n.ended, "cursor": "the-next", "more": false})(w, r)
 	})
-	n.url = httptest.NewServer(mux).URL
+	return n
 }
 
 // bench is carts over a real store, with a shopper.
 type bench struct {
 	*testing.T
+	*neighbours
 	rt      *serve.Runtime
 	service *service
 	account uuid.UUID
@@ -151,12 +151,12 @@ type bench struct {
 
 func setup(t *testing.T) *bench {
 	t.Helper()
-	statetest.Start(t, "carts", map[string]string{"products": neighbours.url, "inventory": neighbours.url, "orders": neighbours.url})
+	statetest.Start(t, "carts")
 	rt, _ := servetest.NewTest(t, "carts", nil)
 	s, err := newService(rt, servetest.Settings[settings](t))
 	require.NoError(t, err)
 	id := uuid.New()
-	return &bench{t, rt, s, id, servetest.Token(t, id, "ann@example.test", auth.RoleUser), "session-" + uuid.NewString()}
+	return &bench{t, standIn(t, rt), rt, s, id, servetest.Token(t, id, "ann@example.test", auth.RoleUser), "session-" + uuid.NewString()}
 }
 
 // guest and own ask with the session alone and as the account.
@@ -196,10 +196,11 @@ func (b *bench) stored(key string) bool {
 	return value != nil
 }
 
-func holding(shopper, sku string) int {
-	neighbours.Lock()
-	defer neighbours.Unlock()
-	return neighbours.holds[shopper][sku]
+// holding is how many of a SKU inventory holds for a shopper.
+func (b *bench) holding(shopper, sku string) int {
+	b.Lock()
+	defer b.Unlock()
+	return b.holds[shopper][sku]
 }
 
 func TestPut(t *testing.T) {
@@ -215,7 +216,7 @@ func TestPut(t *testing.T) {
 	require.Equal(t, more.CheckoutID, b.view(b.own("GET", "/api/v1/cart", nil)).CheckoutID)
 	require.Equal(t, "product-not-found", b.own("PUT", "/api/v1/cart/items/GONE", quantity(1)).Slug())
 	require.Equal(t, 204, b.own("DELETE", "/api/v1/cart", nil).Status)
-	require.Zero(t, holding(accountKey(b.account), "A"))
+	require.Zero(t, b.holding(accountKey(b.account), "A"))
 	require.Empty(t, b.view(b.own("GET", "/api/v1/cart", nil)).Lines)
 }
 
@@ -273,7 +274,7 @@ func TestMergeGuest(t *testing.T) {
 	require.Equal(t, map[string]int{"A": 2, "B": 1}, lines(after))
 	require.True(t, less(before.CheckoutID, after.CheckoutID))
 	require.False(t, b.stored(guestKey(b.session)))
-	require.Equal(t, 2, holding(accountKey(b.account), "A"))
+	require.Equal(t, 2, b.holding(accountKey(b.account), "A"))
 	require.Equal(t, after.CheckoutID, b.view(b.own("POST", "/api/v1/cart/merge", nil)).CheckoutID)
 }
 
@@ -285,16 +286,16 @@ func TestPutWhileMerging(t *testing.T) {
 	guest := guestKey(b.session)
 	b.view(b.guest("PUT", "/api/v1/cart/items/A", quantity(1)))
 	var once sync.Once
-	neighbours.Lock()
-	neighbours.transferring[guest] = func() {
+	b.Lock()
+	b.transferring = func() {
 		once.Do(func() { b.guest("PUT", "/api/v1/cart/items/B", quantity(3)) })
 	}
-	neighbours.Unlock()
+	b.Unlock()
 	v := b.view(b.own("POST", "/api/v1/cart/merge", nil))
 	require.Equal(t, map[string]int{"A": 1, "B": 3}, lines(v))
 	require.False(t, b.stored(guest))
-	require.Equal(t, 3, holding(accountKey(b.account), "B"))
-	require.Zero(t, holding(guest, "B"))
+	require.Equal(t, 3, b.holding(accountKey(b.account), "B"))
+	require.Zero(t, b.holding(guest, "B"))
 }
 
 // TestMergeEnds: a guest who never stops is told to ask again.
@@ -303,12 +304,12 @@ func TestMergeEnds(t *testing.T) {
 	b := setup(t)
 	guest, n := guestKey(b.session), 0
 	b.view(b.guest("PUT", "/api/v1/cart/items/A", quantity(1)))
-	neighbours.Lock()
-	neighbours.transferring[guest] = func() {
+	b.Lock()
+	b.transferring = func() {
 		n++
 		b.guest("PUT", "/api/v1/cart/items/A", quantity(1+n))
 	}
-	neighbours.Unlock()
+	b.Unlock()
 	require.Equal(t, 503, b.own("POST", "/api/v1/cart/merge", nil).Status)
 	require.Equal(t, maxConflicts, n)
 	require.True(t, b.stored(guest))
@@ -347,9 +348,9 @@ func TestConfirmedIsPulled(t *testing.T) {
 		return events.Order{OrderID: uuid.New(), AccountID: b.account, CheckoutID: cart.CheckoutID, Status: status, Lines: []events.OrderLine{{SKU: sku, Quantity: 2}}}
 	}
 	lost := of("confirmed", "A")
-	neighbours.Lock()
-	neighbours.ended = []any{of("cancelled", "B"), "not an order", lost}
-	neighbours.Unlock()
+	b.Lock()
+	b.ended = []any{of("cancelled", "B"), "not an order", lost}
+	b.Unlock()
 	pull := b.service.pullOrders()
 	require.Error(t, pull.Run(t.Context()), "one of them cannot be read")
 	after := b.view(b.own("GET", "/api/v1/cart", nil))
@@ -358,9 +359,9 @@ func TestConfirmedIsPulled(t *testing.T) {
 	// The event comes after all, and so does the list again.
 	b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(2)))
 	servetest.Deliver(t, b.rt, events.OrderConfirmed{Order: lost})
-	neighbours.Lock()
-	neighbours.ended = []any{lost}
-	neighbours.Unlock()
+	b.Lock()
+	b.ended = []any{lost}
+	b.Unlock()
 	require.NoError(t, pull.Run(t.Context()))
 	require.Equal(t, map[string]int{"A": 2, "B": 1}, lines(b.view(b.own("GET", "/api/v1/cart", nil))))
 }
@@ -424,4 +425,107 @@ func TestDrop(t *testing.T) {
 	b.view(b.guest("PUT", "/api/v1/cart/items/A", quantity(2)))
 	require.ErrorIs(t, b.service.store.drop(t.Context(), key, etag), dapr.ErrConflict)
 	require.True(t, b.stored(key))
+}
+
+// TestRefused: what inventory and products say reaches the shopper, and nothing
+// is put into the cart that is not held.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.soldOut["SOLDOUT"] = true
+	r := b.own("PUT", "/api/v1/cart/items/SOLDOUT", quantity(1))
+	require.Equal(t, 409, r.Status)
+	require.Equal(t, "out-of-stock", r.Slug())
+	require.Contains(t, string(r.Body), `"available":0`)
+	require.False(t, b.stored(accountKey(b.account)))
+	require.Equal(t, "cart-session-required", servetest.Do(t, b.rt, "GET", "/api/v1/cart", "", nil).Slug())
+	require.Equal(t, "cart-session-required", servetest.Do(t, b.rt, "POST", "/api/v1/cart/merge", b.token, nil).Slug())
+	nobody := servetest.Token(t, b.account, "ann@example.test")
+	require.Equal(t, "forbidden", servetest.Do(t, b.rt, "GET", "/api/v1/cart", nobody, nil).Slug())
+	b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(1)))
+	r = b.own("GET", "/api/v1/cart?country=ZZ", nil)
+	require.Equal(t, "invalid", r.Slug())
+	require.Contains(t, string(r.Body), `"code":"not-allowed"`)
+	require.Equal(t, "US", b.view(b.own("GET", "/api/v1/cart?country=US", nil)).Country)
+}
+
+// TestNotSoldAnyMore: what products takes off sale leaves the cart, and its
+// hold ends.
+func TestNotSoldAnyMore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(2)))
+	before := b.view(b.own("PUT", "/api/v1/cart/items/B", quantity(1)))
+	b.service.products.variants.InvalidateAll()
+	servetest.Neighbour(t, b.rt, "products", "POST /internal/variants", func(w http.ResponseWriter, r *http.Request) {
+		items := []map[string]any{}
+		for _, sku := range read[struct{ SKUs []string }](r).SKUs {
+			items = append(items, map[string]any{"sku": sku, "name": "The " + sku, "status": map[bool]string{true: "unlisted", false: "published"}[sku == "A"],
+				"unit_price": map[string]any{"amount_minor": 1_000, "currency": "GBP"}})
+		}
+		servetest.Answers(servetest.Like(t, "products", "POST /internal/variants", map[string]any{"items": items}))(w, r)
+	})
+	v := b.view(b.own("GET", "/api/v1/cart", nil))
+	require.Equal(t, map[string]int{"B": 1}, lines(v))
+	require.Equal(t, []Removed{{"A", "The A", "unavailable"}}, v.Removed)
+	require.True(t, less(before.CheckoutID, v.CheckoutID))
+	require.Zero(t, b.holding(accountKey(b.account), "A"))
+	require.Equal(t, v.Removed, b.view(b.own("GET", "/api/v1/cart", nil)).Removed, "told until the shopper changes something")
+	require.Empty(t, b.view(b.own("PUT", "/api/v1/cart/items/B", quantity(2))).Removed)
+}
+
+// TestNeighboursFail: an answer that is lost is asked for again, and one that
+// does not come leaves the cart as it was.
+func TestNeighboursFail(t *testing.T) {
+	t.Parallel()
+	const hold = "PUT /internal/holds/{shopper}/{sku}"
+	held := func(w http.ResponseWriter, r *http.Request) {
+		servetest.Answers(map[string]any{"sku": r.PathValue("sku"), "quantity": 1, "expires_at": nil})(w, r)
+	}
+	for name, c := range map[string]struct {
+		operation string
+		handler   http.HandlerFunc
+		status    int
+	}{
+		"PUT /internal/holds/{shopper}/{sku}: lost every time": {hold, servetest.HangsUp(held), 503},
+		"PUT /internal/holds/{shopper}/{sku}: silent":          {hold, servetest.IsSilent(held), 503},
+		"PUT /internal/holds/{shopper}/{sku}: away":            {hold, servetest.IsAway, 503},
+		"GET /internal/holds/{shopper}: away":                  {"GET /internal/holds/{shopper}", servetest.IsAway, 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.rt.Dapr.SetCallTimeout(100 * time.Millisecond)
+			servetest.Neighbour(t, b.rt, "inventory", c.operation, c.handler)
+			r := b.own("PUT", "/api/v1/cart/items/A", quantity(1))
+			require.Equal(t, c.status, r.Status, "%s", r.Body)
+			require.Equal(t, "2", r.Header.Get("Retry-After"))
+			require.Equal(t, c.operation != hold, b.stored(accountKey(b.account)), "in the cart is what is held, or may be")
+		})
+	}
+	t.Run("lost once", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		var once sync.Once
+		servetest.Neighbour(t, b.rt, "inventory", hold, func(w http.ResponseWriter, r *http.Request) {
+			once.Do(func() { servetest.HangsUp(held)(w, r) })
+			held(w, r)
+		})
+		require.Equal(t, map[string]int{"A": 1}, lines(b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(1)))))
+	})
+	t.Run("products is away", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		servetest.Neighbour(t, b.rt, "products", "POST /internal/variants", servetest.IsAway)
+		require.Equal(t, "unavailable", b.own("PUT", "/api/v1/cart/items/A", quantity(1)).Slug())
+		require.Zero(t, b.asked, "nothing is held that may not be sold")
+	})
+	t.Run("a refusal to give back", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(1)))
+		servetest.Neighbour(t, b.rt, "inventory", "DELETE /internal/holds/{shopper}", servetest.IsAway)
+		require.Equal(t, 503, b.own("DELETE", "/api/v1/cart", nil).Status)
+		require.Len(t, b.view(b.own("GET", "/api/v1/cart", nil)).Lines, 1)
+	})
 }

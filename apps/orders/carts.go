@@ -14,19 +14,14 @@ type carts struct{ dapr *dapr.Client }
 
 // read asks for an account's cart.
 func (c carts) read(ctx context.Context, account uuid.UUID) (basket, error) {
-	var cart struct {
-		CheckoutID uuid.UUID    `json:"checkout_id"`
-		Since      uuid.UUID    `json:"since"`
-		Ended      []uuid.UUID  `json:"ended"`
-		Lines      []basketLine `json:"lines"`
-	}
-	if err := c.dapr.Call(ctx, "carts", http.MethodGet, cartPath(account), nil, &cart); err != nil {
+	var b basket
+	if err := c.dapr.Call(ctx, "carts", http.MethodGet, cartPath(account), nil, &b); err != nil {
 		return basket{}, expect(err)
 	}
-	if cart.Since == uuid.Nil { // of a carts that does not tell yet
-		cart.Since = cart.CheckoutID
+	if b.Since == uuid.Nil { // of a carts that does not tell yet
+		b.Since = b.CheckoutID
 	}
-	return basket(cart), nil
+	return b, nil
 }
 
 // takeOut tells that a confirmed order bought what may still be in the account's cart.

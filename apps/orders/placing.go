@@ -71,10 +71,10 @@ func (e bought) Error() string { return "in the cart is what was bought by order
 // basket is what an attempt is for. Orders of the checkouts from Since to before CheckoutID, those in Ended excepted,
 // bought lines that have not left the cart yet.
 type basket struct {
-	CheckoutID uuid.UUID
-	Since      uuid.UUID
-	Ended      []uuid.UUID
-	Lines      []basketLine
+	CheckoutID uuid.UUID    `json:"checkout_id"`
+	Since      uuid.UUID    `json:"since"`
+	Ended      []uuid.UUID  `json:"ended"`
+	Lines      []basketLine `json:"lines"`
 }
 
 type basketLine struct {

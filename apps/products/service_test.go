@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -31,7 +30,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
 
-// inventoryStand stands where the sidecar would pass calls on to inventory. It knows what a test tells it.
+// inventoryStand stands in for inventory. It knows what a test tells it.
 type inventoryStand struct {
 	mu        sync.Mutex
 	available map[string]int64
@@ -41,50 +40,37 @@ type inventoryStand struct {
 
 var stand = &inventoryStand{available: map[string]int64{}, set: map[string]int64{}, down: map[string]bool{}}
 
-func (s *inventoryStand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *inventoryStand) answerAvailability(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.Header.Get("dapr-app-id") != "inventory" {
-		http.Error(w, "not inventory", http.StatusInternalServerError)
+	var in struct{ SKUs []string }
+	_ = json.NewDecoder(r.Body).Decode(&in)
+	items := []availability{}
+	for _, sku := range in.SKUs {
+		if s.down[sku] {
+			servetest.IsAway(w, r)
+		}
+		if n, ok := s.available[sku]; ok {
+			items = append(items, availability{SKU: sku, Available: n, AsOf: time.Now()})
+		}
+	}
+	servetest.Answers(map[string]any{"items": items})(w, r)
+}
+
+func (s *inventoryStand) answerStock(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var in struct{ Quantity int64 }
+	_ = json.NewDecoder(r.Body).Decode(&in)
+	sku := r.PathValue("sku")
+	if _, ok := s.available[sku]; !ok {
+		servetest.Refuses(problem.New(problem.NotFound, "sku-not-found", "There is no such SKU"))(w, r)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	switch {
-	case r.Method == http.MethodPost && r.URL.Path == "/internal/availability":
-		var in struct {
-			SKUs []string `json:"skus"`
-		}
-		_ = json.NewDecoder(r.Body).Decode(&in)
-		items := []availability{}
-		for _, sku := range in.SKUs {
-			if s.down[sku] {
-				http.Error(w, `{"errorCode":"ERR_DIRECT_INVOKE"}`, http.StatusInternalServerError)
-				return
-			}
-			if n, ok := s.available[sku]; ok {
-				items = append(items, availability{SKU: sku, Available: n, AsOf: time.Now()})
-			}
-		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"items": items})
-	case r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/internal/stock/"):
-		sku := strings.TrimPrefix(r.URL.Path, "/internal/stock/")
-		var in struct {
-			Quantity int64  `json:"quantity"`
-			Reason   string `json:"reason"`
-			Key      string `json:"key"`
-		}
-		_ = json.NewDecoder(r.Body).Decode(&in)
-		if _, ok := s.available[sku]; !ok || in.Key == "" || in.Reason == "" {
-			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(http.StatusNotFound)
-			_, _ = w.Write([]byte(`{"type":"urn:stampede:problem:sku-not-found","status":404}`))
-			return
-		}
-		s.set[sku] = in.Quantity
-		_, _ = w.Write([]byte(`{}`))
-	default:
-		http.NotFound(w, r)
-	}
+	s.set[sku] = in.Quantity
+	servetest.Answers(object{
+		"sku": sku, "on_hand": in.Quantity, "cart_held": 0, "order_held": 0, "available": in.Quantity, "sold": 0, "listed": true, "number": 1,
+	})(w, r)
 }
 
 func (s *inventoryStand) has(sku string, available int64) {
@@ -94,12 +80,6 @@ func (s *inventoryStand) has(sku string, available int64) {
 }
 
 func TestMain(m *testing.M) {
-	server := httptest.NewServer(stand)
-	u, err := url.Parse(server.URL)
-	if err != nil {
-		panic(err)
-	}
-	os.Setenv("DAPR_HTTP_PORT", u.Port())
 	// Nothing listens here: bindings and state are away.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -124,6 +104,8 @@ type bench struct {
 func setup(t *testing.T) *bench {
 	t.Helper()
 	rt, db := servetest.NewTest(t, "products", migrations)
+	servetest.Neighbour(t, rt, "inventory", "POST /internal/availability", stand.answerAvailability)
+	servetest.Neighbour(t, rt, "inventory", "PUT /internal/stock/{sku}", stand.answerStock)
 	s, err := newService(rt, db, servetest.Settings[settings](t, "IMAGE_HOSTS", "cdn.example.com"))
 	require.NoError(t, err)
 	s.catalogue = newCatalogue(rt, db, s.inventory, "GBP", time.Nanosecond)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,11 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/servetest"
 )
 
-// counter stands where the sidecar is and answers for orders and carts. Of POST
-// /orders it keeps the keys, and says what is next in answers; then 503.
+// counter stands in for orders and carts. Of POST /orders it keeps the keys, and
+// says what is next in answers; then it is away.
 type counter struct {
+	t       *testing.T
 	keys    []string
 	bodies  []map[string]any
 	queries []string
@@ -31,60 +32,61 @@ type counter struct {
 type answer struct {
 	status int
 	header [2]string
-	body   string
+	body   string // of orders' own members those that matter
 }
 
 func refused(status int, slug, more string) answer {
 	return answer{status: status, body: `{"type":"urn:stampede:problem:` + slug + `","title":"","status":` + itoa(status) + `,"detail":"","instance":"","trace_id":""` + more + `}`}
 }
 
-func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	say := func(v any) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(v)
+func (c *counter) postOrder(w http.ResponseWriter, r *http.Request) {
+	var body map[string]any
+	_ = json.NewDecoder(r.Body).Decode(&body)
+	c.keys, c.bodies = append(c.keys, r.Header.Get("Idempotency-Key")), append(c.bodies, body)
+	if len(c.answers) == 0 {
+		servetest.IsAway(w, r)
 	}
-	id, one := strings.CutPrefix(r.URL.Path, "/api/v1/orders/")
-	switch {
-	case r.Method == "POST" && r.URL.Path == "/api/v1/orders":
-		var body map[string]any
-		_ = json.NewDecoder(r.Body).Decode(&body)
-		c.keys, c.bodies = append(c.keys, r.Header.Get("Idempotency-Key")), append(c.bodies, body)
-		if len(c.answers) == 0 {
-			w.WriteHeader(503)
-			return
-		}
-		a := c.answers[0]
-		c.answers = c.answers[1:]
-		if a.status >= 400 {
-			w.Header().Set("Content-Type", "application/problem+json")
-		}
-		if a.header[0] != "" {
-			w.Header().Set(a.header[0], a.header[1])
-		}
-		w.WriteHeader(a.status)
-		_, _ = w.Write([]byte(a.body))
-	case r.URL.Path == "/api/v1/cart":
-		say(c.cart)
-	case r.URL.Path == "/api/v1/orders":
-		c.queries = append(c.queries, r.URL.RawQuery)
-		say(map[string]any{"items": []any{}, "next_cursor": nil})
-	case one && c.orders[id].ID != "":
-		say(c.orders[id])
-	default:
-		w.WriteHeader(503)
+	a := c.answers[0]
+	c.answers = c.answers[1:]
+	if a.header[0] != "" {
+		w.Header().Set(a.header[0], a.header[1])
 	}
+	if a.status < 400 {
+		whole := servetest.Like(c.t, "orders", "POST /api/v1/orders", json.RawMessage(a.body))
+		servetest.AnswersStatus(a.status, whole)(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(a.status)
+	_, _ = w.Write([]byte(a.body))
 }
 
-// newTill is a storefront whose neighbours are c. A test that has one is not
-// parallel: where the sidecar is stands in the environment.
+func (c *counter) getOrder(w http.ResponseWriter, r *http.Request) {
+	o, ok := c.orders[r.PathValue("id")]
+	if !ok {
+		servetest.IsAway(w, r)
+	}
+	servetest.Answers(servetest.Like(c.t, "orders", "GET /api/v1/orders/{id}", o))(w, r)
+}
+
+func (c *counter) listOrders(w http.ResponseWriter, r *http.Request) {
+	c.queries = append(c.queries, r.URL.RawQuery)
+	servetest.Answers(map[string]any{"items": []any{}, "next_cursor": nil})(w, r)
+}
+
+func (c *counter) getCart(w http.ResponseWriter, r *http.Request) {
+	servetest.Answers(servetest.Like(c.t, "carts", "GET /api/v1/cart", c.cart))(w, r)
+}
+
+// newTill is a storefront whose neighbours are c.
 func newTill(t *testing.T, c *counter) *service {
 	t.Helper()
-	server := httptest.NewServer(c)
-	t.Cleanup(server.Close)
-	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
-	require.NoError(t, err)
-	t.Setenv("DAPR_HTTP_PORT", port)
-	_, s := newTest(t)
+	rt, s := newTest(t)
+	c.t = t
+	servetest.Neighbour(t, rt, "orders", "POST /api/v1/orders", c.postOrder)
+	servetest.Neighbour(t, rt, "orders", "GET /api/v1/orders", c.listOrders)
+	servetest.Neighbour(t, rt, "orders", "GET /api/v1/orders/{id}", c.getOrder)
+	servetest.Neighbour(t, rt, "carts", "GET /api/v1/cart", c.getCart)
 	return s
 }
 
@@ -106,6 +108,7 @@ const key = "0123456789abcdef0123456789"
 // TestPlaceIsSentOnce: the storefront does not multiply load. It asks again when
 // orders says that the first was not begun, and once.
 func TestPlaceIsSentOnce(t *testing.T) {
+	t.Parallel()
 	placed := answer{status: 201, body: `{"id":"2"}`}
 	busy := refused(409, "request-in-progress", "")
 	busy.header = [2]string{"Retry-After", "1"}
@@ -126,9 +129,10 @@ func TestPlaceIsSentOnce(t *testing.T) {
 		{"and the next", []answer{refused(422, "idempotency-key-reused", ""), refused(422, "idempotency-key-reused", "")}, 2, "idempotency-key-reused"},
 	} {
 		t.Run(one.name, func(t *testing.T) {
+			t.Parallel()
 			c := &counter{answers: one.answers}
 			s := newTill(t, c)
-			form := checkoutForm{Key: key, AddressID: "new", Method: "pm_card_visa", Expected: "100"}
+			form := checkoutForm{Key: key, AddressID: "new", Address: declinedOrder().Address, Method: "pm_card_visa", Expected: "100"}
 			o, err := s.place(t.Context(), &form)
 			require.Len(t, c.keys, one.times)
 			require.Equal(t, one.slug, slugOf(err))
@@ -157,6 +161,7 @@ func declinedOrder() order {
 // TestAnotherCard: the card is changed on the page where it was refused, and
 // nothing is typed again.
 func TestAnotherCard(t *testing.T) {
+	t.Parallel()
 	until := time.Now().Add(5 * time.Minute)
 	lamps := cart{Lines: []cartLine{{SKU: "LAMP", Quantity: 2, HoldExpiresAt: &until}}}
 	c := &counter{cart: lamps, orders: map[string]order{"1": declinedOrder(), "3": {ID: "3", Number: "S-3", Status: "confirmed"}}}
@@ -196,7 +201,7 @@ func TestAnotherCard(t *testing.T) {
 		{refused(409, "out-of-stock", `,"lines":[{"sku":"LAMP","wanted":2,"available":0}]`), 409, "Somebody was faster", false},
 		{refused(409, "limit-reached", `,"sku":"LAMP","limit":2,"available":1`), 409, "You can buy 2 of these, and you already have 1 in your orders", false},
 		{refused(409, "product-unavailable", ""), 409, "is not sold any more", false},
-		{refused(422, "invalid", `,"errors":[{"location":"body.payment_method","message":"x"}]`), 422, "Please choose how to pay", true},
+		{refused(422, "invalid", `,"errors":[{"location":"body.payment_method","code":"not-one-of","message":"x"}]`), 422, "Please choose how to pay", true},
 		{refused(503, "unavailable", ""), 503, "you will not be charged twice", true},
 	} {
 		rec := pay(one.answer)
@@ -256,6 +261,7 @@ func TestHoldComesBack(t *testing.T) {
 // TestAlreadyOrdered: the checkout never leads to an old order as if it were the
 // new one.
 func TestAlreadyOrdered(t *testing.T) {
+	t.Parallel()
 	ordered := refused(409, "already-ordered", "")
 	ordered.header = [2]string{"Location", "/api/v1/orders/3"}
 	c := &counter{cart: cart{Lines: []cartLine{{SKU: "LAMP", Quantity: 2}}, Country: "GB"}, orders: map[string]order{"3": {ID: "3", Number: "S-3", Status: "pending"}}}
@@ -280,6 +286,7 @@ func TestAlreadyOrdered(t *testing.T) {
 }
 
 func TestOrdersAreNotAttempts(t *testing.T) {
+	t.Parallel()
 	c := &counter{}
 	s := newTill(t, c)
 	require.Equal(t, 200, send(t, s, s.pages.Handle(s.getOrders), "GET", nil).Code)

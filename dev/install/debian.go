@@ -31,6 +31,7 @@ var debianPackages = []debian{
 	{"maven", "mvn", ""},
 	{"unzip", "unzip", ""},
 	{"gcc", "gcc", ""},
+	{"libc6-dev", "/usr/include/stdlib.h", ""}, // with gcc: the race detector
 }
 
 func (d debian) installed() bool {

@@ -63,7 +63,7 @@ func Timeout(d time.Duration) CallOption {
 // (who is overloaded is not asked more) or many are being repeated already.
 // POST and DELETE are sent once.
 func (c *Client) Call(ctx context.Context, app, method, path string, in, out any, opts ...CallOption) error {
-	o := call{header: http.Header{}, timeout: CallTimeout}
+	o := call{header: http.Header{}, timeout: c.callTimeout}
 	for _, opt := range opts {
 		opt(&o)
 	}

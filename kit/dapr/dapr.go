@@ -64,7 +64,8 @@ type Client struct {
 	base  string
 	token string
 
-	repeats *rate.Limiter // of calls, see Call
+	callTimeout time.Duration
+	repeats     *rate.Limiter // of calls, see Call
 }
 
 // New makes a client of the sidecar whose ports and token are in the
@@ -72,6 +73,12 @@ type Client struct {
 // them.
 func New() (*Client, error) {
 	return At("127.0.0.1:"+env("DAPR_GRPC_PORT", "50001"), "127.0.0.1:"+env("DAPR_HTTP_PORT", "3500"), os.Getenv("DAPR_API_TOKEN"))
+}
+
+// Beside makes a client of the sidecar of the environment, as New does, whose
+// calls to neighbours go to another address (host:port). It is for tests.
+func Beside(httpAddress string) (*Client, error) {
+	return At("127.0.0.1:"+env("DAPR_GRPC_PORT", "50001"), httpAddress, os.Getenv("DAPR_API_TOKEN"))
 }
 
 // At makes a client of the sidecar at two addresses (host:port).
@@ -102,7 +109,8 @@ func At(grpcAddress, httpAddress, token string) (*Client, error) {
 		base:  "http://" + httpAddress,
 		token: token,
 
-		repeats: rate.NewLimiter(repeatsASecond, repeatsASecond),
+		callTimeout: CallTimeout,
+		repeats:     rate.NewLimiter(repeatsASecond, repeatsASecond),
 	}, nil
 }
 
@@ -112,6 +120,10 @@ func env(key, fallback string) string {
 	}
 	return fallback
 }
+
+// SetCallTimeout replaces CallTimeout for all calls that have none of their own.
+// It is for tests of what a silent neighbour leads to, before anything is called.
+func (c *Client) SetCallTimeout(d time.Duration) { c.callTimeout = d }
 
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }

@@ -12,7 +12,7 @@ import (
 // codes tell by how a message of huma begins what is wrong with the field: its
 // errors have nothing but their text. The first that fits counts, so "expected
 // string" comes after what it begins. What huma says of parameters is not among
-// its constants (huma.go, Register and parseInto).
+// its constants (its Register and parseInto).
 var codes = []struct {
 	begins string
 	code   problem.Code

@@ -32,8 +32,26 @@ func Handle[I, O any](api huma.API, op huma.Operation, handler func(context.Cont
 	oapi := api.OpenAPI()
 	documented := operation(oapi.Paths[op.Path], op.Method)
 	delete(documented.Responses, "default")
+	for _, schema := range oapi.Components.Schemas.Map() {
+		admitNull(schema)
+	}
 	declared, _ := op.Metadata[problemsKey].([]*problem.Error)
 	describe(oapi, documented, slices.Concat(declared, possible(documented)))
+}
+
+// admitNull puts null among the values of what may be null: in JSON Schema an
+// enumeration holds for it too, and huma leaves it out.
+func admitNull(schema *huma.Schema) {
+	if schema == nil {
+		return
+	}
+	if schema.Nullable && len(schema.Enum) > 0 && !slices.Contains(schema.Enum, nil) {
+		schema.Enum = append(schema.Enum, nil)
+	}
+	admitNull(schema.Items)
+	for _, property := range schema.Properties {
+		admitNull(property)
+	}
 }
 
 // possible are the general problems of an operation.

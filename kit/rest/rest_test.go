@@ -57,7 +57,7 @@ func service(t *testing.T) *serve.Runtime {
 		out.Body.Name = in.Body.Name
 		return out, nil
 	}
-	rest.Handle(rt.API, rest.Op("POST", "/api/v1/anyone/{id}", "Echo", rest.Anyone), echo)
+	rest.Handle(rt.API, rest.Op("POST", "/api/v1/anyone/{id}", "Echo", rest.Anyone, rest.Problems(errTeapot)), echo)
 	rest.Handle(rt.API, rest.Op("POST", "/api/v1/user/{id}", "Echo", rest.User), echo)
 	rest.Handle(rt.API, rest.Op("POST", "/api/v1/admin/{id}", "Echo", rest.Admin), echo)
 	rest.Handle(rt.API, rest.Op("POST", "/internal/{id}", "Echo", rest.Neighbours("orders")), echo)

@@ -113,12 +113,15 @@ func NewTest(t testing.TB, name string, migrations fs.FS) (*serve.Runtime, *pgxp
 	t.Helper()
 	v, err := verifier()
 	require.NoError(t, err)
-	// No sidecar answers: a call to a neighbour or the broker fails as it
-	// does when the sidecar is away.
-	sidecar, err := dapr.New()
+	// Invocation is answered by what Neighbour puts there. Without it a
+	// neighbour is not reached, and so are broker and state, unless statetest
+	// has started a sidecar.
+	standIns, address := startSidecar(t, name)
+	client, err := dapr.Beside(address)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = sidecar.Close() })
-	rt := serve.New(name, serve.Settings{AppToken: appToken, Issuer: issuer, HashKey: "servetest hashes", EventsPullBehind: 2 * time.Minute}, slog.New(slog.NewTextHandler(logWriter{t}, nil)), v, sidecar)
+	t.Cleanup(func() { _ = client.Close() })
+	rt := serve.New(name, serve.Settings{AppToken: appToken, Issuer: issuer, HashKey: "servetest hashes", EventsPullBehind: 2 * time.Minute}, slog.New(slog.NewTextHandler(logWriter{t}, nil)), v, client)
+	standIns.belongsTo(rt)
 	if migrations == nil {
 		return rt, nil
 	}
@@ -181,7 +184,8 @@ func (r Response) Slug() string {
 	return p.Type[len(prefix):]
 }
 
-// Do asks the service's router as its sidecar would. body may be nil, []byte
+// Do asks the service's router as its sidecar would, and holds the answer to the
+// service's own OpenAPI document: status, problem, type and shape. body may be nil, []byte
 // or string (sent as they are), or anything that becomes JSON. headers are
 // pairs.
 func Do(t testing.TB, rt *serve.Runtime, method, path, token string, body any, headers ...string) Response {
@@ -212,7 +216,11 @@ func Do(t testing.TB, rt *serve.Runtime, method, path, token string, body any, h
 	}
 	rec := httptest.NewRecorder()
 	rt.Router.ServeHTTP(rec, req)
-	return Response{rec.Code, rec.Result().Header, rec.Body.Bytes()}
+	res := Response{rec.Code, rec.Result().Header, rec.Body.Bytes()}
+	if req.Header.Get("dapr-api-token") == appToken { // what others hear, no operation tells
+		keepsContract(t, rt, method, path, res)
+	}
+	return res
 }
 
 // Pages reads a list page by page, so many items at a time. path has a query,

@@ -32,15 +32,15 @@ var (
 )
 
 // Start starts the sidecar and makes it that of every runtime that this process
-// makes from now on (servetest.NewTest). Calls to the apps that neighbours
-// names go to these URLs. Only the first call starts anything.
-func Start(t testing.TB, app string, neighbours map[string]string) {
+// makes from now on (servetest.NewTest), calls to neighbours excepted: those are
+// for servetest.Neighbour. Only the first call starts anything.
+func Start(t testing.TB, app string) {
 	t.Helper()
-	once.Do(func() { failure = start(app, neighbours) })
+	once.Do(func() { failure = start(app) })
 	require.NoError(t, failure, "a sidecar for tests")
 }
 
-func start(app string, neighbours map[string]string) error {
+func start(app string) error {
 	daprd, err := findDaprd()
 	if err != nil {
 		return err
@@ -59,14 +59,8 @@ func start(app string, neighbours map[string]string) error {
 	}
 	component := "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: " + serve.State + "\nspec:\n  type: state.redis\n  version: v1\n  metadata:\n" +
 		"    - name: redisHost\n      value: 127.0.0.1:" + ports[0] + "\n    - name: keyPrefix\n      value: appid\n"
-	files := map[string]string{"state.yaml": component}
-	for name, url := range neighbours {
-		files[name+".yaml"] = "apiVersion: dapr.io/v1alpha1\nkind: HTTPEndpoint\nmetadata:\n  name: " + name + "\nspec:\n  baseUrl: " + url + "\n"
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			return err
-		}
+	if err := os.WriteFile(filepath.Join(dir, "state.yaml"), []byte(component), 0o600); err != nil {
+		return err
 	}
 	// The shell lives until our pipe closes, however we end, then stops both
 	// and removes their folder. daprd ends when its store is not there yet.

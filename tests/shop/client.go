@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/contract"
 )
 
 // Client is somebody who uses the shop: a shopper with a token, a guest with a session, or nobody in particular.
@@ -132,13 +135,17 @@ func (c *Client) Do(t testing.TB, method, path string, body any, headers ...stri
 }
 
 // Check tells what is wrong with an answer of the API whatever was asked: an error that is no whole problem document,
-// an inner detail in one, a missing request id, a promised Retry-After that is not there.
+// an inner detail in one, a missing request id, a promised Retry-After that is not there, or anything that
+// docs/openapi.json does not say.
 func (a *Answer) Check() error {
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("%s: %s; answer %d %.2000s", a.Request, fmt.Sprintf(format, args...), a.Status, a.Body)
 	}
 	if a.Header.Get("X-Request-Id") == "" {
 		return wrong("no X-Request-Id")
+	}
+	if err := a.keepsContract(); err != nil {
+		return err
 	}
 	if a.Status < 400 {
 		return nil
@@ -159,7 +166,7 @@ func (a *Answer) Check() error {
 		return wrong("the status in the document is another")
 	case p.Title == "" || p.TraceID == "" || p.Instance == "":
 		return wrong("title, trace_id or instance is missing")
-	case a.Status == 422 && p.Slug() == "invalid" && len(p.Errors) == 0:
+	case a.Status == 422 && p.Slug() == "invalid" && (len(p.Errors) == 0 || p.Errors[0].Code == ""):
 		return wrong("invalid, without saying what")
 	case (a.Status == 429 || a.Status == 503 || p.Slug() == "request-in-progress"):
 		if n, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || n < 1 {
@@ -172,6 +179,24 @@ func (a *Answer) Check() error {
 		}
 	}
 	return nil
+}
+
+// keepsContract holds the answer to docs/openapi.json: status, problem, type and shape.
+func (a *Answer) keepsContract() error {
+	method, target, _ := strings.Cut(a.Request, " ")
+	if !strings.HasPrefix(target, "/api/v1/") {
+		return nil
+	}
+	d, err := contract.Public()
+	if err != nil {
+		return err
+	}
+	err = d.Answer(method, target, a.Status, a.Header, a.Body)
+	// What the edge alone refuses never came to the operation.
+	if err != nil && slices.Contains([]string{"malformed", "not-found", "method-not-allowed", "too-large"}, a.Problem().Slug()) {
+		return nil
+	}
+	return err
 }
 
 // OK demands a status.

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/servetest"
+)
+
+// TestOrderPage: an order is shown with what every service knows of it, and
+// without what one that is away would tell.
+func TestOrderPage(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	id := uuid.New()
+	money := map[string]any{"amount_minor": 4397, "currency": "GBP"}
+	o := map[string]any{
+		"id": id, "account_id": uuid.New(), "number": "S-1234567890", "status": "confirmed", "email": "ada@example.test", "total": money,
+		"history": []any{map[string]any{"status": "pending"}, map[string]any{"status": "confirmed"}},
+		"lines":   []any{map[string]any{"sku": "TEE-M", "name": "Tee", "quantity": 2}},
+	}
+	const read = "GET /api/v1/admin/orders/{id}"
+	servetest.Neighbour(t, d.rt, "orders", read, servetest.Answers(servetest.Like(t, "orders", read, o)))
+	servetest.Neighbour(t, d.rt, "mail", "GET /api/v1/admin/mail", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("order_id") != id.String() {
+			t.Errorf("mails are asked for by %s", r.URL.RawQuery)
+		}
+		servetest.Answers(map[string]any{"items": []any{}, "next_cursor": nil})(w, r)
+	})
+	servetest.Neighbour(t, d.rt, "inventory", "GET /api/v1/admin/inventory/order-holds/{order_id}",
+		servetest.Refuses(problem.New(problem.NotFound, "hold-not-found", "There is no such hold")))
+
+	res := d.get("/admin/orders/" + id.String()) // payments is away
+	require.Equal(t, 200, res.Status, "%s", res.Body)
+	require.Contains(t, string(res.Body), "S-1234567890")
+	require.Contains(t, string(res.Body), "TEE-M")
+
+	pay := "GET /api/v1/admin/payments/{order_id}"
+	servetest.Neighbour(t, d.rt, "payments", pay, servetest.Answers(servetest.Like(t, "payments", pay, map[string]any{
+		"order_id": id, "state": "captured", "provider": "sandbox", "provider_ref": "ch_7", "amount": money, "captured": money,
+		"refunded": map[string]any{"amount_minor": 0, "currency": "GBP"}, "left": money,
+	})))
+	require.Contains(t, string(d.get("/admin/orders/"+id.String()).Body), "ch_7")
+
+	servetest.Neighbour(t, d.rt, "orders", read, servetest.Refuses(problem.New(problem.NotFound, "order-not-found", "There is no such order")))
+	require.Equal(t, 404, d.get("/admin/orders/"+id.String()).Status)
+	servetest.Neighbour(t, d.rt, "orders", read, servetest.IsAway)
+	require.Equal(t, 503, d.get("/admin/orders/"+id.String()).Status)
+}
+
+// TestShip: an order is shipped once; a refusal is told in the form, which
+// keeps what was typed, and so is an answer that was lost.
+func TestShip(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	id := uuid.New()
+	const ship = "POST /api/v1/admin/orders/{id}/shipment"
+	var sent []map[string]string
+	servetest.Neighbour(t, d.rt, "orders", "GET /api/v1/admin/orders/{id}",
+		servetest.Answers(servetest.Like(t, "orders", "GET /api/v1/admin/orders/{id}", map[string]any{"id": id, "account_id": uuid.New(), "status": "confirmed"})))
+	shipped := func(w http.ResponseWriter, r *http.Request) {
+		var in map[string]string
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		sent = append(sent, in)
+		servetest.Answers(servetest.Like(t, "orders", ship, map[string]any{"id": id, "account_id": uuid.New(), "status": "shipped"}))(w, r)
+	}
+	form := func() url.Values {
+		return url.Values{"carrier": {"Royal Mail"}, "tracking_number": {"RM 1"}}
+	}
+	at := "/admin/orders/" + id.String() + "/ship"
+
+	servetest.Neighbour(t, d.rt, "orders", ship, shipped)
+	res := d.post(at, form())
+	require.Equal(t, 303, res.Status, "%s", res.Body)
+	require.Contains(t, res.Header.Get("Location"), "/admin/orders/"+id.String())
+	require.Equal(t, []map[string]string{{"carrier": "Royal Mail", "tracking_number": "RM 1"}}, sent)
+
+	servetest.Neighbour(t, d.rt, "orders", ship, servetest.Refuses(problem.New(problem.Conflict, "order-not-shippable", "Only a confirmed order can be shipped")))
+	res = d.post(at, form())
+	require.Equal(t, 409, res.Status)
+	require.Contains(t, string(res.Body), "Only a confirmed order can be shipped")
+	require.Contains(t, string(res.Body), "RM 1")
+
+	sent = nil
+	servetest.Neighbour(t, d.rt, "orders", ship, servetest.HangsUp(shipped))
+	res = d.post(at, form())
+	require.Equal(t, 503, res.Status)
+	require.Len(t, sent, 1, "a change is sent once")
+	require.Contains(t, string(res.Body), "RM 1")
+}
+
+// TestSlowList: a list whose service is silent is a page all the same.
+func TestSlowList(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	d.rt.Dapr.SetCallTimeout(50 * time.Millisecond)
+	servetest.Neighbour(t, d.rt, "orders", "GET /api/v1/admin/orders", servetest.IsSilent(nil))
+	res := d.get("/admin/orders")
+	require.Equal(t, 503, res.Status)
+	require.Contains(t, string(res.Body), "<h1>Orders</h1>")
+	servetest.Neighbour(t, d.rt, "orders", "GET /api/v1/admin/orders", servetest.Answers(servetest.Like(t, "orders", "GET /api/v1/admin/orders",
+		map[string]any{"items": []any{map[string]any{"id": uuid.New(), "account_id": uuid.New(), "number": "S-1234567890", "email": "ada@example.test"}}})))
+	res = d.get("/admin/orders")
+	require.Equal(t, 200, res.Status)
+	require.Contains(t, string(res.Body), "S-1234567890")
+}

@@ -1,0 +1,16 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stampede-shop/stampede/kit/servetest"
+)
+
+// TestReads: what carts reads of its neighbours' answers is there.
+func TestReads(t *testing.T) {
+	t.Parallel()
+	servetest.Reads(t, "products", "POST", "/internal/variants", struct {
+		Items []variant `json:"items"`
+	}{})
+	servetest.Reads(t, "inventory", "GET", "/internal/holds/{shopper}", heldItems{})
+}

@@ -1,0 +1,17 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/stampede-shop/stampede/kit/servetest"
+)
+
+// TestReads: what inventory reads of orders' answers is there.
+func TestReads(t *testing.T) {
+	t.Parallel()
+	servetest.Reads(t, "orders", "POST", "/internal/orders/void", struct {
+		Items []outcome `json:"items"`
+	}{})
+	servetest.Reads(t, "orders", "GET", "/internal/orders/outcomes", feed.Page[outcome]{})
+}

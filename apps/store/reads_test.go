@@ -1,0 +1,38 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stampede-shop/stampede/kit/servetest"
+)
+
+// TestReads: what the storefront reads of its neighbours' answers is there.
+func TestReads(t *testing.T) {
+	t.Parallel()
+	type list[T any] struct {
+		Items      []T     `json:"items"`
+		NextCursor *string `json:"next_cursor"`
+	}
+	type all[T any] struct {
+		Items []T `json:"items"`
+	}
+	for _, r := range []struct {
+		app, method, path string
+		view              any
+		without           []string // what else the view is of
+	}{
+		{"products", "GET", "/api/v1/products", listing{}, nil},
+		{"products", "GET", "/api/v1/products/{slug}", product{}, nil},
+		{"products", "GET", "/api/v1/categories", all[category]{}, nil},
+		{"carts", "GET", "/api/v1/cart", cart{}, nil},
+		{"carts", "PUT", "/api/v1/cart/items/{sku}", cart{}, nil},
+		{"orders", "GET", "/api/v1/orders/{id}", order{}, []string{"address.id"}},
+		{"orders", "POST", "/api/v1/orders", order{}, []string{"address.id"}},
+		{"orders", "GET", "/api/v1/orders", list[order]{}, []string{"items[].address.id"}},
+		{"users", "GET", "/api/v1/users/me", profile{}, nil},
+		{"users", "PATCH", "/api/v1/users/me", profile{}, nil},
+		{"auth", "GET", "/api/v1/auth/login-history", all[loginLine]{}, nil},
+	} {
+		servetest.Reads(t, r.app, r.method, r.path, r.view, r.without...)
+	}
+}

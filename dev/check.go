@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// folders are those with Go files of ours, for gofmt.
+var folders = []string{"apps", "audit", "dapr", "deploy", "dev", "events", "kit", "pricing", "tests", "tools"}
+
+// modules are the folders of our modules: the services', the tests from
+// outside, the sidecar, the linters.
+var modules = []string{".", "tests", "dapr/daprd", "tools/lint"}
+
+// check is what a change has to pass before anything is started: form, linters,
+// and all tests that need neither a shop nor Keycloak, under the race detector.
+// They start their own PostgreSQL, Redis and daprd.
+func (s *shop) check(ctx context.Context) error {
+	begun := time.Now()
+	if err := s.Installer().Install(ctx); err != nil {
+		return err
+	}
+	if err := s.Out.Step(ctx, "form", "gofmt and the linters", s.lint); err != nil {
+		return err
+	}
+	s.Out.Say("check", "the tests that need no shop, under the race detector")
+	cmd := exec.CommandContext(ctx, "go", "test", "-race", "-timeout=15m", "./...")
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.Root, append(os.Environ(), "GOWORK=off", "CGO_ENABLED=1"), os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("go test -race ./...: %w", err)
+	}
+	s.Out.Say("check", "passed in %s", time.Since(begun).Round(time.Second))
+	return nil
+}
+
+// lint demands what gofmt, go vet and the linters of tools/lint demand.
+func (s *shop) lint(ctx context.Context) error {
+	gofmt := exec.CommandContext(ctx, "gofmt", append([]string{"-l"}, folders...)...)
+	gofmt.Dir = s.Root
+	out, err := gofmt.CombinedOutput()
+	if err != nil || len(out) > 0 {
+		return errors.Join(err, fmt.Errorf("not formatted, make fmt does it: %s", strings.Join(strings.Fields(string(out)), " ")))
+	}
+	linters := filepath.Join(s.Run, "bin", "lint")
+	if err := s.goCommand(ctx, "tools/lint", "build", "-o", linters, "."); err != nil {
+		return err
+	}
+	for _, module := range []string{".", "tests"} {
+		if err := s.goCommand(ctx, module, "vet", "-tags=keycloak", "./..."); err != nil {
+			return err
+		}
+		if err := s.goCommand(ctx, module, "vet", "-tags=keycloak", "-vettool="+linters, "./..."); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// format formats all Go files of ours.
+func (s *shop) format(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, "gofmt", append([]string{"-l", "-w"}, folders...)...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.Root, os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+// cover tells how much of each package its own tests run.
+func (s *shop) cover(ctx context.Context) error {
+	if err := s.Installer().Install(ctx); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", "test", "-cover", "-timeout=15m", "./apps/...", "./kit/...", "./pricing/...", "./audit/...")
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.Root, append(os.Environ(), "GOWORK=off"), os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+// auditDeps checks what can be checked of the libraries offline: that they are
+// what go.sum says, and that go.mod names no more and no less than is used. Known
+// vulnerabilities are looked for by GitHub Actions.
+func (s *shop) auditDeps(ctx context.Context) error {
+	for _, module := range modules {
+		if err := s.goCommand(ctx, module, "mod", "verify"); err != nil {
+			return err
+		}
+		s.Out.Say("deps", "%s: verified", module)
+		if module == "dapr/daprd" { // to tidy Dapr's needs all that its components' tests need
+			continue
+		}
+		if err := s.goCommand(ctx, module, "mod", "tidy", "-diff"); err != nil {
+			return err
+		}
+		s.Out.Say("deps", "%s: tidy", module)
+	}
+	return nil
+}
+
+// goCommand runs the go command in a module of ours; what it says is part of
+// the error.
+func (s *shop) goCommand(ctx context.Context, module string, args ...string) error {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir, cmd.Env = filepath.Join(s.Root, module), append(os.Environ(), "GOWORK=off", "GONOSUMDB=github.com/dapr/*")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go %s in %s: %w\n%s", strings.Join(args, " "), module, err, out)
+	}
+	return nil
+}
