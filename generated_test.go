@@ -32,7 +32,7 @@ func TestGenerated(t *testing.T) {
 		"info":    map[string]any{"title": "Stampede", "version": "1", "description": "Every service of the shop. Log in with /api/v1/auth/login and use the access token."},
 	}
 	paths, schemas, responses := map[string]any{}, map[string]any{}, map[string]any{}
-	told := map[refusal][]string{}
+	declared := map[refusal][]string{}
 	consumers := map[string][]string{}
 	bin := t.TempDir()
 	out, err := exec.Command("go", "build", "-o", bin, "./apps/...").CombinedOutput()
@@ -72,7 +72,7 @@ func TestGenerated(t *testing.T) {
 			for method, o := range operations.(map[string]any) {
 				o := o.(map[string]any)
 				for status, r := range o["responses"].(map[string]any) {
-					note(told, app, status, r.(map[string]any))
+					note(declared, app, status, r.(map[string]any))
 				}
 				if o["x-neighbours"] == nil {
 					o["tags"] = []string{app}
@@ -91,13 +91,15 @@ func TestGenerated(t *testing.T) {
 	for _, r := range responses {
 		var described struct {
 			Content map[string]struct {
-				Schema struct{ Properties struct{ Status struct{ Enum []int } } }
+				Schema struct {
+					Properties struct{ Status struct{ Enum []int } }
+				}
 			}
 		}
 		require.NoError(t, json.Unmarshal(indent(t, r), &described))
-		note(told, "any", strconv.Itoa(described.Content["application/problem+json"].Schema.Properties.Status.Enum[0]), r.(map[string]any))
+		note(declared, "any", strconv.Itoa(described.Content["application/problem+json"].Schema.Properties.Status.Enum[0]), r.(map[string]any))
 	}
-	files["docs/problems.md"] = problemsPage(told)
+	files["docs/problems.md"] = problemsPage(declared)
 
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if *update {
@@ -226,19 +228,19 @@ func source(e ast.Expr) string {
 type refusal struct{ slug, status, title string }
 
 // note reads from a response of an operation which problems a service tells of.
-func note(told map[refusal][]string, app, status string, response map[string]any) {
+func note(declared map[refusal][]string, app, status string, response map[string]any) {
 	problems, _ := response["x-problems"].(map[string]any)
 	for slug, title := range problems {
 		r := refusal{slug, status, title.(string)}
-		if !slices.Contains(told[r], app) {
-			told[r] = append(told[r], app)
+		if !slices.Contains(declared[r], app) {
+			declared[r] = append(declared[r], app)
 		}
 	}
 }
 
 // problemsPage lists every problem that the documents declare.
-func problemsPage(told map[refusal][]string) []byte {
-	list := slices.SortedFunc(maps.Keys(told), func(a, b refusal) int {
+func problemsPage(declared map[refusal][]string) []byte {
+	list := slices.SortedFunc(maps.Keys(declared), func(a, b refusal) int {
 		return strings.Compare(a.slug+a.status+a.title, b.slug+b.status+b.title)
 	})
 	var page strings.Builder
@@ -246,7 +248,7 @@ func problemsPage(told map[refusal][]string) []byte {
 		"Which operation tells of which is in its OpenAPI document. Made from those documents by `go test . -run TestGenerated -update`.\n\n" +
 		"| slug | status | title | told by |\n|---|---|---|---|\n")
 	for _, r := range list {
-		by := told[r]
+		by := declared[r]
 		if slices.Contains(by, "any") {
 			by = []string{"any"}
 		}
