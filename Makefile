@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart import audit check lint fmt cover audit-deps test swaps chaos lighthouse screenshots compose-env dev
+.PHONY: help up infra down clean status logs restart import audit check lint fmt cover audit-deps test swaps chaos lighthouse screenshots compose-env generate service dev
 
 DEV := .run/bin/dev
 
@@ -77,3 +77,9 @@ screenshots: dev ## take the pictures of docs/screenshots from the shop that is 
 
 compose-env: ## write the passwords and certificates that docker compose up needs
 	@go run ./deploy/compose
+
+generate: ## write all that follows from dapr/dapr.yaml, deploy/routes.yaml, components/ and the code
+	@go run ./dev/generate
+
+service: ## make a new service with a database: make service NAME=returns
+	@go run ./dev/generate service $(NAME)

@@ -94,6 +94,10 @@ func (s *shop) test(ctx context.Context) (err error) {
 	if err := s.goTest(ctx, s.Root, env, "-timeout=15m", "-tags=keycloak", "./apps/auth"); err != nil {
 		return err
 	}
+	s.Out.Say("test", "a new service, made in a copy of the tree")
+	if err := s.goTest(ctx, s.Root, env, "-timeout=15m", "-tags=scaffold", "-run=TestService$", "./dev/generate"); err != nil {
+		return err
+	}
 	s.Out.Say("test", "the sidecar's login sessions, its mail binding and its way to RabbitMQ")
 	sidecar := append(env, "GONOSUMDB=github.com/dapr/*", "RABBITMQ_URL="+s.Settings.Get("RABBITMQ_URL"))
 	if err := s.goTest(ctx, filepath.Join(s.Root, "dapr", "daprd"), sidecar, "./session", "./mailer", "./rabbit"); err != nil {

@@ -47,9 +47,6 @@ type (
 	}
 )
 
-// publishers are the services that publish events.
-var publishers = []string{"auth", "orders", "payments", "inventory", "products", "users", "mail"}
-
 // slow is when events are late, in seconds: `make audit` calls it a violation
 // after a minute.
 const slow = 10

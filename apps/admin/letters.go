@@ -52,9 +52,6 @@ func (l letter) Address() string { return l.at("letter") }
 // Drop is where it is dropped.
 func (l letter) Drop() string { return l.at("drop") }
 
-// consumers are the services that keep dead letters.
-var consumers = []string{"orders", "payments", "inventory", "products", "users", "mail"}
-
 func lettersAPI(app string) string { return "/api/v1/admin/" + app + "/dead-letters" }
 
 // letterList is the dead letters of one service, or of all.

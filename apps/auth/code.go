@@ -72,10 +72,10 @@ func hashCode(key []byte, account uuid.UUID, p Purpose, code string) []byte {
 // Limits are how often something may be done before a caller has to wait.
 type Limits struct {
 	LoginFailures        int           `env:"LOGIN_FAILURES" envDefault:"10" doc:"Failed logins for one e-mail address within LOGIN_WINDOW"`
-	LoginFailuresAddress int           `env:"LOGIN_FAILURES_ADDRESS" envDefault:"100" doc:"And from one network address"`
+	LoginFailuresAddress int           `env:"LOGIN_FAILURES_ADDRESS" envDefault:"100" doc:"Failed logins from one network address within LOGIN_WINDOW"`
 	LoginWindow          time.Duration `env:"LOGIN_WINDOW" envDefault:"15m" doc:"Until failed logins are forgotten"`
 	Codes                int           `env:"CODES" envDefault:"5" doc:"Codes asked for with one e-mail address and purpose within CODES_WINDOW"`
-	CodesAddress         int           `env:"CODES_ADDRESS" envDefault:"30" doc:"And from one network address, for all purposes"`
+	CodesAddress         int           `env:"CODES_ADDRESS" envDefault:"30" doc:"Codes asked for from one network address within CODES_WINDOW, for all purposes"`
 	CodesWindow          time.Duration `env:"CODES_WINDOW" envDefault:"1h" doc:"Until codes asked for are forgotten"`
 }
 

@@ -19,7 +19,7 @@ func main() { serve.MainWithDatabase("auth", migrations, newService) }
 // settings are what the environment may change.
 type settings struct {
 	Keycloak     serve.URL `env:"KEYCLOAK_URL" doc:"Where the services find Keycloak"`
-	Realm        string    `env:"KEYCLOAK_REALM" envDefault:"stampede" doc:"The realm there"`
+	Realm        string    `env:"KEYCLOAK_REALM" envDefault:"stampede" doc:"Keycloak's realm"`
 	ClientSecret string    `env:"AUTH_CLIENT_SECRET" secret:"16" doc:"Of Keycloak's client auth"`
 	Limits
 	Demo            bool   `env:"DEMO_ACCOUNTS" envDefault:"false" doc:"Whether there are a shopper and an operator from the start, for development"`

@@ -25,11 +25,11 @@ type settings struct {
 	serve.Shop
 	Public       serve.URL     `env:"PUBLIC_URL" envDefault:"http://localhost:8000" doc:"Where browsers find the shop"`
 	Keycloak     serve.URL     `env:"KEYCLOAK_URL" doc:"Where the services find Keycloak"`
-	Realm        string        `env:"KEYCLOAK_REALM" envDefault:"stampede" doc:"The realm there"`
+	Realm        string        `env:"KEYCLOAK_REALM" envDefault:"stampede" doc:"Keycloak's realm"`
 	ClientSecret string        `env:"STORE_CLIENT_SECRET" secret:"16" doc:"Of Keycloak's client storefront"`
 	HoldAt       string        `env:"HOLD_AT" envDefault:"cart" enum:"cart,checkout" doc:"What holds stock: a cart, or only the order"`
 	HoldTTL      time.Duration `env:"HOLD_TTL" envDefault:"15m" doc:"How long a cart holds what was put in"`
-	Featured     []string      `env:"STORE_FEATURED" envDefault:"" doc:"Slugs of products shown first, with commas between"`
+	Featured     []string      `env:"STORE_FEATURED" envDefault:"" doc:"Slugs of up to three products that the home page shows first, with commas between; empty: the newest"`
 }
 
 // service is the storefront: its pages, its sessions, and whom it asks.

@@ -1,5 +1,5 @@
 // Package routes reads deploy/routes.yaml, the one list of what the gateways
-// let in. The file says what the fields mean.
+// let in and the faces ask. The file says what the fields mean.
 package routes
 
 import (
@@ -10,8 +10,9 @@ import (
 
 // List is the file.
 type List struct {
-	Routes []Route  `yaml:"routes"`
-	Closed []string `yaml:"closed"`
+	Routes []Route             `yaml:"routes"`
+	Closed []string            `yaml:"closed"`
+	Faces  map[string][]string `yaml:"faces"`
 }
 
 // Route is one public path.

@@ -45,7 +45,7 @@ func New(t testing.TB, migrations fs.FS) *pgxpool.Pool {
 // URL is New without opening.
 func URL(t testing.TB, migrations fs.FS) string {
 	t.Helper()
-	server, err := server()
+	server, err := Server()
 	require.NoError(t, err, "a PostgreSQL server for tests")
 	template, err := template(server, migrations)
 	require.NoError(t, err, "template database")
@@ -137,7 +137,9 @@ func template(server string, migrations fs.FS) (string, error) {
 	return name, nil
 }
 
-var server = sync.OnceValues(func() (string, error) {
+// Server is the address of the server, as a superuser; it is started when it
+// is first asked for, and ends with this process.
+var Server = sync.OnceValues(func() (string, error) {
 	if u := os.Getenv("TEST_DATABASE_URL"); u != "" {
 		return u, nil
 	}

@@ -13,7 +13,7 @@ import (
 // and the pod's annotations give the ports and tokens.
 type Settings struct {
 	AppHost  string `env:"APP_HOST" envDefault:"127.0.0.1" doc:"Where the service listens: loopback, since its sidecar is beside it"`
-	AppPort  int    `env:"APP_PORT" doc:"The port there"`
+	AppPort  int    `env:"APP_PORT" doc:"The port where the service listens"`
 	AppToken string `env:"APP_API_TOKEN" secret:"16" doc:"What the sidecar sends with every call; nobody else is served"`
 
 	DaprGRPCPort int    `env:"DAPR_GRPC_PORT" envDefault:"50001" doc:"The sidecar's port for gRPC"`

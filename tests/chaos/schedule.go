@@ -99,6 +99,7 @@ func Plan(seed uint64, length time.Duration, processes []string) []Act {
 			a.Value = 3_000 + r.IntN(15_000)
 		case Lost:
 			a.For = between(2*time.Second, 4*time.Second)
+		case Twice:
 		}
 		if group := groups[card.what]; len(group) > 0 {
 			first := r.IntN(len(group))
@@ -139,6 +140,7 @@ func (a Act) String() string {
 		text += fmt.Sprintf(", %d KB/s", a.Value)
 	case Late:
 		text += fmt.Sprintf(", within %d ms", a.Value)
+	case Kill, Pause, Cut, Swallow, DiskFull, Twice, Lost:
 	}
 	if a.For > 0 {
 		text += fmt.Sprintf(" for %.1f s", a.For.Seconds())
@@ -153,6 +155,7 @@ func (a Act) Part() string {
 		return "nginx"
 	case DiskFull, Twice, Late, Lost:
 		return "rabbitmq"
+	case Kill, Pause, Cut, Delay, Slow, Swallow:
 	}
 	part := strings.TrimSuffix(a.Target, "-daprd")
 	if part == "epmd" {

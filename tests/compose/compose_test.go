@@ -275,9 +275,6 @@ func TestLikeRunFile(t *testing.T) {
 		require.Equal(t, strconv.Itoa(a.HTTPPort), *app.Environment["DAPR_HTTP_PORT"], a.ID)
 		require.Equal(t, strconv.Itoa(a.GRPCPort), *app.Environment["DAPR_GRPC_PORT"], a.ID)
 		require.Contains(t, app.HealthCheck.Test[2], ":"+strconv.Itoa(a.Port)+"/readyz", a.ID)
-		for _, key := range appSettings(t, a.ID) {
-			require.Contains(t, app.Environment, key, "%s reads it and has no default", a.ID)
-		}
 	}
 	for name, s := range project.Services {
 		if s.Image == "stampede/dapr:dev" && !strings.HasSuffix(name, "-net") && name != "sentry" {
@@ -311,26 +308,6 @@ func componentSettings(t *testing.T, app string) (keys []string) {
 				keys = append(keys, m.Secret.Name)
 			}
 		}
-	}
-	return keys
-}
-
-// appSettings are what a service cannot start without.
-func appSettings(t *testing.T, app string) (keys []string) {
-	t.Helper()
-	keys = []string{"ISSUER", "JWKS_URL", "DAPR_API_TOKEN", "APP_API_TOKEN", "CURSOR_KEY", "HASH_KEY"}
-	files, err := filepath.Glob(filepath.Join(root, "apps", app, "*.go"))
-	require.NoError(t, err)
-	must := regexp.MustCompile(`serve\.MustEnv\("([A-Z_]+)"\)`)
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		require.NoError(t, err)
-		for _, m := range must.FindAllStringSubmatch(string(text), -1) {
-			keys = append(keys, m[1])
-		}
-	}
-	if _, err := os.Stat(filepath.Join(root, "apps", app, "migrations")); err == nil {
-		keys = append(keys, strings.ToUpper(app)+"_DATABASE_URL")
 	}
 	return keys
 }

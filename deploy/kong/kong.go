@@ -1,16 +1,13 @@
-// Command kong writes kong.yml, Kong's declarative configuration, from deploy/routes.yaml. Its flags are what the file
+// Package kong makes kong.yml, Kong's declarative configuration, from deploy/routes.yaml. Its flags are what the file
 // cannot take from the environment; kong.yml as committed has their defaults.
-package main
+package kong
 
 import (
 	"bytes"
 	_ "embed"
 	"flag"
 	"fmt"
-	"io"
-	"log"
 	"net"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,16 +16,15 @@ import (
 	"github.com/stampede-shop/stampede/deploy/routes"
 )
 
-//go:generate go run . -o kong.yml
-
 // Settings are the flags: addresses as host:port, limits in requests a minute.
 type Settings struct {
 	Edge, EdgeAuth, EdgeAdmin, Redis string
 	Token, Address, Login            int
 }
 
-// settings reads the flags. It gives the file to write too; none is the standard output.
-func settings(args []string) (s Settings, out string, err error) {
+// Flags reads the settings from a command line, which may be empty. It gives the file to write too; none is the standard
+// output.
+func Flags(args []string) (s Settings, out string, err error) {
 	f := flag.NewFlagSet("kong", flag.ContinueOnError)
 	f.StringVar(&s.Edge, "edge", "edge:3511", "HTTP address of the sidecar edge")
 	f.StringVar(&s.EdgeAuth, "edge-auth", "edge-auth:3512", "… edge-auth")
@@ -41,35 +37,6 @@ func settings(args []string) (s Settings, out string, err error) {
 	return s, out, f.Parse(args)
 }
 
-func main() {
-	s, out, err := settings(os.Args[1:])
-	if err != nil {
-		os.Exit(2)
-	}
-	if err := run(s, out); err != nil {
-		log.Fatal(err)
-	}
-}
-
-func run(s Settings, out string) error {
-	list, err := os.ReadFile("../routes.yaml")
-	if os.IsNotExist(err) {
-		list, err = os.ReadFile("deploy/routes.yaml") // from the root: go run ./deploy/kong
-	}
-	if err != nil {
-		return err
-	}
-	conf, err := generate(list, s)
-	if err != nil {
-		return err
-	}
-	if out == "" {
-		_, err = io.Copy(os.Stdout, bytes.NewReader(conf))
-		return err
-	}
-	return os.WriteFile(out, conf, 0o644)
-}
-
 //go:embed kong.yml.template
 var text string
 
@@ -78,8 +45,8 @@ var conf = template.Must(template.New("").Funcs(template.FuncMap{
 	"port": func(address string) (string, error) { _, port, err := net.SplitHostPort(address); return port, err },
 }).Parse(text))
 
-// generate gives the text of kong.yml for the text of routes.yaml.
-func generate(list []byte, s Settings) ([]byte, error) {
+// Generate gives the text of kong.yml for the text of routes.yaml.
+func Generate(list []byte, s Settings) ([]byte, error) {
 	public, err := routes.Parse(list)
 	if err != nil {
 		return nil, err

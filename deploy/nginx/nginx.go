@@ -1,11 +1,8 @@
-// Command nginx writes routes.conf, the gateway block's locations, from deploy/routes.yaml.
-package main
+// Package nginx makes routes.conf, the gateway block's locations, from deploy/routes.yaml.
+package nginx
 
 import (
 	"bytes"
-	_ "embed"
-	"log"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,24 +11,8 @@ import (
 	"github.com/stampede-shop/stampede/deploy/routes"
 )
 
-//go:generate go run .
-
-func main() {
-	list, err := os.ReadFile("../routes.yaml")
-	if err != nil {
-		log.Fatal(err)
-	}
-	conf, err := generate(list)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := os.WriteFile("routes.conf", conf, 0o644); err != nil {
-		log.Fatal(err)
-	}
-}
-
 var conf = template.Must(template.New("").Funcs(template.FuncMap{"pattern": pattern, "methods": methods, "join": strings.Join}).
-	Parse(`# Generated from ../routes.yaml by "go generate ./deploy/nginx". The first match wins.
+	Parse(`# Generated from ../routes.yaml by "make generate". The first match wins.
 {{- define "route"}}
 location ~ {{pattern .Path}} {
     set $app {{.App}}; set $methods "{{methods .Methods}}";{{if .Limit}} set $limit {{.Limit}};{{end}}{{if .Page}} set $page yes;{{end}}
@@ -48,8 +29,8 @@ location ~* ^({{join .Closed "|"}})(/|$) {
 {{- range .Routes}}{{if eq .Path "/**"}}{{template "route" .}}{{end}}{{end}}
 `))
 
-// generate gives the text of routes.conf for the text of routes.yaml.
-func generate(list []byte) ([]byte, error) {
+// Generate gives the text of routes.conf for the text of routes.yaml.
+func Generate(list []byte) ([]byte, error) {
 	public, err := routes.Parse(list)
 	if err != nil {
 		return nil, err

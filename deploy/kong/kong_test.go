@@ -1,4 +1,4 @@
-package main
+package kong
 
 import (
 	"fmt"
@@ -54,7 +54,7 @@ func (p Plugin) config(t *testing.T, v any) {
 }
 
 func defaults(t *testing.T) Settings {
-	s, out, err := settings(nil)
+	s, out, err := Flags(nil)
 	require.NoError(t, err)
 	require.Empty(t, out)
 	return s
@@ -72,24 +72,18 @@ func declarative(t *testing.T) (d Declarative) {
 	return d
 }
 
-func TestKongYMLIsGenerated(t *testing.T) {
-	want, err := generate([]byte(read(t, "../routes.yaml")), defaults(t))
-	require.NoError(t, err)
-	require.Equal(t, string(want), read(t, "kong.yml"), "go generate ./deploy/kong")
-}
-
 func TestFlags(t *testing.T) {
-	s, out, err := settings(strings.Fields("-edge 127.0.0.1:1 -edge-auth 127.0.0.1:2 -edge-admin 127.0.0.1:3 -redis 127.0.0.1:4 -token 40 -address 60 -login 6 -o x"))
+	s, out, err := Flags(strings.Fields("-edge 127.0.0.1:1 -edge-auth 127.0.0.1:2 -edge-admin 127.0.0.1:3 -redis 127.0.0.1:4 -token 40 -address 60 -login 6 -o x"))
 	require.NoError(t, err)
 	require.Equal(t, "x", out)
 	require.Equal(t, Settings{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:4", 40, 60, 6}, s)
-	text, err := generate([]byte(read(t, "../routes.yaml")), s)
+	text, err := Generate([]byte(read(t, "../routes.yaml")), s)
 	require.NoError(t, err)
 	for _, want := range []string{"port: 1\n", "port: 2\n", "port: 3\n", "port: 4\n", "minute: 40\n", "minute: 60\n", "minute: 6\n"} {
 		require.Contains(t, string(text), want)
 	}
 	s.Edge = "no port"
-	_, err = generate([]byte(read(t, "../routes.yaml")), s)
+	_, err = Generate([]byte(read(t, "../routes.yaml")), s)
 	require.Error(t, err)
 }
 
