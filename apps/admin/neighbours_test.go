@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
@@ -105,6 +106,7 @@ func TestSlowList(t *testing.T) {
 	res := d.get("/admin/orders")
 	require.Equal(t, 503, res.Status)
 	require.Contains(t, string(res.Body), "<h1>Orders</h1>")
+	d.rt.Dapr.SetCallTimeout(dapr.CallTimeout)
 	servetest.Neighbour(t, d.rt, "orders", "GET /api/v1/admin/orders", servetest.Answers(servetest.Like(t, "orders", "GET /api/v1/admin/orders",
 		map[string]any{"items": []any{map[string]any{"id": uuid.New(), "account_id": uuid.New(), "number": "S-1234567890", "email": "ada@example.test"}}})))
 	res = d.get("/admin/orders")

@@ -305,7 +305,7 @@ func TestPostWhileNeighboursFail(t *testing.T) {
 	t.Run("a silent one", func(t *testing.T) {
 		t.Parallel()
 		s := openShop(t)
-		s.rt.Dapr.SetCallTimeout(50 * time.Millisecond)
+		s.rt.Dapr.SetCallTimeout(300 * time.Millisecond)
 		servetest.Neighbour(t, s.rt, "inventory", holdOperation, servetest.IsSilent(s.answerHold))
 		s.refused(s.post("k", teas), http.StatusServiceUnavailable, "unavailable")
 		require.Len(t, s.released, 1)

@@ -44,7 +44,6 @@ func TestProductPage(t *testing.T) {
 func TestCartPage(t *testing.T) {
 	t.Parallel()
 	rt, _ := newTest(t)
-	rt.Dapr.SetCallTimeout(100 * time.Millisecond)
 	const read = "GET /api/v1/cart"
 	money := func(minor int) map[string]any { return map[string]any{"amount_minor": minor, "currency": "GBP"} }
 	whole := servetest.Like(t, "carts", read, map[string]any{
@@ -62,6 +61,7 @@ func TestCartPage(t *testing.T) {
 	require.Contains(t, string(res.Body), "£57.98")
 	require.Equal(t, strings.TrimPrefix(guestCookie, "cart="), session.Load())
 
+	rt.Dapr.SetCallTimeout(100 * time.Millisecond)
 	servetest.Neighbour(t, rt, "carts", read, servetest.IsSilent(nil))
 	res = servetest.Do(t, rt, "GET", "/cart", "", nil, "Cookie", guestCookie)
 	require.Equal(t, 503, res.Status)

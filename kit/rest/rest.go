@@ -85,7 +85,7 @@ func init() {
 func fromHuma(status int, msg string, errs []error) *problem.Error {
 	for _, err := range errs {
 		var p *problem.Error
-		if errors.As(err, &p) && (!errors.Is(p, problem.ErrInvalid) || len(errs) == 1) {
+		if errors.As(err, &p) && (p.Slug() != problem.ErrInvalid.Slug() || len(errs) == 1) {
 			return p
 		}
 	}
