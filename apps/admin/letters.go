@@ -248,7 +248,9 @@ func (s *service) showLetter(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return page.Show("letter", page.View{Title: "Dead letter " + l.Topic, Data: letterView{Letter: l, Redrive: form{Action: l.at("redrive")}}}), nil
+	return page.Show("letter", page.View{
+		Title: "Dead letter " + l.Topic, Data: letterView{Letter: l, Redrive: form{Action: l.at("redrive")}},
+	}), nil
 }
 
 func (s *service) redrive(r *http.Request) (page.Answer, error) {

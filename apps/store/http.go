@@ -194,7 +194,9 @@ func (s *service) again(r *http.Request) page.Answer {
 		}
 	}
 	slices.SortFunc(fields, func(a, b sentField) int { return strings.Compare(a.Name, b.Name) })
-	return page.Show("again", page.View{Status: http.StatusForbidden, Title: "One more click", Meta: s.private(r), Data: againView{r.URL.Path, fields}})
+	return page.Show("again", page.View{
+		Status: http.StatusForbidden, Title: "One more click", Meta: s.private(r), Data: againView{r.URL.Path, fields},
+	})
 }
 
 // call asks a neighbour on behalf of the shopper who makes the request: with

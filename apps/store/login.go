@@ -81,7 +81,9 @@ func (s *service) getLogin(w http.ResponseWriter, r *http.Request) (page.Answer,
 func (s *service) getCallback(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	ctx, q := r.Context(), r.URL.Query()
 	fail := func(next string) (page.Answer, error) {
-		return page.Show("retry", page.View{Status: http.StatusBadRequest, Title: "Let’s try that again", Meta: s.private(r), Data: loginURL(next)}), nil
+		return page.Show("retry", page.View{
+			Status: http.StatusBadRequest, Title: "Let’s try that again", Meta: s.private(r), Data: loginURL(next),
+		}), nil
 	}
 	state, browser := q.Get("state"), s.cookie(r, browserCookie, "/login")
 	var l login
@@ -129,7 +131,10 @@ func (s *service) getCallback(w http.ResponseWriter, r *http.Request) (page.Answ
 		if identity.Verified {
 			return page.Show("suspended", page.View{Status: http.StatusForbidden, Title: "Your account is suspended", Meta: s.private(r)}), nil
 		}
-		return page.Show("verify", page.View{Status: http.StatusForbidden, Title: "Confirm your e-mail address", Meta: s.private(r), Data: verifyForm{Email: caller.Email, Next: l.Next, Pending: true}}), nil
+		return page.Show("verify", page.View{
+			Status: http.StatusForbidden, Title: "Confirm your e-mail address", Meta: s.private(r),
+			Data: verifyForm{Email: caller.Email, Next: l.Next, Pending: true},
+		}), nil
 	}
 	if old := shopperOf(ctx).session; old != nil {
 		_ = s.sessions.end(ctx, old)

@@ -21,7 +21,9 @@ func (s *service) getRegister(w http.ResponseWriter, r *http.Request) (page.Answ
 	if next := local(r.URL.Query().Get("next"), ""); next != "" {
 		s.rememberReturn(w, next)
 	}
-	return page.Show("register", page.View{Title: "Create an account", Meta: s.private(r), Data: registerForm{Email: r.URL.Query().Get("email")}}), nil
+	return page.Show("register", page.View{
+		Title: "Create an account", Meta: s.private(r), Data: registerForm{Email: r.URL.Query().Get("email")},
+	}), nil
 }
 
 func (s *service) postRegister(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
@@ -64,7 +66,9 @@ func (s *service) postVerify(w http.ResponseWriter, r *http.Request) (page.Answe
 		return page.Redirect("/login?hint=" + url.QueryEscape(form.Email)), nil
 	case slugOf(err) == "code-invalid" || slugOf(err) == "invalid":
 		form.Problem = "That code is wrong or too old. Look for the newest mail, or ask for another code."
-		return page.Show("verify", page.View{Status: http.StatusBadRequest, Title: "Confirm your e-mail address", Meta: s.private(r), Data: form}), nil
+		return page.Show("verify", page.View{
+			Status: http.StatusBadRequest, Title: "Confirm your e-mail address", Meta: s.private(r), Data: form,
+		}), nil
 	}
 	return nil, err
 }
@@ -74,7 +78,9 @@ func (s *service) postVerifyCode(w http.ResponseWriter, r *http.Request) (page.A
 	err := s.call(r.Context(), "auth", http.MethodPost, "/api/v1/auth/verify-email/code", map[string]string{"email": email}, nil)
 	if slugOf(err) == "invalid" {
 		form := verifyForm{Email: email, Problem: "Please write the e-mail address that you registered with."}
-		return page.Show("verify", page.View{Status: http.StatusUnprocessableEntity, Title: "Confirm your e-mail address", Meta: s.private(r), Data: form}), nil
+		return page.Show("verify", page.View{
+			Status: http.StatusUnprocessableEntity, Title: "Confirm your e-mail address", Meta: s.private(r), Data: form,
+		}), nil
 	}
 	if err != nil {
 		return nil, err
@@ -91,14 +97,18 @@ type resetForm struct {
 }
 
 func (s *service) getForgot(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
-	return page.Show("forgot", page.View{Title: "Forgotten your password?", Meta: s.private(r), Data: resetForm{Email: r.URL.Query().Get("email")}}), nil
+	return page.Show("forgot", page.View{
+		Title: "Forgotten your password?", Meta: s.private(r), Data: resetForm{Email: r.URL.Query().Get("email")},
+	}), nil
 }
 
 func (s *service) postForgot(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	form := resetForm{Email: field(r, "email")}
 	err := s.call(r.Context(), "auth", http.MethodPost, "/api/v1/auth/password/forgot", map[string]string{"email": form.Email}, nil)
 	if form.Wrong = fieldErrors(err); form.Wrong != nil {
-		return page.Show("forgot", page.View{Status: http.StatusUnprocessableEntity, Title: "Forgotten your password?", Meta: s.private(r), Data: form}), nil
+		return page.Show("forgot", page.View{
+			Status: http.StatusUnprocessableEntity, Title: "Forgotten your password?", Meta: s.private(r), Data: form,
+		}), nil
 	}
 	if err != nil {
 		return nil, err
@@ -107,7 +117,9 @@ func (s *service) postForgot(w http.ResponseWriter, r *http.Request) (page.Answe
 }
 
 func (s *service) getReset(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
-	return page.Show("reset", page.View{Title: "Choose a new password", Meta: s.private(r), Data: resetForm{Email: r.URL.Query().Get("email")}}), nil
+	return page.Show("reset", page.View{
+		Title: "Choose a new password", Meta: s.private(r), Data: resetForm{Email: r.URL.Query().Get("email")},
+	}), nil
 }
 
 func (s *service) postReset(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
@@ -129,7 +141,9 @@ func (s *service) postReset(w http.ResponseWriter, r *http.Request) (page.Answer
 	case form.Wrong == nil:
 		return nil, err
 	}
-	return page.Show("reset", page.View{Status: http.StatusUnprocessableEntity, Title: "Choose a new password", Meta: s.private(r), Data: form}), nil
+	return page.Show("reset", page.View{
+		Status: http.StatusUnprocessableEntity, Title: "Choose a new password", Meta: s.private(r), Data: form,
+	}), nil
 }
 
 // digits leaves out what people type between the digits of a code.

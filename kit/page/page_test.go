@@ -1,6 +1,7 @@
 package page
 
 import (
+	"errors"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/problem"
 )
 
 func TestSameOrigin(t *testing.T) {
@@ -98,8 +100,42 @@ func TestPagesAndFragments(t *testing.T) {
 	require.Empty(t, rec.Body.String())
 
 	rec = httptest.NewRecorder()
-	p.Handle(func(http.ResponseWriter, *http.Request) (Answer, error) { return Part("part", 409, "y"), nil })(rec, httptest.NewRequest("GET", "/", nil))
+	part := func(http.ResponseWriter, *http.Request) (Answer, error) { return Part("part", 409, "y"), nil }
+	p.Handle(part)(rec, httptest.NewRequest("GET", "/", nil))
 	require.Equal(t, 409, rec.Code)
 	require.Equal(t, "<b>y</b>", rec.Body.String())
 	require.Empty(t, rec.Header().Get("ETag"))
+}
+
+// TestAnswers: what is no page of its view is refused, and a handler can lead on.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	p, err := Load(fstest.MapFS{
+		"pages/layout.html": {Data: []byte(`{{define "layout"}}{{template "main" .}}{{day "paper"}}{{end}}`)},
+		"pages/home.html":   {Data: []byte(`{{define "main"}}{{.Data}}{{end}}`)},
+		"pages/error.html":  {Data: []byte(`{{define "main"}}{{.Data.Slug}}{{end}}`)},
+	}, "/assets", slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	p.Views = map[string]any{"home": "", "error": Problem{}}
+	for name, c := range map[string]struct {
+		answer Answer
+		err    error
+		status int
+		body   string
+		to     string
+	}{
+		"page":             {Show("home", View{Status: 422, Data: "x"}), nil, 422, "x#ffffff", ""},
+		"another's view":   {Show("home", View{Data: 1}), nil, 500, "Something went wrong on our side\n", ""},
+		"no such page":     {Show("nothing", View{}), nil, 500, "Something went wrong on our side\n", ""},
+		"redirect":         {Redirect("/cart"), nil, 303, "", "/cart"},
+		"moved":            {Moved("/search"), nil, 301, "", "/search"},
+		"a known problem":  {nil, problem.ErrNotFound, 404, "not-found#ffffff", ""},
+		"an unknown error": {nil, errors.New("boom"), 500, "internal#ffffff", ""},
+	} {
+		rec := httptest.NewRecorder()
+		p.Handle(func(http.ResponseWriter, *http.Request) (Answer, error) { return c.answer, c.err })(rec, httptest.NewRequest("POST", "/", nil))
+		require.Equal(t, c.status, rec.Code, name)
+		require.Equal(t, c.body, rec.Body.String(), name)
+		require.Equal(t, c.to, rec.Header().Get("Location"), name)
+	}
 }
