@@ -91,7 +91,7 @@ func (s *service) customerRoutes(r chi.Router) {
 	listRoutes(s, r, "/admin/customers/logins", s.loginList)
 	r.Get("/admin/customers/{id}", s.page(s.showCustomer))
 	s.form(r, "/admin/customers/{id}/suspend", s.showSuspend, s.suspend)
-	s.press(r, "/admin/customers/{id}/activate", s.activate)
+	s.action(r, "/admin/customers/{id}/activate", s.activate)
 }
 
 // customerView is the Data of the page "customer".

@@ -51,10 +51,10 @@ func (s *service) form(r chi.Router, at string, show, do handler) {
 	r.Post(at, s.page(do))
 }
 
-// press puts a button at an address. A GET of it is what remains of a POST
-// that met an ended login: it goes back to the page with the button, which
-// says so.
-func (s *service) press(r chi.Router, at string, do handler) {
+// action registers what a button does, by POST. When the login has ended, the
+// browser comes back from the login page with a GET: that leads to the page
+// with the button, which says that nothing was done.
+func (s *service) action(r chi.Router, at string, do handler) {
 	r.Get(at, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, parent(r)+"?lost=1", http.StatusFound)
 	})
@@ -218,8 +218,8 @@ var menu = []group{
 	}},
 }
 
-// told is what a page says after the act that a query names.
-var told = map[string]string{
+// notices are what a page says after the act that a query names.
+var notices = map[string]string{
 	"shipped": "Shipped. The customer is told by mail.", "delivered": "Marked as delivered.", "cancelled": "Cancelled.",
 	"refunded": "The refund is on its way to the customer's card.",
 	"created":  "Created.", "saved": "Saved.", "published": "Published. Shoppers can see it now.", "unlisted": "Unlisted. Shoppers no longer see it.",
@@ -232,7 +232,7 @@ var told = map[string]string{
 
 func (s *service) frame(r *http.Request) frame {
 	q := r.URL.Query()
-	f := frame{Lang: page.Locale(s.settings.Country), Done: told[q.Get("done")], Lost: r.Method == http.MethodGet && (q.Has("lost") || q.Has("sent")), Up: parent(r)}
+	f := frame{Lang: page.Locale(s.settings.Country), Done: notices[q.Get("done")], Lost: r.Method == http.MethodGet && (q.Has("lost") || q.Has("sent")), Up: parent(r)}
 	q.Del("sent")
 	f.Again = with(address(r.URL.EscapedPath(), q), "lost", "1")
 	caller, ok := auth.From(r.Context())

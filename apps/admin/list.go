@@ -66,9 +66,9 @@ func (f filter) Moment() time.Time {
 type column[T any] struct {
 	Name     string
 	Class    string
-	Hidden   bool   // it is in the file alone
-	Act      bool   // it is no news but something to do, and not in the file
-	Up, Down string // those of Sorts that sort by it
+	Hidden   bool   // only in the CSV file, not on the page
+	Act      bool   // holds buttons: only on the page, not in the CSV file
+	Up, Down string // the ways to sort by it, upwards and downwards
 	Cell     func(T) cell
 }
 

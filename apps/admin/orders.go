@@ -157,7 +157,7 @@ func (s *service) orderRoutes(r chi.Router) {
 		http.Redirect(w, r, parent(r)+"?lost=1", http.StatusFound)
 	})
 	r.Post("/admin/orders/{id}/ship", s.page(s.ship))
-	s.press(r, "/admin/orders/{id}/deliver", s.deliver)
+	s.action(r, "/admin/orders/{id}/deliver", s.deliver)
 	s.form(r, "/admin/orders/{id}/cancel", s.showCancel, s.cancel)
 	s.form(r, "/admin/orders/{id}/refund", s.showRefund, s.refund)
 }
@@ -168,7 +168,7 @@ type orderView struct {
 	Payment part[paymentDetail]
 	Hold    part[orderHold]
 	Mails   part[items[mailItem]]
-	Story   []chapter
+	Story   []timelineEntry
 	Ship    form
 	Steps   []step
 }
@@ -181,8 +181,8 @@ type step struct {
 	Done bool
 }
 
-// chapter is something that happened to the order.
-type chapter struct {
+// timelineEntry is something that happened to the order.
+type timelineEntry struct {
 	At               time.Time
 	Icon, Text, Note string
 	Href             string
@@ -220,8 +220,8 @@ func (s *service) order(r *http.Request) (order, error) {
 	return get[order](r.Context(), s, "orders", "/api/v1/admin/orders/"+id.String())
 }
 
-// story reads what every service knows of an order.
-func (s *service) story(r *http.Request) (orderView, error) {
+// orderDetail reads what every service knows of an order.
+func (s *service) orderDetail(r *http.Request) (orderView, error) {
 	id, err := id(r)
 	if err != nil {
 		return orderView{}, err
@@ -272,11 +272,11 @@ func steps(o order) []step {
 }
 
 // tell puts together what happened, oldest first.
-func (v orderView) tell() []chapter {
+func (v orderView) tell() []timelineEntry {
 	o := v.Order
-	var out []chapter
+	var out []timelineEntry
 	for _, h := range o.History {
-		c := chapter{At: h.At, Icon: "bag"}
+		c := timelineEntry{At: h.At, Icon: "bag"}
 		switch h.Status {
 		case "pending":
 			c.Text, c.Note = "Placed by "+o.Email, fmt.Sprintf("%s, %s", pieces(o.Pieces()), o.Total)
@@ -310,9 +310,9 @@ func (v orderView) tell() []chapter {
 		if held.Before(o.CreatedAt) {
 			held = o.CreatedAt // stock is held while the order is being placed; the story begins with that
 		}
-		out = append(out, chapter{At: held, Icon: "boxes", Text: "Stock held for the order", Note: strings.Join(what, ", ")})
+		out = append(out, timelineEntry{At: held, Icon: "boxes", Text: "Stock held for the order", Note: strings.Join(what, ", ")})
 		if h.State == "released" && len(h.Ledger) == 0 {
-			c := chapter{At: h.ChangedAt, Icon: "boxes", Text: "Stock given back"}
+			c := timelineEntry{At: h.ChangedAt, Icon: "boxes", Text: "Stock given back"}
 			if h.ReleaseReason != nil {
 				c.Note = "because the order was " + *h.ReleaseReason
 			}
@@ -320,25 +320,25 @@ func (v orderView) tell() []chapter {
 		}
 		for _, e := range h.Ledger {
 			words := map[string]string{"sale": "Stock sold", "return": "Stock returned"}
-			out = append(out, chapter{At: e.At, Icon: "boxes", Text: cmp.Or(words[e.Kind], e.Kind), Href: stockAt(e.SKU),
+			out = append(out, timelineEntry{At: e.At, Icon: "boxes", Text: cmp.Or(words[e.Kind], e.Kind), Href: stockAt(e.SKU),
 				Note: fmt.Sprintf("%s: %d → %d on hand", e.SKU, e.Before, e.After)})
 		}
 	}
 	if v.Mails.Err == nil {
 		for _, m := range v.Mails.Data.Items {
-			c := chapter{At: m.CreatedAt, Icon: "mail", Text: "Mail “" + m.Subject + "”", Note: m.Status, Href: "/admin/mails/" + m.ID, Bad: m.Status == "failed"}
+			c := timelineEntry{At: m.CreatedAt, Icon: "mail", Text: "Mail “" + m.Subject + "”", Note: m.Status, Href: "/admin/mails/" + m.ID, Bad: m.Status == "failed"}
 			if m.SentAt != nil {
 				c.At = *m.SentAt
 			}
 			out = append(out, c)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b chapter) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(out, func(a, b timelineEntry) int { return a.At.Compare(b.At) })
 	return out
 }
 
 func (s *service) showOrder(r *http.Request) (page.Answer, error) {
-	v, err := s.story(r)
+	v, err := s.orderDetail(r)
 	if err != nil {
 		return nil, err
 	}
@@ -362,7 +362,7 @@ func (s *service) ship(r *http.Request) (page.Answer, error) {
 	if err == nil {
 		return to(orderAt(id), "shipped"), nil
 	}
-	v, failure := s.story(r)
+	v, failure := s.orderDetail(r)
 	if failure != nil {
 		return nil, failure
 	}

@@ -61,21 +61,21 @@ func (p paymentDetail) Owed() (out []refund) {
 }
 
 // chapters are the payment's part of an order's story.
-func (p paymentDetail) chapters() []chapter {
-	out := []chapter{{At: p.CreatedAt, Icon: "card", Text: "Payment of " + p.Amount.String() + " requested", Note: p.Provider + ", " + p.Method}}
+func (p paymentDetail) chapters() []timelineEntry {
+	out := []timelineEntry{{At: p.CreatedAt, Icon: "card", Text: "Payment of " + p.Amount.String() + " requested", Note: p.Provider + ", " + p.Method}}
 	if p.CapturedAt != nil {
-		out = append(out, chapter{At: *p.CapturedAt, Icon: "card", Text: "Payment captured", Note: p.ProviderRef})
+		out = append(out, timelineEntry{At: *p.CapturedAt, Icon: "card", Text: "Payment captured", Note: p.ProviderRef})
 	}
 	for _, w := range p.Webhooks {
-		out = append(out, chapter{At: w.ReceivedAt, Icon: "card", Text: "The provider wrote: " + w.Type, Note: w.EventID})
+		out = append(out, timelineEntry{At: w.ReceivedAt, Icon: "card", Text: "The provider wrote: " + w.Type, Note: w.EventID})
 	}
 	for _, r := range p.Refunds {
-		c := chapter{At: r.CreatedAt, Icon: "card", Text: "Refund of " + r.Amount.String() + " requested", Note: r.Reason}
+		c := timelineEntry{At: r.CreatedAt, Icon: "card", Text: "Refund of " + r.Amount.String() + " requested", Note: r.Reason}
 		out = append(out, c)
 		if r.EndedAt == nil {
 			continue
 		}
-		c = chapter{At: *r.EndedAt, Icon: "card", Text: "Refund of " + r.Amount.String() + " done"}
+		c = timelineEntry{At: *r.EndedAt, Icon: "card", Text: "Refund of " + r.Amount.String() + " done"}
 		if r.State == "failed" {
 			c.Text, c.Note, c.Bad = "Refund of "+r.Amount.String()+" failed", r.Error, true
 		}

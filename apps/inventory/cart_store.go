@@ -12,7 +12,7 @@ import (
 )
 
 // cartHolds reads the holds of a shopper by SKU.
-func (b *books) cartHolds(ctx context.Context, shopper string) (map[string]CartHold, error) {
+func (b *stockTx) cartHolds(ctx context.Context, shopper string) (map[string]CartHold, error) {
 	rows, err := b.tx.Query(ctx, `SELECT sku, quantity, expires_at, retries FROM cart_holds WHERE shopper = $1 AND sku = ANY($2)`, shopper, b.skus())
 	if err != nil {
 		return nil, fmt.Errorf("read holds: %w", err)
@@ -37,7 +37,7 @@ func collectHolds(rows pgx.Rows) (map[string]CartHold, error) {
 
 // ordered counts what the pending and paid orders of each of some shoppers have of a SKU that has a limit. The SKU is
 // locked, so no other order of theirs comes or goes meanwhile.
-func (b *books) ordered(ctx context.Context, stock *Stock, shoppers ...string) (map[string]int64, error) {
+func (b *stockTx) ordered(ctx context.Context, stock *Stock, shoppers ...string) (map[string]int64, error) {
 	if stock.MaxPerShopper == nil {
 		return nil, nil
 	}
@@ -58,7 +58,7 @@ func (b *books) ordered(ctx context.Context, stock *Stock, shoppers ...string) (
 }
 
 // saveCartHolds writes the holds of one SKU by shopper; those of nothing are removed.
-func (b *books) saveCartHolds(ctx context.Context, sku string, holds map[string]CartHold) error {
+func (b *stockTx) saveCartHolds(ctx context.Context, sku string, holds map[string]CartHold) error {
 	var gone, shoppers []string
 	var quantities []int64
 	var ends []time.Time
@@ -218,7 +218,7 @@ func heldSKUs(ctx context.Context, tx pgx.Tx, shopper string) ([]string, error) 
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-func (b *books) endCart(ctx context.Context, shopper string) error {
+func (b *stockTx) endCart(ctx context.Context, shopper string) error {
 	rows, err := b.tx.Query(ctx, `DELETE FROM cart_holds WHERE shopper = $1 AND sku = ANY($2) RETURNING sku, quantity`, shopper, b.skus())
 	if err != nil {
 		return fmt.Errorf("end holds: %w", err)

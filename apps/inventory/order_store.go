@@ -90,7 +90,7 @@ func (s *store) holdOrder(ctx context.Context, id uuid.UUID, shopper string, lin
 
 // holdOrder takes an order's lines, which are sorted, out of the cart's holds and the free units. Errors:
 // ErrLimitReached, ErrOutOfStock.
-func (b *books) holdOrder(ctx context.Context, id uuid.UUID, shopper string, lines []Line) error {
+func (b *stockTx) holdOrder(ctx context.Context, id uuid.UUID, shopper string, lines []Line) error {
 	carts, err := b.cartHolds(ctx, shopper)
 	if err != nil {
 		return err
@@ -254,7 +254,7 @@ func (s *store) instead(ctx context.Context, tx pgx.Tx, id uuid.UUID, shopper st
 
 // giveBack gives the units of a hold that ended back: to the shopper's cart when its payment was declined, else to
 // everybody. The SKUs of its lines are among the books.
-func (s *store) giveBack(ctx context.Context, b *books, hold *ended) error {
+func (s *store) giveBack(ctx context.Context, b *stockTx, hold *ended) error {
 	var carts map[string]CartHold
 	if hold.Reason == ByDecline {
 		var err error

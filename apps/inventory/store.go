@@ -27,8 +27,8 @@ type store struct {
 // atCheckout means that carts hold nothing, orders do.
 func (s *store) atCheckout() bool { return s.settings.HoldAt == "checkout" }
 
-// books are some SKUs, locked, as one transaction changes them.
-type books struct {
+// stockTx are some SKUs, locked, as one transaction changes them.
+type stockTx struct {
 	tx      pgx.Tx
 	now     time.Time
 	stock   map[string]*Stock
@@ -37,8 +37,8 @@ type books struct {
 }
 
 // open locks the SKUs that exist among skus and sweeps their lapsed cart holds.
-func (s *store) open(ctx context.Context, tx pgx.Tx, skus []string) (*books, error) {
-	b := &books{tx: tx, stock: map[string]*Stock{}, before: map[string]Stock{}}
+func (s *store) open(ctx context.Context, tx pgx.Tx, skus []string) (*stockTx, error) {
+	b := &stockTx{tx: tx, stock: map[string]*Stock{}, before: map[string]Stock{}}
 	rows, err := tx.Query(ctx, `
 		SELECT sku, on_hand, cart_held, order_held, sold, number, in_stock, crossings, max_per_shopper
 		FROM stock WHERE sku = ANY($1) ORDER BY sku FOR UPDATE`, skus)
@@ -62,7 +62,7 @@ func (s *store) open(ctx context.Context, tx pgx.Tx, skus []string) (*books, err
 }
 
 // lapse frees the cart holds (sku, quantity) that a statement has deleted.
-func (b *books) lapse(rows pgx.Rows) error {
+func (b *stockTx) lapse(rows pgx.Rows) error {
 	gone, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Line])
 	if err != nil {
 		return fmt.Errorf("end holds: %w", err)
@@ -73,12 +73,12 @@ func (b *books) lapse(rows pgx.Rows) error {
 	return nil
 }
 
-func (b *books) skus() []string { return slices.Sorted(maps.Keys(b.stock)) }
+func (b *stockTx) skus() []string { return slices.Sorted(maps.Keys(b.stock)) }
 
-func (b *books) enter(e Entry) { b.entries = append(b.entries, e) }
+func (b *stockTx) enter(e Entry) { b.entries = append(b.entries, e) }
 
 // close writes what has changed, the ledger, and stock.crossed for what ran out or came back.
-func (b *books) close(ctx context.Context) error {
+func (b *stockTx) close(ctx context.Context) error {
 	for _, sku := range b.skus() {
 		stock := b.stock[sku]
 		if *stock == b.before[sku] {

@@ -312,7 +312,7 @@ func (s *service) adminPostCancellation(ctx context.Context, in *struct {
 
 type voidOutput struct {
 	Body struct {
-		Items []idFate `json:"items" nullable:"false"`
+		Items []idDecision `json:"items" nullable:"false"`
 	}
 }
 
@@ -358,7 +358,7 @@ func (s *service) getEnded(ctx context.Context, in *struct {
 	}
 	out := &endedOutput{feed.Page[json.RawMessage]{Items: []json.RawMessage{}, Cursor: page.Cursor, More: page.More}}
 	for _, m := range page.Items {
-		e, ok := found[m.OrderID].told(m.Version)
+		e, ok := found[m.OrderID].snapshotOf(m.Version)
 		if !ok {
 			return nil, fmt.Errorf("order %s has no moment of version %d", m.OrderID, m.Version)
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/stampede-shop/stampede/kit/pg"
 )
 
-// fate decides what becomes of an order id, unless that is decided, and returns the decision.
-func fate(ctx context.Context, tx pgx.Tx, id uuid.UUID, wanted string, now time.Time) (string, error) {
+// decide decides what becomes of an order id, unless that is decided, and returns the decision.
+func decide(ctx context.Context, tx pgx.Tx, id uuid.UUID, wanted string, now time.Time) (string, error) {
 	var decided string
 	err := tx.QueryRow(ctx, `
 		INSERT INTO order_ids (id, fate, decided_at) VALUES ($1, $2, $3)
@@ -24,15 +24,15 @@ func fate(ctx context.Context, tx pgx.Tx, id uuid.UUID, wanted string, now time.
 	return decided, nil
 }
 
-// idFate is what a neighbour learns about an order id.
-type idFate struct {
+// idDecision is what a neighbour learns about an order id.
+type idDecision struct {
 	OrderID uuid.UUID `json:"order_id"`
 	Status  string    `json:"status" doc:"The order's status, or void: no order will ever have this id"`
 	Reason  string    `json:"reason" doc:"Why it was cancelled"`
 }
 
 // Void answers what became of order ids: the order's status, or "void", and then no order will ever have that id.
-func (s store) Void(ctx context.Context, ids []uuid.UUID, now time.Time) (fates []idFate, err error) {
+func (s store) Void(ctx context.Context, ids []uuid.UUID, now time.Time) (fates []idDecision, err error) {
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		// The keys' rows before the ids', as Place locks them, and each kind in one order, as whoever else voids does.
 		if _, err := tx.Exec(ctx, `SELECT FROM order_keys WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE`, ids); err != nil {
@@ -57,7 +57,7 @@ func (s store) Void(ctx context.Context, ids []uuid.UUID, now time.Time) (fates 
 		if err != nil {
 			return err
 		}
-		fates, err = pgx.CollectRows(rows, pgx.RowToStructByName[idFate])
+		fates, err = pgx.CollectRows(rows, pgx.RowToStructByName[idDecision])
 		return err
 	})
 	if err != nil {

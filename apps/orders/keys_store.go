@@ -60,7 +60,7 @@ func (s store) Begin(ctx context.Context, account uuid.UUID, key string, bodyHMA
 		case !row.ExpiresAt.After(now):
 			// The key is free again. An unanswered attempt under it may have left a hold.
 			if row.Answer == nil {
-				if _, err := fate(ctx, tx, row.OrderID, "void", now); err != nil {
+				if _, err := decide(ctx, tx, row.OrderID, "void", now); err != nil {
 					return err
 				}
 				abandoned = append(abandoned, row.OrderID)
@@ -115,7 +115,7 @@ func (s store) Claim(ctx context.Context, a attempt, b basket, now time.Time) (c
 			return err
 		}
 		if own.CheckoutID != nil && (*own.CheckoutID != b.CheckoutID || !slices.Equal(own.Lines, b.Lines)) {
-			if _, err := fate(ctx, tx, own.OrderID, "void", now); err != nil {
+			if _, err := decide(ctx, tx, own.OrderID, "void", now); err != nil {
 				return err
 			}
 			abandoned = append(abandoned, own.OrderID)
@@ -141,7 +141,7 @@ func (s store) Claim(ctx context.Context, a attempt, b basket, now time.Time) (c
 		case other.lease.After(now):
 			return errCheckoutBusy
 		default:
-			if _, err := fate(ctx, tx, other.order, "void", now); err != nil {
+			if _, err := decide(ctx, tx, other.order, "void", now); err != nil {
 				return err
 			}
 			abandoned = append(abandoned, other.order)
@@ -199,7 +199,7 @@ func (s store) Place(ctx context.Context, a attempt, o *Order, event Event, answ
 		if _, err := lockKey(ctx, tx, a); err != nil {
 			return err
 		}
-		decided, err := fate(ctx, tx, a.OrderID, "placed", now)
+		decided, err := decide(ctx, tx, a.OrderID, "placed", now)
 		if err != nil {
 			return err
 		}
@@ -237,7 +237,7 @@ func (s store) GiveUp(ctx context.Context, a attempt, now time.Time) (answer jso
 			return nil
 		}
 		if a.Held {
-			if _, err := fate(ctx, tx, a.OrderID, "void", now); err != nil {
+			if _, err := decide(ctx, tx, a.OrderID, "void", now); err != nil {
 				return err
 			}
 		}
@@ -273,7 +273,7 @@ func (s store) PruneKeys(ctx context.Context, now time.Time, limit int) (n int, 
 			return fmt.Errorf("prune keys: %w", err)
 		}
 		for _, id := range abandoned {
-			if _, err := fate(ctx, tx, id, "void", now); err != nil {
+			if _, err := decide(ctx, tx, id, "void", now); err != nil {
 				return err
 			}
 		}

@@ -313,8 +313,8 @@ func (o *Order) snapshot() events.Order {
 	return e
 }
 
-// told is the order as the event carried it that told of the change to a version, if that was one of status.
-func (o *Order) told(version int) (events.Order, bool) {
+// snapshotOf is the order as the event carried it that snapshotOf of the change to a version, if that was one of status.
+func (o *Order) snapshotOf(version int) (events.Order, bool) {
 	for _, m := range o.History {
 		if m.Version == version {
 			return o.snapshotAt(m), true

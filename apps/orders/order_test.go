@@ -310,13 +310,13 @@ func TestEventsCarryTheOrder(t *testing.T) {
 	require.Equal(t, noon.Add(time.Minute), shipped.At)
 
 	// What mail pulls is what the events said, also after the order went on.
-	again, ok := o.told(2)
+	again, ok := o.snapshotOf(2)
 	require.True(t, ok)
 	require.Equal(t, confirmed.Order, again)
-	again, ok = o.told(3)
+	again, ok = o.snapshotOf(3)
 	require.True(t, ok)
 	require.Equal(t, shipped.Order, again)
-	_, ok = o.told(4)
+	_, ok = o.snapshotOf(4)
 	require.False(t, ok)
 }
 

@@ -104,7 +104,7 @@ func (b *bundle) void(t *testing.T, id uuid.UUID) string {
 	t.Helper()
 	res := servetest.Do(t, b.rt, "POST", "/internal/orders/void", "", map[string]any{"ids": []uuid.UUID{id}}, "dapr-caller-app-id", "inventory")
 	require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
-	var answer struct{ Items []idFate }
+	var answer struct{ Items []idDecision }
 	res.JSON(t, &answer)
 	require.Len(t, answer.Items, 1)
 	require.Equal(t, id, answer.Items[0].OrderID)
@@ -639,9 +639,9 @@ func TestVoid(t *testing.T) {
 	res := servetest.Do(t, b.rt, "POST", "/internal/orders/void", "",
 		map[string]any{"ids": []uuid.UUID{pending.ID, declined.ID, unheard, a.OrderID, unheard}}, "dapr-caller-app-id", "inventory")
 	require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
-	var answer struct{ Items []idFate }
+	var answer struct{ Items []idDecision }
 	res.JSON(t, &answer)
-	require.ElementsMatch(t, []idFate{
+	require.ElementsMatch(t, []idDecision{
 		{pending.ID, "pending", ""}, {declined.ID, "cancelled", "payment-declined"}, {unheard, "void", ""}, {a.OrderID, "void", ""},
 	}, answer.Items)
 	for _, bad := range []any{map[string]any{"ids": []uuid.UUID{}}, map[string]any{"ids": make([]uuid.UUID, 201)}, map[string]any{"ids": []string{"x"}}} {
@@ -658,7 +658,7 @@ func TestVoid(t *testing.T) {
 			attempts[i] = b.begin(t, places[i].AccountID, "k", "body")
 			asc, desc = append(asc, attempts[i].OrderID), append([]uuid.UUID{attempts[i].OrderID}, desc...)
 		}
-		fates := make([][]idFate, 2)
+		fates := make([][]idDecision, 2)
 		errs := race(2+len(places), func(i int) (err error) {
 			if i < 2 {
 				fates[i], err = b.store.Void(t.Context(), [][]uuid.UUID{asc, desc}[i], b.now())

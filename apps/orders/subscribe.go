@@ -24,7 +24,7 @@ func (s *service) subscribe(subs *sub.Subscriber) {
 
 // captured confirms the order, or has the money sent back when the order was cancelled.
 func (s *service) captured(ctx context.Context, tx pgx.Tx, e events.PaymentCaptured) error {
-	return s.told(ctx, tx, e.OrderID, func(o *Order) (Event, error) {
+	return s.changeOrder(ctx, tx, e.OrderID, func(o *Order) (Event, error) {
 		event, err := o.Captured(money.Money(e.Amount), s.now())
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", err, sub.Drop)
@@ -35,13 +35,13 @@ func (s *service) captured(ctx context.Context, tx pgx.Tx, e events.PaymentCaptu
 
 // declined cancels the order.
 func (s *service) declined(ctx context.Context, tx pgx.Tx, e events.PaymentFailed) error {
-	return s.told(ctx, tx, e.OrderID, func(o *Order) (Event, error) { return o.Declined(s.now()), nil })
+	return s.changeOrder(ctx, tx, e.OrderID, func(o *Order) (Event, error) { return o.Declined(s.now()), nil })
 }
 
 // refunded notes how much went back. What was taken by mistake, another amount than the total, was no payment of the
 // order, and that it goes back is no refund of it.
 func (s *service) refunded(ctx context.Context, tx pgx.Tx, e events.PaymentRefunded) error {
-	return s.told(ctx, tx, e.OrderID, func(o *Order) (Event, error) {
+	return s.changeOrder(ctx, tx, e.OrderID, func(o *Order) (Event, error) {
 		if money.Money(e.Captured) != o.Total {
 			return nil, nil
 		}
@@ -55,7 +55,7 @@ func (s *service) refunded(ctx context.Context, tx pgx.Tx, e events.PaymentRefun
 
 // suspended keeps an account from ordering.
 func (s *service) suspended(ctx context.Context, tx pgx.Tx, e events.AccountSuspended) error {
-	return setStanding(ctx, tx, e.AccountID, true, e.At)
+	return setSuspended(ctx, tx, e.AccountID, true, e.At)
 }
 
 // activated lets a suspended account order again. The first activation comes before any suspension.
@@ -63,12 +63,12 @@ func (s *service) activated(ctx context.Context, tx pgx.Tx, e events.AccountActi
 	if e.First {
 		return nil
 	}
-	return setStanding(ctx, tx, e.AccountID, false, e.At)
+	return setSuspended(ctx, tx, e.AccountID, false, e.At)
 }
 
-// told changes the order that an event is about. payments learns of orders from orders, so one that is not here never
+// changeOrder changes the order that an event is about. payments learns of orders from orders, so one that is not here never
 // will be.
-func (s *service) told(ctx context.Context, tx pgx.Tx, id uuid.UUID, fn func(*Order) (Event, error)) error {
+func (s *service) changeOrder(ctx context.Context, tx pgx.Tx, id uuid.UUID, fn func(*Order) (Event, error)) error {
 	_, err := update(ctx, tx, id, s.now(), fn)
 	if errors.Is(err, ErrOrderNotFound) {
 		return fmt.Errorf("order %s: %w: %w", id, err, sub.Drop)

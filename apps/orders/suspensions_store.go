@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// setStanding notes whether an account is suspended, unless something later is known.
-func setStanding(ctx context.Context, tx pgx.Tx, account uuid.UUID, suspended bool, at time.Time) error {
+// setSuspended notes whether an account is suspended, unless something later is known.
+func setSuspended(ctx context.Context, tx pgx.Tx, account uuid.UUID, suspended bool, at time.Time) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO standings (account_id, suspended, told_at) VALUES ($1, $2, $3)
 		ON CONFLICT (account_id) DO UPDATE SET suspended = excluded.suspended, told_at = excluded.told_at

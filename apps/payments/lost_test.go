@@ -524,7 +524,7 @@ func TestMadeFeed(t *testing.T) {
 	slow, err := b.db.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = slow.Rollback(context.WithoutCancel(t.Context())) }()
-	books, err := b.lockBooks(t.Context(), slow, late.OrderID)
+	books, err := b.lockChargeTx(t.Context(), slow, late.OrderID)
 	require.NoError(t, err)
 	require.NoError(t, books.note(t.Context(), Given{"re_slow", Result{Outcome: Succeeded, Ref: "re_slow", Amount: money.New(1, "GBP")}}))
 	quick := order(methodVisa)

@@ -98,7 +98,7 @@ func (s *service) refundTold(ctx context.Context, tx pgx.Tx, provider string, w 
 	if err != nil {
 		return err
 	}
-	b, err := s.lockBooks(ctx, tx, order)
+	b, err := s.lockChargeTx(ctx, tx, order)
 	if err != nil {
 		return err
 	}
@@ -139,14 +139,14 @@ func (s *service) change(ctx context.Context, tx pgx.Tx, order uuid.UUID, fn fun
 	if err != nil {
 		return err
 	}
-	b := &books{s, tx, c, refunds, now}
+	b := &chargeTx{s, tx, c, refunds, now}
 	return b.refundRest(ctx)
 }
 
 // refund requests a refund of amount, or of all that is left when amount is nil. It returns the charge and the
 // refund, or ErrPaymentNotFound, ErrNotCaptured, ErrRefundTooLarge or an invalid amount.
 func (s *service) refund(ctx context.Context, tx pgx.Tx, order uuid.UUID, amount *money.Money, reason string, by uuid.UUID) (*Charge, *Refund, error) {
-	b, err := s.lockBooks(ctx, tx, order)
+	b, err := s.lockChargeTx(ctx, tx, order)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -157,8 +157,8 @@ func (s *service) refund(ctx context.Context, tx pgx.Tx, order uuid.UUID, amount
 	return b.charge, r, insertRefund(ctx, tx, r)
 }
 
-// books are an order's charge and refunds, locked until tx ends.
-type books struct {
+// chargeTx are an order's charge and refunds, locked until tx ends.
+type chargeTx struct {
 	*service
 	tx      pgx.Tx
 	charge  *Charge
@@ -166,8 +166,8 @@ type books struct {
 	now     time.Time
 }
 
-// lockBooks returns ErrPaymentNotFound when the order has no charge.
-func (s *service) lockBooks(ctx context.Context, tx pgx.Tx, order uuid.UUID) (*books, error) {
+// lockChargeTx returns ErrPaymentNotFound when the order has no charge.
+func (s *service) lockChargeTx(ctx context.Context, tx pgx.Tx, order uuid.UUID) (*chargeTx, error) {
 	c, err := lockCharge(ctx, tx, order)
 	if err != nil {
 		return nil, err
@@ -176,11 +176,11 @@ func (s *service) lockBooks(ctx context.Context, tx pgx.Tx, order uuid.UUID) (*b
 	if err != nil {
 		return nil, err
 	}
-	return &books{s, tx, c, refunds, s.now()}, nil
+	return &chargeTx{s, tx, c, refunds, s.now()}, nil
 }
 
 // find returns the refund that the provider knows by key, or nil.
-func (b *books) find(key string) *Refund {
+func (b *chargeTx) find(key string) *Refund {
 	i := slices.IndexFunc(b.refunds, func(r Refund) bool { return r.Key == key })
 	if i < 0 {
 		return nil
@@ -189,7 +189,7 @@ func (b *books) find(key string) *Refund {
 }
 
 // note writes down a refund as the provider has it: one of ours, or one that was made in the provider's own pages.
-func (b *books) note(ctx context.Context, g Given) error {
+func (b *chargeTx) note(ctx context.Context, g Given) error {
 	if r := b.find(g.Key); r != nil {
 		return b.settle(ctx, r, g.Result)
 	}
@@ -212,7 +212,7 @@ func (b *books) note(ctx context.Context, g Given) error {
 }
 
 // settle notes the provider's answer about one of our refunds.
-func (b *books) settle(ctx context.Context, r *Refund, res Result) error {
+func (b *chargeTx) settle(ctx context.Context, r *Refund, res Result) error {
 	made := r.Settle(res, b.now)
 	if err := b.save(ctx, r); err != nil || !made {
 		return err
@@ -221,7 +221,7 @@ func (b *books) settle(ctx context.Context, r *Refund, res Result) error {
 }
 
 // save saves a refund. When it has ended and money that must go back is left, that is asked for next.
-func (b *books) save(ctx context.Context, r *Refund) error {
+func (b *chargeTx) save(ctx context.Context, r *Refund) error {
 	if err := updateRefund(ctx, b.tx, r); err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func (b *books) save(ctx context.Context, r *Refund) error {
 }
 
 // refundRest requests what must go back by itself, if anything must.
-func (b *books) refundRest(ctx context.Context) error {
+func (b *chargeTx) refundRest(ctx context.Context) error {
 	key := func() (string, error) { return nextRefundKey(ctx, b.tx, b.charge.OrderID) }
 	r, err := AutomaticRefund(b.charge, b.refunds, key, b.now)
 	if err != nil || r == nil {
@@ -246,7 +246,7 @@ func (b *books) refundRest(ctx context.Context) error {
 }
 
 // tell publishes that a refund was made.
-func (b *books) tell(ctx context.Context, r *Refund) error {
+func (b *chargeTx) tell(ctx context.Context, r *Refund) error {
 	taken := b.charge.Taken()
 	return outbox.Put(ctx, b.tx, events.PaymentRefunded{
 		OrderID: r.OrderID, RefundID: r.ID, Number: b.charge.Number, Email: b.charge.Email,
@@ -258,7 +258,7 @@ func (b *books) tell(ctx context.Context, r *Refund) error {
 // refused is what becomes of a refund that the provider declined, once what it gave back of the charge has been
 // noted. When that leaves less than the refund is for, an automatic one asks for what there is, under another key;
 // any other refund failed.
-func (b *books) refused(ctx context.Context, r *Refund, res Result) error {
+func (b *chargeTx) refused(ctx context.Context, r *Refund, res Result) error {
 	missing := -Left(b.charge, b.refunds).Amount
 	if r.Origin != Automatic || missing <= 0 {
 		return b.settle(ctx, r, res)

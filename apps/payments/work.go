@@ -124,7 +124,7 @@ func (s *service) giveBack(ctx context.Context, claimed ClaimedRefund) {
 		s.log.WarnContext(ctx, "provider", "refund", claimed.ID, "tries", claimed.Tries, "error", callErr)
 	}
 	err := s.note(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		b, err := s.lockBooks(ctx, tx, claimed.OrderID)
+		b, err := s.lockChargeTx(ctx, tx, claimed.OrderID)
 		if err != nil {
 			return err
 		}

@@ -19,8 +19,9 @@ type stockWord struct {
 	At      time.Time
 }
 
-// applyStock takes what inventory says, unless something newer is known: events are ordered by their
-// number, an answer counts when it is younger than what was heard last. Unknown SKUs are passed over.
+// applyStock notes whether SKUs are in stock, as inventory says, unless something newer is known. Of two events the
+// one with the greater number is newer; an answer to a question is newer than all that was heard before its time.
+// Unknown SKUs are left out.
 func applyStock(ctx context.Context, tx pgx.Tx, said []stockWord) error {
 	skus := make([]string, len(said))
 	for i, s := range said {

@@ -38,7 +38,7 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) (page.Answer, err
 	if old := r.URL.Query(); old.Get("q") != "" || old.Get("category") != "" { // addresses of earlier days
 		return page.Moved(searchURL(url.Values{"q": old["q"], "category": old["category"]})), nil
 	}
-	v := homeView{Categories: s.shelves.all(r.Context()), Goodbye: r.URL.Query().Has("goodbye")}
+	v := homeView{Categories: s.catalogue.all(r.Context()), Goodbye: r.URL.Query().Has("goodbye")}
 	newest, err := s.products(r.Context(), url.Values{"sort": {"newest"}, "in_stock": {"true"}, "limit": {"48"}})
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) (page.Answer, err
 			v.Low = append(v.Low, p)
 		}
 	}
-	v.Pictures = s.shelves.pictures(r.Context(), v.Categories)
+	v.Pictures = s.catalogue.pictures(r.Context(), v.Categories)
 	shared(w, r, anonymous)
 	f := s.forAll(r, "/", "Sneakers, lamps, headphones and more that sell out in minutes. What is in your cart is held for you while you check out.")
 	f.Data = map[string]any{
@@ -251,7 +251,7 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) (page.Answer, e
 	if found.NextCursor != nil {
 		v.Next = with(func(q url.Values) { q.Set("cursor", *found.NextCursor) })
 	}
-	categories := s.shelves.all(r.Context())
+	categories := s.catalogue.all(r.Context())
 	title, description := "Everything", "All that the shop has."
 	known := v.Category == ""
 	for _, c := range categories {
@@ -397,7 +397,7 @@ func (s *service) productPage(r *http.Request, p product, v productView) page.Vi
 		v.Asked = p.Chosen().SKU
 	}
 	v.Quantity = max(v.Quantity, 1)
-	for _, c := range s.shelves.all(r.Context()) {
+	for _, c := range s.catalogue.all(r.Context()) {
 		if c.Slug == p.Category {
 			v.CategoryName = c.Name
 		}
@@ -540,7 +540,7 @@ func (s *service) makeSitemap(ctx context.Context) ([]byte, error) {
 		NS      string   `xml:"xmlns,attr"`
 		URLs    []entry  `xml:"url"`
 	}{NS: "http://www.sitemaps.org/schemas/sitemap/0.9", URLs: []entry{{s.public + "/"}}}
-	for _, c := range s.shelves.all(ctx) {
+	for _, c := range s.catalogue.all(ctx) {
 		set.URLs = append(set.URLs, entry{s.public + searchURL(url.Values{"category": {c.Slug}})})
 	}
 	query := url.Values{"sort": {"name"}, "limit": {"100"}}

@@ -110,7 +110,7 @@ type frame struct {
 
 // frame is that of any page: not for search engines.
 func (s *service) frame(r *http.Request) *frame {
-	f := &frame{Lang: page.Locale(s.settings.Country), Home: s.public, Path: r.URL.Path, NoIndex: true, Categories: s.shelves.all(r.Context())}
+	f := &frame{Lang: page.Locale(s.settings.Country), Home: s.public, Path: r.URL.Path, NoIndex: true, Categories: s.catalogue.all(r.Context())}
 	if n := shopperOf(r.Context()).session; n != nil {
 		f.LoggedIn, f.Token = true, n.token()
 	}

@@ -42,7 +42,7 @@ type service struct {
 	verifier    *auth.Verifier
 	sessions    sessions
 	oauth       oauth2.Config
-	shelves     shelves
+	catalogue   catalogueCache
 	sitemapKept sitemap
 	waiters     chan struct{} // places for long polls
 	stopping    <-chan struct{}
@@ -80,7 +80,7 @@ func newService(rt *serve.Runtime, set settings) (*service, error) {
 		return nil, err
 	}
 	s.pages.Meta = func(r *http.Request) any { return s.frame(r) }
-	s.shelves.s = s
+	s.catalogue.s = s
 	s.routes(rt.Router)
 	s.subscribe(rt.Subs)
 	return s, nil

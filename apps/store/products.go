@@ -192,9 +192,9 @@ func (s *service) productBySlug(ctx context.Context, slug string) (product, erro
 	return out, err
 }
 
-// shelves is what changes seldom, kept for a while, and longer while products
-// is away: pages are whole without asking for it each time.
-type shelves struct {
+// catalogueCache keeps the categories and their pictures, so that not every
+// page asks for them. While products is away the last known ones are shown.
+type catalogueCache struct {
 	s *service
 
 	mu         sync.Mutex
@@ -210,7 +210,7 @@ const (
 )
 
 // all lists the categories; the last known ones while products is away.
-func (h *shelves) all(ctx context.Context) []category {
+func (h *catalogueCache) all(ctx context.Context) []category {
 	h.mu.Lock()
 	if h.s.now().Sub(h.asked) < categoriesFresh {
 		defer h.mu.Unlock()
@@ -234,7 +234,7 @@ func (h *shelves) all(ctx context.Context) []category {
 
 // pictures gives each category that has products a picture: its newest
 // product's.
-func (h *shelves) pictures(ctx context.Context, categories []category) map[string]string {
+func (h *catalogueCache) pictures(ctx context.Context, categories []category) map[string]string {
 	h.mu.Lock()
 	if h.s.now().Sub(h.tilesAsked) < tilesFresh {
 		defer h.mu.Unlock()

@@ -48,8 +48,8 @@ func register(ctx context.Context, tx pgx.Tx, p stamped) error {
 	return nil
 }
 
-// setStanding notes whether an account is suspended, unless something later is known.
-func setStanding(ctx context.Context, tx pgx.Tx, account uuid.UUID, email string, suspended bool, at time.Time) error {
+// setSuspended notes whether an account is suspended, unless something later is known.
+func setSuspended(ctx context.Context, tx pgx.Tx, account uuid.UUID, email string, suspended bool, at time.Time) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO profiles (account_id, email, suspended, standing_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (account_id) DO UPDATE SET suspended = excluded.suspended, standing_at = excluded.standing_at

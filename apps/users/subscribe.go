@@ -26,10 +26,10 @@ func (s *service) activated(ctx context.Context, tx pgx.Tx, e events.AccountActi
 	if err := register(ctx, tx, stamped{AccountID: e.AccountID, Email: e.Email, FirstName: e.FirstName, At: e.At}); err != nil {
 		return err
 	}
-	return setStanding(ctx, tx, e.AccountID, e.Email, false, e.At)
+	return setSuspended(ctx, tx, e.AccountID, e.Email, false, e.At)
 }
 
 // suspended notes for the back office that the account is shut out.
 func (s *service) suspended(ctx context.Context, tx pgx.Tx, e events.AccountSuspended) error {
-	return setStanding(ctx, tx, e.AccountID, e.Email, true, e.At)
+	return setSuspended(ctx, tx, e.AccountID, e.Email, true, e.At)
 }

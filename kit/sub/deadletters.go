@@ -29,8 +29,8 @@ var (
 	ErrRedriveFailed  = problem.New(problem.Conflict, "redrive-failed", "The event could not be handled this time either")
 )
 
-// Letter is an event that could not be handled.
-type Letter struct {
+// DeadLetter is an event that could not be handled.
+type DeadLetter struct {
 	EventID string          `json:"event_id"`
 	Topic   string          `json:"topic"`
 	Error   string          `json:"error" doc:"Why it could not be handled the last time"`
@@ -52,28 +52,28 @@ type letterRow struct {
 	Event   []byte
 }
 
-// letters reads a page of the dead letters whose id, topic or error holds q,
+// deadLetters reads a page of the dead deadLetters whose id, topic or error holds q,
 // and the cursor of the next one.
-func (s *Subscriber) letters(ctx context.Context, q, sort string, page rest.Page) ([]Letter, *string, error) {
+func (s *Subscriber) deadLetters(ctx context.Context, q, sort string, page rest.Page) ([]DeadLetter, *string, error) {
 	rows, next, err := keyset.Read[letterRow](ctx, s.DB, letterLists, sort, page, `
 		SELECT event_id, topic, error, tries, died_at, event FROM dead_letters
 		WHERE lower(event_id || ' ' || topic || ' ' || error) LIKE lower($1)`, pg.Holds(q))
 	if err != nil {
 		return nil, nil, fmt.Errorf("dead letters: %w", err)
 	}
-	found := []Letter{}
+	found := []DeadLetter{}
 	for _, r := range rows {
-		data, err := s.shown(r.Topic, r.Event)
+		data, err := s.readable(r.Topic, r.Event)
 		if err != nil {
 			return nil, nil, fmt.Errorf("dead letters: %w", err)
 		}
-		found = append(found, Letter{r.EventID, r.Topic, r.Error, r.Tries, r.DiedAt.UTC(), data})
+		found = append(found, DeadLetter{r.EventID, r.Topic, r.Error, r.Tries, r.DiedAt.UTC(), data})
 	}
 	return found, next, nil
 }
 
-// shown is what people see of an event.
-func (s *Subscriber) shown(topic string, event []byte) (json.RawMessage, error) {
+// readable is what people see of an event.
+func (s *Subscriber) readable(topic string, event []byte) (json.RawMessage, error) {
 	switch t := s.topic(topic); {
 	case t != nil && t.secret:
 		return json.RawMessage("null"), nil
@@ -146,7 +146,7 @@ func remove(ctx context.Context, q pg.Querier, id string) error {
 func (s *Subscriber) Routes(api huma.API, app string) {
 	s.BacklogRoute(api, app)
 	base := "/api/v1/admin/" + app + "/dead-letters"
-	rest.Handle(api, rest.Op("GET", base, "List events that could not be handled", rest.Admin), s.listLetters)
+	rest.Handle(api, rest.Op("GET", base, "List events that could not be handled", rest.Admin), s.listDeadLetters)
 	rest.Handle(api, rest.Op("POST", base+"/{event_id}/redrive", "Handle such an event once more, now", rest.Admin, rest.Status(http.StatusNoContent),
 		rest.Describe("By the same handler, in one transaction. It goes from the list when it succeeds, else it stays with the new error."),
 		rest.Problems(ErrLetterNotFound, ErrLetterWiped, ErrNotConsumed, ErrRedriveFailed)), s.postRedrive)
@@ -182,15 +182,15 @@ func (s *Subscriber) getBacklog(ctx context.Context, _ *struct{}) (*backlogOutpu
 	return out, nil
 }
 
-type lettersOutput struct{ Body rest.List[Letter] }
+type lettersOutput struct{ Body rest.List[DeadLetter] }
 
-func (s *Subscriber) listLetters(ctx context.Context, in *struct {
+func (s *Subscriber) listDeadLetters(ctx context.Context, in *struct {
 	rest.Page
 	Query string `query:"q" maxLength:"200" doc:"Part of the event's id, its topic or the error"`
 	Sort  string `query:"sort" enum:"newest,oldest,topic,-topic,tries,-tries" default:"newest"`
 }) (*lettersOutput, error) {
-	found, next, err := s.letters(ctx, strings.TrimSpace(in.Query), in.Sort, in.Page)
-	return &lettersOutput{rest.List[Letter]{Items: found, NextCursor: next}}, err
+	found, next, err := s.deadLetters(ctx, strings.TrimSpace(in.Query), in.Sort, in.Page)
+	return &lettersOutput{rest.List[DeadLetter]{Items: found, NextCursor: next}}, err
 }
 
 type letterInput struct {
