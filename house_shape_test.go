@@ -276,3 +276,19 @@ func TestEnvironment(t *testing.T) {
 		}
 	}
 }
+
+// TestNamedArguments: a statement with more than six arguments names them, so that nobody counts.
+func TestNamedArguments(t *testing.T) {
+	t.Parallel()
+	seventh := regexp.MustCompile(`\$7\b`)
+	for _, file := range goFiles(t) {
+		if !strings.HasPrefix(file, "apps/") && !strings.HasPrefix(file, "kit/outbox") && !strings.HasPrefix(file, "kit/sub") && !strings.HasPrefix(file, "kit/feed") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		if seventh.Match(text) {
+			t.Errorf("%s has a statement with more than six arguments: use pgx.StrictNamedArgs", file)
+		}
+	}
+}

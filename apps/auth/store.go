@@ -47,12 +47,18 @@ func (s store) byEmail(ctx context.Context, email string) (Account, error) {
 
 func save(ctx context.Context, tx pgx.Tx, a Account) error {
 	_, err := tx.Exec(ctx, `
-		UPDATE accounts SET account_id = $2, first_name = $3, last_name = $4, status = $5, verified_at = $6, activated_at = $7,
-		       lease_until = $8, sessions_end_at = $9, keep_session = $10, failures_from = $11,
-		       role_due = $12, suspended_at = $13, suspend_reason = $14
-		WHERE id = $1`,
-		a.ID, a.AccountID, a.FirstName, a.LastName, a.Status, a.VerifiedAt, a.ActivatedAt,
-		a.LeaseUntil, a.SessionsEndAt, a.KeepSession, a.FailuresFrom, a.RoleDue, a.SuspendedAt, a.SuspendReason)
+		UPDATE accounts SET account_id = @account_id, first_name = @first_name, last_name = @last_name,
+			status = @status, verified_at = @verified_at, activated_at = @activated_at,
+		       lease_until = @lease_until, sessions_end_at = @sessions_end_at, keep_session = @keep_session,
+			failures_from = @failures_from,
+		       role_due = @role_due, suspended_at = @suspended_at, suspend_reason = @suspend_reason
+		WHERE id = @id`, pgx.StrictNamedArgs{
+		"id": a.ID, "account_id": a.AccountID, "first_name": a.FirstName, "last_name": a.LastName,
+		"status": a.Status, "verified_at": a.VerifiedAt, "activated_at": a.ActivatedAt,
+		"lease_until": a.LeaseUntil, "sessions_end_at": a.SessionsEndAt, "keep_session": a.KeepSession,
+		"failures_from": a.FailuresFrom, "role_due": a.RoleDue, "suspended_at": a.SuspendedAt,
+		"suspend_reason": a.SuspendReason,
+	})
 	if err != nil {
 		return fmt.Errorf("save account: %w", err)
 	}
@@ -65,8 +71,11 @@ func (s store) begin(ctx context.Context, a Account, now time.Time) (Account, er
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO accounts (id, email, first_name, last_name, status, created_at, lease_until)
-			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT ON CONSTRAINT accounts_email DO NOTHING`,
-			a.ID, a.Email, a.FirstName, a.LastName, a.Status, a.CreatedAt, a.LeaseUntil)
+			VALUES (@id, @email, @first_name, @last_name, @status, @created_at,
+				@lease_until) ON CONFLICT ON CONSTRAINT accounts_email DO NOTHING`, pgx.StrictNamedArgs{
+			"id": a.ID, "email": a.Email, "first_name": a.FirstName, "last_name": a.LastName, "status": a.Status,
+			"created_at": a.CreatedAt, "lease_until": a.LeaseUntil,
+		})
 		if err != nil {
 			return fmt.Errorf("begin account: %w", err)
 		}

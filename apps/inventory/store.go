@@ -90,9 +90,12 @@ func (b *stockTx) close(ctx context.Context) error {
 			}
 		}
 		_, err := b.tx.Exec(ctx, `
-			UPDATE stock SET on_hand = $2, cart_held = $3, order_held = $4, sold = $5, number = $6, in_stock = $7, crossings = $8
-			WHERE sku = $1`,
-			sku, stock.OnHand, stock.CartHeld, stock.OrderHeld, stock.Sold, stock.Number, stock.InStock, stock.Crossings)
+			UPDATE stock SET on_hand = @on_hand, cart_held = @cart_held, order_held = @order_held, sold = @sold,
+				number = @number, in_stock = @in_stock, crossings = @crossings
+			WHERE sku = @sku`, pgx.StrictNamedArgs{
+			"sku": sku, "on_hand": stock.OnHand, "cart_held": stock.CartHeld, "order_held": stock.OrderHeld,
+			"sold": stock.Sold, "number": stock.Number, "in_stock": stock.InStock, "crossings": stock.Crossings,
+		})
 		if err != nil {
 			return fmt.Errorf("save stock of %s: %w", sku, err)
 		}
@@ -100,8 +103,10 @@ func (b *stockTx) close(ctx context.Context) error {
 	for _, e := range b.entries {
 		_, err := b.tx.Exec(ctx, `
 			INSERT INTO ledger (sku, number, kind, delta, before, after, reason, ref, at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			e.SKU, e.Number, e.Kind, e.Delta, e.Before, e.After, e.Reason, e.Ref, e.At)
+			VALUES (@sku, @number, @kind, @delta, @before, @after, @reason, @ref, @at)`, pgx.StrictNamedArgs{
+			"sku": e.SKU, "number": e.Number, "kind": e.Kind, "delta": e.Delta, "before": e.Before,
+			"after": e.After, "reason": e.Reason, "ref": e.Ref, "at": e.At,
+		})
 		if err != nil {
 			return fmt.Errorf("ledger of %s: %w", e.SKU, err)
 		}

@@ -54,10 +54,15 @@ func insertMail(ctx context.Context, tx pgx.Tx, m *Mail) (bool, error) {
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO mails (id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data, status, error,
 			next_try_at, expires_at, again_of, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-		ON CONFLICT (about) DO NOTHING`,
-		m.ID, m.Kind, m.About, m.Topic, m.EventID, m.OrderID, m.AccountID, m.Sender, m.Recipient, m.Subject, m.Data, m.Status, m.Error,
-		m.NextTryAt, m.ExpiresAt, m.AgainOf, m.CreatedAt)
+		VALUES (@id, @kind, @about, @topic, @event_id, @order_id, @account_id, @sender, @recipient, @subject, @data,
+			@status, @error, @next_try_at, @expires_at, @again_of, @created_at)
+		ON CONFLICT (about) DO NOTHING`, pgx.StrictNamedArgs{
+		"id": m.ID, "kind": m.Kind, "about": m.About, "topic": m.Topic, "event_id": m.EventID,
+		"order_id": m.OrderID, "account_id": m.AccountID, "sender": m.Sender, "recipient": m.Recipient,
+		"subject": m.Subject, "data": m.Data, "status": m.Status, "error": m.Error,
+		"next_try_at": m.NextTryAt, "expires_at": m.ExpiresAt, "again_of": m.AgainOf,
+		"created_at": m.CreatedAt,
+	})
 	if err != nil {
 		return false, fmt.Errorf("insert mail: %w", err)
 	}
@@ -105,9 +110,12 @@ func claimOf(ctx context.Context, db pg.Querier, which string, now time.Time) (*
 // noteTry saves what became of a claimed mail, unless another sender has claimed it since.
 func noteTry(ctx context.Context, db pg.Querier, m *Mail) error {
 	_, err := db.Exec(ctx, `
-		UPDATE mails SET status = $3, error = $4, data = $5, next_try_at = $6, leased_until = $7, sent_at = $8, cut_off = $9
-		WHERE id = $1 AND tries = $2`,
-		m.ID, m.Tries, m.Status, m.Error, m.Data, m.NextTryAt, m.LeasedUntil, m.SentAt, m.CutOff)
+		UPDATE mails SET status = @status, error = @error, data = @data, next_try_at = @next_try_at,
+			leased_until = @leased_until, sent_at = @sent_at, cut_off = @cut_off
+		WHERE id = @id AND tries = @tries`, pgx.StrictNamedArgs{
+		"id": m.ID, "tries": m.Tries, "status": m.Status, "error": m.Error, "data": m.Data,
+		"next_try_at": m.NextTryAt, "leased_until": m.LeasedUntil, "sent_at": m.SentAt, "cut_off": m.CutOff,
+	})
 	if err != nil {
 		return fmt.Errorf("note try: %w", err)
 	}

@@ -77,10 +77,13 @@ func (s store) Begin(ctx context.Context, account uuid.UUID, key string, bodyHMA
 		}
 		a.Holder++
 		_, err = tx.Exec(ctx, `
-			UPDATE order_keys SET attempt = $3, lease_until = $4, body_hmac = $5, order_id = $6, expires_at = $7, answer = NULL,
-			       checkout_id = CASE WHEN order_id = $6 THEN checkout_id END, lines = CASE WHEN order_id = $6 THEN lines END
-			WHERE account_id = $1 AND key = $2`,
-			account, key, a.Holder, now.Add(lease), bodyHMAC, a.OrderID, now.Add(keepKeys))
+			UPDATE order_keys SET attempt = @attempt, lease_until = @lease_until, body_hmac = @body_hmac,
+				order_id = @order_id, expires_at = @expires_at, answer = NULL,
+			       checkout_id = CASE WHEN order_id = @order_id THEN checkout_id END, lines = CASE WHEN order_id = @order_id THEN lines END
+			WHERE account_id = @account_id AND key = @key`, pgx.StrictNamedArgs{
+			"account_id": account, "key": key, "attempt": a.Holder, "lease_until": now.Add(lease),
+			"body_hmac": bodyHMAC, "order_id": a.OrderID, "expires_at": now.Add(keepKeys),
+		})
 		return err
 	})
 	return a, answer, abandoned, err

@@ -277,10 +277,15 @@ func save(ctx context.Context, tx pgx.Tx, o *Order, moments []Moment, now time.T
 	}
 	b := &pgx.Batch{}
 	b.Queue(`
-		UPDATE orders SET status = $2, version = $3, cancel_reason = $4, cancel_note = $5, payment_status = $6, refunded = $7,
-		       carrier = $8, tracking_number = $9, updated_at = $10
-		WHERE id = $1`,
-		o.ID, o.Status, o.Version, o.CancelReason, o.CancelNote, o.Payment.Status, o.Payment.Refunded.Amount, carrier, tracking, now)
+		UPDATE orders SET status = @status, version = @version, cancel_reason = @cancel_reason,
+			cancel_note = @cancel_note, payment_status = @payment_status, refunded = @refunded,
+		       carrier = @carrier, tracking_number = @tracking_number, updated_at = @updated_at
+		WHERE id = @id`, pgx.StrictNamedArgs{
+		"id": o.ID, "status": o.Status, "version": o.Version, "cancel_reason": o.CancelReason,
+		"cancel_note": o.CancelNote, "payment_status": o.Payment.Status,
+		"refunded": o.Payment.Refunded.Amount, "carrier": carrier, "tracking_number": tracking,
+		"updated_at": now,
+	})
 	queueMoments(b, o.ID, moments)
 	b.Queue(`SELECT pg_notify($1, $2)`, changed, o.ID.String())
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
@@ -301,14 +306,25 @@ func insert(ctx context.Context, tx pgx.Tx, o *Order, now time.Time) error {
 	b.Queue(`
 		INSERT INTO orders (id, number, account_id, email, first_name, checkout_id, status, version, currency, subtotal, discount, tax,
 		                    shipping, total, address, payment_method, payment_status, created_at, updated_at, placed_put_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19)`,
-		o.ID, o.Number, o.AccountID, o.Email, o.FirstName, o.CheckoutID, o.Status, o.Version, o.Total.Currency, o.Subtotal.Amount,
-		o.Discount.Amount, o.Tax.Amount, o.Shipping.Amount, o.Total.Amount, o.Address, o.Payment.Method, o.Payment.Status, o.CreatedAt, now)
+		VALUES (@id, @number, @account_id, @email, @first_name, @checkout_id, @status, @version, @currency, @subtotal,
+			@discount, @tax, @shipping, @total, @address, @payment_method, @payment_status, @created_at, @updated_at,
+				@updated_at)`, pgx.StrictNamedArgs{
+		"id": o.ID, "number": o.Number, "account_id": o.AccountID, "email": o.Email,
+		"first_name": o.FirstName, "checkout_id": o.CheckoutID, "status": o.Status, "version": o.Version,
+		"currency": o.Total.Currency, "subtotal": o.Subtotal.Amount, "discount": o.Discount.Amount,
+		"tax": o.Tax.Amount, "shipping": o.Shipping.Amount, "total": o.Total.Amount, "address": o.Address,
+		"payment_method": o.Payment.Method, "payment_status": o.Payment.Status, "created_at": o.CreatedAt,
+		"updated_at": now,
+	})
 	for i, l := range o.Lines {
 		b.Queue(`
 			INSERT INTO order_lines (order_id, position, sku, slug, name, variant, image_url, quantity, unit_price, discount, tax, line_total)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-			o.ID, i, l.SKU, l.Slug, l.Name, l.Variant, l.ImageURL, l.Quantity, l.UnitPrice.Amount, l.Discount.Amount, l.Tax.Amount, l.LineTotal.Amount)
+			VALUES (@order_id, @position, @sku, @slug, @name, @variant, @image_url, @quantity, @unit_price, @discount,
+				@tax, @line_total)`, pgx.StrictNamedArgs{
+			"order_id": o.ID, "position": i, "sku": l.SKU, "slug": l.Slug, "name": l.Name, "variant": l.Variant,
+			"image_url": l.ImageURL, "quantity": l.Quantity, "unit_price": l.UnitPrice.Amount,
+			"discount": l.Discount.Amount, "tax": l.Tax.Amount, "line_total": l.LineTotal.Amount,
+		})
 	}
 	queueMoments(b, o.ID, o.History)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {

@@ -86,8 +86,10 @@ func (s *sandbox) find(ctx context.Context, key uuid.UUID) (*sandboxCharge, erro
 func (s *sandbox) misbehave(ctx context.Context, r ChargeRequest, taken money.Money) error {
 	_, err := s.db.Exec(ctx, `
 		INSERT INTO sandbox_charges (key, ref, amount, currency, taken, taken_currency, method, status, calls, settles_at, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 'none', 0, now(), now())`,
-		r.Key.String(), newRef("pi"), r.Amount.Amount, r.Amount.Currency, taken.Amount, taken.Currency, r.Method)
+		VALUES (@key, @ref, @amount, @currency, @taken, @taken_currency, @method, 'none', 0, now(), now())`, pgx.StrictNamedArgs{
+		"key": r.Key.String(), "ref": newRef("pi"), "amount": r.Amount.Amount, "currency": r.Amount.Currency,
+		"taken": taken.Amount, "taken_currency": taken.Currency, "method": r.Method,
+	})
 	return err
 }
 

@@ -33,9 +33,14 @@ const refundColumns = `id, order_id, key, amount, reason, origin, requested_by, 
 func insertCharge(ctx context.Context, tx pgx.Tx, c *Charge) (bool, error) {
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO charges (order_id, number, email, amount, currency, method, provider, state, next_try_at, placed_at, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-		ON CONFLICT (order_id) DO NOTHING`,
-		c.OrderID, c.Number, c.Email, c.Amount, c.Currency, c.Method, c.Provider, c.State, c.NextTryAt, c.PlacedAt, c.CreatedAt, c.UpdatedAt)
+		VALUES (@order_id, @number, @email, @amount, @currency, @method, @provider, @state, @next_try_at, @placed_at,
+			@created_at, @updated_at)
+		ON CONFLICT (order_id) DO NOTHING`, pgx.StrictNamedArgs{
+		"order_id": c.OrderID, "number": c.Number, "email": c.Email, "amount": c.Amount,
+		"currency": c.Currency, "method": c.Method, "provider": c.Provider, "state": c.State,
+		"next_try_at": c.NextTryAt, "placed_at": c.PlacedAt, "created_at": c.CreatedAt,
+		"updated_at": c.UpdatedAt,
+	})
 	if err != nil {
 		return false, fmt.Errorf("insert charge: %w", err)
 	}
@@ -70,12 +75,18 @@ func oneCharge(ctx context.Context, db pg.Querier, sql string, order uuid.UUID) 
 // updateCharge saves a charge that was locked in state was.
 func updateCharge(ctx context.Context, tx pgx.Tx, c *Charge, was State) error {
 	tag, err := tx.Exec(ctx, `
-		UPDATE charges SET number = $3, email = $4, amount = $5, currency = $6, method = $7, provider = $8, state = $9, reason = $10,
-			provider_ref = $11, next_try_at = $12, leased_until = $13, placed_at = $14, cancelled_at = $15, void_asked_at = $16,
-			captured_at = $17, captured_amount = $18, captured_currency = $19, updated_at = $20
-		WHERE order_id = $1 AND state = $2`,
-		c.OrderID, was, c.Number, c.Email, c.Amount, c.Currency, c.Method, c.Provider, c.State, c.Reason,
-		c.ProviderRef, c.NextTryAt, c.LeasedUntil, c.PlacedAt, c.CancelledAt, c.VoidAskedAt, c.CapturedAt, c.CapturedAmount, c.CapturedCurrency, c.UpdatedAt)
+		UPDATE charges SET number = @number, email = @email, amount = @amount, currency = @currency, method = @method,
+			provider = @provider, state = @state, reason = @reason, provider_ref = @provider_ref, next_try_at = @next_try_at,
+			leased_until = @leased_until, placed_at = @placed_at, cancelled_at = @cancelled_at, void_asked_at = @void_asked_at,
+			captured_at = @captured_at, captured_amount = @captured_amount, captured_currency = @captured_currency,
+				updated_at = @updated_at
+		WHERE order_id = @order_id AND state = @was`, pgx.StrictNamedArgs{
+		"order_id": c.OrderID, "was": was, "number": c.Number, "email": c.Email, "amount": c.Amount, "currency": c.Currency,
+		"method": c.Method, "provider": c.Provider, "state": c.State, "reason": c.Reason, "provider_ref": c.ProviderRef,
+		"next_try_at": c.NextTryAt, "leased_until": c.LeasedUntil, "placed_at": c.PlacedAt, "cancelled_at": c.CancelledAt,
+		"void_asked_at": c.VoidAskedAt, "captured_at": c.CapturedAt, "captured_amount": c.CapturedAmount,
+		"captured_currency": c.CapturedCurrency, "updated_at": c.UpdatedAt,
+	})
 	if err != nil {
 		return fmt.Errorf("update charge: %w", err)
 	}
@@ -197,8 +208,12 @@ func countCharges(ctx context.Context, db pg.Querier) (states map[string]int, fa
 func insertRefund(ctx context.Context, tx pgx.Tx, r *Refund) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO refunds (id, order_id, key, amount, reason, origin, requested_by, state, provider_ref, next_try_at, created_at, ended_at, noted_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, CASE $8 WHEN 'done' THEN transaction_timestamp() END)`,
-		r.ID, r.OrderID, r.Key, r.Amount, r.Reason, r.Origin, r.RequestedBy, r.State, r.ProviderRef, r.NextTryAt, r.CreatedAt, r.EndedAt)
+		VALUES (@id, @order_id, @key, @amount, @reason, @origin, @requested_by, @state, @provider_ref, @next_try_at,
+			@created_at, @ended_at, CASE @state WHEN 'done' THEN transaction_timestamp() END)`, pgx.StrictNamedArgs{
+		"id": r.ID, "order_id": r.OrderID, "key": r.Key, "amount": r.Amount, "reason": r.Reason,
+		"origin": r.Origin, "requested_by": r.RequestedBy, "state": r.State, "provider_ref": r.ProviderRef,
+		"next_try_at": r.NextTryAt, "created_at": r.CreatedAt, "ended_at": r.EndedAt,
+	})
 	if err != nil {
 		return fmt.Errorf("insert refund: %w", err)
 	}
@@ -243,10 +258,14 @@ func oneID(ctx context.Context, db pg.Querier, sql string, args ...any) (id uuid
 // of those that were.
 func updateRefund(ctx context.Context, tx pgx.Tx, r *Refund) error {
 	_, err := tx.Exec(ctx, `
-		UPDATE refunds SET state = $2, error = $3, provider_ref = $4, next_try_at = $5, leased_until = $6, ended_at = $7, amount = $8, key = $9,
-			noted_at = CASE $2 WHEN 'done' THEN transaction_timestamp() END
-		WHERE id = $1 AND state <> 'done'`,
-		r.ID, r.State, r.Error, r.ProviderRef, r.NextTryAt, r.LeasedUntil, r.EndedAt, r.Amount, r.Key)
+		UPDATE refunds SET state = @state, error = @error, provider_ref = @provider_ref, next_try_at = @next_try_at,
+			leased_until = @leased_until, ended_at = @ended_at, amount = @amount, key = @key,
+			noted_at = CASE @state WHEN 'done' THEN transaction_timestamp() END
+		WHERE id = @id AND state <> 'done'`, pgx.StrictNamedArgs{
+		"id": r.ID, "state": r.State, "error": r.Error, "provider_ref": r.ProviderRef,
+		"next_try_at": r.NextTryAt, "leased_until": r.LeasedUntil, "ended_at": r.EndedAt, "amount": r.Amount,
+		"key": r.Key,
+	})
 	if err != nil {
 		return fmt.Errorf("update refund: %w", err)
 	}

@@ -198,32 +198,36 @@ func queueProduct(b *pgx.Batch, p *Product, tree categoryTree, now time.Time) {
 	b.Queue(`
 		INSERT INTO products (id, slug, name, description, vendor, category_id, tags, option_names, attributes, status, version,
 			published_at, created_at, updated_at, price, in_stock, search)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, false,
-			setweight(to_tsvector('english', $15), 'A') || setweight(to_tsvector('english', $16), 'B') ||
-			setweight(to_tsvector('english', $17), 'C') || setweight(to_tsvector('english', $18), 'D'))
+		VALUES (@id, @slug, @name, @description, @vendor, @category_id, @tags, @option_names, @attributes, @status, @version,
+			@published_at, @now, @now, @price, false,
+			setweight(to_tsvector('english', @named), 'A') || setweight(to_tsvector('english', @sorted), 'B') ||
+			setweight(to_tsvector('english', @labelled), 'C') || setweight(to_tsvector('english', @told), 'D'))
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description, vendor = excluded.vendor,
 			category_id = excluded.category_id, tags = excluded.tags, option_names = excluded.option_names,
 			attributes = excluded.attributes, status = excluded.status, version = excluded.version,
-			published_at = excluded.published_at, updated_at = excluded.updated_at, price = excluded.price, search = excluded.search`,
-		p.ID, p.Slug, p.Name, p.Description, p.Vendor, p.CategoryID, orEmpty(p.Tags), orEmpty(p.OptionNames), orEmptyMap(p.Attributes), p.Status, p.Version,
-		p.PublishedAt, now, first,
-		searchable(p.Name),
-		searchable(p.Vendor, tree.names(p.CategoryID)),
-		searchable(append(append(options, skus...), p.Tags...)...),
-		searchable(append(attributes, plain(p.Description))...))
+			published_at = excluded.published_at, updated_at = excluded.updated_at, price = excluded.price, search = excluded.search`, pgx.StrictNamedArgs{
+		"id": p.ID, "slug": p.Slug, "name": p.Name, "description": p.Description, "vendor": p.Vendor, "category_id": p.CategoryID,
+		"tags": orEmpty(p.Tags), "option_names": orEmpty(p.OptionNames), "attributes": orEmptyMap(p.Attributes),
+		"status": p.Status, "version": p.Version, "published_at": p.PublishedAt, "now": now, "price": first,
+		"named":    searchable(p.Name),
+		"sorted":   searchable(p.Vendor, tree.names(p.CategoryID)),
+		"labelled": searchable(append(append(options, skus...), p.Tags...)...),
+		"told":     searchable(append(attributes, plain(p.Description))...),
+	})
 }
 
 func queueVariant(b *pgx.Batch, p *Product, position int, v Variant) {
 	// What inventory says about stock is not overwritten, except while it cannot have said anything.
 	b.Queue(`
 		INSERT INTO variants AS v (sku, product_id, position, options, price, max_per_shopper, initial_stock, image, in_stock)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		VALUES (@sku, @product_id, @position, @options, @price, @max_per_shopper, @initial_stock, @image, @in_stock)
 		ON CONFLICT (sku) DO UPDATE SET position = excluded.position, options = excluded.options, price = excluded.price,
 			max_per_shopper = excluded.max_per_shopper, initial_stock = excluded.initial_stock, image = excluded.image,
 			in_stock = CASE WHEN v.stock_number = 0 AND v.stock_at = '-infinity' THEN excluded.in_stock ELSE v.in_stock END
-		WHERE v.product_id = excluded.product_id`,
-		v.SKU, p.ID, position, orEmpty(v.Options), v.Price, v.MaxPerShopper, v.InitialStock, v.Image, v.InStock,
-	).Exec(func(tag pgconn.CommandTag) error {
+		WHERE v.product_id = excluded.product_id`, pgx.StrictNamedArgs{
+		"sku": v.SKU, "product_id": p.ID, "position": position, "options": orEmpty(v.Options), "price": v.Price,
+		"max_per_shopper": v.MaxPerShopper, "initial_stock": v.InitialStock, "image": v.Image, "in_stock": v.InStock,
+	}).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() == 0 {
 			return ErrSKUTaken.With("sku", v.SKU) // by another product, between the check and now
 		}

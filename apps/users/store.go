@@ -133,8 +133,12 @@ func (s store) addAddress(ctx context.Context, account uuid.UUID, a Address, now
 		}
 		_, err := tx.Exec(ctx, `
 			INSERT INTO addresses (id, account_id, name, line1, line2, city, region, postal_code, country, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			a.ID, account, a.Name, a.Line1, a.Line2, a.City, a.Region, a.PostalCode, a.Country, now)
+			VALUES (@id, @account_id, @name, @line1, @line2, @city, @region, @postal_code, @country, @created_at)`,
+			pgx.StrictNamedArgs{
+				"id": a.ID, "account_id": account, "name": a.Name, "line1": a.Line1, "line2": a.Line2,
+				"city": a.City, "region": a.Region, "postal_code": a.PostalCode, "country": a.Country,
+				"created_at": now,
+			})
 		if err != nil {
 			return fmt.Errorf("add address: %w", err)
 		}
@@ -144,9 +148,12 @@ func (s store) addAddress(ctx context.Context, account uuid.UUID, a Address, now
 
 func (s store) putAddress(ctx context.Context, account uuid.UUID, a Address) error {
 	tag, err := s.db.Exec(ctx, `
-		UPDATE addresses SET name = $3, line1 = $4, line2 = $5, city = $6, region = $7, postal_code = $8, country = $9
-		WHERE account_id = $1 AND id = $2`,
-		account, a.ID, a.Name, a.Line1, a.Line2, a.City, a.Region, a.PostalCode, a.Country)
+		UPDATE addresses SET name = @name, line1 = @line1, line2 = @line2, city = @city, region = @region,
+			postal_code = @postal_code, country = @country
+		WHERE account_id = @account_id AND id = @id`, pgx.StrictNamedArgs{
+		"account_id": account, "id": a.ID, "name": a.Name, "line1": a.Line1, "line2": a.Line2,
+		"city": a.City, "region": a.Region, "postal_code": a.PostalCode, "country": a.Country,
+	})
 	if err != nil {
 		return fmt.Errorf("replace address: %w", err)
 	}
