@@ -23,7 +23,7 @@ func TestBuyAsGuest(t *testing.T) {
 	v := browser.Visit(t, s, 1280, 900)
 	v.Open("/search?q=" + strings.ReplaceAll(lamp.Name, " ", "+")).Click(`a.card[href="` + page(lamp) + `"]`).At(page(lamp))
 	v.Sees("Only 3 left").Sees("£62.50")
-	v.Click("#add").There("dialog[open] .line").Until("counting down", `/for [0-9]+:[0-9]{2}/.test(document.querySelector("dialog[open] .hold").textContent)`).Until("counted in the head", `document.querySelector("#cart-count").textContent.startsWith("1")`)
+	v.Click("#add").There("dialog[open] .line").Until("counting down", `/for [0-9]+:[0-9]{2}/.test(document.querySelector("dialog[open] .hold").textContent)`).Until("counted in the head", `document.querySelector("#cart-count").textContent.trim().startsWith("1")`)
 	lamp.AwaitStock(t, 2, 0)
 	v.Click(`dialog[open] a[href="/checkout"]`).Login(ann.Email, ann.Password)
 
