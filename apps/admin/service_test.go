@@ -239,6 +239,8 @@ func TestWords(t *testing.T) {
 		wrong.Message = "expected something else"
 		require.Equal(t, want, wordsAbout(wrong, &field{Max: 80}))
 	}
+	require.Equal(t, "is of another list, or too old", wordsAbout(problem.FieldError{Location: "query.cursor", Code: problem.CodeWrongFormat}, nil))
+	require.Contains(t, wordsAbout(problem.FieldError{Location: "body", Code: problem.CodeWrongFormat}, nil), "Handle is missing")
 	require.Equal(t, "is too long", wordsAbout(problem.FieldError{Location: "query.q", Code: problem.CodeTooLong}, nil))
 	require.Equal(t, "says it well", wordsAbout(problem.FieldError{Location: "body.name", Code: problem.CodeNotAllowed, Message: "says it well"}, nil))
 	require.Equal(t, "write a number", wordsAbout(problem.FieldError{Location: "body.delta", Code: ownWords, Message: "write a number"}, nil))

@@ -15,10 +15,13 @@ const ownWords problem.Code = ""
 // by the code alone.
 var (
 	wordsOf = map[string]map[problem.Code]string{
+		"account_id":   {problem.CodeWrongFormat: "is not an id"},
 		"amount_minor": {problem.CodeTooSmall: "must be more than nothing"},
 		"attributes":   {problem.CodeTooMany: "must be at most 50"},
+		"body":         {problem.CodeWrongFormat: "must be a CSV file with the columns that Shopify exports: Handle is missing"}, // a product file
 		"category":     {problem.CodeNotFound: "there is no such category"},
 		"currency":     {problem.CodeNotAllowed: "is not the shop's currency"},
+		"cursor":       {problem.CodeWrongFormat: "is of another list, or too old"},
 		"delta":        {problem.CodeNotAllowed: "must not be 0"},
 		"description":  {problem.CodeWrongFormat: "must not have control characters"},
 		"initial_stock": {
@@ -31,9 +34,10 @@ var (
 			problem.CodeTooSmall:   "must be 1 or more",
 			problem.CodeTooLarge:   "must be 20 or less",
 		},
-		"options": {problem.CodeTooMany: "must be at most 3", problem.CodeDuplicate: "must differ from each other"},
-		"parent":  {problem.CodeNotFound: "there is no such category", problem.CodeNotAllowed: "must not be the category itself or below it"},
-		"price":   {problem.CodeOutOfRange: "must be more than nothing, and less than ten million"},
+		"options":  {problem.CodeTooMany: "must be at most 3", problem.CodeDuplicate: "must differ from each other"},
+		"order_id": {problem.CodeWrongFormat: "is not an id"},
+		"parent":   {problem.CodeNotFound: "there is no such category", problem.CodeNotAllowed: "must not be the category itself or below it"},
+		"price":    {problem.CodeOutOfRange: "must be more than nothing, and less than ten million"},
 		"sku": {
 			problem.CodeDuplicate:   "is there twice",
 			problem.CodeWrongFormat: "must be 1 to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit",
