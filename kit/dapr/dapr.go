@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"time"
 
@@ -68,19 +67,6 @@ type Client struct {
 	repeats     *rate.Limiter // of calls, see Call
 }
 
-// New makes a client of the sidecar whose ports and token are in the
-// environment (DAPR_GRPC_PORT, DAPR_HTTP_PORT, DAPR_API_TOKEN), as dapr sets
-// them.
-func New() (*Client, error) {
-	return At("127.0.0.1:"+env("DAPR_GRPC_PORT", "50001"), "127.0.0.1:"+env("DAPR_HTTP_PORT", "3500"), os.Getenv("DAPR_API_TOKEN"))
-}
-
-// Beside makes a client of the sidecar of the environment, as New does, whose
-// calls to neighbours go to another address (host:port). It is for tests.
-func Beside(httpAddress string) (*Client, error) {
-	return At("127.0.0.1:"+env("DAPR_GRPC_PORT", "50001"), httpAddress, os.Getenv("DAPR_API_TOKEN"))
-}
-
 // At makes a client of the sidecar at two addresses (host:port).
 func At(grpcAddress, httpAddress, token string) (*Client, error) {
 	withToken := func(ctx context.Context) context.Context {
@@ -112,13 +98,6 @@ func At(grpcAddress, httpAddress, token string) (*Client, error) {
 		callTimeout: CallTimeout,
 		repeats:     rate.NewLimiter(repeatsASecond, repeatsASecond),
 	}, nil
-}
-
-func env(key, fallback string) string {
-	if v := os.Getenv(key); v != "" {
-		return v
-	}
-	return fallback
 }
 
 // SetCallTimeout replaces CallTimeout for all calls that have none of their own.

@@ -55,7 +55,7 @@ func TestBrokerAway(t *testing.T) {
 	db := pgtest.New(t, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	sidecar, err := dapr.New() // none runs at its port
+	sidecar, err := dapr.At("127.0.0.1:1", "127.0.0.1:1", "") // nobody is there
 	require.NoError(t, err)
 	defer sidecar.Close()
 	require.NoError(t, pg.InTx(ctx, db, func(tx pgx.Tx) error { return Put(ctx, tx, code{"123456"}) }))

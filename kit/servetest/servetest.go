@@ -37,6 +37,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/settings"
+	"github.com/stampede-shop/stampede/kit/statetest"
 )
 
 const (
@@ -117,7 +118,7 @@ func NewTest(t testing.TB, name string, migrations fs.FS) (*serve.Runtime, *pgxp
 	// neighbour is not reached, and so are broker and state, unless statetest
 	// has started a sidecar.
 	standIns, address := startSidecar(t, name)
-	client, err := dapr.Beside(address)
+	client, err := dapr.At(statetest.Sidecar(), address, "")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	rt := serve.New(name, serve.Settings{AppToken: appToken, Issuer: issuer, HashKey: "servetest hashes", EventsPullBehind: 2 * time.Minute}, slog.New(slog.NewTextHandler(logWriter{t}, nil)), v, client)

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +30,17 @@ var (
 	// lifeline is our end of the watching shell's pipe, held so that it is not
 	// collected, which would close it.
 	lifeline io.WriteCloser
+	sidecar  atomic.Pointer[string] // its address for gRPC
 )
+
+// Sidecar is the address (host:port) at which the sidecar answers gRPC, or one
+// at which nobody does when none was started.
+func Sidecar() string {
+	if address := sidecar.Load(); address != nil {
+		return *address
+	}
+	return "127.0.0.1:1"
+}
 
 // Start starts the sidecar and makes it that of every runtime that this process
 // makes from now on (servetest.NewTest), calls to neighbours excepted: those are
@@ -77,12 +88,8 @@ cat >/dev/null; kill -9 $daprd $redis; wait; cd /; rm -rf "$1"`
 	if err := shell.Start(); err != nil {
 		return err
 	}
-	for key, value := range map[string]string{"DAPR_HTTP_PORT": ports[1], "DAPR_GRPC_PORT": ports[2], "DAPR_API_TOKEN": ""} {
-		if err := os.Setenv(key, value); err != nil {
-			return err
-		}
-	}
-	client, err := dapr.New()
+	address := "127.0.0.1:" + ports[2]
+	client, err := dapr.At(address, "127.0.0.1:"+ports[1], "")
 	if err != nil {
 		return err
 	}
@@ -91,6 +98,7 @@ cat >/dev/null; kill -9 $daprd $redis; wait; cd /; rm -rf "$1"`
 	defer cancel()
 	for {
 		if _, _, err = client.GetState(ctx, serve.State, "ready"); err == nil {
+			sidecar.Store(&address)
 			return nil
 		}
 		if ctx.Err() != nil {

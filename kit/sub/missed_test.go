@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -36,6 +35,7 @@ func (key) Secret() bool  { return true }
 // TestMissed: what the broker lost is handled from the publisher's own outbox,
 // once, and what arrived is not handled again.
 func TestMissed(t *testing.T) {
+	t.Parallel()
 	publisher, consumer := pgtest.New(t, nil), pgtest.New(t, nil)
 	ctx := t.Context()
 
@@ -48,10 +48,7 @@ func TestMissed(t *testing.T) {
 		router.ServeHTTP(w, r)
 	}))
 	defer between.Close()
-	_, port, err := net.SplitHostPort(between.Listener.Addr().String())
-	require.NoError(t, err)
-	t.Setenv("DAPR_HTTP_PORT", port)
-	sidecar, err := dapr.New()
+	sidecar, err := dapr.At("127.0.0.1:1", between.Listener.Addr().String(), "")
 	require.NoError(t, err)
 	defer sidecar.Close()
 
