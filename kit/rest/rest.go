@@ -111,12 +111,15 @@ func fromHuma(status int, msg string, errs []error) *problem.Error {
 }
 
 // internal is the answer to an error that nobody declared: 503 when the
-// database or a deadline is behind it, else a bare 500.
+// network, the database or a deadline is behind it, else a bare 500.
 func internal(err error) *problem.Error {
 	var connect *pgconn.ConnectError
+	var network net.Error // reset, broken, refused, timed out
 	var pg *pgconn.PgError
 	switch {
-	case errors.As(err, &connect), pgconn.SafeToRetry(err), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+	case errors.As(err, &connect), errors.As(err, &network), pgconn.SafeToRetry(err),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return problem.ErrUnavailable.Because(err)
 	case errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57") || strings.HasPrefix(pg.Code, "53") || pg.Code == "55P03" || pg.Code == "25P03"):
 		return problem.ErrUnavailable.Because(err) // connection, shutdown and statement_timeout, resources, lock_timeout, idle in a transaction

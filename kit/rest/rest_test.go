@@ -3,8 +3,11 @@ package rest_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"syscall"
 	"testing"
 	"time"
 
@@ -214,17 +217,24 @@ func TestUndeclaredUnavailable(t *testing.T) {
 	require.Equal(t, []string{"2"}, res.Header["Retry-After"])
 }
 
-// TestConnectionClosed: a connection that was closed under an operation, as when PostgreSQL is killed, is no fault of ours.
-func TestConnectionClosed(t *testing.T) {
+// TestConnectionEnded: a connection that ended under an operation, as when PostgreSQL is killed, is no fault of ours.
+func TestConnectionEnded(t *testing.T) {
 	t.Parallel()
 	_, db := servetest.NewTest(t, "echo", noMigrations)
 	c, err := db.Acquire(t.Context())
 	require.NoError(t, err)
 	defer c.Release()
 	require.NoError(t, c.Conn().Close(t.Context()))
-	_, err = c.Exec(t.Context(), `SELECT 1`)
-	require.Error(t, err)
+	_, closed := c.Exec(t.Context(), `SELECT 1`)
+	require.Error(t, closed)
+	for _, err := range []error{
+		closed, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE},
+	} {
+		rec := httptest.NewRecorder()
+		rest.WriteProblem(rec, httptest.NewRequest("GET", "/api/v1/anyone/1", nil), fmt.Errorf("read: %w", err))
+		require.Equal(t, http.StatusServiceUnavailable, rec.Code, err)
+	}
 	rec := httptest.NewRecorder()
-	rest.WriteProblem(rec, httptest.NewRequest("GET", "/api/v1/anyone/1", nil), fmt.Errorf("read: %w", err))
-	require.Equal(t, http.StatusServiceUnavailable, rec.Code)
+	rest.WriteProblem(rec, httptest.NewRequest("GET", "/api/v1/anyone/1", nil), pgx.ErrTxClosed)
+	require.Equal(t, http.StatusInternalServerError, rec.Code)
 }
