@@ -30,10 +30,8 @@ func (s *shop) check(ctx context.Context) error {
 		return err
 	}
 	s.Out.Say("check", "the tests that need no shop, under the race detector")
-	cmd := exec.CommandContext(ctx, "go", "test", "-race", "-timeout=15m", "./...")
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.Root, append(os.Environ(), "GOWORK=off", "CGO_ENABLED=1"), os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("go test -race ./...: %w", err)
+	if err := runTests(ctx, s.Root, []string{"GOWORK=off", "CGO_ENABLED=1"}, "-race", "-timeout=15m", "./..."); err != nil {
+		return err
 	}
 	s.Out.Say("check", "passed in %s", time.Since(begun).Round(time.Second))
 	return nil
@@ -52,10 +50,10 @@ func (s *shop) lint(ctx context.Context) error {
 		return err
 	}
 	for _, module := range []string{".", "tests"} {
-		if err := s.goCommand(ctx, module, "vet", "-tags=keycloak", "./..."); err != nil {
+		if err := s.goCommand(ctx, module, "vet", "-tags=keycloak,scaffold", "./..."); err != nil {
 			return err
 		}
-		if err := s.goCommand(ctx, module, "vet", "-tags=keycloak", "-vettool="+linters, "./..."); err != nil {
+		if err := s.goCommand(ctx, module, "vet", "-tags=keycloak,scaffold", "-vettool="+linters, "./..."); err != nil {
 			return err
 		}
 	}
@@ -74,9 +72,7 @@ func (s *shop) cover(ctx context.Context) error {
 	if err := s.Installer().Install(ctx); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-cover", "-timeout=15m", "./apps/...", "./kit/...", "./pricing/...", "./audit/...")
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.Root, append(os.Environ(), "GOWORK=off"), os.Stdout, os.Stderr
-	return cmd.Run()
+	return runTests(ctx, s.Root, []string{"GOWORK=off"}, "-cover", "-timeout=15m", "./apps/...", "./kit/...", "./pricing/...", "./audit/...")
 }
 
 // auditDeps checks what can be checked of the libraries offline: that they are

@@ -57,9 +57,8 @@ func (s *shop) testChaos(ctx context.Context) error {
 }
 
 // test runs all tests: make check, what needs Keycloak, then the shop from
-// outside. The stack is
-// the one of openShop, which `make test` places beside the developer's; it is
-// stopped afterwards, whatever happens.
+// outside. The stack is the one of openShop, which `make test` places beside
+// the developer's; it is stopped afterwards, whatever happens.
 func (s *shop) test(ctx context.Context) (err error) {
 	begun := time.Now()
 	if err := s.check(ctx); err != nil {
@@ -133,8 +132,14 @@ func (s *shop) test(ctx context.Context) (err error) {
 	return s.testChaos(ctx)
 }
 
+// goTest runs tests anew, whatever is remembered of them.
 func (s *shop) goTest(ctx context.Context, dir string, env []string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1"}, args...)...)
+	return runTests(ctx, dir, env, append([]string{"-count=1"}, args...)...)
+}
+
+// runTests runs go test in a folder and shows what it says.
+func runTests(ctx context.Context, dir string, env []string, args ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test"}, args...)...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, append(os.Environ(), env...), os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go test %s in %s: %w", strings.Join(args, " "), filepath.Base(dir), err)

@@ -32,13 +32,9 @@ type service struct {
 
 // newService puts the routes, subscriptions and background work on rt.
 func newService(rt *serve.Runtime, set settings) (*service, error) {
-	variants, err := newVariantCache()
-	if err != nil {
-		return nil, err
-	}
 	s := &service{
 		settings: set, store: store{rt.Dapr}, log: rt.Log, now: rt.Now,
-		products: products{rt.Dapr, variants}, inventory: inventory{rt.Dapr}, orders: orders{rt.Dapr},
+		products: products{rt.Dapr, newVariantCache()}, inventory: inventory{rt.Dapr}, orders: orders{rt.Dapr},
 		rates: pricing.Builtin(set.Currency, set.Country),
 	}
 	s.routes(rt.API)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -21,15 +20,11 @@ type products struct {
 
 // newVariantCache keeps variants for a second: in a rush everybody asks for the
 // same few, and a price that is at most a second old is honoured.
-func newVariantCache() (*otter.Cache[string, variant], error) {
-	c, err := otter.New(&otter.Options[string, variant]{
+func newVariantCache() *otter.Cache[string, variant] {
+	return otter.Must(&otter.Options[string, variant]{
 		MaximumSize:      10_000,
 		ExpiryCalculator: otter.ExpiryWriting[string, variant](time.Second),
 	})
-	if err != nil {
-		return nil, fmt.Errorf("variant cache: %w", err)
-	}
-	return c, nil
 }
 
 // variant is what products tells about a SKU.

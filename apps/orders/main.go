@@ -45,13 +45,9 @@ type service struct {
 
 // newService puts the routes, subscriptions and background work on rt.
 func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
-	variants, err := newVariantCache()
-	if err != nil {
-		return nil, err
-	}
 	s := &service{
 		settings: set, store: store{db}, log: rt.Log, now: rt.Now, stopping: rt.Stopping(),
-		carts: carts{rt.Dapr}, products: products{rt.Dapr, variants}, inventory: inventory{rt.Dapr}, payments: payments{rt.Dapr}, users: users{rt.Dapr},
+		carts: carts{rt.Dapr}, products: products{rt.Dapr, newVariantCache()}, inventory: inventory{rt.Dapr}, payments: payments{rt.Dapr}, users: users{rt.Dapr},
 		rates: pricing.Builtin(set.Currency, set.Country), polls: newPolls(maxPolls),
 	}
 	s.routes(rt.API)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
@@ -51,7 +52,7 @@ func (s Servers) kafka(ctx context.Context) (supervise.Process, error) {
 		return supervise.Process{}, err
 	}
 	args := []string{java, "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-cp", filepath.Join(s.Installer().Kafka(), "*")}
-	if !stack.Exists(filepath.Join(dir, "log", "meta.properties")) {
+	if !install.Exists(filepath.Join(dir, "log", "meta.properties")) {
 		// The id of a cluster is 16 bytes in URL-safe Base64; ours need not differ from anybody's.
 		format := exec.CommandContext(ctx, java, append(slices.Clone(args[1:]), "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", "c3RhbXBlZGUtb25lLWJveA", "-c", conf)...)
 		format.Dir = dir

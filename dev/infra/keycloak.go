@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
@@ -20,7 +21,7 @@ import (
 // to the prepared one, our realm and our themes.
 func (s Servers) keycloak(ctx context.Context) (supervise.Process, error) {
 	home := filepath.Join(s.Data, filepath.Base(s.Installer().Keycloak()))
-	if !stack.Exists(home) {
+	if !install.Exists(home) {
 		if err := s.copyTree(ctx, s.Installer().Keycloak(), home); err != nil {
 			return supervise.Process{}, err
 		}
@@ -39,7 +40,7 @@ func (s Servers) keycloak(ctx context.Context) (supervise.Process, error) {
 	for _, m := range stack.Variable.FindAllStringSubmatch(string(realm), -1) {
 		named[m[1]] = true
 	}
-	if themes := filepath.Join(deploy, "themes"); stack.Exists(themes) {
+	if themes := filepath.Join(deploy, "themes"); install.Exists(themes) {
 		if _, err := render(themes, filepath.Join(home, "themes"), nil); err != nil {
 			return supervise.Process{}, err
 		}

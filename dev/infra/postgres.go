@@ -30,7 +30,7 @@ func (s Servers) postgres(ctx context.Context) (supervise.Process, error) {
 	if err != nil {
 		return supervise.Process{}, fmt.Errorf("POSTGRES_SUPERUSER_URL: %w", err)
 	}
-	if !stack.Exists(filepath.Join(dir, "PG_VERSION")) {
+	if !install.Exists(filepath.Join(dir, "PG_VERSION")) {
 		password, _ := superuser.User.Password()
 		file := filepath.Join(s.Data, "initdb-password")
 		if err := ownedFile(file, password+"\n", "postgres"); err != nil {

@@ -139,7 +139,7 @@ func holdServices(policy, createcluster string) (restore func(), err error) {
 	}
 	restore = func() {
 		os.Remove(createcluster)
-		if exists(saved) {
+		if Exists(saved) {
 			_ = os.Rename(saved, policy)
 		} else {
 			os.Remove(policy)

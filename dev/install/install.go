@@ -104,11 +104,11 @@ func (i *Installer) Install(ctx context.Context) error {
 // full half-way gives errors that name everything but the disk.
 func (i *Installer) room(packages []string) error {
 	need := uint64(300 << 20)
-	if len(packages) > 0 || !exists(i.Keycloak()) || !exists(i.dapr()) {
+	if len(packages) > 0 || !Exists(i.Keycloak()) || !Exists(i.dapr()) {
 		need = 4 << 30
 	}
 	for _, dir := range append(i.Disks, i.Cache) {
-		for !exists(dir) {
+		for !Exists(dir) {
 			dir = filepath.Dir(dir)
 		}
 		var st unix.Statfs_t
@@ -135,7 +135,7 @@ func (i *Installer) Keycloak() string {
 // server for PostgreSQL once, which takes that work out of every start.
 func (i *Installer) installKeycloak(ctx context.Context) error {
 	home := i.Keycloak()
-	if exists(home) {
+	if Exists(home) {
 		return nil
 	}
 	return i.Out.Step(ctx, "keycloak", "fetching and preparing Keycloak "+keycloakVersion, func(ctx context.Context) error {
@@ -170,7 +170,7 @@ func (i *Installer) Kafka() string { return filepath.Join(i.Cache, "kafka-"+kafk
 // installKafka fetches the jars of Kafka's server and tools.
 func (i *Installer) installKafka(ctx context.Context) error {
 	home := i.Kafka()
-	if exists(home) || !i.Needs("kafka") {
+	if Exists(home) || !i.Needs("kafka") {
 		return nil
 	}
 	return i.Out.Step(ctx, "kafka", "fetching Kafka "+kafkaVersion, func(ctx context.Context) error {
@@ -204,7 +204,7 @@ func (i *Installer) NATSServer() string {
 // installNATS builds the NATS server.
 func (i *Installer) installNATS(ctx context.Context) error {
 	program := i.NATSServer()
-	if exists(program) || !i.Needs("nats") {
+	if Exists(program) || !i.Needs("nats") {
 		return nil
 	}
 	return i.Out.Step(ctx, "nats", "building nats-server "+natsVersion, func(ctx context.Context) error {
@@ -220,7 +220,7 @@ func (i *Installer) S3Server() string {
 // InstallS3 builds Versity's S3 gateway, which keeps buckets as folders.
 func (i *Installer) InstallS3(ctx context.Context) error {
 	program := i.S3Server()
-	if exists(program) || !i.Needs("s3") {
+	if Exists(program) || !i.Needs("s3") {
 		return nil
 	}
 	return i.Out.Step(ctx, "s3", "building versitygw "+s3Version, func(ctx context.Context) error {
@@ -278,7 +278,7 @@ func (i *Installer) npm(name, version string) string {
 // own.
 func (i *Installer) installNPM(ctx context.Context, name, version string) error {
 	home := i.npm(name, version)
-	if exists(home) {
+	if Exists(home) {
 		return nil
 	}
 	return i.Out.Step(ctx, name, "fetching "+name+" "+version, func(ctx context.Context) error {
@@ -316,10 +316,10 @@ func (i *Installer) installDapr(ctx context.Context) error {
 	home := i.dapr()
 	type build struct{ name, pkg string }
 	var builds []build
-	if !exists(filepath.Join(home, "daprd")) {
+	if !Exists(filepath.Join(home, "daprd")) {
 		builds = append(builds, build{"daprd", "."})
 	}
-	if !exists(filepath.Join(home, "sentry")) {
+	if !Exists(filepath.Join(home, "sentry")) {
 		builds = append(builds, build{"sentry", "github.com/dapr/dapr/cmd/sentry"})
 	}
 	if err := os.MkdirAll(home, 0o755); err != nil {
@@ -366,7 +366,8 @@ func (i *Installer) scratch(name string) (string, error) {
 	return os.MkdirTemp(i.Cache, name+"-partial-")
 }
 
-func exists(path string) bool {
+// Exists reports whether there is something at a path.
+func Exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
@@ -78,7 +79,7 @@ func (a App) DatabaseSetting() string { return a.EnvName() + "_DATABASE_URL" }
 // KeepsRecords reports whether an app has a database: whether there is
 // apps/<id>/migrations.
 func (s *Stack) KeepsRecords(a App) bool {
-	return Exists(filepath.Join(s.Root, "apps", a.ID, "migrations"))
+	return install.Exists(filepath.Join(s.Root, "apps", a.ID, "migrations"))
 }
 
 // Services are the apps of dapr/dapr.yaml that have a database.

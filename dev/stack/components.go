@@ -13,6 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/progress"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
@@ -70,7 +71,7 @@ func plug(root, swaps string) (*Plugged, error) {
 			continue
 		}
 		folder := filepath.Join(dir, "swaps", name)
-		if !Exists(folder) || name != filepath.Base(name) {
+		if !install.Exists(folder) || name != filepath.Base(name) {
 			return nil, fmt.Errorf("there is no swap %q; there are %s", name, progress.List(swapNames(root)))
 		}
 		err := p.read(folder, func(file string) error {

@@ -85,7 +85,7 @@ func Open(out *progress.Progress) (*Stack, error) {
 // without its settings nobody has the passwords. It is kept, for whoever
 // misses it.
 func setAside(data, settings string) error {
-	if Exists(settings) || !Exists(data) {
+	if install.Exists(settings) || !install.Exists(data) {
 		return nil
 	}
 	return os.Rename(data, data+"-left-"+time.Now().UTC().Format("20060102T150405"))
@@ -178,10 +178,4 @@ func WriteFile(name, text string, mode fs.FileMode) error {
 		return err
 	}
 	return os.Rename(tmp, name)
-}
-
-// Exists reports whether there is something at a path.
-func Exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

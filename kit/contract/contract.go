@@ -107,7 +107,7 @@ func open(name, file string) (*Document, error) {
 	}
 	data, err := os.ReadFile(filepath.Join(root, file))
 	if err != nil {
-		return nil, fmt.Errorf("contract of %s: %w (go test . -run TestGenerated -update writes it)", name, err)
+		return nil, fmt.Errorf("contract of %s: %w (make generate writes it)", name, err)
 	}
 	d, err := Parse(name, data)
 	if err != nil {
@@ -166,7 +166,8 @@ func (d *Document) Is(method, path, template string) bool {
 	return ok && o.template == template
 }
 
-// Values are what stands in a path for the names of a template.
+// Values are what stands in a path for the names of a template; nil when the
+// path is not of it.
 func Values(template, path string) map[string]string {
 	values, _ := match(template, path)
 	return values

@@ -53,10 +53,8 @@ func Read[T any](environment map[string]string, prefix string) (T, error) {
 		}
 	}
 	value, err := env.ParseAsWithOptions[T](env.Options{
-		Environment: given, Prefix: prefix, RequiredIfNoDef: true, FuncMap: map[reflect.Type]env.ParserFunc{
-			reflect.TypeFor[URL]():  func(s string) (any, error) { return parseURL(s) },
-			reflect.TypeFor[bool](): func(s string) (any, error) { return s == "true", oneOf(s, []string{"true", "false"}) },
-		},
+		Environment: given, Prefix: prefix, RequiredIfNoDef: true,
+		FuncMap: map[reflect.Type]env.ParserFunc{reflect.TypeFor[URL](): func(s string) (any, error) { return parseURL(s) }},
 	})
 	errs := explain(err)
 	for _, s := range Describe[T](given, prefix) {
