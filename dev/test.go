@@ -97,9 +97,9 @@ func (s *shop) test(ctx context.Context) (err error) {
 	if err := s.goTest(ctx, s.Root, env, "-timeout=15m", "-tags=scaffold", "-run=TestService$", "./dev/generate"); err != nil {
 		return err
 	}
-	s.Out.Say("test", "the sidecar's login sessions, its mail binding and its way to RabbitMQ")
+	s.Out.Say("test", "the sidecar's login sessions, its mail binding, its way to RabbitMQ and its names")
 	sidecar := append(env, "GONOSUMDB=github.com/dapr/*", "RABBITMQ_URL="+s.Settings.Get("RABBITMQ_URL"))
-	if err := s.goTest(ctx, filepath.Join(s.Root, "dapr", "daprd"), sidecar, "./session", "./mailer", "./rabbit"); err != nil {
+	if err := s.goTest(ctx, filepath.Join(s.Root, "dapr", "daprd"), sidecar, "./session", "./mailer", "./rabbit", "./names"); err != nil {
 		return err
 	}
 	tests := filepath.Join(s.Root, "tests")

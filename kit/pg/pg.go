@@ -138,6 +138,29 @@ func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error
 	return err
 }
 
+// Alone runs fn unless another instance is just running what has that name: for
+// work that finds what is to do by itself, and would do it twice side by side.
+// The lock ends with the instance.
+func Alone(ctx context.Context, db *pgxpool.Pool, name string, fn func(ctx context.Context) error) error {
+	conn, err := db.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("alone: %w", err)
+	}
+	defer conn.Release()
+	var mine bool
+	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('alone ' || $1, 0))`, name).Scan(&mine); err != nil || !mine {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dialTimeout)
+		defer cancel()
+		if _, err := conn.Exec(ctx, `SELECT pg_advisory_unlock(hashtextextended('alone ' || $1, 0))`, name); err != nil {
+			_ = conn.Conn().Close(ctx) // and the lock with it
+		}
+	}()
+	return fn(ctx)
+}
+
 // Prune runs a DELETE of at most $1 rows until no more are left; args are $2 and
 // on. A statement for all would reach statementTimeout after a busy day, and
 // then every time.
