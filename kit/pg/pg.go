@@ -32,20 +32,23 @@ type Querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// Open connects to url and checks that the server answers. Every statement is
-// traced, and ends within answerLimit whatever its context says.
-func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
-	return open(ctx, url, answerLimit)
+// Connections is how many connections of its pool an instance takes at most,
+// unless its settings say otherwise. Those that listen come on top (Listen).
+const Connections = 12
+
+// Open connects to url by at most so many connections and checks that the server
+// answers. Every statement is traced, and ends within answerLimit whatever its
+// context says.
+func Open(ctx context.Context, url string, connections int) (*pgxpool.Pool, error) {
+	return open(ctx, url, connections, answerLimit)
 }
 
-func open(ctx context.Context, url string, answer time.Duration) (*pgxpool.Pool, error) {
+func open(ctx context.Context, url string, connections int, answer time.Duration) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("database url: %w", err)
 	}
-	if cfg.MaxConns < 12 {
-		cfg.MaxConns = 12
-	}
+	cfg.MaxConns = int32(max(4, connections)) // whoever waits for one may hold another (Alone)
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	cfg.PingTimeout = pingTimeout
 	cfg.ConnConfig.Tracer = tracer{otelpgx.NewTracer(), answer}

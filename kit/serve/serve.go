@@ -88,11 +88,11 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 // openDatabase brings the service's database to the form of its migrations,
 // opens it, and begins the work that a database needs: the outbox is published,
 // what is old is pruned.
-func (rt *Runtime) openDatabase(ctx context.Context, url string, migrations fs.FS) (*pgxpool.Pool, error) {
-	if err := pg.Migrate(ctx, url, migrations); err != nil {
+func (rt *Runtime) openDatabase(ctx context.Context, set database, migrations fs.FS) (*pgxpool.Pool, error) {
+	if err := pg.Migrate(ctx, set.URL, migrations); err != nil {
 		return nil, err
 	}
-	db, err := pg.Open(ctx, url)
+	db, err := pg.Open(ctx, set.URL, set.Connections)
 	if err != nil {
 		return nil, err
 	}
