@@ -37,13 +37,14 @@ const (
 type resolver struct {
 	nameresolution.Resolver
 	log  logger.Logger
-	stop context.CancelFunc
+	port int // the app's; 0 when it is not asked
+	end  context.CancelFunc
 	done sync.WaitGroup
 }
 
 // New makes the component.
 func New(log logger.Logger) nameresolution.Resolver {
-	return &resolver{Resolver: sqlite.NewResolver(log), log: log, stop: func() {}}
+	return &resolver{Resolver: sqlite.NewResolver(log), log: log, end: func() {}}
 }
 
 // Init implements nameresolution.Resolver. A sidecar without an app is listed at
@@ -62,7 +63,7 @@ func (r *resolver) Init(ctx context.Context, meta nameresolution.Metadata) error
 		return errors.Join(err, r.Resolver.Close())
 	}
 	watching, stop := context.WithCancel(context.Background())
-	r.stop = stop
+	r.port, r.end = app.AppPort, stop
 	r.done.Go(func() {
 		defer db.Close()
 		r.watch(watching, db, app)
@@ -72,9 +73,15 @@ func (r *resolver) Init(ctx context.Context, meta nameresolution.Metadata) error
 
 // Close implements nameresolution.Resolver.
 func (r *resolver) Close() error {
-	r.stop()
+	r.end()
 	r.done.Wait()
-	return r.Resolver.Close()
+	err := r.Resolver.Close()
+	if r.port != 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		ask(ctx, http.DefaultClient, question(r.port, false)) // it may be waiting to hear that
+	}
+	return err
 }
 
 // open opens the file that the configuration names, as the component does.
@@ -103,11 +110,10 @@ func (r *resolver) watch(ctx context.Context, db *sql.DB, app nameresolution.Ins
 	client := &http.Client{Timeout: limit}
 	defer client.CloseIdleConnections()
 	address := app.Address + ":" + strconv.Itoa(app.DaprInternalPort)
-	url := "http://127.0.0.1:" + strconv.Itoa(app.AppPort) + "/listz?listed="
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for listed := false; ; {
-		if welcome := ask(ctx, client, url+strconv.FormatBool(listed)); welcome != listed && ctx.Err() == nil {
+		if welcome := ask(ctx, client, question(app.AppPort, listed)); welcome != listed && ctx.Err() == nil {
 			name := unlisted + app.AppID
 			if welcome {
 				name = app.AppID
@@ -124,6 +130,10 @@ func (r *resolver) watch(ctx context.Context, db *sql.DB, app nameresolution.Ins
 		case <-tick.C:
 		}
 	}
+}
+
+func question(port int, listed bool) string {
+	return fmt.Sprintf("http://127.0.0.1:%d/listz?listed=%t", port, listed)
 }
 
 // ask reports whether the app welcomes calls; it does unless it is not there or
