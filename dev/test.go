@@ -105,9 +105,9 @@ func (s *shop) test(ctx context.Context) (err error) {
 	tests := filepath.Join(s.Root, "tests")
 	s.Out.Say("test", "the shop from outside")
 	// One package after another: the journeys run side by side within theirs,
-	// and the faults come last and alone, because what they break is
+	// and what is restarted or broken comes last and alone, because it is
 	// everybody's.
-	for _, packages := range [][]string{{"./gateway/...", "./compose/..."}, {"./journeys/...", "./access/...", "./input/..."}, {"./store/...", "./office/..."}, {"./faults/..."}} {
+	for _, packages := range [][]string{{"./gateway/...", "./compose/..."}, {"./journeys/...", "./access/...", "./input/..."}, {"./store/...", "./office/..."}, {"./scale/..."}, {"./faults/..."}} {
 		if err := s.goTest(ctx, tests, env, append([]string{"-timeout=40m", "-p=1"}, packages...)...); err != nil {
 			return err
 		}
