@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // maxPolls bounds the long polls of an instance: each occupies one of about a hundred streams of a sidecar's
@@ -48,19 +51,30 @@ func (p *polls) join(id uuid.UUID) (woken <-chan struct{}, leave func(), ok bool
 	}, true
 }
 
-// wake tells those who wait for the order that a notification names, or everybody when it names none, because
-// notifications may have been missed.
-func (p *polls) wake(payload string) {
+// wake tells those who wait for orders that have changed.
+func (p *polls) wake(ids ...uuid.UUID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, id := range ids {
+		ring(p.waiting[id])
+	}
+}
+
+// heard wakes those who wait for the orders that a notification names, or everybody when it names none, because
+// notifications may have been missed.
+func (p *polls) heard(payload string) {
 	if payload == "" {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		for _, all := range p.waiting {
 			ring(all)
 		}
 		return
 	}
-	if id, err := uuid.Parse(payload); err == nil {
-		ring(p.waiting[id])
+	for text := range strings.SplitSeq(payload, ",") {
+		if id, err := uuid.Parse(text); err == nil {
+			p.wake(id)
+		}
 	}
 }
 
@@ -76,20 +90,20 @@ func ring(all map[chan struct{}]struct{}) {
 // newer reads an order of an account when its version is above since, or when it has changed so, or as it is once the
 // wait is over, the service stops, or too many wait.
 func (s *service) newer(ctx context.Context, account, id uuid.UUID, since int, wait time.Duration) (*Order, error) {
-	o, err := s.own(ctx, account, id)
-	if err != nil || wait == 0 || o.Version > since {
-		return o, err
+	if wait == 0 {
+		return s.own(ctx, account, id)
 	}
 	woken, leave, ok := s.polls.join(id)
 	if !ok {
-		return o, nil
+		return s.own(ctx, account, id)
 	}
 	defer leave()
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	for {
 		// Read after joining, so that no change falls in between.
-		if o, err = s.own(ctx, account, id); err != nil || o.Version > since {
+		o, err := s.own(ctx, account, id)
+		if err != nil || o.Version > since {
 			return o, err
 		}
 		select {
@@ -100,6 +114,65 @@ func (s *service) newer(ctx context.Context, account, id uuid.UUID, since int, w
 			return o, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		}
+	}
+}
+
+const (
+	tellEvery = 20 * time.Millisecond
+	mostTold  = 200 // ids in one notification, which has room for 8,000 bytes (PostgreSQL 15, NOTIFY)
+)
+
+// news are the orders that this instance has changed, until it has told the other instances. A NOTIFY within the
+// transaction of the change would hold up all other commits of the cluster.
+type news struct {
+	db *pgxpool.Pool
+
+	mu    sync.Mutex
+	ids   []uuid.UUID
+	fresh chan struct{} // has room for one
+}
+
+func newNews(db *pgxpool.Pool) *news { return &news{db: db, fresh: make(chan struct{}, 1)} }
+
+func (n *news) add(ids ...uuid.UUID) {
+	n.mu.Lock()
+	n.ids = append(n.ids, ids...)
+	n.mu.Unlock()
+	select {
+	case n.fresh <- struct{}{}:
+	default:
+	}
+}
+
+// tell tells the other instances, every tellEvery at most, until ctx ends.
+func (n *news) tell(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.fresh:
+		}
+		n.mu.Lock()
+		ids := n.ids
+		n.ids = nil
+		n.mu.Unlock()
+		payload := "" // everybody look: more than can be named
+		if len(ids) <= mostTold {
+			names := make([]string, 0, len(ids))
+			for _, id := range ids {
+				names = append(names, id.String())
+			}
+			payload = strings.Join(names, ",")
+		}
+		if _, err := n.db.Exec(ctx, `SELECT pg_notify($1, $2)`, changed, payload); err != nil {
+			n.add(ids...)
+			return fmt.Errorf("tell of changed orders: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(tellEvery):
 		}
 	}
 }

@@ -129,8 +129,13 @@ func Put(ctx context.Context, tx pgx.Tx, events ...Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	db := pg.PoolOf(tx)
-	rows, err := NewRows(ctx, db, events...)
+	return PutWith(ctx, tx, "", pgx.StrictNamedArgs{}, events...)
+}
+
+// PutWith is Put by the statement that saves the change: with is its WITH
+// clause, and args are what that needs.
+func PutWith(ctx context.Context, tx pgx.Tx, with string, args pgx.StrictNamedArgs, events ...Event) error {
+	rows, err := NewRows(ctx, pg.PoolOf(tx), events...)
 	if err != nil {
 		return err
 	}
@@ -139,8 +144,8 @@ func Put(ctx context.Context, tx pgx.Tx, events ...Event) error {
 			r.End(committed)
 		}
 	})
-	if _, err = tx.Exec(ctx, Insert, Args(pgx.StrictNamedArgs{}, rows)); err != nil {
-		return fmt.Errorf("outbox %s: %w", events[0].Topic(), err)
+	if _, err = tx.Exec(ctx, with+Insert, Args(args, rows)); err != nil {
+		return fmt.Errorf("outbox: %w", err)
 	}
 	return nil
 }
