@@ -398,7 +398,8 @@ func (s store) place(ctx context.Context, batch []placing) ([]gather.Answer[stru
 			UPDATE order_keys k SET answer = mine.answer::json, checkout_id = NULL, lines = NULL
 			FROM mine JOIN placed ON placed.id = mine.order_id WHERE k.account_id = mine.account_id AND k.key = mine.key
 		), `+insertOrders+`, events AS (`+outbox.Insert+`
-			JOIN unnest(@outbox_id::uuid[], @ids::uuid[]) AS of (event_id, order_id) ON of.event_id = e.id JOIN placed ON placed.id = of.order_id
+			JOIN unnest(@outbox_id::uuid[], @ids::uuid[]) AS of (event_id, order_id) ON of.event_id = e.id
+			JOIN placed ON placed.id = of.order_id
 		)
 		SELECT mine.order_id, placed.id IS NOT NULL FROM mine LEFT JOIN placed ON placed.id = mine.order_id`, outbox.Args(args, events))
 	if err != nil {

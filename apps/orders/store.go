@@ -326,7 +326,8 @@ func (s store) save(ctx context.Context, tx pgx.Tx, now time.Time, all ...*chang
 	err = outbox.PutWith(ctx, tx, `
 		WITH saved AS (
 			UPDATE orders o SET status = c.status, version = c.version, cancel_reason = c.cancel_reason, cancel_note = c.cancel_note,
-			       payment_status = c.payment_status, refunded = c.refunded, carrier = c.carrier, tracking_number = c.tracking_number, updated_at = @now
+			       payment_status = c.payment_status, refunded = c.refunded, carrier = c.carrier, tracking_number = c.tracking_number,
+			       updated_at = @now
 			FROM jsonb_to_recordset(@orders::text::jsonb) AS c (id uuid, status text, version int, cancel_reason text, cancel_note text,
 			       payment_status text, refunded bigint, carrier text, tracking_number text)
 			WHERE o.id = c.id
@@ -443,15 +444,17 @@ const (
 	insertOrders = `inserted AS (
 			INSERT INTO orders (id, number, account_id, email, first_name, checkout_id, status, version, currency, subtotal, discount, tax,
 			                    shipping, total, address, payment_method, payment_status, created_at, updated_at, placed_put_at)
-			SELECT o.id, o.number, o.account_id, o.email, o.first_name, o.checkout_id, o.status, o.version, o.currency, o.subtotal, o.discount, o.tax,
-			       o.shipping, o.total, o.address, o.payment_method, o.payment_status, o.created_at, o.created_at, o.created_at
-			FROM jsonb_to_recordset(@orders::text::jsonb) AS o (id uuid, number text, account_id uuid, email text, first_name text, checkout_id uuid,
-			       status text, version int, currency text, subtotal bigint, discount bigint, tax bigint, shipping bigint, total bigint,
+			SELECT o.id, o.number, o.account_id, o.email, o.first_name, o.checkout_id, o.status, o.version, o.currency, o.subtotal,
+			       o.discount, o.tax, o.shipping, o.total, o.address, o.payment_method, o.payment_status, o.created_at, o.created_at, o.created_at
+			FROM jsonb_to_recordset(@orders::text::jsonb) AS o (id uuid, number text, account_id uuid, email text, first_name text,
+			       checkout_id uuid, status text, version int, currency text, subtotal bigint, discount bigint, tax bigint, shipping bigint, total bigint,
 			       address jsonb, payment_method text, payment_status text, created_at timestamptz)
 			JOIN placed ON placed.id = o.id
 		), lines AS (
-			INSERT INTO order_lines (order_id, position, sku, slug, name, variant, image_url, quantity, unit_price, discount, tax, line_total)
-			SELECT l.order_id, l.position, l.sku, l.slug, l.name, l.variant, l.image_url, l.quantity, l.unit_price, l.discount, l.tax, l.line_total
+			INSERT INTO order_lines (order_id, position, sku, slug, name, variant, image_url, quantity, unit_price, discount, tax,
+			                         line_total)
+			SELECT l.order_id, l.position, l.sku, l.slug, l.name, l.variant, l.image_url, l.quantity, l.unit_price, l.discount, l.tax,
+			       l.line_total
 			FROM jsonb_to_recordset(@lines::text::jsonb) AS l (order_id uuid, position int, sku text, slug text, name text, variant text,
 			       image_url text, quantity int, unit_price bigint, discount bigint, tax bigint, line_total bigint)
 			JOIN placed ON placed.id = l.order_id

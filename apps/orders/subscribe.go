@@ -45,7 +45,8 @@ func (s *service) declined(ctx context.Context, tx pgx.Tx, batch []sub.Delivered
 // order, and that it goes back is no refund of it.
 func (s *service) refunded(ctx context.Context, tx pgx.Tx, e events.PaymentRefunded) error {
 	one := []sub.Delivered[events.PaymentRefunded]{{Event: e}}
-	return changeOrders(ctx, s, tx, one, func(e events.PaymentRefunded) uuid.UUID { return e.OrderID }, func(o *Order, e events.PaymentRefunded) (Event, error) {
+	of := func(e events.PaymentRefunded) uuid.UUID { return e.OrderID }
+	return changeOrders(ctx, s, tx, one, of, func(o *Order, e events.PaymentRefunded) (Event, error) {
 		if money.Money(e.Captured) != o.Total {
 			return nil, nil
 		}

@@ -54,7 +54,8 @@ func TestClaimsTogether(t *testing.T) {
 	require.NoError(t, answers[4].Err)
 	require.Equal(t, &refused.ID, answers[4].Value.InsteadOf)
 	written := func(c claim) int {
-		return b.count(t, `SELECT count(*) FROM order_keys WHERE order_id = $1 AND attempt = 1 AND checkout_id = $2 AND lines IS NOT NULL`, c.OrderID, c.CheckoutID)
+		return b.count(t, `SELECT count(*) FROM order_keys WHERE order_id = $1 AND attempt = 1 AND checkout_id = $2 AND lines IS NOT NULL`,
+			c.OrderID, c.CheckoutID)
 	}
 	require.Equal(t, []int{0, 1, 0, 1, 1}, []int{written(known), written(good), written(busy), written(again), written(instead)})
 
@@ -97,13 +98,15 @@ func TestPlacedTogether(t *testing.T) {
 		require.NoError(t, err)
 		require.JSONEq(t, string(p.answer), string(read))
 		require.Equal(t, []string{"order.placed.v1"}, b.topics(t, p.OrderID))
-		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_keys WHERE order_id = $1 AND answer::text = $2 AND checkout_id IS NULL`, p.OrderID, string(p.answer)))
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_keys WHERE order_id = $1 AND answer::text = $2 AND checkout_id IS NULL`,
+			p.OrderID, string(p.answer)))
 	}
 	for _, p := range []placing{taken, void} {
 		_, err := b.store.Get(t.Context(), p.OrderID)
 		require.ErrorIs(t, err, ErrOrderNotFound)
 		require.Empty(t, b.topics(t, p.OrderID))
-		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_keys WHERE order_id = $1 AND answer IS NULL AND checkout_id IS NOT NULL`, p.OrderID))
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_keys WHERE order_id = $1 AND answer IS NULL AND checkout_id IS NOT NULL`,
+			p.OrderID))
 	}
 
 	// A cart that was ordered already: nothing of that batch is written, and alone each gets its own answer.
