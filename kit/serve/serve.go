@@ -97,7 +97,7 @@ func (rt *Runtime) openDatabase(ctx context.Context, set database, migrations fs
 		return nil, err
 	}
 	rt.UseDatabase(db)
-	relay := &outbox.Relay{DB: db, Dapr: rt.Dapr, Pubsub: Pubsub, Source: rt.Name, Log: rt.Log}
+	relay := outbox.NewRelay(db, rt.Dapr, Pubsub, rt.Name, rt.Log)
 	rt.Go("outbox", time.Second, relay.Run)
 	rt.Alone("prune", pruneEvery, func(ctx context.Context) error {
 		return errors.Join(relay.Prune(ctx), rt.Subs.Prune(ctx), idempotency.Prune(ctx, db))
