@@ -107,7 +107,10 @@ func (s *shop) test(ctx context.Context) (err error) {
 	// One package after another: the journeys run side by side within theirs,
 	// and what is restarted or broken comes last and alone, because it is
 	// everybody's.
-	for _, packages := range [][]string{{"./gateway/...", "./compose/..."}, {"./journeys/...", "./access/...", "./input/..."}, {"./store/...", "./office/..."}, {"./scale/..."}, {"./faults/..."}} {
+	for _, packages := range [][]string{
+		{"./gateway/...", "./compose/..."}, {"./journeys/...", "./access/...", "./input/..."},
+		{"./store/...", "./office/..."}, {"./scale/..."}, {"./faults/..."},
+	} {
 		if err := s.goTest(ctx, tests, env, append([]string{"-timeout=40m", "-p=1"}, packages...)...); err != nil {
 			return err
 		}

@@ -176,7 +176,9 @@ func (s *Stack) CheckConnections(apps []App) error {
 		lines = append(lines, fmt.Sprintf("%d × %s", byPool[line], line))
 	}
 	return &supervise.Failure{
-		Line:  fmt.Sprintf("so many instances may want %d connections to PostgreSQL, which gives %d (max_connections in deploy/postgres/postgresql.conf)", total, most),
-		Lines: append(lines, "fewer instances, or fewer connections of each: ORDERS_DATABASE_CONNECTIONS=8 and its like in "+s.Settings.File),
+		Line: fmt.Sprintf("so many instances may want %d connections to PostgreSQL, which gives %d (max_connections in %s)",
+			total, most, "deploy/postgres/postgresql.conf"),
+		Lines: append(lines,
+			"fewer instances, or fewer connections of each: ORDERS_DATABASE_CONNECTIONS=8 and its like in "+s.Settings.File),
 	}
 }

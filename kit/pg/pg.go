@@ -157,7 +157,8 @@ func Alone(ctx context.Context, db *pgxpool.Pool, name string, fn func(ctx conte
 	}
 	defer conn.Release()
 	var mine bool
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('alone ' || $1, 0))`, name).Scan(&mine); err != nil || !mine {
+	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('alone ' || $1, 0))`, name).Scan(&mine)
+	if err != nil || !mine {
 		return err
 	}
 	defer func() {

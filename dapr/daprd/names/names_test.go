@@ -59,7 +59,8 @@ func start(t *testing.T, r nameresolution.Resolver, file, id string, internal, a
 	t.Helper()
 	require.NoError(t, r.Init(t.Context(), nameresolution.Metadata{
 		Instance:      nameresolution.Instance{AppID: id, Address: "127.0.0.1", DaprInternalPort: internal, AppPort: appPort},
-		Configuration: map[string]string{"connectionString": file, "updateInterval": "60s", "timeout": "5s"}, // none is renewed within a test
+		// None is renewed within a test.
+		Configuration: map[string]string{"connectionString": file, "updateInterval": "60s", "timeout": "5s"},
 	}))
 	t.Cleanup(func() { _ = r.Close() })
 }
