@@ -58,7 +58,7 @@ func listen(t *testing.T, address string) net.Listener {
 func start(t *testing.T, r nameresolution.Resolver, file, id string, internal, appPort int) {
 	t.Helper()
 	require.NoError(t, r.Init(t.Context(), nameresolution.Metadata{
-		Instance:      nameresolution.Instance{AppID: id, Address: "127.0.0.1", DaprInternalPort: internal, AppPort: appPort},
+		Instance: nameresolution.Instance{AppID: id, Address: "127.0.0.1", DaprInternalPort: internal, AppPort: appPort},
 		// None is renewed within a test.
 		Configuration: map[string]string{"connectionString": file, "updateInterval": "60s", "timeout": "5s"},
 	}))
