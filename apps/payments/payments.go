@@ -105,35 +105,54 @@ func (s *service) notOurs(ctx context.Context, provider string, w Webhook) {
 	s.log.WarnContext(ctx, "webhook about something that is not ours", "provider", provider, "type", w.Type)
 }
 
-// chargesTold does what webhooks about charges tell, no two about one, in one transaction.
+// chargesTold does what webhooks about charges tell, no two about one. Nearly all tell what the answer to the charge told
+// before.
 func (s *service) chargesTold(ctx context.Context, webhooks []seen) ([]gather.Answer[struct{}], error) {
-	return make([]gather.Answer[struct{}], len(webhooks)), pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
-		fresh, err := insertWebhooks(ctx, tx, webhooks, s.now())
-		if err != nil {
-			return err
+	answers := make([]gather.Answer[struct{}], len(webhooks))
+	webhooks = slices.SortedFunc(slices.Values(webhooks), seen.compare)
+	known, err := insertKnown(ctx, s.store.db, webhooks, s.now())
+	if err != nil {
+		return nil, err
+	}
+	news := []seen{}
+	for i, w := range webhooks {
+		if !known[i] {
+			news = append(news, w)
 		}
-		told := map[uuid.UUID]seen{}
-		for i, w := range webhooks {
-			if !fresh[i] || w.Result.Outcome == Processing {
-				continue
-			}
-			if order, err := uuid.Parse(w.Key); err == nil {
-				told[order] = w
-			} else {
-				s.notOurs(ctx, w.provider, w.Webhook)
-			}
-		}
-		orders := slices.Collect(maps.Keys(told))
-		err = s.changeAll(ctx, tx, orders, func(c *Charge, now time.Time) Change {
-			result := told[c.OrderID].Result
-			delete(told, c.OrderID)
-			return c.Settle(result, s.settings.MissingAfter, now)
-		})
-		for _, w := range told {
-			s.notOurs(ctx, w.provider, w.Webhook)
-		}
+	}
+	if len(news) == 0 {
+		return answers, nil
+	}
+	return answers, pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error { return s.chargesChanged(ctx, tx, news) })
+}
+
+func (s *service) chargesChanged(ctx context.Context, tx pgx.Tx, webhooks []seen) error {
+	fresh, err := insertWebhooks(ctx, tx, webhooks, s.now())
+	if err != nil {
 		return err
+	}
+	told := map[uuid.UUID]seen{}
+	for i, w := range webhooks {
+		switch order := w.order(); {
+		case !fresh[i] || w.Result.Outcome == Processing:
+		case order == nil:
+			s.notOurs(ctx, w.provider, w.Webhook)
+		default:
+			told[*order] = w
+		}
+	}
+	err = s.changeAll(ctx, tx, slices.Collect(maps.Keys(told)), func(c *Charge, now time.Time) Change {
+		result := told[c.OrderID].Result
+		delete(told, c.OrderID)
+		return c.Settle(result, s.settings.MissingAfter, now)
 	})
+	if err != nil {
+		return err
+	}
+	for _, w := range told {
+		s.notOurs(ctx, w.provider, w.Webhook)
+	}
+	return nil
 }
 
 // refundTold notes what a provider told of a refund, also of one that it made for somebody else. It is not taken

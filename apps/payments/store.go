@@ -451,31 +451,75 @@ type seen struct {
 	Webhook
 }
 
-// insertWebhooks notes webhooks, no two alike, and reports which are new.
+// order is whose charge the webhook is about; none when its key is no order's.
+func (w seen) order() *uuid.UUID {
+	order, err := uuid.Parse(w.Key)
+	if err != nil {
+		return nil
+	}
+	return &order
+}
+
+// compare sorts by the order in which webhooks are locked.
+func (w seen) compare(other seen) int {
+	return cmp.Or(strings.Compare(w.provider, other.provider), strings.Compare(w.ID, other.ID))
+}
+
+// insertWebhooks notes webhooks, which are sorted (compare), and reports which are new.
 func insertWebhooks(ctx context.Context, tx pgx.Tx, webhooks []seen, now time.Time) ([]bool, error) {
-	sorted := slices.SortedFunc(slices.Values(webhooks), func(a, b seen) int { // the order in which they are locked
-		return cmp.Or(strings.Compare(a.provider, b.provider), strings.Compare(a.ID, b.ID))
-	})
 	rows, err := tx.Query(ctx, `
 		INSERT INTO webhooks (provider, event_id, type, key, received_at)
 		SELECT provider, event_id, type, key, $5 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS w (provider, event_id, type, key)
 		ON CONFLICT (provider, event_id) DO NOTHING
 		RETURNING provider, event_id`,
-		column(sorted, func(w seen) string { return w.provider }), column(sorted, func(w seen) string { return w.ID }),
-		column(sorted, func(w seen) string { return w.Type }), column(sorted, func(w seen) string { return w.Key }), now)
+		column(webhooks, func(w seen) string { return w.provider }), column(webhooks, func(w seen) string { return w.ID }),
+		column(webhooks, func(w seen) string { return w.Type }), column(webhooks, func(w seen) string { return w.Key }), now)
 	if err != nil {
 		return nil, fmt.Errorf("insert webhooks: %w", err)
 	}
-	fresh := make([]bool, len(webhooks))
+	return whichOf(rows, webhooks)
+}
+
+// insertKnown notes, in a transaction of its own, those of webhooks about charges that tell what is known for good, and
+// tells which: what was captured was, and what has ended declined or without a charge stays so (Settle).
+func insertKnown(ctx context.Context, db pg.Querier, webhooks []seen, now time.Time) ([]bool, error) {
+	rows, err := db.Query(ctx, `
+		INSERT INTO webhooks (provider, event_id, type, key, received_at)
+		SELECT w.provider, w.event_id, w.type, w.key, @now
+		FROM unnest(@provider::text[], @event_id::text[], @type::text[], @key::text[], @order_id::uuid[], @outcome::text[])
+			AS w (provider, event_id, type, key, order_id, outcome)
+		JOIN charges c ON c.order_id = w.order_id AND CASE w.outcome
+			WHEN 'succeeded' THEN c.captured_at IS NOT NULL
+			WHEN 'declined' THEN c.state IN ('captured', 'failed', 'voided')
+			ELSE false END
+		ON CONFLICT (provider, event_id) DO NOTHING
+		RETURNING provider, event_id`, pgx.StrictNamedArgs{
+		"now":      now,
+		"provider": column(webhooks, func(w seen) string { return w.provider }),
+		"event_id": column(webhooks, func(w seen) string { return w.ID }),
+		"type":     column(webhooks, func(w seen) string { return w.Type }),
+		"key":      column(webhooks, func(w seen) string { return w.Key }),
+		"order_id": column(webhooks, seen.order),
+		"outcome":  column(webhooks, func(w seen) string { return string(w.Result.Outcome) }),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("insert webhooks: %w", err)
+	}
+	return whichOf(rows, webhooks)
+}
+
+// whichOf tells which of webhooks rows names.
+func whichOf(rows pgx.Rows, webhooks []seen) ([]bool, error) {
+	named := make([]bool, len(webhooks))
 	var provider, id string
-	_, err = pgx.ForEachRow(rows, []any{&provider, &id}, func() error {
-		fresh[slices.IndexFunc(webhooks, func(w seen) bool { return w.provider == provider && w.ID == id })] = true
+	_, err := pgx.ForEachRow(rows, []any{&provider, &id}, func() error {
+		named[slices.IndexFunc(webhooks, func(w seen) bool { return w.provider == provider && w.ID == id })] = true
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("insert webhooks: %w", err)
 	}
-	return fresh, nil
+	return named, nil
 }
 
 // webhooksAbout reads what providers told about any of keys, oldest first.

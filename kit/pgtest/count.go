@@ -14,10 +14,14 @@ import (
 
 // Counter counts what goes over a pool: what cannot be timed can be counted.
 type Counter struct {
-	mu         sync.Mutex
-	inTx       map[*pgx.Conn]bool
-	statements []string
-	commits    int
+	mu   sync.Mutex
+	inTx map[*pgx.Conn]bool
+	sent []statement
+}
+
+type statement struct {
+	sql     string
+	commits bool // or stands alone
 }
 
 // Count opens the database of db once more, over connections that are counted.
@@ -36,25 +40,36 @@ func Count(t testing.TB, db *pgxpool.Pool) (*pgxpool.Pool, *Counter) {
 func (c *Counter) Reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.statements, c.commits = nil, 0
+	c.sent = nil
 }
 
 // Statements lists what was sent since, except what begins with one of skip;
 // begin and commit are among it. Blanks are made one.
 func (c *Counter) Statements(skip ...string) []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(c.statements), func(sql string) bool {
-		return slices.ContainsFunc(skip, func(s string) bool { return strings.HasPrefix(sql, s) })
-	})
+	var list []string
+	for _, s := range c.since(skip) {
+		list = append(list, s.sql)
+	}
+	return list
 }
 
-// Commits is how many transactions that was, statements outside of any among
-// them.
-func (c *Counter) Commits() int {
+// Commits is in how many transactions that was; a statement outside of any is
+// one.
+func (c *Counter) Commits(skip ...string) (n int) {
+	for _, s := range c.since(skip) {
+		if s.commits {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *Counter) since(skip []string) []statement {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.commits
+	return slices.DeleteFunc(slices.Clone(c.sent), func(s statement) bool {
+		return slices.ContainsFunc(skip, func(begin string) bool { return strings.HasPrefix(s.sql, begin) })
+	})
 }
 
 // TraceQueryStart implements pgx.QueryTracer.
@@ -83,18 +98,16 @@ func (c *Counter) add(conn *pgx.Conn, sql string) {
 	sql = strings.Join(strings.Fields(sql), " ")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.statements = append(c.statements, sql)
+	commits := false
 	switch word, _, _ := strings.Cut(strings.ToLower(sql), " "); word {
 	case "begin":
 		c.inTx[conn] = true
 	case "commit":
-		c.inTx[conn] = false
-		c.commits++
+		c.inTx[conn], commits = false, true
 	case "rollback":
 		c.inTx[conn] = strings.Contains(strings.ToLower(sql), "savepoint")
 	default:
-		if !c.inTx[conn] {
-			c.commits++
-		}
+		commits = !c.inTx[conn]
 	}
+	c.sent = append(c.sent, statement{sql, commits})
 }
