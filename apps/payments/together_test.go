@@ -207,6 +207,8 @@ func TestSettledTogether(t *testing.T) {
 	var all sync.WaitGroup
 	for _, a := range answers {
 		b.providers[a.order()] = &answering{b.sandbox, a}
+	}
+	for _, a := range answers {
 		a.leased.Provider = a.order()
 		all.Go(func() { b.settle(t.Context(), a.leased) })
 	}

@@ -18,8 +18,8 @@ import (
 const (
 	sweep      = time.Second // how often it looks for what is due
 	claimLimit = 5 * time.Second
-	// patience is how long what waits does so for a quarter of the hands to be
-	// free: claiming some costs as much as claiming one.
+	// patience is how long what is due waits for half of the hands to be free:
+	// claiming many costs what claiming one does.
 	patience = 50 * time.Millisecond
 )
 
@@ -151,7 +151,7 @@ func (c *Crew[T]) free(n int) {
 	c.busy -= n
 	c.hands.Add(-n)
 	free := c.most - c.busy
-	if c.waits && free > 0 && (free*4 >= c.most || time.Since(c.claimed) > patience) {
+	if c.waits && free > 0 && (free*2 >= c.most || time.Since(c.claimed) > patience) {
 		c.waits = false
 		select {
 		case c.poke <- struct{}{}:

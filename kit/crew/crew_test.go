@@ -102,7 +102,7 @@ func (b *table) begins(t *testing.T, n int) (began []int) {
 }
 
 // TestPromise: what is saved is begun once it is committed, without a claim, by no more hands than there are; the rest is
-// claimed, together, once a quarter of them are free.
+// claimed, together, once half of them are free.
 func TestPromise(t *testing.T) {
 	t.Parallel()
 	b := newTable(t)
