@@ -27,8 +27,10 @@ func category(c int) (id uuid.UUID, slug, name string, parent *uuid.UUID) {
 func (l *loader) products() error {
 	// What search compares is made by the database, as the service does.
 	if _, err := l.tx.Exec(l.ctx, `
-		CREATE TEMPORARY TABLE loaded (id uuid, slug text, name text, vendor text, category_id uuid, description text, attributes jsonb, status text,
-			published_at timestamptz, at timestamptz, price bigint, in_stock boolean, named text, sorted text, labelled text) ON COMMIT DROP`); err != nil {
+		CREATE TEMPORARY TABLE loaded (id uuid, slug text, name text, vendor text, category_id uuid, description text,
+			attributes jsonb, status text,
+			published_at timestamptz, at timestamptz, price bigint, in_stock boolean, named text, sorted text,
+				labelled text) ON COMMIT DROP`); err != nil {
 		return err
 	}
 	err := l.copy(
@@ -47,9 +49,11 @@ func (l *loader) products() error {
 				if t.status == "draft" {
 					published = nil
 				}
-				return []any{t.id, t.slug, t.name, t.vendor, id, "<p>" + t.name + ", made to be used every day.</p>", map[string]string{"Made in": "Portugal"},
+				return []any{t.id, t.slug, t.name, t.vendor, id, "<p>" + t.name + ", made to be used every day.</p>",
+					map[string]string{"Made in": "Portugal"},
 					t.status, published, t.at, t.price, l.stock(2*p).free > 0 || l.stock(2*p+1).free > 0,
-					strings.ToLower(t.name), strings.ToLower(t.vendor + " " + name), strings.ToLower("m l " + SKU(2*p) + " " + SKU(2*p+1) + " loaded")}
+					strings.ToLower(t.name), strings.ToLower(t.vendor + " " + name),
+					strings.ToLower("m l " + SKU(2*p) + " " + SKU(2*p+1) + " loaded")}
 			})})
 	if err != nil {
 		return err
@@ -59,11 +63,14 @@ func (l *loader) products() error {
 		return err
 	}
 	if _, err := l.tx.Exec(l.ctx, `
-		INSERT INTO products (id, slug, name, description, vendor, category_id, tags, option_names, attributes, status, version, published_at,
+		INSERT INTO products (id, slug, name, description, vendor, category_id, tags, option_names, attributes, status, version,
+			published_at,
 			created_at, updated_at, price, in_stock, search)
-		SELECT id, slug, name, description, vendor, category_id, '{loaded}', '{Size}', attributes, status, 1, published_at, at, at, price, in_stock,
+		SELECT id, slug, name, description, vendor, category_id, '{loaded}', '{Size}', attributes, status, 1, published_at, at,
+			at, price, in_stock,
 			setweight(to_tsvector('english', named), 'A') || setweight(to_tsvector('english', sorted), 'B') ||
-			setweight(to_tsvector('english', labelled), 'C') || setweight(to_tsvector('english', named || ' made to be used every day portugal'), 'D')
+			setweight(to_tsvector('english', labelled), 'C') || setweight(to_tsvector('english', named ||
+				' made to be used every day portugal'), 'D')
 		FROM loaded`); err != nil {
 		return err
 	}
@@ -73,17 +80,19 @@ func (l *loader) products() error {
 		}
 	}
 	err = l.copy(
-		into{"variants", "sku product_id position options price max_per_shopper initial_stock image in_stock stock_number", func(yield func([]any) bool) {
-			for s := range 2 * l.Products {
-				var most *int
-				if n := limit(s); n > 0 {
-					most = &n
+		into{"variants", "sku product_id position options price max_per_shopper initial_stock image in_stock stock_number",
+			func(yield func([]any) bool) {
+				for s := range 2 * l.Products {
+					var most *int
+					if n := limit(s); n > 0 {
+						most = &n
+					}
+					if !yield([]any{SKU(s), l.thing(s / 2).id, s % 2, []string{variantNames[s%2]}, l.price(s), most, 10, "",
+						l.stock(s).free > 0, int64(1)}) {
+						return
+					}
 				}
-				if !yield([]any{SKU(s), l.thing(s / 2).id, s % 2, []string{variantNames[s%2]}, l.price(s), most, 10, "", l.stock(s).free > 0, int64(1)}) {
-					return
-				}
-			}
-		}},
+			}},
 		into{"images", "id product_id position url alt", l.things(func(p int, t thing) []any {
 			return []any{uuid7(t.at, 1, draw(drawProduct, p, 4)), t.id, 0, t.image(), t.name}
 		})})
@@ -91,7 +100,8 @@ func (l *loader) products() error {
 		return err
 	}
 	if _, err := l.tx.Exec(l.ctx, `INSERT INTO words (word) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING`,
-		strings.Fields(strings.ToLower(strings.Join(slices.Concat(adjectives, materials, things, lastNames, []string{"loaded portugal"}), " ")))); err != nil {
+		strings.Fields(strings.ToLower(strings.Join(slices.Concat(adjectives, materials, things, lastNames,
+			[]string{"loaded portugal"}), " ")))); err != nil {
 		return err
 	}
 	_, err = l.tx.Exec(l.ctx, `UPDATE catalogue SET version = version + 1`)
@@ -122,23 +132,26 @@ func (l *loader) each(row func(i int, s Shopper) []any) iter.Seq[[]any] {
 
 func (l *loader) users() error {
 	return l.copy(
-		into{"profiles", "account_id email first_name last_name told_at created_at changed_at standing_at", l.each(func(_ int, s Shopper) []any {
-			return []any{s.ID, s.Email, s.FirstName, s.LastName, s.at, s.at, s.at, s.at.Add(time.Minute)}
-		})},
+		into{"profiles", "account_id email first_name last_name told_at created_at changed_at standing_at",
+			l.each(func(_ int, s Shopper) []any {
+				return []any{s.ID, s.Email, s.FirstName, s.LastName, s.at, s.at, s.at, s.at.Add(time.Minute)}
+			})},
 		into{"addresses", "id account_id name line1 line2 city region postal_code country created_at", l.each(func(i int, s Shopper) []any {
 			a := s.address()
 			at := s.at.Add(time.Hour)
-			return []any{uuid7(at, 2, draw(drawShopper, i, 5)), s.ID, a.Name, a.Line1, a.Line2, a.City, a.Region, a.PostalCode, a.Country, at}
+			return []any{uuid7(at, 2, draw(drawShopper, i, 5)), s.ID, a.Name, a.Line1, a.Line2, a.City, a.Region, a.PostalCode,
+				a.Country, at}
 		})})
 }
 
 // auth gets accounts of which Keycloak has never heard: nobody can log in to them.
 func (l *loader) auth() error {
 	return l.copy(
-		into{"accounts", "id account_id email first_name last_name status created_at verified_at activated_at lease_until", l.each(func(_ int, s Shopper) []any {
-			verified := s.at.Add(time.Minute)
-			return []any{s.row, s.ID, s.Email, s.FirstName, s.LastName, "active", s.at, verified, verified, s.at}
-		})},
+		into{"accounts", "id account_id email first_name last_name status created_at verified_at activated_at lease_until",
+			l.each(func(_ int, s Shopper) []any {
+				verified := s.at.Add(time.Minute)
+				return []any{s.row, s.ID, s.Email, s.FirstName, s.LastName, "active", s.at, verified, verified, s.at}
+			})},
 		into{"logins", "id account email address user_agent outcome at", func(yield func([]any) bool) {
 			for i := range l.Orders / 2 { // before every second order
 				o := l.order(2 * i)

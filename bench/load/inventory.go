@@ -68,7 +68,8 @@ func (w *world) entries() []entry {
 			all = append(all, entry{o.captured.Add(100 * time.Millisecond).UnixMicro(), int32(l.sku), int32(i), int32(-l.quantity), sale})
 			net[l.sku] += int64(l.quantity)
 			if !o.cancelled.IsZero() {
-				all = append(all, entry{o.cancelled.Add(100 * time.Millisecond).UnixMicro(), int32(l.sku), int32(i), int32(l.quantity), back})
+				all = append(all, entry{o.cancelled.Add(100 * time.Millisecond).UnixMicro(), int32(l.sku), int32(i),
+					int32(l.quantity), back})
 				net[l.sku] -= int64(l.quantity)
 			}
 		}
@@ -143,18 +144,20 @@ func (l *loader) inventory() error {
 				}
 			}
 		}},
-		into{"stock", "sku product_id listed on_hand cart_held sold number in_stock crossings max_per_shopper", func(yield func([]any) bool) {
-			for s := range l.sellable {
-				t, shelf := l.thing(s/2), l.stock(s)
-				var most *int64
-				if n := int64(limit(s)); n > 0 {
-					most = &n
+		into{"stock", "sku product_id listed on_hand cart_held sold number in_stock crossings max_per_shopper",
+			func(yield func([]any) bool) {
+				for s := range l.sellable {
+					t, shelf := l.thing(s/2), l.stock(s)
+					var most *int64
+					if n := int64(limit(s)); n > 0 {
+						most = &n
+					}
+					if !yield([]any{SKU(s), t.id, t.status == "published", onHand[s], shelf.carts, sold[s], last[s],
+						onHand[s] > shelf.carts, int64(1), most}) {
+						return
+					}
 				}
-				if !yield([]any{SKU(s), t.id, t.status == "published", onHand[s], shelf.carts, sold[s], last[s], onHand[s] > shelf.carts, int64(1), most}) {
-					return
-				}
-			}
-		}},
+			}},
 		into{"ledger", "sku number kind delta before after reason ref at", func(yield func([]any) bool) {
 			for _, e := range all {
 				var ref, reason, kind string
@@ -176,7 +179,8 @@ func (l *loader) inventory() error {
 				numbers[e.sku]++
 				before := left[e.sku]
 				left[e.sku] += int64(e.delta)
-				if !yield([]any{SKU(int(e.sku)), numbers[e.sku], kind, int64(e.delta), before, left[e.sku], reason, ref, time.UnixMicro(e.at).UTC()}) {
+				if !yield([]any{SKU(int(e.sku)), numbers[e.sku], kind, int64(e.delta), before, left[e.sku], reason, ref,
+					time.UnixMicro(e.at).UTC()}) {
 					return
 				}
 			}
@@ -184,7 +188,8 @@ func (l *loader) inventory() error {
 		into{"order_holds", "order_id shopper state release_reason held_at changed_at", func(yield func([]any) bool) {
 			for row := range l.all(func(o order) []any {
 				state, reason, changed := l.holdState(o)
-				return []any{o.id, "account:" + l.Shopper(o.shopper).ID.String(), state, reason, o.placed.Add(-20 * time.Millisecond), changed}
+				return []any{o.id, "account:" + l.Shopper(o.shopper).ID.String(), state, reason,
+					o.placed.Add(-20 * time.Millisecond), changed}
 			}) {
 				if !yield(row) {
 					return

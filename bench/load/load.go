@@ -63,7 +63,8 @@ func one(ctx context.Context, service, url string, w *world, fill func(*loader) 
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	if _, err := conn.Exec(ctx, `SET maintenance_work_mem = '512MB'; SET work_mem = '256MB'; SET synchronous_commit = off; SET timezone = 'UTC'`); err != nil {
+	if _, err := conn.Exec(ctx,
+		`SET maintenance_work_mem = '512MB'; SET work_mem = '256MB'; SET synchronous_commit = off; SET timezone = 'UTC'`); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -114,7 +115,8 @@ func (l *loader) copy(tables ...into) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.table, err)
 		}
-		slog.DebugContext(l.ctx, "copied", "service", l.service, "table", t.table, "rows", n, "took", time.Since(began).Round(time.Millisecond))
+		slog.DebugContext(l.ctx, "copied", "service", l.service, "table", t.table, "rows", n, "took",
+			time.Since(began).Round(time.Millisecond))
 	}
 	began := time.Now()
 	for _, sql := range again {

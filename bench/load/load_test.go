@@ -26,7 +26,8 @@ func TestLoad(t *testing.T) {
 	}
 	require.NoError(t, load.Load(t.Context(), urls, size))
 	for service, before := range indexes {
-		require.Equal(t, before, column(t, urls[service], `SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1`), service)
+		require.Equal(t, before, column(t, urls[service],
+			`SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1`), service)
 	}
 	for table, want := range map[[2]string]string{
 		{"orders", "orders"}: "3000", {"inventory", "ledger"}: "11999", {"inventory", "stock"}: "594", {"products", "products"}: "300",

@@ -97,34 +97,41 @@ func (l *loader) orders() error {
 				}
 			}
 		}},
-		into{"orders", "id number account_id email first_name checkout_id status version cancel_reason currency subtotal discount tax shipping total address " +
-			"payment_method payment_status refunded carrier tracking_number created_at updated_at placed_sent_at placed_put_at", l.all(func(o order) []any {
-			s, q := l.Shopper(o.shopper), l.quote(o)
-			var reason, carrier, tracking *string
-			if o.reason != "" {
-				reason = &o.reason
-			}
-			if !o.shipped.IsZero() {
-				post, code := "Parcel Post", o.tracking()
-				carrier, tracking = &post, &code
-			}
-			return []any{o.id, o.number, s.ID, s.Email, s.FirstName, o.checkout, o.status, o.version, reason, currency, q.Subtotal.Amount, q.Discount.Amount,
-				q.Tax.Amount, q.Shipping.Amount, q.Total.Amount, object(s.address()), o.method(), o.payment(), o.refunded(q), carrier, tracking,
-				o.placed, o.updated(), o.placed.Add(100 * time.Millisecond), o.placed}
-		})},
-		into{"order_lines", "order_id position sku slug name variant image_url quantity unit_price discount tax line_total", func(yield func([]any) bool) {
-			for i := range l.Orders {
-				o := l.order(i)
-				q := l.quote(o)
-				for n, b := range o.lines {
-					t, p := l.thing(b.sku/2), q.Lines[n]
-					if !yield([]any{o.id, n, p.SKU, t.slug, t.name, variantNames[b.sku%2], t.image(), b.quantity, p.UnitPrice.Amount, p.Discount.Amount,
-						p.Tax.Amount, p.Total.Amount}) {
-						return
+		into{"orders",
+			"id number account_id email first_name checkout_id status version cancel_reason currency " +
+				"subtotal discount tax shipping total address " +
+				"payment_method payment_status refunded carrier tracking_number created_at updated_at placed_sent_at placed_put_at",
+			l.all(func(o order) []any {
+				s, q := l.Shopper(o.shopper), l.quote(o)
+				var reason, carrier, tracking *string
+				if o.reason != "" {
+					reason = &o.reason
+				}
+				if !o.shipped.IsZero() {
+					post, code := "Parcel Post", o.tracking()
+					carrier, tracking = &post, &code
+				}
+				return []any{o.id, o.number, s.ID, s.Email, s.FirstName, o.checkout, o.status, o.version, reason, currency,
+					q.Subtotal.Amount, q.Discount.Amount,
+					q.Tax.Amount, q.Shipping.Amount, q.Total.Amount, object(s.address()), o.method(), o.payment(),
+					o.refunded(q), carrier, tracking,
+					o.placed, o.updated(), o.placed.Add(100 * time.Millisecond), o.placed}
+			})},
+		into{"order_lines", "order_id position sku slug name variant image_url quantity unit_price discount tax line_total",
+			func(yield func([]any) bool) {
+				for i := range l.Orders {
+					o := l.order(i)
+					q := l.quote(o)
+					for n, b := range o.lines {
+						t, p := l.thing(b.sku/2), q.Lines[n]
+						if !yield([]any{o.id, n, p.SKU, t.slug, t.name, variantNames[b.sku%2], t.image(), b.quantity,
+							p.UnitPrice.Amount, p.Discount.Amount,
+							p.Tax.Amount, p.Total.Amount}) {
+							return
+						}
 					}
 				}
-			}
-		}},
+			}},
 		into{"order_history", "order_id version status at noted_at", func(yield func([]any) bool) {
 			for i := range l.Orders {
 				o := l.order(i)
@@ -135,11 +142,13 @@ func (l *loader) orders() error {
 				}
 			}
 		}},
-		into{"order_keys", "account_id key body_hmac order_id lease_until answer expires_at", l.since(l.latest(l.now.Add(-keepKeys)), func(o order) []any {
-			first := l.snapshot(o, l.quote(o), o.moments()[0])
-			return []any{first.AccountID, fmt.Sprintf("load-%d", o.i), []byte(o.number), o.id, o.placed.Add(30 * time.Second), object(first),
-				o.placed.Add(24 * time.Hour)}
-		})},
+		into{"order_keys", "account_id key body_hmac order_id lease_until answer expires_at",
+			l.since(l.latest(l.now.Add(-keepKeys)), func(o order) []any {
+				first := l.snapshot(o, l.quote(o), o.moments()[0])
+				return []any{first.AccountID, fmt.Sprintf("load-%d", o.i), []byte(o.number), o.id, o.placed.Add(30 * time.Second),
+					object(first),
+					o.placed.Add(24 * time.Hour)}
+			})},
 		l.outbox(l.told(keepOutbox, true)),
 		l.inbox(l.paid(keepInbox, false)))
 }

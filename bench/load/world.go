@@ -90,8 +90,9 @@ func text(id [16]byte) string { return uuid.UUID(id).String() }
 var Administrator = uuid4(draw(drawShopper, -1, 0), draw(drawShopper, -1, 1))
 
 var (
-	firstNames = []string{"Ada", "Ben", "Chloe", "Dan", "Emma", "Femi", "Grace", "Hugo", "Iris", "Jack", "Kira", "Leo", "Maya", "Noah", "Olga", "Paul"}
-	lastNames  = []string{
+	firstNames = []string{"Ada", "Ben", "Chloe", "Dan", "Emma", "Femi", "Grace", "Hugo", "Iris", "Jack", "Kira", "Leo", "Maya",
+		"Noah", "Olga", "Paul"}
+	lastNames = []string{
 		"Abbott", "Brown", "Clarke", "Davies", "Evans", "Foster", "Green", "Hughes", "Iqbal", "Jones", "King", "Lewis", "Morris", "Novak",
 		"Owen", "Patel", "Quinn", "Reid", "Smith", "Taylor", "Underwood", "Vaughan", "Walker", "Young",
 	}
@@ -131,7 +132,8 @@ func (s Shopper) address() events.Address {
 	d := draw(drawShopper, int(binary.BigEndian.Uint32(s.ID[:])), 4)
 	return events.Address{
 		Name: s.FirstName + " " + s.LastName, Line1: fmt.Sprintf("%d %s Street", 1+d%200, some(lastNames, d>>8)),
-		City: some([]string{"London", "Leeds", "Berlin", "Lyon", "Cork", "Delft", "Boston"}, d>>16), PostalCode: fmt.Sprintf("%05d", d>>24%100000),
+		City: some([]string{"London", "Leeds", "Berlin", "Lyon", "Cork", "Delft", "Boston"},
+			d>>16), PostalCode: fmt.Sprintf("%05d", d>>24%100000),
 		Country: s.country,
 	}
 }
@@ -143,9 +145,10 @@ func SKU(i int) string { return fmt.Sprintf("LD-%07d-%s", i/2, []string{"M", "L"
 func Slug(p int) string { return fmt.Sprintf("loaded-%07d", p) }
 
 var (
-	adjectives = []string{"Amber", "Bright", "Calm", "Daring", "Even", "Faded", "Gentle", "Heavy", "Ivory", "Jolly", "Keen", "Lively", "Mellow", "Narrow"}
-	materials  = []string{"Cotton", "Linen", "Wool", "Oak", "Steel", "Glass", "Paper", "Clay", "Leather", "Cork", "Copper"}
-	things     = []string{
+	adjectives = []string{"Amber", "Bright", "Calm", "Daring", "Even", "Faded", "Gentle", "Heavy", "Ivory", "Jolly", "Keen",
+		"Lively", "Mellow", "Narrow"}
+	materials = []string{"Cotton", "Linen", "Wool", "Oak", "Steel", "Glass", "Paper", "Clay", "Leather", "Cork", "Copper"}
+	things    = []string{
 		"Shirt", "Lamp", "Mug", "Chair", "Poster", "Jacket", "Backpack", "Notebook", "Candle", "Cap", "Blanket", "Bowl", "Clock", "Scarf",
 		"Trainer", "Vase", "Cushion",
 	}
@@ -295,7 +298,8 @@ type moment struct {
 
 func (o order) moments() []moment {
 	all := []moment{{"pending", 1, o.placed}}
-	for _, m := range []moment{{"confirmed", 0, o.captured}, {"shipped", 0, o.shipped}, {"delivered", 0, o.delivered}, {"cancelled", 0, o.cancelled}} {
+	for _, m := range []moment{{"confirmed", 0, o.captured}, {"shipped", 0, o.shipped}, {"delivered", 0, o.delivered},
+		{"cancelled", 0, o.cancelled}} {
 		if !m.at.IsZero() {
 			m.version = len(all) + 1
 			all = append(all, m)
@@ -349,7 +353,8 @@ func (w *world) snapshot(o order, q pricing.Totals, m moment) events.Order {
 		t, p := w.thing(l.sku/2), q.Lines[i]
 		e.Lines = append(e.Lines, events.OrderLine{
 			SKU: p.SKU, Slug: t.slug, Name: t.name, Variant: variantNames[l.sku%2], ImageURL: t.image(), Quantity: l.quantity,
-			UnitPrice: events.Money(p.UnitPrice), Discount: events.Money(p.Discount), Tax: events.Money(p.Tax), LineTotal: events.Money(p.Total),
+			UnitPrice: events.Money(p.UnitPrice), Discount: events.Money(p.Discount), Tax: events.Money(p.Tax),
+			LineTotal: events.Money(p.Total),
 		})
 	}
 	switch m.status {
