@@ -207,7 +207,8 @@ func countCharges(ctx context.Context, db pg.Querier) (states map[string]int, fa
 	if err != nil {
 		return nil, 0, err
 	}
-	err = db.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM refunds WHERE state = 'failed' LIMIT $1) f`, pg.CountLimit).Scan(&failedRefunds)
+	err = db.QueryRow(ctx, `
+		SELECT count(*) FROM (SELECT FROM refunds WHERE state = 'failed' LIMIT $1) f`, pg.CountLimit).Scan(&failedRefunds)
 	if err != nil {
 		return nil, 0, fmt.Errorf("count refunds: %w", err)
 	}

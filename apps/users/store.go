@@ -209,7 +209,8 @@ var statuses = map[string]string{
 func (s store) list(ctx context.Context, f filter, sort string, page rest.Page) ([]listed, *string, error) {
 	return keyset.Read[listed](ctx, s.db, lists, sort, page, `
 		SELECT account_id, email, first_name, last_name, phone, `+status+` AS status, created_at FROM profiles
-		WHERE ($1 = '' OR email LIKE $2) AND ($3 = '' OR lower((email || ' ' || first_name || ' ' || last_name) COLLATE "default") LIKE lower($4))
+		WHERE ($1 = '' OR email LIKE $2)
+			AND ($3 = '' OR lower((email || ' ' || first_name || ' ' || last_name) COLLATE "default") LIKE lower($4))
 			AND (`+cmp.Or(statuses[f.Status], "true")+`)`,
 		f.Email, pg.Begins(strings.ToLower(f.Email)), f.Query, pg.Holds(strings.Join(strings.Fields(f.Query), " ")))
 }

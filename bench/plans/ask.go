@@ -22,13 +22,13 @@ import (
 // there is most of, and little of. "orders id" comes before "id". A parameter that is not here, and has no few values of
 // its own, is an error: nobody would know how its statement fares.
 var values = map[string]string{
-	"auth account_id":    `(SELECT a.account_id::text FROM accounts a JOIN logins l ON l.account = a.id GROUP BY 1 ORDER BY count(*) DESC LIMIT 1)`,
+	"auth account_id":    `SELECT account_id::text FROM accounts WHERE id = (SELECT account FROM logins GROUP BY 1 ORDER BY count(*) DESC LIMIT 1)`,
 	"auth email":         `SELECT unnest(ARRAY['ada', 'ada.abbott.1', 'z'])`,
 	"inventory q":        `SELECT unnest(ARRAY['LD-', '0000012', '7-M'])`,
 	"available_below":    `SELECT unnest(ARRAY['1', '6'])`,
 	"low":                `SELECT '5'`,
 	"inventory order_id": `SELECT order_id::text FROM order_holds WHERE state = 'sold' LIMIT 1`,
-	"inventory sku":      `(SELECT sku FROM stock ORDER BY sold DESC LIMIT 1) UNION ALL (SELECT sku FROM cart_holds GROUP BY 1 ORDER BY count(*) DESC LIMIT 1)`,
+	"inventory sku":      `(SELECT sku FROM stock ORDER BY sold DESC LIMIT 1) UNION (SELECT max(sku) FROM stock WHERE cart_held > 0)`,
 	"shopper":            `SELECT shopper FROM cart_holds LIMIT 1`,
 	"mail id":            `SELECT id::text FROM mails ORDER BY id DESC LIMIT 1`,
 	"mail order_id":      `SELECT order_id::text FROM mails ORDER BY id DESC LIMIT 1`,
@@ -40,7 +40,7 @@ var values = map[string]string{
 	"from":               `SELECT to_char(now() - d * interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') FROM unnest(ARRAY[1, 120]) AS d`,
 	"until":              `SELECT to_char(now() - d * interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') FROM unnest(ARRAY[1, 120]) AS d`,
 	"last":               `SELECT unnest(ARRAY['60', '48'])`,
-	"orders status":      `SELECT unnest(ARRAY['confirmed', 'cancelled'])`, // of the feed, which takes many
+	"orders status":      `SELECT 'confirmed'`, // of the feed, as carts asks it
 	"payments q":         `(SELECT unnest(ARRAY['a', 'S-', 'ada.abbott', 'nobody'])) UNION ALL (SELECT provider_ref FROM charges LIMIT 1)`,
 	"payments order_id":  `SELECT order_id::text FROM refunds LIMIT 1`,
 	"products id":        `SELECT id::text FROM products LIMIT 1`,
@@ -131,6 +131,9 @@ func (a *asker) all(ctx context.Context) error {
 	}
 	var failed []error
 	for _, op := range list {
+		if strings.HasSuffix(op.path, "/export") {
+			continue // all there is, a page at a time: its tests run that
+		}
 		failed = append(failed, a.operation(ctx, op))
 	}
 	return errors.Join(failed...)
@@ -145,7 +148,7 @@ func (a *asker) operation(ctx context.Context, op operation) error {
 				sorts = append(sorts, fmt.Sprint(s))
 			}
 		}
-		if slices.Contains(untried, p.Name) || p.Name == "since" && p.Schema.Format != "date-time" {
+		if ignored(p.Name, p.Schema.Format) {
 			continue
 		}
 		var choices []string
@@ -216,13 +219,23 @@ func (a *asker) operation(ctx context.Context, op operation) error {
 	return errors.Join(failed...)
 }
 
+// ignored tells whether no statement depends on a parameter. (A version since which an order is waited for is no time.)
+func ignored(name, format string) bool {
+	return slices.Contains(untried, name) || name == "since" && format != "date-time"
+}
+
+// valueOf is the statement that reads what a parameter is tried with; "" when there is none.
+func valueOf(service string, op operation, name string) string {
+	if sql, ok := values[service+" "+name]; ok && !strings.HasSuffix(op.path, "/dead-letters") {
+		return sql
+	}
+	return values[name]
+}
+
 // values reads what a parameter is tried with.
 func (a *asker) values(ctx context.Context, op operation, name string) ([]string, error) {
-	sql, ok := values[a.service+" "+name]
-	if strings.HasSuffix(op.path, "/dead-letters") || !ok {
-		sql, ok = values[name]
-	}
-	if !ok {
+	sql := valueOf(a.service, op, name)
+	if sql == "" {
 		return nil, fmt.Errorf("%s GET %s: nothing to try %s with: see values", a.service, op.path, name)
 	}
 	rows, err := a.db.Query(ctx, sql)

@@ -81,7 +81,8 @@ func (b *book) note(r run) {
 		if i := slices.IndexFunc(of, func(i int) bool { return strings.HasPrefix(b.all[i].at, "apps/") }); i >= 0 {
 			s = b.all[of[i]]
 		}
-	case strings.HasPrefix(r.text, "SELECT 1 FROM ONLY") || strings.HasPrefix(r.text, "DELETE FROM ONLY") || strings.HasPrefix(r.text, "UPDATE ONLY"):
+	case strings.HasPrefix(r.text, "SELECT 1 FROM ONLY") || strings.HasPrefix(r.text,
+		"DELETE FROM ONLY") || strings.HasPrefix(r.text, "UPDATE ONLY"):
 		s = statement{at: "a foreign key", text: plain(r.text)}
 	default:
 		return
@@ -112,7 +113,8 @@ func (b *book) sorted() []*group {
 		all = append(all, g)
 	}
 	slices.SortFunc(all, func(x, y *group) int {
-		return cmp.Or(cmp.Compare(y.worst.reads, x.worst.reads), cmp.Compare(y.worst.blocks, x.worst.blocks), strings.Compare(x.statement.at, y.statement.at))
+		return cmp.Or(cmp.Compare(y.worst.reads, x.worst.reads), cmp.Compare(y.worst.blocks, x.worst.blocks),
+			strings.Compare(x.statement.at, y.statement.at))
 	})
 	return all
 }
@@ -152,7 +154,8 @@ func (b *book) offenders(w io.Writer) (n int) {
 				fmt.Fprintf(w, "\n  and %d more of this\n", len(bad)-i)
 				break
 			}
-			fmt.Fprintf(w, "\n%s, in %s: %d rows, %d blocks, %.1f ms\n  %s\n", g.statement.at, g.database, v.reads, v.blocks, v.ms, short(plain(v.text), 1200))
+			fmt.Fprintf(w, "\n%s, in %s: %d rows, %d blocks, %.1f ms\n  %s\n", g.statement.at, g.database, v.reads, v.blocks,
+				v.ms, short(plain(v.text), 1200))
 			v.plan.print(w, "    ")
 		}
 		n += len(bad)

@@ -39,8 +39,8 @@ func main() {
 
 // options are what the environment may change.
 type options struct {
-	Rows   int    `env:"PLANS_ROWS" envDefault:"1000000" doc:"How many orders are loaded; of the ledger ten times as many, of mails as many"`
-	Server string `env:"PLANS_SERVER" envDefault:"" doc:"A superuser's address of a PostgreSQL server that was started with the options of server.go; databases that it has are used as they are"`
+	Rows   int    `env:"PLANS_ROWS" envDefault:"1000000" doc:"How many orders are loaded, and mails; of the ledger ten times as many"`
+	Server string `env:"PLANS_SERVER" envDefault:"" doc:"A server to use, with its databases as they are: a superuser's address"`
 	Only   string `env:"PLANS_ONLY" envDefault:"" doc:"The one service to look at"`
 	Tests  bool   `env:"PLANS_TESTS" envDefault:"true" doc:"Whether the services' tests run, or their API is asked alone"`
 }
@@ -164,7 +164,8 @@ func (s *session) fill(ctx context.Context, services []string, rows int) error {
 	}
 	if len(missing) > 0 {
 		s.say("loading %d orders", rows)
-		if err := load.Load(ctx, missing, load.Size{Products: max(100, rows/10), Orders: rows, Ledger: 10 * rows, Mails: rows}); err != nil {
+		if err := load.Load(ctx, missing, load.Size{Products: max(100, rows/10), Orders: rows, Ledger: 10 * rows,
+			Mails: rows}); err != nil {
 			return err
 		}
 	}
@@ -271,7 +272,8 @@ func (s *session) table(rows int, unused []string) string {
 		if why != "" {
 			why = " (" + why + ")"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s%s | %d | %d | %.1f |\n", strings.ReplaceAll(short(g.statement.text, 110), "|", "\\|"), g.statement.at, why,
+		fmt.Fprintf(&b, "| `%s` | %s%s | %d | %d | %.1f |\n", strings.ReplaceAll(short(g.statement.text, 110), "|", "\\|"),
+			g.statement.at, why,
 			g.worst.reads, g.worst.blocks, g.worst.ms)
 	}
 	fmt.Fprintf(&b, "\nIndexes that nothing read: %s\n", strings.Join(unused, ", "))

@@ -107,7 +107,8 @@ func (s *session) api(ctx context.Context, service string) (err error) {
 	const secret = "plans-only-0123456789"
 	cmd := exec.Command(program)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = append(os.Environ(), "APP_PORT="+port, "APP_API_TOKEN="+appToken, "ISSUER="+issuer, "JWKS_URL="+key.url, "CURSOR_KEY="+secret, "HASH_KEY="+secret,
+	cmd.Env = append(os.Environ(), "APP_PORT="+port, "APP_API_TOKEN="+appToken, "ISSUER="+issuer, "JWKS_URL="+key.url,
+		"CURSOR_KEY="+secret, "HASH_KEY="+secret,
 		"DAPR_GRPC_PORT=1", "DAPR_HTTP_PORT=1", strings.ToUpper(service)+"_DATABASE_URL="+withDatabaseName(s.server, service),
 		"KEYCLOAK_URL=http://127.0.0.1:1", "AUTH_CLIENT_SECRET="+secret, "PAYMENTS_WEBHOOK_SECRET="+secret)
 	if err := cmd.Start(); err != nil {

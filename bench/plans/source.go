@@ -21,7 +21,7 @@ var (
 	verb  = regexp.MustCompile(`^\(?(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|LOCK TABLE|WHERE|VALUES)\b`)
 	space = regexp.MustCompile(`\s+`)
 	place = regexp.MustCompile(`\$\d+|@[a-z_]+`)
-	blank = regexp.MustCompile(`%(\.\d+)?[a-z]`)
+	blank = regexp.MustCompile(`\$?%(\.\d+)?[a-z]`)
 )
 
 // plain is SQL as it is compared: without line breaks, and with ? for every argument.
