@@ -30,7 +30,7 @@ func (s *service) routes(api huma.API) {
 
 type figuresOutput struct {
 	Body struct {
-		Statuses map[string]int `json:"statuses" doc:"How many mails are in each status"`
+		Statuses map[string]int `json:"statuses" doc:"How many mails are in each status, counted up to 10,000"`
 	}
 }
 

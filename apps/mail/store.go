@@ -163,7 +163,7 @@ type filter struct {
 
 // Ids of mails sort by time.
 var mailLists = keyset.List{ID: "id", Sorts: map[string]string{
-	"newest": "id DESC", "oldest": "id", "recipient": "lower(recipient)", "-recipient": "lower(recipient) DESC",
+	"newest": "id DESC", "oldest": "id", "recipient": `lower(recipient) COLLATE "C"`, "-recipient": `lower(recipient) COLLATE "C" DESC`,
 }}
 
 // listMails reads a page of the log, without what the mails show, and the cursor of the next one.
@@ -172,13 +172,17 @@ func listMails(ctx context.Context, db pg.Querier, f filter, sort string, page r
 		SELECT id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, '{}'::jsonb AS data, status, error,
 			tries, cut_off, next_try_at, leased_until, expires_at, again_of, created_at, sent_at
 		FROM mails
-		WHERE ($1::text = '' OR status = $1) AND ($2::text = '' OR kind = $2) AND ($3::text = '' OR lower(recipient) LIKE lower($4))
+		WHERE ($1::text = '' OR status = $1) AND ($2::text = '' OR kind = $2) AND ($3::text = '' OR lower(recipient) COLLATE "C" LIKE lower($4))
 			AND ($5::uuid IS NULL OR order_id = $5)`, f.Status, f.Kind, f.Recipient, pg.Begins(f.Recipient), f.Order)
 }
 
-// countMails counts mails by status.
+// countMails counts mails by status, up to pg.CountLimit.
 func countMails(ctx context.Context, db pg.Querier) (map[string]int, error) {
-	return pg.Counts(ctx, db, `SELECT status, count(*) FROM mails GROUP BY status`)
+	return pg.Counts(ctx, db, `
+		SELECT 'queued', count(*) FROM (SELECT FROM mails WHERE status = 'queued' LIMIT $1) f
+		UNION ALL SELECT 'failed', count(*) FROM (SELECT FROM mails WHERE status = 'failed' LIMIT $1) f
+		UNION ALL SELECT 'skipped', count(*) FROM (SELECT FROM mails WHERE status = 'skipped' LIMIT $1) f
+		UNION ALL SELECT 'sent', count(*) FROM (SELECT FROM mails WHERE status = 'sent' LIMIT $1) f`, pg.CountLimit)
 }
 
 // getMail reads one mail. It returns ErrMailNotFound.

@@ -296,22 +296,33 @@ var chargeLists = keyset.List{ID: "order_id", Sorts: map[string]string{
 
 // listCharges reads a page of the charges that fit a filter, and the cursor of the next one.
 func listCharges(ctx context.Context, db pg.Querier, f filter, sort string, page rest.Page) ([]ChargeRow, *string, error) {
+	// What follows from no argument is not in the statement: a subquery behind an OR is asked row by row.
+	refunded := ""
+	if f.Refund != "" {
+		refunded = ` AND order_id IN (SELECT r.order_id FROM refunds r WHERE r.state = $5)`
+	} else {
+		refunded = ` AND $5::text = ''`
+	}
 	return keyset.Read[ChargeRow](ctx, db, chargeLists, sort, page, `
 		SELECT `+chargeColumns+`, (
 			SELECT COALESCE(sum(r.amount), 0)::bigint FROM refunds r WHERE r.order_id = c.order_id AND r.state = 'done') AS refunded
 		FROM charges c
 		WHERE ($1::text = '' OR state = $1)
-		  AND ($2::text = '' OR number LIKE $3 OR email LIKE $4 OR provider_ref = $2)
-		  AND ($5::text = '' OR EXISTS (SELECT FROM refunds r WHERE r.order_id = c.order_id AND r.state = $5))`,
+		  AND ($2::text = '' OR number LIKE $3 OR email LIKE $4 OR provider_ref = $2)`+refunded,
 		f.State, f.Query, pg.Begins(strings.ToUpper(f.Query)), pg.Begins(strings.ToLower(f.Query)), f.Refund)
 }
 
-// countCharges counts charges by state, and refunds that failed.
+// countCharges counts charges by state, and refunds that failed, up to pg.CountLimit.
 func countCharges(ctx context.Context, db pg.Querier) (states map[string]int, failedRefunds int, err error) {
-	if states, err = pg.Counts(ctx, db, `SELECT state, count(*) FROM charges GROUP BY state`); err != nil {
+	states, err = pg.Counts(ctx, db, `
+		SELECT s.state, (SELECT count(*) FROM (SELECT FROM charges WHERE state = s.state LIMIT $2) f)
+		FROM unnest($1::text[]) AS s (state)`, []State{Requested, Attempted, Unknown, Captured, Failed, Voided}, pg.CountLimit)
+	if err != nil {
 		return nil, 0, err
 	}
-	if err := db.QueryRow(ctx, `SELECT count(*) FROM refunds WHERE state = 'failed'`).Scan(&failedRefunds); err != nil {
+	err = db.QueryRow(ctx, `
+		SELECT count(*) FROM (SELECT FROM refunds WHERE state = 'failed' LIMIT $1) f`, pg.CountLimit).Scan(&failedRefunds)
+	if err != nil {
 		return nil, 0, fmt.Errorf("count refunds: %w", err)
 	}
 	return states, failedRefunds, nil

@@ -214,9 +214,14 @@ func Prune(ctx context.Context, db *pgxpool.Pool, sql string, args ...any) error
 	}
 }
 
-// Counts reads rows of a name and a number, as of GROUP BY.
-func Counts(ctx context.Context, db Querier, sql string) (map[string]int, error) {
-	rows, err := db.Query(ctx, sql)
+// CountLimit is how far figures count: where there are more, they say so many. It keeps what is asked every few seconds
+// from growing with what there is, and is far above what people can see to one by one.
+const CountLimit = 10_000
+
+// Counts reads rows of a name and a number, as of GROUP BY. Those of which there
+// are none are left out.
+func Counts(ctx context.Context, db Querier, sql string, args ...any) (map[string]int, error) {
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("count: %w", err)
 	}
@@ -225,7 +230,12 @@ func Counts(ctx context.Context, db Querier, sql string) (map[string]int, error)
 		name string
 		n    int
 	)
-	if _, err := pgx.ForEachRow(rows, []any{&name, &n}, func() error { counts[name] = n; return nil }); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&name, &n}, func() error {
+		if n > 0 {
+			counts[name] = n
+		}
+		return nil
+	}); err != nil {
 		return nil, fmt.Errorf("count: %w", err)
 	}
 	return counts, nil
