@@ -13,7 +13,7 @@ M.classes = {
     checkout = { weight = 10, share = 1, target = 1 },
 }
 
-local first, least, most = 200, 40, 20000 -- bounds, in weights
+local first, least, most = 100, 40, 20000 -- bounds, in weights
 local waiting = 512 -- those who wait for news are only counted: they hold a connection, no work
 local gain, memory = 0.5, 0.2
 local fresh = 2 -- seconds for which a class's answers count after the last one
@@ -65,7 +65,7 @@ function M:leave(class, now, took)
         end
     end
     if busy then
-        local step = gain * c.weight * (1 - math.min(worst, 2))
+        local step = gain * c.weight * (1 - worst)
         self.bound = math.max(least, math.min(most, self.bound + step))
     end
 end
