@@ -129,14 +129,12 @@ func migrate(ctx context.Context, db *sql.DB, table string, files fs.FS) error {
 func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error {
 	var err error
 	for range 3 {
-		var t *transaction
+		t := &transaction{db: db}
 		err = pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
-			t = &transaction{Tx: tx, db: db}
+			t.Tx = tx
 			return fn(t)
 		})
-		if t != nil {
-			t.end(err == nil)
-		}
+		t.end(err == nil)
 		var pgErr *pgconn.PgError
 		if !errors.As(err, &pgErr) || (pgErr.Code != "40001" && pgErr.Code != "40P01") {
 			return err
@@ -148,7 +146,7 @@ func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error
 // transaction is what InTx runs, or a part of it, and what follows its end.
 type transaction struct {
 	pgx.Tx
-	db    *pgxpool.Pool
+	db    any          // the pool, for comparing it
 	outer *transaction // of a part, a savepoint
 	after []func(committed bool)
 }
@@ -193,8 +191,9 @@ func OnEnd(tx pgx.Tx, fn func(committed bool)) {
 	t.after = append(t.after, fn)
 }
 
-// PoolOf is where InTx began tx.
-func PoolOf(tx pgx.Tx) *pgxpool.Pool { return tx.(*transaction).db }
+// DatabaseOf tells one pool, in which InTx began tx, from another. It is not to
+// be used within tx.
+func DatabaseOf(tx pgx.Tx) any { return tx.(*transaction).db }
 
 // Prune runs a DELETE of at most $1 rows until no more are left; args are $2 and
 // on. A statement for all would reach statementTimeout after a busy day, and
