@@ -97,6 +97,7 @@ func defaults(s *Stack, services []App) []setting {
 		{"SENTRY_ADDRESS", at(PortSentry), infra},
 		{"DAPR_API_TOKEN", secret(), everyApp},
 		{"APP_API_TOKEN", secret(), everyApp},
+		{"TRACES_RATIO", "1", everyApp},
 
 		{"CURSOR_KEY", secret(), everyApp},
 		{"HASH_KEY", secret(), everyApp},
@@ -166,7 +167,7 @@ func (s *Stack) reach(base int) int {
 
 // choices may be given in the environment of the first make up, for a stack
 // that starts with other ones, such as a test's short hold time.
-var choices = []string{"SHOP_CURRENCY", "SHOP_COUNTRY", "HOLD_AT", "HOLD_TTL", "MAIL_PULL_BEHIND", "RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN", "RATE_FRONT"}
+var choices = []string{"SHOP_CURRENCY", "SHOP_COUNTRY", "HOLD_AT", "HOLD_TTL", "MAIL_PULL_BEHIND", "RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN", "RATE_FRONT", "TRACES_RATIO"}
 
 func secret() string {
 	b := make([]byte, 20)

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -48,7 +47,7 @@ func open(ctx context.Context, url string, answer time.Duration) (*pgxpool.Pool,
 	}
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	cfg.PingTimeout = pingTimeout
-	cfg.ConnConfig.Tracer = tracer{otelpgx.NewTracer(), answer}
+	cfg.ConnConfig.Tracer = newTracer(answer)
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	limit(cfg, answer)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
