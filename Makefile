@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart import audit check lint fmt cover audit-deps test swaps chaos plans lighthouse screenshots compose-env generate service dev
+.PHONY: help up infra down clean status logs restart scale import audit check lint fmt cover audit-deps test swaps chaos plans lighthouse screenshots compose-env generate service dev
 
 DEV := .run/bin/dev
 
@@ -36,8 +36,11 @@ status: dev ## a line a process: health, pid, memory, restarts
 logs: dev ## follow the logs, or one app's: make logs APP=orders
 	@$(DEV) logs $(APP)
 
-restart: dev ## build one app again and start it again: make restart APP=orders
+restart: dev ## build one app again and start its instances again, one after another: make restart APP=orders
 	@$(DEV) restart $(APP)
+
+scale: dev ## run so many instances of an app, or of an edge: make scale APP=orders N=2
+	@$(DEV) scale $(APP) $(N)
 
 import: dev ## import a product file, as Shopify exports them: make import FILE=products.csv
 	@$(DEV) import $(FILE)

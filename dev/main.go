@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/stampede-shop/stampede/dev/infra"
@@ -30,7 +31,8 @@ const usage = `usage: dev <command>
   clean           stop everything and remove data, settings and logs
   status          a line a process: health, pid, memory, restarts
   logs [APP]      follow the log of an app and its sidecar, or all logs
-  restart APP     build one app again and start it again with its sidecar
+  restart APP     build one app again and start it again with its sidecar, one instance after another
+  scale APP N     run so many instances of an app, each beside its sidecar
   check           form, linters, and the tests that need no shop, under the race detector
   lint, fmt       the form alone; gofmt
   cover           how much of each package its own tests run
@@ -88,7 +90,7 @@ func run(ctx context.Context, args []string) error {
 	if len(args) > 1 {
 		name = args[1]
 	}
-	if name == "" && slices.Contains([]string{"restart", "stop", "kill", "start"}, args[0]) {
+	if name == "" && slices.Contains([]string{"restart", "scale", "stop", "kill", "start"}, args[0]) {
 		return fmt.Errorf("which? dev %s orders", args[0])
 	}
 	switch args[0] {
@@ -106,6 +108,8 @@ func run(ctx context.Context, args []string) error {
 		return s.logs(ctx, name)
 	case "restart":
 		return s.restart(ctx, name)
+	case "scale":
+		return s.scale(ctx, name, strings.Join(args[2:], " "))
 	case "stop", "kill":
 		return s.stop(ctx, name, args[0] == "kill")
 	case "start":

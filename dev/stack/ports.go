@@ -45,9 +45,12 @@ const (
 	// maxOffset keeps the highest port of a stack below 65536.
 	maxOffset = 5000
 
-	// publicPort is how far above its HTTP port an edge sidecar answers its
-	// health, since a pipeline stands before the HTTP port.
+	// publicPort is how far its public port is above an edge sidecar's HTTP port.
 	publicPort = 400
+
+	// firstInstance is where the ports of further instances begin, so many for
+	// each app of dapr/dapr.yaml (instances.go).
+	firstInstance = 26700
 )
 
 // Port is one of the Port constants in this stack.
@@ -98,9 +101,9 @@ func (s *Stack) ports(apps []App) map[int]string {
 			ports[port] = a.sidecarName()
 		}
 		if a.Edge() {
-			ports[a.HTTPPort+publicPort] = a.ID
+			ports[a.PublicPort] = a.Name()
 		} else {
-			ports[a.Port] = a.ID
+			ports[a.Port] = a.Name()
 		}
 	}
 	return ports

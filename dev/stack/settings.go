@@ -81,7 +81,8 @@ func defaults(s *Stack, services []App) []setting {
 		list = append(list, setting{a.DatabaseSetting(), database(a.ID, through(PortPostgres)), a.ID})
 	}
 	return append(list, []setting{
-		{"SWAP", "", infra}, // names of components/swaps, see Choose
+		{"SWAP", "", infra},      // names of components/swaps, see Choose
+		{"INSTANCES", "", infra}, // how many run beside each other, see instances
 		{"REDIS_HOST", through(PortRedis), infra},
 		{"REDIS_PASSWORD", secret(), infra},
 		{"RABBITMQ_URL", "amqp://stampede:" + secret() + "@" + through(PortRabbitMQ), infra},
@@ -167,7 +168,8 @@ func (s *Stack) reach(base int) int {
 
 // choices may be given in the environment of the first make up, for a stack
 // that starts with other ones, such as a test's short hold time.
-var choices = []string{"SHOP_CURRENCY", "SHOP_COUNTRY", "HOLD_AT", "HOLD_TTL", "MAIL_PULL_BEHIND", "RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN", "RATE_FRONT", "TRACES_RATIO"}
+var choices = []string{"INSTANCES", "SHOP_CURRENCY", "SHOP_COUNTRY", "HOLD_AT", "HOLD_TTL", "MAIL_PULL_BEHIND", "RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN",
+	"RATE_FRONT", "TRACES_RATIO"}
 
 func secret() string {
 	b := make([]byte, 20)

@@ -35,10 +35,11 @@ type Settings struct {
 	EventsPullBehind time.Duration `env:"EVENTS_PULL_BEHIND" envDefault:"2m" doc:"How long an event gets to arrive before the publisher's outbox is read"`
 }
 
-// database is the further setting of a service that keeps records; its name
-// begins with the service's.
+// database are the further settings of a service that keeps records; their names
+// begin with the service's.
 type database struct {
-	URL string `env:"DATABASE_URL" doc:"Its PostgreSQL database"`
+	URL         string `env:"DATABASE_URL" doc:"Its PostgreSQL database"`
+	Connections int    `env:"DATABASE_CONNECTIONS" envDefault:"12" doc:"How many connections to it an instance takes at most, besides two that listen"`
 }
 
 // Shop is embedded in the settings of services that deal with money.
