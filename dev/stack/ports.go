@@ -40,6 +40,7 @@ const (
 	PortProxyRedis         = 8476
 	PortProxyRabbitMQ      = 8477
 	PortProxySMTP          = 8478
+	PortBenchKeys          = 8013  // where the bench's stack has its keys, see infra.ServeKeys
 	PortSentryHealth       = 15002 // below the ports of outgoing connections, which may take one above at any time
 
 	// maxOffset keeps the highest port of a stack below 65536.
@@ -48,7 +49,14 @@ const (
 	// publicPort is how far above its HTTP port an edge sidecar answers its
 	// health, since a pipeline stands before the HTTP port.
 	publicPort = 400
+
+	// profilePort is how far above its own port an app of the bench's stack
+	// serves profiles.
+	profilePort = 100
 )
+
+// ProfilePort is where the app serves profiles, in the bench's stack.
+func (a App) ProfilePort() int { return a.Port + profilePort }
 
 // Port is one of the Port constants in this stack.
 func (s *Stack) Port(base int) int { return base + s.Offset }
@@ -79,6 +87,7 @@ var infraPorts = map[string][]int{
 	"kafka":    {PortKafka, PortKafkaController},
 	"s3":       {PortS3},
 	"sentry":   {PortSentry, PortSentryHealth},
+	"keys":     {PortBenchKeys},
 	"proxies":  {PortProxies, PortProxyPostgres, PortProxyRedis, PortProxyRabbitMQ, PortProxySMTP},
 }
 
@@ -101,6 +110,9 @@ func (s *Stack) ports(apps []App) map[int]string {
 			ports[a.HTTPPort+publicPort] = a.ID
 		} else {
 			ports[a.Port] = a.ID
+			if s.Bench {
+				ports[a.ProfilePort()] = a.ID
+			}
 		}
 	}
 	return ports

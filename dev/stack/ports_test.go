@@ -21,7 +21,7 @@ func TestPortsOfStacks(t *testing.T) {
 		apps, err := parseRunFile(shifted)
 		require.NoError(t, err)
 		require.NotEmpty(t, apps)
-		for port, name := range (&Stack{Offset: offset}).ports(apps) {
+		for port, name := range (&Stack{Offset: offset, Bench: true}).ports(apps) {
 			require.Empty(t, all[port], "port %d of %s", port, name)
 			all[port] = name
 			require.Less(t, port-offset+maxOffset, 1<<16)
