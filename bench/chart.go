@@ -59,25 +59,26 @@ func chart(title, unit string, bars []bar) string {
 	}
 	tall := top + len(bars)*(height+gap) + legend + 10
 	var svg strings.Builder
-	fmt.Fprintf(&svg, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="13" role="img">`+"\n", width, tall)
-	fmt.Fprintf(&svg, `<title>%s</title><rect width="100%%" height="100%%" fill="#fff"/>`+"\n", html.EscapeString(title))
-	fmt.Fprintf(&svg, `<text x="12" y="24" font-size="15" font-weight="bold">%s, %s</text>`+"\n", html.EscapeString(title), html.EscapeString(unit))
+	say := func(format string, args ...any) { fmt.Fprintf(&svg, format+"\n", args...) }
+	say(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="13" role="img">`, width, tall)
+	say(`<title>%s</title><rect width="100%%" height="100%%" fill="#fff"/>`, html.EscapeString(title))
+	say(`<text x="12" y="24" font-size="15" font-weight="bold">%s, %s</text>`, html.EscapeString(title), html.EscapeString(unit))
 	for i, b := range bars {
 		y := top + i*(height+gap)
-		fmt.Fprintf(&svg, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", left-8, y+16, html.EscapeString(b.label))
+		say(`<text x="%d" y="%d" text-anchor="end">%s</text>`, left-8, y+16, html.EscapeString(b.label))
 		x := float64(left)
 		for _, p := range b.pieces {
 			long := p.value / max(most, 1e-9) * (width - left - right)
-			fmt.Fprintf(&svg, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"><title>%s %s</title></rect>`+"\n",
+			say(`<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"><title>%s %s</title></rect>`,
 				x, y, long, height, palette[slices.Index(names, p.name)%len(palette)], html.EscapeString(p.name), number(p.value))
 			x += long
 		}
-		fmt.Fprintf(&svg, `<text x="%.1f" y="%d">%s</text>`+"\n", x+6, y+16, number(b.total()))
+		say(`<text x="%.1f" y="%d">%s</text>`, x+6, y+16, number(b.total()))
 	}
 	if len(names) > 1 {
 		for i, name := range names {
 			x, y := 12+i%perRow*(width-24)/perRow, top+len(bars)*(height+gap)+10+i/perRow*20
-			fmt.Fprintf(&svg, `<rect x="%d" y="%d" width="12" height="12" fill="%s"/><text x="%d" y="%d">%s</text>`+"\n",
+			say(`<rect x="%d" y="%d" width="12" height="12" fill="%s"/><text x="%d" y="%d">%s</text>`,
 				x, y, palette[i%len(palette)], x+18, y+11, html.EscapeString(name))
 		}
 	}

@@ -15,7 +15,9 @@ import (
 // countRows says about how much is in the databases.
 func (b *bench) countRows(ctx context.Context) (string, error) {
 	var parts []string
-	for _, table := range []struct{ database, name string }{{"products", "products"}, {"orders", "orders"}, {"inventory", "ledger"}, {"mail", "mails"}} {
+	for _, table := range []struct{ database, name string }{
+		{"products", "products"}, {"orders", "orders"}, {"inventory", "ledger"}, {"mail", "mails"},
+	} {
 		db, err := pgx.Connect(ctx, b.at(table.database))
 		if err != nil {
 			return "", err

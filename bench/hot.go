@@ -63,7 +63,8 @@ func (b *bench) hot(ctx context.Context) error {
 	b.keep("hot", with)
 	b.keep("hot", other)
 	for _, r := range []*result{alone, with} {
-		b.say("hot", "%s: everybody had an answer after %.1f s; %d sold, %d told that there is none left (p99 %s ms), %d times told to come again later.",
+		b.say("hot", "%s: everybody had an answer after %.1f s; %d sold, %d told that there is none left (p99 %s ms), "+
+			"%d times told to come again later.",
 			r.Name, r.Took.Seconds(), len(r.Times), len(r.SoldOut), milliseconds(percentile(r.SoldOut, 99)), len(r.Refused))
 		if len(r.Times) != units {
 			b.say("hot", "WRONG: %d of %d units were sold.", len(r.Times), units)

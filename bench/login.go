@@ -48,7 +48,8 @@ func (s *shop) register(ctx context.Context) (shopper, error) {
 		}
 		for _, m := range mails {
 			if found := code.FindStringSubmatch(m.HTML); found != nil {
-				return who, s.send(ctx, "POST", "/api/v1/auth/verify-email", "", map[string]string{"email": who.email, "code": found[1]}, nil)
+				verify := map[string]string{"email": who.email, "code": found[1]}
+				return who, s.send(ctx, "POST", "/api/v1/auth/verify-email", "", verify, nil)
 			}
 		}
 		if !pause(ctx, 100*time.Millisecond) {

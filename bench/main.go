@@ -59,7 +59,8 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.top, "top", 0, "how many of the dearest statements to list")
 	flags.BoolVar(&o.quick, "quick", false, "only what shows most, in a few minutes")
 	flags.StringVar(&o.results, "results", "", "the folder of RESULTS.md and its charts; none is written without it")
-	flags.IntVar(&o.size, "size", 0, "so many orders are loaded first, with a tenth as many products, as many mails and ten times as many rows of the ledger")
+	flags.IntVar(&o.size, "size", 0, "so many orders are loaded first, with a tenth as many products,\n"+
+		"as many mails and ten times as many rows of the ledger")
 	flags.StringVar(&o.save, "save", "", "a file for what was measured, for -growth")
 	flags.StringVar(&o.growth, "growth", "", "what was measured with fewer rows, to compare with")
 	flags.IntVar(&o.echo, "echo", 0, "be the program that other answers are compared with, on this port")

@@ -92,16 +92,18 @@ func table(head []string, rows [][]string) string {
 	return text.String()
 }
 
+const howToRead = `
+*CPU ms each* is the time that one operation took of a processor, over all processes of the stack and to the end of all that
+it set off (mails too); the bench itself is not in it. *Statements* is what PostgreSQL counted in the services' databases,
+BEGIN and COMMIT among them; *transactions* all that it ended, *that write* those that changed something; *legs* what the
+sidecars counted as coming in and going out. What the stack does at rest is in all of these. Clients wait for their answer
+before they ask again, but where it says that they arrive.
+`
+
 // write writes the page and its charts into the folder.
 func (b *bench) write(folder string) error {
 	var page strings.Builder
-	fmt.Fprintf(&page, "# What the shop does, measured\n<!-- written by make bench; what was tried is in TRIED.md, which is copied to the end -->\n%s\n", b.machine())
-	page.WriteString(`How to read it: *CPU ms each* is the time that one operation took of a processor, over all processes of the stack and to the
-end of all that it set off (mails too); the bench itself is not in it. *Statements* is what PostgreSQL counted in the services' databases, BEGIN
-and COMMIT among them; *transactions* all that it ended, *that write* those that changed something; *legs* what the sidecars counted as
-coming in and going out. What the stack does at rest is in all of these. Clients wait for their answer before they ask again, but where it says
-that they arrive.
-`)
+	page.WriteString("# What the shop does, measured\n<!-- written by make bench; its end is TRIED.md -->\n" + b.machine() + howToRead)
 	for _, m := range measurements {
 		s := b.sections[m.name]
 		if s == nil {

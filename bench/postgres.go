@@ -80,8 +80,8 @@ func (b *bench) orderScript(ctx context.Context) (string, error) {
 			case "number":
 				values = append(values, `$$'S' || left(new.id::text, 18)$$`)
 			default:
-				values = append(values, "quote_nullable("+pgx.Identifier{column}.Sanitize()+") || '::' || "+
-					"(SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '"+table.name+"'::regclass AND attname = '"+column+"')")
+				values = append(values, fmt.Sprintf(`quote_nullable(%q) || '::' || (SELECT format_type(atttypid, atttypmod) `+
+					`FROM pg_attribute WHERE attrelid = '%s'::regclass AND attname = '%s')`, column, table.name, column))
 			}
 		}
 		var rows []string
@@ -91,7 +91,8 @@ func (b *bench) orderScript(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("%s: %w", table.name, err)
 		}
 		for n, row := range rows {
-			script += fmt.Sprintf(", t%d_%d AS (INSERT INTO %s (%s) SELECT %s FROM new)", i, n, table.name, strings.Join(columns, ", "), row)
+			script += fmt.Sprintf(", t%d_%d AS (INSERT INTO %s (%s) SELECT %s FROM new)",
+				i, n, table.name, strings.Join(columns, ", "), row)
 		}
 	}
 	return script + " SELECT 1;\n", nil
@@ -133,7 +134,8 @@ func (b *bench) pgbench(ctx context.Context, section, name string, clients int, 
 	}
 	r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
 		seconds := strconv.Itoa(max(int(b.limit.Seconds()/2), 1))
-		cmd := exec.CommandContext(ctx, "pgbench", "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", "2", "-T", seconds, "-f", file, b.at(scratch))
+		cmd := exec.CommandContext(ctx, "pgbench", "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", "2",
+			"-T", seconds, "-f", file, b.at(scratch))
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			return nil, fmt.Errorf("pgbench: %w: %s", err, out)

@@ -94,7 +94,9 @@ func (s *shop) keycloaks(ctx context.Context, size int) ([]shopper, error) {
 			"credentials": []any{map[string]any{"type": "password", "value": crowd[i].password, "temporary": false}},
 		})
 	}
-	admin, err := s.grant(ctx, "master", url.Values{"client_id": {"admin-cli"}, "username": {"admin"}, "password": {s.Settings.Get("KEYCLOAK_ADMIN_PASSWORD")}})
+	admin, err := s.grant(ctx, "master", url.Values{
+		"client_id": {"admin-cli"}, "username": {"admin"}, "password": {s.Settings.Get("KEYCLOAK_ADMIN_PASSWORD")},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +105,8 @@ func (s *shop) keycloaks(ctx context.Context, size int) ([]shopper, error) {
 		return nil, err
 	}
 	realm := s.Settings.Get("KEYCLOAK_REALM")
-	req, err := http.NewRequestWithContext(ctx, "POST", s.Settings.Get("KEYCLOAK_URL")+"/admin/realms/"+realm+"/partialImport", bytes.NewReader(text))
+	at := s.Settings.Get("KEYCLOAK_URL") + "/admin/realms/" + realm + "/partialImport"
+	req, err := http.NewRequestWithContext(ctx, "POST", at, bytes.NewReader(text))
 	if err != nil {
 		return nil, err
 	}
