@@ -11,13 +11,9 @@ import (
 )
 
 // benchStack makes this process's stack the one for make bench: beside all
-// others, unless the environment names another, and without limits on how often
-// one address may ask, since all that is asked comes from one.
+// others, unless the environment names another.
 func benchStack() {
-	environment([][2]string{
-		{"PORT_OFFSET", "3000"}, {"RUN_DIR", ".run-bench"}, {"SWAP", "default"}, {"BENCH", "true"},
-		{"RATE_TOKEN", "100000000"}, {"RATE_ADDRESS", "100000000"}, {"RATE_LOGIN", "100000000"}, {"RATE_FRONT", "100000000"},
-	}, false)
+	environment([][2]string{{"PORT_OFFSET", "3000"}, {"RUN_DIR", ".run-bench"}, {"SWAP", "default"}, {"BENCH", "true"}}, false)
 }
 
 // bench measures a shop with ten thousand orders, then one with a million, and
