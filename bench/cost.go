@@ -211,22 +211,20 @@ func (r reading) since(before reading) *cost {
 	return c
 }
 
-// legMetrics are the sidecars' counters of what came to them and went from
-// them, by what the tables call these.
-var legMetrics = map[string]string{
-	"dapr_http_server_request_count":                  "HTTP in",
-	"dapr_http_client_completed_count":                "HTTP out",
-	"dapr_grpc_io_server_completed_rpcs":              "gRPC in",
-	"dapr_grpc_io_client_completed_rpcs":              "gRPC out",
-	"dapr_component_pubsub_ingress_count":             "events in",
-	"dapr_component_pubsub_egress_count":              "events out",
-	"dapr_component_state_count":                      "state",
-	"dapr_component_output_binding_count":             "bindings",
-	"dapr_http_server_request_count_total":            "HTTP in",
-	"dapr_runtime_service_invocation_req_sent_total":  "",
-	"dapr_runtime_service_invocation_res_sent_total":  "",
-	"dapr_component_pubsub_ingress_count_total":       "events in",
-	"dapr_component_output_binding_event_count_total": "bindings",
+// legKinds are the sidecars' counters of what passes a network, in the order in
+// which they are shown. An event from the broker goes on to the app.
+var legKinds = []struct {
+	metric, name string
+	legs         float64
+}{
+	{"dapr_http_server_request_count", "to a sidecar by HTTP", 1},
+	{"dapr_grpc_io_server_completed_rpcs", "to a sidecar by gRPC", 1},
+	{"dapr_runtime_service_invocation_req_sent_total", "between sidecars", 1},
+	{"dapr_http_client_completed_count", "to an app", 1},
+	{"dapr_component_state_count", "to the state store", 1},
+	{"dapr_component_output_binding_count", "to a binding", 1},
+	{"dapr_component_pubsub_egress_count", "to the broker", 1},
+	{"dapr_component_pubsub_ingress_count", "from the broker, to an app", 2},
 }
 
 // readLegs adds up the counters of all sidecars.
@@ -244,10 +242,12 @@ func (b *bench) readLegs(ctx context.Context) (map[string]float64, error) {
 		lines := bufio.NewScanner(resp.Body)
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
-			name, _, _ := strings.Cut(lines.Text(), "{")
-			if kind := legMetrics[name]; kind != "" && !strings.Contains(lines.Text(), "healthz") {
-				n, _ := strconv.ParseFloat(lines.Text()[strings.LastIndexByte(lines.Text(), ' ')+1:], 64)
-				legs[kind] += n
+			metric, labels, _ := strings.Cut(lines.Text(), "{")
+			for _, kind := range legKinds {
+				if metric == kind.metric && !strings.Contains(labels, "/GetMetadata") { // whether it is alive
+					n, _ := strconv.ParseFloat(labels[strings.LastIndexByte(labels, ' ')+1:], 64)
+					legs[kind.name] += n * kind.legs
+				}
 			}
 		}
 		resp.Body.Close()

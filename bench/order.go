@@ -79,9 +79,9 @@ func (b *bench) detail(r *result) {
 	}
 	fmt.Printf("  ms on a processor: %s\n", strings.Join(parts, " · "))
 	parts = nil
-	for _, kind := range []string{"HTTP in", "HTTP out", "gRPC in", "gRPC out", "events out", "events in", "state", "bindings"} {
-		if n := r.Cost.Legs[kind]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%s %.1f", kind, r.Cost.per(n)))
+	for _, kind := range legKinds {
+		if n := r.Cost.Legs[kind.name]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %.1f", kind.name, r.Cost.per(n)))
 		}
 	}
 	fmt.Printf("  the sidecars counted: %s\n", strings.Join(parts, " · "))
