@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 )
 
 // home is where all parcels go.
@@ -13,17 +16,25 @@ var home = map[string]string{"name": "Ann Lee", "line1": "1 High Street", "city"
 // order buys one unit: into the cart, ordered for what the cart says that it
 // costs, and awaited until it is confirmed, which means paid.
 func (s *shop) order(ctx context.Context, who shopper, sku string) error {
-	return s.buy(ctx, who, sku, func() {})
+	return s.buy(ctx, who, sku, func(string) {})
 }
 
-// buy is order, and calls placed when there is an order.
-func (s *shop) buy(ctx context.Context, who shopper, sku string, placed func()) error {
+// The steps of an order.
+const (
+	inCart    = "into the cart"
+	placed    = "placed"
+	confirmed = "confirmed"
+)
+
+// buy is order, and calls lap at the end of each step.
+func (s *shop) buy(ctx context.Context, who shopper, sku string, lap func(step string)) error {
 	var cart struct {
 		Total money `json:"total"`
 	}
 	if err := s.send(ctx, "PUT", "/api/v1/cart/items/"+sku, who.token, map[string]int{"quantity": 1}, &cart); err != nil {
 		return err
 	}
+	lap(inCart)
 	var order struct {
 		ID      string `json:"id"`
 		Status  string `json:"status"`
@@ -35,12 +46,15 @@ func (s *shop) buy(ctx context.Context, who shopper, sku string, placed func()) 
 	if err != nil {
 		return err
 	}
-	placed()
+	lap(placed)
 	for err == nil && order.Status == "pending" {
 		err = s.send(ctx, "GET", fmt.Sprintf("/api/v1/orders/%s?wait=20&since=%d", order.ID, order.Version), who.token, nil, &order)
 	}
 	if err == nil && order.Status != "confirmed" {
 		err = fmt.Errorf("the order is %s", order.Status)
+	}
+	if err == nil {
+		lap(confirmed)
 	}
 	return err
 }
@@ -51,10 +65,11 @@ func (b *bench) orders(ctx context.Context) error {
 	closed(ctx, 4, b.limit, 40, func(ctx context.Context, n int) error { return b.shop.order(ctx, b.shopper(n), b.lamp(n).sku) }) // warm
 	for _, clients := range b.clients {
 		from := b.used
+		var laps laps
 		r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
 			stop := b.profiles(ctx)
 			r := closed(ctx, clients, b.limit, b.most, func(ctx context.Context, n int) error {
-				return b.shop.order(ctx, b.shopper(from+n), b.lamp(from+n).sku)
+				return b.shop.buy(ctx, b.shopper(from+n), b.lamp(from+n).sku, laps.begin())
 			})
 			return r, stop()
 		})
@@ -64,9 +79,43 @@ func (b *bench) orders(ctx context.Context) error {
 		r.Name = "order"
 		b.used += len(r.Times)
 		b.keep("order", r)
+		b.say("order", "%d clients: p50 %s.", clients, laps.String())
 		b.detail(r)
 	}
 	return nil
+}
+
+// laps are how long the steps of many orders took.
+type laps struct {
+	mu    sync.Mutex
+	steps map[string][]time.Duration
+}
+
+// begin returns what one order calls at the end of each step.
+func (l *laps) begin() func(step string) {
+	from := time.Now()
+	return func(step string) {
+		now := time.Now()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.steps == nil {
+			l.steps = map[string][]time.Duration{}
+		}
+		l.steps[step] = append(l.steps[step], now.Sub(from))
+		from = now
+	}
+}
+
+// String tells the median of each.
+func (l *laps) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var parts []string
+	for _, step := range []string{inCart, placed, confirmed} {
+		slices.Sort(l.steps[step])
+		parts = append(parts, step+" "+milliseconds(percentile(l.steps[step], 50))+" ms")
+	}
+	return strings.Join(parts, ", ")
 }
 
 // detail shows what makes up an operation's cost.
