@@ -38,7 +38,7 @@ func (s Servers) keys() (supervise.Process, error) {
 	}
 	file := BenchKey(s.Stack)
 	if !install.Exists(file) {
-		if err := makeKey(file); err != nil {
+		if err := MakeBenchKey(file); err != nil {
 			return supervise.Process{}, err
 		}
 	}
@@ -49,8 +49,8 @@ func (s Servers) keys() (supervise.Process, error) {
 	}, nil
 }
 
-// makeKey writes a new private key.
-func makeKey(file string) error {
+// MakeBenchKey writes a new private key.
+func MakeBenchKey(file string) error {
 	raw, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return err

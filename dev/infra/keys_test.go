@@ -15,8 +15,8 @@ import (
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	theirs, ours := filepath.Join(t.TempDir(), "theirs"), filepath.Join(t.TempDir(), "ours")
-	require.NoError(t, makeKey(theirs))
-	require.NoError(t, makeKey(ours))
+	require.NoError(t, MakeBenchKey(theirs))
+	require.NoError(t, MakeBenchKey(ours))
 	private, err := jwk.ReadFile(ours)
 	require.NoError(t, err)
 	own, err := jwk.PublicSetOf(private)
