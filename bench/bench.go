@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/dev/stack"
 )
 
 // bench is a shop with what is measured with.
@@ -14,6 +19,7 @@ type bench struct {
 	options
 	shop      *shop
 	db        *pgx.Conn
+	apps      []stack.App
 	databases []string // the services'
 	metrics   []int    // the sidecars' ports
 	atRest    float64  // transactions a second while nobody asks anything
@@ -56,11 +62,10 @@ func open(ctx context.Context, o options) (*bench, error) {
 	for _, a := range services {
 		b.databases = append(b.databases, a.ID)
 	}
-	apps, err := s.LoadApps()
-	if err != nil {
+	if b.apps, err = s.LoadApps(); err != nil {
 		return nil, err
 	}
-	for _, a := range apps {
+	for _, a := range b.apps {
 		b.metrics = append(b.metrics, a.MetricsPort)
 	}
 	return b, nil
@@ -79,7 +84,7 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.shoppers, err = b.shop.crowd(ctx, n); err != nil {
 		return err
 	}
-	if b.lamps, err = b.products(ctx, lamps, 1_000_000); err != nil {
+	if err := b.findLamps(ctx); err != nil {
 		return err
 	}
 	if b.rows, err = b.countRows(ctx); err != nil {
@@ -100,10 +105,28 @@ func (b *bench) products(ctx context.Context, n, units int) ([]product, error) {
 	})
 	for _, p := range list {
 		if err == nil {
-			err = b.shop.await(ctx, p.sku)
+			err = b.shop.await(ctx, p.SKU)
 		}
 	}
 	return list, err
+}
+
+// findLamps finds the products that the orders are spread over: those of the
+// last run on this shop, or new ones.
+func (b *bench) findLamps(ctx context.Context) error {
+	file := filepath.Join(b.shop.Run, "bench-lamps.json")
+	if text, err := os.ReadFile(file); err == nil {
+		return json.Unmarshal(text, &b.lamps)
+	}
+	var err error
+	if b.lamps, err = b.products(ctx, lamps, 1_000_000); err != nil {
+		return err
+	}
+	text, err := json.Marshal(b.lamps)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, text, 0o600)
 }
 
 // watchRest measures what the stack takes while nobody asks anything.

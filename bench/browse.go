@@ -91,7 +91,7 @@ func (b *bench) carts(ctx context.Context) error {
 		r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
 			return closed(ctx, clients, b.limit/2, b.most, func(ctx context.Context, n int) error {
 				quantity := 1 + (n/len(crowd)+clients)%5 // another than the last time
-				path := "/api/v1/cart/items/" + b.lamp(n%len(crowd)).sku
+				path := "/api/v1/cart/items/" + b.lamp(n%len(crowd)).SKU
 				return b.shop.send(ctx, "PUT", path, crowd[n%len(crowd)].token, map[string]int{"quantity": quantity}, nil)
 			}), nil
 		})

@@ -115,7 +115,7 @@ func (b *bench) instances(ctx context.Context) error {
 		r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
 			from := b.used
 			return closed(ctx, 64, b.limit, b.most, func(ctx context.Context, k int) error {
-				return b.shop.order(ctx, b.shopper(from+k), b.lamp(from+k).sku)
+				return b.shop.order(ctx, b.shopper(from+k), b.lamp(from+k).SKU)
 			}), nil
 		})
 		if err != nil {

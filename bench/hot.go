@@ -28,7 +28,7 @@ func (b *bench) hot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	alone, err := b.measured(ctx, func(ctx context.Context) (*result, error) { return b.race(ctx, crowd, hot[0].sku), nil })
+	alone, err := b.measured(ctx, func(ctx context.Context) (*result, error) { return b.race(ctx, crowd, hot[0].SKU), nil })
 	if err != nil {
 		return err
 	}
@@ -49,12 +49,12 @@ func (b *bench) hot(ctx context.Context) error {
 			case <-over:
 				return errOver
 			default:
-				return b.shop.order(ctx, rest[(from+n)%len(rest)], b.lamp(from+n).sku)
+				return b.shop.order(ctx, rest[(from+n)%len(rest)], b.lamp(from+n).SKU)
 			}
 		})
 	}()
 	pause(ctx, 2*time.Second) // those are at it
-	with := b.race(ctx, crowd, hot[1].sku)
+	with := b.race(ctx, crowd, hot[1].SKU)
 	close(over)
 	other := <-beside
 	b.used += len(other.Times)

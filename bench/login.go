@@ -84,7 +84,7 @@ func (b *bench) logins(ctx context.Context) error {
 		then func(ctx context.Context, n int, who shopper) error
 	}{
 		{"login", func(context.Context, int, shopper) error { return nil }},
-		{"order after a login", func(ctx context.Context, n int, who shopper) error { return b.shop.order(ctx, who, b.lamp(n).sku) }},
+		{"order after a login", func(ctx context.Context, n int, who shopper) error { return b.shop.order(ctx, who, b.lamp(n).SKU) }},
 	} {
 		r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
 			return closed(ctx, accounts, b.limit/2, b.most, func(ctx context.Context, n int) error {

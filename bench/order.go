@@ -62,16 +62,16 @@ func (s *shop) buy(ctx context.Context, who shopper, sku string, lap func(step s
 // orders measures orders by ever more clients.
 func (b *bench) orders(ctx context.Context) error {
 	b.used += 40
-	closed(ctx, 4, b.limit, 40, func(ctx context.Context, n int) error { return b.shop.order(ctx, b.shopper(n), b.lamp(n).sku) }) // warm
+	closed(ctx, 4, b.limit, 40, func(ctx context.Context, n int) error { return b.shop.order(ctx, b.shopper(n), b.lamp(n).SKU) }) // warm
 	for _, clients := range b.clients {
 		from := b.used
 		var laps laps
 		r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
-			stop := b.profiles(ctx)
+			profiled := b.takeProfiles(ctx)
 			r := closed(ctx, clients, b.limit, b.most, func(ctx context.Context, n int) error {
-				return b.shop.buy(ctx, b.shopper(from+n), b.lamp(from+n).sku, laps.begin())
+				return b.shop.buy(ctx, b.shopper(from+n), b.lamp(from+n).SKU, laps.begin())
 			})
-			return r, stop()
+			return r, profiled()
 		})
 		if err != nil {
 			return err
@@ -81,6 +81,9 @@ func (b *bench) orders(ctx context.Context) error {
 		b.keep("order", r)
 		b.say("order", "%d clients: p50 %s.", clients, laps.String())
 		b.detail(r)
+		if err := b.showProfiles(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (b *bench) overload(ctx context.Context) error {
 	best := b.best()
 	if best == 0 { // the orders were not measured
 		r := closed(ctx, 16, b.limit, b.most, func(ctx context.Context, n int) error {
-			return b.shop.order(ctx, b.shopper(b.used+n), b.lamp(b.used+n).sku)
+			return b.shop.order(ctx, b.shopper(b.used+n), b.lamp(b.used+n).SKU)
 		})
 		b.used += len(r.Times)
 		best = r.rate()
@@ -87,7 +87,7 @@ type arrivals struct {
 func (a *arrivals) RoundTrip(req *http.Request) (*http.Response, error) {
 	n := a.from + int(a.count.Add(1)) - 1
 	begun := time.Now()
-	err := a.bench.shop.buy(req.Context(), a.bench.shopper(n), a.bench.lamp(n).sku, func(step string) {
+	err := a.bench.shop.buy(req.Context(), a.bench.shopper(n), a.bench.lamp(n).SKU, func(step string) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if step == placed {

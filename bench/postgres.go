@@ -170,12 +170,8 @@ func (b *bench) holds(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	apps, err := b.shop.LoadApps()
-	if err != nil {
-		return err
-	}
 	var door string
-	for _, a := range apps {
+	for _, a := range b.apps {
 		if a.ID == "inventory" {
 			door = fmt.Sprintf("http://127.0.0.1:%d/internal/holds/", a.Port)
 		}
@@ -193,7 +189,7 @@ func (b *bench) holds(ctx context.Context) error {
 		}
 		r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
 			return closed(ctx, clients, b.limit/2, b.most, func(ctx context.Context, _ int) error {
-				at := door + url.PathEscape("account:"+uuid.NewString()) + "/" + hot[0].sku
+				at := door + url.PathEscape("account:"+uuid.NewString()) + "/" + hot[0].SKU
 				return b.shop.send(ctx, "PUT", at, "", map[string]int{"quantity": 1}, nil,
 					"dapr-api-token", b.shop.Settings.Get("APP_API_TOKEN"), "dapr-caller-app-id", "carts")
 			}), nil

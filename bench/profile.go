@@ -14,34 +14,30 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// profiles takes a profile of each app that was named, from now until almost
-// the end of the measurement; stop waits for that and shows what took the most.
-func (b *bench) profiles(ctx context.Context) (stop func() error) {
+// takeProfiles takes a profile of each app that was named, from now until almost
+// the end of the measurement, which is what wait waits for.
+func (b *bench) takeProfiles(ctx context.Context) (wait func() error) {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, app := range b.profile {
 		g.Go(func() error { return b.takeProfile(ctx, app, b.limit*9/10) })
 	}
-	return func() error {
-		if err := g.Wait(); err != nil {
+	return g.Wait
+}
+
+// showProfiles shows what took the most in each of them.
+func (b *bench) showProfiles() error {
+	for _, app := range b.profile {
+		if err := b.showProfile(app); err != nil {
 			return err
 		}
-		for _, app := range b.profile {
-			if err := b.showProfile(app); err != nil {
-				return err
-			}
-		}
-		return nil
 	}
+	return nil
 }
 
 func (b *bench) profileFile(app string) string { return filepath.Join(b.shop.Run, app+".pprof") }
 
 func (b *bench) takeProfile(ctx context.Context, app string, long time.Duration) error {
-	apps, err := b.shop.LoadApps()
-	if err != nil {
-		return err
-	}
-	for _, a := range apps {
+	for _, a := range b.apps {
 		if a.ID != app || a.Edge() {
 			continue
 		}

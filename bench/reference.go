@@ -82,10 +82,6 @@ const (
 // echoed is a program that does nothing but answer, behind the two sidecars
 // that every answer of the shop passes.
 func (b *bench) echoed(ctx context.Context) error {
-	apps, err := b.shop.LoadApps()
-	if err != nil {
-		return err
-	}
 	if err := b.shop.PlugIn(); err != nil {
 		return err
 	}
@@ -98,7 +94,7 @@ func (b *bench) echoed(ctx context.Context) error {
 		return err
 	}
 	app := stack.App{
-		Sidecar: apps[0].Sidecar, ID: "echo", Dir: apps[0].Dir, Port: b.shop.Port(echoPort), HTTPPort: b.shop.Port(echoHTTP),
+		Sidecar: b.apps[0].Sidecar, ID: "echo", Dir: b.apps[0].Dir, Port: b.shop.Port(echoPort), HTTPPort: b.shop.Port(echoHTTP),
 		GRPCPort: b.shop.Port(echoGRPC), InternalPort: b.shop.Port(echoInternal), MetricsPort: b.shop.Port(echoMetrics),
 	}
 	app.ResourcesPaths = nil
@@ -107,7 +103,7 @@ func (b *bench) echoed(ctx context.Context) error {
 	if err := stack.WriteFile(app.ConfigFile, echoConfig, 0o644); err != nil {
 		return err
 	}
-	processes, err := b.shop.Processes(app, apps)
+	processes, err := b.shop.Processes(app, b.apps)
 	if err != nil {
 		return err
 	}
@@ -116,15 +112,15 @@ func (b *bench) echoed(ctx context.Context) error {
 			return err
 		}
 	}
-	err = b.echoBehind(ctx, apps, processes, len(text))
+	err = b.echoBehind(ctx, processes, len(text))
 	return errors.Join(err, b.shop.Supervisor().Stop(context.WithoutCancel(ctx), false, supervise.Names(processes)...))
 }
 
-func (b *bench) echoBehind(ctx context.Context, apps []stack.App, processes []supervise.Process, size int) error {
+func (b *bench) echoBehind(ctx context.Context, processes []supervise.Process, size int) error {
 	if err := b.shop.Supervisor().Await(ctx, processes, time.Minute, "echo"); err != nil {
 		return err
 	}
-	for _, a := range apps {
+	for _, a := range b.apps {
 		if a.ID == "edge" {
 			at := fmt.Sprintf("http://127.0.0.1:%d/echo", a.HTTPPort)
 			return b.gets(ctx, fmt.Sprintf("%d bytes behind the two sidecars, without Nginx", size), at,

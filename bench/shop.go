@@ -137,18 +137,18 @@ type money struct {
 }
 
 // product is one that the bench has made, of one variant.
-type product struct{ slug, sku string }
+type product struct{ Slug, SKU string }
 
 // newProduct makes a product of which there are so many, and waits until it
 // can be bought.
 func (s *shop) newProduct(ctx context.Context, admin, id string, units int) (product, error) {
-	p := product{slug: "bench-" + id, sku: "BENCH-" + id}
+	p := product{Slug: "bench-" + id, SKU: "BENCH-" + id}
 	var made struct {
 		ID string `json:"id"`
 	}
 	err := s.send(ctx, "POST", "/api/v1/admin/products", admin, map[string]any{
-		"name": "Bench lamp " + id, "slug": p.slug, "description": "<p>A lamp to measure with.</p>",
-		"variants": []any{map[string]any{"sku": p.sku, "price": money{1_500, s.Settings.Get("SHOP_CURRENCY")}, "initial_stock": units}},
+		"name": "Bench lamp " + id, "slug": p.Slug, "description": "<p>A lamp to measure with.</p>",
+		"variants": []any{map[string]any{"sku": p.SKU, "price": money{1_500, s.Settings.Get("SHOP_CURRENCY")}, "initial_stock": units}},
 	}, &made)
 	if err == nil {
 		err = s.send(ctx, "POST", "/api/v1/admin/products/"+made.ID+"/publication", admin, nil, nil)
