@@ -78,42 +78,51 @@ type reading struct {
 // rests has counted.
 const flushed = 10_500 * time.Millisecond
 
-// measured does something and adds what it cost. The stack is at rest before,
-// and what was begun is at its end before the counters are read again.
+// measured does something and adds what it cost, but for the transactions. The
+// stack is at rest before, and what was begun is at its end before the counters
+// are read again.
 func (b *bench) measured(ctx context.Context, do func(ctx context.Context) (*result, error)) (*result, error) {
-	if err := b.rest(ctx); err != nil {
-		return nil, err
-	}
-	before, err := b.read(ctx)
+	r, _, _, err := b.between(ctx, do)
+	return r, err
+}
+
+// counted is measured with the transactions, which PostgreSQL tells late.
+func (b *bench) counted(ctx context.Context, do func(ctx context.Context) (*result, error)) (*result, error) {
+	r, before, after, err := b.between(ctx, do)
 	if err != nil {
 		return nil, err
 	}
-	r, err := do(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := b.rest(ctx); err != nil {
-		return nil, err
-	}
-	after, err := b.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r.Cost = after.since(before)
-	r.Cost.Operations = r.done()
-	// Transactions are counted late, so they are read once more.
 	pause(ctx, flushed)
 	late, err := b.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r.Cost.Transactions = late.transactions - before.transactions - b.idle(late.transactions-after.transactions)
+	// What came after the end is what a stack at rest does, unless it is what was told late.
+	since := min(late.transactions-after.transactions, int64(b.atRest*flushed.Seconds()))
+	r.Cost.Transactions = late.transactions - before.transactions - since
 	return r, nil
 }
 
-// idle guesses which of the transactions that were counted late belong to the
-// time after the measurement: those of a stack at rest.
-func (b *bench) idle(late int64) int64 { return min(late, int64(b.atRest*flushed.Seconds())) }
+func (b *bench) between(ctx context.Context, do func(context.Context) (*result, error)) (r *result, before, after reading, err error) {
+	if err = b.rest(ctx); err != nil {
+		return
+	}
+	if before, err = b.read(ctx); err != nil {
+		return
+	}
+	if r, err = do(ctx); err != nil {
+		return
+	}
+	if err = b.rest(ctx); err != nil {
+		return
+	}
+	if after, err = b.read(ctx); err != nil {
+		return
+	}
+	r.Cost = after.since(before)
+	r.Cost.Transactions, r.Cost.Operations = 0, r.done()
+	return
+}
 
 // rest waits until the stack has ended what it was at: until next to nothing is
 // written.

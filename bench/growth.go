@@ -112,7 +112,7 @@ func (b *bench) instances(ctx context.Context) error {
 		if n == 1 {
 			return nil // as it was
 		}
-		r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
+		r, err := b.counted(ctx, func(ctx context.Context) (*result, error) {
 			from := b.used
 			return closed(ctx, 64, b.limit, b.most, func(ctx context.Context, k int) error {
 				return b.shop.order(ctx, b.shopper(from+k), b.lamp(from+k).SKU)

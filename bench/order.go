@@ -66,7 +66,7 @@ func (b *bench) orders(ctx context.Context) error {
 	for _, clients := range b.clients {
 		from := b.used
 		var laps laps
-		r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
+		r, err := b.counted(ctx, func(ctx context.Context) (*result, error) {
 			profiled := b.takeProfiles(ctx)
 			r := closed(ctx, clients, b.limit, b.most, func(ctx context.Context, n int) error {
 				return b.shop.buy(ctx, b.shopper(from+n), b.lamp(from+n).SKU, laps.begin())

@@ -46,11 +46,14 @@ func cells(r *result) []string {
 	if c == nil {
 		return append(list, "", "", "", "", "", "")
 	}
-	statements := ""
+	statements, transactions := "", ""
 	if len(c.Statements) > 0 {
 		statements = number(c.statements())
 	}
-	return append(list, number(c.total().Seconds()*1000), statements, number(c.per(float64(c.Transactions))),
+	if c.Transactions > 0 {
+		transactions = number(c.per(float64(c.Transactions)))
+	}
+	return append(list, number(c.total().Seconds()*1000), statements, transactions,
 		number(c.per(float64(c.Writes))), number(c.per(float64(c.Log)/1000)), number(c.legs()))
 }
 

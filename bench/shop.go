@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/stampede-shop/stampede/dev/progress"
@@ -24,6 +25,15 @@ type shop struct {
 	*stack.Stack
 	base string
 	http *http.Client
+
+	told *atomic.Int64 // of a patient one: how often it was told to come again later
+}
+
+// patient is the shop for those who come again when they are told to.
+func (s *shop) patient() *shop {
+	again := *s
+	again.told = new(atomic.Int64)
+	return &again
 }
 
 // openShop finds the shop of a run folder, which must be up.
@@ -73,6 +83,21 @@ func (r *refusal) kind() string { return strings.TrimSpace(strconv.Itoa(r.status
 // send makes one request and reads the answer into out. path is one of the
 // shop, or an address of its own. headers are names and values in turn. The error of an answer that says no is a *refusal.
 func (s *shop) send(ctx context.Context, method, path, token string, body, out any, headers ...string) error {
+	for {
+		err := s.once(ctx, method, path, token, body, out, headers...)
+		var no *refusal
+		if s.told == nil || !errors.As(err, &no) || !no.later() && no.slug != "request-in-progress" {
+			return err
+		}
+		s.told.Add(1)
+		if !pause(ctx, max(no.after, 200*time.Millisecond)) {
+			return err
+		}
+	}
+}
+
+// once is send for those who do not come again.
+func (s *shop) once(ctx context.Context, method, path, token string, body, out any, headers ...string) error {
 	var reader io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
