@@ -51,7 +51,8 @@ func insertMails(ctx context.Context, tx pgx.Tx, mails []*Mail) ([]Job, error) {
 			next_try_at, leased_until, expires_at, again_of, created_at
 		FROM unnest(@id::uuid[], @kind::text[], @about::text[], @topic::text[], @event_id::text[], @order_id::uuid[], @account_id::uuid[],
 			@sender::text[], @recipient::text[], @subject::text[], @data::text[], @status::text[], @error::text[], @tries::int[],
-			@next_try_at::timestamptz[], @leased_until::timestamptz[], @expires_at::timestamptz[], @again_of::uuid[], @created_at::timestamptz[])
+			@next_try_at::timestamptz[], @leased_until::timestamptz[], @expires_at::timestamptz[], @again_of::uuid[],
+			@created_at::timestamptz[])
 			AS m (id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data, status, error, tries,
 				next_try_at, leased_until, expires_at, again_of, created_at)
 		ON CONFLICT (about) DO NOTHING

@@ -57,7 +57,9 @@ func (s *service) onAccountActivated(ctx context.Context, tx pgx.Tx, e events.Ac
 }
 
 // onOrders trusts the topic, not the status inside.
-func onOrders[E outbox.Event](ctx context.Context, tx pgx.Tx, s *service, batch []sub.Delivered[E], order func(E) events.Order, status string) error {
+func onOrders[E outbox.Event](
+	ctx context.Context, tx pgx.Tx, s *service, batch []sub.Delivered[E], order func(E) events.Order, status string,
+) error {
 	var mails []*Mail
 	for _, d := range batch {
 		o := order(d.Event)

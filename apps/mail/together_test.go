@@ -126,7 +126,8 @@ func TestTogether(t *testing.T) {
 	no := cancelled(declined)
 	no.Reason = "payment-declined"
 	require.NoError(t, pg.InTx(t.Context(), b.db, func(tx pgx.Tx) error {
-		if err := onOrders(t.Context(), tx, b.service, batch, func(e events.OrderConfirmed) events.Order { return e.Order }, "confirmed"); err != nil {
+		order := func(e events.OrderConfirmed) events.Order { return e.Order }
+		if err := onOrders(t.Context(), tx, b.service, batch, order, "confirmed"); err != nil {
 			return err
 		}
 		return onOrders(t.Context(), tx, b.service, []sub.Delivered[events.OrderCancelled]{{Event: no, ID: uuid.NewString()}},
@@ -135,7 +136,8 @@ func TestTogether(t *testing.T) {
 	require.Len(t, b.list(t, ""), 4, "each once, and none of a declined card")
 	b.sendDue(t)
 	for id, want := range map[uuid.UUID]map[Kind]Status{
-		known.OrderID: {OrderConfirmed: Sent}, bad.OrderID: {OrderConfirmed: Failed}, fresh.OrderID: {OrderConfirmed: Skipped, OrderCancelled: Sent},
+		known.OrderID: {OrderConfirmed: Sent}, bad.OrderID: {OrderConfirmed: Failed},
+		fresh.OrderID: {OrderConfirmed: Skipped, OrderCancelled: Sent},
 	} {
 		got := map[Kind]Status{}
 		for _, r := range b.list(t, "?order_id="+id.String()) {

@@ -523,7 +523,8 @@ func TestMadeFeed(t *testing.T) {
 	require.NoError(t, pg.InTx(t.Context(), b.db, func(slow pgx.Tx) error {
 		books, err := b.lockChargeTx(t.Context(), slow, late.OrderID)
 		require.NoError(t, err)
-		require.NoError(t, books.note(t.Context(), Given{"re_slow", Result{Outcome: Succeeded, Ref: "re_slow", Amount: money.New(1, "GBP")}}))
+		made := Result{Outcome: Succeeded, Ref: "re_slow", Amount: money.New(1, "GBP")}
+		require.NoError(t, books.note(t.Context(), Given{"re_slow", made}))
 		quick := order(methodVisa)
 		b.place(t, quick)
 		b.chargeDue(t)

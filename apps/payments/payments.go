@@ -50,7 +50,9 @@ func (s *service) place(ctx context.Context, tx pgx.Tx, placed []*Charge) error 
 			s.log.WarnContext(ctx, "an order came too late to be charged", "order", c.OrderID)
 		}
 	}
-	return s.changeAll(ctx, tx, slices.Collect(maps.Keys(again)), func(c *Charge, now time.Time) Change { return c.Place(again[c.OrderID], now) })
+	return s.changeAll(ctx, tx, slices.Collect(maps.Keys(again)), func(c *Charge, now time.Time) Change {
+		return c.Place(again[c.OrderID], now)
+	})
 }
 
 // byOrder sorts charges by their order, the order in which they are locked, and leaves one of each.

@@ -64,7 +64,8 @@ func (s *sandbox) bookNew(ctx context.Context, asked []ChargeRequest) ([]gather.
 		), owed AS (
 			INSERT INTO sandbox_webhooks (id, payload, next_try_at, created_at)
 			SELECT w.id, w.payload, w.due, w.due
-			FROM unnest(@about::text[], @id::text[], @payload::bytea[], @due::timestamptz[]) AS w (key, id, payload, due) JOIN booked USING (key)
+			FROM unnest(@about::text[], @id::text[], @payload::bytea[], @due::timestamptz[]) AS w (key, id, payload, due)
+			JOIN booked USING (key)
 		)
 		SELECT key FROM booked`, pgx.StrictNamedArgs{
 		"now":        now,

@@ -177,13 +177,15 @@ func decideCharges(ctx context.Context, db *pgxpool.Pool, charges []changed, tol
 	rows, err := db.Query(ctx, `
 		WITH told AS MATERIALIZED (
 			SELECT * FROM unnest(@order_id::uuid[], @was::text[], @state::text[], @reason::text[], @provider_ref::text[],
-				@captured_at::timestamptz[], @captured_amount::bigint[], @captured_currency::text[], @updated_at::timestamptz[], @event::uuid[])
+				@captured_at::timestamptz[], @captured_amount::bigint[], @captured_currency::text[], @updated_at::timestamptz[],
+				@event::uuid[])
 				AS t (order_id, was, state, reason, provider_ref, captured_at, captured_amount, captured_currency, updated_at, event)
 		), locked AS MATERIALIZED (
 			SELECT order_id FROM charges WHERE order_id = ANY (@order_id) ORDER BY order_id FOR UPDATE
 		), decided AS (
 			UPDATE charges c SET state = t.state, reason = t.reason, provider_ref = t.provider_ref, leased_until = NULL,
-				captured_at = t.captured_at, captured_amount = t.captured_amount, captured_currency = t.captured_currency, updated_at = t.updated_at
+				captured_at = t.captured_at, captured_amount = t.captured_amount, captured_currency = t.captured_currency,
+				updated_at = t.updated_at
 			FROM told t JOIN locked USING (order_id)
 			WHERE c.order_id = t.order_id AND c.state = t.was AND c.cancelled_at IS NULL
 			RETURNING t.event
@@ -480,7 +482,8 @@ func (w seen) compare(other seen) int {
 func insertWebhooks(ctx context.Context, tx pgx.Tx, webhooks []seen, now time.Time) ([]bool, error) {
 	rows, err := tx.Query(ctx, `
 		INSERT INTO webhooks (provider, event_id, type, key, received_at)
-		SELECT provider, event_id, type, key, $5 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS w (provider, event_id, type, key)
+		SELECT provider, event_id, type, key, $5
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS w (provider, event_id, type, key)
 		ON CONFLICT (provider, event_id) DO NOTHING
 		RETURNING provider, event_id`,
 		column(webhooks, func(w seen) string { return w.provider }), column(webhooks, func(w seen) string { return w.ID }),

@@ -25,7 +25,8 @@ func (s *service) onOrdersPlaced(ctx context.Context, tx pgx.Tx, batch []sub.Del
 		if e.OrderID == uuid.Nil || e.Total.Amount < 0 || e.Total.Currency == "" {
 			return fmt.Errorf("an order without id or total: %w", sub.Drop)
 		}
-		placed = append(placed, NewCharge(e.OrderID, e.Number, e.Email, money.Money(e.Total), e.PaymentMethod, s.provider, e.PlacedAt, s.now()))
+		c := NewCharge(e.OrderID, e.Number, e.Email, money.Money(e.Total), e.PaymentMethod, s.provider, e.PlacedAt, s.now())
+		placed = append(placed, c)
 	}
 	return s.place(ctx, tx, placed)
 }

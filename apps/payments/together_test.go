@@ -68,6 +68,8 @@ func TestStatements(t *testing.T) {
 	require.Equal(t, 3, counter.Commits(reads...))
 	require.Equal(t, []string{captured}, b.told(t))
 
+	b.place(t, o) // told again, under another id
+	require.Equal(t, []string{captured, captured}, b.told(t))
 	counter.Reset()
 	require.Equal(t, 1, b.webhooksDue(t))
 	require.Len(t, counter.Statements(), 3) // claimed, received, noted
@@ -84,7 +86,7 @@ func TestStatements(t *testing.T) {
 		all.Go(func() { _ = servetest.DeliverAs(t, b.rt, uuid.NewString(), events.OrderPlaced{Order: o}) })
 	}
 	all.Wait()
-	require.Eventually(t, func() bool { return len(b.told(t)) == 1+len(crowd) }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(b.told(t)) == 2+len(crowd) }, 10*time.Second, 10*time.Millisecond)
 	statements = counter.Statements(reads[1:]...)
 	t.Logf("%d statements in %d transactions for %d orders", len(statements), counter.Commits(reads[1:]...), len(crowd))
 	require.Less(t, len(statements), 2*len(crowd), "%q", statements)
@@ -100,6 +102,10 @@ func TestStatements(t *testing.T) {
 	t.Logf("%d statements for their webhooks", len(counter.Statements()))
 	require.Less(t, len(counter.Statements()), len(crowd))
 	b.captures(t, crowd...)
+	for _, o := range append(crowd, o) {
+		_, _, calls := b.books(t, o)
+		require.Equal(t, 1, calls)
+	}
 }
 
 // TestDiesHandedOver: a process that dies after it has saved a charge, and before it asked the provider.
@@ -142,7 +148,8 @@ func batch(orders ...events.Order) (placed []sub.Delivered[events.OrderPlaced]) 
 func TestPlacedTogether(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	fresh, paid, declined, waiting, late, gone := order(methodVisa), order(methodVisa), order(methodDeclined), order(methodVisa), order(methodVisa), order(methodVisa)
+	fresh, paid, declined, waiting := order(methodVisa), order(methodVisa), order(methodDeclined), order(methodVisa)
+	late, gone := order(methodVisa), order(methodVisa)
 	b.place(t, paid)
 	b.place(t, declined)
 	require.Equal(t, 2, b.chargeDue(t))
@@ -158,7 +165,9 @@ func TestPlacedTogether(t *testing.T) {
 	require.ErrorIs(t, place(fresh, bad), sub.Drop)
 	require.NoError(t, place(fresh, paid, declined, waiting, late, gone, fresh, paid))
 	require.ElementsMatch(t, []string{captured, failed}, b.told(t)[told:], "what has ended is told again")
-	for o, state := range map[*events.Order]State{&fresh: Requested, &paid: Captured, &declined: Failed, &waiting: Requested, &late: Voided, &gone: Voided} {
+	for o, state := range map[*events.Order]State{
+		&fresh: Requested, &paid: Captured, &declined: Failed, &waiting: Requested, &late: Voided, &gone: Voided,
+	} {
 		require.Equal(t, state, b.charge(t, *o).State)
 		require.Equal(t, o.Number, b.charge(t, *o).Number)
 	}
@@ -198,8 +207,10 @@ func TestSettledTogether(t *testing.T) {
 	over, err := claimCharges(t.Context(), b.db, 1, b.settings.lease(), b.now())
 	require.NoError(t, err)
 	require.Equal(t, orders["taken over"].OrderID, over[0].OrderID)
-	require.NoError(t, b.webhook(t.Context(), "sandbox", Webhook{ID: "evt_1", Subject: AboutCharge, Key: orders["told by its webhook"].OrderID.String(),
-		Result: Result{Outcome: Succeeded, Ref: "pi_1", Amount: leased[0].Total()}}))
+	require.NoError(t, b.webhook(t.Context(), "sandbox", Webhook{
+		ID: "evt_1", Subject: AboutCharge, Key: orders["told by its webhook"].OrderID.String(),
+		Result: Result{Outcome: Succeeded, Ref: "pi_1", Amount: leased[0].Total()},
+	}))
 
 	_, err = b.decide(t.Context(), answers)
 	require.Error(t, err)
@@ -214,7 +225,8 @@ func TestSettledTogether(t *testing.T) {
 	}
 	all.Wait()
 	for name, state := range map[string]State{
-		"good": Captured, "declined": Failed, "cancelled": Captured, "taken over": Captured, "told by its webhook": Captured, "bad": Attempted,
+		"good": Captured, "declined": Failed, "cancelled": Captured, "taken over": Captured, "told by its webhook": Captured,
+		"bad": Attempted,
 	} {
 		require.Equal(t, state, b.charge(t, orders[name]).State, name)
 	}

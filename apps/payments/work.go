@@ -117,7 +117,9 @@ func (s *service) ask(ctx context.Context, leased Charge) (a answer, ok bool) {
 	defer cancel()
 	a.leased = leased
 	if leased.State == Attempted {
-		a.result, a.err = provider.Charge(ctx, ChargeRequest{Key: leased.OrderID, Amount: leased.Total(), Method: leased.Method, Number: leased.Number})
+		a.result, a.err = provider.Charge(ctx, ChargeRequest{
+			Key: leased.OrderID, Amount: leased.Total(), Method: leased.Method, Number: leased.Number,
+		})
 	} else {
 		a.result, a.err = provider.Find(ctx, leased.OrderID)
 	}
