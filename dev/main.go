@@ -41,6 +41,7 @@ const usage = `usage: dev <command>
   lighthouse      mark the storefront's pages, and write docs/lighthouse.md
   screenshots     take the pictures of docs/screenshots
   audit           check that stock, money and orders add up, over all databases
+  plans           run every statement on a million orders, and tell which read too much
   stop APP        stop an app with its sidecar, or one process of the infrastructure
   kill APP        the same without giving it time to end well, for tests
   start APP       start what was stopped or killed
@@ -131,6 +132,8 @@ func run(ctx context.Context, args []string) error {
 		return s.screenshots(ctx)
 	case "audit":
 		return s.audit(ctx)
+	case "plans":
+		return s.plans(ctx)
 	case "import":
 		if name == "" {
 			return errors.New("which file? make import FILE=products.csv")

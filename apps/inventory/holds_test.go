@@ -13,12 +13,12 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/pgtest"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/servetest"
 	"github.com/stampede-shop/stampede/kit/sub"
@@ -249,39 +249,20 @@ func TestEventsTogether(t *testing.T) {
 	require.Equal(t, "hold-released", b.holdFor(unknown, account(1), Line{"A", 1}).Slug())
 }
 
-// statements counts what a pool sends, begin and commit included.
-type statements struct {
-	mu   sync.Mutex
-	sent []string
-}
-
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sent = append(s.sent, strings.Join(strings.Fields(data.SQL), " "))
-	return ctx
-}
-
-func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
 // TestStatements: what a batch costs, however many are in it. What crosses costs one more.
 func TestStatements(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.stocked(map[string]int{"A": 1000, "B": 1000})
 	b.limited("FEW", 1000, 10)
-	count := &statements{}
-	cfg := b.db.Config()
-	cfg.ConnConfig.Tracer = count
-	db, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(db.Close)
+	db, count := pgtest.Count(t, b.db)
 	st := &store{db: db, settings: b.configured(), now: b.rt.Now}
 	takes := func(most int, what string, fn func() error) {
 		t.Helper()
-		count.sent = nil
+		count.Reset()
 		require.NoError(t, fn(), what)
-		require.LessOrEqual(t, len(count.sent), most, "%s:\n%s", what, strings.Join(count.sent, "\n"))
+		require.LessOrEqual(t, len(count.Statements()), most, "%s:\n%s", what, strings.Join(count.Statements(), "\n"))
+		require.Equal(t, 1, count.Commits(), what)
 	}
 	hold := func(batch ...wish) func() error {
 		return func() error {

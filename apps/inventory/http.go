@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/maypok86/otter/v2"
 
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/idempotency"
@@ -249,7 +250,11 @@ func (s *service) listStock(ctx context.Context, in *stockInput) (*body[rest.Lis
 func (s *service) getFigures(ctx context.Context, in *struct {
 	Low int64 `query:"low" minimum:"0" maximum:"1000000" default:"5" doc:"So many or fewer available counts as running out"`
 }) (*body[Figures], error) {
-	f, err := s.store.figures(ctx, in.Low)
+	f, err := s.figures.Get(ctx, in.Low, otter.LoaderFunc[int64, Figures](func(ctx context.Context, low int64) (Figures, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), workLimit) // others wait for it too
+		defer cancel()
+		return s.store.figures(ctx, low)
+	}))
 	return &body[Figures]{f}, err
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/maypok86/otter/v2"
 
 	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/gather"
@@ -19,6 +20,9 @@ import (
 var migrations embed.FS
 
 func main() { serve.MainWithDatabase("inventory", migrations, newService) }
+
+// figuresFresh is how old figures may be.
+const figuresFresh = 2 * time.Second
 
 // settings are what the environment may change.
 type settings struct {
@@ -37,6 +41,7 @@ type service struct {
 	refusals *gather.Gatherer[uuid.UUID, struct{}]
 	void     voidOrders  // orders, asked about ids
 	outcomes feed.Source // orders' list of what was decided
+	figures  *otter.Cache[int64, Figures]
 	log      *slog.Logger
 	now      func() time.Time
 }
@@ -50,6 +55,10 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 		refusals: gather.New(gather.Settings[uuid.UUID]{}, st.refuse),
 		void:     neighbour.void, outcomes: neighbour.outcomes(),
 	}
+	// Every open dashboard asks for what reads all SKUs: an index on counters would cost each hold its update in place.
+	s.figures = otter.Must(&otter.Options[int64, Figures]{
+		MaximumSize: 100, ExpiryCalculator: otter.ExpiryWriting[int64, Figures](figuresFresh),
+	})
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)

@@ -59,6 +59,10 @@ type Row struct {
 // NewRows makes the rows for events that a statement of one's own will insert
 // (Insert, Args) in db. Each must be told how that ended (Row.End).
 func NewRows(ctx context.Context, db *pgxpool.Pool, events ...Event) ([]*Row, error) {
+	return newRows(ctx, db, events...)
+}
+
+func newRows(ctx context.Context, db any, events ...Event) ([]*Row, error) {
 	carrier := propagation.MapCarrier{}
 	otel.GetTextMapPropagator().Inject(ctx, carrier)
 	rows := make([]*Row, 0, len(events))
@@ -129,8 +133,13 @@ func Put(ctx context.Context, tx pgx.Tx, events ...Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	db := pg.PoolOf(tx)
-	rows, err := NewRows(ctx, db, events...)
+	return PutWith(ctx, tx, "", pgx.StrictNamedArgs{}, events...)
+}
+
+// PutWith is Put by the statement that saves the change: with is its WITH
+// clause, and args are what that needs.
+func PutWith(ctx context.Context, tx pgx.Tx, with string, args pgx.StrictNamedArgs, events ...Event) error {
+	rows, err := newRows(ctx, pg.DatabaseOf(tx), events...)
 	if err != nil {
 		return err
 	}
@@ -139,8 +148,8 @@ func Put(ctx context.Context, tx pgx.Tx, events ...Event) error {
 			r.End(committed)
 		}
 	})
-	if _, err = tx.Exec(ctx, Insert, Args(pgx.StrictNamedArgs{}, rows)); err != nil {
-		return fmt.Errorf("outbox %s: %w", events[0].Topic(), err)
+	if _, err = tx.Exec(ctx, with+Insert, Args(args, rows)); err != nil {
+		return fmt.Errorf("outbox: %w", err)
 	}
 	return nil
 }
@@ -322,7 +331,8 @@ func (r *Relay) publish(ctx context.Context, e row) error {
 	defer cancelNote()
 	if err != nil {
 		backoff := min(time.Second<<min(e.Tries, 5), 30*time.Second)
-		_, noteErr := r.db.Exec(noteCtx, `UPDATE outbox SET next_try_at = now() + $2::interval, last_error = $3 WHERE id = $1 AND sent_at IS NULL AND tries = $4`,
+		_, noteErr := r.db.Exec(noteCtx, `
+			UPDATE outbox SET next_try_at = now() + $2::interval, last_error = $3 WHERE id = $1 AND sent_at IS NULL AND tries = $4`,
 			e.ID, backoff, err.Error(), e.Tries)
 		return errors.Join(err, noteErr)
 	}

@@ -226,7 +226,8 @@ func TestHandedOver(t *testing.T) {
 	put(t, db, "a.flows.v1", slots+2) // the slots of what was rolled back are free again
 	var leased, free int
 	require.NoError(t, db.QueryRow(t.Context(), `
-		SELECT count(*) FILTER (WHERE tries = 1 AND next_try_at > now() + '20 s'), count(*) FILTER (WHERE tries = 0) FROM outbox`).Scan(&leased, &free))
+		SELECT count(*) FILTER (WHERE tries = 1 AND next_try_at > now() + '20 s'), count(*) FILTER (WHERE tries = 0)
+		FROM outbox`).Scan(&leased, &free))
 	require.Equal(t, slots, leased)
 	require.Equal(t, 2, free)
 	close(goOn)

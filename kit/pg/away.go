@@ -20,9 +20,11 @@ func Away(err error) bool {
 	)
 	if errors.As(err, &refused) {
 		// Connection, shutdown and statement_timeout, resources; lock_timeout, idle in a transaction.
-		return slices.Contains([]string{"08", "57", "53"}, refused.Code[:min(2, len(refused.Code))]) || refused.Code == "55P03" || refused.Code == "25P03"
+		class := refused.Code[:min(2, len(refused.Code))]
+		return slices.Contains([]string{"08", "57", "53"}, class) || slices.Contains([]string{"55P03", "25P03"}, refused.Code)
 	}
-	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) || Late(err) || errors.Is(err, context.Canceled) ||
+	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) || Late(err) ||
+		errors.Is(err, context.Canceled) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 

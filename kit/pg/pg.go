@@ -130,14 +130,12 @@ func migrate(ctx context.Context, db *sql.DB, table string, files fs.FS) error {
 func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error {
 	var err error
 	for range 3 {
-		var t *transaction
+		t := &transaction{db: db}
 		err = pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
-			t = &transaction{Tx: tx, db: db}
+			t.Tx = tx
 			return fn(t)
 		})
-		if t != nil {
-			t.end(err == nil)
-		}
+		t.end(err == nil)
 		var pgErr *pgconn.PgError
 		if !errors.As(err, &pgErr) || (pgErr.Code != "40001" && pgErr.Code != "40P01") {
 			return err
@@ -149,7 +147,7 @@ func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error
 // transaction is what InTx runs, or a part of it, and what follows its end.
 type transaction struct {
 	pgx.Tx
-	db    *pgxpool.Pool
+	db    any          // the pool, for comparing it
 	outer *transaction // of a part, a savepoint
 	after []func(committed bool)
 }
@@ -194,8 +192,9 @@ func OnEnd(tx pgx.Tx, fn func(committed bool)) {
 	t.after = append(t.after, fn)
 }
 
-// PoolOf is where InTx began tx.
-func PoolOf(tx pgx.Tx) *pgxpool.Pool { return tx.(*transaction).db }
+// DatabaseOf tells one pool, in which InTx began tx, from another. It is not to
+// be used within tx.
+func DatabaseOf(tx pgx.Tx) any { return tx.(*transaction).db }
 
 // Prune runs a DELETE of at most $1 rows until no more are left; args are $2 and
 // on. A statement for all would reach statementTimeout after a busy day, and
@@ -215,9 +214,14 @@ func Prune(ctx context.Context, db *pgxpool.Pool, sql string, args ...any) error
 	}
 }
 
-// Counts reads rows of a name and a number, as of GROUP BY.
-func Counts(ctx context.Context, db Querier, sql string) (map[string]int, error) {
-	rows, err := db.Query(ctx, sql)
+// CountLimit is how far figures count: where there are more, they say so many. It keeps what is asked every few seconds
+// from growing with what there is, and is far above what people can see to one by one.
+const CountLimit = 10_000
+
+// Counts reads rows of a name and a number, as of GROUP BY. Those of which there
+// are none are left out.
+func Counts(ctx context.Context, db Querier, sql string, args ...any) (map[string]int, error) {
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("count: %w", err)
 	}
@@ -226,7 +230,12 @@ func Counts(ctx context.Context, db Querier, sql string) (map[string]int, error)
 		name string
 		n    int
 	)
-	if _, err := pgx.ForEachRow(rows, []any{&name, &n}, func() error { counts[name] = n; return nil }); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&name, &n}, func() error {
+		if n > 0 {
+			counts[name] = n
+		}
+		return nil
+	}); err != nil {
 		return nil, fmt.Errorf("count: %w", err)
 	}
 	return counts, nil

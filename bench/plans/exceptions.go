@@ -1,0 +1,4 @@
+package main
+
+// exceptions are the statements that may read more than the ordinary bound.
+var exceptions = []exception{}
