@@ -65,7 +65,8 @@ func BenchmarkHotSKU(b *testing.B) {
 // cpu is what this process and the server's for its database have used so far. Rates depend on what else the machine
 // does; this does not.
 func cpu(b *testing.B, db *pgxpool.Pool) (used time.Duration) {
-	rows, err := db.Query(b.Context(), `SELECT pid FROM pg_stat_activity WHERE datname = current_database() UNION ALL SELECT $1`, os.Getpid())
+	rows, err := db.Query(b.Context(), `
+		SELECT pid FROM pg_stat_activity WHERE datname = current_database() UNION ALL SELECT $1`, os.Getpid())
 	require.NoError(b, err)
 	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
 	require.NoError(b, err)

@@ -58,7 +58,8 @@ func (b *bundle) waitForLock() {
 	b.t.Helper()
 	require.Eventually(b.t, func() bool {
 		var n int
-		err := b.db.QueryRow(b.t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n)
+		err := b.db.QueryRow(b.t.Context(), `
+			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n)
 		return err == nil && n > 0
 	}, 10*time.Second, time.Millisecond)
 }
@@ -90,7 +91,8 @@ func TestHoldsTogether(t *testing.T) {
 	}
 	var transactions int
 	require.NoError(t, b.db.QueryRow(t.Context(), `
-		SELECT count(DISTINCT made) FROM (SELECT xmin::text AS made FROM cart_holds UNION ALL SELECT xmin::text FROM order_hold_lines) m`).Scan(&transactions))
+		SELECT count(DISTINCT made)
+		FROM (SELECT xmin::text AS made FROM cart_holds UNION ALL SELECT xmin::text FROM order_hold_lines) m`).Scan(&transactions))
 	require.Equal(t, 2, transactions, "the first, then all the others")
 }
 
@@ -240,12 +242,16 @@ func TestEventsTogether(t *testing.T) {
 	require.ErrorIs(t, do(func(tx pgx.Tx) error { return b.store.sell(t.Context(), tx, ids[7], unknown) }), ErrNotHeld)
 	require.NoError(t, do(func(tx pgx.Tx) error {
 		var batch []sub.Delivered[events.OrderCancelled]
-		for _, e := range []events.OrderCancelled{cancelled(ids[0]), declined(ids[7]), cancelled(unknown), cancelled(ids[0]), declined(ids[7])} {
+		for _, e := range []events.OrderCancelled{
+			cancelled(ids[0]), declined(ids[7]), cancelled(unknown), cancelled(ids[0]), declined(ids[7]),
+		} {
 			batch = append(batch, sub.Delivered[events.OrderCancelled]{Event: e})
 		}
 		return b.orderCancelled(t.Context(), tx, batch)
 	}))
-	require.Equal(t, StockView{SKU: "A", OnHand: 90, CartHeld: 2, OrderHeld: 6, Sold: 10, Available: 82, Listed: true, Number: 8}, b.view("A"))
+	require.Equal(t, StockView{
+		SKU: "A", OnHand: 90, CartHeld: 2, OrderHeld: 6, Sold: 10, Available: 82, Listed: true, Number: 8,
+	}, b.view("A"))
 	require.Equal(t, "hold-released", b.holdFor(unknown, account(1), Line{"A", 1}).Slug())
 }
 
