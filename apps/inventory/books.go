@@ -63,7 +63,8 @@ type books struct {
 
 func newBooks() books {
 	return books{
-		stock: map[string]*Stock{}, carts: map[string]map[string]CartHold{}, ordered: map[cartKey]int64{}, orders: map[uuid.UUID]*orderRow{},
+		stock: map[string]*Stock{}, carts: map[string]map[string]CartHold{},
+		ordered: map[cartKey]int64{}, orders: map[uuid.UUID]*orderRow{},
 		stockRows: map[string]Stock{}, cartRows: map[cartKey]CartHold{},
 	}
 }
@@ -260,7 +261,8 @@ func (b *books) merge(guest, account string, lines []Line, cartsHold bool, ttl t
 	for _, l := range lines {
 		out := HeldLine{SKU: l.SKU, Quantity: l.Quantity}
 		if stock, ok := b.stock[l.SKU]; ok && cartsHold {
-			hold, held := stock.Merge(b.carts[guest][l.SKU], b.carts[account][l.SKU], b.ordered[cartKey{account, l.SKU}], l.Quantity, b.now, ttl)
+			ordered := b.ordered[cartKey{account, l.SKU}]
+			hold, held := stock.Merge(b.carts[guest][l.SKU], b.carts[account][l.SKU], ordered, l.Quantity, b.now, ttl)
 			if held {
 				until := hold.ExpiresAt.UTC()
 				out.ExpiresAt = &until

@@ -41,7 +41,8 @@ func (b *stockTx) writeCarts(c *changes) {
 		INSERT INTO cart_holds (shopper, sku, quantity, expires_at, retries)
 		SELECT shopper, sku, quantity, expires_at, retries
 		FROM jsonb_to_recordset(@holds) AS h (shopper text, sku text, quantity bigint, expires_at timestamptz, retries int)
-		ON CONFLICT (shopper, sku) DO UPDATE SET quantity = EXCLUDED.quantity, expires_at = EXCLUDED.expires_at, retries = EXCLUDED.retries`)
+		ON CONFLICT (shopper, sku) DO UPDATE
+			SET quantity = EXCLUDED.quantity, expires_at = EXCLUDED.expires_at, retries = EXCLUDED.retries`)
 }
 
 // checkCart tells whether a shopper could have a quantity, and holds nothing. Errors: ErrOutOfStock, ErrLimitReached.

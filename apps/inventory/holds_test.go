@@ -13,12 +13,12 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/pgtest"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/servetest"
 	"github.com/stampede-shop/stampede/kit/sub"
@@ -58,7 +58,8 @@ func (b *bundle) waitForLock() {
 	b.t.Helper()
 	require.Eventually(b.t, func() bool {
 		var n int
-		err := b.db.QueryRow(b.t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n)
+		err := b.db.QueryRow(b.t.Context(), `
+			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n)
 		return err == nil && n > 0
 	}, 10*time.Second, time.Millisecond)
 }
@@ -90,7 +91,8 @@ func TestHoldsTogether(t *testing.T) {
 	}
 	var transactions int
 	require.NoError(t, b.db.QueryRow(t.Context(), `
-		SELECT count(DISTINCT made) FROM (SELECT xmin::text AS made FROM cart_holds UNION ALL SELECT xmin::text FROM order_hold_lines) m`).Scan(&transactions))
+		SELECT count(DISTINCT made)
+		FROM (SELECT xmin::text AS made FROM cart_holds UNION ALL SELECT xmin::text FROM order_hold_lines) m`).Scan(&transactions))
 	require.Equal(t, 2, transactions, "the first, then all the others")
 }
 
@@ -240,29 +242,18 @@ func TestEventsTogether(t *testing.T) {
 	require.ErrorIs(t, do(func(tx pgx.Tx) error { return b.store.sell(t.Context(), tx, ids[7], unknown) }), ErrNotHeld)
 	require.NoError(t, do(func(tx pgx.Tx) error {
 		var batch []sub.Delivered[events.OrderCancelled]
-		for _, e := range []events.OrderCancelled{cancelled(ids[0]), declined(ids[7]), cancelled(unknown), cancelled(ids[0]), declined(ids[7])} {
+		for _, e := range []events.OrderCancelled{
+			cancelled(ids[0]), declined(ids[7]), cancelled(unknown), cancelled(ids[0]), declined(ids[7]),
+		} {
 			batch = append(batch, sub.Delivered[events.OrderCancelled]{Event: e})
 		}
 		return b.orderCancelled(t.Context(), tx, batch)
 	}))
-	require.Equal(t, StockView{SKU: "A", OnHand: 90, CartHeld: 2, OrderHeld: 6, Sold: 10, Available: 82, Listed: true, Number: 8}, b.view("A"))
+	require.Equal(t, StockView{
+		SKU: "A", OnHand: 90, CartHeld: 2, OrderHeld: 6, Sold: 10, Available: 82, Listed: true, Number: 8,
+	}, b.view("A"))
 	require.Equal(t, "hold-released", b.holdFor(unknown, account(1), Line{"A", 1}).Slug())
 }
-
-// statements counts what a pool sends, begin and commit included.
-type statements struct {
-	mu   sync.Mutex
-	sent []string
-}
-
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sent = append(s.sent, strings.Join(strings.Fields(data.SQL), " "))
-	return ctx
-}
-
-func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // TestStatements: what a batch costs, however many are in it. What crosses costs one more.
 func TestStatements(t *testing.T) {
@@ -270,18 +261,14 @@ func TestStatements(t *testing.T) {
 	b := setup(t)
 	b.stocked(map[string]int{"A": 1000, "B": 1000})
 	b.limited("FEW", 1000, 10)
-	count := &statements{}
-	cfg := b.db.Config()
-	cfg.ConnConfig.Tracer = count
-	db, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(db.Close)
+	db, count := pgtest.Count(t, b.db)
 	st := &store{db: db, settings: b.configured(), now: b.rt.Now}
 	takes := func(most int, what string, fn func() error) {
 		t.Helper()
-		count.sent = nil
+		count.Reset()
 		require.NoError(t, fn(), what)
-		require.LessOrEqual(t, len(count.sent), most, "%s:\n%s", what, strings.Join(count.sent, "\n"))
+		require.LessOrEqual(t, len(count.Statements()), most, "%s:\n%s", what, strings.Join(count.Statements(), "\n"))
+		require.Equal(t, 1, count.Commits(), what)
 	}
 	hold := func(batch ...wish) func() error {
 		return func() error {

@@ -117,14 +117,16 @@ func (b *stockTx) claim(ctx context.Context, orders []OrderHold, now time.Time) 
 		states            []State
 	)
 	for _, o := range orders {
-		ids, shoppers, states, reasons = append(ids, o.OrderID), append(shoppers, o.Shopper), append(states, o.State), append(reasons, string(o.Reason))
+		ids, shoppers = append(ids, o.OrderID), append(shoppers, o.Shopper)
+		states, reasons = append(states, o.State), append(reasons, string(o.Reason))
 	}
 	// The update of a row that is there changes nothing: it locks it, which a row that somebody else has only just made
 	// could not be read for. xmax is 0 where nobody has ever locked the row: it is ours.
 	rows, err := b.tx.Query(ctx, `
 		INSERT INTO order_holds AS o (order_id, shopper, state, release_reason, held_at, changed_at)
 		SELECT order_id, shopper, state, NULLIF(reason, ''), @now, @now
-		FROM unnest(@ids::uuid[], @shoppers::text[], @states::text[], @reasons::text[]) WITH ORDINALITY AS n (order_id, shopper, state, reason, nth)
+		FROM unnest(@ids::uuid[], @shoppers::text[], @states::text[], @reasons::text[])
+			WITH ORDINALITY AS n (order_id, shopper, state, reason, nth)
 		WHERE `+waitsAWhile+` ORDER BY nth
 		ON CONFLICT (order_id) DO UPDATE SET state = o.state
 		RETURNING o.order_id, o.shopper, o.state, COALESCE(o.release_reason, ''), o.xmax = 0`,

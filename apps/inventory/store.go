@@ -75,9 +75,15 @@ func (b *stockTx) lock(ctx context.Context, how string, skus []string) error {
 // read reads what depends on the locks and must come after them: the cart holds of some shoppers, and what their orders
 // have of SKUs with a limit. It ends cart holds that have lapsed.
 func (b *stockTx) read(ctx context.Context, shoppers []string) error {
+	shoppers = append([]string{}, slices.Compact(slices.Sorted(slices.Values(shoppers)))...) // an array, not NULL
+	// Shopper by shopper, SKU by SKU: a plan made while the table was small would go on reading it whole.
 	sql, args := `
-		SELECT shopper, sku, quantity, expires_at, retries FROM cart_holds
-		WHERE shopper = ANY(@shoppers) OR sku = ANY(@skus) AND expires_at <= @now`,
+		SELECT h.shopper, h.sku, h.quantity, h.expires_at, h.retries FROM unnest(@shoppers::text[]) AS w (shopper) CROSS JOIN LATERAL (
+			SELECT shopper, sku, quantity, expires_at, retries FROM cart_holds WHERE shopper = w.shopper OFFSET 0) h
+		UNION ALL
+		SELECT h.shopper, h.sku, h.quantity, h.expires_at, h.retries FROM unnest(@skus::text[]) AS w (sku) CROSS JOIN LATERAL (
+			SELECT shopper, sku, quantity, expires_at, retries FROM cart_holds
+			WHERE sku = w.sku AND expires_at <= @now AND shopper <> ALL(@shoppers) OFFSET 0) h`,
 		pgx.StrictNamedArgs{"shoppers": shoppers, "skus": b.skus(), "now": b.now}
 	var limited []string
 	for sku, stock := range b.stock {
@@ -85,7 +91,7 @@ func (b *stockTx) read(ctx context.Context, shoppers []string) error {
 			limited = append(limited, sku)
 		}
 	}
-	if limited != nil && shoppers != nil {
+	if limited != nil && len(shoppers) > 0 {
 		sql += `
 		UNION ALL
 		SELECT o.shopper, l.sku, sum(l.quantity)::bigint, NULL, 0 FROM order_holds o JOIN order_hold_lines l ON l.order_id = o.order_id
