@@ -423,9 +423,8 @@ func (c *catalogue) makePages(ctx context.Context, slugs []string) ([]gather.Ans
 	if err != nil {
 		return nil, err
 	}
-	tree, err := c.tree.Get(ctx, struct{}{}, otter.LoaderFunc[struct{}, categoryTree](func(ctx context.Context, _ struct{}) (categoryTree, error) {
-		return loadCategories(ctx, c.db)
-	}))
+	load := func(ctx context.Context, _ struct{}) (categoryTree, error) { return loadCategories(ctx, c.db) }
+	tree, err := c.tree.Get(ctx, struct{}{}, otter.LoaderFunc[struct{}, categoryTree](load))
 	if err != nil {
 		return nil, err
 	}

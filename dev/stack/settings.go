@@ -172,8 +172,10 @@ func (s *Stack) reach(base int) int {
 
 // choices may be given in the environment of the first make up, for a stack
 // that starts with other ones, such as a test's short hold time.
-var choices = []string{"INSTANCES", "SHOP_CURRENCY", "SHOP_COUNTRY", "HOLD_AT", "HOLD_TTL", "MAIL_PULL_BEHIND", "RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN",
-	"RATE_FRONT", "TRACES_RATIO"}
+var choices = []string{
+	"INSTANCES", "SHOP_CURRENCY", "SHOP_COUNTRY", "HOLD_AT", "HOLD_TTL", "MAIL_PULL_BEHIND",
+	"RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN", "RATE_FRONT", "TRACES_RATIO",
+}
 
 func secret() string {
 	b := make([]byte, 20)

@@ -31,7 +31,7 @@ type Settings struct {
 	PprofPort int    `env:"PPROF_PORT" envDefault:"" doc:"Where profiles are served, on loopback whatever APP_HOST is; empty: nowhere"`
 	Traces    string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" envDefault:"" doc:"Where traces go; empty: they are made, passed on and dropped"`
 
-	TracesRatio float64 `env:"TRACES_RATIO" envDefault:"1" doc:"Which part of the traces is kept, above 0; their ids are in the logs always"`
+	TracesRatio float64 `env:"TRACES_RATIO" envDefault:"1" doc:"Which part of the traces is made, above 0; ids are always logged"`
 
 	EventsPullBehind time.Duration `env:"EVENTS_PULL_BEHIND" envDefault:"2m" doc:"How long an event gets to arrive before the publisher's outbox is read"`
 }

@@ -24,20 +24,24 @@ function M.new()
     return setmetatable(a, M)
 end
 
+-- full says whether there is no room for one more.
+function M:full(class)
+    if class == "wait" then
+        return self.waiting >= waiting
+    end
+    return self.used >= self.bound * M.classes[class].share
+end
+
 -- enter takes a request in hand, or says false.
 function M:enter(class)
-    if class == "wait" then
-        if self.waiting >= waiting then
-            return false
-        end
-        self.waiting = self.waiting + 1
-        return true
-    end
-    local c = M.classes[class]
-    if self.used >= self.bound * c.share then
+    if self:full(class) then
         return false
     end
-    self.used = self.used + c.weight
+    if class == "wait" then
+        self.waiting = self.waiting + 1
+    else
+        self.used = self.used + M.classes[class].weight
+    end
     return true
 end
 

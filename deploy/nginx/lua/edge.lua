@@ -128,16 +128,33 @@ function M.check()
     end
 end
 
--- admit takes the request in hand, or refuses it while too much is. Access phase: the limits are behind it. Who waits
--- for news (?wait=) holds a connection and no work; what has no class of work is always let in.
+-- work gives a request's class. Who waits for news (?wait=) holds a connection and no work.
+local function work(var)
+    local class = var.work
+    if class == "checkout" and var.arg_wait and var.request_method == "GET" then
+        return "wait"
+    end
+    return class
+end
+
+-- crowded refuses what admit would, before anything else is looked at: a crowd costs a third less then. Rewrite phase,
+-- where nothing answers by itself but preflights.
+function M.crowded()
+    local var = ngx.var
+    local class = work(var)
+    if class ~= "" and admission:full(class) and var.request_method ~= "OPTIONS" then
+        var.admitted = "refused"
+        return refuse(503)
+    end
+end
+
+-- admit takes the request in hand, or refuses it while too much is. Access phase: the limits are behind it. What has no
+-- class of work is always let in.
 function M.admit()
     local var = ngx.var
-    local class = var.work
+    local class = work(var)
     if class == "" then
         return
-    end
-    if class == "checkout" and var.arg_wait and var.request_method == "GET" then
-        class = "wait"
     end
     if not admission:enter(class) then
         var.admitted = "refused"
