@@ -22,7 +22,7 @@ import (
 // there is most of, and little of. "orders id" comes before "id". A parameter that is not here, and has no few values of
 // its own, is an error: nobody would know how its statement fares.
 var values = map[string]string{
-	"auth account_id":    `SELECT account_id::text FROM accounts WHERE id = (SELECT account FROM logins GROUP BY 1 ORDER BY count(*) DESC LIMIT 1)`,
+	"auth account_id":    `SELECT account_id::text FROM accounts WHERE id = (SELECT mode() WITHIN GROUP (ORDER BY account) FROM logins)`,
 	"auth email":         `SELECT unnest(ARRAY['ada', 'ada.abbott.1', 'z'])`,
 	"inventory q":        `SELECT unnest(ARRAY['LD-', '0000012', '7-M'])`,
 	"available_below":    `SELECT unnest(ARRAY['1', '6'])`,
