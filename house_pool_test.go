@@ -232,6 +232,9 @@ func (p *pack) walk(body ast.Node, pool func(ast.Node), call func(n ast.Node, ca
 				id = f.Sel
 			}
 			if fn, ok := p.info.Uses[id].(*types.Func); ok {
+				if strings.HasSuffix(fn.FullName(), "kit/pg.OnEnd") {
+					return false // what follows the transaction
+				}
 				call(n, fn.Origin().FullName())
 			}
 		case *ast.SelectorExpr:

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
@@ -89,6 +91,110 @@ func (s store) Begin(ctx context.Context, account uuid.UUID, key string, bodyHMA
 	return a, answer, abandoned, err
 }
 
+// asked is whose request to order came under which key.
+type asked struct {
+	account uuid.UUID
+	key     string
+}
+
+// found is what is known of it.
+type found struct {
+	Suspended bool // the account may not order
+	Known     bool // the key has been used
+}
+
+// look reads, for some requests at once, what has to be known before anything else.
+func (s store) look(ctx context.Context, batch []asked) ([]gather.Answer[found], error) {
+	accounts, keys := make([]uuid.UUID, 0, len(batch)), make([]string, 0, len(batch))
+	for _, a := range batch {
+		accounts, keys = append(accounts, a.account), append(keys, a.key)
+	}
+	rows, err := s.db.Query(ctx, `
+		SELECT EXISTS (SELECT FROM standings s WHERE s.account_id = m.account_id AND s.suspended) AS suspended,
+		       EXISTS (SELECT FROM order_keys k WHERE k.account_id = m.account_id AND k.key = m.key) AS known
+		FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS m (account_id, key, n) ORDER BY m.n`, accounts, keys)
+	if err != nil {
+		return nil, fmt.Errorf("look for keys: %w", err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (gather.Answer[found], error) {
+		f, err := pgx.RowToStructByName[found](row)
+		return gather.Answer[found]{Value: f}, err
+	})
+}
+
+// claim is an attempt under a key that nobody has used, with what it is for.
+type claim struct {
+	attempt
+	basket
+	now time.Time
+}
+
+// errTaken means that the key or the checkout has another attempt: Begin and Claim sort that out.
+var errTaken = errors.New("the key or the checkout is taken")
+
+// ClaimNew writes the key's row of an attempt, with its order id and its claim of the checkout, and notes that it is
+// written. Errors: errTaken, and then nothing was written; bought, as Claim.
+func (s store) ClaimNew(ctx context.Context, a *attempt, b basket, now time.Time) (attempt, error) {
+	a.Unwritten = false // also when no answer comes
+	claimed, err := s.claims.Do(ctx, claim{*a, b, now})
+	a.Unwritten = errors.Is(err, errTaken)
+	return claimed, err
+}
+
+// claimNew is ClaimNew for some attempts.
+func (s store) claimNew(ctx context.Context, batch []claim) ([]gather.Answer[attempt], error) {
+	n := len(batch)
+	accounts, keys, hashes, ids := make([]uuid.UUID, 0, n), make([]string, 0, n), make([][]byte, 0, n), make([]uuid.UUID, 0, n)
+	checkouts, lines, leases, ends := make([]uuid.UUID, 0, n), make([]string, 0, n), make([]time.Time, 0, n), make([]time.Time, 0, n)
+	carts := make([]cart, 0, n)
+	for _, c := range batch {
+		text, err := json.Marshal(c.Lines)
+		if err != nil {
+			return nil, fmt.Errorf("claim: %w", err)
+		}
+		accounts, keys, hashes, ids = append(accounts, c.Account), append(keys, c.Key), append(hashes, c.BodyHMAC), append(ids, c.OrderID)
+		checkouts, lines = append(checkouts, c.CheckoutID), append(lines, string(text))
+		leases, ends = append(leases, c.now.Add(lease)), append(ends, c.now.Add(keepKeys))
+		carts = append(carts, cart{c.Account, c.basket})
+	}
+	// In one transaction and two statements: whoever had a claim until the first one got it may have placed the order.
+	b := &pgx.Batch{}
+	written := map[uuid.UUID]bool{}
+	b.Queue(`
+		INSERT INTO order_keys (account_id, key, body_hmac, order_id, checkout_id, lines, lease_until, expires_at)
+		SELECT m.account_id, m.key, m.body_hmac, m.order_id, m.checkout_id, m.lines::jsonb, m.lease_until, m.expires_at
+		FROM unnest(@accounts::uuid[], @keys::text[], @hashes::bytea[], @ids::uuid[], @checkouts::uuid[], @lines::text[],
+		            @leases::timestamptz[], @ends::timestamptz[])
+		  AS m (account_id, key, body_hmac, order_id, checkout_id, lines, lease_until, expires_at)
+		ORDER BY m.account_id, m.key
+		ON CONFLICT DO NOTHING RETURNING order_id`, pgx.StrictNamedArgs{
+		"accounts": accounts, "keys": keys, "hashes": hashes, "ids": ids, "checkouts": checkouts, "lines": lines,
+		"leases": leases, "ends": ends,
+	}).Query(func(rows pgx.Rows) error {
+		var id uuid.UUID
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { written[id] = true; return nil })
+		return err
+	})
+	declined, bought := make([]*uuid.UUID, n), make([]error, n)
+	if err := queueOrdered(b, carts, batch[0].now, declined, bought); err != nil {
+		return nil, err
+	}
+	if err := s.db.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	answers := make([]gather.Answer[attempt], 0, n)
+	for i, c := range batch {
+		switch {
+		case !written[c.OrderID]:
+			answers = append(answers, gather.Answer[attempt]{Err: errTaken})
+		default:
+			c.InsteadOf = declined[i]
+			answers = append(answers, gather.Answer[attempt]{Value: c.attempt, Err: bought[i]})
+		}
+	}
+	return answers, nil
+}
+
 // lockKey locks the attempt's row. Errors: idempotency.ErrInProgress when another took the attempt over.
 func lockKey(ctx context.Context, tx pgx.Tx, a attempt) (keyRow, error) {
 	rows, err := tx.Query(ctx, `SELECT `+keyColumns+` FROM order_keys WHERE account_id = $1 AND key = $2 AND attempt = $3 FOR UPDATE`, a.Account, a.Key, a.Holder)
@@ -158,7 +264,7 @@ func (s store) Claim(ctx context.Context, a attempt, b basket, now time.Time) (c
 			return err
 		}
 		// Asked last: whoever had the claim until a moment ago may have placed the order.
-		claimed.InsteadOf, err = ordered(ctx, tx, a.Account, b, now)
+		claimed.InsteadOf, err = ordered(ctx, tx, cart{a.Account, b}, now)
 		return err
 	})
 	if pg.IsUnique(err, "order_keys_checkout") {
@@ -170,57 +276,163 @@ func (s store) Claim(ctx context.Context, a attempt, b basket, now time.Time) (c
 	return claimed, abandoned, nil
 }
 
+// cart is what an account is about to buy.
+type cart struct {
+	account uuid.UUID
+	basket
+}
+
 // ordered returns bought when an order that is not cancelled bought what is in the cart, or some of it. Else it names
 // the account's last order that ended because the payment was declined, if that was not long ago.
-func ordered(ctx context.Context, q pg.Querier, account uuid.UUID, b basket, now time.Time) (declined *uuid.UUID, err error) {
-	var found struct {
-		order, checkout *uuid.UUID
-		pending         *bool
+func ordered(ctx context.Context, db interface {
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}, c cart, now time.Time) (*uuid.UUID, error) {
+	b := &pgx.Batch{}
+	declined, bought := make([]*uuid.UUID, 1), make([]error, 1)
+	if err := queueOrdered(b, []cart{c}, now, declined, bought); err != nil {
+		return nil, err
 	}
-	err = q.QueryRow(ctx, `
-		SELECT last.id, last.checkout_id, last.status = 'pending',
-		       (SELECT id FROM orders WHERE account_id = $1 AND cancel_reason = 'payment-declined' AND updated_at > $2
-		        ORDER BY updated_at DESC LIMIT 1)
-		FROM (SELECT) AS one
-		LEFT JOIN (SELECT id, checkout_id, status FROM orders
-		           WHERE account_id = $1 AND checkout_id BETWEEN $3 AND $4 AND status <> 'cancelled' AND id <> ALL (coalesce($5, '{}'::uuid[]))
-		           ORDER BY checkout_id DESC LIMIT 1) AS last ON true`,
-		account, now.Add(-instead), b.Since, b.CheckoutID, b.Ended).Scan(&found.order, &found.checkout, &found.pending, &declined)
-	if err != nil {
+	if err := db.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("orders of a cart: %w", err)
 	}
-	if found.order != nil {
-		return nil, bought{order: *found.order, whole: *found.checkout == b.CheckoutID, pending: *found.pending}
+	return declined[0], bought[0]
+}
+
+// queueOrdered has b answer as ordered does, for each cart at its place.
+func queueOrdered(b *pgx.Batch, carts []cart, now time.Time, declined []*uuid.UUID, errs []error) error {
+	type record struct {
+		N         int         `json:"n"`
+		AccountID uuid.UUID   `json:"account_id"`
+		Since     uuid.UUID   `json:"since"`
+		Checkout  uuid.UUID   `json:"checkout_id"`
+		Ended     []uuid.UUID `json:"ended"`
 	}
-	return declined, nil
+	records := make([]record, 0, len(carts))
+	for i, c := range carts {
+		records = append(records, record{i, c.account, c.Since, c.CheckoutID, c.Ended})
+	}
+	text, err := json.Marshal(records)
+	if err != nil {
+		return fmt.Errorf("orders of a cart: %w", err)
+	}
+	b.Queue(`
+		SELECT m.n, last.id, last.checkout_id, last.status = 'pending',
+		       (SELECT id FROM orders WHERE account_id = m.account_id AND cancel_reason = 'payment-declined' AND updated_at > $2
+		        ORDER BY updated_at DESC LIMIT 1)
+		FROM jsonb_to_recordset($1::text::jsonb) AS m (n int, account_id uuid, since uuid, checkout_id uuid, ended uuid[])
+		LEFT JOIN LATERAL (SELECT id, checkout_id, status FROM orders
+		                   WHERE account_id = m.account_id AND checkout_id BETWEEN m.since AND m.checkout_id AND status <> 'cancelled'
+		                     AND id <> ALL (coalesce(m.ended, '{}'::uuid[]))
+		                   ORDER BY checkout_id DESC LIMIT 1) AS last ON true`, string(text), now.Add(-instead)).
+		Query(func(rows pgx.Rows) error {
+			var (
+				n                        int
+				order, checkout, decline *uuid.UUID
+				pending                  *bool
+			)
+			_, err := pgx.ForEachRow(rows, []any{&n, &order, &checkout, &pending, &decline}, func() error {
+				if order != nil {
+					errs[n] = bought{order: *order, whole: *checkout == carts[n].CheckoutID, pending: *pending}
+				} else {
+					declined[n] = decline
+				}
+				return nil
+			})
+			return err
+		})
+	return nil
+}
+
+// placing is an order on its way into the table, in the name of its attempt.
+type placing struct {
+	attempt
+	order  *Order
+	event  Event
+	answer json.RawMessage
+}
+
+// place writes orders, their events and their keys' answers, each whole or not at all. Answers:
+// idempotency.ErrInProgress (another took the attempt over), errVoid. A cart that was ordered already fails them all.
+func (s store) place(ctx context.Context, batch []placing) ([]gather.Answer[struct{}], error) {
+	var (
+		accounts, ids []uuid.UUID
+		keys, answers []string
+		holders       []int
+		list          []*Order
+		put           []outbox.Event
+	)
+	for _, p := range batch {
+		accounts, keys, holders = append(accounts, p.Account), append(keys, p.Key), append(holders, p.Holder)
+		ids, answers = append(ids, p.OrderID), append(answers, string(p.answer))
+		list, put = append(list, p.order), append(put, p.event)
+	}
+	args, err := recordsOf(list)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(args, pgx.StrictNamedArgs{
+		"accounts": accounts, "keys": keys, "holders": holders, "ids": ids, "answers": answers, "now": batch[0].order.CreatedAt,
+	})
+	events, err := outbox.NewRows(ctx, s.db, put...)
+	if err != nil {
+		return nil, err
+	}
+	placed := map[uuid.UUID]bool{}
+	defer func() {
+		for i, e := range events {
+			e.End(placed[ids[i]])
+		}
+	}()
+	// The keys' rows are locked before the ids', as Void does it.
+	rows, err := s.db.Query(ctx, `
+		WITH mine AS (
+			SELECT k.account_id, k.key, m.order_id, m.answer
+			FROM unnest(@accounts::uuid[], @keys::text[], @holders::int[], @ids::uuid[], @answers::text[])
+			  AS m (account_id, key, holder, order_id, answer)
+			JOIN order_keys k ON k.account_id = m.account_id AND k.key = m.key AND k.attempt = m.holder
+			ORDER BY k.order_id FOR UPDATE OF k
+		), placed AS (
+			INSERT INTO order_ids (id, fate, decided_at) SELECT order_id, 'placed', @now FROM mine ORDER BY order_id
+			ON CONFLICT (id) DO NOTHING RETURNING id
+		), answered AS (
+			UPDATE order_keys k SET answer = mine.answer::json, checkout_id = NULL, lines = NULL
+			FROM mine JOIN placed ON placed.id = mine.order_id WHERE k.account_id = mine.account_id AND k.key = mine.key
+		), `+insertOrders+`, events AS (`+outbox.Insert+`
+			JOIN unnest(@outbox_id::uuid[], @ids::uuid[]) AS of (event_id, order_id) ON of.event_id = e.id
+			JOIN placed ON placed.id = of.order_id
+		)
+		SELECT mine.order_id, placed.id IS NOT NULL FROM mine LEFT JOIN placed ON placed.id = mine.order_id`, outbox.Args(args, events))
+	if err != nil {
+		return nil, fmt.Errorf("place: %w", err)
+	}
+	var (
+		id   uuid.UUID
+		done bool
+		mine = map[uuid.UUID]bool{}
+		yes  = map[uuid.UUID]bool{}
+	)
+	if _, err := pgx.ForEachRow(rows, []any{&id, &done}, func() error { mine[id], yes[id] = true, done; return nil }); err != nil {
+		return nil, fmt.Errorf("place: %w", err)
+	}
+	placed = yes // committed
+	out := make([]gather.Answer[struct{}], len(batch))
+	for i, id := range ids {
+		switch {
+		case !mine[id]:
+			out[i].Err = idempotency.ErrInProgress
+		case !placed[id]:
+			out[i].Err = errVoid
+		}
+	}
+	return out, nil
 }
 
 // Place writes the order, its event and the key's answer, all or nothing.
 // Errors: idempotency.ErrInProgress (another took the attempt over), errVoid, bought.
 func (s store) Place(ctx context.Context, a attempt, o *Order, event Event, answer json.RawMessage, now time.Time) error {
-	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		if _, err := lockKey(ctx, tx, a); err != nil {
-			return err
-		}
-		decided, err := decide(ctx, tx, a.OrderID, "placed", now)
-		if err != nil {
-			return err
-		}
-		if decided != "placed" {
-			return errVoid
-		}
-		if err := insert(ctx, tx, o, now); err != nil {
-			return err
-		}
-		if err := outbox.Put(ctx, tx, event); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `UPDATE order_keys SET answer = $4, checkout_id = NULL, lines = NULL WHERE account_id = $1 AND key = $2 AND attempt = $3`,
-			a.Account, a.Key, a.Holder, answer)
-		return err
-	})
+	_, err := s.places.Do(ctx, placing{a, o, event, answer})
 	if pg.IsUnique(err, "orders_checkout") {
-		if _, err := ordered(ctx, s.db, o.AccountID, basket{CheckoutID: o.CheckoutID, Since: o.CheckoutID}, now); err != nil {
+		if _, err := ordered(ctx, s.db, cart{o.AccountID, basket{CheckoutID: o.CheckoutID, Since: o.CheckoutID}}, now); err != nil {
 			return err
 		}
 	}

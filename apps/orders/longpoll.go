@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,19 +49,30 @@ func (p *polls) join(id uuid.UUID) (woken <-chan struct{}, leave func(), ok bool
 	}, true
 }
 
-// wake tells those who wait for the order that a notification names, or everybody when it names none, because
-// notifications may have been missed.
-func (p *polls) wake(payload string) {
+// wake tells those who wait for orders that have changed.
+func (p *polls) wake(ids ...uuid.UUID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, id := range ids {
+		ring(p.waiting[id])
+	}
+}
+
+// heard wakes those who wait for the orders that a notification names, or everybody when it names none, because
+// notifications may have been missed.
+func (p *polls) heard(payload string) {
 	if payload == "" {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		for _, all := range p.waiting {
 			ring(all)
 		}
 		return
 	}
-	if id, err := uuid.Parse(payload); err == nil {
-		ring(p.waiting[id])
+	for text := range strings.SplitSeq(payload, ",") {
+		if id, err := uuid.Parse(text); err == nil {
+			p.wake(id)
+		}
 	}
 }
 
@@ -76,20 +88,20 @@ func ring(all map[chan struct{}]struct{}) {
 // newer reads an order of an account when its version is above since, or when it has changed so, or as it is once the
 // wait is over, the service stops, or too many wait.
 func (s *service) newer(ctx context.Context, account, id uuid.UUID, since int, wait time.Duration) (*Order, error) {
-	o, err := s.own(ctx, account, id)
-	if err != nil || wait == 0 || o.Version > since {
-		return o, err
+	if wait == 0 {
+		return s.own(ctx, account, id)
 	}
 	woken, leave, ok := s.polls.join(id)
 	if !ok {
-		return o, nil
+		return s.own(ctx, account, id)
 	}
 	defer leave()
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	for {
 		// Read after joining, so that no change falls in between.
-		if o, err = s.own(ctx, account, id); err != nil || o.Version > since {
+		o, err := s.own(ctx, account, id)
+		if err != nil || o.Version > since {
 			return o, err
 		}
 		select {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stampede-shop/stampede/kit/serve"
@@ -38,6 +39,7 @@ type service struct {
 	users     users
 	rates     pricing.Rates
 	polls     *polls
+	news      *news
 	log       *slog.Logger
 	now       func() time.Time
 	stopping  <-chan struct{}
@@ -46,10 +48,11 @@ type service struct {
 // newService puts the routes, subscriptions and background work on rt.
 func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
 	s := &service{
-		settings: set, store: store{db}, log: rt.Log, now: rt.Now, stopping: rt.Stopping(),
+		settings: set, log: rt.Log, now: rt.Now, stopping: rt.Stopping(),
 		carts: carts{rt.Dapr}, products: products{rt.Dapr, newVariantCache()}, inventory: inventory{rt.Dapr}, payments: payments{rt.Dapr}, users: users{rt.Dapr},
-		rates: pricing.Builtin(set.Currency, set.Country), polls: newPolls(maxPolls),
+		rates: pricing.Builtin(set.Currency, set.Country), polls: newPolls(maxPolls), news: newNews(db),
 	}
+	s.store = newStore(db, func(ids ...uuid.UUID) { s.polls.wake(ids...); s.news.add(ids...) })
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)

@@ -68,12 +68,11 @@ func (s store) Remind(ctx context.Context, before, now time.Time, limit int) (lo
 		if err != nil {
 			return err
 		}
+		reminders := make([]outbox.Event, 0, len(found))
 		for _, o := range found {
-			if err := outbox.Put(ctx, tx, o.Remind()); err != nil {
-				return err
-			}
+			reminders = append(reminders, o.Remind())
 		}
-		return nil
+		return outbox.Put(ctx, tx, reminders...)
 	})
 	return looked, err
 }

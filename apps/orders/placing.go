@@ -49,11 +49,13 @@ const (
 // attempt is one try to place an order under an idempotency key. Its order id stays the same when another instance
 // takes the attempt over.
 type attempt struct {
-	Account uuid.UUID
-	Key     string
-	OrderID uuid.UUID
-	Holder  int  // tells this holder of the lease from those before and after
-	Held    bool // inventory holds something for OrderID, or may do so
+	Account   uuid.UUID
+	Key       string
+	BodyHMAC  []byte // of what was asked for, under a key that nobody has used
+	OrderID   uuid.UUID
+	Holder    int  // tells this holder of the lease from those before and after
+	Held      bool // inventory holds something for OrderID, or may do so
+	Unwritten bool // the key has no row yet: the claim writes it
 
 	InsteadOf *uuid.UUID // the order that was declined a while ago
 }
@@ -109,12 +111,29 @@ func (s *service) placeOrder(ctx context.Context, who auth.Caller, key string, r
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), placeLimit)
 	defer cancel()
-	suspended, err := s.store.Suspended(ctx, who.ID)
+	known, err := s.store.looks.Do(ctx, asked{who.ID, key})
 	if err != nil {
 		return nil, err
 	}
-	if suspended { // the token is from before, and still valid
+	if known.Suspended { // the token is from before, and still valid
 		return nil, ErrAccountSuspended
+	}
+	if !known.Known {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, fmt.Errorf("order id: %w", err)
+		}
+		// Nothing is written before there is something to hold.
+		a := attempt{Account: who.ID, Key: key, BodyHMAC: hash, OrderID: id, Holder: 1, Unwritten: true}
+		o, err := s.attempt(ctx, &a, who, req)
+		switch {
+		case err == nil:
+			return o, nil
+		case !a.Unwritten:
+			return s.refuse(ctx, a, err)
+		case !errors.Is(err, errTaken):
+			return nil, err
+		}
 	}
 	a, answer, abandoned, err := s.store.Begin(ctx, who.ID, key, hash, s.now())
 	if err != nil {
@@ -255,7 +274,16 @@ func (s *service) takeOut(ctx context.Context, id uuid.UUID) error {
 func (s *service) claim(ctx context.Context, a *attempt, b basket) error {
 	patience := time.After(claimPatience)
 	for {
-		claimed, abandoned, err := s.store.Claim(ctx, *a, b, s.now())
+		var (
+			claimed   attempt
+			abandoned []uuid.UUID
+			err       error
+		)
+		if a.Unwritten {
+			claimed, err = s.store.ClaimNew(ctx, a, b, s.now())
+		} else {
+			claimed, abandoned, err = s.store.Claim(ctx, *a, b, s.now())
+		}
 		if err == nil {
 			*a = claimed
 			s.release(ctx, abandoned...)

@@ -1124,11 +1124,19 @@ func TestLongPoll(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	listening, heard := make(chan struct{}), sync.Once{}
+	// What others tell is not needed here, only told: this instance knows at once.
+	told := make(chan string, 100)
 	go pg.Listen(t.Context(), b.db, changed, func(payload string) {
 		heard.Do(func() { close(listening) })
-		b.polls.wake(payload)
+		if payload != "" {
+			told <- payload
+		}
 	})
 	<-listening
+	ctx, stop := context.WithCancel(t.Context())
+	telling := make(chan error)
+	go func() { telling <- b.news.tell(ctx) }()
+	defer func() { stop(); require.NoError(t, <-telling) }()
 	get := func(o *Order, query string) Order {
 		res := servetest.Do(t, b.rt, "GET", location(o.ID)+query, shopper(t, o.AccountID), nil)
 		require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
@@ -1162,11 +1170,20 @@ func TestLongPoll(t *testing.T) {
 		servetest.Deliver(t, b.rt, capturedEvent(o))
 		require.Equal(t, Confirmed, (<-answer).Status)
 		require.Eventually(t, waiting(0), 5*time.Second, time.Millisecond)
+		require.Equal(t, o.ID.String(), <-told)
 	}
 
+	// Another instance told of two.
+	other := b.order(t)
+	answer := patient(t, other, "?wait=25&since=1")
+	_, err := b.db.Exec(t.Context(), `UPDATE orders SET version = 2 WHERE id = $1`, other.ID)
+	require.NoError(t, err)
+	b.polls.heard(o.ID.String() + "," + other.ID.String())
+	require.Equal(t, 2, (<-answer).Version)
+
 	// Notifications may have been missed: everybody looks again, and waits on.
-	answer := patient(t, o, "?wait=25&since=1")
-	b.polls.wake("")
+	answer = patient(t, o, "?wait=25&since=1")
+	b.polls.heard("")
 	servetest.Deliver(t, b.rt, failedEvent(o))
 	require.Equal(t, Cancelled, (<-answer).Status)
 	require.Less(t, time.Since(start), 20*time.Second, "nobody waited for the time to pass")

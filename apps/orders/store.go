@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/outbox"
@@ -18,11 +21,27 @@ import (
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
-// changed is the channel on which every changed order is named, for the long polls of all instances.
+// changed is the channel on which changed orders are named, for the long polls of all instances.
 const changed = "orders_changed"
 
 // store keeps orders and the attempts to place them. Exported methods open their own transaction; helpers take tx.
-type store struct{ db *pgxpool.Pool }
+type store struct {
+	db     *pgxpool.Pool
+	reads  *gather.Gatherer[uuid.UUID, *Order]
+	looks  *gather.Gatherer[asked, found]
+	claims *gather.Gatherer[claim, attempt]
+	places *gather.Gatherer[placing, struct{}]
+	tell   func(ids ...uuid.UUID) // that orders have changed
+}
+
+func newStore(db *pgxpool.Pool, tell func(ids ...uuid.UUID)) store {
+	s := store{db: db, tell: tell}
+	s.reads = gather.New(gather.Settings[uuid.UUID]{}, s.read)
+	s.looks = gather.New(gather.Settings[asked]{}, s.look)
+	s.claims = gather.New(gather.Settings[claim]{Conflict: func(c claim) string { return c.Account.String() }}, s.claimNew)
+	s.places = gather.New(gather.Settings[placing]{Conflict: func(p placing) string { return p.Account.String() }}, s.place)
+	return s
+}
 
 // orderRow is an order as its table has it, lines and history folded in.
 type orderRow struct {
@@ -125,19 +144,26 @@ func toOrders(rows []orderRow) []*Order {
 	return list
 }
 
-func order(ctx context.Context, q pg.Querier, id uuid.UUID) (*Order, error) {
-	list, err := orders(ctx, q, `WHERE o.id = $1`, id)
+// read reads some orders. Whoever asks for the same gets the same: it is not to be changed.
+func (s store) read(ctx context.Context, ids []uuid.UUID) ([]gather.Answer[*Order], error) {
+	list, err := orders(ctx, s.db, `WHERE o.id = ANY ($1)`, ids)
 	if err != nil {
 		return nil, err
 	}
-	if len(list) == 0 {
-		return nil, ErrOrderNotFound
+	byID := orderByID(list)
+	answers := make([]gather.Answer[*Order], 0, len(ids))
+	for _, id := range ids {
+		if o, ok := byID[id]; ok {
+			answers = append(answers, gather.Answer[*Order]{Value: o})
+		} else {
+			answers = append(answers, gather.Answer[*Order]{Err: ErrOrderNotFound})
+		}
 	}
-	return list[0], nil
+	return answers, nil
 }
 
 // Get reads one order. Errors: ErrOrderNotFound.
-func (s store) Get(ctx context.Context, id uuid.UUID) (*Order, error) { return order(ctx, s.db, id) }
+func (s store) Get(ctx context.Context, id uuid.UUID) (*Order, error) { return s.reads.Do(ctx, id) }
 
 // filter narrows a list of orders; empty members do not.
 type filter struct {
@@ -221,9 +247,20 @@ type listedRow struct {
 // Update changes one order in a transaction of its own. Errors: ErrOrderNotFound, and what fn returns.
 func (s store) Update(ctx context.Context, id uuid.UUID, now time.Time, fn func(*Order) (Event, error)) (*Order, error) {
 	var o *Order
-	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) (err error) {
-		o, err = update(ctx, tx, id, now, fn)
-		return err
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		found, err := lockOrders(ctx, tx, []uuid.UUID{id})
+		if err != nil {
+			return err
+		}
+		c, ok := found[id]
+		if !ok {
+			return ErrOrderNotFound
+		}
+		o = c.Order
+		if err := c.apply(fn); err != nil {
+			return err
+		}
+		return s.save(ctx, tx, now, c)
 	})
 	return o, err
 }
@@ -238,16 +275,15 @@ func (s store) UpdateAll(ctx context.Context, ids []uuid.UUID, now time.Time, fn
 		if err != nil {
 			return err
 		}
-		for _, o := range found {
-			var refusal error
-			err := change(ctx, tx, o, now, func(o *Order) (event Event, _ error) { event, refusal = fn(o); return event, refusal })
-			if refusal != nil {
-				refused = append(refused, refusal)
-			} else if err != nil {
-				return err
+		var changed []*change
+		for _, c := range found {
+			if err := c.apply(fn); err != nil {
+				refused = append(refused, err)
+			} else {
+				changed = append(changed, c)
 			}
 		}
-		return nil
+		return s.save(ctx, tx, now, changed...)
 	})
 	if err != nil && len(ids) > 1 && ctx.Err() == nil {
 		half := len(ids) / 2
@@ -256,108 +292,201 @@ func (s store) UpdateAll(ctx context.Context, ids []uuid.UUID, now time.Time, fn
 	return errors.Join(append(refused, err)...)
 }
 
-// lockOrders reads orders that nobody else can change until the transaction ends.
-func lockOrders(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]*Order, error) {
-	// Locked first and read after: a statement that waits for a lock sees the new row, but the old lines and history.
-	if _, err := tx.Exec(ctx, `SELECT FROM orders WHERE id = ANY ($1) ORDER BY id FOR UPDATE`, ids); err != nil {
-		return nil, fmt.Errorf("lock orders: %w", err)
-	}
-	return orders(ctx, tx, `WHERE o.id = ANY ($1)`, ids)
+// change is an order that nobody else can change until the transaction ends, and what it has to tell.
+type change struct {
+	*Order
+	version, known int // of it and of its history, as they are saved
+	events         []outbox.Event
 }
 
-// update locks an order, lets fn change it, and saves it if its version grew; the event goes into the outbox.
-func update(ctx context.Context, tx pgx.Tx, id uuid.UUID, now time.Time, fn func(*Order) (Event, error)) (*Order, error) {
-	found, err := lockOrders(ctx, tx, []uuid.UUID{id})
+func (c *change) apply(fn func(*Order) (Event, error)) error {
+	event, err := fn(c.Order)
+	if err == nil && event != nil {
+		c.events = append(c.events, event)
+	}
+	return err
+}
+
+// lockOrders locks the orders that there are and reads them.
+func lockOrders(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]*change, error) {
+	found, err := orders(ctx, tx, `WHERE o.id = ANY ($1) ORDER BY o.id FOR UPDATE OF o`, ids)
 	if err != nil {
 		return nil, err
 	}
-	if len(found) == 0 {
-		return nil, ErrOrderNotFound
+	// A statement that waited for a lock sees the new row, but the old history: the last moment has another status.
+	if slices.ContainsFunc(found, func(o *Order) bool { return o.History[len(o.History)-1].Status != o.Status }) {
+		if found, err = orders(ctx, tx, `WHERE o.id = ANY ($1)`, ids); err != nil {
+			return nil, err
+		}
 	}
-	return found[0], change(ctx, tx, found[0], now, fn)
+	locked := make(map[uuid.UUID]*change, len(found))
+	for _, o := range found {
+		locked[o.ID] = &change{Order: o, version: o.Version, known: len(o.History)}
+	}
+	return locked, nil
 }
 
-// change lets fn change an order that is locked, and saves it as update does.
-func change(ctx context.Context, tx pgx.Tx, o *Order, now time.Time, fn func(*Order) (Event, error)) error {
-	version, known := o.Version, len(o.History)
-	event, err := fn(o)
+// save writes, by one statement, what has changed of orders that are locked, and their events.
+func (s store) save(ctx context.Context, tx pgx.Tx, now time.Time, all ...*change) error {
+	var (
+		changed []orderRecord
+		moments = []momentRecord{}
+		events  []outbox.Event
+		ids     []uuid.UUID
+	)
+	for _, c := range all {
+		events = append(events, c.events...)
+		if c.Version != c.version {
+			changed, ids = append(changed, recordOf(c.Order)), append(ids, c.ID)
+			moments = append(moments, momentsOf(c.ID, c.History[c.known:])...)
+		}
+	}
+	if len(changed) == 0 {
+		return outbox.Put(ctx, tx, events...)
+	}
+	args, err := jsonArgs(map[string]any{"orders": changed, "moments": moments})
 	if err != nil {
 		return err
 	}
-	if o.Version != version {
-		if err := save(ctx, tx, o, o.History[known:], now); err != nil {
-			return err
+	args["now"] = now
+	err = outbox.PutWith(ctx, tx, `
+		WITH saved AS (
+			UPDATE orders o SET status = c.status, version = c.version, cancel_reason = c.cancel_reason, cancel_note = c.cancel_note,
+			       payment_status = c.payment_status, refunded = c.refunded, carrier = c.carrier, tracking_number = c.tracking_number,
+			       updated_at = @now
+			FROM jsonb_to_recordset(@orders::text::jsonb) AS c (id uuid, status text, version int, cancel_reason text, cancel_note text,
+			       payment_status text, refunded bigint, carrier text, tracking_number text)
+			WHERE o.id = c.id
+		), `+insertMoments+`)`, args, events...)
+	if err != nil {
+		return fmt.Errorf("save orders: %w", err)
+	}
+	pg.OnEnd(tx, func(committed bool) {
+		if committed {
+			s.tell(ids...)
 		}
-	}
-	if event != nil {
-		return outbox.Put(ctx, tx, event)
-	}
+	})
 	return nil
 }
 
-// save writes what may change of an order.
-func save(ctx context.Context, tx pgx.Tx, o *Order, moments []Moment, now time.Time) error {
-	var carrier, tracking *string
+// orderRecord, lineRecord and momentRecord are rows as statements take them: many in one argument, as JSON.
+type orderRecord struct {
+	ID             uuid.UUID     `json:"id"`
+	Number         string        `json:"number"`
+	AccountID      uuid.UUID     `json:"account_id"`
+	Email          string        `json:"email"`
+	FirstName      string        `json:"first_name"`
+	CheckoutID     uuid.UUID     `json:"checkout_id"`
+	Status         Status        `json:"status"`
+	Version        int           `json:"version"`
+	CancelReason   *string       `json:"cancel_reason"`
+	CancelNote     string        `json:"cancel_note"`
+	Currency       string        `json:"currency"`
+	Subtotal       int64         `json:"subtotal"`
+	Discount       int64         `json:"discount"`
+	Tax            int64         `json:"tax"`
+	Shipping       int64         `json:"shipping"`
+	Total          int64         `json:"total"`
+	Address        Address       `json:"address"`
+	PaymentMethod  string        `json:"payment_method"`
+	PaymentStatus  PaymentStatus `json:"payment_status"`
+	Refunded       int64         `json:"refunded"`
+	Carrier        *string       `json:"carrier"`
+	TrackingNumber *string       `json:"tracking_number"`
+	CreatedAt      time.Time     `json:"created_at"`
+}
+
+type lineRecord struct {
+	OrderID  uuid.UUID `json:"order_id"`
+	Position int       `json:"position"`
+	lineRow
+}
+
+type momentRecord struct {
+	OrderID uuid.UUID `json:"order_id"`
+	momentRow
+}
+
+func recordOf(o *Order) orderRecord {
+	r := orderRecord{
+		ID: o.ID, Number: o.Number, AccountID: o.AccountID, Email: o.Email, FirstName: o.FirstName, CheckoutID: o.CheckoutID,
+		Status: o.Status, Version: o.Version, CancelReason: o.CancelReason, CancelNote: o.CancelNote,
+		Currency: o.Total.Currency, Subtotal: o.Subtotal.Amount, Discount: o.Discount.Amount, Tax: o.Tax.Amount,
+		Shipping: o.Shipping.Amount, Total: o.Total.Amount, Address: o.Address,
+		PaymentMethod: o.Payment.Method, PaymentStatus: o.Payment.Status, Refunded: o.Payment.Refunded.Amount, CreatedAt: o.CreatedAt,
+	}
 	if o.Shipment != nil {
-		carrier, tracking = &o.Shipment.Carrier, &o.Shipment.TrackingNumber
+		r.Carrier, r.TrackingNumber = &o.Shipment.Carrier, &o.Shipment.TrackingNumber
 	}
-	b := &pgx.Batch{}
-	b.Queue(`
-		UPDATE orders SET status = @status, version = @version, cancel_reason = @cancel_reason,
-			cancel_note = @cancel_note, payment_status = @payment_status, refunded = @refunded,
-		       carrier = @carrier, tracking_number = @tracking_number, updated_at = @updated_at
-		WHERE id = @id`, pgx.StrictNamedArgs{
-		"id": o.ID, "status": o.Status, "version": o.Version, "cancel_reason": o.CancelReason,
-		"cancel_note": o.CancelNote, "payment_status": o.Payment.Status,
-		"refunded": o.Payment.Refunded.Amount, "carrier": carrier, "tracking_number": tracking,
-		"updated_at": now,
-	})
-	queueMoments(b, o.ID, moments)
-	b.Queue(`SELECT pg_notify($1, $2)`, changed, o.ID.String())
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
-		return fmt.Errorf("save order: %w", err)
-	}
-	return nil
+	return r
 }
 
-func queueMoments(b *pgx.Batch, id uuid.UUID, moments []Moment) {
-	for _, m := range moments {
-		b.Queue(`INSERT INTO order_history (order_id, version, status, at) VALUES ($1, $2, $3, $4)`, id, m.Version, m.Status, m.At)
+func momentsOf(id uuid.UUID, history []Moment) []momentRecord {
+	var moments []momentRecord
+	for _, m := range history {
+		moments = append(moments, momentRecord{id, momentRow{Version: m.Version, Status: m.Status, At: m.At}})
 	}
+	return moments
 }
 
-// insert writes a new order.
-func insert(ctx context.Context, tx pgx.Tx, o *Order, now time.Time) error {
-	b := &pgx.Batch{}
-	b.Queue(`
-		INSERT INTO orders (id, number, account_id, email, first_name, checkout_id, status, version, currency, subtotal, discount, tax,
-		                    shipping, total, address, payment_method, payment_status, created_at, updated_at, placed_put_at)
-		VALUES (@id, @number, @account_id, @email, @first_name, @checkout_id, @status, @version, @currency, @subtotal,
-			@discount, @tax, @shipping, @total, @address, @payment_method, @payment_status, @created_at, @updated_at,
-				@updated_at)`, pgx.StrictNamedArgs{
-		"id": o.ID, "number": o.Number, "account_id": o.AccountID, "email": o.Email,
-		"first_name": o.FirstName, "checkout_id": o.CheckoutID, "status": o.Status, "version": o.Version,
-		"currency": o.Total.Currency, "subtotal": o.Subtotal.Amount, "discount": o.Discount.Amount,
-		"tax": o.Tax.Amount, "shipping": o.Shipping.Amount, "total": o.Total.Amount, "address": o.Address,
-		"payment_method": o.Payment.Method, "payment_status": o.Payment.Status, "created_at": o.CreatedAt,
-		"updated_at": now,
-	})
-	for i, l := range o.Lines {
-		b.Queue(`
-			INSERT INTO order_lines (order_id, position, sku, slug, name, variant, image_url, quantity, unit_price, discount, tax, line_total)
-			VALUES (@order_id, @position, @sku, @slug, @name, @variant, @image_url, @quantity, @unit_price, @discount,
-				@tax, @line_total)`, pgx.StrictNamedArgs{
-			"order_id": o.ID, "position": i, "sku": l.SKU, "slug": l.Slug, "name": l.Name, "variant": l.Variant,
-			"image_url": l.ImageURL, "quantity": l.Quantity, "unit_price": l.UnitPrice.Amount,
-			"discount": l.Discount.Amount, "tax": l.Tax.Amount, "line_total": l.LineTotal.Amount,
-		})
+// recordsOf are the arguments of insertOrders.
+func recordsOf(list []*Order) (pgx.StrictNamedArgs, error) {
+	var (
+		records []orderRecord
+		lines   []lineRecord
+		moments []momentRecord
+	)
+	for _, o := range list {
+		records = append(records, recordOf(o))
+		for i, l := range o.Lines {
+			lines = append(lines, lineRecord{o.ID, i, lineRow{
+				SKU: l.SKU, Slug: l.Slug, Name: l.Name, Variant: l.Variant, ImageURL: l.ImageURL, Quantity: l.Quantity,
+				UnitPrice: l.UnitPrice.Amount, Discount: l.Discount.Amount, Tax: l.Tax.Amount, LineTotal: l.LineTotal.Amount,
+			}})
+		}
+		moments = append(moments, momentsOf(o.ID, o.History)...)
 	}
-	queueMoments(b, o.ID, o.History)
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
-		return fmt.Errorf("insert order: %w", err)
-	}
-	return nil
+	return jsonArgs(map[string]any{"orders": records, "lines": lines, "moments": moments})
 }
+
+func jsonArgs(values map[string]any) (pgx.StrictNamedArgs, error) {
+	args := pgx.StrictNamedArgs{}
+	for name, v := range values {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return nil, fmt.Errorf("save orders: %w", err)
+		}
+		args[name] = string(text)
+	}
+	return args, nil
+}
+
+// insertMoments and insertOrders are parts of statements; the latter inserts those orders whose ids are in "placed".
+const (
+	insertMoments = `moments AS (
+			INSERT INTO order_history (order_id, version, status, at)
+			SELECT m.order_id, m.version, m.status, m.at
+			FROM jsonb_to_recordset(@moments::text::jsonb) AS m (order_id uuid, version int, status text, at timestamptz)`
+	insertOrders = `inserted AS (
+			INSERT INTO orders (id, number, account_id, email, first_name, checkout_id, status, version, currency, subtotal, discount, tax,
+			                    shipping, total, address, payment_method, payment_status, created_at, updated_at, placed_put_at)
+			SELECT o.id, o.number, o.account_id, o.email, o.first_name, o.checkout_id, o.status, o.version, o.currency, o.subtotal,
+			       o.discount, o.tax, o.shipping, o.total, o.address, o.payment_method, o.payment_status, o.created_at, o.created_at, o.created_at
+			FROM jsonb_to_recordset(@orders::text::jsonb) AS o (id uuid, number text, account_id uuid, email text, first_name text,
+			       checkout_id uuid, status text, version int, currency text, subtotal bigint, discount bigint, tax bigint, shipping bigint, total bigint,
+			       address jsonb, payment_method text, payment_status text, created_at timestamptz)
+			JOIN placed ON placed.id = o.id
+		), lines AS (
+			INSERT INTO order_lines (order_id, position, sku, slug, name, variant, image_url, quantity, unit_price, discount, tax,
+			                         line_total)
+			SELECT l.order_id, l.position, l.sku, l.slug, l.name, l.variant, l.image_url, l.quantity, l.unit_price, l.discount, l.tax,
+			       l.line_total
+			FROM jsonb_to_recordset(@lines::text::jsonb) AS l (order_id uuid, position int, sku text, slug text, name text, variant text,
+			       image_url text, quantity int, unit_price bigint, discount bigint, tax bigint, line_total bigint)
+			JOIN placed ON placed.id = l.order_id
+		), ` + insertMoments + ` JOIN placed ON placed.id = m.order_id
+		)`
+)
 
 // Orders reads many orders, by id. Unknown ones are left out.
 func (s store) Orders(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Order, error) {
@@ -365,9 +494,13 @@ func (s store) Orders(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Orde
 	if err != nil {
 		return nil, err
 	}
+	return orderByID(list), nil
+}
+
+func orderByID(list []*Order) map[uuid.UUID]*Order {
 	byID := make(map[uuid.UUID]*Order, len(list))
 	for _, o := range list {
 		byID[o.ID] = o
 	}
-	return byID, nil
+	return byID
 }

@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -15,33 +16,37 @@ import (
 
 // subscribe says which events are handled, and by what.
 func (s *service) subscribe(subs *sub.Subscriber) {
-	sub.On(subs, s.captured)
-	sub.On(subs, s.declined)
+	sub.OnBatch(subs, s.captured)
+	sub.OnBatch(subs, s.declined)
 	sub.On(subs, s.refunded)
 	sub.On(subs, s.suspended)
 	sub.On(subs, s.activated)
 }
 
-// captured confirms the order, or has the money sent back when the order was cancelled.
-func (s *service) captured(ctx context.Context, tx pgx.Tx, e events.PaymentCaptured) error {
-	return s.changeOrder(ctx, tx, e.OrderID, func(o *Order) (Event, error) {
-		event, err := o.Captured(money.Money(e.Amount), s.now())
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", err, sub.Drop)
-		}
-		return event, nil
-	})
+// captured confirms orders, or has the money sent back of one that was cancelled.
+func (s *service) captured(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.PaymentCaptured]) error {
+	return changeOrders(ctx, s, tx, batch, func(e events.PaymentCaptured) uuid.UUID { return e.OrderID },
+		func(o *Order, e events.PaymentCaptured) (Event, error) {
+			event, err := o.Captured(money.Money(e.Amount), s.now())
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", err, sub.Drop)
+			}
+			return event, nil
+		})
 }
 
-// declined cancels the order.
-func (s *service) declined(ctx context.Context, tx pgx.Tx, e events.PaymentFailed) error {
-	return s.changeOrder(ctx, tx, e.OrderID, func(o *Order) (Event, error) { return o.Declined(s.now()), nil })
+// declined cancels orders.
+func (s *service) declined(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.PaymentFailed]) error {
+	return changeOrders(ctx, s, tx, batch, func(e events.PaymentFailed) uuid.UUID { return e.OrderID },
+		func(o *Order, _ events.PaymentFailed) (Event, error) { return o.Declined(s.now()), nil })
 }
 
 // refunded notes how much went back. What was taken by mistake, another amount than the total, was no payment of the
 // order, and that it goes back is no refund of it.
 func (s *service) refunded(ctx context.Context, tx pgx.Tx, e events.PaymentRefunded) error {
-	return s.changeOrder(ctx, tx, e.OrderID, func(o *Order) (Event, error) {
+	one := []sub.Delivered[events.PaymentRefunded]{{Event: e}}
+	of := func(e events.PaymentRefunded) uuid.UUID { return e.OrderID }
+	return changeOrders(ctx, s, tx, one, of, func(o *Order, e events.PaymentRefunded) (Event, error) {
 		if money.Money(e.Captured) != o.Total {
 			return nil, nil
 		}
@@ -66,12 +71,27 @@ func (s *service) activated(ctx context.Context, tx pgx.Tx, e events.AccountActi
 	return setSuspended(ctx, tx, e.AccountID, false, e.At)
 }
 
-// changeOrder changes the order that an event is about. payments learns of orders from orders, so one that is not here never
-// will be.
-func (s *service) changeOrder(ctx context.Context, tx pgx.Tx, id uuid.UUID, fn func(*Order) (Event, error)) error {
-	_, err := update(ctx, tx, id, s.now(), fn)
-	if errors.Is(err, ErrOrderNotFound) {
-		return fmt.Errorf("order %s: %w: %w", id, err, sub.Drop)
+// changeOrders changes the orders that events are about. payments learns of orders from orders, so one that is not here
+// never will be.
+func changeOrders[E any](
+	ctx context.Context, s *service, tx pgx.Tx, batch []sub.Delivered[E], idOf func(E) uuid.UUID, fn func(*Order, E) (Event, error),
+) error {
+	ids := make([]uuid.UUID, 0, len(batch))
+	for _, d := range batch {
+		ids = append(ids, idOf(d.Event))
 	}
-	return err
+	found, err := lockOrders(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	for _, d := range batch {
+		c, ok := found[idOf(d.Event)]
+		if !ok {
+			return fmt.Errorf("order %s: %w: %w", idOf(d.Event), ErrOrderNotFound, sub.Drop)
+		}
+		if err := c.apply(func(o *Order) (Event, error) { return fn(o, d.Event) }); err != nil {
+			return err
+		}
+	}
+	return s.store.save(ctx, tx, s.now(), slices.Collect(maps.Values(found))...)
 }

@@ -20,12 +20,3 @@ func setSuspended(ctx context.Context, tx pgx.Tx, account uuid.UUID, suspended b
 	}
 	return nil
 }
-
-// Suspended reports whether an account may not order.
-func (s store) Suspended(ctx context.Context, account uuid.UUID) (suspended bool, err error) {
-	err = s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM standings WHERE account_id = $1 AND suspended)`, account).Scan(&suspended)
-	if err != nil {
-		return false, fmt.Errorf("standing: %w", err)
-	}
-	return suspended, nil
-}

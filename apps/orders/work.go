@@ -25,9 +25,10 @@ const (
 // work begins what nobody asks for.
 func (s *service) work(rt *serve.Runtime) {
 	rt.Go("polls", time.Second, func(ctx context.Context) error {
-		pg.Listen(ctx, s.store.db, changed, s.polls.wake)
+		pg.Listen(ctx, s.store.db, changed, s.polls.heard)
 		return nil
 	})
+	rt.Go("tell", time.Second, s.news.tell)
 	rt.Go("remind", min(5*time.Second, s.settings.RemindAfter), s.remind)
 	rt.Go("settle", min(5*time.Second, s.settings.VoidEvery), s.settle)
 	rt.Go("prune keys", 10*time.Minute, s.prune)

@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/pg"
 )
 
@@ -31,9 +32,8 @@ type Event interface{ Topic() string }
 type Secret interface{ Secret() bool }
 
 const (
-	channel = "outbox"
-	slots   = 16 // events of one topic that are being published at a time; hanging ones hold up no other topic
-	keep    = 24 * time.Hour
+	slots = 32 // events of one topic that are being published at a time; hanging ones hold up no other topic
+	keep  = 24 * time.Hour
 
 	// What is claimed is published at once, so the lease covers all that an
 	// attempt may take: no other begins while it runs.
@@ -43,45 +43,137 @@ const (
 	noteLimit    = 5 * time.Second
 )
 
-// Put saves an event in tx, to be published once tx is committed. Its row id,
-// a UUIDv7, begins the CloudEvent's id; the trace of ctx goes with it.
-func Put(ctx context.Context, tx pgx.Tx, e Event) error {
-	data, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("outbox %s: %w", e.Topic(), err)
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("outbox: %w", err)
-	}
+// Row is an event on its way through the table. Its id, a UUIDv7, begins the
+// CloudEvent's; the trace in which it was caused goes with it.
+type Row struct {
+	ID          uuid.UUID
+	Topic       string
+	Data        json.RawMessage
+	Traceparent string
+	Secret      bool
+
+	relay *Relay    // that runs here; nil when none does
+	since time.Time // when it took a slot for the row, and the lease with it; zero when it had none
+}
+
+// NewRows makes the rows for events that a statement of one's own will insert
+// (Insert, Args) in db. Each must be told how that ended (Row.End).
+func NewRows(ctx context.Context, db *pgxpool.Pool, events ...Event) ([]*Row, error) {
+	return newRows(ctx, db, events...)
+}
+
+func newRows(ctx context.Context, db any, events ...Event) ([]*Row, error) {
 	carrier := propagation.MapCarrier{}
 	otel.GetTextMapPropagator().Inject(ctx, carrier)
-	secret := false
-	if s, ok := e.(Secret); ok {
-		secret = s.Secret()
+	rows := make([]*Row, 0, len(events))
+	for _, e := range events {
+		data, err := json.Marshal(e)
+		if err != nil {
+			return nil, fmt.Errorf("outbox %s: %w", e.Topic(), err)
+		}
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, fmt.Errorf("outbox: %w", err)
+		}
+		secret, ok := e.(Secret)
+		rows = append(rows, &Row{ID: id, Topic: e.Topic(), Data: data, Traceparent: carrier["traceparent"], Secret: ok && secret.Secret()})
 	}
-	_, err = tx.Exec(ctx, `
-		WITH put AS (INSERT INTO outbox (id, topic, data, traceparent, secret) VALUES ($1, $2, $3, $4, $5))
-		SELECT pg_notify('outbox', '')`,
-		id, e.Topic(), data, carrier["traceparent"], secret)
+	if r, ok := relays.Load(db); ok {
+		for _, row := range rows {
+			r.(*Relay).reserve(row)
+		}
+	}
+	return rows, nil
+}
+
+// Insert saves the rows of Args. What is appended to it can join or filter
+// them, as e.
+const Insert = `
+	INSERT INTO outbox (id, topic, data, traceparent, secret, tries, next_try_at)
+	SELECT e.id, e.topic, e.data::jsonb, e.traceparent, e.secret, e.tries, now() + e.tries * @outbox_lease::interval
+	FROM unnest(@outbox_id::uuid[], @outbox_topic::text[], @outbox_data::text[], @outbox_traceparent::text[],
+	            @outbox_secret::bool[], @outbox_tries::int[]) AS e (id, topic, data, traceparent, secret, tries)`
+
+// Args are what Insert needs, into args.
+func Args(args pgx.StrictNamedArgs, rows []*Row) pgx.StrictNamedArgs {
+	var (
+		ids                   []uuid.UUID
+		topics, data, parents []string
+		secrets               []bool
+		tries                 []int
+	)
+	for _, r := range rows {
+		ids, topics, data, parents = append(ids, r.ID), append(topics, r.Topic), append(data, string(r.Data)), append(parents, r.Traceparent)
+		secrets = append(secrets, r.Secret)
+		taken := 0
+		if !r.since.IsZero() {
+			taken = 1
+		}
+		tries = append(tries, taken)
+	}
+	for name, value := range map[string]any{
+		"id": ids, "topic": topics, "data": data, "traceparent": parents, "secret": secrets, "tries": tries, "lease": lease,
+	} {
+		args["outbox_"+name] = value
+	}
+	return args
+}
+
+// End has what is committed published: at once if there was a slot for it. What
+// was not committed gives its slot back.
+func (r *Row) End(committed bool) {
+	if r.relay != nil {
+		r.relay.end(r, committed)
+	}
+}
+
+// Put saves events in tx, which pg.InTx began, to be published once tx is
+// committed.
+func Put(ctx context.Context, tx pgx.Tx, events ...Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	return PutWith(ctx, tx, "", pgx.StrictNamedArgs{}, events...)
+}
+
+// PutWith is Put by the statement that saves the change: with is its WITH
+// clause, and args are what that needs.
+func PutWith(ctx context.Context, tx pgx.Tx, with string, args pgx.StrictNamedArgs, events ...Event) error {
+	rows, err := newRows(ctx, pg.DatabaseOf(tx), events...)
 	if err != nil {
-		return fmt.Errorf("outbox %s: %w", e.Topic(), err)
+		return err
+	}
+	pg.OnEnd(tx, func(committed bool) {
+		for _, r := range rows {
+			r.End(committed)
+		}
+	})
+	if _, err = tx.Exec(ctx, with+Insert, Args(args, rows)); err != nil {
+		return fmt.Errorf("outbox: %w", err)
 	}
 	return nil
 }
 
+// relays has the relay that runs for a database in this process.
+var relays sync.Map // *pgxpool.Pool → *Relay
+
 // Relay publishes what is in the table of one service.
 type Relay struct {
-	DB     *pgxpool.Pool
-	Dapr   *dapr.Client
-	Pubsub string // the component's name
-	Source string // the service's name
-	Log    *slog.Logger
+	db     *pgxpool.Pool
+	dapr   *dapr.Client
+	pubsub string
+	source string
+	log    *slog.Logger
+	marks  *gather.Gatherer[uuid.UUID, struct{}]
+	poke   chan struct{}
 
-	mu      sync.Mutex
-	running map[string]int // by topic
+	mu         sync.Mutex
+	ctx        context.Context // of Run; nil before and after
+	running    map[string]int  // slots that are taken, by topic
+	publishing sync.WaitGroup
 }
 
+// row is one that was claimed.
 type row struct {
 	ID          uuid.UUID
 	Topic       string
@@ -90,57 +182,109 @@ type row struct {
 	Tries       int
 }
 
-// Run publishes until ctx ends: woken by NOTIFY, else every second. Several
-// instances share the work by leases; no transaction is open while
-// publishing. An event may be published twice after a crash, never lost.
+// NewRelay makes the relay of the service source, which publishes through the
+// component pubsub.
+func NewRelay(db *pgxpool.Pool, sidecar *dapr.Client, pubsub, source string, log *slog.Logger) *Relay {
+	r := &Relay{db: db, dapr: sidecar, pubsub: pubsub, source: source, log: log, poke: make(chan struct{}, 1), running: map[string]int{}}
+	// What is sent together is marked together.
+	r.marks = gather.New(gather.Settings[uuid.UUID]{Most: 1000, Waiting: 10_000, Limit: noteLimit}, r.mark)
+	return r
+}
+
+// Run publishes until ctx ends: what this process has saved at once, handed
+// over in memory and leased by the statement that saved it; what was left by
+// others, or failed, within a second. Several instances share the work by
+// leases; no transaction is open while publishing. An event may be published
+// twice after a crash, never lost.
 func (r *Relay) Run(ctx context.Context) error {
-	wake := make(chan struct{}, 1)
-	poke := func() {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
-	go pg.Listen(ctx, r.DB, channel, func(string) { poke() })
-	var publishing sync.WaitGroup
-	defer publishing.Wait()
+	r.open(ctx)
+	defer r.close()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		claimed, err := r.claim(ctx)
 		if err != nil && ctx.Err() == nil {
-			r.Log.ErrorContext(ctx, "outbox", "error", err)
+			r.log.ErrorContext(ctx, "outbox", "error", err)
 		}
 		for _, e := range claimed {
-			r.count(e.Topic, 1)
-			publishing.Go(func() {
-				if err := r.publish(ctx, e); err != nil && ctx.Err() == nil {
-					r.Log.ErrorContext(ctx, "outbox", "topic", e.Topic, "event", e.ID, "error", err)
-				}
-				// Claiming some at a time costs less than one for one.
-				if r.count(e.Topic, -1) == slots/2 {
-					poke()
-				}
-			})
+			r.mu.Lock()
+			r.running[e.Topic]++
+			r.begin(e)
+			r.mu.Unlock()
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-wake:
+		case <-r.poke:
 		case <-tick.C:
 		}
 	}
 }
 
-// count notes that n more of a topic are being published and returns how many are.
-func (r *Relay) count(topic string, n int) int {
+func (r *Relay) open(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.running == nil {
-		r.running = map[string]int{}
+	r.ctx = ctx
+	relays.Store(r.db, r)
+}
+
+func (r *Relay) close() {
+	relays.Delete(r.db)
+	r.mu.Lock()
+	r.ctx = nil
+	r.mu.Unlock()
+	r.publishing.Wait()
+}
+
+// reserve takes a slot for a row that is about to be saved.
+func (r *Relay) reserve(e *Row) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.relay = r
+	if r.ctx != nil && r.running[e.Topic] < slots {
+		r.running[e.Topic]++
+		e.since = time.Now()
 	}
-	r.running[topic] += n
-	return r.running[topic]
+}
+
+// end uses the slot of a row, or gives it back: its lease must cover the attempt.
+func (r *Relay) end(e *Row, committed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case e.since.IsZero():
+		if committed {
+			r.wake()
+		}
+	case !committed || r.ctx == nil || time.Since(e.since) > lease-publishLimit-noteLimit:
+		r.running[e.Topic]--
+	default:
+		r.begin(row{e.ID, e.Topic, e.Data, e.Traceparent, 1})
+	}
+}
+
+// begin publishes an event in the slot that it has. r.mu is held.
+func (r *Relay) begin(e row) {
+	ctx := r.ctx
+	r.publishing.Go(func() {
+		if err := r.publish(ctx, e); err != nil && ctx.Err() == nil {
+			r.log.ErrorContext(ctx, "outbox", "topic", e.Topic, "event", e.ID, "error", err)
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.running[e.Topic]--
+		// Others may have found no slot. Claiming some at a time costs less than one for one.
+		if r.running[e.Topic] == slots/2 {
+			r.wake()
+		}
+	})
+}
+
+func (r *Relay) wake() {
+	select {
+	case r.poke <- struct{}{}:
+	default:
+	}
 }
 
 // claim leases, of each topic, the oldest events that are due and for which
@@ -151,11 +295,8 @@ func (r *Relay) claim(ctx context.Context) ([]row, error) {
 	r.mu.Lock()
 	running := maps.Clone(r.running)
 	r.mu.Unlock()
-	if running == nil {
-		running = map[string]int{}
-	}
 	// The topics are found by skipping through outbox_due, one step each.
-	rows, err := r.DB.Query(ctx, `
+	rows, err := r.db.Query(ctx, `
 		WITH RECURSIVE topics AS (
 			(SELECT topic FROM outbox WHERE sent_at IS NULL ORDER BY topic LIMIT 1)
 			UNION ALL
@@ -184,28 +325,35 @@ func (r *Relay) claim(ctx context.Context) ([]row, error) {
 func (r *Relay) publish(ctx context.Context, e row) error {
 	pubCtx, cancel := context.WithTimeout(ctx, publishLimit)
 	defer cancel()
-	err := r.Dapr.Publish(pubCtx, r.Pubsub, e.Topic, fmt.Sprintf("%s.%d", e.ID, e.Tries), r.Source, e.Traceparent, e.Data)
+	err := r.dapr.Publish(pubCtx, r.pubsub, e.Topic, fmt.Sprintf("%s.%d", e.ID, e.Tries), r.source, e.Traceparent, e.Data)
 	// What happened is written down even while the service is stopping.
 	noteCtx, cancelNote := context.WithTimeout(context.WithoutCancel(ctx), noteLimit)
 	defer cancelNote()
 	if err != nil {
 		backoff := min(time.Second<<min(e.Tries, 5), 30*time.Second)
-		_, noteErr := r.DB.Exec(noteCtx, `UPDATE outbox SET next_try_at = now() + $2::interval, last_error = $3 WHERE id = $1 AND sent_at IS NULL AND tries = $4`,
+		_, noteErr := r.db.Exec(noteCtx, `
+			UPDATE outbox SET next_try_at = now() + $2::interval, last_error = $3 WHERE id = $1 AND sent_at IS NULL AND tries = $4`,
 			e.ID, backoff, err.Error(), e.Tries)
 		return errors.Join(err, noteErr)
 	}
-	_, err = r.DB.Exec(noteCtx, `
+	_, err = r.marks.Do(noteCtx, e.ID)
+	return err
+}
+
+// mark notes that events were sent.
+func (r *Relay) mark(ctx context.Context, ids []uuid.UUID) ([]gather.Answer[struct{}], error) {
+	_, err := r.db.Exec(ctx, `
 		UPDATE outbox SET sent_at = now(), last_error = NULL, data = CASE WHEN secret THEN '{}' ELSE data END
-		WHERE id = $1`, e.ID)
+		WHERE id = ANY ($1)`, ids)
 	if err != nil {
-		return fmt.Errorf("mark sent: %w", err)
+		return nil, fmt.Errorf("mark sent: %w", err)
 	}
-	return nil
+	return make([]gather.Answer[struct{}], len(ids)), nil
 }
 
 // Prune removes rows that were sent a day ago.
 func (r *Relay) Prune(ctx context.Context) error {
-	return pg.Prune(ctx, r.DB, `DELETE FROM outbox WHERE id IN (
+	return pg.Prune(ctx, r.db, `DELETE FROM outbox WHERE id IN (
 		SELECT id FROM outbox WHERE sent_at < now() - $2::interval ORDER BY sent_at LIMIT $1)`, keep)
 }
 

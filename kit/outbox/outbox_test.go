@@ -59,7 +59,7 @@ func TestBrokerAway(t *testing.T) {
 	require.NoError(t, err)
 	defer sidecar.Close()
 	require.NoError(t, pg.InTx(ctx, db, func(tx pgx.Tx) error { return Put(ctx, tx, code{"123456"}) }))
-	relay := &Relay{DB: db, Dapr: sidecar, Pubsub: "pubsub", Source: "test", Log: slog.New(slog.DiscardHandler)}
+	relay := NewRelay(db, sidecar, "pubsub", "test", slog.New(slog.DiscardHandler))
 	claimed, err := relay.claim(ctx)
 	require.NoError(t, err)
 	require.Len(t, claimed, 1)
@@ -100,7 +100,7 @@ func put(t *testing.T, db *pgxpool.Pool, topic string, n int) {
 func run(t *testing.T, db *pgxpool.Pool, publish func(ctx context.Context, topic, id string) error) {
 	t.Helper()
 	sidecar, _ := daprtest.Sidecar{Publish: publish}.Start(t)
-	relay := &Relay{DB: db, Dapr: sidecar, Pubsub: "pubsub", Source: "test", Log: slog.New(slog.DiscardHandler)}
+	relay := NewRelay(db, sidecar, "pubsub", "test", slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- relay.Run(ctx) }()
@@ -183,7 +183,7 @@ func TestTriesHaveTheirOwnIDs(t *testing.T) {
 		}
 		return nil
 	}}.Start(t)
-	relay := &Relay{DB: db, Dapr: sidecar, Pubsub: "pubsub", Source: "test", Log: slog.New(slog.DiscardHandler)}
+	relay := NewRelay(db, sidecar, "pubsub", "test", slog.New(slog.DiscardHandler))
 	first, err := relay.claim(t.Context())
 	require.NoError(t, err)
 	require.Len(t, first, 1)
@@ -201,4 +201,61 @@ func TestTriesHaveTheirOwnIDs(t *testing.T) {
 	require.NoError(t, db.QueryRow(t.Context(), `SELECT sent_at IS NOT NULL, last_error IS NOT NULL FROM outbox`).Scan(&sent, &failed))
 	require.True(t, sent)
 	require.False(t, failed)
+}
+
+// TestHandedOver: what is saved while a relay runs is leased to it by the statement that saves it, and published after the
+// commit; without one, or beyond its slots, it is to be claimed.
+func TestHandedOver(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, nil)
+	sent := make(chan string, 3*slots)
+	goOn := make(chan struct{})
+	run(t, db, func(_ context.Context, _, id string) error {
+		<-goOn
+		sent <- id
+		return nil
+	})
+	running(t, db)
+	broken := errors.New("broken")
+	require.ErrorIs(t, pg.InTx(t.Context(), db, func(tx pgx.Tx) error {
+		for i := range slots {
+			require.NoError(t, Put(t.Context(), tx, parcel{i, "a.flows.v1"}))
+		}
+		return broken
+	}), broken)
+	put(t, db, "a.flows.v1", slots+2) // the slots of what was rolled back are free again
+	var leased, free int
+	require.NoError(t, db.QueryRow(t.Context(), `
+		SELECT count(*) FILTER (WHERE tries = 1 AND next_try_at > now() + '20 s'), count(*) FILTER (WHERE tries = 0)
+		FROM outbox`).Scan(&leased, &free))
+	require.Equal(t, slots, leased)
+	require.Equal(t, 2, free)
+	close(goOn)
+	for range slots + 2 {
+		require.True(t, strings.HasSuffix(<-sent, ".1"))
+	}
+}
+
+// running returns once a relay runs for db.
+func running(t *testing.T, db *pgxpool.Pool) {
+	t.Helper()
+	require.Eventually(t, func() bool { _, ok := relays.Load(db); return ok }, 10*time.Second, time.Millisecond)
+}
+
+// TestRowsOfOnesOwn: a statement that saves some of its rows says so, and the others are not published.
+func TestRowsOfOnesOwn(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, nil)
+	sent := make(chan string, 2)
+	run(t, db, func(_ context.Context, _, id string) error { sent <- id; return nil })
+	running(t, db)
+	rows, err := NewRows(t.Context(), db, parcel{1, "a.flows.v1"}, parcel{2, "a.flows.v1"})
+	require.NoError(t, err)
+	tag, err := db.Exec(t.Context(), Insert+` WHERE e.id = @id`, Args(pgx.StrictNamedArgs{"id": rows[1].ID}, rows))
+	require.NoError(t, err)
+	require.EqualValues(t, 1, tag.RowsAffected())
+	rows[0].End(false)
+	rows[1].End(true)
+	require.Equal(t, rows[1].ID.String()+".1", <-sent)
+	require.Empty(t, sent)
 }

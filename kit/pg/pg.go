@@ -125,11 +125,17 @@ func migrate(ctx context.Context, db *sql.DB, table string, files fs.FS) error {
 
 // InTx runs fn in one transaction and commits it unless fn returns an error.
 // Serialization failures and deadlocks run fn again, up to three times in
-// all, so fn must not do anything outside the database.
+// all, so fn must not do anything outside the database; what has to follow the
+// commit is given to OnEnd.
 func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error {
 	var err error
 	for range 3 {
-		err = pgx.BeginFunc(ctx, db, fn)
+		t := &transaction{db: db}
+		err = pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
+			t.Tx = tx
+			return fn(t)
+		})
+		t.end(err == nil)
 		var pgErr *pgconn.PgError
 		if !errors.As(err, &pgErr) || (pgErr.Code != "40001" && pgErr.Code != "40P01") {
 			return err
@@ -137,6 +143,58 @@ func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error
 	}
 	return err
 }
+
+// transaction is what InTx runs, or a part of it, and what follows its end.
+type transaction struct {
+	pgx.Tx
+	db    any          // the pool, for comparing it
+	outer *transaction // of a part, a savepoint
+	after []func(committed bool)
+}
+
+// Begin implements pgx.Tx: a part that can be undone alone.
+func (t *transaction) Begin(ctx context.Context) (pgx.Tx, error) {
+	inner, err := t.Tx.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &transaction{Tx: inner, db: t.db, outer: t}, nil
+}
+
+// Commit implements pgx.Tx. What is to follow a part follows the whole.
+func (t *transaction) Commit(ctx context.Context) error {
+	err := t.Tx.Commit(ctx)
+	if t.outer != nil && err == nil {
+		t.outer.after = append(t.outer.after, t.after...)
+		t.after = nil
+	}
+	return err
+}
+
+// Rollback implements pgx.Tx.
+func (t *transaction) Rollback(ctx context.Context) error {
+	err := t.Tx.Rollback(ctx)
+	t.end(false)
+	return err
+}
+
+func (t *transaction) end(committed bool) {
+	for _, fn := range t.after {
+		fn(committed)
+	}
+	t.after = nil
+}
+
+// OnEnd calls fn once the transaction that InTx began has ended: after its
+// commit, or with false when there was none, or no answer to it.
+func OnEnd(tx pgx.Tx, fn func(committed bool)) {
+	t := tx.(*transaction)
+	t.after = append(t.after, fn)
+}
+
+// DatabaseOf tells one pool, in which InTx began tx, from another. It is not to
+// be used within tx.
+func DatabaseOf(tx pgx.Tx) any { return tx.(*transaction).db }
 
 // Prune runs a DELETE of at most $1 rows until no more are left; args are $2 and
 // on. A statement for all would reach statementTimeout after a busy day, and

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -20,10 +19,10 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
-	"github.com/jackc/pgx/v5/pgconn"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
 )
 
@@ -113,16 +112,8 @@ func fromHuma(status int, msg string, errs []error) *problem.Error {
 // internal is the answer to an error that nobody declared: 503 when the
 // network, the database or a deadline is behind it, else a bare 500.
 func internal(err error) *problem.Error {
-	var connect *pgconn.ConnectError
-	var network net.Error // reset, broken, refused, timed out
-	var pg *pgconn.PgError
-	switch {
-	case errors.As(err, &connect), errors.As(err, &network), pgconn.SafeToRetry(err),
-		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+	if pg.Away(err) {
 		return problem.ErrUnavailable.Because(err)
-	case errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "57") || strings.HasPrefix(pg.Code, "53") || pg.Code == "55P03" || pg.Code == "25P03"):
-		return problem.ErrUnavailable.Because(err) // connection, shutdown and statement_timeout, resources, lock_timeout, idle in a transaction
 	}
 	return problem.ErrInternal.Because(err)
 }

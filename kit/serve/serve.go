@@ -96,7 +96,7 @@ func (rt *Runtime) openDatabase(ctx context.Context, url string, migrations fs.F
 		return nil, err
 	}
 	rt.UseDatabase(db)
-	relay := &outbox.Relay{DB: db, Dapr: rt.Dapr, Pubsub: Pubsub, Source: rt.Name, Log: rt.Log}
+	relay := outbox.NewRelay(db, rt.Dapr, Pubsub, rt.Name, rt.Log)
 	rt.Go("outbox", time.Second, relay.Run)
 	rt.Go("prune", pruneEvery, func(ctx context.Context) error {
 		return errors.Join(relay.Prune(ctx), rt.Subs.Prune(ctx), idempotency.Prune(ctx, db))

@@ -110,7 +110,7 @@ func (s *Subscriber) Redrive(ctx context.Context, id string) error {
 			if err := remove(ctx, tx, e.ID); err != nil {
 				return err
 			}
-			return t.apply(ctx, tx, e)
+			return t.apply(ctx, tx, []delivery{{ctx, e}})
 		})
 	})
 	if err == nil || errors.Is(err, ErrLetterNotFound) {

@@ -46,7 +46,7 @@ func (s *Subscriber) missed(ctx context.Context, tx pgx.Tx, p outbox.Published) 
 	e := dapr.Event{ID: id, Type: p.Topic, Topic: p.Topic, Data: p.Data, Traceparent: p.Traceparent}
 	err := s.try(ctx, t, e, func(ctx context.Context, e dapr.Event) error {
 		// Within tx, so that what a dropped event has done can be undone and its letter written.
-		return pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error { return t.once(ctx, inner, e) })
+		return pgx.BeginFunc(ctx, tx, func(inner pgx.Tx) error { return t.once(ctx, inner, []delivery{{ctx, e}}) })
 	})
 	if !errors.Is(err, Drop) {
 		return err

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
 )
@@ -35,7 +37,7 @@ const (
 	deadline   = 10 * time.Second // one try of one handler
 	maxWait    = 5 * time.Second  // before asking for redelivery; deadline + maxWait stay under the brokers' acknowledgement time
 	maxTries   = 15               // about a minute, then a dead letter
-	inFlight   = 16               // handlers of one topic at a time
+	inFlight   = 32               // handlers of one topic at a time, as many as a broker sends ahead
 	keepInbox  = 7 * 24 * time.Hour
 	watchEvery = 500 * time.Millisecond
 
@@ -56,8 +58,8 @@ type Subscriber struct {
 
 type topic struct {
 	name   string
-	handle func(ctx context.Context, e dapr.Event) error            // one try, its effect committed when nil
-	apply  func(ctx context.Context, tx pgx.Tx, e dapr.Event) error // the handler alone; nil when direct
+	handle func(ctx context.Context, e dapr.Event) error                // one try, its effect committed when nil
+	apply  func(ctx context.Context, tx pgx.Tx, batch []delivery) error // the handler alone; nil when direct
 	direct bool
 	secret bool // its data must not stay in a table (outbox.Secret)
 	open   atomic.Bool
@@ -66,47 +68,101 @@ type topic struct {
 	flights map[*time.Time]struct{} // when each delivery began that is not answered
 }
 
+// delivery is an event with the context in which it is handled.
+type delivery struct {
+	ctx context.Context
+	dapr.Event
+}
+
+// Delivered is an event of a batch.
+type Delivered[E any] struct {
+	Event E
+	ID    string // as EventID tells it
+}
+
 // On consumes the events of type E in services with a database. fn runs in
 // the transaction that also marks the event as seen, so it takes effect once
 // however often the event is delivered. fn calls nothing outside the
 // database.
 func On[E outbox.Event](s *Subscriber, fn func(ctx context.Context, tx pgx.Tx, e E) error) {
-	var zero E
-	secret, ok := any(zero).(outbox.Secret)
-	apply := func(ctx context.Context, tx pgx.Tx, ev dapr.Event) error {
-		e, err := decode[E](ev)
-		if err != nil {
-			return err
+	t := newTopic[E]()
+	t.apply = func(_ context.Context, tx pgx.Tx, batch []delivery) error {
+		for _, d := range batch {
+			e, err := decode[E](d.Event)
+			if err != nil {
+				return err
+			}
+			if err := fn(d.ctx, tx, e); err != nil {
+				return err
+			}
 		}
-		return fn(ctx, tx, e)
+		return nil
 	}
-	t := &topic{name: zero.Topic(), secret: ok && secret.Secret(), apply: apply}
 	t.handle = func(ctx context.Context, ev dapr.Event) error {
-		return pg.InTx(ctx, s.DB, func(tx pgx.Tx) error { return t.once(ctx, tx, ev) })
+		return pg.InTx(ctx, s.DB, func(tx pgx.Tx) error { return t.once(ctx, tx, []delivery{{ctx, ev}}) })
 	}
 	s.topics = append(s.topics, t)
 }
 
-// once handles an event in tx unless the inbox has it as done.
-func (t *topic) once(ctx context.Context, tx pgx.Tx, ev dapr.Event) error {
-	var done bool
-	err := tx.QueryRow(ctx, `
-		INSERT INTO inbox (event_id, topic) VALUES ($1, $2)
-		ON CONFLICT (event_id) DO UPDATE SET topic = inbox.topic
-		RETURNING done_at IS NOT NULL`, ev.ID, ev.Topic).Scan(&done)
+// OnBatch is On for events of which many come at a time: those that wait are
+// handled by one fn in one transaction. When it fails, each is handled alone.
+// fn locks rows in one order for the whole batch, whose order means nothing.
+func OnBatch[E outbox.Event](s *Subscriber, fn func(ctx context.Context, tx pgx.Tx, batch []Delivered[E]) error) {
+	t := newTopic[E]()
+	t.apply = func(ctx context.Context, tx pgx.Tx, batch []delivery) error {
+		events := make([]Delivered[E], 0, len(batch))
+		for _, d := range batch {
+			e, err := decode[E](d.Event)
+			if err != nil {
+				return err
+			}
+			events = append(events, Delivered[E]{e, d.ID})
+		}
+		return fn(ctx, tx, events)
+	}
+	together := gather.New(gather.Settings[delivery]{
+		Most: inFlight, Limit: deadline, Conflict: func(d delivery) string { return d.ID },
+	}, func(ctx context.Context, batch []delivery) ([]gather.Answer[struct{}], error) {
+		err := pg.InTx(ctx, s.DB, func(tx pgx.Tx) error { return t.once(ctx, tx, batch) })
+		return make([]gather.Answer[struct{}], len(batch)), err
+	})
+	t.handle = func(ctx context.Context, ev dapr.Event) error {
+		_, err := together.Do(ctx, delivery{ctx, ev})
+		return err
+	}
+	s.topics = append(s.topics, t)
+}
+
+func newTopic[E outbox.Event]() *topic {
+	var zero E
+	secret, ok := any(zero).(outbox.Secret)
+	return &topic{name: zero.Topic(), secret: ok && secret.Secret()}
+}
+
+// once handles in tx what of a batch the inbox has not as done. Its rows are
+// done at once: they are there only if all is.
+func (t *topic) once(ctx context.Context, tx pgx.Tx, batch []delivery) error {
+	ids := make([]string, 0, len(batch))
+	for _, d := range batch {
+		ids = append(ids, d.ID)
+	}
+	slices.Sort(ids) // the order in which they are locked
+	rows, err := tx.Query(ctx, `
+		INSERT INTO inbox (event_id, topic, done_at) SELECT id, $2, now() FROM unnest($1::text[]) AS e (id)
+		ON CONFLICT (event_id) DO UPDATE SET done_at = excluded.done_at WHERE inbox.done_at IS NULL
+		RETURNING event_id`, ids, t.name)
 	if err != nil {
 		return fmt.Errorf("inbox: %w", err)
 	}
-	if done {
-		return nil
-	}
-	if err := t.apply(ctx, tx, ev); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, `UPDATE inbox SET done_at = now() WHERE event_id = $1`, ev.ID); err != nil {
+	fresh, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
 		return fmt.Errorf("inbox: %w", err)
 	}
-	return nil
+	batch = slices.DeleteFunc(slices.Clone(batch), func(d delivery) bool { return !slices.Contains(fresh, d.ID) })
+	if len(batch) == 0 {
+		return nil
+	}
+	return t.apply(ctx, tx, batch)
 }
 
 // OnDirect consumes the events of type E in services without a database. fn

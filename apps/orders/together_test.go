@@ -1,0 +1,184 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/idempotency"
+	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/servetest"
+	"github.com/stampede-shop/stampede/kit/sub"
+)
+
+// fresh is a claim under a key that nobody has used.
+func (b *bundle) fresh(account, checkout uuid.UUID) claim {
+	return claim{
+		attempt: attempt{Account: account, Key: uuid.NewString(), BodyHMAC: []byte("body"), OrderID: uuid.Must(uuid.NewV7()), Holder: 1},
+		basket:  basket{CheckoutID: checkout, Since: checkout, Lines: tee},
+		now:     b.now(),
+	}
+}
+
+func newCheckout() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+// TestClaimsTogether: of the claims of a batch each gets what it would have got alone.
+func TestClaimsTogether(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	good := b.fresh(uuid.New(), newCheckout())
+	known := b.fresh(uuid.New(), newCheckout())
+	b.begin(t, known.Account, known.Key, "body")
+	busy := b.fresh(uuid.New(), newCheckout())
+	other := b.begin(t, busy.Account, "another key", "body")
+	_, _, err := b.store.Claim(t.Context(), other, busy.basket, b.now())
+	require.NoError(t, err)
+	ordered := b.order(t)
+	again := b.fresh(ordered.AccountID, ordered.CheckoutID)
+	refused := b.order(t)
+	servetest.Deliver(t, b.rt, failedEvent(refused))
+	instead := b.fresh(refused.AccountID, refused.CheckoutID)
+
+	answers, err := b.store.claimNew(t.Context(), []claim{known, good, busy, again, instead})
+	require.NoError(t, err)
+	require.ErrorIs(t, answers[0].Err, errTaken)
+	require.NoError(t, answers[1].Err)
+	require.Nil(t, answers[1].Value.InsteadOf)
+	require.ErrorIs(t, answers[2].Err, errTaken)
+	require.Equal(t, bought{order: ordered.ID, whole: true, pending: true}, answers[3].Err)
+	require.NoError(t, answers[4].Err)
+	require.Equal(t, &refused.ID, answers[4].Value.InsteadOf)
+	written := func(c claim) int {
+		return b.count(t, `SELECT count(*) FROM order_keys WHERE order_id = $1 AND attempt = 1 AND checkout_id = $2 AND lines IS NOT NULL`,
+			c.OrderID, c.CheckoutID)
+	}
+	require.Equal(t, []int{0, 1, 0, 1, 1}, []int{written(known), written(good), written(busy), written(again), written(instead)})
+
+	// One that holds its key and got nothing gives it up.
+	_, err = b.refuse(t.Context(), again.attempt, answers[3].Err)
+	require.Error(t, err)
+	require.Zero(t, written(again))
+}
+
+// TestPlacedTogether: of the orders of a batch each is placed whole or not at all, whatever becomes of the others.
+func TestPlacedTogether(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ready := func() placing {
+		p := placement()
+		c := b.fresh(p.AccountID, p.CheckoutID)
+		_, err := b.store.ClaimNew(t.Context(), &c.attempt, c.basket, b.now())
+		require.NoError(t, err)
+		o, event := Place(withID(p, c.OrderID), b.now())
+		answer, err := json.Marshal(o)
+		require.NoError(t, err)
+		return placing{c.attempt, o, event, answer}
+	}
+	good, taken, void, last := ready(), ready(), ready(), ready()
+	_, err := b.db.Exec(t.Context(), `UPDATE order_keys SET attempt = 2 WHERE order_id = $1`, taken.OrderID)
+	require.NoError(t, err)
+	_, err = b.db.Exec(t.Context(), `INSERT INTO order_ids (id, fate, decided_at) VALUES ($1, 'void', now())`, void.OrderID)
+	require.NoError(t, err)
+
+	answers, err := b.store.place(t.Context(), []placing{good, taken, void, last})
+	require.NoError(t, err)
+	require.NoError(t, answers[0].Err)
+	require.ErrorIs(t, answers[1].Err, idempotency.ErrInProgress)
+	require.ErrorIs(t, answers[2].Err, errVoid)
+	require.NoError(t, answers[3].Err)
+	for _, p := range []placing{good, last} {
+		o, err := b.store.Get(t.Context(), p.OrderID)
+		require.NoError(t, err)
+		read, err := json.Marshal(o)
+		require.NoError(t, err)
+		require.JSONEq(t, string(p.answer), string(read))
+		require.Equal(t, []string{"order.placed.v1"}, b.topics(t, p.OrderID))
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_keys WHERE order_id = $1 AND answer::text = $2 AND checkout_id IS NULL`,
+			p.OrderID, string(p.answer)))
+	}
+	for _, p := range []placing{taken, void} {
+		_, err := b.store.Get(t.Context(), p.OrderID)
+		require.ErrorIs(t, err, ErrOrderNotFound)
+		require.Empty(t, b.topics(t, p.OrderID))
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_keys WHERE order_id = $1 AND answer IS NULL AND checkout_id IS NOT NULL`,
+			p.OrderID))
+	}
+
+	// A cart that was ordered already: nothing of that batch is written, and alone each gets its own answer.
+	fine, twice := ready(), ready()
+	twice.order.AccountID, twice.order.CheckoutID = good.order.AccountID, good.order.CheckoutID
+	_, err = b.store.place(t.Context(), []placing{fine, twice})
+	require.True(t, pg.IsUnique(err, "orders_checkout"), "%v", err)
+	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM orders`))
+	errs := race(2, func(i int) error {
+		p := []placing{fine, twice}[i]
+		return b.store.Place(t.Context(), p.attempt, p.order, p.event, p.answer, b.now())
+	})
+	require.NoError(t, errs[0])
+	require.Equal(t, bought{order: good.OrderID, whole: true, pending: true}, errs[1])
+}
+
+// TestConfirmedTogether: events of a batch that cannot be handled hold up no other, and two about one order are both heard.
+func TestConfirmedTogether(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var all []events.PaymentCaptured
+	for range 20 {
+		all = append(all, capturedEvent(b.order(t)))
+	}
+	wrong := all[7].OrderID
+	all[7].Amount.Amount++
+	all = append(all, all[3])
+	errs := race(len(all), func(i int) error {
+		return servetest.DeliverAs(t, b.rt, fmt.Sprint("event ", i), all[i])
+	})
+	for i, err := range errs {
+		if i == 7 {
+			require.ErrorIs(t, err, sub.Drop)
+			continue
+		}
+		require.NoError(t, err)
+	}
+	require.Equal(t, 19, b.count(t, `SELECT count(*) FROM orders WHERE status = 'confirmed' AND version = 2`))
+	require.Equal(t, "pending", b.void(t, wrong))
+	require.Equal(t, []string{"order.placed.v1", "order.confirmed.v1"}, b.topics(t, all[3].OrderID))
+}
+
+// TestCancelledWhileConfirmed: who waited for an order sees what became of it meanwhile, its history too.
+func TestCancelledWhileConfirmed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := b.order(t)
+	locked, goOn, cancelled := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		_, err := b.store.Update(t.Context(), o.ID, b.now(), func(o *Order) (Event, error) {
+			close(locked)
+			<-goOn
+			return o.Cancel(ByCustomer, "", b.now())
+		})
+		cancelled <- err
+	}()
+	<-locked
+	captured := make(chan error)
+	go func() { captured <- servetest.DeliverAs(t, b.rt, uuid.NewString(), capturedEvent(o)) }()
+	require.Eventually(t, func() bool {
+		return b.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
+	}, 30*time.Second, time.Millisecond)
+	close(goOn)
+	require.NoError(t, <-cancelled)
+	require.NoError(t, <-captured)
+	var last events.OrderCancelled
+	for _, sent := range servetest.Outbox(t, b.db) {
+		if sent.Topic == last.Topic() {
+			require.NoError(t, json.Unmarshal(sent.Data, &last))
+		}
+	}
+	require.Equal(t, "cancelled", last.Status, "as its last moment tells")
+	require.Equal(t, 3, last.Version, "said once more: the money has to go back")
+	require.False(t, last.At.IsZero())
+}

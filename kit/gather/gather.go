@@ -1,0 +1,176 @@
+// Package gather does together what arrives together. What comes while a batch
+// is at work is the next batch: nobody waits for a timer, a batch of one costs
+// what it would have cost alone, and the more there are the less each costs.
+package gather
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/problem"
+)
+
+// ErrCrowded is answered at once when too many wait already.
+var ErrCrowded = problem.ErrUnavailable
+
+// Settings of a Gatherer. The zero value is a good one.
+type Settings[In any] struct {
+	// Conflict names what two members of one batch must not have in common: the
+	// later one waits for the next batch. Nil: any may be together.
+	Conflict func(In) string
+	Most     int           // members of a batch; 100 when 0
+	Waiting  int           // callers that may wait; 2,000 when 0
+	Limit    time.Duration // of a batch; 5 s when 0
+}
+
+// Gatherer gathers callers of one operation. It does one batch at a time.
+type Gatherer[In, Out any] struct {
+	do  func(ctx context.Context, batch []In) ([]Answer[Out], error)
+	set Settings[In]
+
+	mu      sync.Mutex
+	waiting []*member[In, Out]
+	serving bool
+}
+
+// Answer is what one member of a batch gets.
+type Answer[Out any] struct {
+	Value Out
+	Err   error
+}
+
+type member[In, Out any] struct {
+	ctx    context.Context
+	in     In
+	key    string
+	answer chan Answer[Out] // has room for the one answer, so that nobody who has left holds the others up
+}
+
+// New gathers the callers of do, which answers each member of a batch, in its
+// order, or fails for all. When it fails, except because the database is away,
+// its members are tried again one by one, so that a bad one fails alone: do must
+// leave nothing behind when it returns an error.
+func New[In, Out any](set Settings[In], do func(ctx context.Context, batch []In) ([]Answer[Out], error)) *Gatherer[In, Out] {
+	set.Most = cmpOr(set.Most, 100)
+	set.Waiting = cmpOr(set.Waiting, 2000)
+	if set.Limit == 0 {
+		set.Limit = 5 * time.Second
+	}
+	return &Gatherer[In, Out]{do: do, set: set}
+}
+
+func cmpOr(n, fallback int) int {
+	if n > 0 {
+		return n
+	}
+	return fallback
+}
+
+// Do returns when what is asked for is done, or ctx ends (then it may still
+// happen). Errors: ErrCrowded, and what the batch answered.
+func (g *Gatherer[In, Out]) Do(ctx context.Context, in In) (Out, error) {
+	m := &member[In, Out]{ctx: ctx, in: in, answer: make(chan Answer[Out], 1)}
+	if g.set.Conflict != nil {
+		m.key = g.set.Conflict(in)
+	}
+	g.mu.Lock()
+	if len(g.waiting) >= g.set.Waiting {
+		g.mu.Unlock()
+		var none Out
+		return none, ErrCrowded.Because(fmt.Errorf("%d wait already", g.set.Waiting))
+	}
+	g.waiting = append(g.waiting, m)
+	begin := !g.serving
+	g.serving = true
+	g.mu.Unlock()
+	if begin {
+		go g.serve()
+	}
+	select {
+	case a := <-m.answer:
+		return a.Value, a.Err
+	case <-ctx.Done():
+		var none Out
+		return none, ctx.Err()
+	}
+}
+
+// serve does batch after batch until nobody waits.
+func (g *Gatherer[In, Out]) serve() {
+	for batch := g.next(); batch != nil; batch = g.next() {
+		g.answer(batch)
+	}
+}
+
+// next takes those who still wait, first come first; nil when there is nobody.
+func (g *Gatherer[In, Out]) next() []*member[In, Out] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var batch, left []*member[In, Out]
+	taken := map[string]bool{}
+	for i, m := range g.waiting {
+		if len(batch) == g.set.Most {
+			left = append(left, g.waiting[i:]...)
+			break
+		}
+		switch {
+		case m.ctx.Err() != nil:
+		case m.key != "" && taken[m.key]:
+			left = append(left, m)
+		default:
+			taken[m.key] = true
+			batch = append(batch, m)
+		}
+	}
+	g.waiting = left
+	g.serving = batch != nil
+	return batch
+}
+
+func (g *Gatherer[In, Out]) answer(batch []*member[In, Out]) {
+	answers, err := g.attempt(batch)
+	switch alone := func(m *member[In, Out]) { g.answer([]*member[In, Out]{m}) }; {
+	case err == nil:
+		for i, m := range batch {
+			m.answer <- answers[i]
+		}
+	case len(batch) > 1 && pg.Late(err): // what holds one up must not hold up the others
+		var each sync.WaitGroup
+		for _, m := range batch {
+			each.Go(func() { alone(m) })
+		}
+		each.Wait()
+	case len(batch) > 1 && !pg.Away(err):
+		for _, m := range batch {
+			alone(m)
+		}
+	default:
+		for _, m := range batch {
+			m.answer <- Answer[Out]{Err: err}
+		}
+	}
+}
+
+func (g *Gatherer[In, Out]) attempt(batch []*member[In, Out]) (answers []Answer[Out], err error) {
+	// The batch belongs to all who wait for it: no one of them can cancel it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), g.set.Limit)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	ins := make([]In, 0, len(batch))
+	for _, m := range batch {
+		ins = append(ins, m.in)
+	}
+	answers, err = g.do(ctx, slices.Clip(ins))
+	if err == nil && len(answers) != len(batch) {
+		err = fmt.Errorf("%d answers for a batch of %d", len(answers), len(batch))
+	}
+	return answers, err
+}

@@ -1,0 +1,217 @@
+package gather_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/gather"
+)
+
+const waitFor, tick = 10 * time.Second, time.Millisecond
+
+// work is an operation that can be held up, and notes its batches.
+type work struct {
+	began chan []int
+	goOn  chan error // what the batch that began returns
+}
+
+func newWork() *work { return &work{make(chan []int, 100), make(chan error)} }
+
+func (w *work) do(_ context.Context, batch []int) ([]gather.Answer[string], error) {
+	w.began <- batch
+	if err := <-w.goOn; err != nil {
+		return nil, err
+	}
+	answers := make([]gather.Answer[string], 0, len(batch))
+	for _, n := range batch {
+		if n < 0 {
+			answers = append(answers, gather.Answer[string]{Err: fmt.Errorf("no %d", n)})
+			continue
+		}
+		answers = append(answers, gather.Answer[string]{Value: fmt.Sprint(n)})
+	}
+	return answers, nil
+}
+
+// crowd calls g for each n while a batch is at work, one after the other, and returns what waits for their answers.
+func crowd(t *testing.T, g *gather.Gatherer[int, string], ns ...int) (wait func() map[int]gather.Answer[string]) {
+	t.Helper()
+	return call(t, g, true, ns...)
+}
+
+// begin calls g while it is at rest.
+func begin(t *testing.T, g *gather.Gatherer[int, string], n int) (wait func() map[int]gather.Answer[string]) {
+	t.Helper()
+	return call(t, g, false, n)
+}
+
+func call(t *testing.T, g *gather.Gatherer[int, string], queued bool, ns ...int) (wait func() map[int]gather.Answer[string]) {
+	t.Helper()
+	var (
+		all     sync.WaitGroup
+		mu      sync.Mutex
+		answers = map[int]gather.Answer[string]{}
+	)
+	for _, n := range ns {
+		before := g.Waits()
+		all.Go(func() {
+			v, err := g.Do(context.Background(), n)
+			mu.Lock()
+			defer mu.Unlock()
+			answers[n] = gather.Answer[string]{Value: v, Err: err}
+		})
+		if queued {
+			require.Eventually(t, func() bool { return g.Waits() > before }, waitFor, tick)
+		}
+	}
+	return func() map[int]gather.Answer[string] { all.Wait(); return answers }
+}
+
+// TestTogether: who comes while a batch is at work is in the next, in the order of coming, each with an answer of its own.
+func TestTogether(t *testing.T) {
+	t.Parallel()
+	w := newWork()
+	g := gather.New(gather.Settings[int]{Most: 3}, w.do)
+	first := make(chan string)
+	go func() { v, _ := g.Do(context.Background(), 1); first <- v }()
+	require.Equal(t, []int{1}, <-w.began, "alone, at once")
+	wait := crowd(t, g, 2, -3, 4, 5)
+	w.goOn <- nil
+	require.Equal(t, "1", <-first)
+	require.Equal(t, []int{2, -3, 4}, <-w.began)
+	w.goOn <- nil
+	require.Equal(t, []int{5}, <-w.began)
+	w.goOn <- nil
+	answers := wait()
+	require.Equal(t, "2", answers[2].Value)
+	require.EqualError(t, answers[-3].Err, "no -3")
+	require.Equal(t, "4", answers[4].Value)
+	require.Equal(t, "5", answers[5].Value)
+}
+
+// TestConflicts: what must not share a batch does not, and the others do not wait for it.
+func TestConflicts(t *testing.T) {
+	t.Parallel()
+	w := newWork()
+	g := gather.New(gather.Settings[int]{Conflict: func(n int) string { return fmt.Sprint(n % 10) }}, w.do)
+	wait := begin(t, g, 1)
+	<-w.began
+	waitMore := crowd(t, g, 2, 12, 3, 22)
+	w.goOn <- nil
+	require.Equal(t, []int{2, 3}, <-w.began)
+	w.goOn <- nil
+	require.Equal(t, []int{12}, <-w.began)
+	w.goOn <- nil
+	require.Equal(t, []int{22}, <-w.began)
+	w.goOn <- nil
+	wait()
+	waitMore()
+}
+
+// TestBadMember: a batch that fails is tried member by member; one whose database is away is not.
+func TestBadMember(t *testing.T) {
+	t.Parallel()
+	w := newWork()
+	g := gather.New(gather.Settings[int]{}, w.do)
+	wait := begin(t, g, 1)
+	<-w.began
+	waitMore := crowd(t, g, 2, 3)
+	w.goOn <- nil
+	<-w.began
+	w.goOn <- errors.New("3 is bad")
+	require.Equal(t, []int{2}, <-w.began)
+	w.goOn <- nil
+	require.Equal(t, []int{3}, <-w.began)
+	w.goOn <- errors.New("3 is bad")
+	wait()
+	answers := waitMore()
+	require.NoError(t, answers[2].Err)
+	require.EqualError(t, answers[3].Err, "3 is bad")
+
+	wait = begin(t, g, 1)
+	<-w.began
+	waitMore = crowd(t, g, 2, 3)
+	w.goOn <- nil
+	<-w.began
+	w.goOn <- context.Canceled
+	wait()
+	answers = waitMore()
+	require.ErrorIs(t, answers[2].Err, context.Canceled)
+	require.ErrorIs(t, answers[3].Err, context.Canceled)
+
+	// Late: the members do not wait for each other.
+	wait = begin(t, g, 1)
+	<-w.began
+	waitMore = crowd(t, g, 2, 3)
+	w.goOn <- nil
+	<-w.began
+	w.goOn <- context.DeadlineExceeded
+	alone := slices.Concat(<-w.began, <-w.began)
+	slices.Sort(alone)
+	require.Equal(t, []int{2, 3}, alone)
+	w.goOn <- nil
+	w.goOn <- nil
+	wait()
+	answers = waitMore()
+	require.NoError(t, errors.Join(answers[2].Err, answers[3].Err))
+}
+
+// TestLeavers: who has left is not served, and holds nobody up.
+func TestLeavers(t *testing.T) {
+	t.Parallel()
+	w := newWork()
+	g := gather.New(gather.Settings[int]{}, w.do)
+	wait := begin(t, g, 1)
+	<-w.began
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() { _, err := g.Do(ctx, 2); left <- err }()
+	require.Eventually(t, func() bool { return g.Waits() == 1 }, waitFor, tick)
+	waitMore := crowd(t, g, 3)
+	leave()
+	require.ErrorIs(t, <-left, context.Canceled)
+	w.goOn <- nil
+	require.Equal(t, []int{3}, <-w.began)
+	w.goOn <- nil
+	wait()
+	waitMore()
+}
+
+// TestCrowded: no more wait than may, and the next is told so at once.
+func TestCrowded(t *testing.T) {
+	t.Parallel()
+	w := newWork()
+	g := gather.New(gather.Settings[int]{Waiting: 2}, w.do)
+	wait := begin(t, g, 1)
+	<-w.began
+	waitMore := crowd(t, g, 2, 3)
+	_, err := g.Do(t.Context(), 4)
+	require.ErrorIs(t, err, gather.ErrCrowded)
+	w.goOn <- nil
+	<-w.began
+	w.goOn <- nil
+	wait()
+	waitMore()
+}
+
+// TestPanic: a batch that panics fails, and the next is served.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	g := gather.New(gather.Settings[int]{}, func(_ context.Context, batch []int) ([]gather.Answer[string], error) {
+		if batch[0] == 1 {
+			panic("1")
+		}
+		return make([]gather.Answer[string], len(batch)), nil
+	})
+	_, err := g.Do(t.Context(), 1)
+	require.ErrorContains(t, err, "panic: 1")
+	_, err = g.Do(t.Context(), 2)
+	require.NoError(t, err)
+}
