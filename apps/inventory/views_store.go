@@ -45,14 +45,12 @@ type StockView struct {
 	Number    int64  `json:"number" doc:"Of the last ledger entry"`
 }
 
-// viewSQL begins a query for StockViews; $1 is the time. Holds that have lapsed and are not swept yet are few, and are
-// looked for once, not for each SKU.
+// viewSQL begins a query for StockViews; $1 is the time.
 const viewSQL = `
 	SELECT sku, on_hand, cart_held, order_held, on_hand - cart_held - order_held AS available, sold, listed, number
-	FROM (SELECT s.sku, s.on_hand, s.order_held, s.sold, s.listed, s.number, s.cart_held - COALESCE(h.quantity, 0) AS cart_held
-	      FROM stock s LEFT JOIN (SELECT sku, sum(quantity)::bigint AS quantity FROM cart_holds WHERE expires_at <= $1 GROUP BY sku) h
-	        ON h.sku = s.sku
-	      WHERE `
+	FROM (SELECT s.sku, s.on_hand, s.order_held, s.sold, s.listed, s.number,
+	             s.cart_held - COALESCE((SELECT sum(quantity) FROM cart_holds WHERE sku = s.sku AND expires_at <= $1), 0)::bigint AS cart_held
+	      FROM stock s WHERE `
 
 // view reads one SKU. Errors: ErrSKUNotFound.
 func (s *store) view(ctx context.Context, db pg.Querier, sku string) (StockView, error) {

@@ -291,6 +291,9 @@ type filter struct {
 	Query  string      // how the order's number or the e-mail address begins, or the whole of the provider's id
 }
 
+// leastRef is how long an id is, at least, that a provider gives to something.
+const leastRef = 8
+
 // Ids of orders sort by time.
 var chargeLists = keyset.List{ID: "order_id", Sorts: map[string]string{
 	"newest": "order_id DESC", "oldest": "order_id", "amount": "amount", "-amount": "amount DESC", "email": "email", "-email": "email DESC",
@@ -298,20 +301,22 @@ var chargeLists = keyset.List{ID: "order_id", Sorts: map[string]string{
 
 // listCharges reads a page of the charges that fit a filter, and the cursor of the next one.
 func listCharges(ctx context.Context, db pg.Querier, f filter, sort string, page rest.Page) ([]ChargeRow, *string, error) {
-	// What follows from no argument is not in the statement: a subquery behind an OR is asked row by row.
-	refunded := ""
+	// What cannot be is not in the statement: a subquery behind an OR is asked row by row, and addresses alone are found
+	// in an index, and in its order, as they are not beside something else.
+	query, refunded := `$2::text LIKE '%' AND $3::text LIKE '%' AND email LIKE $4`, `$5::text = ''`
+	number := strings.ToUpper(f.Query)
+	if f.Query == "" || len(f.Query) >= leastRef || strings.HasPrefix(number, "S-") || strings.HasPrefix("S-", number) {
+		query = `($2::text = '' OR number LIKE $3 OR email LIKE $4 OR provider_ref = $2)`
+	}
 	if f.Refund != "" {
-		refunded = ` AND order_id IN (SELECT r.order_id FROM refunds r WHERE r.state = $5)`
-	} else {
-		refunded = ` AND $5::text = ''`
+		refunded = `order_id IN (SELECT r.order_id FROM refunds r WHERE r.state = $5)`
 	}
 	return keyset.Read[ChargeRow](ctx, db, chargeLists, sort, page, `
 		SELECT `+chargeColumns+`, (
 			SELECT COALESCE(sum(r.amount), 0)::bigint FROM refunds r WHERE r.order_id = c.order_id AND r.state = 'done') AS refunded
 		FROM charges c
-		WHERE ($1::text = '' OR state = $1)
-		  AND ($2::text = '' OR number LIKE $3 OR email LIKE $4 OR provider_ref = $2)`+refunded,
-		f.State, f.Query, pg.Begins(strings.ToUpper(f.Query)), pg.Begins(strings.ToLower(f.Query)), f.Refund)
+		WHERE ($1::text = '' OR state = $1) AND `+query+` AND `+refunded,
+		f.State, f.Query, pg.Begins(number), pg.Begins(strings.ToLower(f.Query)), f.Refund)
 }
 
 // countCharges counts charges by state, and refunds that failed, up to pg.CountLimit.

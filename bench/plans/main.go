@@ -175,7 +175,9 @@ func (s *session) fill(ctx context.Context, services []string, rows int) error {
 	if _, err := admin.Exec(ctx, `SELECT pg_reload_conf()`); err != nil {
 		return err
 	}
-	return admin.QueryRow(ctx, `SELECT current_setting('data_directory') || '/' || pg_current_logfile('jsonlog')`).Scan(&s.logFile)
+	return admin.QueryRow(ctx, `
+		SELECT current_setting('data_directory') || '/' || log, (pg_stat_file(log)).size FROM pg_current_logfile('jsonlog') AS log`).
+		Scan(&s.logFile, &s.logEnd)
 }
 
 // read notes what was run since it was read last.
