@@ -266,7 +266,9 @@ func (a App) flags(sentry string) []string {
 	add("--dapr-http-port", a.HTTPPort)
 	add("--dapr-grpc-port", a.GRPCPort)
 	add("--dapr-listen-addresses", loopback)
-	add("--dapr-internal-grpc-port", a.InternalPort)
+	if a.Edge() {
+		add("--dapr-internal-grpc-port", a.InternalPort)
+	} // that of an app takes a free one: at the old address its callers would look for it again only after a pause
 	add("--dapr-internal-grpc-listen-address", loopback)
 	add("--metrics-port", a.MetricsPort)
 	add("--metrics-listen-address", loopback)

@@ -106,10 +106,11 @@ func (s *Stack) ports(apps []App) map[int]string {
 		}
 	}
 	for _, a := range apps {
-		for _, port := range []int{a.HTTPPort, a.GRPCPort, a.InternalPort, a.MetricsPort} {
+		for _, port := range []int{a.HTTPPort, a.GRPCPort, a.MetricsPort} {
 			ports[port] = a.sidecarName()
 		}
 		if a.Edge() {
+			ports[a.InternalPort] = a.sidecarName()
 			ports[a.PublicPort] = a.Name()
 		} else {
 			ports[a.Port] = a.Name()

@@ -124,5 +124,13 @@ func buy(ctx context.Context, c *shop.Client, p *shop.Product, requests *atomic.
 			return err
 		}
 	}
+	for deadline := time.Now().Add(shop.Patience); len(cart.Lines) > 0; { // carts takes out what was bought a moment later
+		if time.Now().After(deadline) {
+			return fmt.Errorf("what order %s has bought stays in the cart", order.ID)
+		}
+		if err := ask(200, &cart, "GET", "/api/v1/cart", nil); err != nil {
+			return err
+		}
+	}
 	return ask(200, new(any), "GET", "/api/v1/orders", nil)
 }

@@ -14,6 +14,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -62,6 +63,9 @@ func (r *resolver) Init(ctx context.Context, meta nameresolution.Metadata) error
 	if err != nil {
 		return errors.Join(err, r.Resolver.Close())
 	}
+	if err := r.succeed(ctx, db, app); err != nil {
+		return errors.Join(err, db.Close(), r.Resolver.Close())
+	}
 	watching, stop := context.WithCancel(context.Background())
 	r.port, r.end = app.AppPort, stop
 	r.done.Go(func() {
@@ -103,17 +107,41 @@ func (r *resolver) open(configuration any) (*sql.DB, error) {
 	return db, nil
 }
 
-// watch asks the app and lists it by what it answers, until ctx ends. Each
+// succeed forgets the sidecar that the app had before, which may have crashed:
+// make up lets each take a port of its own, since callers look for one at an
+// address that it had before only after a pause. Who belongs to which app is kept
+// in the column namespace, which the component leaves empty.
+func (r *resolver) succeed(ctx context.Context, db *sql.DB, app nameresolution.Instance) error {
+	beside := fmt.Sprintf("app at %d", app.AppPort)
+	_, err := db.ExecContext(ctx, `
+		DELETE FROM hosts WHERE namespace = ?1 AND address <> ?2;
+		UPDATE hosts SET namespace = ?1 WHERE address = ?2`, beside, address(app))
+	if err != nil {
+		return fmt.Errorf("name resolution: %w", err)
+	}
+	return nil
+}
+
+func address(app nameresolution.Instance) string {
+	return net.JoinHostPort(app.Address, strconv.Itoa(app.DaprInternalPort))
+}
+
+// watch asks the app and lists it by what it answers, as soon as its sidecar
+// takes calls, until ctx ends. Each
 // question tells the app whether it is listed, so that one that stops knows
 // when nobody finds it any more.
 func (r *resolver) watch(ctx context.Context, db *sql.DB, app nameresolution.Instance) {
 	client := &http.Client{Timeout: limit}
 	defer client.CloseIdleConnections()
-	address := app.Address + ":" + strconv.Itoa(app.DaprInternalPort)
+	address := address(app)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for listed := false; ; {
-		if welcome := ask(ctx, client, question(app.AppPort, listed)); welcome != listed && ctx.Err() == nil {
+		welcome := ask(ctx, client, question(app.AppPort, listed))
+		if welcome && !listed {
+			welcome = listens(ctx, address) // an app may be up sooner than its sidecar
+		}
+		if welcome != listed && ctx.Err() == nil {
 			name := unlisted + app.AppID
 			if welcome {
 				name = app.AppID
@@ -130,6 +158,15 @@ func (r *resolver) watch(ctx context.Context, db *sql.DB, app nameresolution.Ins
 		case <-tick.C:
 		}
 	}
+}
+
+// listens reports whether the sidecar itself takes calls.
+func listens(ctx context.Context, address string) bool {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
 }
 
 func question(port int, listed bool) string {
