@@ -41,7 +41,7 @@ func (s *service) work(rt *serve.Runtime) {
 	rt.Go("send", time.Second, s.send)
 	rt.Go("pull orders", every, s.pullOrders(s.orders.ended()).Run)
 	rt.Go("pull refunds", every, s.pullRefunds(s.payments.refunds()).Run)
-	rt.Go("prune", time.Hour, s.prune)
+	rt.Alone("prune", time.Hour, s.prune)
 	rt.Missed("auth")
 }
 

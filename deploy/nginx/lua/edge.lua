@@ -1,6 +1,8 @@
 -- What the gateway block decides beyond Nginx's own directives: which requests it refuses, what it removes from them,
--- and how errors that no service wrote are told. It keeps no state.
+-- and how errors that no service wrote are told. Its only state is how much is in hand.
 local M = {}
+
+local admission = require("admission").new()
 
 local find = ngx.re.find
 
@@ -126,6 +128,32 @@ function M.check()
     end
 end
 
+-- admit takes the request in hand, or refuses it while too much is. Access phase: the limits are behind it. Who waits
+-- for news (?wait=) holds a connection and no work; what has no class of work is always let in.
+function M.admit()
+    local var = ngx.var
+    local class = var.work
+    if class == "" then
+        return
+    end
+    if class == "checkout" and var.arg_wait and var.request_method == "GET" then
+        class = "wait"
+    end
+    if not admission:enter(class) then
+        var.admitted = "refused"
+        return refuse(503)
+    end
+    var.admitted = class
+end
+
+-- answered puts it down again. Log phase, which comes whatever became of the request.
+function M.answered()
+    local class = ngx.var.admitted
+    if class ~= "" and class ~= "refused" then
+        admission:leave(class, ngx.now(), tonumber(ngx.var.upstream_response_time))
+    end
+end
+
 -- quote writes a JSON string. Bytes that are not ASCII are left out of it: they need not be UTF-8.
 local function quote(s)
     return '"' .. s:gsub('[%c"\\\127-\255]', function(c)
@@ -149,7 +177,7 @@ local function describe(status, wait)
         header["Retry-After"] = wait
         page = page:gsub('<!%-%-# echo var="wait_words" %-%->', tonumber(wait) == 1 and "1 second" or wait .. " seconds")
     elseif status == 503 then
-        header["Retry-After"] = 2
+        header["Retry-After"] = ngx.var.admitted == "refused" and math.random(3) or 2 -- a crowd comes back spread
     end
     if ngx.var.page == "yes" and status ~= 400 and status ~= 405 then
         header["Content-Type"] = "text/html; charset=utf-8"
