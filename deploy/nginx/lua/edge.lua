@@ -137,7 +137,7 @@ local function work(var)
     return class
 end
 
--- crowded refuses what admit would, before anything else is looked at: a crowd costs a third less then. Rewrite phase,
+-- crowded refuses what admit would, before anything else is looked at: a crowd costs a quarter less then. Rewrite phase,
 -- where nothing answers by itself but preflights.
 function M.crowded()
     local var = ngx.var
