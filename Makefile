@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart scale import audit check lint fmt cover audit-deps test swaps chaos lighthouse screenshots compose-env generate service dev
+.PHONY: help up infra down clean status logs restart scale import audit check lint fmt cover audit-deps test swaps chaos plans bench profile lighthouse screenshots compose-env generate service dev
 
 DEV := .run/bin/dev
 
@@ -71,6 +71,15 @@ swaps: dev ## run one suite over every broker and state store, and write docs/sw
 
 chaos: dev ## break parts at random while people buy: make chaos SEED=7 MINUTES=5
 	@$(DEV) chaos
+
+plans: dev ## run every statement on a million orders, and tell which read too much: PLANS_ROWS=100000 for less
+	@$(DEV) plans
+
+bench: dev ## measure, on a shop of its own, and write bench/RESULTS.md; QUICK=1: what shows most, in minutes
+	@$(DEV) bench
+
+profile: dev ## what an app spends its time on while orders come: make profile APP=orders
+	@$(DEV) profile $(APP)
 
 lighthouse: dev ## mark the storefront of the shop that is up, and write docs/lighthouse.md
 	@$(DEV) lighthouse

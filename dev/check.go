@@ -12,7 +12,7 @@ import (
 )
 
 // folders are those with Go files of ours, for gofmt.
-var folders = []string{"apps", "audit", "dapr", "deploy", "dev", "events", "kit", "pricing", "tests", "tools"}
+var folders = []string{"apps", "audit", "bench", "dapr", "deploy", "dev", "events", "kit", "pricing", "tests", "tools"}
 
 // modules are the folders of our modules: the services', the tests from
 // outside, the sidecar, the linters.

@@ -40,9 +40,12 @@ const usage = `usage: dev <command>
   test            run all tests, on a stack beside the developer's
   swaps           run one suite over every broker and state store, on that stack
   chaos           break parts at random while people buy, on a stack of its own: SEED=7 MINUTES=5
+  bench           measure, on a stack of its own, and write bench/RESULTS.md: QUICK=1 for five minutes
+  profile APP     what an app spends its time on while orders come, on that stack
   lighthouse      mark the storefront's pages, and write docs/lighthouse.md
   screenshots     take the pictures of docs/screenshots
   audit           check that stock, money and orders add up, over all databases
+  plans           run every statement on a million orders, and tell which read too much
   stop APP        stop an app with its sidecar, or one process of the infrastructure
   kill APP        the same without giving it time to end well, for tests
   start APP       start what was stopped or killed
@@ -75,10 +78,14 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "proxies": // started by the supervisor
 		return infra.ServeProxies(ctx, args[1], args[2:])
+	case "keys": // by the supervisor, too
+		return infra.ServeKeys(ctx, args[1], args[2], args[3])
 	case "test", "swaps":
 		testStack()
 	case "chaos":
 		chaosStack()
+	case "bench", "profile":
+		benchStack()
 	}
 	s, err := openShop()
 	if err != nil {
@@ -119,6 +126,10 @@ func run(ctx context.Context, args []string) error {
 		return s.swaps(ctx)
 	case "chaos":
 		return s.chaos(ctx)
+	case "bench":
+		return s.bench(ctx, args[1:])
+	case "profile":
+		return s.profile(ctx, name)
 	case "check":
 		return s.check(ctx)
 	case "lint":
@@ -135,6 +146,8 @@ func run(ctx context.Context, args []string) error {
 		return s.screenshots(ctx)
 	case "audit":
 		return s.audit(ctx)
+	case "plans":
+		return s.plans(ctx)
 	case "import":
 		if name == "" {
 			return errors.New("which file? make import FILE=products.csv")

@@ -163,9 +163,15 @@ func (s *service) dashboard(r *http.Request) (page.Answer, error) {
 	return page.Show("dashboard", page.View{Title: "Dashboard", Data: v}), nil
 }
 
+// countLimit is how far the services count.
+const countLimit = 10_000
+
 // counted is a figure; when its service is away, that.
 func counted(name string, n int, at, tone string, err error) figure {
 	f := figure{Name: name, Value: strconv.Itoa(n), Href: at}
+	if n == countLimit {
+		f.Value += "+"
+	}
 	if n > 0 {
 		f.Tone = tone
 	}

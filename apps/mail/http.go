@@ -30,7 +30,7 @@ func (s *service) routes(api huma.API) {
 
 type figuresOutput struct {
 	Body struct {
-		Statuses map[string]int `json:"statuses" doc:"How many mails are in each status"`
+		Statuses map[string]int `json:"statuses" doc:"How many mails are in each status, counted up to 10,000"`
 	}
 }
 
@@ -175,10 +175,9 @@ func (s *service) resend(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*resendO
 	if err != nil {
 		return nil, err
 	}
-	if _, err := insertMail(ctx, tx, again); err != nil {
-		return nil, err
-	}
-	return &resendOutput{newLogged(again)}, nil
+	out := &resendOutput{newLogged(again)} // before a sender has it
+	_, err = s.queue(ctx, tx, again)
+	return out, err
 }
 
 type templateItem struct {

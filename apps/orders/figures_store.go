@@ -36,7 +36,9 @@ func (s store) Spans(ctx context.Context, by string, from time.Time) (map[time.T
 	return spans, nil
 }
 
-// CountStatuses counts the orders in each status.
+// CountStatuses counts the orders in each status, up to pg.CountLimit.
 func (s store) CountStatuses(ctx context.Context) (map[string]int, error) {
-	return pg.Counts(ctx, s.db, `SELECT status, count(*) FROM orders GROUP BY status`)
+	return pg.Counts(ctx, s.db, `
+		SELECT s.status, (SELECT count(*) FROM (SELECT FROM orders WHERE status = s.status LIMIT $2) f)
+		FROM unnest($1::text[]) AS s (status)`, []Status{Pending, Confirmed, Shipped, Delivered, Cancelled}, pg.CountLimit)
 }

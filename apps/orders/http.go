@@ -149,7 +149,7 @@ type figuresOutput struct {
 	Body struct {
 		By       string         `json:"by" enum:"minute,hour"`
 		Spans    []span         `json:"spans" nullable:"false" doc:"Oldest first; the last one is under way"`
-		Statuses map[string]int `json:"statuses" doc:"How many orders are in each status"`
+		Statuses map[string]int `json:"statuses" doc:"How many orders are in each status, counted up to 10,000"`
 	}
 }
 

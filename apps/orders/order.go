@@ -347,13 +347,16 @@ func (o *Order) snapshotAt(m Moment) events.Order {
 	return e
 }
 
+// numberPrefix begins every order's number.
+const numberPrefix = "S-"
+
 // Number is an order's name for people: S- and ten characters of Crockford's base 32 (no I, L, O, U). They are
 // the last 50 bits of the order id, which are random, so a number tells neither the next one nor how many
 // there were.
 func Number(id uuid.UUID) string {
 	const digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 	bits := binary.BigEndian.Uint64(id[8:])
-	number := [12]byte{'S', '-'}
+	number := [12]byte([]byte(numberPrefix + "0000000000"))
 	for i := range 10 {
 		number[2+i] = digits[bits>>(45-5*i)&31]
 	}

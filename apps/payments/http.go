@@ -202,8 +202,8 @@ func (s *service) listPayments(ctx context.Context, in *listInput) (*listOutput,
 
 type figuresOutput struct {
 	Body struct {
-		States        map[string]int `json:"states" doc:"How many payments are in each state"`
-		FailedRefunds int            `json:"failed_refunds"`
+		States        map[string]int `json:"states" doc:"How many payments are in each state, counted up to 10,000"`
+		FailedRefunds int            `json:"failed_refunds" doc:"Counted up to 10,000"`
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -197,10 +198,19 @@ var lists = keyset.List{ID: "account_id", Sorts: map[string]string{
 	"name": "lower(last_name || ' ' || first_name)", "-name": "lower(last_name || ' ' || first_name) DESC",
 }}
 
+// statuses are the accounts of each status, as indexes have them.
+var statuses = map[string]string{
+	"suspended": `suspended`,
+	"pending":   `NOT suspended AND standing_at IS NULL AND told_at IS NOT NULL`,
+	"active":    `NOT suspended AND (standing_at IS NOT NULL OR told_at IS NULL)`,
+}
+
 // list reads a page of the shoppers that fit a filter, and the cursor of the next one.
 func (s store) list(ctx context.Context, f filter, sort string, page rest.Page) ([]listed, *string, error) {
 	return keyset.Read[listed](ctx, s.db, lists, sort, page, `
-		SELECT account_id, email, first_name, last_name, phone, status, created_at FROM (SELECT *, `+status+` AS status FROM profiles) p
-		WHERE email LIKE $1 AND lower(email || ' ' || first_name || ' ' || last_name) LIKE lower($2) AND ($3::text = '' OR status = $3)`,
-		pg.Begins(strings.ToLower(f.Email)), pg.Holds(strings.Join(strings.Fields(f.Query), " ")), f.Status)
+		SELECT account_id, email, first_name, last_name, phone, `+status+` AS status, created_at FROM profiles
+		WHERE ($1 = '' OR email LIKE $2)
+			AND ($3 = '' OR lower((email || ' ' || first_name || ' ' || last_name) COLLATE "default") LIKE lower($4))
+			AND (`+cmp.Or(statuses[f.Status], "true")+`)`,
+		f.Email, pg.Begins(strings.ToLower(f.Email)), f.Query, pg.Holds(strings.Join(strings.Fields(f.Query), " ")))
 }

@@ -91,7 +91,7 @@ spec:
     defaultAction: deny
     trustDomain: public
 %s  tracing:
-    samplingRate: "1"
+    samplingRate: "${TRACES_RATIO}"
   metric:
     http:
       increasedCardinality: false

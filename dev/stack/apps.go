@@ -375,6 +375,9 @@ func (s *Stack) Processes(a App, apps []App) ([]supervise.Process, error) {
 	command := slices.Clone(a.Command)
 	command[0] = absolute(a.Dir, command[0])
 	ports := map[string]int{"APP_PORT": a.Port, "DAPR_HTTP_PORT": a.HTTPPort, "DAPR_GRPC_PORT": a.GRPCPort, "DAPR_METRICS_PORT": a.MetricsPort}
+	if s.Bench && a.Instance == 1 {
+		ports["PPROF_PORT"] = a.ProfilePort()
+	}
 	env := append(s.Settings.Env(appSettings(a.ID, apps)), "APP_ID="+a.ID, "APP_PROTOCOL="+a.AppProtocol)
 	for _, key := range slices.Sorted(maps.Keys(ports)) {
 		env = append(env, key+"="+strconv.Itoa(ports[key]))

@@ -172,8 +172,11 @@ func (p *Plugged) Needs(part string) bool {
 
 // Needs reports whether this stack runs a part of the infrastructure.
 func (s *Stack) Needs(part string) bool {
-	if part == "proxies" {
+	switch part {
+	case "proxies":
 		return s.Proxied
+	case "keys":
+		return s.Bench
 	}
 	return s.Plugged.Needs(part)
 }

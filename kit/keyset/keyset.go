@@ -57,8 +57,11 @@ func Read[T any](ctx context.Context, db pg.Querier, l List, sort string, page r
 		args = append(args, after.Key, after.ID)
 	}
 	args = append(args, page.Limit+1)
+	// Planned anew each time, for these arguments: a filter that few rows pass and one that most pass are walked along
+	// different indexes, and a filter that is not given costs nothing.
+	args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
 	found, err := db.Query(ctx, fmt.Sprintf("SELECT l.*, (%s)::text AS list_key, l.%s::text AS list_id FROM (%s) l%s ORDER BY %s%s, l.%s%s LIMIT $%d",
-		key, l.ID, sql, where, key, direction, l.ID, direction, len(args)), args...)
+		key, l.ID, sql, where, key, direction, l.ID, direction, len(args)-1), args...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list: %w", err)
 	}

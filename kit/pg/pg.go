@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -51,7 +50,7 @@ func open(ctx context.Context, url string, connections int, answer time.Duration
 	cfg.MaxConns = int32(max(4, connections)) // whoever waits for one may hold another (Alone)
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	cfg.PingTimeout = pingTimeout
-	cfg.ConnConfig.Tracer = tracer{otelpgx.NewTracer(), answer}
+	cfg.ConnConfig.Tracer = newTracer(answer)
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	limit(cfg, answer)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
@@ -147,30 +146,6 @@ func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error
 	return err
 }
 
-// Alone runs fn unless another instance is just running what has that name: for
-// work that finds what is to do by itself, and would do it twice side by side.
-// The lock ends with the instance.
-func Alone(ctx context.Context, db *pgxpool.Pool, name string, fn func(ctx context.Context) error) error {
-	conn, err := db.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("alone: %w", err)
-	}
-	defer conn.Release()
-	var mine bool
-	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('alone ' || $1, 0))`, name).Scan(&mine)
-	if err != nil || !mine {
-		return err
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dialTimeout)
-		defer cancel()
-		if _, err := conn.Exec(ctx, `SELECT pg_advisory_unlock(hashtextextended('alone ' || $1, 0))`, name); err != nil {
-			_ = conn.Conn().Close(ctx) // and the lock with it
-		}
-	}()
-	return fn(ctx)
-}
-
 // transaction is what InTx runs, or a part of it, and what follows its end.
 type transaction struct {
 	pgx.Tx
@@ -223,6 +198,29 @@ func OnEnd(tx pgx.Tx, fn func(committed bool)) {
 // be used within tx.
 func DatabaseOf(tx pgx.Tx) any { return tx.(*transaction).db }
 
+// Alone runs fn unless another instance is just running what has that name: for
+// work that finds what is to do by itself, and would do it twice side by side.
+// The lock ends with the instance.
+func Alone(ctx context.Context, db *pgxpool.Pool, name string, fn func(ctx context.Context) error) error {
+	conn, err := db.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("alone: %w", err)
+	}
+	defer conn.Release()
+	var mine bool
+	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('alone ' || $1, 0))`, name).Scan(&mine); err != nil || !mine {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dialTimeout)
+		defer cancel()
+		if _, err := conn.Exec(ctx, `SELECT pg_advisory_unlock(hashtextextended('alone ' || $1, 0))`, name); err != nil {
+			_ = conn.Conn().Close(ctx) // and the lock with it
+		}
+	}()
+	return fn(ctx)
+}
+
 // Prune runs a DELETE of at most $1 rows until no more are left; args are $2 and
 // on. A statement for all would reach statementTimeout after a busy day, and
 // then every time.
@@ -241,9 +239,14 @@ func Prune(ctx context.Context, db *pgxpool.Pool, sql string, args ...any) error
 	}
 }
 
-// Counts reads rows of a name and a number, as of GROUP BY.
-func Counts(ctx context.Context, db Querier, sql string) (map[string]int, error) {
-	rows, err := db.Query(ctx, sql)
+// CountLimit is how far figures count: where there are more, they say so many. It keeps what is asked every few seconds
+// from growing with what there is, and is far above what people can see to one by one.
+const CountLimit = 10_000
+
+// Counts reads rows of a name and a number, as of GROUP BY. Those of which there
+// are none are left out.
+func Counts(ctx context.Context, db Querier, sql string, args ...any) (map[string]int, error) {
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("count: %w", err)
 	}
@@ -252,7 +255,12 @@ func Counts(ctx context.Context, db Querier, sql string) (map[string]int, error)
 		name string
 		n    int
 	)
-	if _, err := pgx.ForEachRow(rows, []any{&name, &n}, func() error { counts[name] = n; return nil }); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&name, &n}, func() error {
+		if n > 0 {
+			counts[name] = n
+		}
+		return nil
+	}); err != nil {
 		return nil, fmt.Errorf("count: %w", err)
 	}
 	return counts, nil

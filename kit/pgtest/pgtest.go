@@ -42,9 +42,14 @@ func New(t testing.TB, migrations fs.FS) *pgxpool.Pool {
 	return pool
 }
 
-// URL is New without opening.
+// URL is New without opening. Where TEST_LOADED_URL names a database, tests get
+// that one instead, all of them, with what is in it: `make plans` looks at how
+// their statements fare there, not at what the tests say.
 func URL(t testing.TB, migrations fs.FS) string {
 	t.Helper()
+	if u := os.Getenv("TEST_LOADED_URL"); u != "" {
+		return u
+	}
 	server, err := Server()
 	require.NoError(t, err, "a PostgreSQL server for tests")
 	template, err := template(server, migrations)
@@ -150,6 +155,16 @@ var Server = sync.OnceValues(func() (string, error) {
 	return startServer(bin)
 })
 
+// Start starts a further server from the installed PostgreSQL, with options
+// such as "-c", "work_mem=8MB", and returns its address as Server does.
+func Start(options ...string) (string, error) {
+	bin, err := binaries()
+	if err != nil {
+		return "", err
+	}
+	return startServer(bin, options...)
+}
+
 // startContainer starts a server in Docker, which testcontainers removes after
 // this process. native is why none could be started without.
 func startContainer(ctx context.Context, native error) (string, error) {
@@ -162,13 +177,13 @@ func startContainer(ctx context.Context, native error) (string, error) {
 	return c.ConnectionString(ctx, "sslmode=disable")
 }
 
-// lifeline is our end of the watching shell's pipe, held so that it is not
-// collected, which would close it.
-var lifeline io.WriteCloser
+// lifelines are our ends of the watching shells' pipes, held so that they are
+// not collected, which would close them.
+var lifelines []io.WriteCloser
 
 // startServer starts a throwaway server. It ends with this process: postgres
 // is told to stop by the watching shell when our end of its pipe closes.
-func startServer(bin string) (string, error) {
+func startServer(bin string, options ...string) (string, error) {
 	dir, err := os.MkdirTemp("/var/tmp", "pgtest")
 	if err != nil {
 		return "", err
@@ -194,14 +209,19 @@ func startServer(bin string) (string, error) {
 	}
 	// The shell lives until our pipe closes, however we end, then stops the
 	// server and removes its folder.
-	script := `"$0" -D "$1" -k "$2" -c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=300 >"$2/log" 2>&1 &
-pid=$!; cat >/dev/null; kill -INT $pid; wait $pid; cd /; rm -rf "$2"`
-	shell := exec.Command("/bin/sh", "-c", script, filepath.Join(bin, "postgres"), data, dir)
+	script := `data=$1; dir=$2; shift 2
+"$0" -D "$data" -k "$dir" -c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=300 "$@" >"$dir/log" 2>&1 &
+pid=$!; cat >/dev/null; kill -INT $pid; wait $pid; cd /; rm -rf "$dir"`
+	shell := exec.Command("/bin/sh", append([]string{"-c", script, filepath.Join(bin, "postgres"), data, dir}, options...)...)
 	shell.SysProcAttr = &syscall.SysProcAttr{Credential: attr.Credential, Setpgid: true}
 	shell.Dir = dir
-	if lifeline, err = shell.StdinPipe(); err != nil {
+	lifeline, err := shell.StdinPipe()
+	if err != nil {
 		return "", err
 	}
+	mu.Lock()
+	lifelines = append(lifelines, lifeline)
+	mu.Unlock()
 	if err := shell.Start(); err != nil {
 		return "", err
 	}

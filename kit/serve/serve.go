@@ -190,6 +190,13 @@ func (rt *Runtime) Serve(ctx context.Context) error {
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(rt.Log.Handler(), slog.LevelWarn),
 	}
+	if rt.Settings.PprofPort != 0 {
+		endProfiles, err := serveProfiles(rt.Settings.PprofPort)
+		if err != nil {
+			return err
+		}
+		defer endProfiles()
+	}
 	serving := make(chan error, 1)
 	go func() { serving <- server.Serve(listener) }()
 
