@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart import audit check lint fmt cover audit-deps test swaps chaos plans lighthouse screenshots compose-env generate service dev
+.PHONY: help up infra down clean status logs restart scale import audit check lint fmt cover audit-deps test swaps chaos plans bench profile lighthouse screenshots compose-env generate service dev
 
 DEV := .run/bin/dev
 
@@ -36,8 +36,11 @@ status: dev ## a line a process: health, pid, memory, restarts
 logs: dev ## follow the logs, or one app's: make logs APP=orders
 	@$(DEV) logs $(APP)
 
-restart: dev ## build one app again and start it again: make restart APP=orders
+restart: dev ## build one app again and start its instances again, one after another: make restart APP=orders
 	@$(DEV) restart $(APP)
+
+scale: dev ## run so many instances of an app, or of an edge: make scale APP=orders N=2
+	@$(DEV) scale $(APP) $(N)
 
 import: dev ## import a product file, as Shopify exports them: make import FILE=products.csv
 	@$(DEV) import $(FILE)
@@ -71,6 +74,12 @@ chaos: dev ## break parts at random while people buy: make chaos SEED=7 MINUTES=
 
 plans: dev ## run every statement on a million orders, and tell which read too much: PLANS_ROWS=100000 for less
 	@$(DEV) plans
+
+bench: dev ## measure, on a shop of its own, and write bench/RESULTS.md; QUICK=1: what shows most, in minutes
+	@$(DEV) bench
+
+profile: dev ## what an app spends its time on while orders come: make profile APP=orders
+	@$(DEV) profile $(APP)
 
 lighthouse: dev ## mark the storefront of the shop that is up, and write docs/lighthouse.md
 	@$(DEV) lighthouse

@@ -506,7 +506,7 @@ func TestAccessLists(t *testing.T) {
 		require.NoError(t, yaml.Unmarshal(data, &config), file)
 		require.True(t, config.Spec.MTLS.Enabled, file)
 		require.Equal(t, "deny", config.Spec.AccessControl.DefaultAction, file)
-		require.Equal(t, "1", config.Spec.Tracing.SamplingRate, file)
+		require.Equal(t, "${TRACES_RATIO}", config.Spec.Tracing.SamplingRate, file)
 		for _, p := range config.Spec.AccessControl.Policies {
 			require.Equal(t, "deny", p.DefaultAction, "%s: %s", file, p.AppID)
 			for _, o := range p.Operations {

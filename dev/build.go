@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
@@ -15,8 +16,8 @@ import (
 func (s *shop) build(ctx context.Context, apps []stack.App) error {
 	var packages []string
 	for _, a := range apps {
-		if !a.Edge() {
-			packages = append(packages, "./apps/"+a.ID)
+		if name := "./apps/" + a.ID; !a.Edge() && !slices.Contains(packages, name) {
+			packages = append(packages, name)
 		}
 	}
 	return s.Out.Step(ctx, "apps", fmt.Sprintf("building %d apps", len(packages)), func(ctx context.Context) error {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/stampede-shop/stampede/dev/infra"
@@ -30,7 +31,8 @@ const usage = `usage: dev <command>
   clean           stop everything and remove data, settings and logs
   status          a line a process: health, pid, memory, restarts
   logs [APP]      follow the log of an app and its sidecar, or all logs
-  restart APP     build one app again and start it again with its sidecar
+  restart APP     build one app again and start it again with its sidecar, one instance after another
+  scale APP N     run so many instances of an app, each beside its sidecar
   check           form, linters, and the tests that need no shop, under the race detector
   lint, fmt       the form alone; gofmt
   cover           how much of each package its own tests run
@@ -38,6 +40,8 @@ const usage = `usage: dev <command>
   test            run all tests, on a stack beside the developer's
   swaps           run one suite over every broker and state store, on that stack
   chaos           break parts at random while people buy, on a stack of its own: SEED=7 MINUTES=5
+  bench           measure, on a stack of its own, and write bench/RESULTS.md: QUICK=1 for five minutes
+  profile APP     what an app spends its time on while orders come, on that stack
   lighthouse      mark the storefront's pages, and write docs/lighthouse.md
   screenshots     take the pictures of docs/screenshots
   audit           check that stock, money and orders add up, over all databases
@@ -74,10 +78,14 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "proxies": // started by the supervisor
 		return infra.ServeProxies(ctx, args[1], args[2:])
+	case "keys": // by the supervisor, too
+		return infra.ServeKeys(ctx, args[1], args[2], args[3])
 	case "test", "swaps":
 		testStack()
 	case "chaos":
 		chaosStack()
+	case "bench", "profile":
+		benchStack()
 	}
 	s, err := openShop()
 	if err != nil {
@@ -88,7 +96,7 @@ func run(ctx context.Context, args []string) error {
 	if len(args) > 1 {
 		name = args[1]
 	}
-	if name == "" && slices.Contains([]string{"restart", "stop", "kill", "start"}, args[0]) {
+	if name == "" && slices.Contains([]string{"restart", "scale", "stop", "kill", "start"}, args[0]) {
 		return fmt.Errorf("which? dev %s orders", args[0])
 	}
 	switch args[0] {
@@ -106,6 +114,8 @@ func run(ctx context.Context, args []string) error {
 		return s.logs(ctx, name)
 	case "restart":
 		return s.restart(ctx, name)
+	case "scale":
+		return s.scale(ctx, name, strings.Join(args[2:], " "))
 	case "stop", "kill":
 		return s.stop(ctx, name, args[0] == "kill")
 	case "start":
@@ -116,6 +126,10 @@ func run(ctx context.Context, args []string) error {
 		return s.swaps(ctx)
 	case "chaos":
 		return s.chaos(ctx)
+	case "bench":
+		return s.bench(ctx, args[1:])
+	case "profile":
+		return s.profile(ctx, name)
 	case "check":
 		return s.check(ctx)
 	case "lint":

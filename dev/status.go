@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -65,7 +66,8 @@ func printStatus(w io.Writer, rows []supervise.Status) {
 	t.Flush()
 }
 
-// logs follows the log of one process and of its sidecar, or of all.
+// logs follows the log of one process and of its sidecar, with those of all
+// instances where an app is meant, or all logs.
 func (s *shop) logs(ctx context.Context, name string) error {
 	pattern := s.LogFile("*")
 	files, err := filepath.Glob(pattern)
@@ -73,10 +75,11 @@ func (s *shop) logs(ctx context.Context, name string) error {
 		return err
 	}
 	var pick, names []string
+	its := regexp.MustCompile("^" + regexp.QuoteMeta(name) + `(-[0-9]+)?(-daprd)?$`)
 	for _, file := range files {
 		base := strings.TrimSuffix(filepath.Base(file), ".log")
 		names = append(names, base)
-		if name == "" && !strings.HasPrefix(base, "install-") || base == name || base == name+"-daprd" {
+		if name == "" && !strings.HasPrefix(base, "install-") || its.MatchString(base) {
 			pick = append(pick, file)
 		}
 	}

@@ -97,17 +97,17 @@ func (s *shop) test(ctx context.Context) (err error) {
 	if err := s.goTest(ctx, s.Root, env, "-timeout=15m", "-tags=scaffold", "-run=TestService$", "./dev/generate"); err != nil {
 		return err
 	}
-	s.Out.Say("test", "the sidecar's login sessions, its mail binding and its way to RabbitMQ")
+	s.Out.Say("test", "the sidecar's login sessions, its mail binding, its way to RabbitMQ and its names")
 	sidecar := append(env, "GONOSUMDB=github.com/dapr/*", "RABBITMQ_URL="+s.Settings.Get("RABBITMQ_URL"))
-	if err := s.goTest(ctx, filepath.Join(s.Root, "dapr", "daprd"), sidecar, "./session", "./mailer", "./rabbit"); err != nil {
+	if err := s.goTest(ctx, filepath.Join(s.Root, "dapr", "daprd"), sidecar, "./session", "./mailer", "./rabbit", "./names"); err != nil {
 		return err
 	}
 	tests := filepath.Join(s.Root, "tests")
 	s.Out.Say("test", "the shop from outside")
 	// One package after another: the journeys run side by side within theirs,
-	// and the faults come last and alone, because what they break is
+	// and what is restarted or broken comes last and alone, because it is
 	// everybody's.
-	for _, packages := range [][]string{{"./gateway/...", "./compose/..."}, {"./journeys/...", "./access/...", "./input/..."}, {"./store/...", "./office/..."}, {"./faults/..."}} {
+	for _, packages := range [][]string{{"./gateway/...", "./compose/..."}, {"./journeys/...", "./access/...", "./input/..."}, {"./store/...", "./office/..."}, {"./scale/..."}, {"./faults/..."}} {
 		if err := s.goTest(ctx, tests, env, append([]string{"-timeout=40m", "-p=1"}, packages...)...); err != nil {
 			return err
 		}

@@ -57,7 +57,7 @@ func (s *shop) up(ctx context.Context, infraOnly bool) (err error) {
 	if infraOnly {
 		needed = nil // those ports are for dapr run -f
 	}
-	if err := s.CheckPorts(needed); err != nil {
+	if err := errors.Join(s.CheckPorts(needed), s.CheckConnections(apps)); err != nil {
 		return err
 	}
 	// Installing waits for the network, building for the processor.
@@ -110,6 +110,9 @@ func (s *shop) up(ctx context.Context, infraOnly bool) (err error) {
 	if err := s.startApps(ctx, apps); err != nil {
 		return err
 	}
+	if err := s.stopSurplus(ctx, apps); err != nil {
+		return err
+	}
 	// Once more, for what came in until products had another sidecar.
 	if err := s.CollectPictures(ctx); err != nil {
 		return err
@@ -124,37 +127,46 @@ func (s *shop) up(ctx context.Context, infraOnly bool) (err error) {
 }
 
 // startApps starts every app beside its sidecar, in the order of dapr.yaml,
-// and returns when all of them are ready.
+// and returns when all of them are ready: first one instance of each, then the
+// next, so that what changed does not leave an app without any.
 func (s *shop) startApps(ctx context.Context, apps []stack.App) error {
-	var all []supervise.Process
-	for _, a := range apps {
-		list, err := s.Processes(a, apps)
-		if err != nil {
-			return fmt.Errorf("%s: %w", a.ID, err)
-		}
-		all = append(all, list...)
-	}
 	begun := time.Now()
 	changed := map[string][]string{}
-	for _, p := range all {
-		answer, err := s.Supervisor().Ensure(ctx, p)
-		if err != nil {
-			return err
+	for i := 1; ; i++ {
+		var round []supervise.Process
+		for _, a := range apps {
+			if a.Instance != i {
+				continue
+			}
+			list, err := s.Processes(a, apps)
+			if err != nil {
+				return fmt.Errorf("%s: %w", a.Name(), err)
+			}
+			round = append(round, list...)
 		}
-		if answer != "" {
-			changed[answer] = append(changed[answer], p.Name)
+		if len(round) == 0 {
+			break
+		}
+		for _, p := range round {
+			answer, err := s.Supervisor().Ensure(ctx, p)
+			if err != nil {
+				return err
+			}
+			if answer != "" {
+				changed[answer] = append(changed[answer], p.Name)
+			}
+		}
+		if err := s.Supervisor().Await(ctx, round, 180*time.Second, "apps"); err != nil {
+			return err
 		}
 	}
 	for _, answer := range slices.Sorted(maps.Keys(changed)) {
 		s.Out.Say("apps", "%s %s", answer, progress.List(changed[answer]))
 	}
-	if err := s.Supervisor().Await(ctx, all, 180*time.Second, "apps"); err != nil {
-		return err
-	}
 	if len(changed) > 0 {
 		s.Out.Say("apps", "all ready in %.1f s", time.Since(begun).Seconds())
 	}
-	return nil
+	return s.ListEdges(apps)
 }
 
 // summary prints where everything is.

@@ -10,7 +10,7 @@ import (
 func (s *service) work(rt *serve.Runtime) {
 	rt.Go("codes", time.Second, s.answerRequests)
 	rt.Go("sweep", 15*time.Second, s.sweep)
-	rt.Go("prune history", time.Hour, s.prune)
+	rt.Alone("prune history", time.Hour, s.prune)
 	if s.settings.Demo {
 		rt.Go("demo accounts", 5*time.Second, s.makeDemos([]demo{
 			{"shopper@stampede.test", "Sam", "Shopper", s.settings.ShopperPassword, false},

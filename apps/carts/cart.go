@@ -81,6 +81,14 @@ func (c *Cart) index(sku string) int {
 	return slices.IndexFunc(c.Lines, func(l Line) bool { return l.SKU == sku })
 }
 
+func (c *Cart) skus() []string {
+	skus := make([]string, 0, len(c.Lines)+1)
+	for _, l := range c.Lines {
+		skus = append(skus, l.SKU)
+	}
+	return skus
+}
+
 // set puts quantity of a SKU into the cart, or takes the line out when it is 0,
 // and reports whether there is anything to save. limit is the SKU's own. What
 // was removed before is forgotten: the shopper has seen it. fresh is for renew.

@@ -109,25 +109,18 @@ func (s *service) getCart(ctx context.Context, in *getCartInput) (*viewOutput, e
 	if err != nil {
 		return nil, err
 	}
-	return s.view(ctx, key, c, in.Country)
+	return s.view(ctx, key, c, nil, in.Country)
 }
 
-// view prices a cart. Lines that are not for sale any more move into
-// `removed`, and their holds end.
-func (s *service) view(ctx context.Context, key string, c Cart, country string) (*viewOutput, error) {
+// view prices a cart, of which inventory holds what is given; nil asks for it.
+// Lines that are not for sale any more move into `removed`, and their holds end.
+func (s *service) view(ctx context.Context, key string, c Cart, holds map[string]held, country string) (*viewOutput, error) {
 	if country == "" {
 		country = s.settings.Country
 	}
-	skus := make([]string, 0, len(c.Lines))
-	for _, l := range c.Lines {
-		skus = append(skus, l.SKU)
-	}
-	variants := map[string]variant{}
-	if len(skus) > 0 {
-		var err error
-		if variants, err = s.products.read(ctx, skus); err != nil {
-			return nil, err
-		}
+	variants, err := s.products.read(ctx, c.skus())
+	if err != nil {
+		return nil, err
 	}
 	var gone []Removed
 	for _, l := range c.Lines {
@@ -136,19 +129,16 @@ func (s *service) view(ctx context.Context, key string, c Cart, country string) 
 		}
 	}
 	if gone != nil {
-		var err error
 		if c, err = s.store.change(ctx, key, s.now(), func(c *Cart, fresh uuid.UUID) (bool, error) { return c.remove(gone, fresh), nil }); err != nil {
 			return nil, err
 		}
 		for _, g := range gone {
-			if err := s.inventory.hold(ctx, key, g.SKU, 0); err != nil {
+			if holds, err = s.inventory.hold(ctx, key, g.SKU, 0); err != nil {
 				return nil, err
 			}
 		}
 	}
-	holds := map[string]held{}
-	if len(c.Lines) > 0 {
-		var err error
+	if holds == nil && len(c.Lines) > 0 {
 		if holds, err = s.inventory.list(ctx, key); err != nil {
 			return nil, err
 		}
@@ -201,35 +191,38 @@ func (s *service) putItem(ctx context.Context, in *putItemInput) (*viewOutput, e
 	if err != nil {
 		return nil, err
 	}
-	limit := maxQuantity
-	if in.Body.Quantity > 0 {
-		variants, err := s.products.read(ctx, []string{in.SKU})
-		if err != nil {
-			return nil, err
-		}
-		v, ok := variants[in.SKU]
-		if !ok || !v.forSale() {
-			return nil, ErrProductNotFound
-		}
-		// What an account may have depends on its orders, which inventory
-		// counts; a guest has a cart and nothing else.
-		if _, account := auth.From(ctx); !account {
-			limit = v.limit()
-		}
-	}
+	_, account := auth.From(ctx)
 	// The hold is set inside the change, so that after a conflict the last
 	// writer of the cart is also the last to have held.
+	var holds map[string]held
 	c, err := s.store.change(ctx, key, s.now(), func(c *Cart, fresh uuid.UUID) (bool, error) {
+		limit := maxQuantity
+		if in.Body.Quantity > 0 {
+			variants, err := s.products.read(ctx, append(c.skus(), in.SKU)) // all that will be shown, at once
+			if err != nil {
+				return false, err
+			}
+			v, ok := variants[in.SKU]
+			if !ok || !v.forSale() {
+				return false, ErrProductNotFound
+			}
+			// What an account may have depends on its orders, which inventory
+			// counts; a guest has a cart and nothing else.
+			if !account {
+				limit = v.limit()
+			}
+		}
 		save, err := c.set(in.SKU, in.Body.Quantity, limit, fresh)
 		if err != nil {
 			return false, err
 		}
-		return save, s.inventory.hold(ctx, key, in.SKU, in.Body.Quantity)
+		holds, err = s.inventory.hold(ctx, key, in.SKU, in.Body.Quantity)
+		return save, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s.view(ctx, key, c, "")
+	return s.view(ctx, key, c, holds, "")
 }
 
 type deleteCartInput struct{ Shopper }
@@ -267,7 +260,7 @@ func (s *service) mergeCart(ctx context.Context, in *mergeInput) (*viewOutput, e
 			if err != nil {
 				return nil, err
 			}
-			return s.view(ctx, account, c, "")
+			return s.view(ctx, account, c, nil, "")
 		}
 		c, err := s.store.change(ctx, account, s.now(), func(c *Cart, fresh uuid.UUID) (bool, error) {
 			c.merge(theirs.Lines, fresh)
@@ -289,7 +282,7 @@ func (s *service) mergeCart(ctx context.Context, in *mergeInput) (*viewOutput, e
 		if err != nil {
 			return nil, err
 		}
-		return s.view(ctx, account, c, "")
+		return s.view(ctx, account, c, nil, "")
 	}
 	return nil, errTooOften
 }

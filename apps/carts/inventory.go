@@ -26,20 +26,31 @@ type heldItems struct {
 
 func holdsPath(shopper string) string { return "/internal/holds/" + url.PathEscape(shopper) }
 
-// hold sets the shopper's hold of a SKU. Errors: ErrOutOfStock with what this
-// shopper may have, ErrLimitReached with that and the limit. A SKU that inventory
-// does not know yet is out of stock.
-func (i inventory) hold(ctx context.Context, shopper, sku string, quantity int) error {
+// heldNow is what a change of a hold answers; Held is null from an inventory
+// that does not tell yet.
+type heldNow struct {
+	Held []held `json:"held"`
+}
+
+// hold sets the shopper's hold of a SKU, and returns what the shopper's cart
+// holds then, as list does, or nil when it must be asked for. Errors:
+// ErrOutOfStock with what this shopper may have, ErrLimitReached with that and
+// the limit. A SKU that inventory does not know yet is out of stock.
+func (i inventory) hold(ctx context.Context, shopper, sku string, quantity int) (map[string]held, error) {
 	in := map[string]int{"quantity": quantity}
-	err := i.dapr.Call(ctx, "inventory", http.MethodPut, holdsPath(shopper)+"/"+url.PathEscape(sku), in, nil)
+	var out heldNow
+	err := i.dapr.Call(ctx, "inventory", http.MethodPut, holdsPath(shopper)+"/"+url.PathEscape(sku), in, &out)
 	var p *problem.Error
 	if errors.As(err, &p) && p.Kind() == problem.NotFound {
 		if quantity == 0 {
-			return nil
+			return nil, nil
 		}
-		return ErrOutOfStock.With("available", 0)
+		return nil, ErrOutOfStock.With("available", 0)
 	}
-	return err
+	if err != nil || out.Held == nil {
+		return nil, err
+	}
+	return bySKU(out.Held), nil
 }
 
 // list returns when the shopper's live holds end, by SKU.
@@ -48,11 +59,15 @@ func (i inventory) list(ctx context.Context, shopper string) (map[string]held, e
 	if err := i.dapr.Call(ctx, "inventory", http.MethodGet, holdsPath(shopper), nil, &out); err != nil {
 		return nil, err
 	}
-	holds := make(map[string]held, len(out.Items))
-	for _, h := range out.Items {
+	return bySKU(out.Items), nil
+}
+
+func bySKU(items []held) map[string]held {
+	holds := make(map[string]held, len(items))
+	for _, h := range items {
 		holds[h.SKU] = h
 	}
-	return holds, nil
+	return holds
 }
 
 // giveBack ends all holds of a shopper.

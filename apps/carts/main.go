@@ -33,8 +33,8 @@ type service struct {
 // newService puts the routes, subscriptions and background work on rt.
 func newService(rt *serve.Runtime, set settings) (*service, error) {
 	s := &service{
-		settings: set, store: store{rt.Dapr}, log: rt.Log, now: rt.Now,
-		products: products{rt.Dapr, newVariantCache()}, inventory: inventory{rt.Dapr}, orders: orders{rt.Dapr},
+		settings: set, store: newStore(rt.Dapr), log: rt.Log, now: rt.Now,
+		products: newProducts(rt.Dapr), inventory: inventory{rt.Dapr}, orders: orders{rt.Dapr},
 		rates: pricing.Builtin(set.Currency, set.Country),
 	}
 	s.routes(rt.API)

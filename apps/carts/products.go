@@ -3,19 +3,29 @@ package main
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/maypok86/otter/v2"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/money"
 )
 
 // products is the neighbour that knows names and prices. variants are what it
-// told within the last second.
+// told within the last second; what is missing at the same time is asked for
+// together.
 type products struct {
 	dapr     *dapr.Client
 	variants *otter.Cache[string, variant]
+	asks     *gather.Gatherer[[]string, map[string]variant]
+}
+
+func newProducts(sidecar *dapr.Client) products {
+	p := products{dapr: sidecar, variants: newVariantCache()}
+	p.asks = gather.New(gather.Settings[[]string]{}, p.ask)
+	return p
 }
 
 // newVariantCache keeps variants for a second: in a rush everybody asks for the
@@ -65,16 +75,40 @@ func (p products) read(ctx context.Context, skus []string) (map[string]variant, 
 	if missing == nil {
 		return found, nil
 	}
-	in := map[string][]string{"skus": missing}
-	var out struct {
-		Items []variant `json:"items"`
-	}
-	if err := p.dapr.Call(ctx, "products", http.MethodPost, "/internal/variants", in, &out); err != nil {
+	asked, err := p.asks.Do(ctx, missing)
+	if err != nil {
 		return nil, err
 	}
-	for _, v := range out.Items {
-		found[v.SKU] = v
-		p.variants.Set(v.SKU, v)
+	for _, sku := range missing {
+		if v, ok := asked[sku]; ok {
+			found[sku] = v
+		}
 	}
 	return found, nil
+}
+
+// atOnce is how many SKUs products takes.
+const atOnce = 500
+
+// ask answers all with what products knows of the SKUs that any of them wants.
+func (p products) ask(ctx context.Context, batch [][]string) ([]gather.Answer[map[string]variant], error) {
+	found := map[string]variant{}
+	var err error
+	for skus := range slices.Chunk(slices.Compact(slices.Sorted(slices.Values(slices.Concat(batch...)))), atOnce) {
+		var out struct {
+			Items []variant `json:"items"`
+		}
+		if err = p.dapr.Call(ctx, "products", http.MethodPost, "/internal/variants", map[string][]string{"skus": skus}, &out); err != nil {
+			break
+		}
+		for _, v := range out.Items {
+			found[v.SKU] = v
+			p.variants.Set(v.SKU, v)
+		}
+	}
+	answers := make([]gather.Answer[map[string]variant], len(batch))
+	for i := range answers {
+		answers[i] = gather.Answer[map[string]variant]{Value: found, Err: err}
+	}
+	return answers, nil
 }

@@ -12,5 +12,6 @@ func TestReads(t *testing.T) {
 	servetest.Reads(t, "products", "POST", "/internal/variants", struct {
 		Items []variant `json:"items"`
 	}{})
+	servetest.Reads(t, "inventory", "PUT", "/internal/holds/{shopper}/{sku}", heldNow{})
 	servetest.Reads(t, "inventory", "GET", "/internal/holds/{shopper}", heldItems{})
 }

@@ -30,6 +30,7 @@ type neighbours struct {
 	sync.Mutex
 	holds        map[string]map[string]int // by shopper and SKU
 	asked        int                       // how often inventory was asked to change something
+	listed       int                       // how often for a cart's holds
 	transferring func()                    // happens when carts has read a guest's cart and merges it
 	ended        []any
 	soldOut      map[string]bool
@@ -94,11 +95,12 @@ func standIn(t *testing.T, rt *serve.Runtime) *neighbours {
 		default:
 			n.held(shopper)[sku] = in.Quantity
 		}
-		servetest.Answers(map[string]any{"sku": sku, "quantity": in.Quantity, "expires_at": nil})(w, r)
+		servetest.Answers(map[string]any{"sku": sku, "quantity": in.Quantity, "expires_at": nil, "held": n.list(shopper)["items"]})(w, r)
 	})
 	servetest.Neighbour(t, rt, "inventory", "GET /internal/holds/{shopper}", func(w http.ResponseWriter, r *http.Request) {
 		n.Lock()
 		defer n.Unlock()
+		n.listed++
 		servetest.Answers(n.list(r.PathValue("shopper")))(w, r)
 	})
 	servetest.Neighbour(t, rt, "inventory", "DELETE /internal/holds/{shopper}", func(w http.ResponseWriter, r *http.Request) {
@@ -209,6 +211,7 @@ func TestPut(t *testing.T) {
 	first := b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(2)))
 	require.Equal(t, map[string]int{"A": 2}, lines(first))
 	require.NotNil(t, first.Lines[0].HoldExpiresAt)
+	require.Equal(t, [2]int{1, 0}, [2]int{b.asked, b.listed}, "inventory is asked once")
 	again := b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(2)))
 	require.Equal(t, first.CheckoutID, again.CheckoutID, "nothing has changed")
 	more := b.view(b.own("PUT", "/api/v1/cart/items/B", quantity(1)))
@@ -480,7 +483,7 @@ func TestNeighboursFail(t *testing.T) {
 	t.Parallel()
 	const hold = "PUT /internal/holds/{shopper}/{sku}"
 	held := func(w http.ResponseWriter, r *http.Request) {
-		servetest.Answers(map[string]any{"sku": r.PathValue("sku"), "quantity": 1, "expires_at": nil})(w, r)
+		servetest.Answers(map[string]any{"sku": r.PathValue("sku"), "quantity": 1, "expires_at": nil, "held": []any{}})(w, r)
 	}
 	for name, c := range map[string]struct {
 		operation string
@@ -490,7 +493,6 @@ func TestNeighboursFail(t *testing.T) {
 		"PUT /internal/holds/{shopper}/{sku}: lost every time": {hold, servetest.HangsUp(held), 503},
 		"PUT /internal/holds/{shopper}/{sku}: silent":          {hold, servetest.IsSilent(held), 503},
 		"PUT /internal/holds/{shopper}/{sku}: away":            {hold, servetest.IsAway, 503},
-		"GET /internal/holds/{shopper}: away":                  {"GET /internal/holds/{shopper}", servetest.IsAway, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -502,9 +504,16 @@ func TestNeighboursFail(t *testing.T) {
 			r := b.own("PUT", "/api/v1/cart/items/A", quantity(1))
 			require.Equal(t, c.status, r.Status, "%s", r.Body)
 			require.Equal(t, "2", r.Header.Get("Retry-After"))
-			require.Equal(t, c.operation != hold, b.stored(accountKey(b.account)), "in the cart is what is held, or may be")
+			require.False(t, b.stored(accountKey(b.account)), "in the cart is what is held")
 		})
 	}
+	t.Run("GET /internal/holds/{shopper}: away", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		servetest.Neighbour(t, b.rt, "inventory", "GET /internal/holds/{shopper}", servetest.IsAway)
+		b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(1)))
+		require.Equal(t, 503, b.own("GET", "/api/v1/cart", nil).Status)
+	})
 	t.Run("lost once", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
@@ -530,4 +539,46 @@ func TestNeighboursFail(t *testing.T) {
 		require.Equal(t, 503, b.own("DELETE", "/api/v1/cart", nil).Status)
 		require.Len(t, b.view(b.own("GET", "/api/v1/cart", nil)).Lines, 1)
 	})
+}
+
+// TestManyCarts: carts that are changed at the same time are read and written
+// together, each with an answer of its own: one that was changed meanwhile, or
+// that is not as it was read, fails alone.
+func TestManyCarts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	batch := make([]dapr.State, 20)
+	keys := []string{guestKey("nobody's")}
+	for i := range batch {
+		batch[i] = dapr.State{Key: guestKey(uuid.NewString()), Value: []byte(`{"version":1}`)}
+		keys = append(keys, batch[i].Key)
+	}
+	save := func() (failed []int) {
+		answers, err := b.service.store.saveAll(ctx, batch)
+		require.NoError(t, err)
+		for i, a := range answers {
+			if a.Err != nil {
+				require.ErrorIs(t, a.Err, dapr.ErrConflict)
+				failed = append(failed, i)
+			}
+		}
+		return failed
+	}
+	require.Empty(t, save())
+	read, err := b.service.store.readAll(ctx, append(keys, keys[1]))
+	require.NoError(t, err)
+	require.Nil(t, read[0].Value.Value)
+	require.Equal(t, read[1], read[len(read)-1], "who asks twice is answered twice")
+	for i := range batch {
+		require.JSONEq(t, `{"version":1}`, string(read[i+1].Value.Value))
+		batch[i].ETag, batch[i].Value = read[i+1].Value.ETag, []byte(`{"version":2}`)
+	}
+	batch[7].ETag = "12345"
+	require.Contains(t, save(), 7)
+	read, err = b.service.store.readAll(ctx, keys)
+	require.NoError(t, err)
+	for i := range batch {
+		require.JSONEq(t, map[bool]string{true: `{"version":1}`, false: `{"version":2}`}[i == 7], string(read[i+1].Value.Value), "%d", i)
+	}
 }

@@ -5,18 +5,66 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
 // store keeps carts in Dapr's state under "account:<sub>" and "guest:<sha256 of
-// the session>". The time to live only collects garbage.
-type store struct{ dapr *dapr.Client }
+// the session>". The time to live only collects garbage. What is read, or
+// written, at the same time is so by one request to the sidecar.
+type store struct {
+	dapr  *dapr.Client
+	reads *gather.Gatherer[string, dapr.State]
+	saves *gather.Gatherer[dapr.State, struct{}]
+}
+
+func newStore(sidecar *dapr.Client) store {
+	s := store{dapr: sidecar}
+	s.reads = gather.New(gather.Settings[string]{}, s.readAll)
+	s.saves = gather.New(gather.Settings[dapr.State]{Conflict: func(s dapr.State) string { return s.Key }}, s.saveAll)
+	return s
+}
+
+func (s store) readAll(ctx context.Context, keys []string) ([]gather.Answer[dapr.State], error) {
+	answers := make([]gather.Answer[dapr.State], len(keys))
+	var states map[string]dapr.State
+	var err error
+	if len(keys) > 1 {
+		states, err = s.dapr.GetStates(ctx, serve.State, slices.Compact(slices.Sorted(slices.Values(keys))))
+	} else {
+		var one dapr.State
+		one.Value, one.ETag, err = s.dapr.GetState(ctx, serve.State, keys[0])
+		states = map[string]dapr.State{keys[0]: one}
+	}
+	for i, key := range keys {
+		answers[i] = gather.Answer[dapr.State]{Value: states[key], Err: err}
+	}
+	return answers, nil
+}
+
+// saveAll writes each alone when not all could be written at once: what was
+// written with the others then appears to have been changed by somebody else,
+// and every change of a cart may be done twice.
+func (s store) saveAll(ctx context.Context, states []dapr.State) ([]gather.Answer[struct{}], error) {
+	answers := make([]gather.Answer[struct{}], len(states))
+	if len(states) > 1 && s.dapr.SaveStates(ctx, serve.State, states, life) == nil {
+		return answers, nil
+	}
+	var each sync.WaitGroup
+	for i, state := range states {
+		each.Go(func() { answers[i].Err = s.dapr.SaveState(ctx, serve.State, state.Key, state.Value, state.ETag, life) })
+	}
+	each.Wait()
+	return answers, nil
+}
 
 // maxConflicts bounds how often one change is tried anew because another came
 // first.
@@ -27,19 +75,19 @@ var errTooOften = problem.ErrUnavailable.Because(errors.New("the cart is being c
 
 // read returns the cart, an empty one when there is none, and its ETag.
 func (s store) read(ctx context.Context, key string) (Cart, string, error) {
-	value, etag, err := s.dapr.GetState(ctx, serve.State, key)
+	state, err := s.reads.Do(ctx, key)
 	if err != nil {
 		return Cart{}, "", unavailable(err)
 	}
-	if value == nil {
+	if state.Value == nil {
 		id, err := uuid.NewV7()
 		return newCart(id), "", err
 	}
 	var c Cart
-	if err := json.Unmarshal(value, &c); err != nil {
+	if err := json.Unmarshal(state.Value, &c); err != nil {
 		return Cart{}, "", fmt.Errorf("cart %s: %w", key, err)
 	}
-	return c, etag, nil
+	return c, state.ETag, nil
 }
 
 // change reads the cart, lets fn change it and saves it unless it was changed
@@ -66,7 +114,7 @@ func (s store) change(ctx context.Context, key string, now time.Time, fn func(c 
 		if err != nil {
 			return c, fmt.Errorf("cart: %w", err)
 		}
-		err = s.dapr.SaveState(ctx, serve.State, key, value, etag, life)
+		_, err = s.saves.Do(ctx, dapr.State{Key: key, Value: value, ETag: etag})
 		if errors.Is(err, dapr.ErrConflict) {
 			continue
 		}

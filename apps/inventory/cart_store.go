@@ -11,163 +11,38 @@ import (
 	"github.com/stampede-shop/stampede/kit/pg"
 )
 
-// cartHolds reads the holds of a shopper by SKU.
-func (b *stockTx) cartHolds(ctx context.Context, shopper string) (map[string]CartHold, error) {
-	rows, err := b.tx.Query(ctx, `SELECT sku, quantity, expires_at, retries FROM cart_holds WHERE shopper = $1 AND sku = ANY($2)`, shopper, b.skus())
-	if err != nil {
-		return nil, fmt.Errorf("read holds: %w", err)
-	}
-	return collectHolds(rows)
+// cartRow is a hold in the table.
+type cartRow struct {
+	Shopper   string    `json:"shopper"`
+	SKU       string    `json:"sku"`
+	Quantity  int64     `json:"quantity"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Retries   int       `json:"retries"`
 }
 
-// collectHolds reads rows of (key, quantity, expires_at, retries).
-func collectHolds(rows pgx.Rows) (map[string]CartHold, error) {
-	holds := map[string]CartHold{}
-	var key string
-	var hold CartHold
-	_, err := pgx.ForEachRow(rows, []any{&key, &hold.Quantity, &hold.ExpiresAt, &hold.Retries}, func() error {
-		holds[key] = hold
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read holds: %w", err)
-	}
-	return holds, nil
-}
-
-// ordered counts what the pending and paid orders of each of some shoppers have of a SKU that has a limit. The SKU is
-// locked, so no other order of theirs comes or goes meanwhile.
-func (b *stockTx) ordered(ctx context.Context, stock *Stock, shoppers ...string) (map[string]int64, error) {
-	if stock.MaxPerShopper == nil {
-		return nil, nil
-	}
-	rows, err := b.tx.Query(ctx, `
-		SELECT o.shopper, sum(l.quantity)::bigint
-		FROM order_holds o JOIN order_hold_lines l ON l.order_id = o.order_id AND l.sku = $1
-		WHERE o.shopper = ANY($2) AND o.state <> 'released' GROUP BY o.shopper`, stock.SKU, shoppers)
-	if err != nil {
-		return nil, fmt.Errorf("count orders: %w", err)
-	}
-	counts := map[string]int64{}
-	var shopper string
-	var n int64
-	if _, err := pgx.ForEachRow(rows, []any{&shopper, &n}, func() error { counts[shopper] = n; return nil }); err != nil {
-		return nil, fmt.Errorf("count orders: %w", err)
-	}
-	return counts, nil
-}
-
-// saveCartHolds writes the holds of one SKU by shopper; those of nothing are removed.
-func (b *stockTx) saveCartHolds(ctx context.Context, sku string, holds map[string]CartHold) error {
-	var gone, shoppers []string
-	var quantities []int64
-	var ends []time.Time
-	var retries []int
-	for shopper, hold := range holds {
-		if hold.Quantity == 0 {
-			gone = append(gone, shopper)
-			continue
-		}
-		shoppers, quantities = append(shoppers, shopper), append(quantities, hold.Quantity)
-		ends, retries = append(ends, hold.ExpiresAt), append(retries, hold.Retries)
-	}
-	if len(gone) > 0 {
-		if _, err := b.tx.Exec(ctx, `DELETE FROM cart_holds WHERE sku = $1 AND shopper = ANY($2)`, sku, gone); err != nil {
-			return fmt.Errorf("end holds: %w", err)
+func (b *stockTx) writeCarts(c *changes) {
+	var gone, holds []cartRow
+	for key := range b.cartRows {
+		if _, lives := b.carts[key.shopper][key.sku]; !lives {
+			gone = append(gone, cartRow{Shopper: key.shopper, SKU: key.sku})
 		}
 	}
-	if len(shoppers) == 0 {
-		return nil
-	}
-	_, err := b.tx.Exec(ctx, `
-		INSERT INTO cart_holds (sku, shopper, quantity, expires_at, retries)
-		SELECT $1, shopper, quantity, expires_at, retries
-		FROM unnest($2::text[], $3::bigint[], $4::timestamptz[], $5::int[]) AS h (shopper, quantity, expires_at, retries)
-		ON CONFLICT (shopper, sku) DO UPDATE SET quantity = EXCLUDED.quantity, expires_at = EXCLUDED.expires_at, retries = EXCLUDED.retries`,
-		sku, shoppers, quantities, ends, retries)
-	if err != nil {
-		return fmt.Errorf("save holds: %w", err)
-	}
-	return nil
-}
-
-// setCartHolds applies a batch of wishes for one SKU and answers each.
-func (s *store) setCartHolds(ctx context.Context, sku string, batch []*putHold) error {
-	shoppers := make([]string, 0, len(batch))
-	for _, p := range batch {
-		shoppers = append(shoppers, p.shopper)
-	}
-	answers := make([]putAnswer, len(batch))
-	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		b, err := s.open(ctx, tx, []string{sku})
-		if err != nil {
-			return err
-		}
-		stock, ok := b.stock[sku]
-		if !ok { // products knows it, its event has not come yet
-			stock = &Stock{SKU: sku}
-		}
-		rows, err := tx.Query(ctx, `SELECT shopper, quantity, expires_at, retries FROM cart_holds WHERE sku = $1 AND shopper = ANY($2)`, sku, shoppers)
-		if err != nil {
-			return fmt.Errorf("read holds: %w", err)
-		}
-		holds, err := collectHolds(rows)
-		if err != nil {
-			return err
-		}
-		full, err := s.fullShoppers(ctx, tx, sku, shoppers, b.now)
-		if err != nil {
-			return err
-		}
-		ordered, err := b.ordered(ctx, stock, shoppers...)
-		if err != nil {
-			return err
-		}
-		changed := map[string]CartHold{}
-		for i, p := range batch {
-			current := holds[p.shopper]
-			if p.quantity > 0 && current.Quantity == 0 && full[p.shopper] {
-				answers[i] = putAnswer{err: ErrLimitReached.With("limit", maxSKUs).With("available", 0)}
-				continue
-			}
-			hold, err := stock.SetCart(current, ordered[p.shopper], p.quantity, b.now, s.settings.HoldTTL)
-			answers[i] = putAnswer{hold, err}
-			if err == nil && hold != current {
-				holds[p.shopper], changed[p.shopper] = hold, hold
+	for shopper, cart := range b.carts {
+		for sku, hold := range cart {
+			if hold != b.cartRows[cartKey{shopper, sku}] {
+				holds = append(holds, cartRow{shopper, sku, hold.Quantity, hold.ExpiresAt, hold.Retries})
 			}
 		}
-		if err := b.saveCartHolds(ctx, sku, changed); err != nil {
-			return err
-		}
-		return b.close(ctx)
-	})
-	if err != nil {
-		return err
 	}
-	for i, p := range batch {
-		p.answer <- answers[i]
-	}
-	return nil
-}
-
-// fullShoppers are those who hold as many other SKUs as a shopper can. Carts keeps the exact limit; this bounds what
-// gets past it, and shoppers who change several SKUs in the same moment may exceed it by a few.
-func (s *store) fullShoppers(ctx context.Context, tx pgx.Tx, sku string, shoppers []string, now time.Time) (map[string]bool, error) {
-	rows, err := tx.Query(ctx, `
-		SELECT shopper FROM cart_holds WHERE shopper = ANY($1) AND sku <> $2 AND expires_at > $3
-		GROUP BY shopper HAVING count(*) >= $4`, shoppers, sku, now, maxSKUs)
-	if err != nil {
-		return nil, fmt.Errorf("count holds: %w", err)
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("count holds: %w", err)
-	}
-	full := map[string]bool{}
-	for _, name := range names {
-		full[name] = true
-	}
-	return full, nil
+	add(c, "gone", gone, `
+		DELETE FROM cart_holds h USING jsonb_to_recordset(@gone) AS g (shopper text, sku text)
+		WHERE h.shopper = g.shopper AND h.sku = g.sku`)
+	add(c, "holds", holds, `
+		INSERT INTO cart_holds (shopper, sku, quantity, expires_at, retries)
+		SELECT shopper, sku, quantity, expires_at, retries
+		FROM jsonb_to_recordset(@holds) AS h (shopper text, sku text, quantity bigint, expires_at timestamptz, retries int)
+		ON CONFLICT (shopper, sku) DO UPDATE
+			SET quantity = EXCLUDED.quantity, expires_at = EXCLUDED.expires_at, retries = EXCLUDED.retries`)
 }
 
 // checkCart tells whether a shopper could have a quantity, and holds nothing. Errors: ErrOutOfStock, ErrLimitReached.
@@ -199,13 +74,11 @@ func (s *store) endCart(ctx context.Context, shopper string) error {
 		if err != nil || len(skus) == 0 {
 			return err
 		}
-		b, err := s.open(ctx, tx, skus)
+		b, err := s.open(ctx, tx, skus, shopper)
 		if err != nil {
 			return err
 		}
-		if err := b.endCart(ctx, shopper); err != nil {
-			return err
-		}
+		b.endCart(shopper)
 		return b.close(ctx)
 	})
 }
@@ -218,27 +91,11 @@ func heldSKUs(ctx context.Context, tx pgx.Tx, shopper string) ([]string, error) 
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-func (b *stockTx) endCart(ctx context.Context, shopper string) error {
-	rows, err := b.tx.Query(ctx, `DELETE FROM cart_holds WHERE shopper = $1 AND sku = ANY($2) RETURNING sku, quantity`, shopper, b.skus())
-	if err != nil {
-		return fmt.Errorf("end holds: %w", err)
-	}
-	return b.lapse(rows)
-}
-
-// HeldLine is what a cart has of a SKU.
-type HeldLine struct {
-	SKU       string     `json:"sku"`
-	Quantity  int64      `json:"quantity"`
-	ExpiresAt *time.Time `json:"expires_at" doc:"Null where nothing, or not all of it, is held"`
-}
-
 // merge ends the guest's holds and sets the account's for the lines of the joined cart.
 func (s *store) merge(ctx context.Context, guest, account string, lines []Line) ([]HeldLine, error) {
 	lines = sorted(lines)
 	var merged []HeldLine
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		merged = make([]HeldLine, 0, len(lines))
 		skus, err := heldSKUs(ctx, tx, guest)
 		if err != nil {
 			return err
@@ -246,38 +103,12 @@ func (s *store) merge(ctx context.Context, guest, account string, lines []Line) 
 		for _, l := range lines {
 			skus = append(skus, l.SKU)
 		}
-		b, err := s.open(ctx, tx, skus)
+		b, err := s.open(ctx, tx, skus, guest, account)
 		if err != nil {
 			return err
 		}
-		guests, err := b.cartHolds(ctx, guest)
-		if err != nil {
-			return err
-		}
-		accounts, err := b.cartHolds(ctx, account)
-		if err != nil {
-			return err
-		}
-		for _, l := range lines {
-			out := HeldLine{SKU: l.SKU, Quantity: l.Quantity}
-			if stock, ok := b.stock[l.SKU]; ok && !s.atCheckout() {
-				ordered, err := b.ordered(ctx, stock, account)
-				if err != nil {
-					return err
-				}
-				hold, held := stock.Merge(guests[l.SKU], accounts[l.SKU], ordered[account], l.Quantity, b.now, s.settings.HoldTTL)
-				if held {
-					out.ExpiresAt = &hold.ExpiresAt
-				}
-				if err := b.saveCartHolds(ctx, l.SKU, map[string]CartHold{guest: {}, account: hold}); err != nil {
-					return err
-				}
-			}
-			merged = append(merged, out)
-		}
-		if err := b.endCart(ctx, guest); err != nil { // what the joined cart has no line for
-			return err
-		}
+		merged = b.merge(guest, account, lines, !s.atCheckout(), s.settings.HoldTTL)
+		b.endCart(guest) // what the joined cart has no line for
 		return b.close(ctx)
 	})
 	return merged, err

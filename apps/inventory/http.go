@@ -100,19 +100,31 @@ type putHoldInput struct {
 	}
 }
 
-func (s *service) putHold(ctx context.Context, in *putHoldInput) (*body[HeldLine], error) {
-	line := HeldLine{SKU: in.SKU, Quantity: in.Body.Quantity}
+// cartHeld is a cart's hold of a SKU, and what the cart holds in all.
+type cartHeld struct {
+	HeldLine
+	Held []HeldLine `json:"held" nullable:"false" doc:"All that the shopper's cart holds now, by SKU"`
+}
+
+func (s *service) putHold(ctx context.Context, in *putHoldInput) (*body[cartHeld], error) {
+	out := &body[cartHeld]{cartHeld{HeldLine: HeldLine{SKU: in.SKU, Quantity: in.Body.Quantity}}}
+	var err error
 	if s.store.atCheckout() && in.Body.Quantity > 0 {
-		return &body[HeldLine]{line}, s.store.checkCart(ctx, in.Shopper, in.SKU, in.Body.Quantity)
+		if err := s.store.checkCart(ctx, in.Shopper, in.SKU, in.Body.Quantity); err != nil {
+			return nil, err
+		}
+		out.Body.Held, err = s.store.cartHolds(ctx, in.Shopper)
+		return out, err
 	}
-	hold, err := s.queue.put(ctx, in.Shopper, in.SKU, in.Body.Quantity)
-	if err != nil {
+	if out.Body.Held, err = s.holds.Do(ctx, cartWish(in.Shopper, in.SKU, in.Body.Quantity)); err != nil {
 		return nil, err
 	}
-	if hold.Quantity > 0 {
-		line.ExpiresAt = &hold.ExpiresAt
+	for _, l := range out.Body.Held {
+		if l.SKU == in.SKU {
+			out.Body.ExpiresAt = l.ExpiresAt
+		}
 	}
-	return &body[HeldLine]{line}, nil
+	return out, nil
 }
 
 type shopperPath struct {
@@ -180,7 +192,8 @@ type orderHeld struct {
 }
 
 func (s *service) putOrderHold(ctx context.Context, in *orderHoldInput) (*body[orderHeld], error) {
-	return &body[orderHeld]{orderHeld{true}}, s.store.holdOrder(ctx, in.ID, in.Body.Shopper, toLines(in.Body.Lines), in.Body.InsteadOf)
+	_, err := s.holds.Do(ctx, orderWish(in.ID, in.Body.Shopper, toLines(in.Body.Lines), in.Body.InsteadOf))
+	return &body[orderHeld]{orderHeld{true}}, err
 }
 
 type orderPath struct {
@@ -188,7 +201,8 @@ type orderPath struct {
 }
 
 func (s *service) deleteOrderHold(ctx context.Context, in *orderPath) (*struct{}, error) {
-	return nil, s.store.refuseOrder(ctx, in.ID)
+	_, err := s.refusals.Do(ctx, in.ID)
+	return nil, err
 }
 
 type putStockInput struct {

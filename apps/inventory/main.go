@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/maypok86/otter/v2"
 
 	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
@@ -31,11 +33,12 @@ type settings struct {
 	PullBehind time.Duration `env:"INVENTORY_PULL_BEHIND" envDefault:"2m" doc:"How long events of orders get to arrive before its list is believed"`
 }
 
-// service is inventory: its books, the queue before them, and orders.
+// service is inventory: its books, what changes them together, and orders.
 type service struct {
 	settings settings
 	store    *store
-	queue    *queue
+	holds    *gather.Gatherer[wish, []HeldLine]
+	refusals *gather.Gatherer[uuid.UUID, struct{}]
 	void     voidOrders  // orders, asked about ids
 	outcomes feed.Source // orders' list of what was decided
 	figures  *otter.Cache[int64, Figures]
@@ -47,8 +50,10 @@ type service struct {
 func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
 	st, neighbour := &store{db: db, settings: set, now: rt.Now}, orders{rt.Dapr}
 	s := &service{
-		settings: set, store: st, queue: newQueue(st.setCartHolds), log: rt.Log, now: rt.Now,
-		void: neighbour.void, outcomes: neighbour.outcomes(),
+		settings: set, store: st, log: rt.Log, now: rt.Now,
+		holds:    gather.New(gather.Settings[wish]{Most: 200, Waiting: 5000}, st.hold),
+		refusals: gather.New(gather.Settings[uuid.UUID]{}, st.refuse),
+		void:     neighbour.void, outcomes: neighbour.outcomes(),
 	}
 	// Every open dashboard asks for what reads all SKUs: an index on counters would cost each hold its update in place.
 	s.figures = otter.Must(&otter.Options[int64, Figures]{

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/sub"
 )
@@ -21,286 +23,347 @@ type Short struct {
 	Available int64  `json:"available"`
 }
 
-// holdOrder makes a shopper's holds the order's, all lines or none. The same order again is the same answer. insteadOf,
-// unless it is nil, is an order of the same shopper that was declined: its units are the cart's again first, as if its
-// cancellation had arrived. Errors: ErrLimitReached for the first such line, ErrOutOfStock with the short "lines",
-// ErrHoldReleased, ErrHoldDiffers.
-func (s *store) holdOrder(ctx context.Context, id uuid.UUID, shopper string, lines []Line, insteadOf uuid.UUID) error {
-	lines = sorted(lines)
-	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		var declined *ended
-		// The orders' rows first, in the order of their ids: whoever else comes with these ids waits here.
-		before := insteadOf != uuid.Nil && bytes.Compare(insteadOf[:], id[:]) < 0
-		if before {
-			var err error
-			if declined, err = s.instead(ctx, tx, insteadOf, shopper); err != nil {
-				return err
-			}
+// hold does what a batch of wishes asks for, in the order of their coming, and answers each with what the shopper's cart
+// holds then. Errors of an answer: those of books.hold. When somebody else keeps a SKU locked, the wishes for it are
+// refused, and only those: a hot SKU, or one behind a transaction that stalls, holds the others up for a moment.
+func (s *store) hold(ctx context.Context, batch []wish) ([]gather.Answer[[]HeldLine], error) {
+	answers, err := s.holdBatch(ctx, batch, hasty)
+	if pg.Late(err) && ctx.Err() == nil {
+		answers, err = s.holdBatch(ctx, batch, skips)
+	}
+	return answers, err
+}
+
+func (s *store) holdBatch(ctx context.Context, batch []wish, how string) (answers []gather.Answer[[]HeldLine], err error) {
+	var (
+		claims         []OrderHold
+		shoppers, skus []string
+	)
+	for _, w := range batch {
+		shoppers = append(shoppers, w.shopper)
+		for _, l := range w.lines {
+			skus = append(skus, l.SKU)
 		}
-		tag, err := tx.Exec(ctx, `
-			INSERT INTO order_holds (order_id, shopper, state, held_at, changed_at) VALUES ($1, $2, 'held', $3, $3)
-			ON CONFLICT (order_id) DO NOTHING`, id, shopper, s.now())
-		if err != nil {
-			return fmt.Errorf("hold order: %w", err)
+		if w.order != uuid.Nil {
+			claims = append(claims, OrderHold{OrderID: w.order, Shopper: w.shopper, State: Held})
 		}
-		held := tag.RowsAffected() == 0
-		if held {
-			hold, err := lockOrder(ctx, tx, id)
-			if err != nil {
-				return err
-			}
-			if err := hold.Again(shopper, lines); err != nil {
-				return err
-			}
+		if w.insteadOf != uuid.Nil {
+			claims = append(claims, OrderHold{OrderID: w.insteadOf, State: Released, Reason: ByDecline})
 		}
-		if insteadOf != uuid.Nil && !before {
-			if declined, err = s.instead(ctx, tx, insteadOf, shopper); err != nil {
-				return err
-			}
-		}
-		var skus []string
-		if declined != nil {
-			skus = declined.SKUs()
-		}
-		if !held {
-			for _, l := range lines {
-				skus = append(skus, l.SKU)
-			}
-		}
-		if len(skus) == 0 {
-			return nil
-		}
-		b, err := s.open(ctx, tx, skus)
-		if err != nil {
+	}
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		answers = make([]gather.Answer[[]HeldLine], len(batch))
+		b := &stockTx{newBooks(), tx}
+		if err := b.claim(ctx, claims, s.now()); err != nil {
 			return err
 		}
-		if declined != nil {
-			if err := s.giveBack(ctx, b, declined); err != nil {
+		skus := append(slices.Clip(skus), b.ordersSKUs()...)
+		if err := b.lock(ctx, how, skus); err != nil {
+			return err
+		}
+		locked := map[string]bool{}
+		if how == skips {
+			if locked, err = b.passed(ctx, skus); err != nil {
 				return err
 			}
 		}
-		if !held {
-			if err := b.holdOrder(ctx, id, shopper, lines); err != nil {
-				return err // nothing of all this is kept
+		b.now = s.now()
+		if err := b.read(ctx, shoppers); err != nil {
+			return err
+		}
+		for i, w := range batch {
+			a := &answers[i]
+			if a.Err = b.busy(w, locked); a.Err == nil {
+				a.Err = b.hold(w, s.settings.HoldTTL, s.settings.HoldRetry)
+			}
+			if a.Err == nil && w.order == uuid.Nil {
+				a.Value = b.held(w.shopper)
 			}
 		}
 		return b.close(ctx)
 	})
+	return answers, err
 }
 
-// holdOrder takes an order's lines, which are sorted, out of the cart's holds and the free units. Errors:
-// ErrLimitReached, ErrOutOfStock.
-func (b *stockTx) holdOrder(ctx context.Context, id uuid.UUID, shopper string, lines []Line) error {
-	carts, err := b.cartHolds(ctx, shopper)
+// passed are those of the SKUs that exist and are not locked by us.
+func (b *stockTx) passed(ctx context.Context, skus []string) (map[string]bool, error) {
+	rows, err := b.tx.Query(ctx, `SELECT sku FROM stock WHERE sku = ANY($1) AND sku <> ALL($2)`, skus, b.skus())
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("locked SKUs: %w", err)
 	}
-	var short []Short
-	for _, l := range lines {
-		stock, ok := b.stock[l.SKU]
-		if !ok {
-			short = append(short, Short{l.SKU, l.Quantity, 0})
-			continue
-		}
-		ordered, err := b.ordered(ctx, stock, shopper)
-		if err != nil {
-			return err
-		}
-		if err := stock.Within(carts[l.SKU], ordered[shopper], l.Quantity); err != nil {
-			return err
-		}
-		if mayHave, ok := stock.HoldForOrder(carts[l.SKU], l.Quantity); !ok {
-			short = append(short, Short{l.SKU, l.Quantity, mayHave})
-		}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("locked SKUs: %w", err)
 	}
-	if short != nil {
-		return ErrOutOfStock.With("lines", short)
+	passed := map[string]bool{}
+	for _, name := range names {
+		passed[name] = true
 	}
-	skus := make([]string, 0, len(lines))
-	for _, l := range lines {
-		skus = append(skus, l.SKU)
-		var until *time.Time
-		cart := carts[l.SKU]
-		if cart.Quantity > 0 {
-			until = &cart.ExpiresAt
-		}
-		if _, err := b.tx.Exec(ctx, `INSERT INTO order_hold_lines (order_id, sku, quantity, cart_until, retries) VALUES ($1, $2, $3, $4, $5)`,
-			id, l.SKU, l.Quantity, until, cart.Retries); err != nil {
-			return fmt.Errorf("hold order: %w", err)
-		}
-	}
-	if _, err := b.tx.Exec(ctx, `DELETE FROM cart_holds WHERE shopper = $1 AND sku = ANY($2)`, shopper, skus); err != nil {
-		return fmt.Errorf("hold order: %w", err)
-	}
-	return nil
+	return passed, nil
 }
 
-// lockOrder reads an order's hold for update; pgx.ErrNoRows when there is none.
-func lockOrder(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*OrderHold, error) {
-	hold := &OrderHold{OrderID: id, From: map[string]CartHold{}}
-	var reason *Reason
-	err := tx.QueryRow(ctx, `SELECT shopper, state, release_reason FROM order_holds WHERE order_id = $1 FOR UPDATE`, id).
-		Scan(&hold.Shopper, &hold.State, &reason)
+// claim locks the rows of orders, in the order of their ids, and makes those that are not there as they are given: whoever
+// else comes with these ids waits here. Of orders that hold or have bought something it reads the lines.
+func (b *stockTx) claim(ctx context.Context, orders []OrderHold, now time.Time) error {
+	if len(orders) == 0 {
+		return nil
+	}
+	orders = slices.Clone(orders)
+	slices.SortStableFunc(orders, func(a, b OrderHold) int { return bytes.Compare(a.OrderID[:], b.OrderID[:]) })
+	orders = slices.CompactFunc(orders, func(a, b OrderHold) bool { return a.OrderID == b.OrderID })
+	var (
+		ids               []uuid.UUID
+		shoppers, reasons []string
+		states            []State
+	)
+	for _, o := range orders {
+		ids, shoppers = append(ids, o.OrderID), append(shoppers, o.Shopper)
+		states, reasons = append(states, o.State), append(reasons, string(o.Reason))
+	}
+	// The update of a row that is there changes nothing: it locks it, which a row that somebody else has only just made
+	// could not be read for. xmax is 0 where nobody has ever locked the row: it is ours.
+	rows, err := b.tx.Query(ctx, `
+		INSERT INTO order_holds AS o (order_id, shopper, state, release_reason, held_at, changed_at)
+		SELECT order_id, shopper, state, NULLIF(reason, ''), @now, @now
+		FROM unnest(@ids::uuid[], @shoppers::text[], @states::text[], @reasons::text[])
+			WITH ORDINALITY AS n (order_id, shopper, state, reason, nth)
+		WHERE `+waitsAWhile+` ORDER BY nth
+		ON CONFLICT (order_id) DO UPDATE SET state = o.state
+		RETURNING o.order_id, o.shopper, o.state, COALESCE(o.release_reason, ''), o.xmax = 0`,
+		pgx.StrictNamedArgs{"ids": ids, "shoppers": shoppers, "states": states, "reasons": reasons, "now": now})
 	if err != nil {
-		return nil, fmt.Errorf("hold of order %s: %w", id, err)
+		return fmt.Errorf("claim orders: %w", err)
 	}
-	if reason != nil {
-		hold.Reason = *reason
-	}
-	rows, err := tx.Query(ctx, `SELECT sku, quantity, cart_until, retries FROM order_hold_lines WHERE order_id = $1`, id)
-	if err != nil {
-		return nil, fmt.Errorf("hold of order %s: %w", id, err)
-	}
-	var line Line
-	var until *time.Time
-	var retries int
-	_, err = pgx.ForEachRow(rows, []any{&line.SKU, &line.Quantity, &until, &retries}, func() error {
-		hold.Lines = append(hold.Lines, line)
-		from := CartHold{Retries: retries}
-		if until != nil {
-			from.ExpiresAt = *until
+	var (
+		r    orderRow
+		have []uuid.UUID
+	)
+	_, err = pgx.ForEachRow(rows, []any{&r.row.OrderID, &r.row.Shopper, &r.row.State, &r.row.Reason, &r.isNew}, func() error {
+		claimed := r
+		claimed.OrderHold = r.row
+		if r.isNew {
+			claimed.OrderHold = OrderHold{OrderID: r.row.OrderID}
+		} else if r.row.Shopper != "" {
+			have = append(have, r.row.OrderID)
 		}
-		hold.From[line.SKU] = from
+		b.orders[r.row.OrderID] = &claimed
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("hold of order %s: %w", id, err)
+		return fmt.Errorf("claim orders: %w", err)
 	}
-	hold.Lines = sorted(hold.Lines) // by bytes, as Go sorts, whatever the database's collation
-	return hold, nil
+	if have == nil {
+		return nil
+	}
+	return b.readLines(ctx, have)
 }
 
-// saveHold writes where an order's hold, whose row is locked, stands now.
-func saveHold(ctx context.Context, tx pgx.Tx, hold *OrderHold, now time.Time) error {
-	_, err := tx.Exec(ctx, `UPDATE order_holds SET state = $2, release_reason = NULLIF($3, ''), changed_at = $4 WHERE order_id = $1`,
-		hold.OrderID, hold.State, hold.Reason, now)
+// readLines reads what orders hold, have bought, or had.
+func (b *stockTx) readLines(ctx context.Context, ids []uuid.UUID) error {
+	rows, err := b.tx.Query(ctx, `SELECT order_id, sku, quantity, cart_until, retries FROM order_hold_lines WHERE order_id = ANY($1)`, ids)
 	if err != nil {
-		return fmt.Errorf("save hold of order %s: %w", hold.OrderID, err)
+		return fmt.Errorf("lines of orders: %w", err)
+	}
+	var (
+		id      uuid.UUID
+		line    Line
+		until   *time.Time
+		retries int
+	)
+	_, err = pgx.ForEachRow(rows, []any{&id, &line.SKU, &line.Quantity, &until, &retries}, func() error {
+		row, from := b.orders[id], CartHold{Retries: retries}
+		if until != nil {
+			from.ExpiresAt = *until
+		}
+		if row.From == nil {
+			row.From = map[string]CartHold{}
+		}
+		row.Lines, row.From[line.SKU] = append(row.Lines, line), from
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("lines of orders: %w", err)
+	}
+	for _, id := range ids {
+		row := b.orders[id]
+		row.Lines = sorted(row.Lines) // by bytes, as Go sorts, whatever the database's collation
 	}
 	return nil
 }
 
-// sell turns what an order holds into sold units. Errors: ErrNotHeld, marked as one that no repetition cures.
-func (s *store) sell(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
-	hold, err := lockOrder(ctx, tx, id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return fmt.Errorf("order %s, unknown: %w: %w", id, ErrNotHeld, sub.Drop)
+// ordersSKUs are those of which the orders hold something or have bought it.
+func (b *stockTx) ordersSKUs() []string {
+	var skus []string
+	for _, row := range b.orders {
+		if row.State == Held || row.State == Sold {
+			skus = append(skus, row.SKUs()...)
+		}
 	}
-	if err != nil {
+	return skus
+}
+
+func (b *stockTx) writeOrders(c *changes) {
+	type orderChange struct {
+		ID      uuid.UUID `json:"id"`
+		Shopper string    `json:"shopper"`
+		State   State     `json:"state"`
+		Reason  *Reason   `json:"reason"`
+		At      time.Time `json:"at"`
+	}
+	type line struct {
+		ID       uuid.UUID  `json:"id"`
+		SKU      string     `json:"sku"`
+		Quantity int64      `json:"quantity"`
+		Until    *time.Time `json:"until"`
+		Retries  int        `json:"retries"`
+	}
+	var (
+		unwanted []uuid.UUID
+		orders   []orderChange
+		lines    []line
+	)
+	for id, o := range b.orders {
+		if o.State == "" {
+			unwanted = append(unwanted, id)
+			continue
+		}
+		if o.State != o.row.State || o.Reason != o.row.Reason || o.Shopper != o.row.Shopper {
+			change := orderChange{ID: id, Shopper: o.Shopper, State: o.State, At: b.now}
+			if o.Reason != "" {
+				change.Reason = &o.Reason
+			}
+			orders = append(orders, change)
+		}
+		if !o.isNew {
+			continue
+		}
+		for _, l := range o.Lines {
+			row := line{ID: id, SKU: l.SKU, Quantity: l.Quantity, Retries: o.From[l.SKU].Retries}
+			if cart := o.From[l.SKU]; cart.Quantity > 0 {
+				row.Until = &cart.ExpiresAt
+			}
+			lines = append(lines, row)
+		}
+	}
+	add(c, "unwanted", unwanted, `DELETE FROM order_holds WHERE order_id IN (SELECT jsonb_array_elements_text(@unwanted)::uuid)`)
+	add(c, "orders", orders, `
+		UPDATE order_holds o SET shopper = v.shopper, state = v.state, release_reason = v.reason, changed_at = v.at
+		FROM jsonb_to_recordset(@orders) AS v (id uuid, shopper text, state text, reason text, at timestamptz) WHERE o.order_id = v.id`)
+	add(c, "lines", lines, `
+		INSERT INTO order_hold_lines (order_id, sku, quantity, cart_until, retries)
+		SELECT id, sku, quantity, until, retries
+		FROM jsonb_to_recordset(@lines) AS l (id uuid, sku text, quantity bigint, until timestamptz, retries int)`)
+}
+
+// sell turns what orders hold into sold units. Errors: ErrNotHeld, marked as one that no repetition cures.
+func (s *store) sell(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) error {
+	b := &stockTx{newBooks(), tx}
+	if err := b.openHeld(ctx, ids); err != nil {
 		return err
 	}
-	now, err := hold.Sell()
-	if err != nil {
-		return fmt.Errorf("%w: %w", err, sub.Drop)
-	}
-	if !now {
-		return nil
-	}
-	b, err := s.open(ctx, tx, hold.SKUs())
-	if err != nil {
-		return err
-	}
-	for _, l := range hold.Lines {
-		b.enter(b.stock[l.SKU].Sell(l.Quantity, id, b.now))
-	}
-	if err := saveHold(ctx, tx, hold, b.now); err != nil {
-		return err
+	b.now = s.now()
+	for _, id := range ids {
+		if err := b.sell(id); err != nil {
+			return fmt.Errorf("%w: %w", err, sub.Drop)
+		}
 	}
 	return b.close(ctx)
 }
 
-// ended is a hold that has just been released, and the state in which it was. Its units have to be given back.
-type ended struct {
-	*OrderHold
-	was State
-}
-
-// end releases an order's hold for good and leaves its units to giveBack; nil when there are none. For an unknown order
-// it leaves a tombstone, which refuses a hold that comes later.
-func (s *store) end(ctx context.Context, tx pgx.Tx, id uuid.UUID, why Reason) (*ended, error) {
-	tag, err := tx.Exec(ctx, `
-		INSERT INTO order_holds (order_id, state, release_reason, held_at, changed_at) VALUES ($1, 'released', $2, $3, $3)
-		ON CONFLICT (order_id) DO NOTHING`, id, why, s.now())
+// openHeld locks orders, in the order of their ids, then the SKUs of those that hold something, and reads all of them by
+// one statement: the subquery is evaluated whole before the first SKU is locked. It can be one since lines do not change,
+// and what is sold was not available before either, so that no cart hold matters.
+func (b *stockTx) openHeld(ctx context.Context, ids []uuid.UUID) error {
+	rows, err := b.tx.Query(ctx, `
+		WITH o AS MATERIALIZED (
+			SELECT order_id, shopper, state, release_reason FROM order_holds WHERE order_id = ANY(@ids) ORDER BY order_id FOR UPDATE
+		), s AS MATERIALIZED (
+			SELECT `+stockColumns+` FROM stock
+			WHERE sku = ANY(ARRAY(SELECT l.sku FROM o JOIN order_hold_lines l ON l.order_id = o.order_id WHERE o.state = 'held'))
+			ORDER BY sku FOR UPDATE
+		)
+		SELECT o.order_id, o.shopper, o.state, COALESCE(o.release_reason, ''), COALESCE(l.quantity, 0), COALESCE(s.sku, ''),
+		       COALESCE(s.on_hand, 0), COALESCE(s.cart_held, 0), COALESCE(s.order_held, 0), COALESCE(s.sold, 0),
+		       COALESCE(s.number, 0), COALESCE(s.in_stock, false), COALESCE(s.crossings, 0), s.max_per_shopper
+		FROM o LEFT JOIN order_hold_lines l ON l.order_id = o.order_id AND o.state = 'held' LEFT JOIN s ON s.sku = l.sku
+		ORDER BY o.order_id, s.sku`, pgx.StrictNamedArgs{"ids": ids})
 	if err != nil {
-		return nil, fmt.Errorf("release order %s: %w", id, err)
+		return fmt.Errorf("lock orders and stock: %w", err)
 	}
-	if tag.RowsAffected() == 1 {
-		return nil, nil
-	}
-	hold, err := lockOrder(ctx, tx, id)
+	var (
+		o        OrderHold
+		quantity int64
+		s        Stock
+	)
+	_, err = pgx.ForEachRow(rows, []any{
+		&o.OrderID, &o.Shopper, &o.State, &o.Reason, &quantity, &s.SKU,
+		&s.OnHand, &s.CartHeld, &s.OrderHeld, &s.Sold, &s.Number, &s.InStock, &s.Crossings, &s.MaxPerShopper,
+	}, func() error {
+		row, ok := b.orders[o.OrderID]
+		if !ok {
+			row = &orderRow{OrderHold: o, row: o}
+			b.orders[o.OrderID] = row
+		}
+		if s.SKU == "" {
+			return nil
+		}
+		row.Lines = append(row.Lines, Line{s.SKU, quantity})
+		if _, ok := b.stock[s.SKU]; !ok {
+			stock := s
+			b.stock[s.SKU], b.stockRows[s.SKU] = &stock, stock
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("lock orders and stock: %w", err)
 	}
-	before := hold.Reason
-	was := hold.Release(why)
-	if was == Released && hold.Reason == before {
-		return nil, nil
-	}
-	if err := saveHold(ctx, tx, hold, s.now()); err != nil || was == Released {
-		return nil, err
-	}
-	return &ended{hold, was}, nil
+	return nil
 }
 
-// instead ends the hold of a declined order that another order of the shopper takes the place of. Errors:
-// ErrHoldDiffers when it is somebody else's.
-func (s *store) instead(ctx context.Context, tx pgx.Tx, id uuid.UUID, shopper string) (*ended, error) {
-	hold, err := s.end(ctx, tx, id, ByDecline)
-	if err == nil && hold != nil && hold.Shopper != shopper {
-		return nil, ErrHoldDiffers
-	}
-	return hold, err
+// ending is why an order's hold is given back.
+type ending struct {
+	order uuid.UUID
+	why   Reason
 }
 
-// giveBack gives the units of a hold that ended back: to the shopper's cart when its payment was declined, else to
-// everybody. The SKUs of its lines are among the books.
-func (s *store) giveBack(ctx context.Context, b *stockTx, hold *ended) error {
-	var carts map[string]CartHold
-	if hold.Reason == ByDecline {
-		var err error
-		if carts, err = b.cartHolds(ctx, hold.Shopper); err != nil {
+// release gives orders' units back for good, sold ones too. Done again it changes nothing.
+func (s *store) release(ctx context.Context, tx pgx.Tx, endings ...ending) error {
+	claims := make([]OrderHold, 0, len(endings))
+	for _, e := range endings {
+		claims = append(claims, OrderHold{OrderID: e.order, State: Released, Reason: e.why})
+	}
+	b := &stockTx{newBooks(), tx}
+	if err := b.claim(ctx, claims, s.now()); err != nil {
+		return err
+	}
+	if skus := b.ordersSKUs(); len(skus) > 0 {
+		var shoppers []string
+		for _, row := range b.orders {
+			shoppers = append(shoppers, row.Shopper)
+		}
+		if err := b.lock(ctx, patient, skus); err != nil {
+			return err
+		}
+		b.now = s.now()
+		if err := b.read(ctx, shoppers); err != nil {
 			return err
 		}
 	}
-	for _, l := range hold.Lines {
-		stock := b.stock[l.SKU]
-		switch {
-		case hold.was == Sold:
-			b.enter(stock.Return(l.Quantity, hold.OrderID, b.now))
-		case hold.Reason != ByDecline:
-			stock.Unhold(l.Quantity)
-		default:
-			cart := stock.Retry(l.Quantity, hold.From[l.SKU], carts[l.SKU], b.now, s.settings.HoldRetry)
-			if cart == carts[l.SKU] {
-				continue
-			}
-			if err := b.saveCartHolds(ctx, l.SKU, map[string]CartHold{hold.Shopper: cart}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// release gives an order's units back for good, sold ones too. Done again it changes nothing.
-func (s *store) release(ctx context.Context, tx pgx.Tx, id uuid.UUID, why Reason) error {
-	hold, err := s.end(ctx, tx, id, why)
-	if err != nil || hold == nil {
-		return err
-	}
-	b, err := s.open(ctx, tx, hold.SKUs())
-	if err != nil {
-		return err
-	}
-	if err := s.giveBack(ctx, b, hold); err != nil {
-		return err
+	b.now = s.now()
+	for _, e := range endings {
+		b.release(e.order, e.why, s.settings.HoldRetry)
 	}
 	return b.close(ctx)
 }
 
-// refuseOrder gives back the hold of an order that will not be placed.
-func (s *store) refuseOrder(ctx context.Context, id uuid.UUID) error {
-	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error { return s.release(ctx, tx, id, ByRefusal) })
+// refuse gives back the holds of orders that will not be placed.
+func (s *store) refuse(ctx context.Context, ids []uuid.UUID) ([]gather.Answer[struct{}], error) {
+	endings := make([]ending, 0, len(ids))
+	for _, id := range ids {
+		endings = append(endings, ending{id, ByRefusal})
+	}
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error { return s.release(ctx, tx, endings...) })
+	return make([]gather.Answer[struct{}], len(ids)), err
 }
 
 // heldSince is where a hold stands among those that wait for their order.

@@ -133,9 +133,9 @@ func (s *service) apply(ctx context.Context, tx pgx.Tx, o outcome) error {
 		if done, err := s.store.settled(ctx, tx, o.OrderID, true); err != nil || done {
 			return err
 		}
-		return s.store.release(ctx, tx, o.OrderID, whyCancelled(o.Reason))
+		return s.store.release(ctx, tx, ending{o.OrderID, whyCancelled(o.Reason)})
 	case "void":
-		return s.store.release(ctx, tx, o.OrderID, ByVoid)
+		return s.store.release(ctx, tx, ending{o.OrderID, ByVoid})
 	}
 	return fmt.Errorf("order %s: unknown status %q", o.OrderID, o.Status)
 }

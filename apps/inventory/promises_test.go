@@ -133,9 +133,9 @@ func TestRaceForADeclinedUnit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.stocked(map[string]int{"TEE": 1})
-	stores := []*store{b.store, b.another()}
+	instances := []*service{b.service, b.another()}
 	order := uuid.New()
-	require.NoError(t, b.store.holdOrder(t.Context(), order, account(0), []Line{{"TEE", 1}}, uuid.Nil))
+	require.NoError(t, b.holdOrder(t.Context(), order, account(0), []Line{{"TEE", 1}}, uuid.Nil))
 	var stolen atomic.Int64
 	var all sync.WaitGroup
 	done := make(chan struct{})
@@ -147,7 +147,7 @@ func TestRaceForADeclinedUnit(t *testing.T) {
 					return
 				default:
 				}
-				if stores[i%2].holdOrder(t.Context(), uuid.New(), account(i+1), []Line{{"TEE", 1}}, uuid.Nil) == nil {
+				if instances[i%2].holdOrder(t.Context(), uuid.New(), account(i+1), []Line{{"TEE", 1}}, uuid.Nil) == nil {
 					stolen.Add(1)
 				}
 			}
@@ -158,7 +158,7 @@ func TestRaceForADeclinedUnit(t *testing.T) {
 		var both sync.WaitGroup
 		both.Go(func() { servetest.Deliver(t, b.rt, declined(order)) })
 		both.Go(func() {
-			if err := stores[try%2].holdOrder(t.Context(), next, account(0), []Line{{"TEE", 1}}, order); err != nil {
+			if err := instances[try%2].holdOrder(t.Context(), next, account(0), []Line{{"TEE", 1}}, order); err != nil {
 				t.Error(err)
 			}
 		})
@@ -182,9 +182,9 @@ func TestInsteadNeverDeadlocks(t *testing.T) {
 		lines := []Line{{"B", 1}, {"A", 1}}
 		var all sync.WaitGroup
 		for i, step := range []func(tx pgx.Tx) error{
-			func(tx pgx.Tx) error { return b.store.release(t.Context(), tx, x, ByDecline) },
-			func(tx pgx.Tx) error { return b.store.release(t.Context(), tx, y, ByDecline) },
-			func(tx pgx.Tx) error { return b.store.release(t.Context(), tx, x, ByCancel) },
+			func(tx pgx.Tx) error { return b.store.release(t.Context(), tx, ending{x, ByDecline}) },
+			func(tx pgx.Tx) error { return b.store.release(t.Context(), tx, ending{y, ByDecline}) },
+			func(tx pgx.Tx) error { return b.store.release(t.Context(), tx, ending{x, ByCancel}) },
 		} {
 			all.Go(func() {
 				if err := pg.InTx(t.Context(), b.db, step); err != nil {
@@ -193,7 +193,7 @@ func TestInsteadNeverDeadlocks(t *testing.T) {
 			})
 		}
 		for range 2 {
-			all.Go(func() { _ = b.store.holdOrder(t.Context(), x, account(1), lines, y) })
+			all.Go(func() { _ = b.holdOrder(t.Context(), x, account(1), lines, y) })
 			all.Go(func() { _ = b.another().holdOrder(t.Context(), y, account(1), lines, x) })
 		}
 		all.Wait()
@@ -261,8 +261,7 @@ func TestRaceForTheLimit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.limited("TEE", 1000, 3)
-	stores := []*store{b.store, b.another()}
-	queues := []*queue{b.queue, newQueue(stores[1].setCartHolds)}
+	instances := []*service{b.service, b.another()}
 	for round := range 15 {
 		shopper := account(round)
 		var all sync.WaitGroup
@@ -270,10 +269,10 @@ func TestRaceForTheLimit(t *testing.T) {
 		for i := range 12 {
 			all.Go(func() {
 				if i%3 == 0 {
-					_, _ = queues[i%2].put(t.Context(), shopper, "TEE", int64(1+i%4))
+					_ = instances[i%2].holdCart(t.Context(), shopper, "TEE", int64(1+i%4))
 					return
 				}
-				if stores[i%2].holdOrder(t.Context(), uuid.New(), shopper, []Line{{"TEE", 1}}, uuid.Nil) == nil {
+				if instances[i%2].holdOrder(t.Context(), uuid.New(), shopper, []Line{{"TEE", 1}}, uuid.Nil) == nil {
 					orders.Add(1)
 				}
 			})

@@ -22,6 +22,7 @@ import (
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/serve"
@@ -79,9 +80,21 @@ func setup(t *testing.T) *bundle {
 	return b
 }
 
-// another is the store of another instance on the same database.
-func (b *bundle) another() *store {
-	return &store{db: b.db, settings: b.configured(), now: b.rt.Now}
+// another is another instance on the same database.
+func (b *bundle) another() *service {
+	st := &store{db: b.db, settings: b.configured(), now: b.rt.Now}
+	return &service{store: st, holds: gather.New(gather.Settings[wish]{}, st.hold)}
+}
+
+// holdCart and holdOrder ask without HTTP.
+func (s *service) holdCart(ctx context.Context, shopper, sku string, quantity int64) error {
+	_, err := s.holds.Do(ctx, cartWish(shopper, sku, quantity))
+	return err
+}
+
+func (s *service) holdOrder(ctx context.Context, id uuid.UUID, shopper string, lines []Line, insteadOf uuid.UUID) error {
+	_, err := s.holds.Do(ctx, orderWish(id, shopper, lines, insteadOf))
+	return err
 }
 
 func (b *bundle) configured() settings {
@@ -211,16 +224,23 @@ func cancelled(id uuid.UUID) events.OrderCancelled {
 func TestCartHold(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.stocked(map[string]int{"TEE": 5})
+	b.stocked(map[string]int{"TEE": 5, "CAP": 1})
 
 	r := b.put(account(1), "TEE", 2)
 	require.Equal(t, http.StatusOK, r.Status, "%.300s", r.Body)
-	require.JSONEq(t, `{"sku": "TEE", "quantity": 2, "expires_at": "2026-03-14T12:15:00Z"}`, string(r.Body))
+	require.JSONEq(t, `{"sku": "TEE", "quantity": 2, "expires_at": "2026-03-14T12:15:00Z", "held": [
+		{"sku": "TEE", "quantity": 2, "expires_at": "2026-03-14T12:15:00Z"}]}`, string(r.Body))
 	require.Equal(t, int64(3), b.available("TEE"))
 
 	b.pass(5 * time.Minute)
 	r = b.put(account(1), "TEE", 3)
-	require.JSONEq(t, `{"sku": "TEE", "quantity": 3, "expires_at": "2026-03-14T12:15:00Z"}`, string(r.Body), "not prolonged")
+	require.JSONEq(t, `{"sku": "TEE", "quantity": 3, "expires_at": "2026-03-14T12:15:00Z", "held": [
+		{"sku": "TEE", "quantity": 3, "expires_at": "2026-03-14T12:15:00Z"}]}`, string(r.Body), "not prolonged")
+	r = b.put(account(1), "CAP", 1)
+	require.JSONEq(t, `{"sku": "CAP", "quantity": 1, "expires_at": "2026-03-14T12:20:00Z", "held": [
+		{"sku": "CAP", "quantity": 1, "expires_at": "2026-03-14T12:20:00Z"},
+		{"sku": "TEE", "quantity": 3, "expires_at": "2026-03-14T12:15:00Z"}]}`, string(r.Body), "with all that the cart holds")
+	require.Equal(t, http.StatusOK, b.put(account(1), "CAP", 0).Status)
 
 	r = b.put(guest(1), "TEE", 3)
 	require.Equal(t, http.StatusConflict, r.Status)
@@ -233,7 +253,7 @@ func TestCartHold(t *testing.T) {
 	require.Equal(t, int64(5), p.Available, "one's own hold counts")
 
 	r = b.put(account(1), "TEE", 0)
-	require.JSONEq(t, `{"sku": "TEE", "quantity": 0, "expires_at": null}`, string(r.Body))
+	require.JSONEq(t, `{"sku": "TEE", "quantity": 0, "expires_at": null, "held": []}`, string(r.Body))
 	require.Equal(t, int64(5), b.available("TEE"))
 	require.Equal(t, http.StatusOK, b.put(account(1), "TEE", 0).Status, "and again")
 
@@ -289,7 +309,7 @@ func TestHoldAtCheckout(t *testing.T) {
 	for i := range 5 { // everybody may have it in the cart
 		r := b.put(account(i), "TEE", 2)
 		require.Equal(t, http.StatusOK, r.Status)
-		require.JSONEq(t, `{"sku": "TEE", "quantity": 2, "expires_at": null}`, string(r.Body))
+		require.JSONEq(t, `{"sku": "TEE", "quantity": 2, "expires_at": null, "held": []}`, string(r.Body))
 	}
 	r := b.put(account(1), "TEE", 3)
 	require.Equal(t, "out-of-stock", r.Slug())
@@ -606,7 +626,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	b := setup(t)
 	b.stocked(map[string]int{"A": 20, "B": 20, "C": 20})
 	skus := []string{"A", "B", "C"}
-	other := newQueue(b.store.setCartHolds)
+	other := b.another()
 	ctx := t.Context()
 	refusal := func(err error) {
 		var p *problem.Error
@@ -624,11 +644,9 @@ func TestEverythingAtOnce(t *testing.T) {
 				quantity := int64(random.IntN(4))
 				switch random.IntN(8) {
 				case 0, 1:
-					_, err := b.queue.put(ctx, shopper, sku, quantity)
-					refusal(err)
+					refusal(b.holdCart(ctx, shopper, sku, quantity))
 				case 2:
-					_, err := other.put(ctx, shopper, sku, quantity)
-					refusal(err)
+					refusal(other.holdCart(ctx, shopper, sku, quantity))
 				case 3:
 					id := uuid.New()
 					mine = append(mine, id)
@@ -636,7 +654,7 @@ func TestEverythingAtOnce(t *testing.T) {
 					if len(mine) > 1 && random.IntN(2) == 0 {
 						instead = mine[random.IntN(len(mine)-1)]
 					}
-					refusal(b.store.holdOrder(ctx, id, shopper, []Line{{"C", 1}, {sku, quantity + 1}, {"A", 1}}, instead))
+					refusal([]*service{b.service, other}[random.IntN(2)].holdOrder(ctx, id, shopper, []Line{{"C", 1}, {sku, quantity + 1}, {"A", 1}}, instead))
 				case 4:
 					refusal(b.store.endCart(ctx, shopper))
 				case 5:
@@ -657,7 +675,7 @@ func TestEverythingAtOnce(t *testing.T) {
 						if random.IntN(2) == 0 {
 							return b.store.sell(ctx, tx, id)
 						}
-						return b.store.release(ctx, tx, id, []Reason{ByCancel, ByDecline}[random.IntN(2)])
+						return b.store.release(ctx, tx, ending{id, []Reason{ByCancel, ByDecline}[random.IntN(2)]})
 					}))
 				}
 			}
@@ -665,42 +683,6 @@ func TestEverythingAtOnce(t *testing.T) {
 	}
 	all.Wait()
 	require.NoError(t, b.store.sweep(ctx))
-}
-
-// Those who arrive while the row is locked are served by one transaction.
-func TestGroupCommit(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.stocked(map[string]int{"HOT": 30})
-	lock, err := b.db.Begin(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = lock.Rollback(context.Background()) })
-	_, err = lock.Exec(t.Context(), `SELECT sku FROM stock WHERE sku = 'HOT' FOR UPDATE`)
-	require.NoError(t, err)
-	var held atomic.Int64
-	var all sync.WaitGroup
-	put := func(i int) {
-		all.Go(func() {
-			if b.put(account(i), "HOT", 1).Status == http.StatusOK {
-				held.Add(1)
-			}
-		})
-	}
-	put(0)
-	waitFor(t, b.queue, "HOT", 0)
-	for i := 1; i <= 40; i++ {
-		put(i)
-		waitFor(t, b.queue, "HOT", i)
-	}
-	require.NoError(t, lock.Rollback(t.Context()))
-	all.Wait()
-	require.Equal(t, int64(30), held.Load())
-	var transactions int
-	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT count(DISTINCT xmin::text) FROM cart_holds`).Scan(&transactions))
-	require.Equal(t, 2, transactions, "the first, then all the others")
-	var last string
-	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT max(shopper) FROM cart_holds`).Scan(&last))
-	require.Equal(t, account(29), last, "first come, first served")
 }
 
 func TestAskOrders(t *testing.T) {
@@ -759,7 +741,7 @@ func TestAskOrdersAboutMany(t *testing.T) {
 	for i := range ids {
 		ids[i] = uuid.New()
 		b.fates[ids[i]] = "pending"
-		require.NoError(t, b.store.holdOrder(t.Context(), ids[i], account(i), []Line{{"TEE", 1}}, uuid.Nil))
+		require.NoError(t, b.holdOrder(t.Context(), ids[i], account(i), []Line{{"TEE", 1}}, uuid.Nil))
 		b.pass(time.Microsecond)
 	}
 	b.pass(b.settings.AskAfter)

@@ -41,16 +41,16 @@ const (
 // Stock is one SKU as it is kept. Its methods change it and return what goes into the ledger; whoever calls them
 // holds the row's lock and has swept the cart holds that have lapsed.
 type Stock struct {
-	SKU       string
-	OnHand    int64 // units that are here, held or not
-	CartHeld  int64
-	OrderHeld int64
-	Sold      int64
-	Number    int64 // of the last ledger entry
-	InStock   bool  // as stock.crossed last told
-	Crossings int64 // how often it was told
+	SKU       string `json:"sku"`
+	OnHand    int64  `json:"on_hand"` // units that are here, held or not
+	CartHeld  int64  `json:"cart_held"`
+	OrderHeld int64  `json:"order_held"`
+	Sold      int64  `json:"sold"`
+	Number    int64  `json:"number"`    // of the last ledger entry
+	InStock   bool   `json:"in_stock"`  // as stock.crossed last told
+	Crossings int64  `json:"crossings"` // how often it was told
 
-	MaxPerShopper *int64 // of an account, in its cart and its orders together; nil: no limit
+	MaxPerShopper *int64 `json:"-"` // of an account, in its cart and its orders together; nil: no limit
 }
 
 // Entry is one line of a SKU's ledger. Before and After are units on hand.

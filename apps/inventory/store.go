@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,91 +28,157 @@ type store struct {
 // atCheckout means that carts hold nothing, orders do.
 func (s *store) atCheckout() bool { return s.settings.HoldAt == "checkout" }
 
-// stockTx are some SKUs, locked, as one transaction changes them.
+// stockTx are the books of one transaction.
 type stockTx struct {
-	tx      pgx.Tx
-	now     time.Time
-	stock   map[string]*Stock
-	before  map[string]Stock
-	entries []Entry
+	books
+	tx pgx.Tx
 }
 
-// open locks the SKUs that exist among skus and sweeps their lapsed cart holds.
-func (s *store) open(ctx context.Context, tx pgx.Tx, skus []string) (*stockTx, error) {
-	b := &stockTx{tx: tx, stock: map[string]*Stock{}, before: map[string]Stock{}}
-	rows, err := tx.Query(ctx, `
-		SELECT sku, on_hand, cart_held, order_held, sold, number, in_stock, crossings, max_per_shopper
-		FROM stock WHERE sku = ANY($1) ORDER BY sku FOR UPDATE`, skus)
+const stockColumns = "sku, on_hand, cart_held, order_held, sold, number, in_stock, crossings, max_per_shopper"
+
+// How locks of SKUs are waited for: until the batch's own time is over, lockWait at most, or not at all.
+const (
+	patient = `SELECT ` + stockColumns + ` FROM stock WHERE sku = ANY(@skus) ORDER BY sku FOR UPDATE`
+	hasty   = `SELECT ` + stockColumns + ` FROM stock WHERE sku = ANY(@skus) AND ` + waitsAWhile + ` ORDER BY sku FOR UPDATE`
+	skips   = `SELECT ` + stockColumns + ` FROM stock WHERE sku = ANY(@skus) ORDER BY sku FOR UPDATE SKIP LOCKED`
+
+	// For the rest of the transaction. As a subquery it is evaluated before any row is locked, and costs no statement.
+	waitsAWhile = `(SELECT set_config('lock_timeout', '1s', true)) IS NOT NULL`
+)
+
+// open locks the SKUs that exist among skus, and reads the cart holds of some shoppers.
+func (s *store) open(ctx context.Context, tx pgx.Tx, skus []string, shoppers ...string) (*stockTx, error) {
+	b := &stockTx{newBooks(), tx}
+	if err := b.lock(ctx, patient, skus); err != nil {
+		return nil, err
+	}
+	b.now = s.now() // the time at which we have the locks, which may have taken a while
+	return b, b.read(ctx, shoppers)
+}
+
+func (b *stockTx) lock(ctx context.Context, how string, skus []string) error {
+	rows, err := b.tx.Query(ctx, how, pgx.StrictNamedArgs{"skus": skus})
 	if err != nil {
-		return nil, fmt.Errorf("lock stock: %w", err)
+		return fmt.Errorf("lock stock: %w", err)
 	}
 	locked, err := pgx.CollectRows(rows, pgx.RowToStructByName[Stock])
 	if err != nil {
-		return nil, fmt.Errorf("lock stock: %w", err)
+		return fmt.Errorf("lock stock: %w", err)
 	}
 	for _, stock := range locked {
-		b.before[stock.SKU] = stock
+		b.stockRows[stock.SKU] = stock
 		b.stock[stock.SKU] = &stock
-	}
-	b.now = s.now() // the time at which we have the locks, which may have taken a while
-	rows, err = tx.Query(ctx, `DELETE FROM cart_holds WHERE sku = ANY($1) AND expires_at <= $2 RETURNING sku, quantity`, b.skus(), b.now)
-	if err != nil {
-		return nil, fmt.Errorf("sweep holds: %w", err)
-	}
-	return b, b.lapse(rows)
-}
-
-// lapse frees the cart holds (sku, quantity) that a statement has deleted.
-func (b *stockTx) lapse(rows pgx.Rows) error {
-	gone, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Line])
-	if err != nil {
-		return fmt.Errorf("end holds: %w", err)
-	}
-	for _, l := range gone {
-		b.stock[l.SKU].Lapse(l.Quantity)
 	}
 	return nil
 }
 
-func (b *stockTx) skus() []string { return slices.Sorted(maps.Keys(b.stock)) }
+// read reads what depends on the locks and must come after them: the cart holds of some shoppers, and what their orders
+// have of SKUs with a limit. It ends cart holds that have lapsed.
+func (b *stockTx) read(ctx context.Context, shoppers []string) error {
+	shoppers = append([]string{}, slices.Compact(slices.Sorted(slices.Values(shoppers)))...) // an array, not NULL
+	// Shopper by shopper, SKU by SKU: a plan made while the table was small would go on reading it whole.
+	sql, args := `
+		SELECT h.shopper, h.sku, h.quantity, h.expires_at, h.retries FROM unnest(@shoppers::text[]) AS w (shopper) CROSS JOIN LATERAL (
+			SELECT shopper, sku, quantity, expires_at, retries FROM cart_holds WHERE shopper = w.shopper OFFSET 0) h
+		UNION ALL
+		SELECT h.shopper, h.sku, h.quantity, h.expires_at, h.retries FROM unnest(@skus::text[]) AS w (sku) CROSS JOIN LATERAL (
+			SELECT shopper, sku, quantity, expires_at, retries FROM cart_holds
+			WHERE sku = w.sku AND expires_at <= @now AND shopper <> ALL(@shoppers) OFFSET 0) h`,
+		pgx.StrictNamedArgs{"shoppers": shoppers, "skus": b.skus(), "now": b.now}
+	var limited []string
+	for sku, stock := range b.stock {
+		if stock.MaxPerShopper != nil {
+			limited = append(limited, sku)
+		}
+	}
+	if limited != nil && len(shoppers) > 0 {
+		sql += `
+		UNION ALL
+		SELECT o.shopper, l.sku, sum(l.quantity)::bigint, NULL, 0 FROM order_holds o JOIN order_hold_lines l ON l.order_id = o.order_id
+		WHERE o.shopper = ANY(@shoppers) AND o.state <> 'released' AND l.sku = ANY(@limited) GROUP BY o.shopper, l.sku`
+		args["limited"] = limited
+	}
+	rows, err := b.tx.Query(ctx, sql, args)
+	if err != nil {
+		return fmt.Errorf("read holds: %w", err)
+	}
+	var (
+		key     cartKey
+		hold    CartHold
+		expires *time.Time
+	)
+	_, err = pgx.ForEachRow(rows, []any{&key.shopper, &key.sku, &hold.Quantity, &expires, &hold.Retries}, func() error {
+		stock, locked := b.stock[key.sku]
+		switch {
+		case expires == nil:
+			b.ordered[key] = hold.Quantity
+		case expires.After(b.now):
+			hold.ExpiresAt = *expires
+			b.cartRows[key] = hold
+			b.setCart(key.shopper, key.sku, hold)
+		case locked:
+			b.cartRows[key] = CartHold{}
+			stock.Lapse(hold.Quantity)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read holds: %w", err)
+	}
+	return nil
+}
 
-func (b *stockTx) enter(e Entry) { b.entries = append(b.entries, e) }
+// changes are the parts of one statement. The rows of each are its argument, as JSON.
+type changes struct {
+	parts []string
+	args  pgx.StrictNamedArgs
+}
 
-// close writes what has changed, the ledger, and stock.crossed for what ran out or came back.
+func add[R any](c *changes, name string, rows []R, sql string) {
+	if len(rows) > 0 {
+		c.parts = append(c.parts, fmt.Sprintf("%s AS ("+sql+")", name))
+		c.args[name] = rows
+	}
+}
+
+// close writes what has changed, by one statement, and stock.crossed for what ran out or came back by another.
 func (b *stockTx) close(ctx context.Context) error {
+	c := &changes{args: pgx.StrictNamedArgs{}}
+	crossed := b.writeStock(c)
+	b.writeCarts(c)
+	b.writeOrders(c)
+	if len(c.parts) > 0 {
+		if _, err := b.tx.Exec(ctx, "WITH "+strings.Join(c.parts, ", ")+" SELECT", c.args); err != nil {
+			return fmt.Errorf("save stock and holds: %w", err)
+		}
+	}
+	return outbox.Put(ctx, b.tx, crossed...)
+}
+
+func (b *stockTx) writeStock(c *changes) (crossed []outbox.Event) {
+	var changed []Stock
 	for _, sku := range b.skus() {
 		stock := b.stock[sku]
-		if *stock == b.before[sku] {
+		if *stock == b.stockRows[sku] {
 			continue
 		}
 		if stock.Cross() {
-			if err := outbox.Put(ctx, b.tx, events.StockCrossed{SKU: sku, InStock: stock.InStock, Number: stock.Crossings, At: b.now}); err != nil {
-				return err
-			}
+			crossed = append(crossed, events.StockCrossed{SKU: sku, InStock: stock.InStock, Number: stock.Crossings, At: b.now})
 		}
-		_, err := b.tx.Exec(ctx, `
-			UPDATE stock SET on_hand = @on_hand, cart_held = @cart_held, order_held = @order_held, sold = @sold,
-				number = @number, in_stock = @in_stock, crossings = @crossings
-			WHERE sku = @sku`, pgx.StrictNamedArgs{
-			"sku": sku, "on_hand": stock.OnHand, "cart_held": stock.CartHeld, "order_held": stock.OrderHeld,
-			"sold": stock.Sold, "number": stock.Number, "in_stock": stock.InStock, "crossings": stock.Crossings,
-		})
-		if err != nil {
-			return fmt.Errorf("save stock of %s: %w", sku, err)
-		}
+		changed = append(changed, *stock)
 	}
-	for _, e := range b.entries {
-		_, err := b.tx.Exec(ctx, `
-			INSERT INTO ledger (sku, number, kind, delta, before, after, reason, ref, at)
-			VALUES (@sku, @number, @kind, @delta, @before, @after, @reason, @ref, @at)`, pgx.StrictNamedArgs{
-			"sku": e.SKU, "number": e.Number, "kind": e.Kind, "delta": e.Delta, "before": e.Before,
-			"after": e.After, "reason": e.Reason, "ref": e.Ref, "at": e.At,
-		})
-		if err != nil {
-			return fmt.Errorf("ledger of %s: %w", e.SKU, err)
-		}
-	}
-	return nil
+	add(c, "stocks", changed, `
+		UPDATE stock s SET on_hand = v.on_hand, cart_held = v.cart_held, order_held = v.order_held, sold = v.sold,
+			number = v.number, in_stock = v.in_stock, crossings = v.crossings
+		FROM jsonb_to_recordset(@stocks) AS v (sku text, on_hand bigint, cart_held bigint, order_held bigint, sold bigint,
+			number bigint, in_stock bool, crossings bigint)
+		WHERE s.sku = v.sku`)
+	add(c, "entries", b.entries, `
+		INSERT INTO ledger (sku, number, kind, delta, before, after, reason, ref, at)
+		SELECT sku, number, kind, delta, before, after, reason, ref, at
+		FROM jsonb_to_recordset(@entries) AS e (sku text, number bigint, kind text, delta bigint, before bigint, after bigint,
+			reason text, ref text, at timestamptz)`)
+	return crossed
 }
 
 // move brings units of a SKU in or takes free ones out. Errors: ErrSKUNotFound, ErrStockHeld, ErrInvalid.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stampede-shop/stampede/events"
@@ -14,8 +15,8 @@ func (s *service) subscribe(subs *sub.Subscriber) {
 	sub.On(subs, s.productPublished)
 	sub.On(subs, s.productChanged)
 	sub.On(subs, s.productWithdrawn)
-	sub.On(subs, s.orderConfirmed)
-	sub.On(subs, s.orderCancelled)
+	sub.OnBatch(subs, s.orderConfirmed)
+	sub.OnBatch(subs, s.orderCancelled)
 }
 
 func (s *service) productPublished(ctx context.Context, tx pgx.Tx, e events.ProductPublished) error {
@@ -30,13 +31,21 @@ func (s *service) productWithdrawn(ctx context.Context, tx pgx.Tx, e events.Prod
 	return s.store.learn(ctx, tx, e.Product, false)
 }
 
-// orderConfirmed sells what the order holds. If it holds nothing and nobody has cancelled it, the event becomes a dead
+// orderConfirmed sells what the orders hold. If one holds nothing and nobody has cancelled it, its event becomes a dead
 // letter at once: somebody has to look, and cancel the order in the back office.
-func (s *service) orderConfirmed(ctx context.Context, tx pgx.Tx, e events.OrderConfirmed) error {
-	return s.store.sell(ctx, tx, e.OrderID)
+func (s *service) orderConfirmed(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.OrderConfirmed]) error {
+	ids := make([]uuid.UUID, 0, len(batch))
+	for _, d := range batch {
+		ids = append(ids, d.Event.OrderID)
+	}
+	return s.store.sell(ctx, tx, ids...)
 }
 
-// orderCancelled gives the order's units back: to its shopper's cart for a while when the payment was declined.
-func (s *service) orderCancelled(ctx context.Context, tx pgx.Tx, e events.OrderCancelled) error {
-	return s.store.release(ctx, tx, e.OrderID, whyCancelled(e.Reason))
+// orderCancelled gives the orders' units back: to the shopper's cart for a while when the payment was declined.
+func (s *service) orderCancelled(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.OrderCancelled]) error {
+	endings := make([]ending, 0, len(batch))
+	for _, d := range batch {
+		endings = append(endings, ending{d.Event.OrderID, whyCancelled(d.Event.Reason)})
+	}
+	return s.store.release(ctx, tx, endings...)
 }

@@ -143,20 +143,14 @@ func (s *store) holds(ctx context.Context, sku, kind, sort string, page rest.Pag
 // endHold gives back what a cart holds of a SKU. Errors: ErrHoldNotFound, also for one that has lapsed.
 func (s *store) endHold(ctx context.Context, sku, shopper string) error {
 	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		b, err := s.open(ctx, tx, []string{sku})
+		b, err := s.open(ctx, tx, []string{sku}, shopper)
 		if err != nil {
 			return err
 		}
-		held, err := b.cartHolds(ctx, shopper)
-		if err != nil {
-			return err
-		}
-		if len(held) == 0 {
+		if _, holds := b.carts[shopper][sku]; !holds {
 			return ErrHoldNotFound
 		}
-		if err := b.endCart(ctx, shopper); err != nil {
-			return err
-		}
+		b.endCart(shopper)
 		return b.close(ctx)
 	})
 }

@@ -9,7 +9,7 @@ import (
 
 // work begins what nobody asks for.
 func (s *service) work(rt *serve.Runtime) {
-	rt.Go("sweep lapsed holds", time.Second, s.store.sweep)
+	rt.Alone("sweep lapsed holds", time.Second, s.store.sweep)
 	rt.Go("pull outcomes of orders", feed.Every(s.settings.PullBehind), s.pullOutcomes().Run)
 	rt.Go("ask orders about old holds", max(time.Second, min(time.Minute, s.settings.AskAfter/2)), s.askOrders().Run)
 	rt.Go("forget tombstones", 10*time.Minute, s.store.prune)

@@ -175,10 +175,9 @@ func (s *service) resend(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*resendO
 	if err != nil {
 		return nil, err
 	}
-	if _, err := insertMail(ctx, tx, again); err != nil {
-		return nil, err
-	}
-	return &resendOutput{newLogged(again)}, nil
+	out := &resendOutput{newLogged(again)} // before a sender has it
+	_, err = s.queue(ctx, tx, again)
+	return out, err
 }
 
 type templateItem struct {

@@ -210,6 +210,35 @@ func Overtaken(kind Kind, logged []Kind) string {
 	return ""
 }
 
+// Job is a mail that is leased to a sender, and what the log tells of it.
+type Job struct {
+	Mail
+	Logged []Kind // kinds of mails about its order that are there
+	Newer  bool   // a code of its kind is there that ends later
+
+	probe bool // it is the one by which a sender looks whether the mail server is back
+}
+
+// Unwanted tells why a mail that is about to be sent is not wanted any more; "" when it is. What an administrator sends
+// again is wanted.
+func (j *Job) Unwanted() string {
+	switch {
+	case j.AgainOf != nil:
+	case j.Kind.Secret() && j.Newer:
+		return "a newer code was issued"
+	case j.OrderID != nil:
+		return Overtaken(j.Kind, j.Logged)
+	}
+	return ""
+}
+
+// Lease notes that a sender has the mail.
+func (m *Mail) Lease(now time.Time) {
+	until := now.Add(lease)
+	m.LeasedUntil = &until
+	m.Tries++
+}
+
 // Skip ends a mail that is not wanted any more.
 func (m *Mail) Skip(why string) { m.end(Skipped, why) }
 

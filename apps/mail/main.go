@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stampede-shop/stampede/kit/crew"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
@@ -37,6 +39,9 @@ type service struct {
 	post     func(ctx context.Context, m *Mail, shown parts) error // hands a mail to the mail server
 	many     func(ctx context.Context) bool                        // whether the binding bears more than one at once
 	gate     gate
+	mails    *crew.Crew[Job] // who send
+	codes    *crew.Crew[Job] // of them those who take codes alone
+	notes    *gather.Gatherer[*Mail, struct{}]
 	log      *slog.Logger
 	now      func() time.Time
 }
@@ -48,6 +53,8 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 		settings: set, store: store{db}, log: rt.Log, now: rt.Now, orders: orders{rt.Dapr}, payments: payments{rt.Dapr},
 		render: renderer{string(set.Public)}, post: through(rt.Dapr), many: bearsMany(rt.Dapr, rt.Now),
 	}
+	s.mails, s.codes = s.newSenders(false), s.newSenders(true)
+	s.notes = gather.New(gather.Settings[*Mail]{Conflict: func(m *Mail) string { return m.ID.String() }}, s.noteAll)
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)

@@ -45,6 +45,21 @@ type bundle struct {
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	rt, db := servetest.NewTest(t, "mail", migrations)
+	return start(t, rt, db)
+}
+
+// another is one more instance with the same database and mail server.
+func (b *bundle) another(t *testing.T) *bundle {
+	t.Helper()
+	rt, _ := servetest.NewTest(t, "mail", nil)
+	rt.UseDatabase(b.db)
+	other := start(t, rt, b.db)
+	other.post = b.post
+	return other
+}
+
+func start(t *testing.T, rt *serve.Runtime, db *pgxpool.Pool) *bundle {
+	t.Helper()
 	b := &bundle{rt: rt, db: db, admin: servetest.Token(t, uuid.New(), "ops@example.com", "ADMIN")}
 	s, err := newService(rt, db, servetest.Settings[settings](t, "MAIL_PARALLEL", "8"))
 	require.NoError(t, err)
@@ -70,11 +85,12 @@ func (b *bundle) sendDue(t *testing.T) []delivery {
 	t.Helper()
 	before := len(b.taken)
 	for {
-		found, _, err := b.sendNext(t.Context(), false)
+		claimed, err := claimMails(t.Context(), b.db, 1, false, b.now())
 		require.NoError(t, err)
-		if !found {
+		if len(claimed) == 0 {
 			return b.taken[before:]
 		}
+		b.sendOne(t.Context(), claimed[0])
 	}
 }
 
@@ -344,9 +360,10 @@ func TestKilled(t *testing.T) {
 	b := setup(t)
 	servetest.Deliver(t, b.rt, confirmed(order()))
 	servetest.Deliver(t, b.rt, confirmed(order()))
-	m, err := claimMail(t.Context(), b.db, false, b.now())
+	claimed, err := claimMails(t.Context(), b.db, 1, false, b.now())
 	require.NoError(t, err)
-	require.NoError(t, b.post(t.Context(), m, parts{})) // the server has taken it, and then we die
+	m := claimed[0]
+	require.NoError(t, b.post(t.Context(), &m.Mail, parts{})) // the server has taken it, and then we die
 
 	require.Len(t, b.sendDue(t), 1, "the other one")
 	b.advance(lease + time.Second)
@@ -366,12 +383,13 @@ func TestKilled(t *testing.T) {
 
 	// The one who was believed dead comes back late: what it says changes nothing.
 	servetest.Deliver(t, b.rt, confirmed(order()))
-	late, err := claimMail(t.Context(), b.db, false, b.now())
+	claimed, err = claimMails(t.Context(), b.db, 1, false, b.now())
 	require.NoError(t, err)
+	late := &claimed[0].Mail
 	b.advance(lease + time.Second)
 	require.Len(t, b.sendDue(t), 1)
 	late.Refused(errors.New("too late"), b.now())
-	require.NoError(t, noteTry(t.Context(), b.db, late))
+	require.NoError(t, noteTries(t.Context(), b.db, []*Mail{late}))
 	require.Empty(t, b.list(t, "?status=queued"))
 }
 
@@ -381,12 +399,13 @@ func TestSendersShare(t *testing.T) {
 	const n = 60
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	for range 3 { // instances
-		running.Go(func() { _ = b.send(ctx) })
+	instances := []*bundle{b, b.another(t), b.another(t)}
+	for _, one := range instances {
+		running.Go(func() { _ = one.send(ctx) })
 	}
 	var delivering sync.WaitGroup
-	for range n {
-		delivering.Go(func() { _ = servetest.DeliverAs(t, b.rt, uuid.NewString(), confirmed(order())) })
+	for i := range n {
+		delivering.Go(func() { _ = servetest.DeliverAs(t, instances[i%3].rt, uuid.NewString(), confirmed(order())) })
 	}
 	delivering.Wait()
 	require.Eventually(t, func() bool {
@@ -538,7 +557,7 @@ func TestUnseen(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		servetest.Deliver(t, b.rt, confirmed(order()))
-		_, err := claimMail(t.Context(), b.db, false, b.now())
+		_, err := claimMails(t.Context(), b.db, 1, false, b.now())
 		require.NoError(t, err)
 		b.advance(lease + time.Second)
 		b.lost = errors.New(wrapped + "DeadlineExceeded desc = context deadline exceeded")

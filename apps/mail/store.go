@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,106 +20,136 @@ import (
 // store is the database of mails.
 type store struct{ db *pgxpool.Pool }
 
-// workChannel wakes the senders of every instance.
-const workChannel = "mail_work"
-
 const mailColumns = `id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data, status, error, tries, cut_off,
 	next_try_at, leased_until, expires_at, again_of, created_at, sent_at`
 
-// loggedKinds lists the kinds of mails about an order that are in the log.
-func loggedKinds(ctx context.Context, db pg.Querier, order uuid.UUID) ([]Kind, error) {
-	rows, err := db.Query(ctx, `SELECT DISTINCT kind FROM mails WHERE order_id = $1`, order)
-	if err != nil {
-		return nil, fmt.Errorf("logged kinds: %w", err)
+// wanted are columns that tell whether a mail is wanted still, beside those of mails: the kinds of mails about its order
+// that are in the log, and whether a code of its kind is there that ends later.
+const wanted = `
+	ARRAY(SELECT DISTINCT l.kind FROM mails l WHERE l.order_id = mails.order_id) AS logged,
+	(mails.expires_at IS NOT NULL AND EXISTS (
+		SELECT FROM mails l WHERE l.account_id = mails.account_id AND l.kind = mails.kind AND l.expires_at > mails.expires_at)) AS newer`
+
+// column lists one member of each row, as an argument of unnest.
+func column[R, V any](rows []R, of func(R) V) []V {
+	values := make([]V, 0, len(rows))
+	for _, r := range rows {
+		values = append(values, of(r))
 	}
-	kinds, err := pgx.CollectRows(rows, pgx.RowTo[Kind])
-	if err != nil {
-		return nil, fmt.Errorf("logged kinds: %w", err)
-	}
-	return kinds, nil
+	return values
 }
 
-// newerCode reports whether the log has a code of that kind for the account that ends later.
-func newerCode(ctx context.Context, db pg.Querier, m *Mail) (bool, error) {
-	var newer bool
-	err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM mails WHERE account_id = $1 AND kind = $2 AND expires_at > $3)`,
-		m.AccountID, m.Kind, m.ExpiresAt).Scan(&newer)
-	if err != nil {
-		return false, fmt.Errorf("newer code: %w", err)
-	}
-	return newer, nil
-}
-
-// insertMail logs a mail, unless the one that it is the only one about is logged already, and reports whether it did.
-// Senders are woken once tx is committed.
-func insertMail(ctx context.Context, tx pgx.Tx, m *Mail) (bool, error) {
-	tag, err := tx.Exec(ctx, `
-		INSERT INTO mails (id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data, status, error,
-			next_try_at, expires_at, again_of, created_at)
-		VALUES (@id, @kind, @about, @topic, @event_id, @order_id, @account_id, @sender, @recipient, @subject, @data,
-			@status, @error, @next_try_at, @expires_at, @again_of, @created_at)
-		ON CONFLICT (about) DO NOTHING`, pgx.StrictNamedArgs{
-		"id": m.ID, "kind": m.Kind, "about": m.About, "topic": m.Topic, "event_id": m.EventID,
-		"order_id": m.OrderID, "account_id": m.AccountID, "sender": m.Sender, "recipient": m.Recipient,
-		"subject": m.Subject, "data": m.Data, "status": m.Status, "error": m.Error,
-		"next_try_at": m.NextTryAt, "expires_at": m.ExpiresAt, "again_of": m.AgainOf,
-		"created_at": m.CreatedAt,
+// insertMails logs mails, each unless the one that it is the only one about is logged already, and returns those that it
+// logged.
+func insertMails(ctx context.Context, tx pgx.Tx, mails []*Mail) ([]Job, error) {
+	// In one order, in which those about the same are waited for.
+	mails = slices.SortedFunc(slices.Values(mails), func(a, b *Mail) int { return strings.Compare(about(a), about(b)) })
+	rows, err := tx.Query(ctx, `
+		INSERT INTO mails (id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data, status, error, tries,
+			next_try_at, leased_until, expires_at, again_of, created_at)
+		SELECT id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data::jsonb, status, error, tries,
+			next_try_at, leased_until, expires_at, again_of, created_at
+		FROM unnest(@id::uuid[], @kind::text[], @about::text[], @topic::text[], @event_id::text[], @order_id::uuid[], @account_id::uuid[],
+			@sender::text[], @recipient::text[], @subject::text[], @data::text[], @status::text[], @error::text[], @tries::int[],
+			@next_try_at::timestamptz[], @leased_until::timestamptz[], @expires_at::timestamptz[], @again_of::uuid[],
+			@created_at::timestamptz[])
+			AS m (id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data, status, error, tries,
+				next_try_at, leased_until, expires_at, again_of, created_at)
+		ON CONFLICT (about) DO NOTHING
+		RETURNING id, `+wanted, pgx.StrictNamedArgs{
+		"id":           column(mails, func(m *Mail) uuid.UUID { return m.ID }),
+		"kind":         column(mails, func(m *Mail) string { return string(m.Kind) }),
+		"about":        column(mails, func(m *Mail) *string { return m.About }),
+		"topic":        column(mails, func(m *Mail) string { return m.Topic }),
+		"event_id":     column(mails, func(m *Mail) string { return m.EventID }),
+		"order_id":     column(mails, func(m *Mail) *uuid.UUID { return m.OrderID }),
+		"account_id":   column(mails, func(m *Mail) *uuid.UUID { return m.AccountID }),
+		"sender":       column(mails, func(m *Mail) string { return m.Sender }),
+		"recipient":    column(mails, func(m *Mail) string { return m.Recipient }),
+		"subject":      column(mails, func(m *Mail) string { return m.Subject }),
+		"data":         column(mails, func(m *Mail) string { return string(m.Data) }),
+		"status":       column(mails, func(m *Mail) string { return string(m.Status) }),
+		"error":        column(mails, func(m *Mail) string { return m.Error }),
+		"tries":        column(mails, func(m *Mail) int { return m.Tries }),
+		"next_try_at":  column(mails, func(m *Mail) time.Time { return m.NextTryAt }),
+		"leased_until": column(mails, func(m *Mail) *time.Time { return m.LeasedUntil }),
+		"expires_at":   column(mails, func(m *Mail) *time.Time { return m.ExpiresAt }),
+		"again_of":     column(mails, func(m *Mail) *uuid.UUID { return m.AgainOf }),
+		"created_at":   column(mails, func(m *Mail) time.Time { return m.CreatedAt }),
 	})
 	if err != nil {
-		return false, fmt.Errorf("insert mail: %w", err)
+		return nil, fmt.Errorf("insert mails: %w", err)
 	}
-	if tag.RowsAffected() == 0 {
-		return false, nil
+	var logged []Job
+	var id uuid.UUID
+	var j Job
+	_, err = pgx.ForEachRow(rows, []any{&id, &j.Logged, &j.Newer}, func() error {
+		j.Mail = *mails[slices.IndexFunc(mails, func(m *Mail) bool { return m.ID == id })]
+		logged = append(logged, j)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("insert mails: %w", err)
 	}
-	if _, err := tx.Exec(ctx, `SELECT pg_notify($1, '')`, workChannel); err != nil {
-		return false, fmt.Errorf("wake senders: %w", err)
-	}
-	return true, nil
+	return logged, nil
 }
 
-// claimMail leases the next mail that is due, codes first, or a code alone; nil when there is none. A lease that ran
-// out is a try whose end nobody saw.
-func claimMail(ctx context.Context, db pg.Querier, codesOnly bool, now time.Time) (*Mail, error) {
-	m, err := claimOf(ctx, db, "expires_at IS NOT NULL", now)
-	if err != nil || m != nil || codesOnly {
-		return m, err
+func about(m *Mail) string {
+	if m.About == nil {
+		return ""
 	}
-	return claimOf(ctx, db, "expires_at IS NULL", now)
+	return *m.About
 }
 
-// claimOf claims of the mails of which which is true, as an index has it.
-func claimOf(ctx context.Context, db pg.Querier, which string, now time.Time) (*Mail, error) {
+// claimMails leases up to n mails that are due, codes first, or codes alone. A lease that ran out is a try whose end nobody
+// saw.
+func claimMails(ctx context.Context, db pg.Querier, n int, codesOnly bool, now time.Time) ([]Job, error) {
+	// Each half as its index has it.
 	rows, err := db.Query(ctx, `
-		UPDATE mails SET tries = tries + 1, cut_off = cut_off + (leased_until IS NOT NULL)::int, leased_until = $2
-		WHERE id = (
+		WITH codes AS MATERIALIZED (
 			SELECT id FROM mails
-			WHERE status = 'queued' AND `+which+` AND next_try_at <= $1 AND (leased_until IS NULL OR leased_until <= $1)
-			ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-		RETURNING `+mailColumns, now, now.Add(lease))
+			WHERE status = 'queued' AND expires_at IS NOT NULL AND next_try_at <= $1 AND (leased_until IS NULL OR leased_until <= $1)
+			ORDER BY next_try_at LIMIT $3 FOR UPDATE SKIP LOCKED
+		), others AS MATERIALIZED (
+			SELECT id FROM mails
+			WHERE status = 'queued' AND expires_at IS NULL AND next_try_at <= $1 AND (leased_until IS NULL OR leased_until <= $1)
+			ORDER BY next_try_at LIMIT CASE WHEN $4 THEN 0 ELSE $3 - (SELECT count(*) FROM codes) END FOR UPDATE SKIP LOCKED
+		)
+		UPDATE mails SET tries = tries + 1, cut_off = cut_off + (leased_until IS NOT NULL)::int, leased_until = $2
+		WHERE id IN (SELECT id FROM codes UNION ALL SELECT id FROM others)
+		RETURNING `+mailColumns+`,`+wanted, now, now.Add(lease), n, codesOnly)
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	m, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[Mail])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
+	claimed, err := pgx.CollectRows(rows, pgx.RowToStructByName[Job])
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	return m, nil
+	return claimed, nil
 }
 
-// noteTry saves what became of a claimed mail, unless another sender has claimed it since.
-func noteTry(ctx context.Context, db pg.Querier, m *Mail) error {
+// noteTries saves what became of leased mails, each unless another sender has claimed it since. What a mail with a code
+// shows is forgotten once it has ended.
+func noteTries(ctx context.Context, db pg.Querier, mails []*Mail) error {
 	_, err := db.Exec(ctx, `
-		UPDATE mails SET status = @status, error = @error, data = @data, next_try_at = @next_try_at,
-			leased_until = @leased_until, sent_at = @sent_at, cut_off = @cut_off
-		WHERE id = @id AND tries = @tries`, pgx.StrictNamedArgs{
-		"id": m.ID, "tries": m.Tries, "status": m.Status, "error": m.Error, "data": m.Data,
-		"next_try_at": m.NextTryAt, "leased_until": m.LeasedUntil, "sent_at": m.SentAt, "cut_off": m.CutOff,
+		UPDATE mails m SET status = t.status, error = t.error, next_try_at = t.next_try_at, leased_until = t.leased_until,
+			sent_at = t.sent_at, cut_off = t.cut_off, data = CASE WHEN t.forget THEN '{}' ELSE m.data END
+		FROM unnest(@id::uuid[], @tries::int[], @status::text[], @error::text[], @next_try_at::timestamptz[], @leased_until::timestamptz[],
+			@sent_at::timestamptz[], @cut_off::int[], @forget::bool[])
+			AS t (id, tries, status, error, next_try_at, leased_until, sent_at, cut_off, forget)
+		WHERE m.id = t.id AND m.tries = t.tries`, pgx.StrictNamedArgs{
+		"id":           column(mails, func(m *Mail) uuid.UUID { return m.ID }),
+		"tries":        column(mails, func(m *Mail) int { return m.Tries }),
+		"status":       column(mails, func(m *Mail) string { return string(m.Status) }),
+		"error":        column(mails, func(m *Mail) string { return m.Error }),
+		"next_try_at":  column(mails, func(m *Mail) time.Time { return m.NextTryAt }),
+		"leased_until": column(mails, func(m *Mail) *time.Time { return m.LeasedUntil }),
+		"sent_at":      column(mails, func(m *Mail) *time.Time { return m.SentAt }),
+		"cut_off":      column(mails, func(m *Mail) int { return m.CutOff }),
+		"forget":       column(mails, func(m *Mail) bool { return m.Kind.Secret() && m.Status != Queued }),
 	})
 	if err != nil {
-		return fmt.Errorf("note try: %w", err)
+		return fmt.Errorf("note tries: %w", err)
 	}
 	return nil
 }

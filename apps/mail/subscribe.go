@@ -11,23 +11,23 @@ import (
 	"github.com/stampede-shop/stampede/kit/sub"
 )
 
-// subscribe says which events are handled, and by what.
+// subscribe says which events are handled, and by what. An order's come in crowds.
 func (s *service) subscribe(subs *sub.Subscriber) {
 	sub.On(subs, s.onCodeIssued)
 	sub.On(subs, s.onAccountActivated)
-	sub.On(subs, func(ctx context.Context, tx pgx.Tx, e events.OrderConfirmed) error {
-		return s.onOrder(ctx, tx, e, e.Order, "confirmed")
+	sub.OnBatch(subs, func(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.OrderConfirmed]) error {
+		return onOrders(ctx, tx, s, batch, func(e events.OrderConfirmed) events.Order { return e.Order }, "confirmed")
 	})
-	sub.On(subs, func(ctx context.Context, tx pgx.Tx, e events.OrderCancelled) error {
-		return s.onOrder(ctx, tx, e, e.Order, "cancelled")
+	sub.OnBatch(subs, func(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.OrderCancelled]) error {
+		return onOrders(ctx, tx, s, batch, func(e events.OrderCancelled) events.Order { return e.Order }, "cancelled")
 	})
-	sub.On(subs, func(ctx context.Context, tx pgx.Tx, e events.OrderShipped) error {
-		return s.onOrder(ctx, tx, e, e.Order, "shipped")
+	sub.OnBatch(subs, func(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.OrderShipped]) error {
+		return onOrders(ctx, tx, s, batch, func(e events.OrderShipped) events.Order { return e.Order }, "shipped")
 	})
-	sub.On(subs, func(ctx context.Context, tx pgx.Tx, e events.OrderDelivered) error {
-		return s.onOrder(ctx, tx, e, e.Order, "delivered")
+	sub.OnBatch(subs, func(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.OrderDelivered]) error {
+		return onOrders(ctx, tx, s, batch, func(e events.OrderDelivered) events.Order { return e.Order }, "delivered")
 	})
-	sub.On(subs, s.onRefunded)
+	sub.OnBatch(subs, s.onRefunded)
 }
 
 func source(ctx context.Context, e outbox.Event) Source {
@@ -43,7 +43,7 @@ func (s *service) onCodeIssued(ctx context.Context, tx pgx.Tx, e events.AccountC
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, sub.Drop)
 	}
-	_, err = insertMail(ctx, tx, m)
+	_, err = s.queue(ctx, tx, m)
 	return err
 }
 
@@ -52,26 +52,39 @@ func (s *service) onAccountActivated(ctx context.Context, tx pgx.Tx, e events.Ac
 	if err != nil || m == nil {
 		return err
 	}
-	_, err = insertMail(ctx, tx, m)
+	_, err = s.queue(ctx, tx, m)
 	return err
 }
 
-// onOrder trusts the topic, not the status inside.
-func (s *service) onOrder(ctx context.Context, tx pgx.Tx, e outbox.Event, o events.Order, status string) error {
-	o.Status = status
-	m, err := OrderMail(o, s.settings.Sender, source(ctx, e), s.now())
-	if err != nil || m == nil {
-		return err
+// onOrders trusts the topic, not the status inside.
+func onOrders[E outbox.Event](
+	ctx context.Context, tx pgx.Tx, s *service, batch []sub.Delivered[E], order func(E) events.Order, status string,
+) error {
+	var mails []*Mail
+	for _, d := range batch {
+		o := order(d.Event)
+		o.Status = status
+		m, err := OrderMail(o, s.settings.Sender, Source{Topic: d.Event.Topic(), EventID: d.ID}, s.now())
+		if err != nil {
+			return err
+		}
+		if m != nil {
+			mails = append(mails, m)
+		}
 	}
-	_, err = insertMail(ctx, tx, m)
+	_, err := s.queue(ctx, tx, mails...)
 	return err
 }
 
-func (s *service) onRefunded(ctx context.Context, tx pgx.Tx, e events.PaymentRefunded) error {
-	m, err := RefundMail(e, s.settings.Sender, source(ctx, e), s.now())
-	if err != nil {
-		return err
+func (s *service) onRefunded(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.PaymentRefunded]) error {
+	mails := make([]*Mail, 0, len(batch))
+	for _, d := range batch {
+		m, err := RefundMail(d.Event, s.settings.Sender, Source{Topic: d.Event.Topic(), EventID: d.ID}, s.now())
+		if err != nil {
+			return err
+		}
+		mails = append(mails, m)
 	}
-	_, err = insertMail(ctx, tx, m)
+	_, err := s.queue(ctx, tx, mails...)
 	return err
 }

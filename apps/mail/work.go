@@ -9,9 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/crew"
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/feed"
-	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
@@ -24,6 +25,8 @@ const (
 	// sendTimeout bounds one try. Our binding gives up a little earlier (components/mail.yaml), so that it can say how far
 	// it came.
 	sendTimeout = time.Minute
+	// handOver is how old the lease of a mail may be when its try begins; lease covers what follows.
+	handOver = 10 * time.Second
 	// storeTimeout bounds one statement.
 	storeTimeout = 10 * time.Second
 	// minKeep is the least time that mails stay in the log, longer than the inbox knows events: with a mail goes the
@@ -38,80 +41,97 @@ func (s *service) work(rt *serve.Runtime) {
 	rt.Go("send", time.Second, s.send)
 	rt.Go("pull orders", every, s.pullOrders(s.orders.ended()).Run)
 	rt.Go("pull refunds", every, s.pullRefunds(s.payments.refunds()).Run)
-	rt.Go("prune", time.Hour, s.prune)
+	rt.Alone("prune", time.Hour, s.prune)
 	rt.Missed("auth")
 }
 
-// unwanted tells why a mail that is about to be sent is not wanted any more; "" when it is. What an administrator
-// sends again is wanted.
-func (s *service) unwanted(ctx context.Context, m *Mail) (string, error) {
-	switch {
-	case m.AgainOf != nil:
-	case m.Kind.Secret():
-		newer, err := newerCode(ctx, s.store.db, m)
-		if err != nil || newer {
-			return "a newer code was issued", err
-		}
-	case m.OrderID != nil:
-		logged, err := loggedKinds(ctx, s.store.db, *m.OrderID)
-		if err != nil {
-			return "", err
-		}
-		return Overtaken(m.Kind, logged), nil
+// queue logs mails, which carry a code all or none, and tells how many of them are new. Once tx is committed senders of this
+// process have them, as far as they have hands free.
+func (s *service) queue(ctx context.Context, tx pgx.Tx, mails ...*Mail) (fresh int, err error) {
+	if len(mails) == 0 {
+		return 0, nil
 	}
-	return "", nil
+	ready := len(mails)
+	if !s.gate.open() { // nothing but a look is sent now
+		ready = 0
+	}
+	hands := (*crew.Hands[Job])(nil)
+	if mails[0].Kind.Secret() {
+		hands = s.codes.Promise(tx, ready)
+	}
+	if hands == nil || hands.N < ready {
+		hands = s.mails.Promise(tx, ready)
+	}
+	now, free := s.now(), hands.N
+	for _, m := range mails {
+		if m.Status == Queued && free > 0 {
+			m.Lease(now)
+			free--
+		}
+	}
+	logged, err := insertMails(ctx, tx, mails)
+	if err != nil {
+		return 0, err
+	}
+	for _, j := range logged {
+		if j.LeasedUntil != nil {
+			hands.Give(j)
+		}
+	}
+	return len(logged), nil
 }
 
-// send sends what is due until ctx ends, by as many senders as the binding bears. A quarter of them take codes alone,
-// so that no code waits behind mails that a slow server takes its time for.
-func (s *service) send(ctx context.Context) error {
-	listening, cancel := context.WithCancel(ctx)
-	defer cancel()
-	due, codes := make(chan struct{}, s.settings.Parallel), make(chan struct{}, s.settings.Parallel)
-	go pg.Listen(listening, s.store.db, workChannel, func(string) {
-		for _, wake := range []chan struct{}{due, codes} {
-			select {
-			case wake <- struct{}{}:
-			default:
-			}
-		}
+// alone is how many senders take codes alone, so that no code waits behind mails that a slow server takes its time for.
+func (s *service) alone() int { return min(max(1, s.settings.Parallel/4), s.settings.Parallel-1) }
+
+// newSenders makes those who take codes alone, or those who take every mail, codes first. They begin with none.
+func (s *service) newSenders(codesOnly bool) *crew.Crew[Job] {
+	return crew.New(crew.Settings[Job]{
+		Log: s.log, Late: handOver, Do: s.sendOne,
+		Claim: func(ctx context.Context, n int) ([]Job, error) { return s.claim(ctx, n, codesOnly) },
 	})
+}
+
+// send sends what is due until ctx ends, by as many senders as the binding bears.
+func (s *service) send(ctx context.Context) error {
+	s.fit(ctx)
 	var senders sync.WaitGroup
-	for i := range s.settings.Parallel {
-		senders.Go(func() {
-			if i > 0 && i <= max(1, s.settings.Parallel/4) {
-				s.sender(ctx, i, true, codes)
-			} else {
-				s.sender(ctx, i, false, due)
-			}
-		})
+	senders.Go(func() { _ = s.codes.Run(ctx) })
+	senders.Go(func() { _ = s.mails.Run(ctx) })
+	for ctx.Err() == nil {
+		sleep(ctx, time.Second)
+		s.fit(ctx)
 	}
 	senders.Wait()
 	return nil
 }
 
-// sender sends one mail after another; the first is the only one where the binding bears no more.
-func (s *service) sender(ctx context.Context, i int, codesOnly bool, woken <-chan struct{}) {
-	for ctx.Err() == nil {
-		if i > 0 && !s.many(ctx) {
-			sleep(ctx, nil, time.Second)
-			continue
-		}
-		wait, probe := s.gate.enter(s.now())
-		if wait > 0 {
-			sleep(ctx, nil, wait)
-			continue
-		}
-		found, away, err := s.sendNext(context.WithoutCancel(ctx), codesOnly) // what has begun is finished
-		s.gate.leave(probe, found, away, s.now())
-		switch {
-		case err != nil:
-			s.log.WarnContext(ctx, "mails cannot be claimed or noted", "error", err)
-			sleep(ctx, nil, time.Second)
-		case !found:
-			sleep(ctx, woken, time.Second)
-		}
+// fit has as many senders as the binding bears.
+func (s *service) fit(ctx context.Context) {
+	mails, codes := 1, 0
+	if s.many(ctx) {
+		mails, codes = s.settings.Parallel-s.alone(), s.alone()
 	}
+	s.mails.Limit(mails)
+	s.codes.Limit(codes)
+}
+
+// claim leases up to n mails that are due; while the mail server is away one at most, by whoever looks.
+func (s *service) claim(ctx context.Context, n int, codesOnly bool) ([]Job, error) {
+	wait, probe := s.gate.enter(s.now())
+	if wait > 0 {
+		return nil, nil
+	}
+	if probe {
+		n = 1
+	}
+	claimed, err := claimMails(ctx, s.store.db, n, codesOnly, s.now())
+	if probe && len(claimed) == 0 {
+		s.gate.leave(true, false, false, s.now())
+	} else if probe {
+		claimed[0].probe = true
+	}
+	return claimed, err
 }
 
 // gate pauses all senders while the mail server is away: half a second, doubling, at most maxPause, and then one of them
@@ -121,6 +141,13 @@ type gate struct {
 	failures int // looks in a row that found nobody; 0: open
 	until    time.Time
 	probing  bool
+}
+
+// open reports whether nobody has to wait.
+func (g *gate) open() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.failures == 0
 }
 
 // enter tells how long to wait, 0 to go on; and whether the caller is the one who looks.
@@ -155,67 +182,68 @@ func (g *gate) leave(probe, found, away bool, now time.Time) {
 	}
 }
 
-func sleep(ctx context.Context, woken <-chan struct{}, d time.Duration) {
+func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
-	case <-woken:
 	case <-t.C:
 	}
 }
 
-// sendNext tries to send the next mail that is due, or the next code, and notes what became of it. found is false when
-// none is due; away tells that no mail server is there; an error is the database's.
-func (s *service) sendNext(ctx context.Context, codesOnly bool) (found, away bool, err error) {
-	prepare, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	m, err := claimMail(prepare, s.store.db, codesOnly, s.now())
-	if err != nil || m == nil {
-		return false, false, err
+// sendOne tries to send a mail that is leased, and notes what became of it.
+func (s *service) sendOne(ctx context.Context, j Job) {
+	away := s.try(ctx, &j)
+	s.gate.leave(j.probe, true, away, s.now())
+	if err := s.note(ctx, &j.Mail); err != nil {
+		s.log.ErrorContext(ctx, "what became of a mail was not noted, it is sent again", "mail", j.ID, "status", j.Status, "error", err)
 	}
-	why, err := s.unwanted(prepare, m)
-	if err != nil {
-		return false, false, err
+}
+
+// try tries to send a mail, unless it is not wanted any more. It tells whether no mail server is there.
+func (s *service) try(ctx context.Context, j *Job) (away bool) {
+	if why := j.Unwanted(); why != "" {
+		j.Skip(why)
 	}
-	if why != "" {
-		m.Skip(why)
+	if !j.Ready(s.now()) {
+		return false
 	}
-	if !m.Ready(s.now()) {
-		return true, false, s.note(ctx, m)
-	}
-	shown, err := s.render.Parts(m)
+	shown, err := s.render.Parts(&j.Mail)
 	if err != nil { // our own fault: it stays visible, and does not keep the others waiting
-		s.log.ErrorContext(ctx, "mail cannot be rendered", "mail", m.ID, "error", err)
-		m.fail(err.Error())
-		return true, false, s.note(ctx, m)
+		s.log.ErrorContext(ctx, "mail cannot be rendered", "mail", j.ID, "error", err)
+		j.fail(err.Error())
+		return false
 	}
 	call, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	if err := s.post(call, m, shown); err != nil {
-		m.Refused(err, s.now())
-		away = Means(err) == Away
-		s.log.WarnContext(ctx, "mail not sent", "mail", m.ID, "status", m.Status, "tries", m.Tries, "cut_off", m.CutOff, "error", err)
-	} else {
-		m.Delivered(s.now())
+	if err := s.post(call, &j.Mail, shown); err != nil {
+		j.Refused(err, s.now())
+		s.log.WarnContext(ctx, "mail not sent", "mail", j.ID, "status", j.Status, "tries", j.Tries, "cut_off", j.CutOff, "error", err)
+		return Means(err) == Away
 	}
-	return true, away, s.note(ctx, m)
+	j.Delivered(s.now())
+	return false
 }
 
-// note saves what became of a mail, and does not give up at once: what is not noted is sent again.
+// note saves what became of a mail, with others that ended meanwhile, and does not give up at once: what is not noted is
+// sent again.
 func (s *service) note(ctx context.Context, m *Mail) (err error) {
 	for try := range 3 {
 		if try > 0 {
-			sleep(ctx, nil, time.Second)
+			sleep(ctx, time.Second)
 		}
 		limited, cancel := context.WithTimeout(ctx, storeTimeout)
-		err = noteTry(limited, s.store.db, m)
+		_, err = s.notes.Do(limited, m)
 		cancel()
 		if err == nil {
 			return nil
 		}
 	}
 	return err
+}
+
+func (s *service) noteAll(ctx context.Context, mails []*Mail) ([]gather.Answer[struct{}], error) {
+	return make([]gather.Answer[struct{}], len(mails)), noteTries(ctx, s.store.db, mails)
 }
 
 // through hands a mail to Dapr's binding. Every field is given every time, since Dapr's own SMTP component repeats the
@@ -286,8 +314,8 @@ func (s *service) missed(ctx context.Context, tx pgx.Tx, m *Mail, err error) err
 	if err != nil || m == nil {
 		return err
 	}
-	fresh, err := insertMail(ctx, tx, m)
-	if fresh {
+	fresh, err := s.queue(ctx, tx, m)
+	if fresh > 0 {
 		s.log.WarnContext(ctx, "an event was lost, its mail is sent now", "order", m.OrderID, "kind", m.Kind)
 	}
 	return err

@@ -31,7 +31,7 @@ func (s *service) work(rt *serve.Runtime) {
 	rt.Go("tell", time.Second, s.news.tell)
 	rt.Go("remind", min(5*time.Second, s.settings.RemindAfter), s.remind)
 	rt.Go("settle", min(5*time.Second, s.settings.VoidEvery), s.settle)
-	rt.Go("prune keys", 10*time.Minute, s.prune)
+	rt.Alone("prune keys", 10*time.Minute, s.prune)
 	rt.Go("pull refunds", feed.Every(s.settings.PullBehind), s.pullRefunds(s.payments.refunds()).Run)
 	rt.Missed("auth")
 }

@@ -131,6 +131,13 @@ func (c *Charge) Place(placed *Charge, now time.Time) Change {
 	return Change{Captured: c.State == Captured, Failed: c.State == Failed}
 }
 
+// Attempt notes that a worker is about to send the charge, which has lease for it.
+func (c *Charge) Attempt(lease time.Duration, now time.Time) {
+	until := now.Add(lease)
+	c.State, c.AttemptedAt, c.LeasedUntil = Attempted, &now, &until
+	c.Tries++
+}
+
 // Settle notes what the provider said about the charge, whoever heard it: the worker that charged, the worker
 // that asked, or the webhook. The first answer decides; a later one changes nothing, except that money taken
 // after the decision not to take it goes back at once. So does what is not exactly what was asked for: that is no

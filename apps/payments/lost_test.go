@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +18,7 @@ import (
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
 
@@ -521,18 +520,18 @@ func TestMadeFeed(t *testing.T) {
 	late := order(methodVisa)
 	b.place(t, late)
 	b.chargeDue(t)
-	slow, err := b.db.Begin(t.Context())
-	require.NoError(t, err)
-	defer func() { _ = slow.Rollback(context.WithoutCancel(t.Context())) }()
-	books, err := b.lockChargeTx(t.Context(), slow, late.OrderID)
-	require.NoError(t, err)
-	require.NoError(t, books.note(t.Context(), Given{"re_slow", Result{Outcome: Succeeded, Ref: "re_slow", Amount: money.New(1, "GBP")}}))
-	quick := order(methodVisa)
-	b.place(t, quick)
-	b.chargeDue(t)
-	b.cancel(t, quick)
-	require.Equal(t, 1, b.refundDue(t))
-	require.NoError(t, slow.Commit(t.Context()))
+	require.NoError(t, pg.InTx(t.Context(), b.db, func(slow pgx.Tx) error {
+		books, err := b.lockChargeTx(t.Context(), slow, late.OrderID)
+		require.NoError(t, err)
+		made := Result{Outcome: Succeeded, Ref: "re_slow", Amount: money.New(1, "GBP")}
+		require.NoError(t, books.note(t.Context(), Given{"re_slow", made}))
+		quick := order(methodVisa)
+		b.place(t, quick)
+		b.chargeDue(t)
+		b.cancel(t, quick)
+		require.Equal(t, 1, b.refundDue(t))
+		return nil
+	}))
 	rest := read(url.Values{"cursor": {second.Cursor}}).Items
 	require.Len(t, rest, 2)
 	require.Equal(t, late.OrderID, rest[0].OrderID)
@@ -599,48 +598,4 @@ func TestPrune(t *testing.T) {
 			return nil
 		}))
 	}
-}
-
-// A claim that fails ends nothing that runs, and is tried again; one that hangs has a limit.
-func TestWork(t *testing.T) {
-	t.Parallel()
-	ctx, stop := context.WithCancel(t.Context())
-	running, release, finished := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	var claims atomic.Int32
-	var limited atomic.Bool
-	claim := func(ctx context.Context, _ int) ([]int, error) {
-		switch claims.Add(1) {
-		case 1:
-			_, ok := ctx.Deadline()
-			limited.Store(ok)
-			return []int{1}, nil
-		case 2:
-			<-running
-			return nil, errors.New("the database is away")
-		case 3:
-			close(release) // although the first is still at it
-			return []int{2}, nil
-		}
-		return nil, nil
-	}
-	do := func(ctx context.Context, n int) {
-		if n == 1 {
-			close(running)
-			<-release
-			return
-		}
-		close(finished)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- work(ctx, slog.Default(), nil, claim, do) }()
-	select {
-	case <-finished:
-	case err := <-ended:
-		t.Fatal("it ended", err)
-	case <-time.After(30 * time.Second):
-		t.Fatal("nothing was claimed any more")
-	}
-	stop()
-	require.NoError(t, <-ended)
-	require.True(t, limited.Load())
 }

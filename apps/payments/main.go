@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stampede-shop/stampede/kit/crew"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
@@ -39,6 +41,10 @@ type service struct {
 	sandbox   *sandbox
 	providers map[string]Provider // by the name in the webhook's path
 	provider  string              // the one that new charges go to
+	charging  *crew.Crew[Charge]
+	decided   *gather.Gatherer[answer, bool]
+	settled   *gather.Gatherer[answer, struct{}]
+	told      *gather.Gatherer[seen, struct{}]
 	log       *slog.Logger
 	now       func() time.Time
 }
@@ -50,6 +56,10 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 		settings: set, store: store{db}, log: rt.Log, now: rt.Now, orders: orders{rt.Dapr},
 		sandbox: box, providers: map[string]Provider{"sandbox": box}, provider: "sandbox",
 	}
+	s.charging = s.newCharging()
+	s.decided = gather.New(gather.Settings[answer]{Conflict: answer.order}, s.decide)
+	s.settled = gather.New(gather.Settings[answer]{Conflict: answer.order}, s.settleAll)
+	s.told = gather.New(gather.Settings[seen]{Conflict: func(w seen) string { return w.Key }}, s.chargesTold)
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
@@ -22,29 +25,52 @@ const (
 	keepWebhooks    = 30 * 24 * time.Hour
 )
 
-// place records the charge of an order. Nothing is charged here: a worker does that. It also keeps an order that was
-// placed too long ago from being charged.
-func (s *service) place(ctx context.Context, tx pgx.Tx, placed *Charge) error {
-	fresh, err := insertCharge(ctx, tx, placed)
+// place records the charges of orders. Nothing is charged in tx: workers do that once it is committed, of this process
+// where they have hands free. It also keeps an order that was placed too long ago from being charged.
+func (s *service) place(ctx context.Context, tx pgx.Tx, placed []*Charge) error {
+	placed = byOrder(placed)
+	hands := s.charging.Promise(tx, len(placed))
+	now, begun := s.now(), []Charge{}
+	for _, c := range placed {
+		if c.State == Requested && len(begun) < hands.N {
+			c.Attempt(s.settings.lease(), now)
+			begun = append(begun, *c)
+		}
+	}
+	fresh, err := insertCharges(ctx, tx, placed)
 	if err != nil {
 		return err
 	}
-	if fresh {
-		if placed.State == Voided {
-			s.log.WarnContext(ctx, "an order came too late to be charged", "order", placed.OrderID)
-			return nil
+	hands.Give(slices.DeleteFunc(begun, func(c Charge) bool { return !fresh[c.OrderID] })...)
+	again := map[uuid.UUID]*Charge{}
+	for _, c := range placed {
+		if !fresh[c.OrderID] {
+			again[c.OrderID] = c
+		} else if c.State == Voided {
+			s.log.WarnContext(ctx, "an order came too late to be charged", "order", c.OrderID)
 		}
-		return wake(ctx, tx)
 	}
-	return s.change(ctx, tx, placed.OrderID, func(c *Charge, now time.Time) Change { return c.Place(placed, now) })
+	return s.changeAll(ctx, tx, slices.Collect(maps.Keys(again)), func(c *Charge, now time.Time) Change {
+		return c.Place(again[c.OrderID], now)
+	})
 }
 
-// cancel makes sure that nothing is charged for the order, or that it goes back.
-func (s *service) cancel(ctx context.Context, tx pgx.Tx, order uuid.UUID) error {
-	if _, err := insertCharge(ctx, tx, Tombstone(order, s.now())); err != nil {
+// byOrder sorts charges by their order, the order in which they are locked, and leaves one of each.
+func byOrder(charges []*Charge) []*Charge {
+	sorted := slices.SortedFunc(slices.Values(charges), func(a, b *Charge) int { return bytes.Compare(a.OrderID[:], b.OrderID[:]) })
+	return slices.CompactFunc(sorted, func(a, b *Charge) bool { return a.OrderID == b.OrderID })
+}
+
+// cancel makes sure that nothing is charged for the orders, or that it goes back.
+func (s *service) cancel(ctx context.Context, tx pgx.Tx, orders ...uuid.UUID) error {
+	tombstones := make([]*Charge, 0, len(orders))
+	for _, order := range orders {
+		tombstones = append(tombstones, Tombstone(order, s.now()))
+	}
+	if _, err := insertCharges(ctx, tx, byOrder(tombstones)); err != nil {
 		return err
 	}
-	return s.change(ctx, tx, order, (*Charge).Cancel)
+	return s.changeAll(ctx, tx, orders, (*Charge).Cancel)
 }
 
 // void makes sure that nothing is charged from now on for the orders, or tells what already happened: captured,
@@ -59,30 +85,76 @@ func (s *service) void(ctx context.Context, orders []uuid.UUID) (answers map[uui
 
 // webhook does what a provider's webhook tells, once.
 func (s *service) webhook(ctx context.Context, provider string, w Webhook) error {
+	if w.Subject == AboutCharge {
+		_, err := s.told.Do(ctx, seen{provider, w})
+		return err
+	}
 	return pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
-		fresh, err := insertWebhook(ctx, tx, provider, w, s.now())
-		if err != nil || !fresh || w.Subject == AboutOther || w.Result.Outcome == Processing {
+		fresh, err := insertWebhooks(ctx, tx, []seen{{provider, w}}, s.now())
+		if err != nil || !fresh[0] || w.Subject == AboutOther || w.Result.Outcome == Processing {
 			return err
 		}
-		if w.Subject == AboutCharge {
-			err = s.chargeTold(ctx, tx, w)
-		} else {
-			err = s.refundTold(ctx, tx, provider, w)
-		}
+		err = s.refundTold(ctx, tx, provider, w)
 		if errors.Is(err, ErrPaymentNotFound) {
-			s.log.WarnContext(ctx, "webhook about something that is not ours", "provider", provider, "type", w.Type)
+			s.notOurs(ctx, provider, w)
 			return nil
 		}
 		return err
 	})
 }
 
-func (s *service) chargeTold(ctx context.Context, tx pgx.Tx, w Webhook) error {
-	order, err := uuid.Parse(w.Key)
+func (s *service) notOurs(ctx context.Context, provider string, w Webhook) {
+	s.log.WarnContext(ctx, "webhook about something that is not ours", "provider", provider, "type", w.Type)
+}
+
+// chargesTold does what webhooks about charges tell, no two about one. Nearly all tell what the answer to the charge told
+// before.
+func (s *service) chargesTold(ctx context.Context, webhooks []seen) ([]gather.Answer[struct{}], error) {
+	answers := make([]gather.Answer[struct{}], len(webhooks))
+	webhooks = slices.SortedFunc(slices.Values(webhooks), seen.compare)
+	known, err := insertKnown(ctx, s.store.db, webhooks, s.now())
 	if err != nil {
-		return ErrPaymentNotFound
+		return nil, err
 	}
-	return s.change(ctx, tx, order, func(c *Charge, now time.Time) Change { return c.Settle(w.Result, s.settings.MissingAfter, now) })
+	news := []seen{}
+	for i, w := range webhooks {
+		if !known[i] {
+			news = append(news, w)
+		}
+	}
+	if len(news) == 0 {
+		return answers, nil
+	}
+	return answers, pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error { return s.chargesChanged(ctx, tx, news) })
+}
+
+func (s *service) chargesChanged(ctx context.Context, tx pgx.Tx, webhooks []seen) error {
+	fresh, err := insertWebhooks(ctx, tx, webhooks, s.now())
+	if err != nil {
+		return err
+	}
+	told := map[uuid.UUID]seen{}
+	for i, w := range webhooks {
+		switch order := w.order(); {
+		case !fresh[i] || w.Result.Outcome == Processing:
+		case order == nil:
+			s.notOurs(ctx, w.provider, w.Webhook)
+		default:
+			told[*order] = w
+		}
+	}
+	err = s.changeAll(ctx, tx, slices.Collect(maps.Keys(told)), func(c *Charge, now time.Time) Change {
+		result := told[c.OrderID].Result
+		delete(told, c.OrderID)
+		return c.Settle(result, s.settings.MissingAfter, now)
+	})
+	if err != nil {
+		return err
+	}
+	for _, w := range told {
+		s.notOurs(ctx, w.provider, w.Webhook)
+	}
+	return nil
 }
 
 // refundTold notes what a provider told of a refund, also of one that it made for somebody else. It is not taken
@@ -105,42 +177,64 @@ func (s *service) refundTold(ctx context.Context, tx pgx.Tx, provider string, w 
 	return b.note(ctx, Given{Key: w.Key, Result: w.Result})
 }
 
-// change locks the order's charge, lets fn alter it, saves it if it did, and does what follows from it, all in tx.
-// It returns ErrPaymentNotFound.
-func (s *service) change(ctx context.Context, tx pgx.Tx, order uuid.UUID, fn func(*Charge, time.Time) Change) error {
-	c, err := lockCharge(ctx, tx, order)
-	if err != nil {
-		return err
-	}
-	now, before := s.now(), *c
-	todo := fn(c, now)
-	if *c != before {
-		c.UpdatedAt = now
-		if err := updateCharge(ctx, tx, c, before.State); err != nil {
-			return err
-		}
-	}
-	if todo.Captured {
-		err := outbox.Put(ctx, tx, events.PaymentCaptured{OrderID: order, Amount: events.Money(c.Taken()), CapturedAt: *c.CapturedAt})
-		if err != nil {
-			return err
-		}
-	}
-	if todo.Failed {
-		err := outbox.Put(ctx, tx, events.PaymentFailed{OrderID: order, Amount: events.Money(c.Total()), Reason: c.Reason})
-		if err != nil {
-			return err
-		}
-	}
-	if !todo.Refund {
+// changeAll locks the charges of orders, lets fn alter each, saves those that it altered, and does what follows from it,
+// all in tx. An order without a charge is passed over.
+func (s *service) changeAll(ctx context.Context, tx pgx.Tx, orders []uuid.UUID, fn func(*Charge, time.Time) Change) error {
+	if len(orders) == 0 {
 		return nil
 	}
-	refunds, err := refundsOf(ctx, tx, order)
+	charges, err := lockCharges(ctx, tx, orders)
 	if err != nil {
 		return err
 	}
-	b := &chargeTx{s, tx, c, refunds, now}
-	return b.refundRest(ctx)
+	now := s.now()
+	var (
+		save   []changed
+		told   []outbox.Event
+		refund []*Charge
+	)
+	for i := range charges {
+		c, before := &charges[i], charges[i]
+		todo := fn(c, now)
+		if *c != before {
+			c.UpdatedAt = now
+			save = append(save, changed{c, before.State})
+		}
+		told = append(told, todo.tells(c)...)
+		if todo.Refund {
+			refund = append(refund, c)
+		}
+	}
+	if len(save) > 0 {
+		if err := updateCharges(ctx, tx, save); err != nil {
+			return err
+		}
+	}
+	if err := outbox.Put(ctx, tx, told...); err != nil {
+		return err
+	}
+	for _, c := range refund {
+		refunds, err := refundsOf(ctx, tx, c.OrderID)
+		if err != nil {
+			return err
+		}
+		b := &chargeTx{s, tx, c, refunds, now}
+		if err := b.refundRest(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tells lists the events by which a change of c is told.
+func (t Change) tells(c *Charge) (told []outbox.Event) {
+	if t.Captured {
+		told = append(told, events.PaymentCaptured{OrderID: c.OrderID, Amount: events.Money(c.Taken()), CapturedAt: *c.CapturedAt})
+	}
+	if t.Failed {
+		told = append(told, events.PaymentFailed{OrderID: c.OrderID, Amount: events.Money(c.Total()), Reason: c.Reason})
+	}
+	return told
 }
 
 // refund requests a refund of amount, or of all that is left when amount is nil. It returns the charge and the

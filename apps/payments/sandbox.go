@@ -18,6 +18,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stampede-shop/stampede/kit/crew"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/money"
 )
 
@@ -47,6 +49,8 @@ type sandbox struct {
 	secret []byte // of the webhooks' signatures; payments has it too
 	url    string // where webhooks go
 	now    func() time.Time
+	books  *gather.Gatherer[ChargeRequest, *sandboxCharge]
+	taken  *gather.Gatherer[string, struct{}]
 }
 
 func newSandbox(db *pgxpool.Pool, log *slog.Logger, now func() time.Time, set settings) *sandbox {
@@ -54,7 +58,10 @@ func newSandbox(db *pgxpool.Pool, log *slog.Logger, now func() time.Time, set se
 	if url == "" {
 		url = string(set.Public) + "/api/v1/payments/webhooks/sandbox"
 	}
-	return &sandbox{db: db, log: log, http: &http.Client{}, secret: []byte(set.Secret), url: url, now: now}
+	s := &sandbox{db: db, log: log, http: &http.Client{}, secret: []byte(set.Secret), url: url, now: now}
+	s.books = gather.New(gather.Settings[ChargeRequest]{Conflict: func(r ChargeRequest) string { return r.Key.String() }}, s.bookNew)
+	s.taken = gather.New(gather.Settings[string]{}, s.noteTaken)
+	return s
 }
 
 // sandboxCharge is a charge in the sandbox's books.
@@ -95,6 +102,21 @@ func (c *sandboxCharge) decide(now time.Time) {
 	}
 }
 
+// webhook is what the sandbox tells of the charge on its own, once it has decided; nothing of one that never answers.
+func (c *sandboxCharge) webhook() (kind string, o sandboxObject) {
+	if c.Status == "none" || c.Method == methodTimeout {
+		return "", o
+	}
+	kind = "payment_intent.succeeded"
+	if c.Status == Declined {
+		kind = "payment_intent.payment_failed"
+	}
+	return kind, sandboxObject{
+		ID: c.Ref, Object: "payment_intent", Status: c.Status, Reason: c.Reason, Amount: c.Taken, Currency: c.TakenCurrency,
+		Metadata: map[string]string{"order_id": c.Key},
+	}
+}
+
 // result is what the sandbox says of the charge at a time.
 func (c *sandboxCharge) result(now time.Time) Result {
 	switch {
@@ -110,7 +132,10 @@ func (c *sandboxCharge) result(now time.Time) Result {
 
 // Charge implements Provider.
 func (s *sandbox) Charge(ctx context.Context, r ChargeRequest) (Result, error) {
-	c, err := s.book(ctx, r, s.now())
+	c, err := s.books.Do(ctx, r)
+	if err == nil && c == nil { // the key is known
+		c, err = s.book(ctx, r, s.now())
+	}
 	if err != nil {
 		return Result{}, fmt.Errorf("sandbox: %w", err)
 	}
@@ -282,7 +307,7 @@ type sandboxWebhook struct {
 
 // webhooks sends what is owed until ctx ends.
 func (s *sandbox) webhooks(ctx context.Context) error {
-	return work(ctx, s.log, nil, s.claimWebhooks, s.send)
+	return crew.New(crew.Settings[sandboxWebhook]{Log: s.log, Most: parallel, Claim: s.claimWebhooks, Do: s.send}).Run(ctx)
 }
 
 // send posts one webhook; an answer other than 2xx is followed by another try, for three days.
@@ -293,7 +318,12 @@ func (s *sandbox) send(ctx context.Context, w sandboxWebhook) {
 	}
 	note, cancel := context.WithTimeout(ctx, noteLimit)
 	defer cancel()
-	if err := s.noteWebhook(note, w, err == nil); err != nil {
+	if err == nil {
+		_, err = s.taken.Do(note, w.ID)
+	} else {
+		err = s.noteRefused(note, w)
+	}
+	if err != nil {
 		s.log.ErrorContext(ctx, "sandbox: webhook not noted, it is sent again", "webhook", w.ID, "error", err)
 	}
 }

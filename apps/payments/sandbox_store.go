@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/pg"
 )
@@ -23,6 +26,77 @@ const (
 )
 
 const sandboxColumns = `key, ref, amount, currency, taken, taken_currency, method, status, reason, calls, settles_at, created_at`
+
+// bookNew writes charges into the sandbox's books, with the webhooks that tell them, and commits. Those whose key is
+// known it leaves as they are, and answers with nil.
+func (s *sandbox) bookNew(ctx context.Context, asked []ChargeRequest) ([]gather.Answer[*sandboxCharge], error) {
+	type event struct {
+		key, id string
+		payload []byte
+		due     time.Time
+	}
+	now := s.now()
+	charges, owed := make([]*sandboxCharge, 0, len(asked)), []event{}
+	for _, r := range asked {
+		c := &sandboxCharge{
+			Key: r.Key.String(), Ref: newRef("pi"), Amount: r.Amount.Amount, Currency: r.Amount.Currency,
+			Taken: r.Amount.Amount, TakenCurrency: r.Amount.Currency, Method: r.Method, Calls: 1, CreatedAt: now,
+		}
+		c.decide(now)
+		charges = append(charges, c)
+		if kind, o := c.webhook(); kind != "" {
+			id, payload, err := newSandboxEvent(kind, o, c.SettlesAt)
+			if err != nil {
+				return nil, err
+			}
+			owed = append(owed, event{c.Key, id, payload, c.SettlesAt})
+		}
+	}
+	sorted := slices.SortedFunc(slices.Values(charges), func(a, b *sandboxCharge) int { return strings.Compare(a.Key, b.Key) })
+	rows, err := s.db.Query(ctx, `
+		WITH booked AS (
+			INSERT INTO sandbox_charges (key, ref, amount, currency, taken, taken_currency, method, status, reason, settles_at, created_at)
+			SELECT key, ref, amount, currency, amount, currency, method, status, reason, settles_at, @now
+			FROM unnest(@key::text[], @ref::text[], @amount::bigint[], @currency::text[], @method::text[], @status::text[], @reason::text[],
+				@settles_at::timestamptz[]) AS c (key, ref, amount, currency, method, status, reason, settles_at)
+			ON CONFLICT (key) DO NOTHING
+			RETURNING key
+		), owed AS (
+			INSERT INTO sandbox_webhooks (id, payload, next_try_at, created_at)
+			SELECT w.id, w.payload, w.due, w.due
+			FROM unnest(@about::text[], @id::text[], @payload::bytea[], @due::timestamptz[]) AS w (key, id, payload, due)
+			JOIN booked USING (key)
+		)
+		SELECT key FROM booked`, pgx.StrictNamedArgs{
+		"now":        now,
+		"key":        column(sorted, func(c *sandboxCharge) string { return c.Key }),
+		"ref":        column(sorted, func(c *sandboxCharge) string { return c.Ref }),
+		"amount":     column(sorted, func(c *sandboxCharge) int64 { return c.Amount }),
+		"currency":   column(sorted, func(c *sandboxCharge) string { return c.Currency }),
+		"method":     column(sorted, func(c *sandboxCharge) string { return c.Method }),
+		"status":     column(sorted, func(c *sandboxCharge) string { return string(c.Status) }),
+		"reason":     column(sorted, func(c *sandboxCharge) string { return c.Reason }),
+		"settles_at": column(sorted, func(c *sandboxCharge) time.Time { return c.SettlesAt }),
+		"about":      column(owed, func(e event) string { return e.key }),
+		"id":         column(owed, func(e event) string { return e.id }),
+		"payload":    column(owed, func(e event) []byte { return e.payload }),
+		"due":        column(owed, func(e event) time.Time { return e.due }),
+	})
+	if err != nil {
+		return nil, err
+	}
+	booked, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, err
+	}
+	answers := make([]gather.Answer[*sandboxCharge], len(asked))
+	for i, c := range charges {
+		if slices.Contains(booked, c.Key) {
+			answers[i].Value = c
+		}
+	}
+	return answers, nil
+}
 
 // book writes a charge into the sandbox's books and commits; the same key is the same charge.
 func (s *sandbox) book(ctx context.Context, r ChargeRequest, now time.Time) (*sandboxCharge, error) {
@@ -51,17 +125,14 @@ func (s *sandbox) book(ctx context.Context, r ChargeRequest, now time.Time) (*sa
 		}
 		_, err = tx.Exec(ctx, `UPDATE sandbox_charges SET status = $2, reason = $3, settles_at = $4 WHERE key = $1`,
 			c.Key, c.Status, c.Reason, c.SettlesAt)
-		if err != nil || c.Method == methodTimeout {
+		if err != nil {
 			return err
 		}
-		kind := "payment_intent.succeeded"
-		if c.Status == Declined {
-			kind = "payment_intent.payment_failed"
+		kind, o := c.webhook()
+		if kind == "" {
+			return nil
 		}
-		return oweWebhook(ctx, tx, kind, sandboxObject{
-			ID: c.Ref, Object: "payment_intent", Status: c.Status, Reason: c.Reason, Amount: c.Taken, Currency: c.TakenCurrency,
-			Metadata: map[string]string{"order_id": c.Key},
-		}, c.SettlesAt)
+		return oweWebhook(ctx, tx, kind, o, c.SettlesAt)
 	})
 	return c, err
 }
@@ -181,14 +252,15 @@ func (s *sandbox) claimWebhooks(ctx context.Context, n int) ([]sandboxWebhook, e
 	return collect[sandboxWebhook](rows, "sandbox: claim webhooks")
 }
 
-// noteWebhook writes down what became of one try.
-func (s *sandbox) noteWebhook(ctx context.Context, w sandboxWebhook, sent bool) error {
-	now := s.now()
-	if sent {
-		_, err := s.db.Exec(ctx, `UPDATE sandbox_webhooks SET sent_at = $2 WHERE id = $1`, w.ID, now)
-		return err
-	}
-	_, err := s.db.Exec(ctx, `UPDATE sandbox_webhooks SET next_try_at = $2 WHERE id = $1`, w.ID, now.Add(Backoff(w.Tries)))
+// noteTaken writes down that webhooks were taken.
+func (s *sandbox) noteTaken(ctx context.Context, ids []string) ([]gather.Answer[struct{}], error) {
+	_, err := s.db.Exec(ctx, `UPDATE sandbox_webhooks SET sent_at = $2 WHERE id = ANY ($1)`, ids, s.now())
+	return make([]gather.Answer[struct{}], len(ids)), err
+}
+
+// noteRefused writes down that a webhook was not taken: it is sent again.
+func (s *sandbox) noteRefused(ctx context.Context, w sandboxWebhook) error {
+	_, err := s.db.Exec(ctx, `UPDATE sandbox_webhooks SET next_try_at = $2 WHERE id = $1`, w.ID, s.now().Add(Backoff(w.Tries)))
 	return err
 }
 

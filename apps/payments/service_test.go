@@ -38,6 +38,19 @@ type bundle struct {
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	rt, db := servetest.NewTest(t, "payments", migrations)
+	return start(t, rt, db)
+}
+
+// another is one more instance with the same database.
+func (b *bundle) another(t *testing.T) *bundle {
+	t.Helper()
+	rt, _ := servetest.NewTest(t, "payments", nil)
+	rt.UseDatabase(b.db)
+	return start(t, rt, b.db)
+}
+
+func start(t *testing.T, rt *serve.Runtime, db *pgxpool.Pool) *bundle {
+	t.Helper()
 	// The edge: it has the sidecar's token, a provider has not.
 	edge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body json.RawMessage
@@ -495,9 +508,10 @@ func TestRace(t *testing.T) {
 	const n = 30
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	for range 3 {
-		running.Go(func() { _ = b.charges(ctx) })
-		running.Go(func() { _ = b.refunds(ctx) })
+	instances := []*bundle{b, b.another(t), b.another(t)}
+	for _, one := range instances {
+		running.Go(func() { _ = one.charging.Run(ctx) })
+		running.Go(func() { _ = one.refunds(ctx) })
 	}
 	running.Go(func() {
 		for ctx.Err() == nil {
@@ -519,8 +533,9 @@ func TestRace(t *testing.T) {
 	for i := range orders {
 		orders[i] = order(methodVisa)
 		all.Go(func() {
-			place := func() { _ = servetest.DeliverAs(t, b.rt, uuid.NewString(), events.OrderPlaced{Order: orders[i]}) }
-			cancel := func() { _ = servetest.DeliverAs(t, b.rt, uuid.NewString(), events.OrderCancelled{Order: orders[i]}) }
+			one, other := instances[i%3].rt, instances[i/3%3].rt
+			place := func() { _ = servetest.DeliverAs(t, one, uuid.NewString(), events.OrderPlaced{Order: orders[i]}) }
+			cancel := func() { _ = servetest.DeliverAs(t, other, uuid.NewString(), events.OrderCancelled{Order: orders[i]}) }
 			if i%3 == 0 {
 				all.Go(cancel)
 			}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/keyset"
+	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
@@ -20,36 +23,70 @@ import (
 // store is the database of charges, refunds and webhooks.
 type store struct{ db *pgxpool.Pool }
 
-// workChannel wakes the workers that charge, of every instance.
-const workChannel = "payments_work"
-
 const chargeColumns = `order_id, number, email, amount, currency, method, provider, state, reason, provider_ref, tries, next_try_at,
 	leased_until, attempted_at, placed_at, cancelled_at, void_asked_at, captured_at, captured_amount, captured_currency, created_at, updated_at`
 
 const refundColumns = `id, order_id, key, amount, reason, origin, requested_by, state, error, provider_ref, tries, next_try_at, leased_until,
 	created_at, ended_at`
 
-// insertCharge saves a charge unless the order has one, and reports whether it did.
-func insertCharge(ctx context.Context, tx pgx.Tx, c *Charge) (bool, error) {
-	tag, err := tx.Exec(ctx, `
-		INSERT INTO charges (order_id, number, email, amount, currency, method, provider, state, next_try_at, placed_at, created_at, updated_at)
-		VALUES (@order_id, @number, @email, @amount, @currency, @method, @provider, @state, @next_try_at, @placed_at,
-			@created_at, @updated_at)
-		ON CONFLICT (order_id) DO NOTHING`, pgx.StrictNamedArgs{
-		"order_id": c.OrderID, "number": c.Number, "email": c.Email, "amount": c.Amount,
-		"currency": c.Currency, "method": c.Method, "provider": c.Provider, "state": c.State,
-		"next_try_at": c.NextTryAt, "placed_at": c.PlacedAt, "created_at": c.CreatedAt,
-		"updated_at": c.UpdatedAt,
+// column lists one member of each row, as an argument of unnest.
+func column[R, V any](rows []R, of func(R) V) []V {
+	values := make([]V, 0, len(rows))
+	for _, r := range rows {
+		values = append(values, of(r))
+	}
+	return values
+}
+
+// insertCharges saves charges, which are sorted by order (byOrder), unless their order has one, and tells whose are new.
+func insertCharges(ctx context.Context, tx pgx.Tx, charges []*Charge) (map[uuid.UUID]bool, error) {
+	rows, err := tx.Query(ctx, `
+		INSERT INTO charges (order_id, number, email, amount, currency, method, provider, state, tries, next_try_at, leased_until,
+			attempted_at, placed_at, created_at, updated_at)
+		SELECT * FROM unnest(@order_id::uuid[], @number::text[], @email::text[], @amount::bigint[], @currency::text[], @method::text[],
+			@provider::text[], @state::text[], @tries::int[], @next_try_at::timestamptz[], @leased_until::timestamptz[],
+			@attempted_at::timestamptz[], @placed_at::timestamptz[], @created_at::timestamptz[], @updated_at::timestamptz[])
+		ON CONFLICT (order_id) DO NOTHING
+		RETURNING order_id`, pgx.StrictNamedArgs{
+		"order_id":     column(charges, func(c *Charge) uuid.UUID { return c.OrderID }),
+		"number":       column(charges, func(c *Charge) string { return c.Number }),
+		"email":        column(charges, func(c *Charge) string { return c.Email }),
+		"amount":       column(charges, func(c *Charge) int64 { return c.Amount }),
+		"currency":     column(charges, func(c *Charge) string { return c.Currency }),
+		"method":       column(charges, func(c *Charge) string { return c.Method }),
+		"provider":     column(charges, func(c *Charge) string { return c.Provider }),
+		"state":        column(charges, func(c *Charge) string { return string(c.State) }),
+		"tries":        column(charges, func(c *Charge) int { return c.Tries }),
+		"next_try_at":  column(charges, func(c *Charge) time.Time { return c.NextTryAt }),
+		"leased_until": column(charges, func(c *Charge) *time.Time { return c.LeasedUntil }),
+		"attempted_at": column(charges, func(c *Charge) *time.Time { return c.AttemptedAt }),
+		"placed_at":    column(charges, func(c *Charge) *time.Time { return c.PlacedAt }),
+		"created_at":   column(charges, func(c *Charge) time.Time { return c.CreatedAt }),
+		"updated_at":   column(charges, func(c *Charge) time.Time { return c.UpdatedAt }),
 	})
 	if err != nil {
-		return false, fmt.Errorf("insert charge: %w", err)
+		return nil, fmt.Errorf("insert charges: %w", err)
 	}
-	return tag.RowsAffected() == 1, nil
+	fresh := map[uuid.UUID]bool{}
+	var order uuid.UUID
+	if _, err := pgx.ForEachRow(rows, []any{&order}, func() error { fresh[order] = true; return nil }); err != nil {
+		return nil, fmt.Errorf("insert charges: %w", err)
+	}
+	return fresh, nil
 }
 
 // lockCharge reads a charge that nobody else may change until tx ends. It returns ErrPaymentNotFound.
 func lockCharge(ctx context.Context, tx pgx.Tx, order uuid.UUID) (*Charge, error) {
 	return oneCharge(ctx, tx, `SELECT `+chargeColumns+` FROM charges WHERE order_id = $1 FOR UPDATE`, order)
+}
+
+// lockCharges reads the charges of orders, in their order, that nobody else may change until tx ends.
+func lockCharges(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) ([]Charge, error) {
+	rows, err := tx.Query(ctx, `SELECT `+chargeColumns+` FROM charges WHERE order_id = ANY($1) ORDER BY order_id FOR UPDATE`, orders)
+	if err != nil {
+		return nil, fmt.Errorf("lock charges: %w", err)
+	}
+	return collect[Charge](rows, "lock charges")
 }
 
 // getCharge reads a charge. It returns ErrPaymentNotFound.
@@ -72,28 +109,110 @@ func oneCharge(ctx context.Context, db pg.Querier, sql string, order uuid.UUID) 
 	return c, nil
 }
 
-// updateCharge saves a charge that was locked in state was.
-func updateCharge(ctx context.Context, tx pgx.Tx, c *Charge, was State) error {
+// changed is a charge that is to be saved, and the state in which it was read.
+type changed struct {
+	*Charge
+	was State
+}
+
+// updateCharges saves charges that were locked in the state that each was in.
+func updateCharges(ctx context.Context, tx pgx.Tx, charges []changed) error {
 	tag, err := tx.Exec(ctx, `
-		UPDATE charges SET number = @number, email = @email, amount = @amount, currency = @currency, method = @method,
-			provider = @provider, state = @state, reason = @reason, provider_ref = @provider_ref, next_try_at = @next_try_at,
-			leased_until = @leased_until, placed_at = @placed_at, cancelled_at = @cancelled_at, void_asked_at = @void_asked_at,
-			captured_at = @captured_at, captured_amount = @captured_amount, captured_currency = @captured_currency,
-				updated_at = @updated_at
-		WHERE order_id = @order_id AND state = @was`, pgx.StrictNamedArgs{
-		"order_id": c.OrderID, "was": was, "number": c.Number, "email": c.Email, "amount": c.Amount, "currency": c.Currency,
-		"method": c.Method, "provider": c.Provider, "state": c.State, "reason": c.Reason, "provider_ref": c.ProviderRef,
-		"next_try_at": c.NextTryAt, "leased_until": c.LeasedUntil, "placed_at": c.PlacedAt, "cancelled_at": c.CancelledAt,
-		"void_asked_at": c.VoidAskedAt, "captured_at": c.CapturedAt, "captured_amount": c.CapturedAmount,
-		"captured_currency": c.CapturedCurrency, "updated_at": c.UpdatedAt,
+		UPDATE charges c SET number = u.number, email = u.email, amount = u.amount, currency = u.currency, method = u.method,
+			provider = u.provider, state = u.state, reason = u.reason, provider_ref = u.provider_ref, next_try_at = u.next_try_at,
+			leased_until = u.leased_until, placed_at = u.placed_at, cancelled_at = u.cancelled_at, void_asked_at = u.void_asked_at,
+			captured_at = u.captured_at, captured_amount = u.captured_amount, captured_currency = u.captured_currency,
+			updated_at = u.updated_at
+		FROM unnest(@order_id::uuid[], @was::text[], @number::text[], @email::text[], @amount::bigint[], @currency::text[], @method::text[],
+			@provider::text[], @state::text[], @reason::text[], @provider_ref::text[], @next_try_at::timestamptz[],
+			@leased_until::timestamptz[], @placed_at::timestamptz[], @cancelled_at::timestamptz[], @void_asked_at::timestamptz[],
+			@captured_at::timestamptz[], @captured_amount::bigint[], @captured_currency::text[], @updated_at::timestamptz[])
+			AS u (order_id, was, number, email, amount, currency, method, provider, state, reason, provider_ref, next_try_at,
+				leased_until, placed_at, cancelled_at, void_asked_at, captured_at, captured_amount, captured_currency, updated_at)
+		WHERE c.order_id = u.order_id AND c.state = u.was`, pgx.StrictNamedArgs{
+		"order_id":          column(charges, func(c changed) uuid.UUID { return c.OrderID }),
+		"was":               column(charges, func(c changed) string { return string(c.was) }),
+		"number":            column(charges, func(c changed) string { return c.Number }),
+		"email":             column(charges, func(c changed) string { return c.Email }),
+		"amount":            column(charges, func(c changed) int64 { return c.Amount }),
+		"currency":          column(charges, func(c changed) string { return c.Currency }),
+		"method":            column(charges, func(c changed) string { return c.Method }),
+		"provider":          column(charges, func(c changed) string { return c.Provider }),
+		"state":             column(charges, func(c changed) string { return string(c.State) }),
+		"reason":            column(charges, func(c changed) string { return c.Reason }),
+		"provider_ref":      column(charges, func(c changed) string { return c.ProviderRef }),
+		"next_try_at":       column(charges, func(c changed) time.Time { return c.NextTryAt }),
+		"leased_until":      column(charges, func(c changed) *time.Time { return c.LeasedUntil }),
+		"placed_at":         column(charges, func(c changed) *time.Time { return c.PlacedAt }),
+		"cancelled_at":      column(charges, func(c changed) *time.Time { return c.CancelledAt }),
+		"void_asked_at":     column(charges, func(c changed) *time.Time { return c.VoidAskedAt }),
+		"captured_at":       column(charges, func(c changed) *time.Time { return c.CapturedAt }),
+		"captured_amount":   column(charges, func(c changed) int64 { return c.CapturedAmount }),
+		"captured_currency": column(charges, func(c changed) string { return c.CapturedCurrency }),
+		"updated_at":        column(charges, func(c changed) time.Time { return c.UpdatedAt }),
 	})
 	if err != nil {
-		return fmt.Errorf("update charge: %w", err)
+		return fmt.Errorf("update charges: %w", err)
 	}
-	if tag.RowsAffected() != 1 {
-		return fmt.Errorf("update charge %s: it is no longer %s", c.OrderID, was)
+	if int(tag.RowsAffected()) != len(charges) {
+		return fmt.Errorf("update %d charges: only %d are still what they were", len(charges), tag.RowsAffected())
 	}
 	return nil
+}
+
+// decideCharges saves, in a transaction of its own, charges that were captured or failed since they were leased, each with
+// the event that tells it, and tells which events those are. A charge that is no longer what it was, or whose order was
+// cancelled meanwhile, is left as it is.
+func decideCharges(ctx context.Context, db *pgxpool.Pool, charges []changed, told []outbox.Event) (saved []bool, err error) {
+	out, err := outbox.NewRows(ctx, db, told...)
+	if err != nil {
+		return nil, err
+	}
+	saved = make([]bool, len(charges))
+	defer func() {
+		for i, row := range out {
+			row.End(err == nil && saved[i])
+		}
+	}()
+	rows, err := db.Query(ctx, `
+		WITH told AS MATERIALIZED (
+			SELECT * FROM unnest(@order_id::uuid[], @was::text[], @state::text[], @reason::text[], @provider_ref::text[],
+				@captured_at::timestamptz[], @captured_amount::bigint[], @captured_currency::text[], @updated_at::timestamptz[],
+				@event::uuid[])
+				AS t (order_id, was, state, reason, provider_ref, captured_at, captured_amount, captured_currency, updated_at, event)
+		), locked AS MATERIALIZED (
+			SELECT order_id FROM charges WHERE order_id = ANY (@order_id) ORDER BY order_id FOR UPDATE
+		), decided AS (
+			UPDATE charges c SET state = t.state, reason = t.reason, provider_ref = t.provider_ref, leased_until = NULL,
+				captured_at = t.captured_at, captured_amount = t.captured_amount, captured_currency = t.captured_currency,
+				updated_at = t.updated_at
+			FROM told t JOIN locked USING (order_id)
+			WHERE c.order_id = t.order_id AND c.state = t.was AND c.cancelled_at IS NULL
+			RETURNING t.event
+		)`+outbox.Insert+` JOIN decided ON decided.event = e.id RETURNING outbox.id`, outbox.Args(pgx.StrictNamedArgs{
+		"order_id":          column(charges, func(c changed) uuid.UUID { return c.OrderID }),
+		"was":               column(charges, func(c changed) string { return string(c.was) }),
+		"state":             column(charges, func(c changed) string { return string(c.State) }),
+		"reason":            column(charges, func(c changed) string { return c.Reason }),
+		"provider_ref":      column(charges, func(c changed) string { return c.ProviderRef }),
+		"captured_at":       column(charges, func(c changed) *time.Time { return c.CapturedAt }),
+		"captured_amount":   column(charges, func(c changed) int64 { return c.CapturedAmount }),
+		"captured_currency": column(charges, func(c changed) string { return c.CapturedCurrency }),
+		"updated_at":        column(charges, func(c changed) time.Time { return c.UpdatedAt }),
+		"event":             column(out, func(r *outbox.Row) uuid.UUID { return r.ID }),
+	}, out))
+	if err != nil {
+		return nil, fmt.Errorf("decide charges: %w", err)
+	}
+	var id uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
+		saved[slices.IndexFunc(out, func(r *outbox.Row) bool { return r.ID == id })] = true
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("decide charges: %w", err)
+	}
+	return saved, nil
 }
 
 // claimCharges leases up to n charges that are due. What was requested is attempted now: charge it. What comes
@@ -125,11 +244,7 @@ func voidCharges(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.Time)
 	if err != nil {
 		return nil, fmt.Errorf("void charges: %w", err)
 	}
-	rows, err := tx.Query(ctx, `SELECT `+chargeColumns+` FROM charges WHERE order_id = ANY($1) ORDER BY order_id FOR UPDATE`, ids)
-	if err != nil {
-		return nil, fmt.Errorf("void charges: %w", err)
-	}
-	charges, err := collect[Charge](rows, "void charges")
+	charges, err := lockCharges(ctx, tx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -348,15 +463,82 @@ type WebhookRow struct {
 	ReceivedAt time.Time
 }
 
-// insertWebhook notes a webhook and reports whether it is new.
-func insertWebhook(ctx context.Context, tx pgx.Tx, provider string, w Webhook, now time.Time) (bool, error) {
-	tag, err := tx.Exec(ctx, `
-		INSERT INTO webhooks (provider, event_id, type, key, received_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (provider, event_id) DO NOTHING`, provider, w.ID, w.Type, w.Key, now)
+// seen is a webhook that came.
+type seen struct {
+	provider string
+	Webhook
+}
+
+// order is whose charge the webhook is about; none when its key is no order's.
+func (w seen) order() *uuid.UUID {
+	order, err := uuid.Parse(w.Key)
 	if err != nil {
-		return false, fmt.Errorf("insert webhook: %w", err)
+		return nil
 	}
-	return tag.RowsAffected() == 1, nil
+	return &order
+}
+
+// compare sorts by the order in which webhooks are locked.
+func (w seen) compare(other seen) int {
+	return cmp.Or(strings.Compare(w.provider, other.provider), strings.Compare(w.ID, other.ID))
+}
+
+// insertWebhooks notes webhooks, which are sorted (compare), and reports which are new.
+func insertWebhooks(ctx context.Context, tx pgx.Tx, webhooks []seen, now time.Time) ([]bool, error) {
+	rows, err := tx.Query(ctx, `
+		INSERT INTO webhooks (provider, event_id, type, key, received_at)
+		SELECT provider, event_id, type, key, $5
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS w (provider, event_id, type, key)
+		ON CONFLICT (provider, event_id) DO NOTHING
+		RETURNING provider, event_id`,
+		column(webhooks, func(w seen) string { return w.provider }), column(webhooks, func(w seen) string { return w.ID }),
+		column(webhooks, func(w seen) string { return w.Type }), column(webhooks, func(w seen) string { return w.Key }), now)
+	if err != nil {
+		return nil, fmt.Errorf("insert webhooks: %w", err)
+	}
+	return whichOf(rows, webhooks)
+}
+
+// insertKnown notes, in a transaction of its own, those of webhooks about charges that tell what is known for good, and
+// tells which: what was captured was, and what has ended declined or without a charge stays so (Settle).
+func insertKnown(ctx context.Context, db pg.Querier, webhooks []seen, now time.Time) ([]bool, error) {
+	rows, err := db.Query(ctx, `
+		INSERT INTO webhooks (provider, event_id, type, key, received_at)
+		SELECT w.provider, w.event_id, w.type, w.key, @now
+		FROM unnest(@provider::text[], @event_id::text[], @type::text[], @key::text[], @order_id::uuid[], @outcome::text[])
+			AS w (provider, event_id, type, key, order_id, outcome)
+		JOIN charges c ON c.order_id = w.order_id AND CASE w.outcome
+			WHEN 'succeeded' THEN c.captured_at IS NOT NULL
+			WHEN 'declined' THEN c.state IN ('captured', 'failed', 'voided')
+			ELSE false END
+		ON CONFLICT (provider, event_id) DO NOTHING
+		RETURNING provider, event_id`, pgx.StrictNamedArgs{
+		"now":      now,
+		"provider": column(webhooks, func(w seen) string { return w.provider }),
+		"event_id": column(webhooks, func(w seen) string { return w.ID }),
+		"type":     column(webhooks, func(w seen) string { return w.Type }),
+		"key":      column(webhooks, func(w seen) string { return w.Key }),
+		"order_id": column(webhooks, seen.order),
+		"outcome":  column(webhooks, func(w seen) string { return string(w.Result.Outcome) }),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("insert webhooks: %w", err)
+	}
+	return whichOf(rows, webhooks)
+}
+
+// whichOf tells which of webhooks rows names.
+func whichOf(rows pgx.Rows, webhooks []seen) ([]bool, error) {
+	named := make([]bool, len(webhooks))
+	var provider, id string
+	_, err := pgx.ForEachRow(rows, []any{&provider, &id}, func() error {
+		named[slices.IndexFunc(webhooks, func(w seen) bool { return w.provider == provider && w.ID == id })] = true
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("insert webhooks: %w", err)
+	}
+	return named, nil
 }
 
 // webhooksAbout reads what providers told about any of keys, oldest first.
@@ -405,14 +587,6 @@ func pruneOnce(ctx context.Context, db pg.Querier, sql string, before time.Time)
 		return 0, fmt.Errorf("prune: %w", err)
 	}
 	return tag.RowsAffected(), nil
-}
-
-// wake tells the workers that charge, of every instance, once tx is committed.
-func wake(ctx context.Context, tx pgx.Tx) error {
-	if _, err := tx.Exec(ctx, `SELECT pg_notify($1, '')`, workChannel); err != nil {
-		return fmt.Errorf("wake workers: %w", err)
-	}
-	return nil
 }
 
 func collect[T any](rows pgx.Rows, what string) ([]T, error) {

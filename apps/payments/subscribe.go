@@ -14,20 +14,30 @@ import (
 
 // subscribe says which events are handled, and by what.
 func (s *service) subscribe(subs *sub.Subscriber) {
-	sub.On(subs, s.onOrderPlaced)
-	sub.On(subs, s.onOrderCancelled)
+	sub.OnBatch(subs, s.onOrdersPlaced)
+	sub.OnBatch(subs, s.onOrdersCancelled)
 }
 
-func (s *service) onOrderPlaced(ctx context.Context, tx pgx.Tx, e events.OrderPlaced) error {
-	if e.OrderID == uuid.Nil || e.Total.Amount < 0 || e.Total.Currency == "" {
-		return fmt.Errorf("an order without id or total: %w", sub.Drop)
+func (s *service) onOrdersPlaced(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.OrderPlaced]) error {
+	placed := make([]*Charge, 0, len(batch))
+	for _, d := range batch {
+		e := d.Event
+		if e.OrderID == uuid.Nil || e.Total.Amount < 0 || e.Total.Currency == "" {
+			return fmt.Errorf("an order without id or total: %w", sub.Drop)
+		}
+		c := NewCharge(e.OrderID, e.Number, e.Email, money.Money(e.Total), e.PaymentMethod, s.provider, e.PlacedAt, s.now())
+		placed = append(placed, c)
 	}
-	return s.place(ctx, tx, NewCharge(e.OrderID, e.Number, e.Email, money.Money(e.Total), e.PaymentMethod, s.provider, e.PlacedAt, s.now()))
+	return s.place(ctx, tx, placed)
 }
 
-func (s *service) onOrderCancelled(ctx context.Context, tx pgx.Tx, e events.OrderCancelled) error {
-	if e.OrderID == uuid.Nil {
-		return fmt.Errorf("an order without id: %w", sub.Drop)
+func (s *service) onOrdersCancelled(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.OrderCancelled]) error {
+	orders := make([]uuid.UUID, 0, len(batch))
+	for _, d := range batch {
+		if d.Event.OrderID == uuid.Nil {
+			return fmt.Errorf("an order without id: %w", sub.Drop)
+		}
+		orders = append(orders, d.Event.OrderID)
 	}
-	return s.cancel(ctx, tx, e.OrderID)
+	return s.cancel(ctx, tx, orders...)
 }

@@ -3,21 +3,25 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"sync"
+	"maps"
+	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/kit/crew"
 	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
 // work begins what nobody asks for.
 func (s *service) work(rt *serve.Runtime) {
-	rt.Go("charges", time.Second, s.charges)
+	rt.Go("charges", time.Second, s.charging.Run)
 	rt.Go("refunds", time.Second, s.refunds)
 	rt.Go("pull orders", feed.Every(s.settings.PullBehind), s.pullOrders(s.orders.outcomes()).Run)
 	rt.Go("prune payments", time.Hour, s.prune)
@@ -27,29 +31,24 @@ func (s *service) work(rt *serve.Runtime) {
 
 const parallel = 32 // calls to a provider at a time, of an instance
 
-// charges charges what is due, or asks what became of it, until ctx ends.
-func (s *service) charges(ctx context.Context) error {
-	claim := func(ctx context.Context, n int) ([]Charge, error) {
-		return claimCharges(ctx, s.store.db, n, s.settings.lease(), s.now())
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	woken := make(chan struct{}, 1)
-	go pg.Listen(ctx, s.store.db, workChannel, func(string) {
-		select {
-		case woken <- struct{}{}:
-		default:
-		}
+// newCharging makes the crew that charges what is due, or asks what became of it.
+func (s *service) newCharging() *crew.Crew[Charge] {
+	return crew.New(crew.Settings[Charge]{
+		Log: s.log, Most: parallel, Late: noteLimit, Do: s.settle,
+		Claim: func(ctx context.Context, n int) ([]Charge, error) {
+			return claimCharges(ctx, s.store.db, n, s.settings.lease(), s.now())
+		},
 	})
-	return work(ctx, s.log, woken, claim, s.settle)
 }
 
 // refunds makes the refunds that are due, until ctx ends.
 func (s *service) refunds(ctx context.Context) error {
-	claim := func(ctx context.Context, n int) ([]ClaimedRefund, error) {
-		return claimRefunds(ctx, s.store.db, n, s.settings.lease(), s.now())
-	}
-	return work(ctx, s.log, nil, claim, s.giveBack)
+	return crew.New(crew.Settings[ClaimedRefund]{
+		Log: s.log, Most: parallel, Do: s.giveBack,
+		Claim: func(ctx context.Context, n int) ([]ClaimedRefund, error) {
+			return claimRefunds(ctx, s.store.db, n, s.settings.lease(), s.now())
+		},
+	}).Run(ctx)
 }
 
 // prune forgets what has been kept long enough.
@@ -62,46 +61,110 @@ func (s *service) note(ctx context.Context, fn func(ctx context.Context, tx pgx.
 	return pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error { return fn(ctx, tx) })
 }
 
-// settle calls the provider about one claimed charge, outside any transaction, and notes what it said. Should
-// this process die before it has, the lease ends and the provider is asked.
-func (s *service) settle(ctx context.Context, claimed Charge) {
-	provider, ok := s.providers[claimed.Provider]
+// answer is what a provider said about a charge that was leased.
+type answer struct {
+	leased Charge
+	result Result
+	err    error // when it said nothing
+}
+
+func (a answer) order() string { return a.leased.OrderID.String() }
+
+// note notes the answer in a charge as it is by now.
+func (a answer) note(c *Charge, missingAfter time.Duration, now time.Time) Change {
+	said := a.err == nil && (a.result.Outcome == Succeeded || a.result.Outcome == Declined)
+	switch {
+	case !said && c.Tries != a.leased.Tries: // the lease was over and somebody else is at it
+		return Change{}
+	case a.err == nil:
+		return c.Settle(a.result, missingAfter, now)
+	case a.leased.State == Attempted && errors.Is(a.err, ErrNotExecuted):
+		return c.NotSent(now)
+	default:
+		return c.NoAnswer(now)
+	}
+}
+
+// settle calls the provider about one leased charge, outside any transaction, and has noted what it said. Should this
+// process die before that, the lease ends and the provider is asked.
+func (s *service) settle(ctx context.Context, leased Charge) {
+	a, ok := s.ask(ctx, leased)
 	if !ok {
-		s.log.ErrorContext(ctx, "charge of a provider that is not configured", "order", claimed.OrderID, "provider", claimed.Provider)
 		return
 	}
-	call, cancel := context.WithTimeout(ctx, s.settings.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, noteLimit) // whatever the call took
 	defer cancel()
-	var (
-		result  Result
-		callErr error
-	)
-	if claimed.State == Attempted {
-		result, callErr = provider.Charge(call, ChargeRequest{Key: claimed.OrderID, Amount: claimed.Total(), Method: claimed.Method, Number: claimed.Number})
+	// Nearly always the charge is as it was leased, and the answer decides: what that makes of it is saved if so.
+	noted, err := false, error(nil)
+	if todo := a.note(new(a.leased), s.settings.MissingAfter, s.now()); todo == (Change{Captured: true}) || todo == (Change{Failed: true}) {
+		noted, err = s.decided.Do(ctx, a)
+	}
+	if err == nil && !noted {
+		_, err = s.settled.Do(ctx, a)
+	}
+	if err != nil {
+		s.log.ErrorContext(ctx, "the provider's answer was not noted, it is asked again", "order", leased.OrderID, "error", err)
+	}
+}
+
+func (s *service) ask(ctx context.Context, leased Charge) (a answer, ok bool) {
+	provider, ok := s.providers[leased.Provider]
+	if !ok {
+		s.log.ErrorContext(ctx, "charge of a provider that is not configured", "order", leased.OrderID, "provider", leased.Provider)
+		return a, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.settings.Timeout)
+	defer cancel()
+	a.leased = leased
+	if leased.State == Attempted {
+		a.result, a.err = provider.Charge(ctx, ChargeRequest{
+			Key: leased.OrderID, Amount: leased.Total(), Method: leased.Method, Number: leased.Number,
+		})
 	} else {
-		result, callErr = provider.Find(call, claimed.OrderID)
+		a.result, a.err = provider.Find(ctx, leased.OrderID)
 	}
-	if callErr != nil {
-		s.log.WarnContext(ctx, "provider", "order", claimed.OrderID, "state", claimed.State, "tries", claimed.Tries, "error", callErr)
+	if a.err != nil {
+		s.log.WarnContext(ctx, "provider", "order", leased.OrderID, "state", leased.State, "tries", leased.Tries, "error", a.err)
 	}
-	err := s.note(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		return s.change(ctx, tx, claimed.OrderID, func(c *Charge, now time.Time) Change {
-			decided := callErr == nil && (result.Outcome == Succeeded || result.Outcome == Declined)
-			switch {
-			case !decided && c.Tries != claimed.Tries: // the lease was over and somebody else is at it
-				return Change{}
-			case callErr == nil:
-				return c.Settle(result, s.settings.MissingAfter, now)
-			case claimed.State == Attempted && errors.Is(callErr, ErrNotExecuted):
-				return c.NotSent(now)
-			default:
-				return c.NoAnswer(now)
-			}
+	return a, true
+}
+
+// decide saves the charges that answers decide, each unless it has changed since it was leased, and tells which it saved.
+func (s *service) decide(ctx context.Context, answers []answer) ([]gather.Answer[bool], error) {
+	now := s.now()
+	var (
+		charges []changed
+		told    []outbox.Event
+	)
+	for _, a := range answers {
+		c := a.leased
+		todo := a.note(&c, s.settings.MissingAfter, now)
+		c.UpdatedAt = now
+		charges, told = append(charges, changed{&c, a.leased.State}), append(told, todo.tells(&c)...)
+	}
+	saved, err := decideCharges(ctx, s.store.db, charges, told)
+	if err != nil {
+		return nil, err
+	}
+	decided := make([]gather.Answer[bool], len(answers))
+	for i := range decided {
+		decided[i].Value = saved[i]
+	}
+	return decided, nil
+}
+
+// settleAll notes answers in the charges as they are by now.
+func (s *service) settleAll(ctx context.Context, answers []answer) ([]gather.Answer[struct{}], error) {
+	said := map[uuid.UUID]answer{}
+	for _, a := range answers {
+		said[a.leased.OrderID] = a
+	}
+	err := pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
+		return s.changeAll(ctx, tx, slices.Collect(maps.Keys(said)), func(c *Charge, now time.Time) Change {
+			return said[c.OrderID].note(c, s.settings.MissingAfter, now)
 		})
 	})
-	if err != nil {
-		s.log.ErrorContext(ctx, "the provider's answer was not noted, it is asked again", "order", claimed.OrderID, "error", err)
-	}
+	return make([]gather.Answer[struct{}], len(answers)), err
 }
 
 // giveBack calls the provider about one claimed refund, outside any transaction, and notes what it said. When that is
@@ -170,50 +233,4 @@ func (s *service) askRefunds(ctx context.Context, provider Provider, claimed Cla
 	ctx, cancel := context.WithTimeout(ctx, s.settings.Timeout)
 	defer cancel()
 	return provider.Refunds(ctx, claimed.OrderID, claimed.ChargeRef)
-}
-
-// work claims what is due and does it, at most `parallel` at a time, until ctx ends: when woken (which may be nil),
-// else every second. A claim that fails is tried again then; what has begun goes on, and is finished before work ends.
-func work[T any](ctx context.Context, log *slog.Logger, woken <-chan struct{}, claim func(context.Context, int) ([]T, error), do func(context.Context, T)) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	var running sync.WaitGroup
-	defer running.Wait()
-	ended := make(chan struct{}, parallel)
-	for free := parallel; ; {
-		claimed, err := inTime(ctx, free, claim)
-		if ctx.Err() != nil && len(claimed) == 0 {
-			return nil
-		}
-		if err != nil {
-			log.ErrorContext(ctx, "nothing can be claimed", "error", err)
-		}
-		more := len(claimed) == free // then whatever ends makes room for another claim
-		free -= len(claimed)
-		for _, c := range claimed {
-			running.Go(func() {
-				do(context.WithoutCancel(ctx), c)
-				ended <- struct{}{}
-			})
-		}
-		for wait := true; wait; {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-woken:
-				wait = free == 0
-			case <-tick.C:
-				wait = free == 0
-			case <-ended:
-				free++
-				wait = !more
-			}
-		}
-	}
-}
-
-func inTime[T any](ctx context.Context, n int, claim func(context.Context, int) ([]T, error)) ([]T, error) {
-	ctx, cancel := context.WithTimeout(ctx, noteLimit)
-	defer cancel()
-	return claim(ctx, n)
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/rest"
@@ -44,7 +44,9 @@ type catalogue struct {
 	currency  string
 
 	version *otter.Cache[struct{}, int64]
+	tree    *otter.Cache[struct{}, categoryTree]
 	hot     *otter.Cache[string, answer]
+	pages   *gather.Gatherer[string, answer]
 	state   pause
 }
 
@@ -55,15 +57,21 @@ type answer struct {
 }
 
 func newCatalogue(rt *serve.Runtime, db *pgxpool.Pool, inv *inventory, currency string, fresh time.Duration) *catalogue {
-	return &catalogue{
+	c := &catalogue{
 		db: db, dapr: rt.Dapr, inventory: inv, log: rt.Log, currency: currency, state: pause{now: rt.Now},
 		version: otter.Must(&otter.Options[struct{}, int64]{MaximumSize: 1, ExpiryCalculator: otter.ExpiryWriting[struct{}, int64](fresh)}),
+		tree: otter.Must(&otter.Options[struct{}, categoryTree]{
+			MaximumSize:      1,
+			ExpiryCalculator: otter.ExpiryWriting[struct{}, categoryTree](fresh),
+		}),
 		hot: otter.Must(&otter.Options[string, answer]{
 			MaximumWeight:    hotBytes,
 			Weigher:          func(key string, a answer) uint32 { return uint32(len(key) + len(a.body) + 64) },
 			ExpiryCalculator: otter.ExpiryWriting[string, answer](fresh),
 		}),
 	}
+	c.pages = gather.New(gather.Settings[string]{}, c.makePages)
+	return c
 }
 
 // Summary is a product in a list.
@@ -402,27 +410,48 @@ type PageVariant struct {
 
 // page answers a product's page, or ErrProductNotFound.
 func (c *catalogue) page(ctx context.Context, slug string) (answer, error) {
-	a, err := c.once(ctx, "page:"+slug, func(ctx context.Context) (answer, error) {
-		p, err := one(loadProducts(ctx, c.db, byPublishedSlug, []string{slug}))
-		if errors.Is(err, ErrProductNotFound) {
-			return answer{}, nil // kept too: that there is none
-		}
-		if err != nil {
-			return answer{}, err
-		}
-		tree, err := loadCategories(ctx, c.db)
-		if err != nil {
-			return answer{}, err
-		}
-		return c.renderPage(ctx, p, tree)
-	})
+	a, err := c.once(ctx, "page:"+slug, func(ctx context.Context) (answer, error) { return c.pages.Do(ctx, slug) })
 	if err == nil && a.body == nil {
 		err = ErrProductNotFound.FreshFor(time.Second)
 	}
 	return a, err
 }
 
-func (c *catalogue) renderPage(ctx context.Context, p *Product, tree categoryTree) (answer, error) {
+// makePages makes the pages that are asked for at the same time: they are read together, and inventory is asked once.
+func (c *catalogue) makePages(ctx context.Context, slugs []string) ([]gather.Answer[answer], error) {
+	products, err := loadProducts(ctx, c.db, byPublishedSlug, slugs)
+	if err != nil {
+		return nil, err
+	}
+	load := func(ctx context.Context, _ struct{}) (categoryTree, error) { return loadCategories(ctx, c.db) }
+	tree, err := c.tree.Get(ctx, struct{}{}, otter.LoaderFunc[struct{}, categoryTree](load))
+	if err != nil {
+		return nil, err
+	}
+	var skus []string
+	found := make(map[string]*Product, len(products))
+	for _, p := range products {
+		found[p.Slug] = p
+		for _, v := range p.Variants {
+			skus = append(skus, v.SKU)
+		}
+	}
+	said := c.inventory.availability(ctx, skus)
+	answers := make([]gather.Answer[answer], len(slugs)) // without a body: that there is none is kept too
+	var wrong []stockWord
+	for i, slug := range slugs {
+		if p := found[slug]; p != nil {
+			a, not, err := c.renderPage(p, tree, said)
+			answers[i] = gather.Answer[answer]{Value: a, Err: err}
+			wrong = append(wrong, not...)
+		}
+	}
+	c.putRight(ctx, wrong)
+	return answers, nil
+}
+
+// renderPage makes one page, and tells where the catalogue believed otherwise than inventory said.
+func (c *catalogue) renderPage(p *Product, tree categoryTree, said map[string]availability) (a answer, wrong []stockWord, err error) {
 	out := Page{
 		Summary:     Summary{ID: p.ID, Slug: p.Slug, Name: p.Name, Category: tree.slug(p.CategoryID), VariantCount: len(p.Variants)},
 		Description: p.Description, Vendor: p.Vendor, Tags: orEmpty(p.Tags), Options: orEmpty(p.OptionNames),
@@ -434,12 +463,6 @@ func (c *catalogue) renderPage(ctx context.Context, p *Product, tree categoryTre
 	if len(p.Images) > 0 {
 		out.ImageURL = &p.Images[0].URL
 	}
-	skus := make([]string, 0, len(p.Variants))
-	for _, v := range p.Variants {
-		skus = append(skus, v.SKU)
-	}
-	said := c.inventory.availability(ctx, skus)
-	var wrong []stockWord
 	for _, v := range p.Variants {
 		pv := PageVariant{SKU: v.SKU, Name: v.name(), Options: v.named(p.OptionNames), Price: money.New(v.Price, c.currency), InStock: v.InStock, MaxPerShopper: v.max()}
 		if v.Image != "" {
@@ -458,8 +481,8 @@ func (c *catalogue) renderPage(ctx context.Context, p *Product, tree categoryTre
 		first := out.Variants[0]
 		out.SKU, out.Price, out.Available = first.SKU, first.Price, first.Available
 	}
-	c.putRight(ctx, wrong)
-	return encode(out, hashOf(out))
+	a, err = encode(out, hashOf(out))
+	return a, wrong, err
 }
 
 // CategoryItem is a category with how many products are published in it and below.

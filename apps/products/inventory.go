@@ -5,10 +5,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/gather"
+	"github.com/stampede-shop/stampede/kit/serve"
 )
 
 const (
@@ -21,6 +24,13 @@ type inventory struct {
 	dapr  *dapr.Client
 	log   *slog.Logger
 	pause pause
+	asked *gather.Gatherer[[]string, map[string]availability]
+}
+
+func newInventory(rt *serve.Runtime) *inventory {
+	i := &inventory{dapr: rt.Dapr, log: rt.Log, pause: pause{now: rt.Now}}
+	i.asked = gather.New(gather.Settings[[]string]{}, i.ask)
+	return i
 }
 
 // availability is what inventory says about a SKU.
@@ -30,10 +40,28 @@ type availability struct {
 	AsOf      time.Time `json:"as_of"`
 }
 
-// availability asks about many SKUs at once. Those that inventory does not know are missing, and all are
-// when it cannot be reached: a page is shown without the numbers rather than late or not at all.
+// availability asks about many SKUs at once, and about those of all pages that are being made. Those that
+// inventory does not know are missing, and all are when it cannot be reached: a page is shown without the
+// numbers rather than late or not at all.
 func (i *inventory) availability(ctx context.Context, skus []string) map[string]availability {
 	if len(skus) == 0 || i.pause.on() {
+		return nil
+	}
+	said, err := i.asked.Do(ctx, skus)
+	if err != nil {
+		i.log.WarnContext(ctx, "a page goes without availability", "error", err.Error())
+	}
+	return said
+}
+
+// ask gives the same answer to all who ask together. It does not fail, so that nobody asks again alone.
+func (i *inventory) ask(ctx context.Context, pages [][]string) ([]gather.Answer[map[string]availability], error) {
+	said := i.tell(ctx, slices.Concat(pages...))
+	return slices.Repeat([]gather.Answer[map[string]availability]{{Value: said}}, len(pages)), nil
+}
+
+func (i *inventory) tell(ctx context.Context, skus []string) map[string]availability {
+	if i.pause.on() {
 		return nil
 	}
 	var answer struct {

@@ -48,7 +48,7 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 	}
 	s := &service{
 		settings: set, store: store{db}, dapr: rt.Dapr, log: rt.Log, now: rt.Now,
-		inventory: &inventory{dapr: rt.Dapr, log: rt.Log, pause: pause{now: rt.Now}},
+		inventory: newInventory(rt),
 	}
 	s.catalogue = newCatalogue(rt, db, s.inventory, set.Currency, fresh)
 	s.digits, _ = currency.Standard.Rounding(unit)

@@ -717,6 +717,29 @@ func TestManyAskAtOnce(t *testing.T) {
 	require.Equal(t, 1, loads)
 }
 
+// TestPagesTogether: each gets its own page when several are made at once, and who asks for none gets none.
+func TestPagesTogether(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.published("Lamp", "TOGETHER-1", 100)
+	b.published("Vase", "TOGETHER-2", 200)
+	slugs := []string{"vase", "nothing", "lamp", "vase"}
+	answers, err := b.s.catalogue.makePages(t.Context(), slugs)
+	require.NoError(t, err)
+	require.Len(t, answers, len(slugs))
+	for i, slug := range slugs {
+		require.NoError(t, answers[i].Err)
+		if slug == "nothing" {
+			require.Nil(t, answers[i].Value.body)
+			continue
+		}
+		var page Page
+		require.NoError(t, json.Unmarshal(answers[i].Value.body, &page))
+		require.Equal(t, slug, page.Slug)
+		require.Len(t, page.Variants, 1)
+	}
+}
+
 func TestImport(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -64,9 +64,24 @@ func attributeNames(ctx context.Context, q pg.Querier) ([]string, error) {
 	return found, nil
 }
 
-// loadProducts reads whole products.
-func loadProducts(ctx context.Context, q pg.Querier, where string, a ...any) ([]*Product, error) {
-	rows, err := q.Query(ctx, `SELECT `+productColumns+` FROM products p WHERE `+where, a...)
+// batcher is the pool or a transaction.
+type batcher interface {
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// loadProducts reads whole products, with one question to the database.
+func loadProducts(ctx context.Context, q batcher, where string, a ...any) ([]*Product, error) {
+	var batch pgx.Batch
+	theirs := `product_id IN (SELECT p.id FROM products p WHERE ` + where + `) ORDER BY product_id, position`
+	batch.Queue(`SELECT `+productColumns+` FROM products p WHERE `+where, a...)
+	batch.Queue(`
+		SELECT product_id, sku, options, price, max_per_shopper, initial_stock, in_stock, image
+		FROM variants WHERE `+theirs, a...)
+	batch.Queue(`SELECT product_id, id, url, alt FROM images WHERE `+theirs, a...)
+	results := q.SendBatch(ctx, &batch)
+	defer results.Close()
+
+	rows, err := results.Query()
 	if err != nil {
 		return nil, fmt.Errorf("load products: %w", err)
 	}
@@ -75,42 +90,37 @@ func loadProducts(ctx context.Context, q pg.Querier, where string, a ...any) ([]
 		return nil, fmt.Errorf("load products: %w", err)
 	}
 	products := make([]*Product, len(found))
-	ids := make([]uuid.UUID, len(found))
 	byID := make(map[uuid.UUID]*Product, len(found))
 	for i, r := range found {
 		products[i] = &Product{
 			ID: r.ID, Slug: r.Slug, Name: r.Name, Description: r.Description, Vendor: r.Vendor, CategoryID: r.CategoryID,
 			Tags: r.Tags, OptionNames: r.OptionNames, Attributes: r.Attributes, Status: r.Status, Version: r.Version, PublishedAt: r.PublishedAt,
 		}
-		ids[i] = r.ID
 		byID[r.ID] = products[i]
 	}
-	if len(ids) == 0 {
-		return products, nil
-	}
-	rows, err = q.Query(ctx, `
-		SELECT product_id, sku, options, price, max_per_shopper, initial_stock, in_stock, image
-		FROM variants WHERE product_id = ANY($1) ORDER BY product_id, position`, ids)
-	if err != nil {
+	if rows, err = results.Query(); err != nil {
 		return nil, fmt.Errorf("load variants: %w", err)
 	}
 	var id uuid.UUID
 	var v Variant
 	_, err = pgx.ForEachRow(rows, []any{&id, &v.SKU, &v.Options, &v.Price, &v.MaxPerShopper, &v.InitialStock, &v.InStock, &v.Image}, func() error {
-		byID[id].Variants = append(byID[id].Variants, v)
+		if p := byID[id]; p != nil { // one may have come since the first statement
+			p.Variants = append(p.Variants, v)
+		}
 		v = Variant{}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load variants: %w", err)
 	}
-	rows, err = q.Query(ctx, `SELECT product_id, id, url, alt FROM images WHERE product_id = ANY($1) ORDER BY product_id, position`, ids)
-	if err != nil {
+	if rows, err = results.Query(); err != nil {
 		return nil, fmt.Errorf("load images: %w", err)
 	}
 	var img Image
 	_, err = pgx.ForEachRow(rows, []any{&id, &img.ID, &img.URL, &img.Alt}, func() error {
-		byID[id].Images = append(byID[id].Images, img)
+		if p := byID[id]; p != nil {
+			p.Images = append(p.Images, img)
+		}
 		return nil
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -38,11 +39,15 @@ func (s *service) mine(ctx context.Context) (auth.Caller, error) {
 }
 
 func (s *service) getMe(ctx context.Context, _ *struct{}) (*profileOutput, error) {
-	c, err := s.mine(ctx)
-	if err != nil {
-		return nil, err
+	p, err := s.store.profile(ctx, auth.Must(ctx).ID)
+	if errors.Is(err, problem.ErrNotFound) { // account.registered may be late
+		c, err := s.mine(ctx)
+		if err != nil {
+			return nil, err
+		}
+		p, err = s.store.profile(ctx, c.ID)
+		return &profileOutput{p}, err
 	}
-	p, err := s.store.profile(ctx, c.ID)
 	return &profileOutput{p}, err
 }
 

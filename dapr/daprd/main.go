@@ -3,8 +3,9 @@
 // Command daprd is Dapr's own sidecar at the version that Stampede is tested
 // with: Dapr's stable components, the six below that its stable set lacks,
 // oauth2 with its sessions repaired (package session), RabbitMQ with a
-// connection for each subscription (package rabbit), and a mail binding of our
-// own (package mailer). Build it with -tags stablecomponents (dev does).
+// connection for each subscription (package rabbit), names of apps only while
+// they welcome calls (package names), and a mail binding of our own (package
+// mailer). Build it with -tags stablecomponents (dev does).
 package main
 
 import (
@@ -15,7 +16,6 @@ import (
 	redislock "github.com/dapr/components-contrib/lock/redis"
 	"github.com/dapr/components-contrib/middleware"
 	"github.com/dapr/components-contrib/middleware/http/oauth2"
-	"github.com/dapr/components-contrib/nameresolution/sqlite"
 	"github.com/dapr/components-contrib/pubsub/jetstream"
 	"github.com/dapr/dapr/cmd/daprd/app"
 	"github.com/dapr/dapr/pkg/components/bindings"
@@ -27,6 +27,7 @@ import (
 	"github.com/dapr/kit/logger"
 
 	"github.com/stampede-shop/stampede/dapr/daprd/mailer"
+	"github.com/stampede-shop/stampede/dapr/daprd/names"
 	"github.com/stampede-shop/stampede/dapr/daprd/rabbit"
 	"github.com/stampede-shop/stampede/dapr/daprd/session"
 )
@@ -45,7 +46,7 @@ func main() {
 	bindings.DefaultRegistry.RegisterOutputBinding(mailer.New, "mailer")
 	bindings.DefaultRegistry.RegisterOutputBinding(ses.NewAWSSES, "aws.ses")
 	pubsub.DefaultRegistry.RegisterComponent(jetstream.NewJetStream, "jetstream")
-	nameresolution.DefaultRegistry.RegisterComponent(sqlite.NewResolver, "sqlite")
+	nameresolution.DefaultRegistry.RegisterComponent(names.New, "sqlite") // lists an app only while it welcomes calls
 	pubsub.DefaultRegistry.RegisterComponent(rabbit.New, "rabbitmq") // instead of the stable set's
 	lock.DefaultRegistry.RegisterComponent(redislock.NewStandaloneRedisLock, "redis")
 	app.Run()

@@ -100,6 +100,9 @@ func entries(file routes.List) []entry {
 		if r.Page {
 			e.Lua += `, page = true`
 		}
+		if r.Work != "" {
+			e.Lua += fmt.Sprintf(`, work = "%s"`, r.Work)
+		}
 		if e.Cache {
 			e.Lua += `, cache = true`
 		}

@@ -236,7 +236,7 @@ func functions(t *testing.T, p Plugin) map[string][]string {
 	p.config(t, &c)
 	lua := read(t, "lua/gateway.lua")
 	for phase, lines := range c {
-		require.Contains(t, []string{"rewrite", "access", "header_filter", "body_filter"}, phase)
+		require.Contains(t, []string{"rewrite", "access", "header_filter", "body_filter", "log"}, phase)
 		for _, line := range lines {
 			call := regexp.MustCompile(`^require\("gateway"\)\.([a-z_]+)(\(\)| \{ .* \})$`).FindStringSubmatch(line)
 			require.NotNil(t, call, line)

@@ -16,6 +16,9 @@ var conf = template.Must(template.New("").Funcs(template.FuncMap{"pattern": patt
 {{- define "route"}}
 location ~ {{pattern .Path}} {
     set $app {{.App}}; set $methods "{{methods .Methods}}";{{if .Limit}} set $limit {{.Limit}};{{end}}{{if .Page}} set $page yes;{{end}}
+{{- if .Work}}
+    set $work {{.Work}}; set $admitted "";
+{{- end}}
 {{- if eq .Body "upload"}}
     client_max_body_size 64m; proxy_request_buffering off; proxy_read_timeout 300s;
 {{- end}}

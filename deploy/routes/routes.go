@@ -4,6 +4,7 @@ package routes
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/goccy/go-yaml"
 )
@@ -22,6 +23,7 @@ type Route struct {
 	Edge    string   `yaml:"edge"`
 	Methods []string `yaml:"methods"`
 	Limit   string   `yaml:"limit"`
+	Work    string   `yaml:"work"`
 	Body    string   `yaml:"body"`
 	Page    bool     `yaml:"page"`
 }
@@ -31,6 +33,11 @@ func Parse(text []byte) (List, error) {
 	var list List
 	if err := yaml.UnmarshalWithOptions(text, &list, yaml.Strict()); err != nil {
 		return List{}, fmt.Errorf("routes.yaml: %w", err)
+	}
+	for _, r := range list.Routes {
+		if !slices.Contains([]string{"", "browse", "login", "cart", "checkout", "wait"}, r.Work) {
+			return List{}, fmt.Errorf("routes.yaml: %s: there is no work %q", r.Path, r.Work)
+		}
 	}
 	return list, nil
 }

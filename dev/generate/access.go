@@ -79,6 +79,9 @@ spec:
     version: v1
     configuration:
       connectionString: "${NAME_RESOLUTION_DB}"
+      # Renewed every 10 s and believed for 15: on a busy machine a renewal may come late.
+      updateInterval: 15s
+      timeout: 5s
   # No value of the secret store by the API: it is there for components alone.
   secrets:
     scopes:
@@ -88,7 +91,7 @@ spec:
     defaultAction: deny
     trustDomain: public
 %s  tracing:
-    samplingRate: "1"
+    samplingRate: "${TRACES_RATIO}"
   metric:
     http:
       increasedCardinality: false

@@ -100,7 +100,7 @@ func (s Servers) Drain(ctx context.Context, apps []stack.App) (err error) {
 func (s Servers) unsent(ctx context.Context, apps []stack.App) (int, error) {
 	total := 0
 	for _, a := range apps {
-		if !s.KeepsRecords(a) {
+		if a.Instance != 1 || !s.KeepsRecords(a) {
 			continue
 		}
 		db, err := connect(ctx, s.Settings.Get(a.DatabaseSetting()))

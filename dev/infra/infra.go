@@ -40,6 +40,7 @@ func (s Servers) Describe(ctx context.Context, apps []stack.App) (map[string]sup
 		"maildev":  s.maildev,
 		"sentry":   s.authority,
 		"keycloak": func() (supervise.Process, error) { return s.keycloak(ctx) },
+		"keys":     s.keys,
 		"nginx":    func() (supervise.Process, error) { return s.nginx(ctx, apps) },
 	} {
 		if !s.Needs(name) {
@@ -99,7 +100,10 @@ func (s Servers) Start(ctx context.Context, apps []stack.App) error {
 		if err := s.databases(ctx); err != nil {
 			return err
 		}
-		one("keycloak", 180*time.Second, s.realmAnswers)
+		one("keycloak", 180*time.Second, func(ctx context.Context) error {
+			one("keys", 10*time.Second, nil) // it reads Keycloak's
+			return s.realmAnswers(ctx)
+		})
 		return nil
 	})
 	one("redis", 30*time.Second, nil)

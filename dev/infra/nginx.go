@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -40,11 +39,11 @@ func (s Servers) nginx(ctx context.Context, list []stack.App) (supervise.Process
 	for _, address := range strings.Fields(s.Settings.Get("GATEWAY")) {
 		values["GATEWAY_SERVERS"] += "server " + address + "; "
 	}
-	for _, a := range list {
-		if a.Edge() {
-			values[a.EnvName()] = "127.0.0.1:" + strconv.Itoa(a.HTTPPort)
-		}
+	edges, err := s.readyEdges(list)
+	if err != nil {
+		return supervise.Process{}, err
 	}
+	maps.Copy(values, edges)
 	media, pictures, err := s.media()
 	if err != nil {
 		return supervise.Process{}, err
@@ -92,7 +91,9 @@ func render(from, to string, values map[string]string) (stamp string, err error)
 				return fmt.Errorf("%s: %w", path, err)
 			}
 		}
-		stamp = supervise.Digest(stamp + name + string(text))
+		if name != edgesFile { // which Nginx reads again by itself
+			stamp = supervise.Digest(stamp + name + string(text))
+		}
 		target := filepath.Join(to, name)
 		if old, err := os.ReadFile(target); err == nil && string(old) == string(text) {
 			return nil

@@ -56,6 +56,9 @@ func (s Servers) postgres(ctx context.Context) (supervise.Process, error) {
 	// Written each time: the data folder is out of reach for the server's own user
 	// otherwise (a clone under /root), and the port is this stack's.
 	text := string(conf) + fmt.Sprintf("\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = ''\n", s.Port(stack.PortPostgres))
+	if s.Bench {
+		text += "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.max = 10000\n"
+	}
 	if err := ownedFile(filepath.Join(dir, "postgresql.conf"), text, "postgres"); err != nil {
 		return supervise.Process{}, err
 	}
@@ -89,6 +92,11 @@ func (s Servers) databases(ctx context.Context) error {
 		password, _ := u.User.Password()
 		if err := makeDatabase(ctx, db, strings.TrimPrefix(u.Path, "/"), u.User.Username(), password); err != nil {
 			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	if s.Bench {
+		if _, err := db.Exec(ctx, `CREATE EXTENSION IF NOT EXISTS pg_stat_statements`); err != nil {
+			return err
 		}
 	}
 	// What only a superuser should add: the catalogue's search.

@@ -56,18 +56,29 @@ type App struct {
 	GRPCPort     int      `yaml:"daprGRPCPort"`
 	InternalPort int      `yaml:"daprInternalGRPCPort"`
 	MetricsPort  int      `yaml:"metricsPort"`
+	PublicPort   int      `yaml:"-"` // where an edge sidecar answers its health, since a pipeline stands before the HTTP port
 	Command      []string `yaml:"command"`
+	Instance     int      `yaml:"-"` // 1, and more where there are several
 }
 
 // Edge reports whether this is a sidecar of the edge, which has no app.
 func (a App) Edge() bool { return len(a.Command) == 0 }
 
+// Name is the instance's: that of its process, and of its log. The first bears
+// the app's.
+func (a App) Name() string {
+	if a.Instance == 1 {
+		return a.ID
+	}
+	return a.ID + "-" + strconv.Itoa(a.Instance)
+}
+
 // sidecarName is the name of the sidecar's process; an edge has only that.
 func (a App) sidecarName() string {
 	if a.Edge() {
-		return a.ID
+		return a.Name()
 	}
-	return a.ID + "-daprd"
+	return a.Name() + "-daprd"
 }
 
 // EnvName is the id as settings begin with it.
@@ -152,7 +163,7 @@ func absolute(dir, path string) string {
 }
 
 // LoadApps reads dapr/dapr.yaml, writes the stack's shifted copy of it, and
-// returns the apps with common's options filled in.
+// returns every instance of the apps (INSTANCES), with common's options filled in.
 func (s *Stack) LoadApps() ([]App, error) {
 	source := filepath.Join(s.Root, "dapr", "dapr.yaml")
 	text, err := os.ReadFile(source)
@@ -170,7 +181,7 @@ func (s *Stack) LoadApps() ([]App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", source, err)
 	}
-	return apps, nil
+	return s.instances(apps)
 }
 
 func parseRunFile(text []byte) ([]App, error) {
@@ -185,6 +196,7 @@ func parseRunFile(text []byte) ([]App, error) {
 		}
 		a.Sidecar = a.Sidecar.or(file.Common)
 		a.ConfigFile = absolute(a.Dir, a.ConfigFile)
+		a.Instance, a.PublicPort = 1, a.HTTPPort+publicPort
 	}
 	return file.Apps, nil
 }
@@ -254,12 +266,14 @@ func (a App) flags(sentry string) []string {
 	add("--dapr-http-port", a.HTTPPort)
 	add("--dapr-grpc-port", a.GRPCPort)
 	add("--dapr-listen-addresses", loopback)
-	add("--dapr-internal-grpc-port", a.InternalPort)
+	if a.Edge() {
+		add("--dapr-internal-grpc-port", a.InternalPort)
+	} // that of an app takes a free one: at the old address its callers would look for it again only after a pause
 	add("--dapr-internal-grpc-listen-address", loopback)
 	add("--metrics-port", a.MetricsPort)
 	add("--metrics-listen-address", loopback)
 	if a.Edge() {
-		add("--dapr-public-port", a.HTTPPort+publicPort)
+		add("--dapr-public-port", a.PublicPort)
 		add("--dapr-public-listen-address", loopback)
 	}
 	add("--config", a.ConfigFile)
@@ -355,19 +369,22 @@ func (s *Stack) Processes(a App, apps []App) ([]supervise.Process, error) {
 	}
 	if a.Edge() {
 		side.Stage = StageEdge
-		side.Health = fmt.Sprintf("http://127.0.0.1:%d/v1.0/healthz", a.HTTPPort+publicPort)
+		side.Health = fmt.Sprintf("http://127.0.0.1:%d/v1.0/healthz", a.PublicPort)
 		return []supervise.Process{side}, nil
 	}
 	command := slices.Clone(a.Command)
 	command[0] = absolute(a.Dir, command[0])
 	ports := map[string]int{"APP_PORT": a.Port, "DAPR_HTTP_PORT": a.HTTPPort, "DAPR_GRPC_PORT": a.GRPCPort, "DAPR_METRICS_PORT": a.MetricsPort}
+	if s.Bench && a.Instance == 1 {
+		ports["PPROF_PORT"] = a.ProfilePort()
+	}
 	env := append(s.Settings.Env(appSettings(a.ID, apps)), "APP_ID="+a.ID, "APP_PROTOCOL="+a.AppProtocol)
 	for _, key := range slices.Sorted(maps.Keys(ports)) {
 		env = append(env, key+"="+strconv.Itoa(ports[key]))
 	}
 	main := supervise.Process{
-		Name: a.ID, Dir: a.Dir, Args: command, Env: slices.Concat(Environment(), env, own),
-		Patience: 10 * time.Second, Stage: StageApp,
+		Name: a.Name(), Dir: a.Dir, Args: command, Env: slices.Concat(Environment(), env, own),
+		Patience: 25 * time.Second, Stage: StageApp, // longer than kit/serve lets requests take when it stops
 		Health: fmt.Sprintf("http://127.0.0.1:%d/readyz", a.Port), Stamp: buildID(command[0]),
 	}
 	return []supervise.Process{side, main}, nil

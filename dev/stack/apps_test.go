@@ -69,7 +69,7 @@ func TestFlags(t *testing.T) {
 		want string
 	}{
 		{apps[0], `--app-id orders --app-port 7106 --app-protocol http --dapr-http-port 3506 --dapr-grpc-port 5606
-			--dapr-listen-addresses 127.0.0.1 --dapr-internal-grpc-port 11706 --dapr-internal-grpc-listen-address 127.0.0.1
+			--dapr-listen-addresses 127.0.0.1 --dapr-internal-grpc-listen-address 127.0.0.1
 			--metrics-port 13806 --metrics-listen-address 127.0.0.1 --config /clone/dapr/config/orders.yaml
 			--resources-path /clone/.run/components --resources-path /clone/dapr --enable-mtls --sentry-address 127.0.0.1:50001
 			--max-body-size 4Mi --read-buffer-size 64Ki --log-level warn`},

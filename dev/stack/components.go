@@ -52,16 +52,17 @@ type component struct {
 // Plugged are the components in effect: those of components/, with the files
 // of each swap laid over them.
 type Plugged struct {
-	files map[string]string // by file name
-	types map[string]string // component name → type
-	names []string          // settings that they take hosts and passwords from
+	files map[string]string   // by file name
+	types map[string]string   // component name → type
+	scope map[string][]string // component name → apps; none where it is for all
+	names []string            // settings that they take hosts and passwords from
 }
 
 // plug reads the components that swaps, names of folders in components/swaps
 // with commas between, make of those in components/.
 func plug(root, swaps string) (*Plugged, error) {
 	dir := filepath.Join(root, "components")
-	p := &Plugged{files: map[string]string{}, types: map[string]string{}}
+	p := &Plugged{files: map[string]string{}, types: map[string]string{}, scope: map[string][]string{}}
 	if err := p.read(dir, nil); err != nil {
 		return nil, err
 	}
@@ -96,6 +97,7 @@ func (p *Plugged) resolve() error {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 		p.types[c.Metadata.Name] = c.Spec.Type
+		p.scope[c.Metadata.Name] = c.Scopes
 		for _, m := range c.Spec.Metadata {
 			for _, key := range []string{m.Secret.Name, m.Env} {
 				if key != "" && !slices.Contains(p.names, key) {
@@ -145,6 +147,11 @@ func (p *Plugged) Uses(kind string) bool {
 	return slices.Contains(slices.Collect(maps.Values(p.types)), kind)
 }
 
+// scoped reports whether the sidecars of an app load a component.
+func (p *Plugged) scoped(name, app string) bool {
+	return len(p.scope[name]) == 0 || slices.Contains(p.scope[name], app)
+}
+
 // Needs reports whether a part of the infrastructure has to run. Where it is
 // not known what is plugged in, any part may.
 func (p *Plugged) Needs(part string) bool {
@@ -165,8 +172,11 @@ func (p *Plugged) Needs(part string) bool {
 
 // Needs reports whether this stack runs a part of the infrastructure.
 func (s *Stack) Needs(part string) bool {
-	if part == "proxies" {
+	switch part {
+	case "proxies":
 		return s.Proxied
+	case "keys":
+		return s.Bench
 	}
 	return s.Plugged.Needs(part)
 }
@@ -298,6 +308,6 @@ func (s *Stack) lacking() (keys []string) {
 // LaidOut are the components that the sidecars have read, as LayOut wrote them
 // the last time; there are none before the first time.
 func (s *Stack) LaidOut() (*Plugged, error) {
-	p := &Plugged{files: map[string]string{}, types: map[string]string{}}
+	p := &Plugged{files: map[string]string{}, types: map[string]string{}, scope: map[string][]string{}}
 	return p, errors.Join(p.read(s.componentsDir(), nil), p.resolve())
 }

@@ -40,15 +40,26 @@ const (
 	PortProxyRedis         = 8476
 	PortProxyRabbitMQ      = 8477
 	PortProxySMTP          = 8478
+	PortBenchKeys          = 8013  // where the bench's stack has its keys, see infra.ServeKeys
 	PortSentryHealth       = 15002 // below the ports of outgoing connections, which may take one above at any time
 
 	// maxOffset keeps the highest port of a stack below 65536.
 	maxOffset = 5000
 
-	// publicPort is how far above its HTTP port an edge sidecar answers its
-	// health, since a pipeline stands before the HTTP port.
+	// publicPort is how far its public port is above an edge sidecar's HTTP port.
 	publicPort = 400
+
+	// firstInstance is where the ports of further instances begin, so many for
+	// each app of dapr/dapr.yaml (instances.go).
+	firstInstance = 26700
+
+	// profilePort is how far above its own port an app of the bench's stack
+	// serves profiles.
+	profilePort = 100
 )
+
+// ProfilePort is where the app serves profiles, in the bench's stack.
+func (a App) ProfilePort() int { return a.Port + profilePort }
 
 // Port is one of the Port constants in this stack.
 func (s *Stack) Port(base int) int { return base + s.Offset }
@@ -79,6 +90,7 @@ var infraPorts = map[string][]int{
 	"kafka":    {PortKafka, PortKafkaController},
 	"s3":       {PortS3},
 	"sentry":   {PortSentry, PortSentryHealth},
+	"keys":     {PortBenchKeys},
 	"proxies":  {PortProxies, PortProxyPostgres, PortProxyRedis, PortProxyRabbitMQ, PortProxySMTP},
 }
 
@@ -94,13 +106,17 @@ func (s *Stack) ports(apps []App) map[int]string {
 		}
 	}
 	for _, a := range apps {
-		for _, port := range []int{a.HTTPPort, a.GRPCPort, a.InternalPort, a.MetricsPort} {
+		for _, port := range []int{a.HTTPPort, a.GRPCPort, a.MetricsPort} {
 			ports[port] = a.sidecarName()
 		}
 		if a.Edge() {
-			ports[a.HTTPPort+publicPort] = a.ID
+			ports[a.InternalPort] = a.sidecarName()
+			ports[a.PublicPort] = a.Name()
 		} else {
-			ports[a.Port] = a.ID
+			ports[a.Port] = a.Name()
+			if s.Bench && a.Instance == 1 {
+				ports[a.ProfilePort()] = a.ID
+			}
 		}
 	}
 	return ports

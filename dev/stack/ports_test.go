@@ -8,8 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPortsOfStacks: whole stacks at every thousand fit beside each other on one
-// machine, with the run file that is really used.
+// TestPortsOfStacks: whole stacks at every thousand, of as many instances as
+// there may be, fit beside each other on one machine, with the run file that is
+// really used.
 func TestPortsOfStacks(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../dapr/dapr.yaml")
@@ -21,7 +22,10 @@ func TestPortsOfStacks(t *testing.T) {
 		apps, err := parseRunFile(shifted)
 		require.NoError(t, err)
 		require.NotEmpty(t, apps)
-		for port, name := range (&Stack{Offset: offset}).ports(apps) {
+		s := &Stack{Offset: offset, Bench: true}
+		further := s.Surplus(apps)
+		require.Len(t, further, (mostInstances-1)*len(apps))
+		for port, name := range s.ports(append(apps, further...)) {
 			require.Empty(t, all[port], "port %d of %s", port, name)
 			all[port] = name
 			require.Less(t, port-offset+maxOffset, 1<<16)

@@ -45,6 +45,10 @@ func defaults(s *Stack, services []App) []setting {
 	at := func(base int) string { return "127.0.0.1:" + port(base) }
 	through := func(base int) string { return at(s.reach(base)) }
 	public := "http://localhost:" + port(PortFront)
+	keys, most := PortKeys, func(perMinute string) string { return perMinute }
+	if s.Bench { // where all that is asked comes from one address
+		keys, most = PortBenchKeys, func(string) string { return "100000000" }
+	}
 	database := func(name, at string) string {
 		u := url.URL{Scheme: "postgres", User: url.UserPassword(name, secret()), Host: at, Path: "/" + name}
 		return u.String()
@@ -57,7 +61,7 @@ func defaults(s *Stack, services []App) []setting {
 
 		{"ISSUER", public + "/realms/stampede", everyApp},
 		{"AUDIENCE", "stampede", everyApp},
-		{"JWKS_URL", "http://" + at(PortKeys) + "/jwks", everyApp},
+		{"JWKS_URL", "http://" + at(keys) + "/jwks", everyApp},
 		{"KEYCLOAK_URL", "http://" + at(PortKeycloak), everyApp},
 		{"KEYCLOAK_REALM", "stampede", everyApp},
 		{"KEYCLOAK_ADMIN_PASSWORD", secret(), infra},
@@ -81,7 +85,8 @@ func defaults(s *Stack, services []App) []setting {
 		list = append(list, setting{a.DatabaseSetting(), database(a.ID, through(PortPostgres)), a.ID})
 	}
 	return append(list, []setting{
-		{"SWAP", "", infra}, // names of components/swaps, see Choose
+		{"SWAP", "", infra},      // names of components/swaps, see Choose
+		{"INSTANCES", "", infra}, // how many run beside each other, see instances
 		{"REDIS_HOST", through(PortRedis), infra},
 		{"REDIS_PASSWORD", secret(), infra},
 		{"RABBITMQ_URL", "amqp://stampede:" + secret() + "@" + through(PortRabbitMQ), infra},
@@ -97,6 +102,7 @@ func defaults(s *Stack, services []App) []setting {
 		{"SENTRY_ADDRESS", at(PortSentry), infra},
 		{"DAPR_API_TOKEN", secret(), everyApp},
 		{"APP_API_TOKEN", secret(), everyApp},
+		{"TRACES_RATIO", "1", everyApp},
 
 		{"CURSOR_KEY", secret(), everyApp},
 		{"HASH_KEY", secret(), everyApp},
@@ -108,10 +114,10 @@ func defaults(s *Stack, services []App) []setting {
 		{"HOLD_AT", "cart", everyApp},
 		{"HOLD_TTL", "15m", everyApp},
 		{"MAIL_PULL_BEHIND", "10m", "mail"},
-		{"RATE_TOKEN", "60000", infra},
-		{"RATE_ADDRESS", "60000", infra},
-		{"RATE_LOGIN", "6000", infra},
-		{"RATE_FRONT", "600000", infra},
+		{"RATE_TOKEN", most("60000"), infra},
+		{"RATE_ADDRESS", most("60000"), infra},
+		{"RATE_LOGIN", most("6000"), infra},
+		{"RATE_FRONT", most("600000"), infra},
 	}...)
 }
 
@@ -166,7 +172,10 @@ func (s *Stack) reach(base int) int {
 
 // choices may be given in the environment of the first make up, for a stack
 // that starts with other ones, such as a test's short hold time.
-var choices = []string{"SHOP_CURRENCY", "SHOP_COUNTRY", "HOLD_AT", "HOLD_TTL", "MAIL_PULL_BEHIND", "RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN", "RATE_FRONT"}
+var choices = []string{
+	"INSTANCES", "SHOP_CURRENCY", "SHOP_COUNTRY", "HOLD_AT", "HOLD_TTL", "MAIL_PULL_BEHIND",
+	"RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN", "RATE_FRONT", "TRACES_RATIO",
+}
 
 func secret() string {
 	b := make([]byte, 20)
@@ -197,7 +206,9 @@ func loadSettings(s *Stack) (*Settings, error) {
 		return nil, fmt.Errorf("%s belongs to a stack with PORT_OFFSET=%s, not %d: use that offset, or another RUN_DIR", set.File, have, s.Offset)
 	}
 	if set.Has("PORT_OFFSET") {
-		s.Proxied = set.Get("PROXIES") == "true" // as it was when the addresses were written
+		// As it was when the addresses were written: a shop that is there does not
+		// begin to trust another key because of a variable.
+		s.Proxied, s.Bench = set.Get("PROXIES") == "true", set.Get("BENCH") == "true"
 	}
 	services, err := s.Services()
 	if err != nil {
@@ -206,6 +217,9 @@ func loadSettings(s *Stack) (*Settings, error) {
 	list := defaults(s, services)
 	if s.Proxied {
 		list = append(list, setting{"PROXIES", "true", infra})
+	}
+	if s.Bench {
+		list = append(list, setting{"BENCH", "true", infra})
 	}
 	for _, w := range waits {
 		if given := os.Getenv(w.key); given != "" {
@@ -310,7 +324,7 @@ func (set *Settings) save() error {
 // PAYMENTS_PROVIDER or OTEL_EXPORTER_OTLP_ENDPOINT) goes to the app whose name
 // it begins with, else to all.
 func appSettings(id string, apps []App) func(key string) bool {
-	owners := map[string]string{"DAPR_TRUST_ANCHORS": infra, "PROXIES": infra}
+	owners := map[string]string{"DAPR_TRUST_ANCHORS": infra, "PROXIES": infra, "BENCH": infra}
 	for _, d := range slices.Concat(defaults(&Stack{}, apps), swapSettings(&Stack{})) {
 		owners[d.key] = d.owner
 	}

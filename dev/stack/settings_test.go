@@ -143,6 +143,27 @@ func TestWaits(t *testing.T) {
 	require.True(t, again.Proxied)
 }
 
+// TestBenchStack: only a stack that began as the bench's trusts the bench's key.
+// A variable that is left over in a shell changes nothing about a shop that is
+// there, and no app is told of it.
+func TestBenchStack(t *testing.T) {
+	t.Parallel()
+	begun := func(bench bool) *Stack { return &Stack{Root: "../..", Run: t.TempDir(), Bench: bench} }
+	for _, tc := range []struct{ began, asked bool }{{false, true}, {true, false}} {
+		s := begun(tc.began)
+		first, err := loadSettings(s)
+		require.NoError(t, err)
+		require.Equal(t, tc.began, first.Get("JWKS_URL") == "http://127.0.0.1:8013/jwks")
+		again := &Stack{Root: s.Root, Run: s.Run, Bench: tc.asked}
+		second, err := loadSettings(again)
+		require.NoError(t, err)
+		require.Equal(t, tc.began, again.Bench)
+		require.Equal(t, tc.began, again.Needs("keys"))
+		require.Equal(t, first.Get("JWKS_URL"), second.Get("JWKS_URL"))
+	}
+	require.False(t, appSettings("orders", nil)("BENCH"))
+}
+
 // TestServices: which services have a database follows from the run file and
 // the folders.
 func TestServices(t *testing.T) {

@@ -32,6 +32,7 @@ type Stack struct {
 	Cache    string // what was fetched and built once for all stacks
 	Offset   int    // added to every port
 	Proxied  bool   // what the apps reach, they reach through the proxies of make chaos
+	Bench    bool   // for make bench: statements are counted, apps serve profiles, and a key of the bench's signs tokens too
 	Settings *Settings
 	Plugged  *Plugged // the components in effect; nil until PlugIn
 	Out      *progress.Progress
@@ -51,7 +52,7 @@ func Open(out *progress.Progress) (*Stack, error) {
 	}
 	s := &Stack{Root: root, Cache: filepath.Join(cache, "stampede"), Out: out}
 	s.Run = os.Getenv("RUN_DIR")
-	s.Proxied = os.Getenv("PROXIES") == "true"
+	s.Proxied, s.Bench = os.Getenv("PROXIES") == "true", os.Getenv("BENCH") == "true"
 	given := os.Getenv("PORT_OFFSET")
 	if given == "" && s.Run != "" {
 		given = offsetOf(s.Run)

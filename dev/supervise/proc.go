@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // birth returns when a process was started, in clock ticks since the machine
@@ -23,6 +24,7 @@ type stat struct {
 	state  string
 	parent int
 	start  uint64 // clock ticks after the machine's start
+	used   uint64 // clock ticks on a processor, with those of children that have ended
 }
 
 func readStat(pid int) (stat, bool) {
@@ -46,7 +48,12 @@ func parseStat(text string) (stat, bool) {
 		return stat{}, false
 	}
 	start, err := strconv.ParseUint(fields[19], 10, 64)
-	return stat{state: fields[0], parent: parent, start: start}, err == nil
+	var used uint64
+	for _, field := range fields[11:15] { // utime, stime, cutime, cstime
+		ticks, _ := strconv.ParseUint(field, 10, 64)
+		used += ticks
+	}
+	return stat{state: fields[0], parent: parent, start: start, used: used}, err == nil
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {
@@ -70,6 +77,20 @@ func children() map[int][]int {
 		}
 	}
 	return tree
+}
+
+// tick is a clock tick of /proc, the same on every Linux that Go runs on.
+const tick = 10 * time.Millisecond
+
+// processor returns the time that a process and all below it have had on a
+// processor, with what has ended among them.
+func processor(pid int, tree map[int][]int) time.Duration {
+	st, _ := readStat(pid)
+	total := time.Duration(st.used) * tick
+	for _, child := range tree[pid] {
+		total += processor(child, tree)
+	}
+	return total
 }
 
 // memory returns the resident bytes of a process and all below it. Pages that

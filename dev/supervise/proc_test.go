@@ -12,7 +12,7 @@ func TestParseStat(t *testing.T) {
 	t.Parallel()
 	st, ok := parseStat("42 (a (b) c) S 7 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 2 x")
 	require.True(t, ok)
-	require.Equal(t, stat{state: "S", parent: 7, start: 98765}, st)
+	require.Equal(t, stat{state: "S", parent: 7, start: 98765, used: 5 + 6 + 7 + 8}, st)
 	_, ok = parseStat("")
 	require.False(t, ok)
 

@@ -51,6 +51,19 @@ func (st State) Memory() int64 {
 	return bytes
 }
 
+// Processor is the time that each process has had on a processor, by name, with
+// all that it started, be it over or not.
+func (st State) Processor() map[string]time.Duration {
+	used := map[string]time.Duration{}
+	tree := children()
+	for _, r := range st.Processes {
+		if r.Alive() {
+			used[r.Name] = processor(r.PID, tree)
+		}
+	}
+	return used
+}
+
 // Status is how one process is.
 type Status struct {
 	Name     string

@@ -4,6 +4,7 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwk"
 	"github.com/lestrrat-go/jwx/v3/jws"
 	"github.com/lestrrat-go/jwx/v3/jwt"
+	"github.com/maypok86/otter/v2"
 )
 
 // The roles of the shop, as Keycloak's realm names them.
@@ -45,7 +47,23 @@ const refreshEvery = 5 * time.Minute
 // Verifier checks tokens against the identity provider's keys.
 type Verifier struct {
 	issuer, audience string
-	keys             atomic.Pointer[jwk.Set]
+	keys             atomic.Pointer[keys]
+	now              func() time.Time
+}
+
+// keys are the provider's, and whom the tokens belong to that were found good
+// under them: a client sends the same one again and again until it ends. The
+// next keys begin anew, so that no token outlives its key.
+type keys struct {
+	set   jwk.Set
+	known *otter.Cache[[sha256.Size]byte, Caller] // by the hash of the whole token
+}
+
+// maxKnown is how many tokens are kept; one takes some 2 kB.
+const maxKnown = 10_000
+
+func newKeys(set jwk.Set) *keys {
+	return &keys{set, otter.Must(&otter.Options[[sha256.Size]byte, Caller]{MaximumSize: maxKnown})}
 }
 
 // ErrNoKeys means that no keys have been read yet, so that no token can be
@@ -56,13 +74,13 @@ var ErrNoKeys = errors.New("token: no keys yet")
 // every second until they have come once, keeping the last ones while the
 // provider is away. It tries once before it returns.
 func NewVerifier(ctx context.Context, issuer, audience, jwksURL string) *Verifier {
-	v := &Verifier{issuer: issuer, audience: audience}
+	v := &Verifier{issuer: issuer, audience: audience, now: time.Now}
 	fetch := func() time.Duration {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
-		keys, err := jwk.Fetch(ctx, jwksURL)
-		if err == nil && keys.Len() > 0 {
-			v.keys.Store(&keys)
+		set, err := jwk.Fetch(ctx, jwksURL)
+		if err == nil && set.Len() > 0 {
+			v.keys.Store(newKeys(set))
 		}
 		if v.keys.Load() == nil {
 			slog.WarnContext(ctx, "no keys to check tokens with", "url", jwksURL, "error", err)
@@ -92,8 +110,21 @@ func (v *Verifier) Verify(token string) (Caller, error) {
 	if keys == nil {
 		return Caller{}, ErrNoKeys
 	}
+	hash := sha256.Sum256([]byte(token))
+	if c, ok := keys.known.GetIfPresent(hash); ok && v.now().Before(c.ExpiresAt) {
+		return c, nil
+	}
+	c, err := v.check(keys.set, token)
+	if err == nil {
+		keys.known.Set(hash, c)
+	}
+	return c, err
+}
+
+func (v *Verifier) check(keys jwk.Set, token string) (Caller, error) {
 	t, err := jwt.Parse([]byte(token),
-		jwt.WithKeySet(*keys, jws.WithRequireKid(true)),
+		jwt.WithKeySet(keys, jws.WithRequireKid(true)),
+		jwt.WithClock(jwt.ClockFunc(v.now)),
 		jwt.WithIssuer(v.issuer),
 		jwt.WithAudience(v.audience),
 		jwt.WithRequiredClaim("exp"),

@@ -148,6 +148,59 @@ func (c *Client) GetState(ctx context.Context, store, key string) (value []byte,
 	return item.Value, item.Etag, nil
 }
 
+// State is a key with its value, nil when there is none, and its opaque ETag.
+type State struct {
+	Key   string
+	Value []byte
+	ETag  string
+}
+
+// GetStates reads several keys at once.
+func (c *Client) GetStates(ctx context.Context, store string, keys []string) (map[string]State, error) {
+	ctx, cancel := limited(ctx, stateLimit)
+	defer cancel()
+	items, err := c.sdk.GetBulkState(ctx, store, keys, nil, int32(len(keys)))
+	if err != nil {
+		return nil, fmt.Errorf("state %s: %w", store, err)
+	}
+	states := make(map[string]State, len(items))
+	for _, item := range items {
+		if item.Error != "" {
+			return nil, fmt.Errorf("state %s: %s", store, item.Error)
+		}
+		if len(item.Value) > 0 {
+			states[item.Key] = State{item.Key, item.Value, item.Etag}
+		}
+	}
+	return states, nil
+}
+
+// SaveStates is SaveState for several keys at once. When it fails, some may have
+// been written.
+func (c *Client) SaveStates(ctx context.Context, store string, states []State, ttl time.Duration) error {
+	ctx, cancel := limited(ctx, stateLimit)
+	defer cancel()
+	items := make([]*dapr.SetStateItem, 0, len(states))
+	for _, s := range states {
+		items = append(items, stateItem(s, ttl))
+	}
+	if err := c.sdk.SaveBulkState(ctx, store, items...); err != nil {
+		return fmt.Errorf("state %s: %w", store, err)
+	}
+	return nil
+}
+
+func stateItem(s State, ttl time.Duration) *dapr.SetStateItem {
+	item := &dapr.SetStateItem{
+		Key: s.Key, Value: s.Value, Metadata: ttlMetadata(ttl),
+		Options: &dapr.StateOptions{Concurrency: dapr.StateConcurrencyFirstWrite, Consistency: dapr.StateConsistencyStrong},
+	}
+	if s.ETag != "" {
+		item.Etag = &dapr.ETag{Value: s.ETag}
+	}
+	return item
+}
+
 // SaveState writes a key if its ETag is still etag, or creates it when etag is
 // empty; otherwise ErrConflict: read again. Redis and PostgreSQL answer a
 // failed create differently (409, 500), so any refusal of a create
@@ -156,14 +209,7 @@ func (c *Client) GetState(ctx context.Context, store, key string) (value []byte,
 func (c *Client) SaveState(ctx context.Context, store, key string, value []byte, etag string, ttl time.Duration) error {
 	ctx, cancel := limited(ctx, stateLimit)
 	defer cancel()
-	item := &dapr.SetStateItem{
-		Key: key, Value: value, Metadata: ttlMetadata(ttl),
-		Options: &dapr.StateOptions{Concurrency: dapr.StateConcurrencyFirstWrite, Consistency: dapr.StateConsistencyStrong},
-	}
-	if etag != "" {
-		item.Etag = &dapr.ETag{Value: etag}
-	}
-	err := c.sdk.SaveBulkState(ctx, store, item)
+	err := c.sdk.SaveBulkState(ctx, store, stateItem(State{key, value, etag}, ttl))
 	if err == nil {
 		return nil
 	}

@@ -99,6 +99,13 @@ func (g *Gatherer[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 	}
 }
 
+// Waits tells how many callers wait for the next batch.
+func (g *Gatherer[In, Out]) Waits() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting)
+}
+
 // serve does batch after batch until nobody waits.
 func (g *Gatherer[In, Out]) serve() {
 	for batch := g.next(); batch != nil; batch = g.next() {

@@ -55,26 +55,31 @@ func limit(cfg *pgxpool.Config, answer time.Duration) {
 	}
 }
 
-// tracer traces, and limits how long a full pool is waited for: pgxpool has no
-// setting for that, but lets the tracer of Acquire replace its context, as does
-// otelpgx. Longer than the longest statement means that those who hold the
-// connections wait for one themselves.
+// tracer traces statements, and limits how long a full pool is waited for:
+// pgxpool has no setting for that, but lets the tracer of Acquire replace its
+// context. Longer than the longest statement means that those who hold the
+// connections wait for one themselves. Acquire itself has no span: it would
+// cost as much as a small statement.
 type tracer struct {
 	*otelpgx.Tracer
 	acquire time.Duration
+	full    error // what is wrong then
+}
+
+func newTracer(acquire time.Duration) tracer {
+	return tracer{otelpgx.NewTracer(), acquire, fmt.Errorf("no connection to the database was free within %s", acquire)}
 }
 
 type acquireKey struct{}
 
 // TraceAcquireStart implements pgxpool.AcquireTracer.
-func (t tracer) TraceAcquireStart(ctx context.Context, pool *pgxpool.Pool, data pgxpool.TraceAcquireStartData) context.Context {
-	ctx, cancel := context.WithTimeoutCause(ctx, t.acquire, fmt.Errorf("no connection to the database was free within %s", t.acquire))
-	return t.Tracer.TraceAcquireStart(context.WithValue(ctx, acquireKey{}, cancel), pool, data)
+func (t tracer) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireStartData) context.Context {
+	ctx, cancel := context.WithTimeoutCause(ctx, t.acquire, t.full)
+	return context.WithValue(ctx, acquireKey{}, cancel)
 }
 
 // TraceAcquireEnd implements pgxpool.AcquireTracer.
-func (t tracer) TraceAcquireEnd(ctx context.Context, pool *pgxpool.Pool, data pgxpool.TraceAcquireEndData) {
-	t.Tracer.TraceAcquireEnd(ctx, pool, data)
+func (t tracer) TraceAcquireEnd(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireEndData) {
 	if cancel, ok := ctx.Value(acquireKey{}).(context.CancelFunc); ok {
 		cancel()
 	}

@@ -149,7 +149,7 @@ func TestContextsEndFirst(t *testing.T) {
 func TestServerLimits(t *testing.T) {
 	t.Parallel()
 	_, address := newWire(t, pgtest.New(t, nil))
-	db, err := pg.Open(t.Context(), address)
+	db, err := pg.Open(t.Context(), address, pg.Connections)
 	require.NoError(t, err)
 	defer db.Close()
 	for setting, want := range map[string]string{"statement_timeout": "15s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "30s"} {

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -32,23 +31,26 @@ type Querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// Open connects to url and checks that the server answers. Every statement is
-// traced, and ends within answerLimit whatever its context says.
-func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
-	return open(ctx, url, answerLimit)
+// Connections is how many connections of its pool an instance takes at most,
+// unless its settings say otherwise. Those that listen come on top (Listen).
+const Connections = 12
+
+// Open connects to url by at most so many connections and checks that the server
+// answers. Every statement is traced, and ends within answerLimit whatever its
+// context says.
+func Open(ctx context.Context, url string, connections int) (*pgxpool.Pool, error) {
+	return open(ctx, url, connections, answerLimit)
 }
 
-func open(ctx context.Context, url string, answer time.Duration) (*pgxpool.Pool, error) {
+func open(ctx context.Context, url string, connections int, answer time.Duration) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("database url: %w", err)
 	}
-	if cfg.MaxConns < 12 {
-		cfg.MaxConns = 12
-	}
+	cfg.MaxConns = int32(max(4, connections)) // whoever waits for one may hold another (Alone)
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	cfg.PingTimeout = pingTimeout
-	cfg.ConnConfig.Tracer = tracer{otelpgx.NewTracer(), answer}
+	cfg.ConnConfig.Tracer = newTracer(answer)
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	limit(cfg, answer)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
@@ -195,6 +197,29 @@ func OnEnd(tx pgx.Tx, fn func(committed bool)) {
 // DatabaseOf tells one pool, in which InTx began tx, from another. It is not to
 // be used within tx.
 func DatabaseOf(tx pgx.Tx) any { return tx.(*transaction).db }
+
+// Alone runs fn unless another instance is just running what has that name: for
+// work that finds what is to do by itself, and would do it twice side by side.
+// The lock ends with the instance.
+func Alone(ctx context.Context, db *pgxpool.Pool, name string, fn func(ctx context.Context) error) error {
+	conn, err := db.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("alone: %w", err)
+	}
+	defer conn.Release()
+	var mine bool
+	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('alone ' || $1, 0))`, name).Scan(&mine); err != nil || !mine {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dialTimeout)
+		defer cancel()
+		if _, err := conn.Exec(ctx, `SELECT pg_advisory_unlock(hashtextextended('alone ' || $1, 0))`, name); err != nil {
+			_ = conn.Conn().Close(ctx) // and the lock with it
+		}
+	}()
+	return fn(ctx)
+}
 
 // Prune runs a DELETE of at most $1 rows until no more are left; args are $2 and
 // on. A statement for all would reach statementTimeout after a busy day, and

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/pg"
@@ -50,6 +51,30 @@ func TestCounts(t *testing.T) {
 	require.Equal(t, map[string]int{"a": 2, "b": 1}, counts)
 	_, err = pg.Counts(t.Context(), db, `SELECT NULL::text, 1`)
 	require.Error(t, err)
+}
+
+// TestAlone: of two instances one does the work, the other goes on without it, and does it when the first has ended.
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	one := pgtest.New(t, migrations)
+	two, err := pgxpool.NewWithConfig(t.Context(), one.Config())
+	require.NoError(t, err)
+	t.Cleanup(two.Close)
+	runs := 0
+	count := func(context.Context) error { runs++; return nil }
+	require.NoError(t, pg.Alone(t.Context(), one, "sweep", func(ctx context.Context) error {
+		require.NoError(t, pg.Alone(ctx, two, "sweep", count))
+		require.Zero(t, runs, "the first is at it")
+		require.NoError(t, pg.Alone(ctx, two, "prune", count))
+		require.Equal(t, 1, runs, "other work is not held up")
+		return nil
+	}))
+	require.NoError(t, pg.Alone(t.Context(), two, "sweep", count))
+	require.Equal(t, 2, runs)
+	failure := errors.New("failed")
+	require.ErrorIs(t, pg.Alone(t.Context(), two, "sweep", func(context.Context) error { return failure }), failure)
+	require.NoError(t, pg.Alone(t.Context(), one, "sweep", count))
+	require.Equal(t, 3, runs, "failing ends it too")
 }
 
 func TestInTx(t *testing.T) {

@@ -36,7 +36,7 @@ import (
 // drops it when the test ends.
 func New(t testing.TB, migrations fs.FS) *pgxpool.Pool {
 	t.Helper()
-	pool, err := pg.Open(t.Context(), URL(t, migrations))
+	pool, err := pg.Open(t.Context(), URL(t, migrations), pg.Connections)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	return pool

@@ -136,7 +136,7 @@ func onlySidecar(token string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
-			case "/healthz", "/readyz", "/metrics":
+			case "/healthz", "/readyz", "/listz", "/metrics":
 				next.ServeHTTP(w, r)
 				return
 			}

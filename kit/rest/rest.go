@@ -36,7 +36,7 @@ type Config struct {
 
 // New makes the router and the API of a service. Operations are registered on
 // the API by Handle with an Op; everything on the router but /healthz,
-// /readyz and /metrics is for the service's own sidecar only.
+// /readyz, /listz and /metrics is for the service's own sidecar only.
 func New(c Config) (chi.Router, huma.API) {
 	router := chi.NewRouter()
 	router.Use(recoverPanics(c.Log), remember, onlySidecar(c.AppToken), refuseBadText, middleware.GetHead)

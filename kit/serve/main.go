@@ -102,7 +102,7 @@ func (p program[S]) run(ctx context.Context) error {
 	slog.SetDefault(log)
 	rest.SignCursors([]byte(common.CursorKey))
 	idempotency.UseKey([]byte(common.HashKey))
-	flush, err := startTracing(ctx, p.name, common.Traces != "")
+	flush, err := startTracing(ctx, p.name, common.Traces != "", common.TracesRatio)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (p program[S]) run(ctx context.Context) error {
 	rt := New(p.name, common, log, auth.NewVerifier(ctx, common.Issuer, common.Audience, common.JWKSURL), sidecar)
 	var db *pgxpool.Pool
 	if p.migrations != nil {
-		if db, err = rt.openDatabase(ctx, records.URL, p.migrations); err != nil {
+		if db, err = rt.openDatabase(ctx, records, p.migrations); err != nil {
 			return err
 		}
 	}

@@ -61,6 +61,7 @@ type Runtime struct {
 	db       *pgxpool.Pool
 	workers  []worker
 	stopping chan struct{}
+	listing  listing
 }
 
 type worker struct {
@@ -87,18 +88,18 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 // openDatabase brings the service's database to the form of its migrations,
 // opens it, and begins the work that a database needs: the outbox is published,
 // what is old is pruned.
-func (rt *Runtime) openDatabase(ctx context.Context, url string, migrations fs.FS) (*pgxpool.Pool, error) {
-	if err := pg.Migrate(ctx, url, migrations); err != nil {
+func (rt *Runtime) openDatabase(ctx context.Context, set database, migrations fs.FS) (*pgxpool.Pool, error) {
+	if err := pg.Migrate(ctx, set.URL, migrations); err != nil {
 		return nil, err
 	}
-	db, err := pg.Open(ctx, url)
+	db, err := pg.Open(ctx, set.URL, set.Connections)
 	if err != nil {
 		return nil, err
 	}
 	rt.UseDatabase(db)
 	relay := outbox.NewRelay(db, rt.Dapr, Pubsub, rt.Name, rt.Log)
 	rt.Go("outbox", time.Second, relay.Run)
-	rt.Go("prune", pruneEvery, func(ctx context.Context) error {
+	rt.Alone("prune", pruneEvery, func(ctx context.Context) error {
 		return errors.Join(relay.Prune(ctx), rt.Subs.Prune(ctx), idempotency.Prune(ctx, db))
 	})
 	rt.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -134,6 +135,12 @@ func (rt *Runtime) Go(name string, every time.Duration, fn func(ctx context.Cont
 	rt.workers = append(rt.workers, worker{name, every, fn})
 }
 
+// Alone is Go for work that is done by one instance at a time, in a service with
+// a database.
+func (rt *Runtime) Alone(name string, every time.Duration, fn func(ctx context.Context) error) {
+	rt.Go(name, every, func(ctx context.Context) error { return pg.Alone(ctx, rt.db, name, fn) })
+}
+
 // Missed handles, some time behind (EVENTS_PULL_BEHIND, 2 min), those events of
 // other services that never arrived. Call it after subscribing.
 func (rt *Runtime) Missed(apps ...string) {
@@ -146,8 +153,9 @@ func (rt *Runtime) Missed(apps ...string) {
 // Stopping is closed when the service begins to stop: long polls end.
 func (rt *Runtime) Stopping() <-chan struct{} { return rt.stopping }
 
-// Serve serves until ctx ends, then stops in order: long polls answer, events
-// in hand finish, requests drain, background work ends, the database closes.
+// Serve serves until ctx ends, then stops in order: the service says that it is
+// not ready, long polls answer, nobody finds it any more, events in hand finish,
+// requests drain, background work ends, the database closes.
 func (rt *Runtime) Serve(ctx context.Context) error {
 	rt.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, topic := range rt.Subs.Topics() {
@@ -166,6 +174,7 @@ func (rt *Runtime) Serve(ctx context.Context) error {
 	}
 	rt.Router.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	rt.Router.Get("/readyz", rt.ready)
+	rt.Router.Get("/listz", rt.mayBeListed)
 	rt.Router.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(rt.Metrics, promhttp.HandlerOpts{}))
 
 	address := net.JoinHostPort(rt.Settings.AppHost, strconv.Itoa(rt.Settings.AppPort))
@@ -180,6 +189,13 @@ func (rt *Runtime) Serve(ctx context.Context) error {
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(rt.Log.Handler(), slog.LevelWarn),
+	}
+	if rt.Settings.PprofPort != 0 {
+		endProfiles, err := serveProfiles(rt.Settings.PprofPort)
+		if err != nil {
+			return err
+		}
+		defer endProfiles()
 	}
 	serving := make(chan error, 1)
 	go func() { serving <- server.Serve(listener) }()
@@ -207,6 +223,7 @@ func (rt *Runtime) Serve(ctx context.Context) error {
 	rt.Log.Info("stopping")
 	close(rt.stopping)
 	endSubs()
+	rt.listing.leave(context.WithoutCancel(ctx))
 	drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	shutdownErr := server.Shutdown(drainCtx)
@@ -246,8 +263,8 @@ func protect(ctx context.Context, fn func(context.Context) error) (err error) {
 	return fn(ctx)
 }
 
-// ready answers 200 when database, sidecar and subscriptions work, else 503
-// with the names of those that do not, and of topics that are stuck.
+// ready answers 200 when database, sidecar and subscriptions work and callers
+// find the service, else 503 with what is missing, and topics that are stuck.
 func (rt *Runtime) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
@@ -263,6 +280,9 @@ func (rt *Runtime) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	if stuck := rt.Subs.Stuck(time.Now()); len(stuck) > 0 {
 		missing = append(missing, "subscriptions: "+strings.Join(stuck, ", ")+" stuck")
+	}
+	if kept, listed := rt.listing.state(time.Now()); kept && !listed {
+		missing = append(missing, "listed among those that callers find")
 	}
 	select {
 	case <-rt.stopping:

@@ -27,16 +27,20 @@ type Settings struct {
 	CursorKey string `env:"CURSOR_KEY" secret:"16" doc:"Signs the cursors of lists"`
 	HashKey   string `env:"HASH_KEY" secret:"16" doc:"Keys hashes of what must not be guessed: codes, the bodies of repeated requests"`
 
-	LogLevel string `env:"LOG_LEVEL" envDefault:"info" enum:"debug,info,warn,error" doc:"The least that is logged"`
-	Traces   string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" envDefault:"" doc:"Where traces go; empty: they are made, passed on and dropped"`
+	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" enum:"debug,info,warn,error" doc:"The least that is logged"`
+	PprofPort int    `env:"PPROF_PORT" envDefault:"" doc:"Where profiles are served, on loopback whatever APP_HOST is; empty: nowhere"`
+	Traces    string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" envDefault:"" doc:"Where traces go; empty: they are made, passed on and dropped"`
+
+	TracesRatio float64 `env:"TRACES_RATIO" envDefault:"1" doc:"Which part of the traces is made, above 0; ids are always logged"`
 
 	EventsPullBehind time.Duration `env:"EVENTS_PULL_BEHIND" envDefault:"2m" doc:"How long an event gets to arrive before the publisher's outbox is read"`
 }
 
-// database is the further setting of a service that keeps records; its name
-// begins with the service's.
+// database are the further settings of a service that keeps records; their names
+// begin with the service's.
 type database struct {
-	URL string `env:"DATABASE_URL" doc:"Its PostgreSQL database"`
+	URL         string `env:"DATABASE_URL" doc:"Its PostgreSQL database"`
+	Connections int    `env:"DATABASE_CONNECTIONS" envDefault:"12" doc:"How many connections to it an instance takes at most, besides two that listen"`
 }
 
 // Shop is embedded in the settings of services that deal with money.

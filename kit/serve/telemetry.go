@@ -20,11 +20,14 @@ import (
 )
 
 // startTracing makes spans and passes traces on; they are exported when
-// OTEL_EXPORTER_OTLP_ENDPOINT is set (OpenTelemetry's own variable).
-func startTracing(ctx context.Context, name string, export bool) (flush func(), err error) {
+// OTEL_EXPORTER_OTLP_ENDPOINT is set (OpenTelemetry's own variable). Whoever
+// begins a trace decides, for that part of all, that it is kept; every trace has
+// its id.
+func startTracing(ctx context.Context, name string, export bool, part float64) (flush func(), err error) {
 	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
 	options := []sdktrace.TracerProviderOption{
 		sdktrace.WithResource(resource.NewSchemaless(semconv.ServiceName(name))),
+		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(part))),
 	}
 	if export {
 		exporter, err := otlptracehttp.New(ctx)

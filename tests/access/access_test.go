@@ -162,7 +162,7 @@ func TestNeighbours(t *testing.T) {
 	ops := s.Admin(t)
 	for _, path := range []string{
 		"/internal/orders/ended?since=2020-01-01T00:00:00Z", "/internal/availability", "/internal/carts/" + nobodys, "/internal/variants",
-		"/INTERNAL/availability", "/api/v1/../../internal/availability", "/healthz", "/readyz", "/metrics", "/v1.0/metadata", "/dapr/config",
+		"/INTERNAL/availability", "/api/v1/../../internal/availability", "/healthz", "/readyz", "/listz", "/metrics", "/v1.0/metadata", "/dapr/config",
 	} {
 		for _, method := range []string{"GET", "POST", "PUT"} {
 			a, err := ops.Send(t.Context(), method, path, nil, "dapr-app-id", "orders", "dapr-caller-app-id", "orders", "dapr-api-token", s.Settings["APP_API_TOKEN"])

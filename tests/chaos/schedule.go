@@ -6,6 +6,7 @@ package chaos
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -148,6 +149,9 @@ func (a Act) String() string {
 	return text
 }
 
+// further ends the name of an instance that is not the first.
+var further = regexp.MustCompile(`-[0-9]+$`)
+
 // Part is which part of the shop has to recover.
 func (a Act) Part() string {
 	switch a.Kind {
@@ -157,7 +161,7 @@ func (a Act) Part() string {
 		return "rabbitmq"
 	case Kill, Pause, Cut, Delay, Slow, Swallow:
 	}
-	part := strings.TrimSuffix(a.Target, "-daprd")
+	part := further.ReplaceAllString(strings.TrimSuffix(a.Target, "-daprd"), "")
 	if part == "epmd" {
 		return "rabbitmq"
 	}

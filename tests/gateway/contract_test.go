@@ -84,11 +84,11 @@ func newGateway(t *testing.T) *gateway {
 	return &gateway{address: os.Getenv("GATEWAY"), host: publicHost, loopback: runtime.GOOS == "linux", upstream: u, limits: true}
 }
 
-// sidecars gives the variables for these addresses. Each stands twice in its upstream: a second try would show.
+// sidecars gives the variables for these addresses. Each stands twice, as two sidecars would.
 func sidecars(addresses [3]string) map[string]string {
 	vars := map[string]string{}
 	for i, name := range []string{"EDGE", "EDGE_AUTH", "EDGE_ADMIN"} {
-		vars[name] = addresses[i] + " max_fails=0; server " + addresses[i]
+		vars[name] = addresses[i] + " " + addresses[i]
 	}
 	return vars
 }

@@ -154,7 +154,7 @@ func newKongLua(t *testing.T, sidecars [3]string, edit func(file, text string) s
 	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	for _, file := range []string{"kong/kong.yml", "kong/http.conf", "kong/server.conf", "kong/location.conf", "kong/lua/gateway.lua",
-		"nginx/lua/edge.lua", "nginx/html/4xx.html", "nginx/html/429.html", "nginx/html/503.html"} {
+		"nginx/lua/edge.lua", "nginx/lua/admission.lua", "nginx/html/4xx.html", "nginx/html/429.html", "nginx/html/503.html"} {
 		raw, err := os.ReadFile(filepath.Join("../../deploy", file))
 		require.NoError(t, err)
 		text := string(raw)
@@ -189,8 +189,11 @@ func newKongLua(t *testing.T, sidecars [3]string, edit func(file, text string) s
 		fmt.Fprintf(&lua, "  { path = [[^%s]], target = %q, unbuffered = %t, access = %s, header_filter = %s },\n", r.Paths[0][1:], address(r.Service),
 			r.Buffered != nil && !*r.Buffered, calls(r.Plugins, "pre-function", "access"), calls(r.Plugins, "pre-function", "header_filter"))
 	}
-	fmt.Fprintf(&lua, "}\nrewrite = %s\nleave = %s\nheader_filter = %s\nbody_filter = %s\n", calls(file.Plugins, "pre-function", "rewrite"),
-		calls(file.Plugins, "post-function", "access"), calls(file.Plugins, "post-function", "header_filter"), calls(file.Plugins, "post-function", "body_filter"))
+	fmt.Fprintf(&lua, "}\nrewrite = %s\nleave = %s\n", calls(file.Plugins, "pre-function", "rewrite"),
+		calls(file.Plugins, "post-function", "access"))
+	for _, phase := range []string{"header_filter", "body_filter", "log"} {
+		fmt.Fprintf(&lua, "%s = %s\n", phase, calls(file.Plugins, "post-function", phase))
+	}
 
 	text := strings.NewReplacer("@RUN@", dir, "@LISTEN@", n.gateway, "@ROUTES@", lua.String(),
 		"@TOKEN@", apiToken, "@ORIGINS@", strings.Join(origins, " ")).Replace(strings.ReplaceAll(kongLua, "@PROXY@", kongProxy))
@@ -234,7 +237,7 @@ http {
     client_max_body_size 0;
     client_body_buffer_size 8k;
     uninitialized_variable_warn off;
-    lua_package_path "@RUN@/kong/lua/?.lua;;";
+    lua_package_path "@RUN@/kong/lua/?.lua;@RUN@/nginx/lua/?.lua;;";
     client_body_temp_path @RUN@/body;
     proxy_temp_path @RUN@/proxy;
     fastcgi_temp_path @RUN@/unused;
@@ -316,6 +319,7 @@ http {
         }
         header_filter_by_lua_block { if ngx.ctx.route then ngx.ctx.route.header_filter() end header_filter() }
         body_filter_by_lua_block { body_filter() }
+        log_by_lua_block { log() }
 
         location / {
             default_type '';

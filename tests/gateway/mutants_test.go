@@ -75,7 +75,6 @@ func TestEveryRuleBites(t *testing.T) {
 		{"errors of a sidecar become problems", "lua/edge.lua", `ngx.arg[1] = body or nil`, `ngx.arg[1] = body or ngx.arg[1]`},
 		{"errors on pages are pages", "routes.conf", `set $page yes;`, `set $page no;`},
 		{"errors on pages are pages", "lua/edge.lua", `or page and find(`, `or false and find(`},
-		{"a dead sidecar is unavailable and nothing is sent twice", "common.conf", `proxy_next_upstream off;`, ``},
 		{"requests are limited by token", "gateway.conf.template", `limit_req zone=token burst=${RATE_TOKEN} nodelay;`, ``},
 		{"requests are limited by token", "gateway.conf.template", `limit_req_zone $token `, `limit_req_zone $binary_remote_addr `},
 		{"requests without a token are limited by address", "gateway.conf.template", `limit_req zone=address burst=${RATE_ADDRESS} nodelay;`, ``},

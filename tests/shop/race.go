@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ type Raced struct {
 }
 
 // Race is a drop: so many shoppers want one of so many units at the same moment. As many as there are units get one,
-// the others are told clearly that they do not.
+// the others are told clearly that they do not. Who is told that the shop is busy comes back.
 func (s *Shop) Race(t testing.TB, shoppers, units int) Raced {
 	t.Helper()
 	crowd := s.Crowd(t, shoppers)
@@ -70,7 +71,7 @@ func (s *Shop) Race(t testing.TB, shoppers, units int) Raced {
 
 // grab puts one unit into the cart and orders it. refused says where the shopper was told that there is none.
 func grab(ctx context.Context, c *Client, p *Product) (id, refused string, err error) {
-	a, err := c.Send(ctx, "PUT", "/api/v1/cart/items/"+p.SKU, map[string]int{"quantity": 1})
+	a, err := c.patiently(ctx, "PUT", "/api/v1/cart/items/"+p.SKU, map[string]int{"quantity": 1})
 	if err != nil {
 		return "", "", err
 	}
@@ -84,7 +85,7 @@ func grab(ctx context.Context, c *Client, p *Product) (id, refused string, err e
 	if err := json.Unmarshal(a.Body, &cart); err != nil || a.Status != 200 {
 		return "", "", fmt.Errorf("%s: %d %s", a.Request, a.Status, a.Body)
 	}
-	a, err = c.Send(ctx, "POST", "/api/v1/orders", OrderRequest{
+	a, err = c.patiently(ctx, "POST", "/api/v1/orders", OrderRequest{
 		Address: &Home, PaymentMethod: Visa, ExpectedTotal: cart.Total,
 	}, "Idempotency-Key", Random())
 	if err != nil {
@@ -101,4 +102,25 @@ func grab(ctx context.Context, c *Client, p *Product) (id, refused string, err e
 		return "", "", fmt.Errorf("%s: %d %s", a.Request, a.Status, a.Body)
 	}
 	return order.ID, "", nil
+}
+
+// patiently sends a request until the shop has room for it, as often as the answers say that it may.
+func (c *Client) patiently(ctx context.Context, method, path string, body any, headers ...string) (*Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	for {
+		a, err := c.Send(ctx, method, path, body, headers...)
+		if err != nil || a.Status != 503 {
+			return a, err
+		}
+		if err := a.Check(); err != nil {
+			return nil, err
+		}
+		seconds, _ := strconv.Atoi(a.Header.Get("Retry-After"))
+		select {
+		case <-ctx.Done():
+			return a, nil
+		case <-time.After(time.Duration(seconds) * time.Second):
+		}
+	}
 }

@@ -109,6 +109,10 @@
   // What does not work in place is done by the page itself, which can say more.
   document.body.addEventListener("htmx:responseError", e => {
     const form = e.detail.elt.closest?.("form");
+    if (e.detail.xhr.status === 503 && e.detail.requestConfig.verb === "post") { // a crowd: not again at once
+      form?.reset();
+      return toast("That cannot be done at this moment. Please try again shortly.");
+    }
     if (form && e.detail.requestConfig.verb === "post") return HTMLFormElement.prototype.submit.call(form);
     if (e.detail.elt.id === "cart-link") return location.assign("/cart");
     if (e.detail.target?.id === "order-body") return again(e.detail.elt);

@@ -39,6 +39,7 @@ function M.check(route)
         start()
     end
     var.app, var.methods, var.limit, var.page = route.app, route.methods or "", route.limit or "", route.page and "yes" or ""
+    var.work = route.work or ""
     edge.check() -- does not come back when it refuses
 
     local set, clear = ngx.req.set_header, ngx.req.clear_header
@@ -77,12 +78,14 @@ function M.check(route)
     end
 end
 
--- leave comes after the other plugins (post-function, access): what only they had to know goes.
+-- leave comes after the other plugins (post-function, access), and not when one of them answered: what only they had
+-- to know goes, and the request is taken in hand.
 function M.leave()
     if var.http_x_cache_key then
         ngx.req.clear_header("X-Cache-Key")
         ngx.req.clear_header("Cache-Control")
     end
+    edge.admit() -- does not come back when it refuses
 end
 
 -- show_kind gives proxy-cache the Content-Type that server.conf hides for edge.lua's sake (pre-function, header_filter).
@@ -103,5 +106,8 @@ function M.answer_headers()
 end
 
 M.answer_body = edge.answer_body
+
+-- answered: post-function, log.
+M.answered = edge.answered
 
 return M

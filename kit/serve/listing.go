@@ -1,0 +1,77 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	leaveLimit = 3 * time.Second        // for who keeps the list to take the service out of it
+	askedAfter = 2 * time.Second        // who has not asked for so long keeps no list
+	late       = 500 * time.Millisecond // calls from callers that found the service just before
+)
+
+// listing is what the service knows of the list by which callers find it. On one
+// machine its sidecar keeps that (dapr/daprd/names): it asks /listz every fifth
+// of a second whether calls are welcome, and says whether the service is listed.
+// Elsewhere nobody asks, and nothing waits.
+type listing struct {
+	mu     sync.Mutex
+	asked  time.Time
+	listed bool
+}
+
+func (l *listing) note(listed bool, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked, l.listed = now, listed
+}
+
+// state tells whether somebody keeps a list, and whether the service is in it.
+func (l *listing) state(now time.Time) (kept, listed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	kept = now.Sub(l.asked) < askedAfter
+	return kept, kept && l.listed
+}
+
+// leave returns when the service is not listed any more and who found it just
+// before has called.
+func (l *listing) leave(ctx context.Context) {
+	if _, listed := l.state(time.Now()); !listed {
+		return
+	}
+	limited, cancel := context.WithTimeout(ctx, leaveLimit)
+	defer cancel()
+	for listed := true; listed && pause(limited, 20*time.Millisecond); {
+		_, listed = l.state(time.Now())
+	}
+	pause(ctx, late)
+}
+
+// pause waits, and reports false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// mayBeListed answers 503 from the moment at which the service begins to stop.
+func (rt *Runtime) mayBeListed(w http.ResponseWriter, r *http.Request) {
+	rt.listing.note(r.URL.Query().Get("listed") == "true", time.Now())
+	select {
+	case <-rt.stopping:
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, "stopping")
+	default:
+		fmt.Fprintln(w, "welcome")
+	}
+}

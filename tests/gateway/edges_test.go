@@ -1,0 +1,83 @@
+package gateway
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestEdges puts one sidecar in another's place while Nginx runs: what comes then goes to the new one, what the old one
+// has in hand ends, and Nginx says how much that is.
+func TestEdges(t *testing.T) {
+	t.Parallel()
+	u, addresses := newUpstream(t, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"})
+	n := newNginx(t, map[string]string{"EDGE": addresses[0], "EDGE_AUTH": addresses[1], "EDGE_ADMIN": addresses[2]}, nil)
+	g := &gateway{address: n.gateway, host: publicHost, loopback: runtime.GOOS == "linux", upstream: u}
+	list := func(edge string) {
+		text := fmt.Sprintf("edge %s\nedge-auth %s\nedge-admin %s\n", edge, addresses[1], addresses[2])
+		file := filepath.Join(n.dir, "edges.list")
+		require.NoError(t, os.WriteFile(file+".new", []byte(text), 0o644))
+		require.NoError(t, os.Rename(file+".new", file))
+	}
+	inHand := func() string {
+		resp, err := http.Get("http://" + n.keys + "/edges")
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return string(text)
+	}
+	where := func() string {
+		a := g.send(t, request{method: "GET", path: "/api/v1/products"})
+		require.Equal(t, 200, a.status)
+		return a.seen.edge
+	}
+	release := make(chan struct{})
+	u.answer("/api/v1/products/slow", func(w http.ResponseWriter, _ *http.Request) {
+		<-release
+		w.WriteHeader(http.StatusNoContent)
+	})
+	var slow sync.WaitGroup
+	slow.Go(func() {
+		if a := g.send(t, request{method: "GET", path: "/api/v1/products/slow"}); a.status != 204 {
+			t.Errorf("what was in hand was answered %d", a.status)
+		}
+	})
+	require.Eventually(t, func() bool { return u.times("/api/v1/products/slow") == 1 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, "edge", where())
+	require.Contains(t, inHand(), addresses[0]+" 1\n")
+
+	list(addresses[1]) // whose name is edge-auth here
+	require.Eventually(t, func() bool { return where() == "edge-auth" }, 10*time.Second, time.Millisecond)
+	require.Contains(t, inHand(), addresses[0]+" 1\n")
+	close(release)
+	slow.Wait()
+	require.Eventually(t, func() bool { return strings.Contains(inHand(), addresses[0]+" 0\n") }, 10*time.Second, time.Millisecond)
+
+	list(addresses[0] + " " + addresses[1])
+	require.Eventually(t, func() bool { return where() == "edge" }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return where() == "edge-auth" }, 10*time.Second, time.Millisecond, "they take turns")
+
+	u.answer("/api/v1/products", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	for range 4 {
+		require.Equal(t, 503, g.send(t, request{method: "GET", path: "/api/v1/products"}).status)
+	}
+	idle := func() bool {
+		for line := range strings.Lines(inHand()) {
+			if !strings.HasSuffix(line, " 0\n") {
+				return false
+			}
+		}
+		return true
+	}
+	require.Eventually(t, idle, 10*time.Second, time.Millisecond, "what failed is not in hand any more")
+}

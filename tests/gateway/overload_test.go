@@ -1,0 +1,135 @@
+package gateway
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestOverload: what is too much is refused at once, and browsing first, by both gateways. The bound itself is tested
+// where it is decided (deploy/nginx).
+func TestOverload(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(t *testing.T, sidecars [3]string) *nginx{
+		"nginx": func(t *testing.T, addresses [3]string) *nginx {
+			vars := sidecars(addresses)
+			vars["RATE_ADDRESS"] = "1000"
+			return newNginx(t, vars, func(file, text string) string {
+				return strings.ReplaceAll(text, "worker_processes auto;", "worker_processes 1;") // each has a bound of its own
+			})
+		},
+		"kong": func(t *testing.T, addresses [3]string) *nginx { return newKongLua(t, addresses, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u, addresses := newUpstream(t, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"})
+			overload(t, &gateway{address: start(t, addresses).gateway, host: publicHost, loopback: runtime.GOOS == "linux", upstream: u})
+		})
+	}
+}
+
+func overload(t *testing.T, g *gateway) {
+	const browsers = 200
+	release := make(chan struct{})
+	let := sync.OnceFunc(func() { close(release) })
+	defer let()
+	held := func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, "{}")
+	}
+	g.upstream.answer("/api/v1/products", held)
+	g.upstream.answer("/api/v1/orders/waits", held)
+	browse := request{method: "GET", path: "/api/v1/products"}
+	answers := make(chan answer, browsers)
+	send := func(n int, r request) {
+		for range n {
+			go func() { answers <- g.send(t, r) }()
+		}
+	}
+
+	// Nobody is answered, so each browser is let in or refused.
+	send(browsers, browse)
+	refusals := 0
+	for in := 0; in+refusals < browsers; in = g.upstream.times(browse.path) {
+		select {
+		case a := <-answers:
+			refused(t, a, 503, "unavailable")
+			require.NotEmpty(t, a.header.Get("Retry-After"))
+			refusals++
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	require.Positive(t, refusals)
+	require.Less(t, refusals, browsers)
+
+	page := g.send(t, request{method: "GET", path: "/search"})
+	require.Equal(t, 503, page.status)
+	require.Nil(t, page.seen)
+	require.Contains(t, page.header.Get("Content-Type"), "text/html")
+	require.NotEmpty(t, page.header.Get("Retry-After"))
+
+	// Whoever buys is let in, and who pays, works here or is only waiting for news.
+	send(30, request{method: "GET", path: "/api/v1/orders/waits?wait=25"})
+	soon(t, func() bool { return g.upstream.times("/api/v1/orders/waits") == 30 })
+	for _, r := range []request{
+		{method: "PUT", path: "/api/v1/cart/items/SKU-1"},
+		{method: "POST", path: "/api/v1/orders"},
+		{method: "GET", path: "/api/v1/orders/0198?wait=0"},
+		{method: "POST", path: "/checkout"},
+		{method: "GET", path: "/assets/store.css"},
+		{method: "POST", path: "/api/v1/payments/webhooks/sandbox"},
+		{method: "GET", path: "/api/v1/admin/orders"},
+	} {
+		require.Equal(t, 200, g.send(t, r).status, r.path)
+	}
+	preflight := g.send(t, request{method: "OPTIONS", path: browse.path,
+		header: []string{"Origin: " + origins[0], "Access-Control-Request-Method: GET"}})
+	require.Equal(t, 204, preflight.status)
+
+	// Who was let in is answered, and then there is room again.
+	let()
+	for range browsers - refusals + 30 {
+		require.Equal(t, 200, (<-answers).status)
+	}
+	for range browsers {
+		require.Equal(t, 200, g.send(t, browse).status)
+	}
+
+	// Who hangs up leaves no place behind.
+	var ended atomic.Int64
+	g.upstream.answer("/api/v1/products/gone", func(w http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		ended.Add(1)
+	})
+	for n := 20; n <= 200; n += 20 {
+		var connections []net.Conn
+		for range 20 {
+			c := g.dial(t, "")
+			_, err := c.Write(request{method: "GET", path: "/api/v1/products/gone"}.bytes(g.host, ""))
+			require.NoError(t, err)
+			connections = append(connections, c)
+		}
+		soon(t, func() bool { return g.upstream.times("/api/v1/products/gone") == n })
+		for _, c := range connections {
+			c.Close()
+		}
+		soon(t, func() bool { return ended.Load() == int64(n) })
+	}
+}
+
+func soon(t *testing.T, is func() bool) {
+	t.Helper()
+	require.Eventually(t, is, 10*time.Second, 10*time.Millisecond)
+}
