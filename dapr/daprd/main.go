@@ -47,7 +47,7 @@ func main() {
 	bindings.DefaultRegistry.RegisterOutputBinding(ses.NewAWSSES, "aws.ses")
 	pubsub.DefaultRegistry.RegisterComponent(jetstream.NewJetStream, "jetstream")
 	nameresolution.DefaultRegistry.RegisterComponent(names.New, "sqlite") // lists an app only while it welcomes calls
-	pubsub.DefaultRegistry.RegisterComponent(rabbit.New, "rabbitmq") // instead of the stable set's
+	pubsub.DefaultRegistry.RegisterComponent(rabbit.New, "rabbitmq")      // instead of the stable set's
 	lock.DefaultRegistry.RegisterComponent(redislock.NewStandaloneRedisLock, "redis")
 	app.Run()
 }
