@@ -1,10 +1,15 @@
 package stampede_test
 
 import (
+	"cmp"
+	"io/fs"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // devRooms are the rooms of dev and which of the others each may import. What
@@ -48,4 +53,24 @@ func TestDevRooms(t *testing.T) {
 func goFilesOf(t *testing.T, dir string) []string {
 	t.Helper()
 	return slices.DeleteFunc(goFiles(t), func(file string) bool { return path.Dir(file) != dir })
+}
+
+// TestNoBinaries: nothing that a compiler made lies in a folder of the
+// repository; committed, it would be in every clone for ever.
+func TestNoBinaries(t *testing.T) {
+	t.Parallel()
+	const most = 1 << 20 // bytes; the largest file is the API's document
+	require.NoError(t, filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && file != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules") {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if strings.Contains(file, "/") && info.Mode().IsRegular() && info.Size() > most {
+			t.Errorf("%s has %d bytes: what is built or loaded does not belong here", file, info.Size())
+		}
+		return nil
+	}))
 }
