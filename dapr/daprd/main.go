@@ -10,6 +10,10 @@ package main
 
 import (
 	"context"
+	"net"
+	"os"
+	"strconv"
+	"strings"
 
 	"github.com/dapr/components-contrib/bindings/aws/ses"
 	"github.com/dapr/components-contrib/bindings/smtp"
@@ -49,5 +53,27 @@ func main() {
 	nameresolution.DefaultRegistry.RegisterComponent(names.New, "sqlite") // lists an app only while it welcomes calls
 	pubsub.DefaultRegistry.RegisterComponent(rabbit.New, "rabbitmq")      // instead of the stable set's
 	lock.DefaultRegistry.RegisterComponent(redislock.NewStandaloneRedisLock, "redis")
+	freshPort()
 	app.Run()
+}
+
+// freshPort gives a sidecar that is told none a port for its neighbours which
+// nobody had just before. Dapr's own choice follows from the app id, the same at
+// each start, and callers look for a sidecar where one went away only after a
+// pause (gRPC's backoff).
+func freshPort() {
+	const flag = "--dapr-internal-grpc-port"
+	for _, arg := range os.Args[1:] {
+		if strings.HasPrefix(arg, flag) {
+			return
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return // Dapr's choice, then
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	if l.Close() == nil {
+		os.Args = append(os.Args, flag, strconv.Itoa(port))
+	}
 }
