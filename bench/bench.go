@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stampede-shop/stampede/dev/stack"
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // bench is a shop with what is measured with.
@@ -134,13 +135,13 @@ func (b *bench) watchRest(ctx context.Context) error {
 	if err := b.rest(ctx); err != nil {
 		return err
 	}
-	pause(ctx, flushed)
+	supervise.Pause(ctx, flushed)
 	before, err := b.read(ctx)
 	if err != nil {
 		return err
 	}
 	begun := time.Now()
-	pause(ctx, flushed)
+	supervise.Pause(ctx, flushed)
 	after, err := b.read(ctx)
 	if err != nil {
 		return err
@@ -160,6 +161,17 @@ func (b *bench) lamp(n int) product { return b.lamps[n*7919%len(b.lamps)] }
 
 // shopper is one of the shoppers, another each time.
 func (b *bench) shopper(n int) shopper { return b.shoppers[n%len(b.shoppers)] }
+
+// row measures what fn does, and keeps it by a name in a section of the page.
+func (b *bench) row(ctx context.Context, section, name string, fn func(ctx context.Context) (*result, error)) error {
+	r, err := b.measured(ctx, fn)
+	if err != nil {
+		return err
+	}
+	r.Name = name
+	b.keep(section, r)
+	return nil
+}
 
 // keep shows a result and keeps it for a section of the page.
 func (b *bench) keep(section string, r *result) {

@@ -63,7 +63,7 @@ func (b *bench) browse(ctx context.Context) error {
 		{fmt.Sprintf("detail of %d, signed in", len(slugs)), detail, true},
 		{"search, signed in", search, true},
 	} {
-		r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
+		err := b.row(ctx, "browse", what.name, func(ctx context.Context) (*result, error) {
 			return closed(ctx, browsers, b.limit/2, b.most, func(ctx context.Context, n int) error {
 				token := ""
 				if what.signedIn {
@@ -75,8 +75,6 @@ func (b *bench) browse(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.Name = what.name
-		b.keep("browse", r)
 	}
 	return nil
 }
@@ -88,7 +86,7 @@ func (b *bench) carts(ctx context.Context) error {
 		return err
 	}
 	for _, clients := range []int{1, browsers, 64} {
-		r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
+		err := b.row(ctx, "cart", "cart with hold", func(ctx context.Context) (*result, error) {
 			return closed(ctx, clients, b.limit/2, b.most, func(ctx context.Context, n int) error {
 				quantity := 1 + (n/len(crowd)+clients)%5 // another than the last time
 				path := "/api/v1/cart/items/" + b.lamp(n%len(crowd)).SKU
@@ -98,8 +96,6 @@ func (b *bench) carts(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.Name = "cart with hold"
-		b.keep("cart", r)
 	}
 	return nil
 }

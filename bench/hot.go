@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // The minute in which everybody comes: so many want one of so few units, while
@@ -56,7 +58,7 @@ func (b *bench) hot(ctx context.Context) error {
 			}
 		})
 	}()
-	pause(ctx, 2*time.Second) // those are at it
+	supervise.Pause(ctx, 2*time.Second) // those are at it
 	with, again := b.race(ctx, crowd, hot[1].SKU)
 	told[1] = again
 	close(over)

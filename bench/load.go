@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // result is what one measurement found.
@@ -121,7 +123,7 @@ func closed(ctx context.Context, clients int, limit time.Duration, most int, do 
 				t.add(time.Since(from), err)
 				var no *refusal
 				if errors.As(err, &no) && no.after > 0 {
-					pause(ctx, min(no.after, time.Second))
+					supervise.Pause(ctx, min(no.after, time.Second))
 				}
 			}
 		})

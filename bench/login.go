@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stampede-shop/stampede/dev/stack"
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // accounts is how many people log in, as many as do so at once: of two logins of
@@ -52,7 +53,7 @@ func (s *shop) register(ctx context.Context) (shopper, error) {
 				return who, s.send(ctx, "POST", "/api/v1/auth/verify-email", "", verify, nil)
 			}
 		}
-		if !pause(ctx, 100*time.Millisecond) {
+		if !supervise.Pause(ctx, 100*time.Millisecond) {
 			return who, fmt.Errorf("no mail came to %s", who.email)
 		}
 	}
@@ -86,7 +87,7 @@ func (b *bench) logins(ctx context.Context) error {
 		{"login", func(context.Context, int, shopper) error { return nil }},
 		{"order after a login", func(ctx context.Context, n int, who shopper) error { return b.shop.order(ctx, who, b.lamp(n).SKU) }},
 	} {
-		r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
+		err := b.row(ctx, "login", what.name, func(ctx context.Context) (*result, error) {
 			return closed(ctx, accounts, b.limit/2, b.most, func(ctx context.Context, n int) error {
 				who := <-people
 				defer func() { people <- who }()
@@ -100,8 +101,6 @@ func (b *bench) logins(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.Name = what.name
-		b.keep("login", r)
 	}
 	return nil
 }

@@ -132,7 +132,7 @@ func (b *bench) pgbench(ctx context.Context, section, name string, clients int, 
 	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
 		return err
 	}
-	r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
+	return b.row(ctx, section, name, func(ctx context.Context) (*result, error) {
 		seconds := strconv.Itoa(max(int(b.limit.Seconds()/2), 1))
 		cmd := exec.CommandContext(ctx, "pgbench", "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j", "2",
 			"-T", seconds, "-f", file, b.at(scratch))
@@ -155,12 +155,6 @@ func (b *bench) pgbench(ctx context.Context, section, name string, clients int, 
 		r.Took = time.Duration(float64(len(r.Times)) / max(figure(rate), 0.001) * float64(time.Second))
 		return r, nil
 	})
-	if err != nil {
-		return err
-	}
-	r.Name = name
-	b.keep(section, r)
-	return nil
 }
 
 // holds measures how many holds of one SKU inventory takes at its own door,
@@ -187,7 +181,7 @@ func (b *bench) holds(ctx context.Context) error {
 		if err := b.pgbench(ctx, "holds", "pgbench, one row changed", clients, "UPDATE hot SET n = n + 1 WHERE id = 1;\n"); err != nil {
 			return err
 		}
-		r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
+		err := b.row(ctx, "holds", "a hold of one SKU, at inventory's door", func(ctx context.Context) (*result, error) {
 			return closed(ctx, clients, b.limit/2, b.most, func(ctx context.Context, _ int) error {
 				at := door + url.PathEscape("account:"+uuid.NewString()) + "/" + hot[0].SKU
 				return b.shop.send(ctx, "PUT", at, "", map[string]int{"quantity": 1}, nil,
@@ -197,8 +191,6 @@ func (b *bench) holds(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.Name = "a hold of one SKU, at inventory's door"
-		b.keep("holds", r)
 	}
 	return nil
 }

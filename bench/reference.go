@@ -41,17 +41,11 @@ func (b *bench) page(ctx context.Context) ([]byte, error) {
 
 // gets measures one address by as many clients as look round.
 func (b *bench) gets(ctx context.Context, name, at string, headers ...string) error {
-	r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
+	return b.row(ctx, "reference", name, func(ctx context.Context) (*result, error) {
 		return closed(ctx, browsers, b.limit/2, b.most, func(ctx context.Context, _ int) error {
 			return b.shop.send(ctx, "GET", at, "", nil, nil, headers...)
 		}), nil
 	})
-	if err != nil {
-		return err
-	}
-	r.Name = name
-	b.keep("reference", r)
-	return nil
 }
 
 // static is a file that the front serves by itself.
@@ -133,7 +127,7 @@ func (b *bench) echoBehind(ctx context.Context, processes []supervise.Process, s
 		if err == nil {
 			break
 		}
-		if !pause(ctx, 200*time.Millisecond) {
+		if !supervise.Pause(ctx, 200*time.Millisecond) {
 			return err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stampede-shop/stampede/dev/progress"
 	"github.com/stampede-shop/stampede/dev/stack"
+	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // shop is the shop that is measured.
@@ -90,7 +91,7 @@ func (s *shop) send(ctx context.Context, method, path, token string, body, out a
 			return err
 		}
 		s.told.Add(1)
-		if !pause(ctx, max(no.after, 200*time.Millisecond)) {
+		if !supervise.Pause(ctx, max(no.after, 200*time.Millisecond)) {
 			return err
 		}
 	}
@@ -191,18 +192,8 @@ func (s *shop) await(ctx context.Context, sku string) error {
 		if err == nil || !errors.As(err, &no) || no.status != http.StatusNotFound {
 			return err
 		}
-		if !pause(ctx, 50*time.Millisecond) {
+		if !supervise.Pause(ctx, 50*time.Millisecond) {
 			return fmt.Errorf("%s has no stock yet", sku)
 		}
-	}
-}
-
-// pause waits, and reports whether ctx still goes on.
-func pause(ctx context.Context, long time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(long):
-		return true
 	}
 }

@@ -43,20 +43,8 @@ func (s *shop) bench(ctx context.Context, args []string) error {
 }
 
 // benchOnce runs the bench on a shop that begins empty, and stops it.
-func (s *shop) benchOnce(ctx context.Context, args []string) (err error) {
-	if err := s.clean(ctx); err != nil {
-		return err
-	}
-	fresh, err := openShop()
-	if err != nil {
-		return err
-	}
-	fresh.Out = s.Out
-	defer func() { err = errors.Join(err, fresh.down(context.WithoutCancel(ctx))) }()
-	if err := fresh.up(ctx, false); err != nil {
-		return err
-	}
-	return fresh.runBench(ctx, args...)
+func (s *shop) benchOnce(ctx context.Context, args []string) error {
+	return s.onFresh(ctx, func(fresh *shop) error { return fresh.runBench(ctx, args...) })
 }
 
 // profile tells what an app spends its time on while orders come, sixteen at a

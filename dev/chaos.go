@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -74,23 +73,13 @@ func (s *shop) chaos(ctx context.Context) error {
 }
 
 // chaosRun is chaos for these seeds, so long each.
-func (s *shop) chaosRun(ctx context.Context, seeds []string, each time.Duration) (err error) {
-	if err := s.clean(ctx); err != nil {
-		return err
-	}
-	fresh, err := openShop()
-	if err != nil {
-		return err
-	}
-	fresh.Out = s.Out
-	defer func() { err = errors.Join(err, fresh.down(context.WithoutCancel(ctx))) }()
-	if err := fresh.up(ctx, false); err != nil {
-		return err
-	}
-	limit := time.Duration(len(seeds)) * (each + chaosSettle + 6*time.Minute) // before it, shoppers; after it, what they began
-	env := []string{
-		"GOWORK=off", "RUN_DIR=" + fresh.Run, "PORT_OFFSET=" + fresh.Settings.Get("PORT_OFFSET"),
-		"CHAOS_SEEDS=" + strings.Join(seeds, ","), "CHAOS_TIME=" + each.String(), "CHAOS_SETTLE=" + chaosSettle.String(),
-	}
-	return fresh.goTest(ctx, filepath.Join(s.Root, "tests"), env, "-timeout="+limit.String(), "-v", "-run=TestChaos$", "./chaos")
+func (s *shop) chaosRun(ctx context.Context, seeds []string, each time.Duration) error {
+	return s.onFresh(ctx, func(fresh *shop) error {
+		limit := time.Duration(len(seeds)) * (each + chaosSettle + 6*time.Minute) // before it, shoppers; after it, what they began
+		env := []string{
+			"GOWORK=off", "RUN_DIR=" + fresh.Run, "PORT_OFFSET=" + fresh.Settings.Get("PORT_OFFSET"),
+			"CHAOS_SEEDS=" + strings.Join(seeds, ","), "CHAOS_TIME=" + each.String(), "CHAOS_SETTLE=" + chaosSettle.String(),
+		}
+		return fresh.goTest(ctx, filepath.Join(s.Root, "tests"), env, "-timeout="+limit.String(), "-v", "-run=TestChaos$", "./chaos")
+	})
 }

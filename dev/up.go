@@ -222,3 +222,21 @@ func (s *shop) unplug(ctx context.Context, before string) error {
 	}
 	return s.Retire(ctx)
 }
+
+// onFresh brings this stack up as one that begins empty, with settings anew, lets
+// fn use it, and stops it.
+func (s *shop) onFresh(ctx context.Context, fn func(fresh *shop) error) (err error) {
+	if err := s.clean(ctx); err != nil {
+		return err
+	}
+	fresh, err := openShop()
+	if err != nil {
+		return err
+	}
+	fresh.Out = s.Out
+	defer func() { err = errors.Join(err, fresh.down(context.WithoutCancel(ctx))) }()
+	if err := fresh.up(ctx, false); err != nil {
+		return err
+	}
+	return fn(fresh)
+}

@@ -195,14 +195,18 @@ func TestNothingStaleAfterALock(t *testing.T) {
 	b.stocked(map[string]int{"TEE": 9})
 	sold, held := uuid.New(), uuid.New()
 	require.Equal(t, http.StatusOK, b.holdFor(sold, account(1), Line{"TEE", 2}).Status)
-	for name, step := range map[string]func() error{
-		"sell":  func() error { return servetest.DeliverAs(t, b.rt, uuid.NewString(), confirmed(sold)) },
-		"cart":  func() error { return b.holdCart(t.Context(), account(2), "TEE", 3) },
-		"order": func() error { return b.holdOrder(t.Context(), held, account(3), []Line{{"TEE", 1}}, uuid.Nil) },
-		"end":   func() error { return servetest.DeliverAs(t, b.rt, uuid.NewString(), cancelled(held)) },
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"sell", func() error { return servetest.DeliverAs(t, b.rt, uuid.NewString(), confirmed(sold)) }},
+		{"cart", func() error { return b.holdCart(t.Context(), account(2), "TEE", 3) }},
+		{"order", func() error { return b.holdOrder(t.Context(), held, account(3), []Line{{"TEE", 1}}, uuid.Nil) }},
+		{"end", func() error { return servetest.DeliverAs(t, b.rt, uuid.NewString(), cancelled(held)) }}, // of what "order" held
 	} {
 		tx, err := b.db.Begin(t.Context())
 		require.NoError(t, err)
+		t.Cleanup(func() { _ = tx.Rollback(context.Background()) }) // a pool that closes waits for its connection
 		// Another cart's hold, and a movement, as one transaction that is not over.
 		_, err = tx.Exec(t.Context(), `
 			UPDATE stock SET on_hand = on_hand + 1, cart_held = cart_held + 1, number = number + 1 WHERE sku = 'TEE';
@@ -211,10 +215,10 @@ func TestNothingStaleAfterALock(t *testing.T) {
 			ON CONFLICT (shopper, sku) DO UPDATE SET quantity = cart_holds.quantity + 1`)
 		require.NoError(t, err)
 		done := make(chan error, 1)
-		go func() { done <- step() }()
+		go func() { done <- step.do() }()
 		b.waitForLock()
 		require.NoError(t, tx.Commit(t.Context()))
-		require.NoError(t, <-done, name)
+		require.NoError(t, <-done, step.name)
 		b.checkBooks()
 	}
 }
@@ -301,10 +305,7 @@ func TestStatements(t *testing.T) {
 	takes(4, "63 sales", tx(func(tx pgx.Tx) error { return st.sell(t.Context(), tx, ids[1:]...) }))
 	takes(7, "a return", tx(func(tx pgx.Tx) error { return st.release(t.Context(), tx, ending{ids[0], ByCancel}) }))
 	takes(3, "a tombstone", tx(func(tx pgx.Tx) error { return st.release(t.Context(), tx, ending{uuid.New(), ByCancel}) }))
-	takes(7, "64 declined", func() error {
-		_, err := st.refuse(t.Context(), ids)
-		return err
-	})
+	takes(7, "64 declined", func() error { return st.refuse(t.Context(), ids) })
 }
 
 func firstError[T any](answers []gather.Answer[T]) error {

@@ -52,7 +52,7 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 	s := &service{
 		settings: set, store: st, log: rt.Log, now: rt.Now,
 		holds:    gather.New(gather.Settings[wish]{Most: 200, Waiting: 5000}, st.hold),
-		refusals: gather.New(gather.Settings[uuid.UUID]{}, st.refuse),
+		refusals: gather.New(gather.Settings[uuid.UUID]{}, gather.Whole(st.refuse)),
 		void:     neighbour.void, outcomes: neighbour.outcomes(),
 	}
 	// Every open dashboard asks for what reads all SKUs: an index on counters would cost each hold its update in place.

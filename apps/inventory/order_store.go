@@ -111,15 +111,6 @@ func (b *stockTx) claim(ctx context.Context, orders []OrderHold, now time.Time) 
 	orders = slices.Clone(orders)
 	slices.SortStableFunc(orders, func(a, b OrderHold) int { return bytes.Compare(a.OrderID[:], b.OrderID[:]) })
 	orders = slices.CompactFunc(orders, func(a, b OrderHold) bool { return a.OrderID == b.OrderID })
-	var (
-		ids               []uuid.UUID
-		shoppers, reasons []string
-		states            []State
-	)
-	for _, o := range orders {
-		ids, shoppers = append(ids, o.OrderID), append(shoppers, o.Shopper)
-		states, reasons = append(states, o.State), append(reasons, string(o.Reason))
-	}
 	// The update of a row that is there changes nothing: it locks it, which a row that somebody else has only just made
 	// could not be read for. xmax is 0 where nobody has ever locked the row: it is ours.
 	rows, err := b.tx.Query(ctx, `
@@ -130,7 +121,13 @@ func (b *stockTx) claim(ctx context.Context, orders []OrderHold, now time.Time) 
 		WHERE `+waitsAWhile+` ORDER BY nth
 		ON CONFLICT (order_id) DO UPDATE SET state = o.state
 		RETURNING o.order_id, o.shopper, o.state, COALESCE(o.release_reason, ''), o.xmax = 0`,
-		pgx.StrictNamedArgs{"ids": ids, "shoppers": shoppers, "states": states, "reasons": reasons, "now": now})
+		pgx.StrictNamedArgs{
+			"ids":      pg.Column(orders, func(o OrderHold) uuid.UUID { return o.OrderID }),
+			"shoppers": pg.Column(orders, func(o OrderHold) string { return o.Shopper }),
+			"states":   pg.Column(orders, func(o OrderHold) State { return o.State }),
+			"reasons":  pg.Column(orders, func(o OrderHold) Reason { return o.Reason }),
+			"now":      now,
+		})
 	if err != nil {
 		return fmt.Errorf("claim orders: %w", err)
 	}
@@ -357,13 +354,12 @@ func (s *store) release(ctx context.Context, tx pgx.Tx, endings ...ending) error
 }
 
 // refuse gives back the holds of orders that will not be placed.
-func (s *store) refuse(ctx context.Context, ids []uuid.UUID) ([]gather.Answer[struct{}], error) {
+func (s *store) refuse(ctx context.Context, ids []uuid.UUID) error {
 	endings := make([]ending, 0, len(ids))
 	for _, id := range ids {
 		endings = append(endings, ending{id, ByRefusal})
 	}
-	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error { return s.release(ctx, tx, endings...) })
-	return make([]gather.Answer[struct{}], len(ids)), err
+	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error { return s.release(ctx, tx, endings...) })
 }
 
 // heldSince is where a hold stands among those that wait for their order.

@@ -30,15 +30,6 @@ const wanted = `
 	(mails.expires_at IS NOT NULL AND EXISTS (
 		SELECT FROM mails l WHERE l.account_id = mails.account_id AND l.kind = mails.kind AND l.expires_at > mails.expires_at)) AS newer`
 
-// column lists one member of each row, as an argument of unnest.
-func column[R, V any](rows []R, of func(R) V) []V {
-	values := make([]V, 0, len(rows))
-	for _, r := range rows {
-		values = append(values, of(r))
-	}
-	return values
-}
-
 // insertMails logs mails, each unless the one that it is the only one about is logged already, and returns those that it
 // logged.
 func insertMails(ctx context.Context, tx pgx.Tx, mails []*Mail) ([]Job, error) {
@@ -57,25 +48,25 @@ func insertMails(ctx context.Context, tx pgx.Tx, mails []*Mail) ([]Job, error) {
 				next_try_at, leased_until, expires_at, again_of, created_at)
 		ON CONFLICT (about) DO NOTHING
 		RETURNING id, `+wanted, pgx.StrictNamedArgs{
-		"id":           column(mails, func(m *Mail) uuid.UUID { return m.ID }),
-		"kind":         column(mails, func(m *Mail) string { return string(m.Kind) }),
-		"about":        column(mails, func(m *Mail) *string { return m.About }),
-		"topic":        column(mails, func(m *Mail) string { return m.Topic }),
-		"event_id":     column(mails, func(m *Mail) string { return m.EventID }),
-		"order_id":     column(mails, func(m *Mail) *uuid.UUID { return m.OrderID }),
-		"account_id":   column(mails, func(m *Mail) *uuid.UUID { return m.AccountID }),
-		"sender":       column(mails, func(m *Mail) string { return m.Sender }),
-		"recipient":    column(mails, func(m *Mail) string { return m.Recipient }),
-		"subject":      column(mails, func(m *Mail) string { return m.Subject }),
-		"data":         column(mails, func(m *Mail) string { return string(m.Data) }),
-		"status":       column(mails, func(m *Mail) string { return string(m.Status) }),
-		"error":        column(mails, func(m *Mail) string { return m.Error }),
-		"tries":        column(mails, func(m *Mail) int { return m.Tries }),
-		"next_try_at":  column(mails, func(m *Mail) time.Time { return m.NextTryAt }),
-		"leased_until": column(mails, func(m *Mail) *time.Time { return m.LeasedUntil }),
-		"expires_at":   column(mails, func(m *Mail) *time.Time { return m.ExpiresAt }),
-		"again_of":     column(mails, func(m *Mail) *uuid.UUID { return m.AgainOf }),
-		"created_at":   column(mails, func(m *Mail) time.Time { return m.CreatedAt }),
+		"id":           pg.Column(mails, func(m *Mail) uuid.UUID { return m.ID }),
+		"kind":         pg.Column(mails, func(m *Mail) string { return string(m.Kind) }),
+		"about":        pg.Column(mails, func(m *Mail) *string { return m.About }),
+		"topic":        pg.Column(mails, func(m *Mail) string { return m.Topic }),
+		"event_id":     pg.Column(mails, func(m *Mail) string { return m.EventID }),
+		"order_id":     pg.Column(mails, func(m *Mail) *uuid.UUID { return m.OrderID }),
+		"account_id":   pg.Column(mails, func(m *Mail) *uuid.UUID { return m.AccountID }),
+		"sender":       pg.Column(mails, func(m *Mail) string { return m.Sender }),
+		"recipient":    pg.Column(mails, func(m *Mail) string { return m.Recipient }),
+		"subject":      pg.Column(mails, func(m *Mail) string { return m.Subject }),
+		"data":         pg.Column(mails, func(m *Mail) string { return string(m.Data) }),
+		"status":       pg.Column(mails, func(m *Mail) string { return string(m.Status) }),
+		"error":        pg.Column(mails, func(m *Mail) string { return m.Error }),
+		"tries":        pg.Column(mails, func(m *Mail) int { return m.Tries }),
+		"next_try_at":  pg.Column(mails, func(m *Mail) time.Time { return m.NextTryAt }),
+		"leased_until": pg.Column(mails, func(m *Mail) *time.Time { return m.LeasedUntil }),
+		"expires_at":   pg.Column(mails, func(m *Mail) *time.Time { return m.ExpiresAt }),
+		"again_of":     pg.Column(mails, func(m *Mail) *uuid.UUID { return m.AgainOf }),
+		"created_at":   pg.Column(mails, func(m *Mail) time.Time { return m.CreatedAt }),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("insert mails: %w", err)
@@ -138,15 +129,15 @@ func noteTries(ctx context.Context, db pg.Querier, mails []*Mail) error {
 			@sent_at::timestamptz[], @cut_off::int[], @forget::bool[])
 			AS t (id, tries, status, error, next_try_at, leased_until, sent_at, cut_off, forget)
 		WHERE m.id = t.id AND m.tries = t.tries`, pgx.StrictNamedArgs{
-		"id":           column(mails, func(m *Mail) uuid.UUID { return m.ID }),
-		"tries":        column(mails, func(m *Mail) int { return m.Tries }),
-		"status":       column(mails, func(m *Mail) string { return string(m.Status) }),
-		"error":        column(mails, func(m *Mail) string { return m.Error }),
-		"next_try_at":  column(mails, func(m *Mail) time.Time { return m.NextTryAt }),
-		"leased_until": column(mails, func(m *Mail) *time.Time { return m.LeasedUntil }),
-		"sent_at":      column(mails, func(m *Mail) *time.Time { return m.SentAt }),
-		"cut_off":      column(mails, func(m *Mail) int { return m.CutOff }),
-		"forget":       column(mails, func(m *Mail) bool { return m.Kind.Secret() && m.Status != Queued }),
+		"id":           pg.Column(mails, func(m *Mail) uuid.UUID { return m.ID }),
+		"tries":        pg.Column(mails, func(m *Mail) int { return m.Tries }),
+		"status":       pg.Column(mails, func(m *Mail) string { return string(m.Status) }),
+		"error":        pg.Column(mails, func(m *Mail) string { return m.Error }),
+		"next_try_at":  pg.Column(mails, func(m *Mail) time.Time { return m.NextTryAt }),
+		"leased_until": pg.Column(mails, func(m *Mail) *time.Time { return m.LeasedUntil }),
+		"sent_at":      pg.Column(mails, func(m *Mail) *time.Time { return m.SentAt }),
+		"cut_off":      pg.Column(mails, func(m *Mail) int { return m.CutOff }),
+		"forget":       pg.Column(mails, func(m *Mail) bool { return m.Kind.Secret() && m.Status != Queued }),
 	})
 	if err != nil {
 		return fmt.Errorf("note tries: %w", err)

@@ -12,7 +12,6 @@ import (
 	"github.com/stampede-shop/stampede/kit/crew"
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/feed"
-	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
@@ -242,8 +241,8 @@ func (s *service) note(ctx context.Context, m *Mail) (err error) {
 	return err
 }
 
-func (s *service) noteAll(ctx context.Context, mails []*Mail) ([]gather.Answer[struct{}], error) {
-	return make([]gather.Answer[struct{}], len(mails)), noteTries(ctx, s.store.db, mails)
+func (s *service) noteAll(ctx context.Context, mails []*Mail) error {
+	return noteTries(ctx, s.store.db, mails)
 }
 
 // through hands a mail to Dapr's binding. Every field is given every time, since Dapr's own SMTP component repeats the

@@ -105,14 +105,11 @@ type found struct {
 
 // look reads, for some requests at once, what has to be known before anything else.
 func (s store) look(ctx context.Context, batch []asked) ([]gather.Answer[found], error) {
-	accounts, keys := make([]uuid.UUID, 0, len(batch)), make([]string, 0, len(batch))
-	for _, a := range batch {
-		accounts, keys = append(accounts, a.account), append(keys, a.key)
-	}
 	rows, err := s.db.Query(ctx, `
 		SELECT EXISTS (SELECT FROM standings s WHERE s.account_id = m.account_id AND s.suspended) AS suspended,
 		       EXISTS (SELECT FROM order_keys k WHERE k.account_id = m.account_id AND k.key = m.key) AS known
-		FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS m (account_id, key, n) ORDER BY m.n`, accounts, keys)
+		FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS m (account_id, key, n) ORDER BY m.n`,
+		pg.Column(batch, func(a asked) uuid.UUID { return a.account }), pg.Column(batch, func(a asked) string { return a.key }))
 	if err != nil {
 		return nil, fmt.Errorf("look for keys: %w", err)
 	}
@@ -143,46 +140,36 @@ func (s store) ClaimNew(ctx context.Context, a *attempt, b basket, now time.Time
 
 // claimNew is ClaimNew for some attempts.
 func (s store) claimNew(ctx context.Context, batch []claim) ([]gather.Answer[attempt], error) {
-	n := len(batch)
-	accounts, keys, hashes, ids := make([]uuid.UUID, 0, n), make([]string, 0, n), make([][]byte, 0, n), make([]uuid.UUID, 0, n)
-	checkouts, lines, leases, ends := make([]uuid.UUID, 0, n), make([]string, 0, n), make([]time.Time, 0, n), make([]time.Time, 0, n)
-	carts := make([]cart, 0, n)
-	for _, c := range batch {
-		text, err := json.Marshal(c.Lines)
-		if err != nil {
-			return nil, fmt.Errorf("claim: %w", err)
-		}
-		accounts, keys, hashes, ids = append(accounts, c.Account), append(keys, c.Key), append(hashes, c.BodyHMAC), append(ids, c.OrderID)
-		checkouts, lines = append(checkouts, c.CheckoutID), append(lines, string(text))
-		leases, ends = append(leases, c.now.Add(lease)), append(ends, c.now.Add(keepKeys))
-		carts = append(carts, cart{c.Account, c.basket})
-	}
 	// In one transaction and two statements: whoever had a claim until the first one got it may have placed the order.
 	b := &pgx.Batch{}
 	written := map[uuid.UUID]bool{}
 	b.Queue(`
 		INSERT INTO order_keys (account_id, key, body_hmac, order_id, checkout_id, lines, lease_until, expires_at)
-		SELECT m.account_id, m.key, m.body_hmac, m.order_id, m.checkout_id, m.lines::jsonb, m.lease_until, m.expires_at
-		FROM unnest(@accounts::uuid[], @keys::text[], @hashes::bytea[], @ids::uuid[], @checkouts::uuid[], @lines::text[],
+		SELECT m.account_id, m.key, m.body_hmac, m.order_id, m.checkout_id, m.lines, m.lease_until, m.expires_at
+		FROM unnest(@accounts::uuid[], @keys::text[], @hashes::bytea[], @ids::uuid[], @checkouts::uuid[], @lines::jsonb[],
 		            @leases::timestamptz[], @ends::timestamptz[])
 		  AS m (account_id, key, body_hmac, order_id, checkout_id, lines, lease_until, expires_at)
 		ORDER BY m.account_id, m.key
 		ON CONFLICT DO NOTHING RETURNING order_id`, pgx.StrictNamedArgs{
-		"accounts": accounts, "keys": keys, "hashes": hashes, "ids": ids, "checkouts": checkouts, "lines": lines,
-		"leases": leases, "ends": ends,
+		"accounts":  pg.Column(batch, func(c claim) uuid.UUID { return c.Account }),
+		"keys":      pg.Column(batch, func(c claim) string { return c.Key }),
+		"hashes":    pg.Column(batch, func(c claim) []byte { return c.BodyHMAC }),
+		"ids":       pg.Column(batch, func(c claim) uuid.UUID { return c.OrderID }),
+		"checkouts": pg.Column(batch, func(c claim) uuid.UUID { return c.CheckoutID }),
+		"lines":     pg.Column(batch, func(c claim) any { return c.Lines }),
+		"leases":    pg.Column(batch, func(c claim) time.Time { return c.now.Add(lease) }),
+		"ends":      pg.Column(batch, func(c claim) time.Time { return c.now.Add(keepKeys) }),
 	}).Query(func(rows pgx.Rows) error {
 		var id uuid.UUID
 		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { written[id] = true; return nil })
 		return err
 	})
-	declined, bought := make([]*uuid.UUID, n), make([]error, n)
-	if err := queueOrdered(b, carts, batch[0].now, declined, bought); err != nil {
-		return nil, err
-	}
+	declined, bought := make([]*uuid.UUID, len(batch)), make([]error, len(batch))
+	queueOrdered(b, pg.Column(batch, func(c claim) cart { return cart{c.Account, c.basket} }), batch[0].now, declined, bought)
 	if err := s.db.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	answers := make([]gather.Answer[attempt], 0, n)
+	answers := make([]gather.Answer[attempt], 0, len(batch))
 	for i, c := range batch {
 		switch {
 		case !written[c.OrderID]:
@@ -289,9 +276,7 @@ func ordered(ctx context.Context, db interface {
 }, c cart, now time.Time) (*uuid.UUID, error) {
 	b := &pgx.Batch{}
 	declined, bought := make([]*uuid.UUID, 1), make([]error, 1)
-	if err := queueOrdered(b, []cart{c}, now, declined, bought); err != nil {
-		return nil, err
-	}
+	queueOrdered(b, []cart{c}, now, declined, bought)
 	if err := db.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("orders of a cart: %w", err)
 	}
@@ -299,7 +284,7 @@ func ordered(ctx context.Context, db interface {
 }
 
 // queueOrdered has b answer as ordered does, for each cart at its place.
-func queueOrdered(b *pgx.Batch, carts []cart, now time.Time, declined []*uuid.UUID, errs []error) error {
+func queueOrdered(b *pgx.Batch, carts []cart, now time.Time, declined []*uuid.UUID, errs []error) {
 	type record struct {
 		N         int         `json:"n"`
 		AccountID uuid.UUID   `json:"account_id"`
@@ -311,19 +296,15 @@ func queueOrdered(b *pgx.Batch, carts []cart, now time.Time, declined []*uuid.UU
 	for i, c := range carts {
 		records = append(records, record{i, c.account, c.Since, c.CheckoutID, c.Ended})
 	}
-	text, err := json.Marshal(records)
-	if err != nil {
-		return fmt.Errorf("orders of a cart: %w", err)
-	}
 	b.Queue(`
 		SELECT m.n, last.id, last.checkout_id, last.status = 'pending',
 		       (SELECT id FROM orders WHERE account_id = m.account_id AND cancel_reason = 'payment-declined' AND updated_at > $2
 		        ORDER BY updated_at DESC LIMIT 1)
-		FROM jsonb_to_recordset($1::text::jsonb) AS m (n int, account_id uuid, since uuid, checkout_id uuid, ended uuid[])
+		FROM jsonb_to_recordset($1) AS m (n int, account_id uuid, since uuid, checkout_id uuid, ended uuid[])
 		LEFT JOIN LATERAL (SELECT id, checkout_id, status FROM orders
 		                   WHERE account_id = m.account_id AND checkout_id BETWEEN m.since AND m.checkout_id AND status <> 'cancelled'
 		                     AND id <> ALL (coalesce(m.ended, '{}'::uuid[]))
-		                   ORDER BY checkout_id DESC LIMIT 1) AS last ON true`, string(text), now.Add(-instead)).
+		                   ORDER BY checkout_id DESC LIMIT 1) AS last ON true`, records, now.Add(-instead)).
 		Query(func(rows pgx.Rows) error {
 			var (
 				n                        int
@@ -340,7 +321,6 @@ func queueOrdered(b *pgx.Batch, carts []cart, now time.Time, declined []*uuid.UU
 			})
 			return err
 		})
-	return nil
 }
 
 // placing is an order on its way into the table, in the name of its attempt.
@@ -354,26 +334,17 @@ type placing struct {
 // place writes orders, their events and their keys' answers, each whole or not at all. Answers:
 // idempotency.ErrInProgress (another took the attempt over), errVoid. A cart that was ordered already fails them all.
 func (s store) place(ctx context.Context, batch []placing) ([]gather.Answer[struct{}], error) {
-	var (
-		accounts, ids []uuid.UUID
-		keys, answers []string
-		holders       []int
-		list          []*Order
-		put           []outbox.Event
-	)
-	for _, p := range batch {
-		accounts, keys, holders = append(accounts, p.Account), append(keys, p.Key), append(holders, p.Holder)
-		ids, answers = append(ids, p.OrderID), append(answers, string(p.answer))
-		list, put = append(list, p.order), append(put, p.event)
-	}
-	args, err := recordsOf(list)
-	if err != nil {
-		return nil, err
-	}
+	ids := pg.Column(batch, func(p placing) uuid.UUID { return p.OrderID })
+	args := recordsOf(pg.Column(batch, func(p placing) *Order { return p.order }))
 	maps.Copy(args, pgx.StrictNamedArgs{
-		"accounts": accounts, "keys": keys, "holders": holders, "ids": ids, "answers": answers, "now": batch[0].order.CreatedAt,
+		"accounts": pg.Column(batch, func(p placing) uuid.UUID { return p.Account }),
+		"keys":     pg.Column(batch, func(p placing) string { return p.Key }),
+		"holders":  pg.Column(batch, func(p placing) int { return p.Holder }),
+		"ids":      ids,
+		"answers":  pg.Column(batch, func(p placing) string { return string(p.answer) }),
+		"now":      batch[0].order.CreatedAt,
 	})
-	events, err := outbox.NewRows(ctx, s.db, put...)
+	events, err := outbox.NewRows(ctx, s.db, pg.Column(batch, func(p placing) outbox.Event { return p.event })...)
 	if err != nil {
 		return nil, err
 	}

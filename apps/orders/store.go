@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -330,7 +329,7 @@ func lockOrders(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]
 func (s store) save(ctx context.Context, tx pgx.Tx, now time.Time, all ...*change) error {
 	var (
 		changed []orderRecord
-		moments = []momentRecord{}
+		moments []momentRecord
 		events  []outbox.Event
 		ids     []uuid.UUID
 	)
@@ -344,17 +343,13 @@ func (s store) save(ctx context.Context, tx pgx.Tx, now time.Time, all ...*chang
 	if len(changed) == 0 {
 		return outbox.Put(ctx, tx, events...)
 	}
-	args, err := jsonArgs(map[string]any{"orders": changed, "moments": moments})
-	if err != nil {
-		return err
-	}
-	args["now"] = now
-	err = outbox.PutWith(ctx, tx, `
+	args := pgx.StrictNamedArgs{"orders": changed, "moments": moments, "now": now}
+	err := outbox.PutWith(ctx, tx, `
 		WITH saved AS (
 			UPDATE orders o SET status = c.status, version = c.version, cancel_reason = c.cancel_reason, cancel_note = c.cancel_note,
 			       payment_status = c.payment_status, refunded = c.refunded, carrier = c.carrier, tracking_number = c.tracking_number,
 			       updated_at = @now
-			FROM jsonb_to_recordset(@orders::text::jsonb) AS c (id uuid, status text, version int, cancel_reason text, cancel_note text,
+			FROM jsonb_to_recordset(@orders) AS c (id uuid, status text, version int, cancel_reason text, cancel_note text,
 			       payment_status text, refunded bigint, carrier text, tracking_number text)
 			WHERE o.id = c.id
 		), `+insertMoments+`)`, args, events...)
@@ -430,7 +425,7 @@ func momentsOf(id uuid.UUID, history []Moment) []momentRecord {
 }
 
 // recordsOf are the arguments of insertOrders.
-func recordsOf(list []*Order) (pgx.StrictNamedArgs, error) {
+func recordsOf(list []*Order) pgx.StrictNamedArgs {
 	var (
 		records []orderRecord
 		lines   []lineRecord
@@ -446,19 +441,7 @@ func recordsOf(list []*Order) (pgx.StrictNamedArgs, error) {
 		}
 		moments = append(moments, momentsOf(o.ID, o.History)...)
 	}
-	return jsonArgs(map[string]any{"orders": records, "lines": lines, "moments": moments})
-}
-
-func jsonArgs(values map[string]any) (pgx.StrictNamedArgs, error) {
-	args := pgx.StrictNamedArgs{}
-	for name, v := range values {
-		text, err := json.Marshal(v)
-		if err != nil {
-			return nil, fmt.Errorf("save orders: %w", err)
-		}
-		args[name] = string(text)
-	}
-	return args, nil
+	return pgx.StrictNamedArgs{"orders": records, "lines": lines, "moments": moments}
 }
 
 // insertMoments and insertOrders are parts of statements; the latter inserts those orders whose ids are in "placed".
@@ -466,13 +449,13 @@ const (
 	insertMoments = `moments AS (
 			INSERT INTO order_history (order_id, version, status, at)
 			SELECT m.order_id, m.version, m.status, m.at
-			FROM jsonb_to_recordset(@moments::text::jsonb) AS m (order_id uuid, version int, status text, at timestamptz)`
+			FROM jsonb_to_recordset(@moments) AS m (order_id uuid, version int, status text, at timestamptz)`
 	insertOrders = `inserted AS (
 			INSERT INTO orders (id, number, account_id, email, first_name, checkout_id, status, version, currency, subtotal, discount, tax,
 			                    shipping, total, address, payment_method, payment_status, created_at, updated_at, placed_put_at)
 			SELECT o.id, o.number, o.account_id, o.email, o.first_name, o.checkout_id, o.status, o.version, o.currency, o.subtotal,
 			       o.discount, o.tax, o.shipping, o.total, o.address, o.payment_method, o.payment_status, o.created_at, o.created_at, o.created_at
-			FROM jsonb_to_recordset(@orders::text::jsonb) AS o (id uuid, number text, account_id uuid, email text, first_name text,
+			FROM jsonb_to_recordset(@orders) AS o (id uuid, number text, account_id uuid, email text, first_name text,
 			       checkout_id uuid, status text, version int, currency text, subtotal bigint, discount bigint, tax bigint, shipping bigint, total bigint,
 			       address jsonb, payment_method text, payment_status text, created_at timestamptz)
 			JOIN placed ON placed.id = o.id
@@ -481,7 +464,7 @@ const (
 			                         line_total)
 			SELECT l.order_id, l.position, l.sku, l.slug, l.name, l.variant, l.image_url, l.quantity, l.unit_price, l.discount, l.tax,
 			       l.line_total
-			FROM jsonb_to_recordset(@lines::text::jsonb) AS l (order_id uuid, position int, sku text, slug text, name text, variant text,
+			FROM jsonb_to_recordset(@lines) AS l (order_id uuid, position int, sku text, slug text, name text, variant text,
 			       image_url text, quantity int, unit_price bigint, discount bigint, tax bigint, line_total bigint)
 			JOIN placed ON placed.id = l.order_id
 		), ` + insertMoments + ` JOIN placed ON placed.id = m.order_id

@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stampede-shop/stampede/events"
-	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
@@ -109,12 +108,11 @@ func (s *service) notOurs(ctx context.Context, provider string, w Webhook) {
 
 // chargesTold does what webhooks about charges tell, no two about one. Nearly all tell what the answer to the charge told
 // before.
-func (s *service) chargesTold(ctx context.Context, webhooks []seen) ([]gather.Answer[struct{}], error) {
-	answers := make([]gather.Answer[struct{}], len(webhooks))
+func (s *service) chargesTold(ctx context.Context, webhooks []seen) error {
 	webhooks = slices.SortedFunc(slices.Values(webhooks), seen.compare)
 	known, err := insertKnown(ctx, s.store.db, webhooks, s.now())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	news := []seen{}
 	for i, w := range webhooks {
@@ -123,9 +121,9 @@ func (s *service) chargesTold(ctx context.Context, webhooks []seen) ([]gather.An
 		}
 	}
 	if len(news) == 0 {
-		return answers, nil
+		return nil
 	}
-	return answers, pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error { return s.chargesChanged(ctx, tx, news) })
+	return pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error { return s.chargesChanged(ctx, tx, news) })
 }
 
 func (s *service) chargesChanged(ctx context.Context, tx pgx.Tx, webhooks []seen) error {

@@ -69,18 +69,18 @@ func (s *sandbox) bookNew(ctx context.Context, asked []ChargeRequest) ([]gather.
 		)
 		SELECT key FROM booked`, pgx.StrictNamedArgs{
 		"now":        now,
-		"key":        column(sorted, func(c *sandboxCharge) string { return c.Key }),
-		"ref":        column(sorted, func(c *sandboxCharge) string { return c.Ref }),
-		"amount":     column(sorted, func(c *sandboxCharge) int64 { return c.Amount }),
-		"currency":   column(sorted, func(c *sandboxCharge) string { return c.Currency }),
-		"method":     column(sorted, func(c *sandboxCharge) string { return c.Method }),
-		"status":     column(sorted, func(c *sandboxCharge) string { return string(c.Status) }),
-		"reason":     column(sorted, func(c *sandboxCharge) string { return c.Reason }),
-		"settles_at": column(sorted, func(c *sandboxCharge) time.Time { return c.SettlesAt }),
-		"about":      column(owed, func(e event) string { return e.key }),
-		"id":         column(owed, func(e event) string { return e.id }),
-		"payload":    column(owed, func(e event) []byte { return e.payload }),
-		"due":        column(owed, func(e event) time.Time { return e.due }),
+		"key":        pg.Column(sorted, func(c *sandboxCharge) string { return c.Key }),
+		"ref":        pg.Column(sorted, func(c *sandboxCharge) string { return c.Ref }),
+		"amount":     pg.Column(sorted, func(c *sandboxCharge) int64 { return c.Amount }),
+		"currency":   pg.Column(sorted, func(c *sandboxCharge) string { return c.Currency }),
+		"method":     pg.Column(sorted, func(c *sandboxCharge) string { return c.Method }),
+		"status":     pg.Column(sorted, func(c *sandboxCharge) string { return string(c.Status) }),
+		"reason":     pg.Column(sorted, func(c *sandboxCharge) string { return c.Reason }),
+		"settles_at": pg.Column(sorted, func(c *sandboxCharge) time.Time { return c.SettlesAt }),
+		"about":      pg.Column(owed, func(e event) string { return e.key }),
+		"id":         pg.Column(owed, func(e event) string { return e.id }),
+		"payload":    pg.Column(owed, func(e event) []byte { return e.payload }),
+		"due":        pg.Column(owed, func(e event) time.Time { return e.due }),
 	})
 	if err != nil {
 		return nil, err
@@ -253,9 +253,9 @@ func (s *sandbox) claimWebhooks(ctx context.Context, n int) ([]sandboxWebhook, e
 }
 
 // noteTaken writes down that webhooks were taken.
-func (s *sandbox) noteTaken(ctx context.Context, ids []string) ([]gather.Answer[struct{}], error) {
+func (s *sandbox) noteTaken(ctx context.Context, ids []string) error {
 	_, err := s.db.Exec(ctx, `UPDATE sandbox_webhooks SET sent_at = $2 WHERE id = ANY ($1)`, ids, s.now())
-	return make([]gather.Answer[struct{}], len(ids)), err
+	return err
 }
 
 // noteRefused writes down that a webhook was not taken: it is sent again.

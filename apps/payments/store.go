@@ -29,15 +29,6 @@ const chargeColumns = `order_id, number, email, amount, currency, method, provid
 const refundColumns = `id, order_id, key, amount, reason, origin, requested_by, state, error, provider_ref, tries, next_try_at, leased_until,
 	created_at, ended_at`
 
-// column lists one member of each row, as an argument of unnest.
-func column[R, V any](rows []R, of func(R) V) []V {
-	values := make([]V, 0, len(rows))
-	for _, r := range rows {
-		values = append(values, of(r))
-	}
-	return values
-}
-
 // insertCharges saves charges, which are sorted by order (byOrder), unless their order has one, and tells whose are new.
 func insertCharges(ctx context.Context, tx pgx.Tx, charges []*Charge) (map[uuid.UUID]bool, error) {
 	rows, err := tx.Query(ctx, `
@@ -48,21 +39,21 @@ func insertCharges(ctx context.Context, tx pgx.Tx, charges []*Charge) (map[uuid.
 			@attempted_at::timestamptz[], @placed_at::timestamptz[], @created_at::timestamptz[], @updated_at::timestamptz[])
 		ON CONFLICT (order_id) DO NOTHING
 		RETURNING order_id`, pgx.StrictNamedArgs{
-		"order_id":     column(charges, func(c *Charge) uuid.UUID { return c.OrderID }),
-		"number":       column(charges, func(c *Charge) string { return c.Number }),
-		"email":        column(charges, func(c *Charge) string { return c.Email }),
-		"amount":       column(charges, func(c *Charge) int64 { return c.Amount }),
-		"currency":     column(charges, func(c *Charge) string { return c.Currency }),
-		"method":       column(charges, func(c *Charge) string { return c.Method }),
-		"provider":     column(charges, func(c *Charge) string { return c.Provider }),
-		"state":        column(charges, func(c *Charge) string { return string(c.State) }),
-		"tries":        column(charges, func(c *Charge) int { return c.Tries }),
-		"next_try_at":  column(charges, func(c *Charge) time.Time { return c.NextTryAt }),
-		"leased_until": column(charges, func(c *Charge) *time.Time { return c.LeasedUntil }),
-		"attempted_at": column(charges, func(c *Charge) *time.Time { return c.AttemptedAt }),
-		"placed_at":    column(charges, func(c *Charge) *time.Time { return c.PlacedAt }),
-		"created_at":   column(charges, func(c *Charge) time.Time { return c.CreatedAt }),
-		"updated_at":   column(charges, func(c *Charge) time.Time { return c.UpdatedAt }),
+		"order_id":     pg.Column(charges, func(c *Charge) uuid.UUID { return c.OrderID }),
+		"number":       pg.Column(charges, func(c *Charge) string { return c.Number }),
+		"email":        pg.Column(charges, func(c *Charge) string { return c.Email }),
+		"amount":       pg.Column(charges, func(c *Charge) int64 { return c.Amount }),
+		"currency":     pg.Column(charges, func(c *Charge) string { return c.Currency }),
+		"method":       pg.Column(charges, func(c *Charge) string { return c.Method }),
+		"provider":     pg.Column(charges, func(c *Charge) string { return c.Provider }),
+		"state":        pg.Column(charges, func(c *Charge) string { return string(c.State) }),
+		"tries":        pg.Column(charges, func(c *Charge) int { return c.Tries }),
+		"next_try_at":  pg.Column(charges, func(c *Charge) time.Time { return c.NextTryAt }),
+		"leased_until": pg.Column(charges, func(c *Charge) *time.Time { return c.LeasedUntil }),
+		"attempted_at": pg.Column(charges, func(c *Charge) *time.Time { return c.AttemptedAt }),
+		"placed_at":    pg.Column(charges, func(c *Charge) *time.Time { return c.PlacedAt }),
+		"created_at":   pg.Column(charges, func(c *Charge) time.Time { return c.CreatedAt }),
+		"updated_at":   pg.Column(charges, func(c *Charge) time.Time { return c.UpdatedAt }),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("insert charges: %w", err)
@@ -130,26 +121,26 @@ func updateCharges(ctx context.Context, tx pgx.Tx, charges []changed) error {
 			AS u (order_id, was, number, email, amount, currency, method, provider, state, reason, provider_ref, next_try_at,
 				leased_until, placed_at, cancelled_at, void_asked_at, captured_at, captured_amount, captured_currency, updated_at)
 		WHERE c.order_id = u.order_id AND c.state = u.was`, pgx.StrictNamedArgs{
-		"order_id":          column(charges, func(c changed) uuid.UUID { return c.OrderID }),
-		"was":               column(charges, func(c changed) string { return string(c.was) }),
-		"number":            column(charges, func(c changed) string { return c.Number }),
-		"email":             column(charges, func(c changed) string { return c.Email }),
-		"amount":            column(charges, func(c changed) int64 { return c.Amount }),
-		"currency":          column(charges, func(c changed) string { return c.Currency }),
-		"method":            column(charges, func(c changed) string { return c.Method }),
-		"provider":          column(charges, func(c changed) string { return c.Provider }),
-		"state":             column(charges, func(c changed) string { return string(c.State) }),
-		"reason":            column(charges, func(c changed) string { return c.Reason }),
-		"provider_ref":      column(charges, func(c changed) string { return c.ProviderRef }),
-		"next_try_at":       column(charges, func(c changed) time.Time { return c.NextTryAt }),
-		"leased_until":      column(charges, func(c changed) *time.Time { return c.LeasedUntil }),
-		"placed_at":         column(charges, func(c changed) *time.Time { return c.PlacedAt }),
-		"cancelled_at":      column(charges, func(c changed) *time.Time { return c.CancelledAt }),
-		"void_asked_at":     column(charges, func(c changed) *time.Time { return c.VoidAskedAt }),
-		"captured_at":       column(charges, func(c changed) *time.Time { return c.CapturedAt }),
-		"captured_amount":   column(charges, func(c changed) int64 { return c.CapturedAmount }),
-		"captured_currency": column(charges, func(c changed) string { return c.CapturedCurrency }),
-		"updated_at":        column(charges, func(c changed) time.Time { return c.UpdatedAt }),
+		"order_id":          pg.Column(charges, func(c changed) uuid.UUID { return c.OrderID }),
+		"was":               pg.Column(charges, func(c changed) string { return string(c.was) }),
+		"number":            pg.Column(charges, func(c changed) string { return c.Number }),
+		"email":             pg.Column(charges, func(c changed) string { return c.Email }),
+		"amount":            pg.Column(charges, func(c changed) int64 { return c.Amount }),
+		"currency":          pg.Column(charges, func(c changed) string { return c.Currency }),
+		"method":            pg.Column(charges, func(c changed) string { return c.Method }),
+		"provider":          pg.Column(charges, func(c changed) string { return c.Provider }),
+		"state":             pg.Column(charges, func(c changed) string { return string(c.State) }),
+		"reason":            pg.Column(charges, func(c changed) string { return c.Reason }),
+		"provider_ref":      pg.Column(charges, func(c changed) string { return c.ProviderRef }),
+		"next_try_at":       pg.Column(charges, func(c changed) time.Time { return c.NextTryAt }),
+		"leased_until":      pg.Column(charges, func(c changed) *time.Time { return c.LeasedUntil }),
+		"placed_at":         pg.Column(charges, func(c changed) *time.Time { return c.PlacedAt }),
+		"cancelled_at":      pg.Column(charges, func(c changed) *time.Time { return c.CancelledAt }),
+		"void_asked_at":     pg.Column(charges, func(c changed) *time.Time { return c.VoidAskedAt }),
+		"captured_at":       pg.Column(charges, func(c changed) *time.Time { return c.CapturedAt }),
+		"captured_amount":   pg.Column(charges, func(c changed) int64 { return c.CapturedAmount }),
+		"captured_currency": pg.Column(charges, func(c changed) string { return c.CapturedCurrency }),
+		"updated_at":        pg.Column(charges, func(c changed) time.Time { return c.UpdatedAt }),
 	})
 	if err != nil {
 		return fmt.Errorf("update charges: %w", err)
@@ -190,16 +181,16 @@ func decideCharges(ctx context.Context, db *pgxpool.Pool, charges []changed, tol
 			WHERE c.order_id = t.order_id AND c.state = t.was AND c.cancelled_at IS NULL
 			RETURNING t.event
 		)`+outbox.Insert+` JOIN decided ON decided.event = e.id RETURNING outbox.id`, outbox.Args(pgx.StrictNamedArgs{
-		"order_id":          column(charges, func(c changed) uuid.UUID { return c.OrderID }),
-		"was":               column(charges, func(c changed) string { return string(c.was) }),
-		"state":             column(charges, func(c changed) string { return string(c.State) }),
-		"reason":            column(charges, func(c changed) string { return c.Reason }),
-		"provider_ref":      column(charges, func(c changed) string { return c.ProviderRef }),
-		"captured_at":       column(charges, func(c changed) *time.Time { return c.CapturedAt }),
-		"captured_amount":   column(charges, func(c changed) int64 { return c.CapturedAmount }),
-		"captured_currency": column(charges, func(c changed) string { return c.CapturedCurrency }),
-		"updated_at":        column(charges, func(c changed) time.Time { return c.UpdatedAt }),
-		"event":             column(out, func(r *outbox.Row) uuid.UUID { return r.ID }),
+		"order_id":          pg.Column(charges, func(c changed) uuid.UUID { return c.OrderID }),
+		"was":               pg.Column(charges, func(c changed) string { return string(c.was) }),
+		"state":             pg.Column(charges, func(c changed) string { return string(c.State) }),
+		"reason":            pg.Column(charges, func(c changed) string { return c.Reason }),
+		"provider_ref":      pg.Column(charges, func(c changed) string { return c.ProviderRef }),
+		"captured_at":       pg.Column(charges, func(c changed) *time.Time { return c.CapturedAt }),
+		"captured_amount":   pg.Column(charges, func(c changed) int64 { return c.CapturedAmount }),
+		"captured_currency": pg.Column(charges, func(c changed) string { return c.CapturedCurrency }),
+		"updated_at":        pg.Column(charges, func(c changed) time.Time { return c.UpdatedAt }),
+		"event":             pg.Column(out, func(r *outbox.Row) uuid.UUID { return r.ID }),
 	}, out))
 	if err != nil {
 		return nil, fmt.Errorf("decide charges: %w", err)
@@ -491,8 +482,8 @@ func insertWebhooks(ctx context.Context, tx pgx.Tx, webhooks []seen, now time.Ti
 		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS w (provider, event_id, type, key)
 		ON CONFLICT (provider, event_id) DO NOTHING
 		RETURNING provider, event_id`,
-		column(webhooks, func(w seen) string { return w.provider }), column(webhooks, func(w seen) string { return w.ID }),
-		column(webhooks, func(w seen) string { return w.Type }), column(webhooks, func(w seen) string { return w.Key }), now)
+		pg.Column(webhooks, func(w seen) string { return w.provider }), pg.Column(webhooks, func(w seen) string { return w.ID }),
+		pg.Column(webhooks, func(w seen) string { return w.Type }), pg.Column(webhooks, func(w seen) string { return w.Key }), now)
 	if err != nil {
 		return nil, fmt.Errorf("insert webhooks: %w", err)
 	}
@@ -514,12 +505,12 @@ func insertKnown(ctx context.Context, db pg.Querier, webhooks []seen, now time.T
 		ON CONFLICT (provider, event_id) DO NOTHING
 		RETURNING provider, event_id`, pgx.StrictNamedArgs{
 		"now":      now,
-		"provider": column(webhooks, func(w seen) string { return w.provider }),
-		"event_id": column(webhooks, func(w seen) string { return w.ID }),
-		"type":     column(webhooks, func(w seen) string { return w.Type }),
-		"key":      column(webhooks, func(w seen) string { return w.Key }),
-		"order_id": column(webhooks, seen.order),
-		"outcome":  column(webhooks, func(w seen) string { return string(w.Result.Outcome) }),
+		"provider": pg.Column(webhooks, func(w seen) string { return w.provider }),
+		"event_id": pg.Column(webhooks, func(w seen) string { return w.ID }),
+		"type":     pg.Column(webhooks, func(w seen) string { return w.Type }),
+		"key":      pg.Column(webhooks, func(w seen) string { return w.Key }),
+		"order_id": pg.Column(webhooks, seen.order),
+		"outcome":  pg.Column(webhooks, func(w seen) string { return string(w.Result.Outcome) }),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("insert webhooks: %w", err)

@@ -154,17 +154,16 @@ func (s *service) decide(ctx context.Context, answers []answer) ([]gather.Answer
 }
 
 // settleAll notes answers in the charges as they are by now.
-func (s *service) settleAll(ctx context.Context, answers []answer) ([]gather.Answer[struct{}], error) {
+func (s *service) settleAll(ctx context.Context, answers []answer) error {
 	said := map[uuid.UUID]answer{}
 	for _, a := range answers {
 		said[a.leased.OrderID] = a
 	}
-	err := pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
+	return pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
 		return s.changeAll(ctx, tx, slices.Collect(maps.Keys(said)), func(c *Charge, now time.Time) Change {
 			return said[c.OrderID].note(c, s.settings.MissingAfter, now)
 		})
 	})
-	return make([]gather.Answer[struct{}], len(answers)), err
 }
 
 // giveBack calls the provider about one claimed refund, outside any transaction, and notes what it said. When that is

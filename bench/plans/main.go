@@ -156,9 +156,9 @@ func (s *session) fill(ctx context.Context, services []string, rows int) error {
 			if _, err := admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{service}.Sanitize()); err != nil {
 				return err
 			}
-			missing[service] = withDatabaseName(s.server, service)
+			missing[service] = pgtest.WithDatabase(s.server, service)
 		}
-		if err := pg.Migrate(ctx, withDatabaseName(s.server, service), os.DirFS(filepath.Join(s.root, "apps", service))); err != nil {
+		if err := pg.Migrate(ctx, pgtest.WithDatabase(s.server, service), os.DirFS(filepath.Join(s.root, "apps", service))); err != nil {
 			return err
 		}
 	}
@@ -202,7 +202,7 @@ func (s *session) look(ctx context.Context, service string, tests bool) error {
 func (s *session) tests(ctx context.Context, service string, packages ...string) {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-timeout=8m", "-v"}, packages...)...)
 	cmd.Dir = s.root
-	cmd.Env = append(os.Environ(), "GOWORK=off", "TEST_LOADED_URL="+withDatabaseName(s.server, service))
+	cmd.Env = append(os.Environ(), "GOWORK=off", "TEST_LOADED_URL="+pgtest.WithDatabase(s.server, service))
 	out, _ := cmd.CombinedOutput()
 	_ = os.WriteFile(filepath.Join(s.work, "tests-"+service+".log"), out, 0o644)
 	if err := s.read(); err != nil {
@@ -236,7 +236,7 @@ func (s *session) report(ctx context.Context, services []string, rows int, tests
 // unused lists indexes that nothing read.
 func (s *session) unused(ctx context.Context, services []string) (names []string, err error) {
 	for _, service := range services {
-		conn, err := pgx.Connect(ctx, withDatabaseName(s.server, service))
+		conn, err := pgx.Connect(ctx, pgtest.WithDatabase(s.server, service))
 		if err != nil {
 			return nil, err
 		}

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +23,7 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwt"
 
 	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/pgtest"
 )
 
 const (
@@ -109,7 +109,7 @@ func (s *session) api(ctx context.Context, service string) (err error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), "APP_PORT="+port, "APP_API_TOKEN="+appToken, "ISSUER="+issuer, "JWKS_URL="+key.url,
 		"CURSOR_KEY="+secret, "HASH_KEY="+secret,
-		"DAPR_GRPC_PORT=1", "DAPR_HTTP_PORT=1", strings.ToUpper(service)+"_DATABASE_URL="+withDatabaseName(s.server, service),
+		"DAPR_GRPC_PORT=1", "DAPR_HTTP_PORT=1", strings.ToUpper(service)+"_DATABASE_URL="+pgtest.WithDatabase(s.server, service),
 		"KEYCLOAK_URL=http://127.0.0.1:1", "AUTH_CLIENT_SECRET="+secret, "PAYMENTS_WEBHOOK_SECRET="+secret)
 	if err := cmd.Start(); err != nil {
 		return err
@@ -133,7 +133,7 @@ func (s *session) api(ctx context.Context, service string) (err error) {
 			return fmt.Errorf("%s does not start, see %s", service, log.Name())
 		}
 	}
-	db, err := pgx.Connect(ctx, withDatabaseName(s.server, service))
+	db, err := pgx.Connect(ctx, pgtest.WithDatabase(s.server, service))
 	if err != nil {
 		return err
 	}
@@ -153,14 +153,4 @@ func (s *session) api(ctx context.Context, service string) (err error) {
 		res.Body.Close()
 	}
 	return a.all(ctx)
-}
-
-// withDatabaseName is a server's address with another database.
-func withDatabaseName(server, name string) string {
-	u, err := url.Parse(server)
-	if err != nil {
-		panic("plans: address of the server: " + err.Error())
-	}
-	u.Path = "/" + name
-	return u.String()
 }

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	sweep      = time.Second // how often it looks for what is due
+	sweepEvery = time.Second // how often it looks for what is due
 	claimLimit = 5 * time.Second
 	// patience is how long what is due waits for half of the hands to be free:
 	// claiming many costs what claiming one does.
@@ -38,8 +38,9 @@ type Settings[T any] struct {
 
 // Crew does jobs.
 type Crew[T any] struct {
-	set  Settings[T]
-	poke chan struct{}
+	set   Settings[T]
+	sweep time.Duration
+	poke  chan struct{}
 
 	mu      sync.Mutex
 	ctx     context.Context // of jobs
@@ -53,7 +54,7 @@ type Crew[T any] struct {
 
 // New makes a crew that does nothing before Run.
 func New[T any](set Settings[T]) *Crew[T] {
-	return &Crew[T]{set: set, most: set.Most, poke: make(chan struct{}, 1)}
+	return &Crew[T]{set: set, sweep: sweepEvery, most: set.Most, poke: make(chan struct{}, 1)}
 }
 
 // Limit changes how many jobs are done at a time, from now on.
@@ -69,7 +70,7 @@ func (c *Crew[T]) Limit(most int) {
 func (c *Crew[T]) Run(ctx context.Context) error {
 	c.opens(ctx)
 	defer c.closes()
-	tick := time.NewTicker(sweep)
+	tick := time.NewTicker(c.sweep)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		if n := c.look(); n > 0 {

@@ -60,14 +60,17 @@ func (b *table) add(ns ...int) {
 	b.due = append(b.due, ns...)
 }
 
-// run has a crew of so many at work; stop tells it to stop, and ended when it has.
+// run has a crew of so many at work, which has looked at the table and looks again only when poked; stop tells it to stop,
+// and ended when it has.
 func (b *table) run(t *testing.T, most int, late time.Duration) (c *crew.Crew[int], stop func(), ended chan error) {
 	t.Helper()
 	c = crew.New(crew.Settings[int]{Log: slog.New(slog.DiscardHandler), Most: most, Claim: b.claim, Do: b.do, Late: late})
+	c.Sweep(time.Hour) // while a look lasts it has all hands
 	ctx, stop := context.WithCancel(t.Context())
 	ended = make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
 	<-b.looked
+	require.Eventually(t, c.Idle, waitFor, time.Millisecond)
 	return c, stop, ended
 }
 

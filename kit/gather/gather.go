@@ -4,6 +4,7 @@
 package gather
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -55,19 +56,16 @@ type member[In, Out any] struct {
 // its members are tried again one by one, so that a bad one fails alone: do must
 // leave nothing behind when it returns an error.
 func New[In, Out any](set Settings[In], do func(ctx context.Context, batch []In) ([]Answer[Out], error)) *Gatherer[In, Out] {
-	set.Most = cmpOr(set.Most, 100)
-	set.Waiting = cmpOr(set.Waiting, 2000)
-	if set.Limit == 0 {
-		set.Limit = 5 * time.Second
-	}
+	set.Most, set.Waiting, set.Limit = cmp.Or(set.Most, 100), cmp.Or(set.Waiting, 2000), cmp.Or(set.Limit, 5*time.Second)
 	return &Gatherer[In, Out]{do: do, set: set}
 }
 
-func cmpOr(n, fallback int) int {
-	if n > 0 {
-		return n
+// Whole is what New takes where the members of a batch have nothing to be told
+// but that it is done.
+func Whole[In any](do func(ctx context.Context, batch []In) error) func(context.Context, []In) ([]Answer[struct{}], error) {
+	return func(ctx context.Context, batch []In) ([]Answer[struct{}], error) {
+		return make([]Answer[struct{}], len(batch)), do(ctx, batch)
 	}
-	return fallback
 }
 
 // Do returns when what is asked for is done, or ctx ends (then it may still

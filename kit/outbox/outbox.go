@@ -90,32 +90,21 @@ func newRows(ctx context.Context, db any, events ...Event) ([]*Row, error) {
 // them, as e.
 const Insert = `
 	INSERT INTO outbox (id, topic, data, traceparent, secret, tries, next_try_at)
-	SELECT e.id, e.topic, e.data::jsonb, e.traceparent, e.secret, e.tries, now() + e.tries * @outbox_lease::interval
+	SELECT e.id, e.topic, e.data::jsonb, e.traceparent, e.secret, e.taken::int, now() + e.taken::int * @outbox_lease::interval
 	FROM unnest(@outbox_id::uuid[], @outbox_topic::text[], @outbox_data::text[], @outbox_traceparent::text[],
-	            @outbox_secret::bool[], @outbox_tries::int[]) AS e (id, topic, data, traceparent, secret, tries)`
+	            @outbox_secret::bool[], @outbox_taken::bool[]) AS e (id, topic, data, traceparent, secret, taken)`
 
 // Args are what Insert needs, into args.
 func Args(args pgx.StrictNamedArgs, rows []*Row) pgx.StrictNamedArgs {
-	var (
-		ids                   []uuid.UUID
-		topics, data, parents []string
-		secrets               []bool
-		tries                 []int
-	)
-	for _, r := range rows {
-		ids, topics, data, parents = append(ids, r.ID), append(topics, r.Topic), append(data, string(r.Data)), append(parents, r.Traceparent)
-		secrets = append(secrets, r.Secret)
-		taken := 0
-		if !r.since.IsZero() {
-			taken = 1
-		}
-		tries = append(tries, taken)
-	}
-	for name, value := range map[string]any{
-		"id": ids, "topic": topics, "data": data, "traceparent": parents, "secret": secrets, "tries": tries, "lease": lease,
-	} {
-		args["outbox_"+name] = value
-	}
+	maps.Copy(args, pgx.StrictNamedArgs{
+		"outbox_id":          pg.Column(rows, func(r *Row) uuid.UUID { return r.ID }),
+		"outbox_topic":       pg.Column(rows, func(r *Row) string { return r.Topic }),
+		"outbox_data":        pg.Column(rows, func(r *Row) string { return string(r.Data) }),
+		"outbox_traceparent": pg.Column(rows, func(r *Row) string { return r.Traceparent }),
+		"outbox_secret":      pg.Column(rows, func(r *Row) bool { return r.Secret }),
+		"outbox_taken":       pg.Column(rows, func(r *Row) bool { return !r.since.IsZero() }),
+		"outbox_lease":       lease,
+	})
 	return args
 }
 
@@ -187,7 +176,7 @@ type row struct {
 func NewRelay(db *pgxpool.Pool, sidecar *dapr.Client, pubsub, source string, log *slog.Logger) *Relay {
 	r := &Relay{db: db, dapr: sidecar, pubsub: pubsub, source: source, log: log, poke: make(chan struct{}, 1), running: map[string]int{}}
 	// What is sent together is marked together.
-	r.marks = gather.New(gather.Settings[uuid.UUID]{Most: 1000, Waiting: 10_000, Limit: noteLimit}, r.mark)
+	r.marks = gather.New(gather.Settings[uuid.UUID]{Most: 1000, Waiting: 10_000, Limit: noteLimit}, gather.Whole(r.mark))
 	return r
 }
 
@@ -341,14 +330,14 @@ func (r *Relay) publish(ctx context.Context, e row) error {
 }
 
 // mark notes that events were sent.
-func (r *Relay) mark(ctx context.Context, ids []uuid.UUID) ([]gather.Answer[struct{}], error) {
+func (r *Relay) mark(ctx context.Context, ids []uuid.UUID) error {
 	_, err := r.db.Exec(ctx, `
 		UPDATE outbox SET sent_at = now(), last_error = NULL, data = CASE WHEN secret THEN '{}' ELSE data END
 		WHERE id = ANY ($1)`, ids)
 	if err != nil {
-		return nil, fmt.Errorf("mark sent: %w", err)
+		return fmt.Errorf("mark sent: %w", err)
 	}
-	return make([]gather.Answer[struct{}], len(ids)), nil
+	return nil
 }
 
 // Prune removes rows that were sent a day ago.

@@ -266,6 +266,15 @@ func Counts(ctx context.Context, db Querier, sql string, args ...any) (map[strin
 	return counts, nil
 }
 
+// Column lists one member of each row, as an argument of unnest.
+func Column[R, V any](rows []R, of func(R) V) []V {
+	values := make([]V, 0, len(rows))
+	for _, r := range rows {
+		values = append(values, of(r))
+	}
+	return values
+}
+
 // IsUnique reports whether err is a violation of the named unique constraint
 // or index; any of them when constraint is empty.
 func IsUnique(err error, constraint string) bool {

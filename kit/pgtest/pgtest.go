@@ -73,7 +73,7 @@ func URL(t testing.TB, migrations fs.FS) string {
 			t.Errorf("drop %s: %v", name, err)
 		}
 	})
-	return withDatabase(server, name)
+	return WithDatabase(server, name)
 }
 
 var (
@@ -88,7 +88,8 @@ func next() int {
 	return counter
 }
 
-func withDatabase(server, name string) string {
+// WithDatabase is a server's address with another database.
+func WithDatabase(server, name string) string {
 	u, err := url.Parse(server)
 	if err != nil {
 		panic("pgtest: server url: " + err.Error())
@@ -135,7 +136,7 @@ func template(server string, migrations fs.FS) (string, error) {
 	if _, err := admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
 		return "", err
 	}
-	if err := pg.Migrate(ctx, withDatabase(server, name), migrations); err != nil {
+	if err := pg.Migrate(ctx, WithDatabase(server, name), migrations); err != nil {
 		return "", err
 	}
 	templates[name] = name

@@ -245,12 +245,7 @@ func (rt *Runtime) work(ctx context.Context, w worker) {
 		if err := protect(ctx, w.fn); err != nil && ctx.Err() == nil {
 			rt.Log.ErrorContext(ctx, "background work failed", "worker", w.name, "error", err)
 		}
-		t := time.NewTimer(w.every + rand.N(w.every/10+1))
-		select {
-		case <-ctx.Done():
-			t.Stop()
-		case <-t.C:
-		}
+		pause(ctx, w.every+rand.N(w.every/10+1))
 	}
 }
 

@@ -122,10 +122,9 @@ func OnBatch[E outbox.Event](s *Subscriber, fn func(ctx context.Context, tx pgx.
 	}
 	together := gather.New(gather.Settings[delivery]{
 		Most: inFlight, Limit: deadline, Conflict: func(d delivery) string { return d.ID },
-	}, func(ctx context.Context, batch []delivery) ([]gather.Answer[struct{}], error) {
-		err := pg.InTx(ctx, s.DB, func(tx pgx.Tx) error { return t.once(ctx, tx, batch) })
-		return make([]gather.Answer[struct{}], len(batch)), err
-	})
+	}, gather.Whole(func(ctx context.Context, batch []delivery) error {
+		return pg.InTx(ctx, s.DB, func(tx pgx.Tx) error { return t.once(ctx, tx, batch) })
+	}))
 	t.handle = func(ctx context.Context, ev dapr.Event) error {
 		_, err := together.Do(ctx, delivery{ctx, ev})
 		return err
