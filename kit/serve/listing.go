@@ -10,13 +10,14 @@ import (
 
 const (
 	leaveLimit = 3 * time.Second        // for who keeps the list to take the service out of it
-	askedAfter = 2 * time.Second        // who has not asked for so long keeps no list
+	askedAfter = 5 * time.Second        // who has not asked for so long keeps no list
+	listedFor  = 2 * time.Second        // until who has listed the service is answered, and asks again
 	late       = 500 * time.Millisecond // calls from callers that found the service just before
 )
 
 // listing is what the service knows of the list by which callers find it. On one
-// machine its sidecar keeps that (dapr/daprd/names): it asks /listz every fifth
-// of a second whether calls are welcome, and says whether the service is listed.
+// machine its sidecar keeps that (dapr/daprd/names): it asks /listz again and
+// again whether calls are welcome, and says whether the service is listed.
 // Elsewhere nobody asks, and nothing waits.
 type listing struct {
 	mu     sync.Mutex
@@ -64,9 +65,19 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// mayBeListed answers 503 from the moment at which the service begins to stop.
+// mayBeListed answers 503 from the moment at which the service begins to stop;
+// who has listed it hears nothing until then, or for listedFor.
 func (rt *Runtime) mayBeListed(w http.ResponseWriter, r *http.Request) {
-	rt.listing.note(r.URL.Query().Get("listed") == "true", time.Now())
+	listed := r.URL.Query().Get("listed") == "true"
+	rt.listing.note(listed, time.Now())
+	if listed {
+		ctx, cancel := context.WithTimeout(r.Context(), listedFor)
+		defer cancel()
+		select {
+		case <-rt.stopping:
+		case <-ctx.Done():
+		}
+	}
 	select {
 	case <-rt.stopping:
 		w.WriteHeader(http.StatusServiceUnavailable)

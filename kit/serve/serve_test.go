@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,28 +27,40 @@ func TestLeaves(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- rt.Serve(ctx) }()
-	get := func(path string) int {
+	ask := func(path string) (int, string) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+strconv.Itoa(rt.Settings.AppPort)+path, nil)
 		require.NoError(t, err)
 		req.Header.Set("dapr-api-token", rt.Settings.AppToken)
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
-			return 0
+			return 0, ""
 		}
-		resp.Body.Close()
-		return resp.StatusCode
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp.StatusCode, string(body)
+	}
+	get := func(path string) int {
+		status, _ := ask(path)
+		return status
+	}
+	ready := func(but string) bool {
+		_, missing := ask("/readyz")
+		return !strings.Contains(missing, but)
 	}
 	eventually := func(ok func() bool, what string) {
 		t.Helper()
 		require.Eventually(t, ok, 20*time.Second, 10*time.Millisecond, what)
 	}
 	eventually(func() bool { return get("/listz?listed=false") == 200 }, "welcome")
-	require.Equal(t, 503, get("/readyz"), "nobody finds it yet")
-	require.Equal(t, 200, get("/listz?listed=true"))
+	require.False(t, ready("listed"), "nobody finds it yet")
+	held := make(chan int, 1)
+	go func() { held <- get("/listz?listed=true") }()
+	eventually(func() bool { return ready("listed") }, "it has heard that it is found")
 
 	stop()
-	eventually(func() bool { return get("/listz?listed=true") == 503 }, "it says that it stops")
-	require.Equal(t, 503, get("/readyz"))
+	require.Equal(t, 503, <-held, "it says that it stops")
+	require.False(t, ready("stopping"))
 	require.Equal(t, 200, get("/call"), "who still finds it is answered")
 	require.Equal(t, 503, get("/listz?listed=false"))
 	require.Equal(t, 200, get("/call"), "who found it just before is answered")
