@@ -26,6 +26,9 @@ type Settings[In any] struct {
 	Most     int           // members of a batch; 100 when 0
 	Waiting  int           // callers that may wait; 2,000 when 0
 	Limit    time.Duration // of a batch; 5 s when 0
+	// Apart is how long after a batch began the next one begins at the earliest,
+	// for what nobody waits for.
+	Apart time.Duration
 }
 
 // Gatherer gathers callers of one operation. It does one batch at a time.
@@ -107,7 +110,9 @@ func (g *Gatherer[In, Out]) Waits() int {
 // serve does batch after batch until nobody waits.
 func (g *Gatherer[In, Out]) serve() {
 	for batch := g.next(); batch != nil; batch = g.next() {
+		earliest := time.Now().Add(g.set.Apart)
 		g.answer(batch)
+		time.Sleep(time.Until(earliest))
 	}
 }
 

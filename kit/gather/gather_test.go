@@ -7,8 +7,10 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/gather"
@@ -214,4 +216,29 @@ func TestPanic(t *testing.T) {
 	require.ErrorContains(t, err, "panic: 1")
 	_, err = g.Do(t.Context(), 2)
 	require.NoError(t, err)
+}
+
+// TestApart: batches that nobody waits for begin no closer together than is wanted; the first begins at once.
+func TestApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		var at []time.Duration
+		var batches [][]int
+		g := gather.New(gather.Settings[int]{Apart: time.Minute}, gather.Whole(func(_ context.Context, batch []int) error {
+			at, batches = append(at, time.Since(begun)), append(batches, batch)
+			return nil
+		}))
+		for n := range 5 {
+			go func() {
+				time.Sleep(time.Duration(n) * 25 * time.Second)
+				_, err := g.Do(t.Context(), n)
+				assert.NoError(t, err)
+			}()
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Equal(t, []time.Duration{0, time.Minute, 2 * time.Minute}, at)
+		require.Equal(t, [][]int{{0}, {1, 2}, {3, 4}}, batches)
+	})
 }

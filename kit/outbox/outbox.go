@@ -41,6 +41,10 @@ const (
 	claimLimit   = 5 * time.Second
 	publishLimit = 10 * time.Second
 	noteLimit    = 5 * time.Second
+
+	// markEvery is how often what was sent is marked at most. Until then a crash
+	// has it sent again, which consumers bear.
+	markEvery = 100 * time.Millisecond
 )
 
 // Row is an event on its way through the table. Its id, a UUIDv7, begins the
@@ -176,7 +180,7 @@ type row struct {
 func NewRelay(db *pgxpool.Pool, sidecar *dapr.Client, pubsub, source string, log *slog.Logger) *Relay {
 	r := &Relay{db: db, dapr: sidecar, pubsub: pubsub, source: source, log: log, poke: make(chan struct{}, 1), running: map[string]int{}}
 	// What is sent together is marked together.
-	r.marks = gather.New(gather.Settings[uuid.UUID]{Most: 1000, Waiting: 10_000, Limit: noteLimit}, gather.Whole(r.mark))
+	r.marks = gather.New(gather.Settings[uuid.UUID]{Most: 1000, Waiting: 10_000, Limit: noteLimit, Apart: markEvery}, gather.Whole(r.mark))
 	return r
 }
 
@@ -256,17 +260,26 @@ func (r *Relay) end(e *Row, committed bool) {
 func (r *Relay) begin(e row) {
 	ctx := r.ctx
 	r.publishing.Go(func() {
-		if err := r.publish(ctx, e); err != nil && ctx.Err() == nil {
+		err := r.publish(ctx, e)
+		r.free(e.Topic)
+		// What happened is written down even while the service is stopping.
+		noteCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteLimit)
+		defer cancel()
+		if err := r.note(noteCtx, e, err); err != nil && ctx.Err() == nil {
 			r.log.ErrorContext(ctx, "outbox", "topic", e.Topic, "event", e.ID, "error", err)
 		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.running[e.Topic]--
-		// Others may have found no slot. Claiming some at a time costs less than one for one.
-		if r.running[e.Topic] == slots/2 {
-			r.wake()
-		}
 	})
+}
+
+// free gives a slot back.
+func (r *Relay) free(topic string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.running[topic]--
+	// Others may have found no slot. Claiming some at a time costs less than one for one.
+	if r.running[topic] == slots/2 {
+		r.wake()
+	}
 }
 
 func (r *Relay) wake() {
@@ -307,26 +320,28 @@ func (r *Relay) claim(ctx context.Context) ([]row, error) {
 	return claimed, nil
 }
 
-// publish is one attempt, and writes down what became of it. Its CloudEvent's
-// id is its own, "<row id>.<try>": daprd loses one of two deliveries that are
-// under way on a stream under the same id, and with it a slot of the broker's.
-// Consumers (kit/sub) go by the row's.
+// publish is one attempt. Its CloudEvent's id is its own, "<row id>.<try>":
+// daprd loses one of two deliveries that are under way on a stream under the
+// same id, and with it a slot of the broker's. Consumers (kit/sub) go by the
+// row's.
 func (r *Relay) publish(ctx context.Context, e row) error {
-	pubCtx, cancel := context.WithTimeout(ctx, publishLimit)
+	ctx, cancel := context.WithTimeout(ctx, publishLimit)
 	defer cancel()
-	err := r.dapr.Publish(pubCtx, r.pubsub, e.Topic, fmt.Sprintf("%s.%d", e.ID, e.Tries), r.source, e.Traceparent, e.Data)
-	// What happened is written down even while the service is stopping.
-	noteCtx, cancelNote := context.WithTimeout(context.WithoutCancel(ctx), noteLimit)
-	defer cancelNote()
-	if err != nil {
-		backoff := min(time.Second<<min(e.Tries, 5), 30*time.Second)
-		_, noteErr := r.db.Exec(noteCtx, `
-			UPDATE outbox SET next_try_at = now() + $2::interval, last_error = $3 WHERE id = $1 AND sent_at IS NULL AND tries = $4`,
-			e.ID, backoff, err.Error(), e.Tries)
-		return errors.Join(err, noteErr)
+	return r.dapr.Publish(ctx, r.pubsub, e.Topic, fmt.Sprintf("%s.%d", e.ID, e.Tries), r.source, e.Traceparent, e.Data)
+}
+
+// note writes down what became of an attempt, and returns what went wrong with
+// either.
+func (r *Relay) note(ctx context.Context, e row, err error) error {
+	if err == nil {
+		_, err = r.marks.Do(ctx, e.ID)
+		return err
 	}
-	_, err = r.marks.Do(noteCtx, e.ID)
-	return err
+	backoff := min(time.Second<<min(e.Tries, 5), 30*time.Second)
+	_, noteErr := r.db.Exec(ctx, `
+		UPDATE outbox SET next_try_at = now() + $2::interval, last_error = $3 WHERE id = $1 AND sent_at IS NULL AND tries = $4`,
+		e.ID, backoff, err.Error(), e.Tries)
+	return errors.Join(err, noteErr)
 }
 
 // mark notes that events were sent.

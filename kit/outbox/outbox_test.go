@@ -63,7 +63,7 @@ func TestBrokerAway(t *testing.T) {
 	claimed, err := relay.claim(ctx)
 	require.NoError(t, err)
 	require.Len(t, claimed, 1)
-	require.Error(t, relay.publish(ctx, claimed[0]))
+	require.Error(t, relay.note(ctx, claimed[0], relay.publish(ctx, claimed[0])))
 	var kept, waits bool
 	var tries int
 	require.NoError(t, db.QueryRow(ctx, `
@@ -193,8 +193,8 @@ func TestTriesHaveTheirOwnIDs(t *testing.T) {
 	second, err := relay.claim(t.Context())
 	require.NoError(t, err)
 	require.Len(t, second, 1)
-	require.NoError(t, relay.publish(t.Context(), second[0]))
-	require.Error(t, relay.publish(t.Context(), first[0]))
+	require.NoError(t, relay.note(t.Context(), second[0], relay.publish(t.Context(), second[0])))
+	require.Error(t, relay.note(t.Context(), first[0], relay.publish(t.Context(), first[0])))
 	id := first[0].ID.String()
 	require.Equal(t, []string{id + ".2", id + ".1"}, []string{<-ids, <-ids})
 	var sent, failed bool
