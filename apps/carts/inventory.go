@@ -8,11 +8,29 @@ import (
 	"time"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/problem"
 )
 
-// inventory is the neighbour that holds stock for carts.
-type inventory struct{ dapr *dapr.Client }
+// inventory is the neighbour that holds stock for carts. It is asked at once for
+// what is wanted at the same time.
+type inventory struct {
+	dapr  *dapr.Client
+	holds *gather.Gatherer[hold, heldNow]
+}
+
+func newInventory(sidecar *dapr.Client) inventory {
+	i := inventory{dapr: sidecar}
+	i.holds = gather.New(gather.Settings[hold]{}, i.setAll)
+	return i
+}
+
+// hold is what a shopper wants to hold of a SKU.
+type hold struct {
+	Shopper  string `json:"shopper"`
+	SKU      string `json:"sku"`
+	Quantity int    `json:"quantity"`
+}
 
 type held struct {
 	SKU       string     `json:"sku"`
@@ -32,14 +50,34 @@ type heldNow struct {
 	Held []held `json:"held"`
 }
 
+// setAll sets holds of several shoppers by one call.
+func (i inventory) setAll(ctx context.Context, holds []hold) ([]gather.Answer[heldNow], error) {
+	if len(holds) > 1 {
+		answers, err := dapr.CallEach[hold, heldNow](ctx, i.dapr, "inventory", "/internal/holds", holds)
+		if !errors.Is(err, problem.ErrUnavailable) {
+			return answers, err
+		}
+		answers = make([]gather.Answer[heldNow], len(holds))
+		for n := range answers {
+			answers[n].Err = err
+		}
+		return answers, nil
+	}
+	h := holds[0]
+	var out heldNow
+	path := holdsPath(h.Shopper) + "/" + url.PathEscape(h.SKU)
+	err := i.dapr.Call(ctx, "inventory", http.MethodPut, path, map[string]int{"quantity": h.Quantity}, &out)
+	return []gather.Answer[heldNow]{{Value: out, Err: err}}, nil
+}
+
 // hold sets the shopper's hold of a SKU, and returns what the shopper's cart
 // holds then, as list does, or nil when it must be asked for. Errors:
 // ErrOutOfStock with what this shopper may have, ErrLimitReached with that and
 // the limit. A SKU that inventory does not know yet is out of stock.
 func (i inventory) hold(ctx context.Context, shopper, sku string, quantity int) (map[string]held, error) {
-	in := map[string]int{"quantity": quantity}
-	var out heldNow
-	err := i.dapr.Call(ctx, "inventory", http.MethodPut, holdsPath(shopper)+"/"+url.PathEscape(sku), in, &out)
+	ctx, cancel := context.WithTimeout(ctx, dapr.CallTimeout)
+	defer cancel()
+	out, err := i.holds.Do(ctx, hold{shopper, sku, quantity})
 	var p *problem.Error
 	if errors.As(err, &p) && p.Kind() == problem.NotFound {
 		if quantity == 0 {

@@ -34,7 +34,7 @@ type service struct {
 func newService(rt *serve.Runtime, set settings) (*service, error) {
 	s := &service{
 		settings: set, store: newStore(rt.Dapr), log: rt.Log, now: rt.Now,
-		products: newProducts(rt.Dapr), inventory: inventory{rt.Dapr}, orders: orders{rt.Dapr},
+		products: newProducts(rt.Dapr), inventory: newInventory(rt.Dapr), orders: orders{rt.Dapr},
 		rates: pricing.Builtin(set.Currency, set.Country),
 	}
 	s.routes(rt.API)

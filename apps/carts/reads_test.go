@@ -13,5 +13,10 @@ func TestReads(t *testing.T) {
 		Items []variant `json:"items"`
 	}{})
 	servetest.Reads(t, "inventory", "PUT", "/internal/holds/{shopper}/{sku}", heldNow{})
+	servetest.Reads(t, "inventory", "PUT", "/internal/holds", struct {
+		Answers []struct {
+			Value heldNow `json:"value"`
+		} `json:"answers"`
+	}{})
 	servetest.Reads(t, "inventory", "GET", "/internal/holds/{shopper}", heldItems{})
 }

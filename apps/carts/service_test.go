@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
 	"github.com/stampede-shop/stampede/kit/statetest"
@@ -57,6 +59,24 @@ func (n *neighbours) list(shopper string) map[string]any {
 	return map[string]any{"items": items}
 }
 
+// set is what inventory does about a hold.
+func (n *neighbours) set(_ context.Context, h hold) (map[string]any, error) {
+	n.Lock()
+	defer n.Unlock()
+	n.asked++
+	switch {
+	case h.SKU == limited && h.Quantity > 1 && strings.HasPrefix(h.Shopper, "account:"):
+		return nil, ErrLimitReached.With("limit", 2).With("available", 1)
+	case n.soldOut[h.SKU] && h.Quantity > 0:
+		return nil, ErrOutOfStock.With("available", 0)
+	case h.Quantity == 0:
+		delete(n.held(h.Shopper), h.SKU)
+	default:
+		n.held(h.Shopper)[h.SKU] = h.Quantity
+	}
+	return map[string]any{"sku": h.SKU, "quantity": h.Quantity, "expires_at": nil, "held": n.list(h.Shopper)["items"]}, nil
+}
+
 // standIn puts them beside a runtime.
 func standIn(t *testing.T, rt *serve.Runtime) *neighbours {
 	n := &neighbours{holds: map[string]map[string]int{}, soldOut: map[string]bool{}}
@@ -78,24 +98,15 @@ func standIn(t *testing.T, rt *serve.Runtime) *neighbours {
 		servetest.Answers(map[string]any{"items": items})(w, r)
 	})
 	servetest.Neighbour(t, rt, "inventory", "PUT /internal/holds/{shopper}/{sku}", func(w http.ResponseWriter, r *http.Request) {
-		in := read[struct{ Quantity int }](r)
-		n.Lock()
-		defer n.Unlock()
-		shopper, sku := r.PathValue("shopper"), r.PathValue("sku")
-		n.asked++
-		switch {
-		case sku == limited && in.Quantity > 1 && strings.HasPrefix(shopper, "account:"):
-			servetest.Refuses(ErrLimitReached.With("limit", 2).With("available", 1))(w, r)
+		out, err := n.set(r.Context(), hold{r.PathValue("shopper"), r.PathValue("sku"), read[struct{ Quantity int }](r).Quantity})
+		if err != nil {
+			rest.WriteProblem(w, r, err)
 			return
-		case n.soldOut[sku] && in.Quantity > 0:
-			servetest.Refuses(ErrOutOfStock.With("available", 0))(w, r)
-			return
-		case in.Quantity == 0:
-			delete(n.held(shopper), sku)
-		default:
-			n.held(shopper)[sku] = in.Quantity
 		}
-		servetest.Answers(map[string]any{"sku": sku, "quantity": in.Quantity, "expires_at": nil, "held": n.list(shopper)["items"]})(w, r)
+		servetest.Answers(out)(w, r)
+	})
+	servetest.Neighbour(t, rt, "inventory", "PUT /internal/holds", func(w http.ResponseWriter, r *http.Request) {
+		servetest.Answers(rest.DoEach(r.Context(), r.URL.Path, read[struct{ Items []hold }](r).Items, n.set))(w, r)
 	})
 	servetest.Neighbour(t, rt, "inventory", "GET /internal/holds/{shopper}", func(w http.ResponseWriter, r *http.Request) {
 		n.Lock()

@@ -40,6 +40,7 @@ func (s *service) routes(api huma.API) {
 		rest.Problems(ErrHoldNotFound)), s.getOrderHold)
 
 	rest.Handle(api, rest.Op("POST", "/internal/availability", "Read many SKUs", rest.Neighbours("products", "carts", "orders")), s.postAvailability)
+	rest.Handle(api, rest.Op("PUT", "/internal/holds", "Set holds of several carts", rest.Neighbours("carts")), s.putHolds)
 	rest.Handle(api, rest.Op("PUT", "/internal/holds/{shopper}/{sku}", "Set a cart's hold", rest.Neighbours("carts"),
 		rest.Problems(ErrOutOfStock, ErrLimitReached)), s.putHold)
 	rest.Handle(api, rest.Op("GET", "/internal/holds/{shopper}", "List a cart's holds", rest.Neighbours("carts")), s.listCartHolds)
@@ -107,21 +108,42 @@ type cartHeld struct {
 }
 
 func (s *service) putHold(ctx context.Context, in *putHoldInput) (*body[cartHeld], error) {
-	out := &body[cartHeld]{cartHeld{HeldLine: HeldLine{SKU: in.SKU, Quantity: in.Body.Quantity}}}
-	var err error
-	if s.store.atCheckout() && in.Body.Quantity > 0 {
-		if err := s.store.checkCart(ctx, in.Shopper, in.SKU, in.Body.Quantity); err != nil {
-			return nil, err
+	held, err := s.setHold(ctx, cartHold{in.Shopper, in.SKU, in.Body.Quantity})
+	return &body[cartHeld]{held}, err
+}
+
+// cartHold is what a cart wants to hold of a SKU.
+type cartHold struct {
+	Shopper  string `json:"shopper" pattern:"^(account|guest):[A-Za-z0-9_-]{8,128}$"`
+	SKU      string `json:"sku" minLength:"1" maxLength:"64"`
+	Quantity int64  `json:"quantity" minimum:"0" maximum:"1000"`
+}
+
+type putHoldsInput struct {
+	Body struct {
+		Items []cartHold `json:"items" minItems:"1" maxItems:"100" nullable:"false"`
+	}
+}
+
+func (s *service) putHolds(ctx context.Context, in *putHoldsInput) (*body[rest.Each[cartHeld]], error) {
+	return &body[rest.Each[cartHeld]]{rest.DoEach(ctx, "/internal/holds", in.Body.Items, s.setHold)}, nil
+}
+
+func (s *service) setHold(ctx context.Context, in cartHold) (out cartHeld, err error) {
+	out = cartHeld{HeldLine: HeldLine{SKU: in.SKU, Quantity: in.Quantity}}
+	if s.store.atCheckout() && in.Quantity > 0 {
+		if err := s.store.checkCart(ctx, in.Shopper, in.SKU, in.Quantity); err != nil {
+			return out, err
 		}
-		out.Body.Held, err = s.store.cartHolds(ctx, in.Shopper)
+		out.Held, err = s.store.cartHolds(ctx, in.Shopper)
 		return out, err
 	}
-	if out.Body.Held, err = s.holds.Do(ctx, cartWish(in.Shopper, in.SKU, in.Body.Quantity)); err != nil {
-		return nil, err
+	if out.Held, err = s.holds.Do(ctx, cartWish(in.Shopper, in.SKU, in.Quantity)); err != nil {
+		return out, err
 	}
-	for _, l := range out.Body.Held {
+	for _, l := range out.Held {
 		if l.SKU == in.SKU {
-			out.Body.ExpiresAt = l.ExpiresAt
+			out.ExpiresAt = l.ExpiresAt
 		}
 	}
 	return out, nil

@@ -25,6 +25,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
 	"github.com/stampede-shop/stampede/kit/sub"
@@ -1153,13 +1154,14 @@ func TestAccess(t *testing.T) {
 	order := "/internal/orders/" + uuid.NewString() + "/hold"
 	for route, callers := range map[string][]string{
 		"POST /internal/availability":                    {"orders", "carts", "products"},
+		"PUT /internal/holds":                            {"carts"},
 		"PUT /internal/holds/" + account(1) + "/TEE":     {"carts"},
 		"GET /internal/holds/" + account(1):              {"carts"},
 		"DELETE /internal/holds/" + account(1):           {"carts"},
 		"POST /internal/holds/" + guest(1) + "/transfer": {"carts"},
-		"PUT " + order:            {"orders"},
-		"DELETE " + order:         {"orders"},
-		"PUT /internal/stock/TEE": {"products"},
+		"PUT " + order:                                   {"orders"},
+		"DELETE " + order:                                {"orders"},
+		"PUT /internal/stock/TEE":                        {"products"},
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		for _, caller := range []string{"", "edge", "edge-auth", "store", "admin", "payments", "mail", "users", "carts", "orders", "products"} {
@@ -1168,6 +1170,41 @@ func TestAccess(t *testing.T) {
 		}
 		require.Equal(t, http.StatusForbidden, servetest.Do(t, b.rt, method, path, b.admin, nil).Status, "%s with an administrator's token", route)
 	}
+}
+
+// TestHoldsOfSeveral: each cart gets what it would have got alone.
+func TestHoldsOfSeveral(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stocked(map[string]int{"TEE": 2, "MUG": 9})
+	put := func(holds ...cartHold) servetest.Response {
+		return b.do("carts", "PUT", "/internal/holds", map[string]any{"items": holds})
+	}
+	r := put(cartHold{account(1), "MUG", 4}, cartHold{account(2), "TEE", 3}, cartHold{guest(3), "TEE", 2}, cartHold{guest(3), "MUG", 1})
+	require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
+	var got struct {
+		Answers []struct {
+			Value   *cartHeld
+			Problem *struct {
+				Type      string
+				Available int
+			}
+		}
+	}
+	r.JSON(t, &got)
+	require.Len(t, got.Answers, 4)
+	require.Equal(t, int64(4), got.Answers[0].Value.Quantity)
+	require.NotNil(t, got.Answers[0].Value.ExpiresAt)
+	require.Equal(t, rest.Prefix+"out-of-stock", got.Answers[1].Problem.Type)
+	require.Equal(t, 2, got.Answers[1].Problem.Available)
+	require.Nil(t, got.Answers[1].Value)
+	require.NotNil(t, got.Answers[2].Value)
+	require.NotNil(t, got.Answers[3].Value)
+	b.checkBooks()
+
+	r = put(cartHold{account(1), "MUG", 5}, cartHold{"robot:12345678", "MUG", 1})
+	require.Equal(t, http.StatusUnprocessableEntity, r.Status)
+	b.checkBooks()
 }
 
 func TestBadInput(t *testing.T) {
