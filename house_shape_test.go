@@ -191,14 +191,21 @@ func TestShape(t *testing.T) {
 			r.wants(r.at["store"] == "store.go", "type store belongs into store.go")
 		}
 
-		// Neighbours: whoever is asked has a type of the same name, in a file of the same name. A face asks all of them as
-		// the visitor that it serves.
+		// Neighbours: whoever is asked has a type of the same name, in a file of the same name. A face asks all of them in
+		// one place, as the visitor that it serves.
+		if r.face {
+			r.function("service.call", "call.go", "(ctx context.Context, app, method, path string, in, out any, opts ...dapr.CallOption) error")
+		}
 		for c, in := range r.calls {
-			if r.face || !strings.HasSuffix(c, ".Call") && c != "feed.From" {
+			if !strings.HasSuffix(c, ".Call") && c != "feed.From" {
 				continue
 			}
 			for call := range in {
-				r.checkNeighbour(call, in[call], known)
+				if r.face {
+					r.wants(in[call] == "service.call", "%s: %s; use service.call", r.set.Position(call.Pos()), c)
+				} else {
+					r.checkNeighbour(call, in[call], known)
+				}
 			}
 		}
 

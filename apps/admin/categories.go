@@ -29,7 +29,7 @@ func (c category) at(act string) string {
 
 // categories reads all of them, each behind its parent.
 func (s *service) categories(ctx context.Context) ([]category, error) {
-	found, err := get[items[category]](ctx, s, "products", categoriesAPI)
+	found, err := get[items[category]](ctx, s, "products", categoriesAPI, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +196,7 @@ func (s *service) createCategory(r *http.Request) (page.Answer, error) {
 			body[name] = v
 		}
 	}
-	err := s.act(r.Context(), "products", http.MethodPost, categoriesAPI, body)
+	err := s.call(r.Context(), "products", http.MethodPost, categoriesAPI, body, nil)
 	if err == nil {
 		return to("/admin/categories", "created"), nil
 	}
@@ -242,8 +242,8 @@ func (s *service) changeCategory(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.act(r.Context(), "products", http.MethodPatch, categoriesAPI+"/"+url.PathEscape(c.Slug),
-		map[string]string{"name": strings.TrimSpace(r.PostForm.Get("name")), "parent": r.PostForm.Get("parent")})
+	err = s.call(r.Context(), "products", http.MethodPatch, categoriesAPI+"/"+url.PathEscape(c.Slug),
+		map[string]string{"name": strings.TrimSpace(r.PostForm.Get("name")), "parent": r.PostForm.Get("parent")}, nil)
 	if err != nil {
 		return categoryForm(c, all).answer(r.PostForm, err)
 	}
@@ -271,7 +271,7 @@ func (s *service) deleteCategory(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.act(r.Context(), "products", http.MethodDelete, categoriesAPI+"/"+url.PathEscape(c.Slug), nil)
+	err = s.call(r.Context(), "products", http.MethodDelete, categoriesAPI+"/"+url.PathEscape(c.Slug), nil, nil)
 	if err != nil && !missing(err) {
 		return deleteForm(c).answer(r.PostForm, err)
 	}

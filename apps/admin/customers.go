@@ -136,7 +136,7 @@ func (s *service) loginList(r *http.Request) (list[login], error) {
 	if err != nil {
 		return list[login]{}, problem.ErrNotFound
 	}
-	c, err := get[customer](r.Context(), s, "auth", accountAPI(id))
+	c, err := get[customer](r.Context(), s, "auth", accountAPI(id), nil)
 	return loginsOf(c), err
 }
 
@@ -145,7 +145,7 @@ func (s *service) account(r *http.Request) (customer, error) {
 	if err != nil {
 		return customer{}, err
 	}
-	return get[customer](r.Context(), s, "auth", accountAPI(id))
+	return get[customer](r.Context(), s, "auth", accountAPI(id), nil)
 }
 
 func (s *service) showCustomer(r *http.Request) (page.Answer, error) {
@@ -162,7 +162,9 @@ func (s *service) showCustomer(r *http.Request) (page.Answer, error) {
 		ctx     = r.Context()
 	)
 	load(&wait, &account, func() (customer, error) { return s.account(r) })
-	load(&wait, &v.Profile, func() (customer, error) { return get[customer](ctx, s, "users", "/api/v1/admin/users/"+id.String()) })
+	load(&wait, &v.Profile, func() (customer, error) {
+		return get[customer](ctx, s, "users", "/api/v1/admin/users/"+id.String(), nil)
+	})
 	load(&wait, &orders, func() (items[order], error) {
 		return get[items[order]](ctx, s, "orders", "/api/v1/admin/orders", url.Values{"account_id": {id.String()}, "declined": {"false"}, "limit": {"20"}})
 	})
@@ -220,7 +222,7 @@ func (s *service) suspend(r *http.Request) (page.Answer, error) {
 	if reason == "" {
 		return suspendForm(c).answer(r.PostForm, problem.InvalidField("body.reason", ownWords, "say why, so that your colleagues know"))
 	}
-	err = s.act(r.Context(), "auth", http.MethodPost, accountAPI(c.AccountID)+"/suspension", map[string]string{"reason": reason})
+	err = s.call(r.Context(), "auth", http.MethodPost, accountAPI(c.AccountID)+"/suspension", map[string]string{"reason": reason}, nil)
 	if err != nil {
 		return suspendForm(c).answer(r.PostForm, err)
 	}
@@ -232,7 +234,7 @@ func (s *service) activate(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.act(r.Context(), "auth", http.MethodDelete, accountAPI(id)+"/suspension", nil); err != nil {
+	if err := s.call(r.Context(), "auth", http.MethodDelete, accountAPI(id)+"/suspension", nil, nil); err != nil {
 		return nil, err
 	}
 	return to(customerAt(id), "activated"), nil

@@ -111,9 +111,11 @@ func (s *service) dashboard(r *http.Request) (page.Answer, error) {
 		return get[stockFigures](ctx, s, "inventory", "/api/v1/admin/inventory/figures", url.Values{"low": {strconv.Itoa(lowStock)}})
 	})
 	load(&wait, &payments, func() (paymentFigures, error) {
-		return get[paymentFigures](ctx, s, "payments", "/api/v1/admin/payments/figures")
+		return get[paymentFigures](ctx, s, "payments", "/api/v1/admin/payments/figures", nil)
 	})
-	load(&wait, &mails, func() (mailFigures, error) { return get[mailFigures](ctx, s, "mail", "/api/v1/admin/mail/figures") })
+	load(&wait, &mails, func() (mailFigures, error) {
+		return get[mailFigures](ctx, s, "mail", "/api/v1/admin/mail/figures", nil)
+	})
 	load(&wait, &scarce, func() (items[stock], error) {
 		return get[items[stock]](ctx, s, "inventory", "/api/v1/admin/inventory", url.Values{"sort": {"available"}, "available_below": {strconv.Itoa(lowStock + 1)}, "limit": {"14"}})
 	})
@@ -122,7 +124,7 @@ func (s *service) dashboard(r *http.Request) (page.Answer, error) {
 	})
 	for i, app := range publishers {
 		load(&wait, &backlogs[i], func() (backlog, error) {
-			return get[backlog](ctx, s, app, "/api/v1/admin/"+app+"/backlog")
+			return get[backlog](ctx, s, app, "/api/v1/admin/"+app+"/backlog", nil)
 		})
 	}
 	wait.Wait()

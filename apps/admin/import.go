@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/problem"
@@ -94,7 +93,8 @@ func (s *service) sendFile(r *http.Request) (report, string, error) {
 	if r.PostForm.Get("set_stock") != "" {
 		path += "?set_stock=true"
 	}
-	found, err := ask[report](r.Context(), s, "products", http.MethodPost, path, dapr.Raw{Type: "text/csv", Data: data}, dapr.Timeout(importTime))
+	var found report
+	err = s.call(r.Context(), "products", http.MethodPost, path, dapr.Raw{Type: "text/csv", Data: data}, &found, dapr.Timeout(importTime))
 	return found, head.Filename, err
 }
 
@@ -103,8 +103,8 @@ func (s *service) sendFile(r *http.Request) (report, string, error) {
 func (s *service) exportProducts(w http.ResponseWriter, r *http.Request) {
 	_, _, query := productList(nil).asked(r)
 	query.Del("sort") // the file is in its own order
-	err := s.dapr.Call(r.Context(), "products", http.MethodGet, address("/api/v1/admin/products/export", query), nil, &late{w: w, name: "products-" + s.now().Format(time.DateOnly) + ".csv"},
-		dapr.Token(auth.Must(r.Context()).Token), dapr.Timeout(importTime))
+	file := &late{w: w, name: "products-" + s.now().Format(time.DateOnly) + ".csv"}
+	err := s.call(r.Context(), "products", http.MethodGet, address("/api/v1/admin/products/export", query), nil, file, dapr.Timeout(importTime))
 	var known *problem.Error
 	switch {
 	case errors.As(err, &known):

@@ -225,7 +225,7 @@ func (s *service) stockOf(r *http.Request) (stockView, error) {
 		wait   sync.WaitGroup
 		ctx    = r.Context()
 	)
-	load(&wait, &found, func() (stock, error) { return get[stock](ctx, s, "inventory", stockAPI(sku)) })
+	load(&wait, &found, func() (stock, error) { return get[stock](ctx, s, "inventory", stockAPI(sku), nil) })
 	load(&wait, &ledger, func() (items[entry], error) {
 		return get[items[entry]](ctx, s, "inventory", stockAPI(sku)+"/ledger", url.Values{"limit": {"15"}})
 	})
@@ -261,8 +261,8 @@ func (s *service) move(r *http.Request) (page.Answer, error) {
 	if err != nil || delta == 0 {
 		err = problem.InvalidField("body.delta", ownWords, "write a number that is not nothing, such as 10 or -3")
 	} else {
-		err = s.act(r.Context(), "inventory", http.MethodPost, stockAPI(sku)+"/movements",
-			map[string]any{"delta": delta, "reason": r.PostForm.Get("reason")}, dapr.Header("Idempotency-Key", r.PostForm.Get("key")))
+		err = s.call(r.Context(), "inventory", http.MethodPost, stockAPI(sku)+"/movements",
+			map[string]any{"delta": delta, "reason": r.PostForm.Get("reason")}, nil, dapr.Header("Idempotency-Key", r.PostForm.Get("key")))
 	}
 	if err == nil {
 		return to(stockAt(sku), "moved"), nil
@@ -297,7 +297,7 @@ func (s *service) release(r *http.Request) (page.Answer, error) {
 	if sku == "" || holder == "" {
 		return nil, problem.ErrNotFound
 	}
-	err := s.act(r.Context(), "inventory", http.MethodDelete, stockAPI(sku)+"/holds/"+url.PathEscape(holder), nil)
+	err := s.call(r.Context(), "inventory", http.MethodDelete, stockAPI(sku)+"/holds/"+url.PathEscape(holder), nil, nil)
 	if missing(err) {
 		return to(stockAt(sku), "lapsed"), nil
 	}

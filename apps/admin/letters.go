@@ -258,7 +258,7 @@ func (s *service) redrive(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.act(r.Context(), l.App, http.MethodPost, lettersAPI(l.App)+"/"+url.PathEscape(l.EventID)+"/redrive", nil)
+	err = s.call(r.Context(), l.App, http.MethodPost, lettersAPI(l.App)+"/"+url.PathEscape(l.EventID)+"/redrive", nil, nil)
 	if err == nil {
 		return to(address("/admin/letters", url.Values{"service": {l.App}}), "redriven"), nil
 	}
@@ -298,7 +298,7 @@ func (s *service) drop(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.act(r.Context(), l.App, http.MethodDelete, lettersAPI(l.App)+"/"+url.PathEscape(l.EventID), nil)
+	err = s.call(r.Context(), l.App, http.MethodDelete, lettersAPI(l.App)+"/"+url.PathEscape(l.EventID), nil, nil)
 	if err != nil && !missing(err) {
 		return f.answer(r.PostForm, err)
 	}

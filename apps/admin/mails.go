@@ -8,7 +8,6 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/problem"
@@ -89,7 +88,7 @@ func (s *service) mail(r *http.Request) (mailItem, error) {
 	if err != nil {
 		return mailItem{}, err
 	}
-	return get[mailItem](r.Context(), s, "mail", "/api/v1/admin/mail/"+id.String())
+	return get[mailItem](r.Context(), s, "mail", "/api/v1/admin/mail/"+id.String(), nil)
 }
 
 func (s *service) showMail(r *http.Request) (page.Answer, error) {
@@ -118,9 +117,8 @@ func (s *service) previewMail(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) previewTemplate(w http.ResponseWriter, r *http.Request) {
 	var out bytes.Buffer
-	err := s.dapr.Call(r.Context(), "mail", http.MethodGet, "/api/v1/admin/mail/templates/"+url.PathEscape(chi.URLParam(r, "kind"))+"/preview", nil, &out,
-		dapr.Token(auth.Must(r.Context()).Token))
-	if err != nil {
+	path := "/api/v1/admin/mail/templates/" + url.PathEscape(chi.URLParam(r, "kind")) + "/preview"
+	if err := s.call(r.Context(), "mail", http.MethodGet, path, nil, &out); err != nil {
 		s.pages.Problem(w, r, err)
 		return
 	}
@@ -163,8 +161,9 @@ func (s *service) resend(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	again, err := ask[mailItem](r.Context(), s, "mail", http.MethodPost, "/api/v1/admin/mail/"+m.ID+"/resend", nil,
-		dapr.Timeout(patience), dapr.Header("Idempotency-Key", r.PostForm.Get("key")))
+	var again mailItem
+	err = s.call(r.Context(), "mail", http.MethodPost, "/api/v1/admin/mail/"+m.ID+"/resend", nil, &again,
+		dapr.Header("Idempotency-Key", r.PostForm.Get("key")))
 	if err != nil {
 		return resendForm(m).answer(r.PostForm, err)
 	}
@@ -181,7 +180,7 @@ type templatesView struct {
 }
 
 func (s *service) mailTemplates(r *http.Request) (page.Answer, error) {
-	v, err := get[templatesView](r.Context(), s, "mail", "/api/v1/admin/mail/templates")
+	v, err := get[templatesView](r.Context(), s, "mail", "/api/v1/admin/mail/templates", nil)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,9 @@ func TestOrderPage(t *testing.T) {
 		if r.URL.Query().Get("order_id") != id.String() {
 			t.Errorf("mails are asked for by %s", r.URL.RawQuery)
 		}
+		if r.Header.Get("Authorization") != "Bearer "+d.token || r.Header.Get("X-Real-Ip") != "192.0.2.10" {
+			t.Errorf("mails are asked for as %v", r.Header)
+		}
 		servetest.Answers(map[string]any{"items": []any{}, "next_cursor": nil})(w, r)
 	})
 	servetest.Neighbour(t, d.rt, "inventory", "GET /api/v1/admin/inventory/order-holds/{order_id}",

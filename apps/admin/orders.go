@@ -217,7 +217,7 @@ func (s *service) order(r *http.Request) (order, error) {
 	if err != nil {
 		return order{}, err
 	}
-	return get[order](r.Context(), s, "orders", "/api/v1/admin/orders/"+id.String())
+	return get[order](r.Context(), s, "orders", "/api/v1/admin/orders/"+id.String(), nil)
 }
 
 // orderDetail reads what every service knows of an order.
@@ -232,12 +232,12 @@ func (s *service) orderDetail(r *http.Request) (orderView, error) {
 		o    part[order]
 		wait sync.WaitGroup
 	)
-	load(&wait, &o, func() (order, error) { return get[order](ctx, s, "orders", "/api/v1/admin/orders/"+id.String()) })
+	load(&wait, &o, func() (order, error) { return get[order](ctx, s, "orders", "/api/v1/admin/orders/"+id.String(), nil) })
 	load(&wait, &v.Payment, func() (paymentDetail, error) {
-		return get[paymentDetail](ctx, s, "payments", "/api/v1/admin/payments/"+id.String())
+		return get[paymentDetail](ctx, s, "payments", "/api/v1/admin/payments/"+id.String(), nil)
 	})
 	load(&wait, &v.Hold, func() (orderHold, error) {
-		return get[orderHold](ctx, s, "inventory", "/api/v1/admin/inventory/order-holds/"+id.String())
+		return get[orderHold](ctx, s, "inventory", "/api/v1/admin/inventory/order-holds/"+id.String(), nil)
 	})
 	load(&wait, &v.Mails, func() (items[mailItem], error) {
 		return get[items[mailItem]](ctx, s, "mail", "/api/v1/admin/mail", url.Values{"order_id": {id.String()}, "limit": {"50"}})
@@ -357,8 +357,8 @@ func (s *service) ship(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.act(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+id.String()+"/shipment",
-		map[string]string{"carrier": r.PostForm.Get("carrier"), "tracking_number": r.PostForm.Get("tracking_number")})
+	err = s.call(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+id.String()+"/shipment",
+		map[string]string{"carrier": r.PostForm.Get("carrier"), "tracking_number": r.PostForm.Get("tracking_number")}, nil)
 	if err == nil {
 		return to(orderAt(id), "shipped"), nil
 	}
@@ -378,7 +378,7 @@ func (s *service) deliver(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.act(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+id.String()+"/delivery", nil); err != nil {
+	if err := s.call(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+id.String()+"/delivery", nil, nil); err != nil {
 		return nil, err
 	}
 	return to(orderAt(id), "delivered"), nil
@@ -435,8 +435,8 @@ func (s *service) cancel(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.act(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+o.ID.String()+"/cancellation",
-		map[string]any{"reason": r.PostForm.Get("reason"), "out_of_stock": r.PostForm.Get("out_of_stock") != ""})
+	err = s.call(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+o.ID.String()+"/cancellation",
+		map[string]any{"reason": r.PostForm.Get("reason"), "out_of_stock": r.PostForm.Get("out_of_stock") != ""}, nil)
 	if err != nil {
 		return cancelForm(o).answer(r.PostForm, err)
 	}
@@ -448,7 +448,7 @@ func (s *service) refundForm(r *http.Request) (form, order, paymentDetail, error
 	if err != nil {
 		return form{}, o, paymentDetail{}, err
 	}
-	p, err := get[paymentDetail](r.Context(), s, "payments", "/api/v1/admin/payments/"+o.ID.String())
+	p, err := get[paymentDetail](r.Context(), s, "payments", "/api/v1/admin/payments/"+o.ID.String(), nil)
 	if err != nil {
 		return form{}, o, p, err
 	}
@@ -485,8 +485,8 @@ func (s *service) refund(r *http.Request) (page.Answer, error) {
 	if !ok || sum.Amount <= 0 {
 		return f.answer(r.PostForm, problem.InvalidField("body.amount", ownWords, "write an amount above nothing, such as "+decimal(p.Amount)))
 	}
-	err = s.act(r.Context(), "payments", http.MethodPost, "/api/v1/admin/payments/"+o.ID.String()+"/refunds",
-		map[string]any{"amount": sum, "reason": r.PostForm.Get("reason")}, dapr.Header("Idempotency-Key", r.PostForm.Get("key")))
+	err = s.call(r.Context(), "payments", http.MethodPost, "/api/v1/admin/payments/"+o.ID.String()+"/refunds",
+		map[string]any{"amount": sum, "reason": r.PostForm.Get("reason")}, nil, dapr.Header("Idempotency-Key", r.PostForm.Get("key")))
 	if err != nil {
 		return f.answer(r.PostForm, err)
 	}

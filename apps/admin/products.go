@@ -285,7 +285,7 @@ func (s *service) productNow(r *http.Request) (productView, error) {
 	if err != nil {
 		return productView{}, err
 	}
-	p, err := get[product](r.Context(), s, "products", api)
+	p, err := get[product](r.Context(), s, "products", api, nil)
 	if err != nil {
 		return productView{}, err
 	}
@@ -312,7 +312,7 @@ func (s *service) withStock(r *http.Request, v *productView) {
 	var wait sync.WaitGroup
 	for i := range n {
 		load(&wait, &found[i], func() (stock, error) {
-			return get[stock](r.Context(), s, "inventory", stockAPI(v.Product.Variants[i].SKU))
+			return get[stock](r.Context(), s, "inventory", stockAPI(v.Product.Variants[i].SKU), nil)
 		})
 	}
 	wait.Wait()
@@ -494,8 +494,7 @@ func (s *service) createProduct(r *http.Request) (page.Answer, error) {
 		err = wrong
 	} else {
 		var made product
-		made, err = ask[product](r.Context(), s, "products", http.MethodPost, "/api/v1/admin/products", in, dapr.Timeout(patience))
-		if err == nil {
+		if err = s.call(r.Context(), "products", http.MethodPost, "/api/v1/admin/products", in, &made); err == nil {
 			return to(productAt(made.ID), "created"), nil
 		}
 	}
@@ -510,7 +509,7 @@ func (s *service) saveProduct(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, err := get[product](r.Context(), s, "products", api)
+	now, err := get[product](r.Context(), s, "products", api, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -522,7 +521,7 @@ func (s *service) saveProduct(r *http.Request) (page.Answer, error) {
 	}
 	if wrong != nil {
 		err = wrong
-	} else if err = s.act(r.Context(), "products", http.MethodPatch, api, in); err == nil {
+	} else if err = s.call(r.Context(), "products", http.MethodPatch, api, in, nil); err == nil {
 		return to(productAt(id), "saved"), nil
 	}
 	if !refuseProduct(&v, places, err) {
@@ -541,7 +540,7 @@ func (s *service) publish(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.act(r.Context(), "products", http.MethodPost, api+"/publication", nil); err != nil {
+	if err := s.call(r.Context(), "products", http.MethodPost, api+"/publication", nil, nil); err != nil {
 		v, failure := s.productNow(r)
 		if failure != nil {
 			return nil, failure
@@ -560,7 +559,7 @@ func (s *service) ofProduct(r *http.Request, f func(p product) form) (form, stri
 	if err != nil {
 		return form{}, "", product{}, err
 	}
-	p, err := get[product](r.Context(), s, "products", api)
+	p, err := get[product](r.Context(), s, "products", api, nil)
 	if err != nil {
 		return form{}, "", p, err
 	}
@@ -588,7 +587,7 @@ func (s *service) unlist(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.act(r.Context(), "products", http.MethodDelete, api+"/publication", nil); err != nil {
+	if err := s.call(r.Context(), "products", http.MethodDelete, api+"/publication", nil, nil); err != nil {
 		return f.answer(r.PostForm, err)
 	}
 	return to(productAt(p.ID), "unlisted"), nil
@@ -633,7 +632,7 @@ func (s *service) sendImage(r *http.Request, api string) error {
 	if kind == "" || kind == "application/octet-stream" {
 		kind = mime.TypeByExtension(path.Ext(head.Filename))
 	}
-	return s.act(r.Context(), "products", http.MethodPost, api+"/images?"+url.Values{"alt": {r.PostForm.Get("alt")}}.Encode(), dapr.Raw{Type: kind, Data: data})
+	return s.call(r.Context(), "products", http.MethodPost, api+"/images?"+url.Values{"alt": {r.PostForm.Get("alt")}}.Encode(), dapr.Raw{Type: kind, Data: data}, nil)
 }
 
 func imageForm(image string) func(p product) form {
@@ -657,7 +656,7 @@ func (s *service) removeImage(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.act(r.Context(), "products", http.MethodDelete, api+"/images/"+url.PathEscape(image), nil)
+	err = s.call(r.Context(), "products", http.MethodDelete, api+"/images/"+url.PathEscape(image), nil, nil)
 	if err != nil && !missing(err) {
 		return f.answer(r.PostForm, err)
 	}
@@ -685,7 +684,7 @@ func (s *service) removeVariant(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.act(r.Context(), "products", http.MethodDelete, api+"/variants/"+url.PathEscape(sku), nil)
+	err = s.call(r.Context(), "products", http.MethodDelete, api+"/variants/"+url.PathEscape(sku), nil, nil)
 	if err != nil && !missing(err) {
 		return f.answer(r.PostForm, err)
 	}

@@ -23,9 +23,7 @@ type profile struct {
 }
 
 func (s *service) profile(ctx context.Context) (profile, error) {
-	var p profile
-	err := s.call(ctx, "users", http.MethodGet, "/api/v1/users/me", nil, &p)
-	return p, err
+	return get[profile](ctx, s, "users", "/api/v1/users/me", nil)
 }
 
 // accountView is the Data of the account's pages.
@@ -98,8 +96,7 @@ func (s *service) getAccount(w http.ResponseWriter, r *http.Request) (page.Answe
 
 func (s *service) postProfile(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	in := map[string]string{"first_name": field(r, "first_name"), "last_name": field(r, "last_name"), "phone": field(r, "phone")}
-	var p profile
-	err := s.call(r.Context(), "users", http.MethodPatch, "/api/v1/users/me", in, &p)
+	err := s.call(r.Context(), "users", http.MethodPatch, "/api/v1/users/me", in, nil)
 	if err == nil {
 		return page.Redirect("/account?saved"), nil
 	}
@@ -188,10 +185,8 @@ func (s *service) getSecurity(w http.ResponseWriter, r *http.Request) (page.Answ
 }
 
 func (s *service) securityPage(w http.ResponseWriter, r *http.Request, v accountView) (page.Answer, error) {
-	var out struct {
-		Items []loginLine `json:"items"`
-	}
-	if err := s.call(r.Context(), "auth", http.MethodGet, "/api/v1/auth/login-history?limit=20", nil, &out); err != nil {
+	out, err := get[items[loginLine]](r.Context(), s, "auth", "/api/v1/auth/login-history", url.Values{"limit": {"20"}})
+	if err != nil {
 		if !unavailable(err) {
 			return nil, err
 		}

@@ -116,15 +116,11 @@ func (s *service) readCart(ctx context.Context, w http.ResponseWriter, country s
 	if who.session == nil && who.guest == "" {
 		return cart{}, nil
 	}
-	path := "/api/v1/cart"
+	query := url.Values{}
 	if country != "" {
-		path += "?country=" + url.QueryEscape(country)
+		query.Set("country", country)
 	}
-	var c cart
-	if err := s.call(ctx, "carts", http.MethodGet, path, nil, &c, guestHeader(who)); err != nil {
-		return cart{}, err
-	}
-	return c, nil
+	return get[cart](ctx, s, "carts", "/api/v1/cart", query, guestHeader(who))
 }
 
 // setItem sets how many of a SKU are in the cart.

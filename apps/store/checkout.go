@@ -167,7 +167,7 @@ func (s *service) getCheckout(w http.ResponseWriter, r *http.Request) (page.Answ
 		}
 		s.setCookie(w, draftCookie, "/checkout", "", 0)
 	} else if id := r.URL.Query().Get("order"); id != "" { // its card was declined, and the cart has changed since
-		if o, err := s.readOrder(r.Context(), id, ""); err == nil {
+		if o, err := s.readOrder(r.Context(), id, nil); err == nil {
 			v.Form.AddressID, v.Form.Address = "new", o.Address
 		}
 	}
@@ -409,7 +409,7 @@ func (s *service) explain(w http.ResponseWriter, r *http.Request, form checkoutF
 		errors.As(err, &p)
 		t.Ordered = &order{} // without a number it is among the others
 		if _, id, ok := strings.Cut(p.Location(), "/orders/"); ok {
-			if o, err := s.readOrder(r.Context(), id, ""); err == nil {
+			if o, err := s.readOrder(r.Context(), id, nil); err == nil {
 				t.Ordered = &o
 			}
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"html/template"
 	"maps"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
@@ -197,32 +195,6 @@ func (s *service) again(r *http.Request) page.Answer {
 	return page.Show("again", page.View{
 		Status: http.StatusForbidden, Title: "One more click", Meta: s.private(r), Data: againView{r.URL.Path, fields},
 	})
-}
-
-// call asks a neighbour on behalf of the shopper who makes the request: with
-// the token of the session, and with the address and the browser that the edge
-// has seen, by which auth counts.
-func (s *service) call(ctx context.Context, app, method, path string, in, out any, opts ...dapr.CallOption) error {
-	all := []dapr.CallOption{}
-	if address := rest.ClientAddress(ctx); address != "" {
-		all = append(all, dapr.Header("X-Real-Ip", address))
-	}
-	if agent := rest.UserAgent(ctx); agent != "" {
-		all = append(all, dapr.Header("User-Agent", agent))
-	}
-	if id := rest.RequestID(ctx); id != "" {
-		all = append(all, dapr.Header("X-Request-Id", id))
-	}
-	if n := shopperOf(ctx).session; n != nil {
-		all = append(all, dapr.Token(n.Access))
-	}
-	err := s.dapr.Call(ctx, app, method, path, in, out, append(all, opts...)...)
-	if n := shopperOf(ctx).session; n != nil && slugOf(err) == "unauthenticated" {
-		// The token is of no use any more, whatever we think: the next
-		// request leads to the login instead of here again.
-		_ = s.sessions.end(context.WithoutCancel(ctx), n)
-	}
-	return err
 }
 
 // slugOf is the slug of a problem, or "".

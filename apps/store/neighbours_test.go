@@ -39,6 +39,39 @@ func TestProductPage(t *testing.T) {
 	require.Equal(t, 503, servetest.Do(t, rt, "GET", "/products/third", "", nil).Status)
 }
 
+// TestAsksAsTheShopper: what is a shopper's is asked for with the session's token,
+// with the address and the browser that the edge has seen and the request's id;
+// what everybody may read without a token, since it is kept for others too.
+func TestAsksAsTheShopper(t *testing.T) {
+	t.Parallel()
+	rt, s := newTest(t)
+	var asked http.Header
+	hears := func(then http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			asked = r.Header
+			then(w, r)
+		}
+	}
+	servetest.Neighbour(t, rt, "users", "GET /api/v1/users/me", hears(servetest.IsAway))
+	servetest.Neighbour(t, rt, "products", "GET /api/v1/products/{slug}", hears(servetest.IsAway))
+	who := &shopper{session: &session{id: "the-id", Access: "the-access-token"}}
+	rt.Router.Get("/as-shopper/{what}", func(_ http.ResponseWriter, r *http.Request) {
+		ctx := withShopper(r.Context(), who)
+		_, _ = s.profile(ctx)
+		mine := asked
+		_, _ = s.productBySlug(ctx, "lamp")
+		if mine.Get("Authorization") != "Bearer the-access-token" || asked.Get("Authorization") != "" {
+			t.Errorf("users hears %v, products %v", mine, asked)
+		}
+		for _, heard := range []http.Header{mine, asked} {
+			if heard.Get("X-Real-Ip") != "192.0.2.10" || heard.Get("User-Agent") != "a browser" || heard.Get("X-Request-Id") != "this one" {
+				t.Errorf("a neighbour hears %v", heard)
+			}
+		}
+	})
+	require.Equal(t, 200, servetest.Do(t, rt, "GET", "/as-shopper/asks", "", nil, "User-Agent", "a browser", "X-Request-Id", "this one").Status)
+}
+
 // TestCartPage: a guest's cart is asked for by the cookie's session; a carts that
 // is silent makes a page that says so, in time.
 func TestCartPage(t *testing.T) {

@@ -149,12 +149,8 @@ func reason(code string) string {
 	return "Cancelled"
 }
 
-func (s *service) readOrder(ctx context.Context, id, query string, opts ...dapr.CallOption) (order, error) {
-	var o order
-	if err := s.call(ctx, "orders", http.MethodGet, "/api/v1/orders/"+url.PathEscape(id)+query, nil, &o, opts...); err != nil {
-		return o, err
-	}
-	return o, nil
+func (s *service) readOrder(ctx context.Context, id string, query url.Values, opts ...dapr.CallOption) (order, error) {
+	return get[order](ctx, s, "orders", "/api/v1/orders/"+url.PathEscape(id), query, opts...)
 }
 
 // orderView is the Data of the page "order" and of its moving part.
@@ -220,7 +216,7 @@ func (s *service) viewOrder(w http.ResponseWriter, r *http.Request, o order) ord
 
 // getOrder shows an order.
 func (s *service) getOrder(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
-	o, err := s.readOrder(r.Context(), chi.URLParam(r, "id"), "")
+	o, err := s.readOrder(r.Context(), chi.URLParam(r, "id"), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +236,7 @@ func (s *service) orderPage(r *http.Request, v orderView, status int) page.View 
 // not.
 func (s *service) postPayment(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	ctx := r.Context()
-	o, err := s.readOrder(ctx, chi.URLParam(r, "id"), "")
+	o, err := s.readOrder(ctx, chi.URLParam(r, "id"), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -283,12 +279,13 @@ const longPoll = 20 * time.Second
 // after a pause.
 func (s *service) orderStatus(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	since, err := strconv.Atoi(r.URL.Query().Get("since"))
-	query, opts, pause := "", []dapr.CallOption(nil), "3s"
+	query, opts, pause := url.Values{}, []dapr.CallOption(nil), "3s"
 	if err == nil && since >= 0 {
 		select {
 		case s.waiters <- struct{}{}:
 			defer func() { <-s.waiters }()
-			query = "?wait=" + strconv.Itoa(int(longPoll.Seconds())) + "&since=" + strconv.Itoa(since)
+			query.Set("wait", itoa(int(longPoll.Seconds())))
+			query.Set("since", itoa(since))
 			opts, pause = append(opts, dapr.Timeout(longPoll+5*time.Second)), "400ms"
 		default:
 		}
@@ -326,11 +323,7 @@ func (s *service) getOrders(w http.ResponseWriter, r *http.Request) (page.Answer
 	if cursor != "" {
 		query.Set("cursor", cursor)
 	}
-	var out struct {
-		Items      []order `json:"items"`
-		NextCursor *string `json:"next_cursor"`
-	}
-	err := s.call(r.Context(), "orders", http.MethodGet, "/api/v1/orders?"+query.Encode(), nil, &out)
+	out, err := get[items[order]](r.Context(), s, "orders", "/api/v1/orders", query)
 	if slugOf(err) == "invalid" {
 		return page.Redirect("/orders"), nil
 	}
@@ -352,7 +345,7 @@ func (s *service) postCancellation(w http.ResponseWriter, r *http.Request) (page
 	case err == nil:
 		return page.Redirect("/orders/" + url.PathEscape(id)), nil
 	case slugOf(err) == "order-not-cancellable":
-		o, err := s.readOrder(r.Context(), id, "")
+		o, err := s.readOrder(r.Context(), id, nil)
 		if err != nil {
 			return nil, err
 		}

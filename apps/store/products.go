@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"html/template"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,8 +14,6 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/money"
 )
-
-// This file is the client of products and inventory.
 
 type category struct {
 	Slug         string  `json:"slug"`
@@ -181,15 +178,11 @@ func (p product) Most() int {
 }
 
 func (s *service) products(ctx context.Context, query url.Values) (listing, error) {
-	var out listing
-	err := s.dapr.Call(ctx, "products", http.MethodGet, "/api/v1/products?"+query.Encode(), nil, &out)
-	return out, err
+	return get[listing](asNobody(ctx), s, "products", "/api/v1/products", query)
 }
 
 func (s *service) productBySlug(ctx context.Context, slug string) (product, error) {
-	var out product
-	err := s.dapr.Call(ctx, "products", http.MethodGet, "/api/v1/products/"+url.PathEscape(slug), nil, &out)
-	return out, err
+	return get[product](asNobody(ctx), s, "products", "/api/v1/products/"+url.PathEscape(slug), nil)
 }
 
 // catalogueCache keeps the categories and their pictures, so that not every
@@ -218,10 +211,7 @@ func (h *catalogueCache) all(ctx context.Context) []category {
 	}
 	h.asked = h.s.now() // one request asks, the others use what there is
 	h.mu.Unlock()
-	var out struct {
-		Items []category `json:"items"`
-	}
-	err := h.s.dapr.Call(ctx, "products", http.MethodGet, "/api/v1/categories", nil, &out)
+	out, err := get[items[category]](asNobody(ctx), h.s, "products", "/api/v1/categories", nil)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err == nil {

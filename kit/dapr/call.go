@@ -44,6 +44,20 @@ func Header(key, value string) CallOption {
 	return func(c *call) { c.header.Set(key, value) }
 }
 
+// Visitor passes on what the edge told about whoever makes the request that ctx
+// belongs to: the address, the browser, and the request's id.
+func Visitor(ctx context.Context) CallOption {
+	return func(c *call) {
+		for key, value := range map[string]string{
+			"X-Real-Ip": rest.ClientAddress(ctx), "User-Agent": rest.UserAgent(ctx), "X-Request-Id": rest.RequestID(ctx),
+		} {
+			if value != "" {
+				c.header.Set(key, value)
+			}
+		}
+	}
+}
+
 // Raw is what Call sends as it is, when that is not JSON.
 type Raw struct {
 	Type string
