@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
+	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/idempotency"
@@ -334,8 +334,7 @@ func (s *service) getOutcomes(ctx context.Context, in *feed.Ask) (*outcomesOutpu
 	return &outcomesOutput{page}, err
 }
 
-// endedOutput holds events.Order as JSON: huma would confuse its names with those of our own types.
-type endedOutput struct{ Body feed.Page[json.RawMessage] }
+type endedOutput struct{ Body feed.Page[events.Order] }
 
 func (s *service) getEnded(ctx context.Context, in *struct {
 	feed.Ask
@@ -356,17 +355,13 @@ func (s *service) getEnded(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	out := &endedOutput{feed.Page[json.RawMessage]{Items: []json.RawMessage{}, Cursor: page.Cursor, More: page.More}}
+	out := &endedOutput{feed.Page[events.Order]{Items: []events.Order{}, Cursor: page.Cursor, More: page.More}}
 	for _, m := range page.Items {
 		e, ok := found[m.OrderID].snapshotOf(m.Version)
 		if !ok {
 			return nil, fmt.Errorf("order %s has no moment of version %d", m.OrderID, m.Version)
 		}
-		item, err := json.Marshal(e)
-		if err != nil {
-			return nil, err
-		}
-		out.Body.Items = append(out.Body.Items, item)
+		out.Body.Items = append(out.Body.Items, e)
 	}
 	return out, nil
 }

@@ -313,7 +313,7 @@ func (o *Order) snapshot() events.Order {
 	return e
 }
 
-// snapshotOf is the order as the event carried it that snapshotOf of the change to a version, if that was one of status.
+// snapshotOf is the order as the event carried it that told of the change to a version, if there was one.
 func (o *Order) snapshotOf(version int) (events.Order, bool) {
 	for _, m := range o.History {
 		if m.Version == version {

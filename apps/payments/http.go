@@ -105,27 +105,22 @@ func (s *service) voidCharges(ctx context.Context, in *voidInput) (*voidOutput, 
 	return out, nil
 }
 
-type madeInput struct{ feed.Ask }
+type madeOutput struct {
+	Body feed.Page[events.PaymentRefunded]
+}
 
-// madeOutput holds events.PaymentRefunded as JSON: huma would confuse its names with those of our own types.
-type madeOutput struct{ Body feed.Page[json.RawMessage] }
-
-func (s *service) listMadeRefunds(ctx context.Context, in *madeInput) (*madeOutput, error) {
-	rows, cursor, more, err := madeRefunds(ctx, s.store.db, in.Ask)
+func (s *service) listMadeRefunds(ctx context.Context, in *feed.Ask) (*madeOutput, error) {
+	rows, cursor, more, err := madeRefunds(ctx, s.store.db, *in)
 	if err != nil {
 		return nil, err
 	}
-	out := &madeOutput{feed.Page[json.RawMessage]{Items: []json.RawMessage{}, Cursor: cursor, More: more}}
+	out := &madeOutput{feed.Page[events.PaymentRefunded]{Items: []events.PaymentRefunded{}, Cursor: cursor, More: more}}
 	for _, r := range rows {
 		in := func(minor int64) events.Money { return events.Money{Amount: minor, Currency: r.Currency} }
-		item, err := json.Marshal(events.PaymentRefunded{
+		out.Body.Items = append(out.Body.Items, events.PaymentRefunded{
 			OrderID: r.OrderID, RefundID: r.ID, Number: r.Number, Email: r.Email, Amount: in(r.Amount), Refunded: in(r.Refunded),
 			Captured: in(r.Captured), Reason: r.Reason, RefundedAt: r.EndedAt,
 		})
-		if err != nil {
-			return nil, err
-		}
-		out.Body.Items = append(out.Body.Items, item)
 	}
 	return out, nil
 }

@@ -23,7 +23,7 @@ type Published struct {
 	ID          uuid.UUID       `json:"id"`
 	Topic       string          `json:"topic"`
 	Traceparent string          `json:"traceparent"`
-	Data        json.RawMessage `json:"data"`
+	Data        json.RawMessage `json:"data" doc:"What the event carries, as docs/events.md says of its topic"`
 }
 
 type publishedRow struct {

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
@@ -49,6 +50,7 @@ func New(c Config) (chi.Router, huma.API) {
 	config.CreateHooks = nil // no $schema members in answers
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
+	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "An access token from /api/v1/auth/login."},
 	}
@@ -62,6 +64,19 @@ func New(c Config) (chi.Router, huma.API) {
 	describeGeneral(api.OpenAPI())
 	api.UseMiddleware(admit(api, c.Verifier))
 	return router, api
+}
+
+// schemaName names the schema of a type: what other services hear, the package
+// events, apart from what a service may call the same, an Order or an Address.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if strings.Contains(t.PkgPath()+"."+t.Name(), "/events.") { // itself, or what is generic over it
+		name = "Event" + name
+	}
+	return name
 }
 
 func init() {
