@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"strings"
 )
 
@@ -55,10 +56,14 @@ func (s *shop) documents(g *generated) error {
 			}
 		}
 	}
+	shown := map[string]any{}
+	if err := collect(shown, schemas, map[string]any{"paths": paths, "responses": responses}); err != nil {
+		return err
+	}
 	raw, err := json.Marshal(map[string]any{
 		"openapi":    "3.1.0",
 		"info":       map[string]any{"title": "Stampede", "version": "1", "description": "Every service of the shop. Log in with /api/v1/auth/login and use the access token."},
-		"components": map[string]any{"schemas": schemas, "responses": responses, "securitySchemes": security},
+		"components": map[string]any{"schemas": shown, "responses": responses, "securitySchemes": security},
 		"paths":      paths,
 	})
 	if err != nil {
@@ -67,6 +72,28 @@ func (s *shop) documents(g *generated) error {
 	text, err := indent(raw, "")
 	g.put("docs/openapi.json", text)
 	return err
+}
+
+var reference = regexp.MustCompile(`"#/components/schemas/([^"]+)"`)
+
+// collect copies those schemas that v refers to, and those that they do: what
+// only neighbours tell each other is left out with their operations.
+func collect(into, schemas map[string]any, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	for _, found := range reference.FindAllSubmatch(text, -1) {
+		name := string(found[1])
+		if _, ok := into[name]; ok {
+			continue
+		}
+		into[name] = schemas[name]
+		if err := collect(into, schemas, schemas[name]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // indent writes JSON so that lines can be compared: members in order, one a
