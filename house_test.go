@@ -21,6 +21,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
 
+	"github.com/stampede-shop/stampede/dapr/runfile"
 	"github.com/stampede-shop/stampede/deploy/routes"
 )
 
@@ -224,41 +225,30 @@ func TestRunFileSchema(t *testing.T) {
 // no two ports are a few thousands apart (stacks run beside each other).
 func TestRunFile(t *testing.T) {
 	t.Parallel()
-	var file struct {
-		Apps []struct {
-			AppID                string   `yaml:"appID"`
-			AppPort              int      `yaml:"appPort"`
-			DaprHTTPPort         int      `yaml:"daprHTTPPort"`
-			DaprGRPCPort         int      `yaml:"daprGRPCPort"`
-			DaprInternalGRPCPort int      `yaml:"daprInternalGRPCPort"`
-			MetricsPort          int      `yaml:"metricsPort"`
-			ConfigFilePath       string   `yaml:"configFilePath"`
-			Command              []string `yaml:"command"`
-		} `yaml:"apps"`
-	}
 	data, err := os.ReadFile("dapr/dapr.yaml")
 	require.NoError(t, err)
-	require.NoError(t, yaml.Unmarshal(data, &file))
+	listed, err := runfile.Parse(data)
+	require.NoError(t, err)
 	var names []string
 	ports := map[int]string{}
-	for i, a := range file.Apps {
+	for i, a := range listed {
 		n := i + 1
-		edge := strings.HasPrefix(a.AppID, "edge")
+		edge := strings.HasPrefix(a.ID, "edge")
 		if edge {
-			require.Zero(t, a.AppPort, a.AppID)
-			require.Empty(t, a.Command, a.AppID)
+			require.Zero(t, a.Port, a.ID)
+			require.Empty(t, a.Command, a.ID)
 		} else {
-			names = append(names, a.AppID)
-			require.Equal(t, 7100+n, a.AppPort, a.AppID)
-			ports[a.AppPort] = a.AppID
-			require.Equal(t, []string{"./.run/bin/" + a.AppID}, a.Command)
+			names = append(names, a.ID)
+			require.Equal(t, 7100+n, a.Port, a.ID)
+			ports[a.Port] = a.ID
+			require.Equal(t, []string{"./.run/bin/" + a.ID}, a.Command)
 		}
-		require.Equal(t, []int{3500 + n, 5600 + n, 11700 + n, 13800 + n}, []int{a.DaprHTTPPort, a.DaprGRPCPort, a.DaprInternalGRPCPort, a.MetricsPort}, a.AppID)
-		for _, p := range []int{a.DaprHTTPPort, a.DaprGRPCPort, a.DaprInternalGRPCPort, a.MetricsPort} {
-			ports[p] = a.AppID
+		require.Equal(t, []int{3500 + n, 5600 + n, 11700 + n, 13800 + n}, []int{a.HTTPPort, a.GRPCPort, a.InternalPort, a.MetricsPort}, a.ID)
+		for _, p := range []int{a.HTTPPort, a.GRPCPort, a.InternalPort, a.MetricsPort} {
+			ports[p] = a.ID
 		}
-		require.Equal(t, "dapr/config/"+a.AppID+".yaml", a.ConfigFilePath)
-		require.FileExists(t, a.ConfigFilePath)
+		require.Equal(t, "dapr/config/"+a.ID+".yaml", a.ConfigFile)
+		require.FileExists(t, a.ConfigFile)
 	}
 	for p, app := range ports {
 		for offset := 1000; offset <= 5000; offset += 1000 {

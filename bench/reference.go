@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/stampede-shop/stampede/dapr/runfile"
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
@@ -87,10 +88,10 @@ func (b *bench) echoed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	app := stack.App{
+	app := stack.App{App: runfile.App{
 		Sidecar: b.apps[0].Sidecar, ID: "echo", Dir: b.apps[0].Dir, Port: b.shop.Port(echoPort), HTTPPort: b.shop.Port(echoHTTP),
 		GRPCPort: b.shop.Port(echoGRPC), InternalPort: b.shop.Port(echoInternal), MetricsPort: b.shop.Port(echoMetrics),
-	}
+	}}
 	app.ResourcesPaths = nil
 	app.ConfigFile = filepath.Join(b.shop.Run, "echo.yaml")
 	app.Command = []string{self, "-echo", strconv.Itoa(app.Port), "-bytes", strconv.Itoa(len(text))}

@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
 
+	"github.com/stampede-shop/stampede/dapr/runfile"
 	"github.com/stampede-shop/stampede/deploy/routes"
 )
 
@@ -349,16 +350,11 @@ func TestSharedDirectives(t *testing.T) {
 
 // TestAddresses: kong.yml as committed looks for the sidecars at the ports of the run file.
 func TestAddresses(t *testing.T) {
-	var file struct {
-		Apps []struct {
-			AppID        string `yaml:"appID"`
-			DaprHTTPPort int    `yaml:"daprHTTPPort"`
-		} `yaml:"apps"`
-	}
-	require.NoError(t, yaml.Unmarshal([]byte(read(t, "../../dapr/dapr.yaml")), &file))
+	apps, err := runfile.Parse([]byte(read(t, "../../dapr/dapr.yaml")))
+	require.NoError(t, err)
 	ports := map[string]int{}
-	for _, a := range file.Apps {
-		ports[a.AppID] = a.DaprHTTPPort
+	for _, a := range apps {
+		ports[a.ID] = a.HTTPPort
 	}
 	set := defaults(t)
 	require.Equal(t, fmt.Sprintf("edge:%d", ports["edge"]), set.Edge)

@@ -45,14 +45,14 @@ func (s *shop) accessLists(g *generated) error {
 		for path, operations := range a.doc.Paths {
 			for method, o := range operations {
 				for _, caller := range o.Neighbours {
-					if c := s.find(caller); c == nil || c.edge() {
+					if c := s.find(caller); c == nil || c.Edge() {
 						return fmt.Errorf("%s: %s %s is for %s, which dapr/dapr.yaml does not have", a.ID, method, path, caller)
 					}
 					allowed[caller] = append(allowed[caller], rule{daprName(path), []string{strings.ToUpper(method)}})
 				}
 			}
 		}
-		name := filepath.ToSlash(a.Config)
+		name := filepath.ToSlash(a.ConfigFile)
 		comment, err := firstComment(g, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			comment, err = "# "+a.Summary+".\n", nil
@@ -135,7 +135,7 @@ func (s *shop) policies(allowed map[string][]rule) string {
 
 func rank(a app) int {
 	switch {
-	case a.edge():
+	case a.Edge():
 		return 0
 	case a.face():
 		return 1

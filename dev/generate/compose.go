@@ -52,12 +52,9 @@ func (s *shop) compose(g *generated) error {
 	var edges, apps strings.Builder
 	for _, a := range s.apps {
 		p := pair{
-			app: a, First: edges.Len() == 0, Health: a.HTTPPort, Body: a.MaxBodySize, Read: s.readBuffer, Level: s.logLevel,
+			app: a, First: edges.Len() == 0, Health: a.HTTPPort,
 			App: anchor(a.ID, "app", "app"), Base: anchor(a.ID, "settings", "app-settings"), Sidecar: anchor(a.ID, "sidecar", "sidecar"),
 			Apps: s.with(func(app) bool { return true }),
-		}
-		if p.Body == "" {
-			p.Body = "4Mi" // Dapr's default
 		}
 		for _, name := range s.settingsOf(a.ID) {
 			n := named{name, strings.ReplaceAll(strings.ToLower(name), "_", "-")}
@@ -73,7 +70,7 @@ func (s *shop) compose(g *generated) error {
 		}
 		slices.Sort(p.Servers)
 		kind, out := "app", &apps
-		if a.edge() {
+		if a.Edge() {
 			p.Health += 400 // its public port
 			kind, out = "edge", &edges
 		}

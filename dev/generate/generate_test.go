@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stampede-shop/stampede/dapr/runfile"
 	"github.com/stampede-shop/stampede/deploy/routes"
 	"github.com/stampede-shop/stampede/kit/pgtest"
 )
@@ -58,19 +59,24 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// listed is a service as the run file has it.
+func listed(id, config string) runfile.App {
+	return runfile.App{ID: id, Command: []string{"x"}, Sidecar: runfile.Sidecar{ConfigFile: config}}
+}
+
 // TestAccess: the edges get what routes.yaml lets in, the faces what it says
 // that they ask, the neighbours what the operations say; the comment stays.
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	s := &shop{
 		apps: []app{
-			{ID: "stock", Command: []string{"x"}, Config: "config/stock.yaml", doc: document{Paths: map[string]map[string]operation{
+			{App: listed("stock", "config/stock.yaml"), doc: document{Paths: map[string]map[string]operation{
 				"/api/v1/stock":        {"get": {}},
 				"/internal/stock/{id}": {"put": {Neighbours: []string{"orders"}}, "get": {Neighbours: []string{"orders", "shop"}}},
 			}}},
-			{ID: "shop", Command: []string{"x"}, Config: "config/shop.yaml"},
-			{ID: "orders", Command: []string{"x"}, Config: "config/orders.yaml", Summary: "Sells", doc: document{Paths: map[string]map[string]operation{"/x": {}}}},
-			{ID: "edge"},
+			{App: listed("shop", "config/shop.yaml")},
+			{App: listed("orders", "config/orders.yaml"), Summary: "Sells", doc: document{Paths: map[string]map[string]operation{"/x": {}}}},
+			{App: runfile.App{ID: "edge"}},
 		},
 		public: routes.List{
 			Routes: []routes.Route{{Path: "/api/v1/stock/**", App: "stock", Edge: "edge", Methods: []string{"GET"}}},
@@ -178,7 +184,9 @@ erDiagram
 // TestTold: compose gives every service what it cannot do without.
 func TestTold(t *testing.T) {
 	t.Parallel()
-	s := &shop{apps: []app{{ID: "wishes", Command: []string{"x"}, doc: document{Settings: []setting{{Name: "KEY", Required: true}, {Name: "LIMIT", Default: "5"}}}}}}
+	s := &shop{apps: []app{{
+		App: listed("wishes", ""), doc: document{Settings: []setting{{Name: "KEY", Required: true}, {Name: "LIMIT", Default: "5"}}},
+	}}}
 	const file = "x-common: &common {%s: a}\nservices:\n  wishes:\n    environment:\n      <<: *common\n      PORT: 1\n"
 	require.NoError(t, s.told(fmt.Sprintf(file, "KEY")))
 	require.ErrorContains(t, s.told(fmt.Sprintf(file, "LIMIT")), "wishes needs the setting KEY")

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"text/template"
 
-	"github.com/goccy/go-yaml"
+	"github.com/stampede-shop/stampede/dapr/runfile"
 )
 
 // templates are the files of a new service. They end with .tmpl so that nobody
@@ -90,20 +90,16 @@ func addApp(file, id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var list struct {
-		Apps []struct {
-			ID string `yaml:"appID"`
-		} `yaml:"apps"`
-	}
-	if err := yaml.Unmarshal(text, &list); err != nil {
+	apps, err := runfile.Parse(text)
+	if err != nil {
 		return "", err
 	}
-	for _, a := range list.Apps {
+	for _, a := range apps {
 		if a.ID == id {
 			return "", fmt.Errorf("%s has an app %s already", file, id)
 		}
 	}
-	n := len(list.Apps) + 1
+	n := len(apps) + 1
 	return strings.TrimRight(string(text), "\n") + fmt.Sprintf(`
   - appID: %s
     appDirPath: ..

@@ -13,14 +13,13 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/stampede-shop/stampede/dapr/runfile"
 	"github.com/stampede-shop/stampede/deploy/routes"
 )
 
 // shop is what everything else follows from.
 type shop struct {
 	root       string
-	readBuffer string // of every sidecar
-	logLevel   string
 	apps       []app // in the order of dapr/dapr.yaml, the edges among them
 	routesText []byte
 	public     routes.List
@@ -29,17 +28,9 @@ type shop struct {
 
 // app is an entry of dapr/dapr.yaml and what its code tells.
 type app struct {
-	ID          string   `yaml:"appID"`
-	Port        int      `yaml:"appPort"`
-	HTTPPort    int      `yaml:"daprHTTPPort"`
-	GRPCPort    int      `yaml:"daprGRPCPort"`
-	MetricsPort int      `yaml:"metricsPort"`
-	Config      string   `yaml:"configFilePath"`
-	MaxBodySize string   `yaml:"maxBodySize"`
-	Command     []string `yaml:"command"`
-
-	Database bool     `yaml:"-"` // apps/<id>/migrations is there
-	Summary  string   `yaml:"-"` // the first sentence of its README
+	runfile.App
+	Database bool     // apps/<id>/migrations is there
+	Summary  string   // the first sentence of its README
 	text     []byte   // its OpenAPI document as it prints it
 	doc      document // and what is read of it
 }
@@ -65,11 +56,8 @@ type operation struct {
 	Neighbours []string `json:"x-neighbours"` // who alone may call it; nil where tokens decide
 }
 
-// edge tells whether this is a sidecar without an app.
-func (a app) edge() bool { return len(a.Command) == 0 }
-
 // face tells whether this is a service of pages, without an API.
-func (a app) face() bool { return !a.edge() && len(a.doc.Paths) == 0 }
+func (a app) face() bool { return !a.Edge() && len(a.doc.Paths) == 0 }
 
 // component is a file of components/.
 type component struct {
@@ -100,18 +88,17 @@ func (c component) settings() (names []string) {
 // readShop reads the sources and runs every service once for its document.
 func readShop(ctx context.Context, root string) (*shop, error) {
 	s := &shop{root: root}
-	var file struct {
-		Common struct {
-			ReadBufferSize string `yaml:"readBufferSize"`
-			LogLevel       string `yaml:"logLevel"`
-		} `yaml:"common"`
-		Apps []app `yaml:"apps"`
-	}
-	if err := s.yaml("dapr/dapr.yaml", &file); err != nil {
+	text, err := os.ReadFile(filepath.Join(root, "dapr/dapr.yaml"))
+	if err != nil {
 		return nil, err
 	}
-	s.apps, s.readBuffer, s.logLevel = file.Apps, file.Common.ReadBufferSize, file.Common.LogLevel
-	var err error
+	listed, err := runfile.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range listed {
+		s.apps = append(s.apps, app{App: a})
+	}
 	if s.routesText, err = os.ReadFile(filepath.Join(root, "deploy/routes.yaml")); err != nil {
 		return nil, err
 	}
@@ -150,7 +137,7 @@ func (s *shop) agree() error {
 		}
 	}
 	known := func(id string, edge bool) error {
-		if a := s.find(id); a == nil || a.edge() != edge {
+		if a := s.find(id); a == nil || a.Edge() != edge {
 			return fmt.Errorf("deploy/routes.yaml names %s, which dapr/dapr.yaml does not have", id)
 		}
 		return nil
@@ -182,7 +169,7 @@ func (s *shop) find(id string) *app {
 
 // services are the apps without the edges.
 func (s *shop) services() []app {
-	return slices.DeleteFunc(slices.Clone(s.apps), app.edge)
+	return slices.DeleteFunc(slices.Clone(s.apps), app.Edge)
 }
 
 // with lists the services that are so, by name.
@@ -212,7 +199,7 @@ func (s *shop) describe(ctx context.Context) error {
 	}
 	for i := range s.apps {
 		a := &s.apps[i]
-		if a.edge() {
+		if a.Edge() {
 			continue
 		}
 		a.text, err = exec.CommandContext(ctx, filepath.Join(bin, a.ID), "openapi").Output()

@@ -14,55 +14,17 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/stampede-shop/stampede/dapr/runfile"
 	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
-// runFile is Dapr's multi-app run file, as far as dapr/dapr.yaml uses it and
-// with the names and defaults of `dapr run -f`.
-type runFile struct {
-	Common Sidecar `yaml:"common"`
-	Apps   []App   `yaml:"apps"`
-}
-
-// Sidecar holds the options that may stand in common and with each app.
-type Sidecar struct {
-	ConfigFile       string            `yaml:"configFilePath"`
-	ResourcesPaths   []string          `yaml:"resourcesPaths"`
-	AppProtocol      string            `yaml:"appProtocol"`
-	LogLevel         string            `yaml:"logLevel"`
-	MaxConcurrency   int               `yaml:"appMaxConcurrency"`
-	MaxBodySize      string            `yaml:"maxBodySize"`
-	ReadBufferSize   string            `yaml:"readBufferSize"`
-	AppHealth        bool              `yaml:"enableAppHealthCheck"`
-	AppHealthPath    string            `yaml:"appHealthCheckPath"`
-	AppHealthEvery   int               `yaml:"appHealthProbeInterval"`
-	AppHealthTimeout int               `yaml:"appHealthProbeTimeout"`
-	AppHealthLimit   int               `yaml:"appHealthThreshold"`
-	APILogging       bool              `yaml:"enableApiLogging"`
-	Placement        string            `yaml:"placementHostAddress"`
-	Scheduler        string            `yaml:"schedulerHostAddress"`
-	RuntimePath      string            `yaml:"runtimePath"`
-	Env              map[string]string `yaml:"env"`
-}
-
-// App is one app of the run file, or (without a command) an edge sidecar.
+// App is an instance of an app of the run file, or of an edge sidecar.
 type App struct {
-	Sidecar      `yaml:",inline"`
-	ID           string   `yaml:"appID"`
-	Dir          string   `yaml:"appDirPath"`
-	Port         int      `yaml:"appPort"`
-	HTTPPort     int      `yaml:"daprHTTPPort"`
-	GRPCPort     int      `yaml:"daprGRPCPort"`
-	InternalPort int      `yaml:"daprInternalGRPCPort"`
-	MetricsPort  int      `yaml:"metricsPort"`
-	PublicPort   int      `yaml:"-"` // where an edge sidecar answers its health, since a pipeline stands before the HTTP port
-	Command      []string `yaml:"command"`
-	Instance     int      `yaml:"-"` // 1, and more where there are several
+	runfile.App
+	PublicPort int // where an edge sidecar answers its health, since a pipeline stands before the HTTP port
+	Instance   int // 1, and more where there are several
 }
-
-// Edge reports whether this is a sidecar of the edge, which has no app.
-func (a App) Edge() bool { return len(a.Command) == 0 }
 
 // Name is the instance's: that of its process, and of its log. The first bears
 // the app's.
@@ -185,66 +147,13 @@ func (s *Stack) LoadApps() ([]App, error) {
 }
 
 func parseRunFile(text []byte) ([]App, error) {
-	var file runFile
-	if err := yaml.UnmarshalWithOptions(text, &file, yaml.AllowDuplicateMapKey()); err != nil {
-		return nil, err
-	}
-	for i := range file.Apps {
-		a := &file.Apps[i]
-		if a.ID == "" || a.HTTPPort == 0 || a.GRPCPort == 0 || a.InternalPort == 0 || a.MetricsPort == 0 || (a.Port == 0) != a.Edge() {
-			return nil, fmt.Errorf("app %q lacks an id or a port", a.ID)
-		}
-		a.Sidecar = a.Sidecar.or(file.Common)
+	listed, err := runfile.Parse(text)
+	apps := make([]App, len(listed))
+	for i, a := range listed {
 		a.ConfigFile = absolute(a.Dir, a.ConfigFile)
-		a.Instance, a.PublicPort = 1, a.HTTPPort+publicPort
+		apps[i] = App{App: a, PublicPort: a.HTTPPort + publicPort, Instance: 1}
 	}
-	return file.Apps, nil
-}
-
-// or fills what is not set from common; resource paths and variables are of
-// both, as with the dapr CLI.
-func (c Sidecar) or(common Sidecar) Sidecar {
-	pick := func(own *string, shared, fallback string) {
-		if *own == "" {
-			*own = shared
-		}
-		if *own == "" {
-			*own = fallback
-		}
-	}
-	pick(&c.ConfigFile, common.ConfigFile, "")
-	pick(&c.AppProtocol, common.AppProtocol, "http")
-	pick(&c.LogLevel, common.LogLevel, "info")
-	pick(&c.MaxBodySize, common.MaxBodySize, "4Mi")
-	pick(&c.ReadBufferSize, common.ReadBufferSize, "4Ki")
-	pick(&c.AppHealthPath, common.AppHealthPath, "")
-	pick(&c.Placement, common.Placement, "")
-	pick(&c.Scheduler, common.Scheduler, "")
-	pick(&c.RuntimePath, common.RuntimePath, "")
-	c.AppHealth = c.AppHealth || common.AppHealth
-	c.APILogging = c.APILogging || common.APILogging
-	c.MaxConcurrency = first(c.MaxConcurrency, common.MaxConcurrency)
-	c.AppHealthEvery = first(c.AppHealthEvery, common.AppHealthEvery)
-	c.AppHealthTimeout = first(c.AppHealthTimeout, common.AppHealthTimeout)
-	c.AppHealthLimit = first(c.AppHealthLimit, common.AppHealthLimit)
-	if len(c.ResourcesPaths) == 0 {
-		c.ResourcesPaths = common.ResourcesPaths
-	}
-	env := map[string]string{}
-	for _, vars := range []map[string]string{common.Env, c.Env} {
-		for key, value := range vars {
-			env[key] = value
-		}
-	}
-	c.Env = env
-	return c
-}
-
-func first(a, b int) int {
-	if a != 0 {
-		return a
-	}
-	return b
+	return apps, err
 }
 
 // flags returns daprd's arguments: those that `dapr run -f` passes, and loopback

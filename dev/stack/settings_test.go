@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/dapr/runfile"
 )
 
 func TestParseSettings(t *testing.T) {
@@ -75,7 +77,7 @@ func TestSettingsFile(t *testing.T) {
 	require.Equal(t, "20s|x y|it's\ntwo lines", string(out))
 }
 
-var someServices = []App{{ID: "orders"}, {ID: "gift-cards"}}
+var someServices = []App{{App: runfile.App{ID: "orders"}}, {App: runfile.App{ID: "gift-cards"}}}
 
 func TestMergeTakesChoicesFromEnvironment(t *testing.T) {
 	t.Parallel()
@@ -186,7 +188,7 @@ func TestServices(t *testing.T) {
 
 func TestAppSettings(t *testing.T) {
 	t.Parallel()
-	apps := []App{{ID: "orders"}, {ID: "payments"}, {ID: "auth"}, {ID: "edge-auth"}}
+	apps := []App{{App: runfile.App{ID: "orders"}}, {App: runfile.App{ID: "payments"}}, {App: runfile.App{ID: "auth"}}, {App: runfile.App{ID: "edge-auth"}}}
 	for _, tc := range []struct {
 		key  string
 		apps string

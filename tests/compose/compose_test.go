@@ -15,6 +15,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/dapr/runfile"
 )
 
 const root = "../.."
@@ -164,35 +166,18 @@ func TestBaseImages(t *testing.T) {
 	}
 }
 
-type runFile struct {
-	Common struct {
-		ReadBufferSize string `yaml:"readBufferSize"`
-		LogLevel       string `yaml:"logLevel"`
-	} `yaml:"common"`
-	Apps []struct {
-		ID          string   `yaml:"appID"`
-		Port        int      `yaml:"appPort"`
-		HTTPPort    int      `yaml:"daprHTTPPort"`
-		GRPCPort    int      `yaml:"daprGRPCPort"`
-		MetricsPort int      `yaml:"metricsPort"`
-		Config      string   `yaml:"configFilePath"`
-		MaxBodySize string   `yaml:"maxBodySize"`
-		Command     []string `yaml:"command"`
-	} `yaml:"apps"`
-}
-
 // TestLikeRunFile: each app of dapr/dapr.yaml has a container and a sidecar with the same
 // ports, configuration, components and sizes, and there are no others.
 func TestLikeRunFile(t *testing.T) {
 	t.Parallel()
-	var file runFile
 	text, err := os.ReadFile(filepath.Join(root, "dapr/dapr.yaml"))
 	require.NoError(t, err)
-	require.NoError(t, yaml.Unmarshal(text, &file))
+	apps, err := runfile.Parse(text)
+	require.NoError(t, err)
 	project := load(t)
 	sidecars := 0
-	for _, a := range file.Apps {
-		edge := len(a.Command) == 0
+	for _, a := range apps {
+		edge := a.Edge()
 		name := a.ID + "-daprd"
 		if edge {
 			name = a.ID
@@ -207,17 +192,13 @@ func TestLikeRunFile(t *testing.T) {
 				flags[arg] = append(flags[arg], strings.Join(side.Command[i+1:min(i+2, len(side.Command))], ""))
 			}
 		}
-		body := a.MaxBodySize
-		if body == "" {
-			body = "4Mi"
-		}
 		want := map[string]string{
 			"--app-id": a.ID, "--dapr-http-port": strconv.Itoa(a.HTTPPort), "--dapr-grpc-port": strconv.Itoa(a.GRPCPort),
 			"--metrics-port": strconv.Itoa(a.MetricsPort), "--metrics-listen-address": "127.0.0.1",
 			// names.yaml finds every sidecar at this port.
 			"--dapr-internal-grpc-port": "50002", "--dapr-internal-grpc-listen-address": "0.0.0.0",
-			"--sentry-address": "sentry:50001", "--max-body-size": body,
-			"--read-buffer-size": file.Common.ReadBufferSize, "--log-level": file.Common.LogLevel,
+			"--sentry-address": "sentry:50001", "--max-body-size": a.MaxBodySize,
+			"--read-buffer-size": a.ReadBufferSize, "--log-level": a.LogLevel,
 		}
 		health := a.HTTPPort
 		if edge {
@@ -235,7 +216,7 @@ func TestLikeRunFile(t *testing.T) {
 			require.Equal(t, []string{value}, flags[flag], "%s: %s", name, flag)
 		}
 		require.Contains(t, flags, "--enable-mtls", name)
-		require.Equal(t, []string{"/" + a.Config, "/compose/names.yaml"}, flags["--config"], "%s: the later one wins", name)
+		require.Equal(t, []string{"/" + a.ConfigFile, "/compose/names.yaml"}, flags["--config"], "%s: the later one wins", name)
 		require.Equal(t, []string{"/components", "/dapr"}, flags["--resources-path"], name)
 		mounts := map[string]string{}
 		for _, v := range side.Volumes {
@@ -256,8 +237,8 @@ func TestLikeRunFile(t *testing.T) {
 		}
 		require.Equal(t, "service_healthy", side.DependsOn["sentry"].Condition, name)
 		if edge {
-			for _, other := range file.Apps {
-				if len(other.Command) > 0 {
+			for _, other := range apps {
+				if !other.Edge() {
 					require.Equal(t, "service_healthy", side.DependsOn[other.ID].Condition, "%s waits for %s", name, other.ID)
 				}
 			}
