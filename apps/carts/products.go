@@ -14,8 +14,8 @@ import (
 )
 
 // products is the neighbour that knows names and prices. variants are what it
-// told within the last second; what is missing at the same time is asked for
-// together.
+// told within the last second; what several carts lack at the same time is asked
+// for together.
 type products struct {
 	dapr     *dapr.Client
 	variants *otter.Cache[string, variant]
@@ -63,34 +63,13 @@ func (v variant) limit() int {
 // read returns what products knows of the SKUs, at most a second old; unknown
 // ones are left out.
 func (p products) read(ctx context.Context, skus []string) (map[string]variant, error) {
-	found := make(map[string]variant, len(skus))
-	var missing []string
-	for _, sku := range skus {
-		if v, ok := p.variants.GetIfPresent(sku); ok {
-			found[sku] = v
-		} else {
-			missing = append(missing, sku)
-		}
-	}
-	if missing == nil {
-		return found, nil
-	}
-	asked, err := p.asks.Do(ctx, missing)
-	if err != nil {
-		return nil, err
-	}
-	for _, sku := range missing {
-		if v, ok := asked[sku]; ok {
-			found[sku] = v
-		}
-	}
-	return found, nil
+	return p.variants.BulkGet(ctx, skus, otter.BulkLoaderFunc[string, variant](p.asks.Do))
 }
 
 // atOnce is how many SKUs products takes.
 const atOnce = 500
 
-// ask answers all with what products knows of the SKUs that any of them wants.
+// ask asks once for the SKUs that any of them wants, and answers each with its own.
 func (p products) ask(ctx context.Context, batch [][]string) ([]gather.Answer[map[string]variant], error) {
 	found := map[string]variant{}
 	var err error
@@ -103,12 +82,16 @@ func (p products) ask(ctx context.Context, batch [][]string) ([]gather.Answer[ma
 		}
 		for _, v := range out.Items {
 			found[v.SKU] = v
-			p.variants.Set(v.SKU, v)
 		}
 	}
 	answers := make([]gather.Answer[map[string]variant], len(batch))
-	for i := range answers {
-		answers[i] = gather.Answer[map[string]variant]{Value: found, Err: err}
+	for i, skus := range batch {
+		answers[i] = gather.Answer[map[string]variant]{Value: map[string]variant{}, Err: err}
+		for _, sku := range skus {
+			if v, ok := found[sku]; ok {
+				answers[i].Value[sku] = v
+			}
+		}
 	}
 	return answers, nil
 }

@@ -37,32 +37,22 @@ func newVariantCache() *otter.Cache[string, variant] {
 	})
 }
 
-// read asks for SKUs, those not in the cache. Unknown ones are left out.
+// read returns what products knows of the SKUs, at most a second old; unknown ones are left out.
 func (p products) read(ctx context.Context, skus []string) (map[string]variant, error) {
-	found := make(map[string]variant, len(skus))
-	var missing []string
-	for _, sku := range skus {
-		if v, ok := p.variants.GetIfPresent(sku); ok {
-			found[sku] = v
-		} else {
-			missing = append(missing, sku)
-		}
-	}
-	if missing == nil {
-		return found, nil
-	}
-	in := struct {
-		SKUs []string `json:"skus"`
-	}{missing}
+	return p.variants.BulkGet(ctx, skus, otter.BulkLoaderFunc[string, variant](p.ask))
+}
+
+// ask is for those that are not in the cache, and that nobody else is asking for.
+func (p products) ask(ctx context.Context, skus []string) (map[string]variant, error) {
 	var out struct {
 		Items []variant `json:"items"`
 	}
-	if err := p.dapr.Call(ctx, "products", http.MethodPost, "/internal/variants", in, &out); err != nil {
+	if err := p.dapr.Call(ctx, "products", http.MethodPost, "/internal/variants", map[string][]string{"skus": skus}, &out); err != nil {
 		return nil, expect(err)
 	}
+	found := make(map[string]variant, len(out.Items))
 	for _, v := range out.Items {
 		found[v.SKU] = v
-		p.variants.Set(v.SKU, v)
 	}
 	return found, nil
 }
