@@ -39,18 +39,13 @@ func Handle[I, O any](api huma.API, op huma.Operation, handler func(context.Cont
 	describe(oapi, documented, slices.Concat(declared, possible(documented)))
 }
 
-// admitNull puts null among the values of what may be null: in JSON Schema an
-// enumeration holds for it too, and huma leaves it out.
+// admitNull puts null among the values of a schema's members that may be null: in
+// JSON Schema an enumeration holds for it too, and huma leaves it out.
 func admitNull(schema *huma.Schema) {
-	if schema == nil {
-		return
-	}
-	if schema.Nullable && len(schema.Enum) > 0 && !slices.Contains(schema.Enum, nil) {
-		schema.Enum = append(schema.Enum, nil)
-	}
-	admitNull(schema.Items)
-	for _, property := range schema.Properties {
-		admitNull(property)
+	for _, member := range schema.Properties {
+		if member.Nullable && len(member.Enum) > 0 && !slices.Contains(member.Enum, nil) {
+			member.Enum = append(member.Enum, nil)
+		}
 	}
 }
 
