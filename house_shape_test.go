@@ -158,7 +158,9 @@ func TestShape(t *testing.T) {
 			r.wants(r.at[name] == "main.go", "type %s belongs into main.go", name)
 		}
 		r.wants(slices.Contains(r.fields("service"), "settings settings"), "service has no field settings")
-		r.wants(slices.Contains(r.fields("service"), "now func() time.Time"), "service has no field now")
+		const clock = "now func() time.Time"
+		clocks := slices.Contains(r.fields("service"), clock) != slices.Contains(r.fields("store"), clock)
+		r.wants(clocks, "one of service and store has the field now")
 		r.checkSettings()
 
 		// Subscriptions and background work, each in one place.
@@ -194,7 +196,8 @@ func TestShape(t *testing.T) {
 		// Neighbours: whoever is asked has a type of the same name, in a file of the same name. A face asks all of them in
 		// one place, as the visitor that it serves.
 		if r.face {
-			r.function("service.call", "call.go", "(ctx context.Context, app, method, path string, in, out any, opts ...dapr.CallOption) error")
+			ask := "(ctx context.Context, app, method, path string, in, out any, opts ...dapr.CallOption) error"
+			r.function("service.call", "call.go", ask)
 		}
 		for c, in := range r.calls {
 			if !strings.HasSuffix(c, ".Call") && c != "feed.From" {
@@ -300,7 +303,7 @@ func TestNamedArguments(t *testing.T) {
 }
 
 // longLines is how many lines of Go have more than 140 columns. It only ever becomes less.
-const longLines = 968
+const longLines = 956
 
 // TestLongLines: what is touched is broken into lines of 140 columns.
 func TestLongLines(t *testing.T) {

@@ -243,8 +243,9 @@ func TestRunFile(t *testing.T) {
 			ports[a.Port] = a.ID
 			require.Equal(t, []string{"./.run/bin/" + a.ID}, a.Command)
 		}
-		require.Equal(t, []int{3500 + n, 5600 + n, 11700 + n, 13800 + n}, []int{a.HTTPPort, a.GRPCPort, a.InternalPort, a.MetricsPort}, a.ID)
-		for _, p := range []int{a.HTTPPort, a.GRPCPort, a.InternalPort, a.MetricsPort} {
+		own := []int{a.HTTPPort, a.GRPCPort, a.InternalPort, a.MetricsPort}
+		require.Equal(t, []int{3500 + n, 5600 + n, 11700 + n, 13800 + n}, own, a.ID)
+		for _, p := range own {
 			ports[p] = a.ID
 		}
 		require.Equal(t, "dapr/config/"+a.ID+".yaml", a.ConfigFile)

@@ -104,7 +104,8 @@ func (s *service) exportProducts(w http.ResponseWriter, r *http.Request) {
 	_, _, query := productList(nil).asked(r)
 	query.Del("sort") // the file is in its own order
 	file := &late{w: w, name: "products-" + s.now().Format(time.DateOnly) + ".csv"}
-	err := s.call(r.Context(), "products", http.MethodGet, address("/api/v1/admin/products/export", query), nil, file, dapr.Timeout(importTime))
+	path := address("/api/v1/admin/products/export", query)
+	err := s.call(r.Context(), "products", http.MethodGet, path, nil, file, dapr.Timeout(importTime))
 	var known *problem.Error
 	switch {
 	case errors.As(err, &known):

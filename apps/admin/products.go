@@ -632,7 +632,8 @@ func (s *service) sendImage(r *http.Request, api string) error {
 	if kind == "" || kind == "application/octet-stream" {
 		kind = mime.TypeByExtension(path.Ext(head.Filename))
 	}
-	return s.call(r.Context(), "products", http.MethodPost, api+"/images?"+url.Values{"alt": {r.PostForm.Get("alt")}}.Encode(), dapr.Raw{Type: kind, Data: data}, nil)
+	path := address(api+"/images", url.Values{"alt": {r.PostForm.Get("alt")}})
+	return s.call(r.Context(), "products", http.MethodPost, path, dapr.Raw{Type: kind, Data: data}, nil)
 }
 
 func imageForm(image string) func(p product) form {

@@ -75,7 +75,10 @@ func TestAccess(t *testing.T) {
 				"/internal/stock/{id}": {"put": {Neighbours: []string{"orders"}}, "get": {Neighbours: []string{"orders", "shop"}}},
 			}}},
 			{App: listed("shop", "config/shop.yaml")},
-			{App: listed("orders", "config/orders.yaml"), Summary: "Sells", doc: document{Paths: map[string]map[string]operation{"/x": {}}}},
+			{
+				App: listed("orders", "config/orders.yaml"), Summary: "Sells",
+				doc: document{Paths: map[string]map[string]operation{"/x": {}}},
+			},
 			{App: runfile.App{ID: "edge"}},
 		},
 		public: routes.List{

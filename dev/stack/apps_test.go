@@ -108,7 +108,9 @@ func TestSidecarSettings(t *testing.T) {
 	write("pubsub.yaml", "kind: Component\nspec: {metadata: [{name: url, secretKeyRef: {name: RABBITMQ_URL, key: RABBITMQ_URL}}]}\nscopes: [orders]\n")
 	write("mail.yaml", "kind: Component\nspec: {metadata: [{name: host, secretKeyRef: {name: SMTP_HOST, key: SMTP_HOST}}]}\nscopes: [mail]\n")
 	write("run.yaml", "apps: []\n")
-	a := App{App: runfile.App{ID: "orders", Sidecar: runfile.Sidecar{ConfigFile: filepath.Join(dir, "config.yaml"), ResourcesPaths: []string{dir}}}}
+	a := App{App: runfile.App{
+		ID: "orders", Sidecar: runfile.Sidecar{ConfigFile: filepath.Join(dir, "config.yaml"), ResourcesPaths: []string{dir}},
+	}}
 
 	s := &Stack{Settings: &Settings{}, Plugged: &Plugged{types: map[string]string{"secrets": "secretstores.local.env"}}}
 	named, stamp, err := s.sidecarSettings(a)
@@ -142,7 +144,9 @@ func TestSecretsFile(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"RABBITMQ_URL": "amqp://a"}`, string(text))
 
-	a := App{App: runfile.App{ID: "orders", Sidecar: runfile.Sidecar{ConfigFile: filepath.Join(dir, "config.yaml"), ResourcesPaths: []string{s.componentsDir()}}}}
+	a := App{App: runfile.App{
+		ID: "orders", Sidecar: runfile.Sidecar{ConfigFile: filepath.Join(dir, "config.yaml"), ResourcesPaths: []string{s.componentsDir()}},
+	}}
 	named, stamp, err := s.sidecarSettings(a)
 	require.NoError(t, err)
 	require.False(t, named["RABBITMQ_URL"])

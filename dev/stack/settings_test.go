@@ -188,7 +188,10 @@ func TestServices(t *testing.T) {
 
 func TestAppSettings(t *testing.T) {
 	t.Parallel()
-	apps := []App{{App: runfile.App{ID: "orders"}}, {App: runfile.App{ID: "payments"}}, {App: runfile.App{ID: "auth"}}, {App: runfile.App{ID: "edge-auth"}}}
+	var apps []App
+	for _, id := range []string{"orders", "payments", "auth", "edge-auth"} {
+		apps = append(apps, App{App: runfile.App{ID: id}})
+	}
 	for _, tc := range []struct {
 		key  string
 		apps string
