@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,6 +99,28 @@ func TestShip(t *testing.T) {
 	require.Equal(t, 503, res.Status)
 	require.Len(t, sent, 1, "a change is sent once")
 	require.Contains(t, string(res.Body), "RM 1")
+}
+
+// TestRefusedVariant: what products refuses of a variant is told in its own row
+// and column.
+func TestRefusedVariant(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	typed := url.Values{
+		"name": {"Tee"}, "options": {"Size, Colour"}, "v.0.sku": {""},
+		"v.1.sku": {"TEE"}, "v.1.o.0": {"M"}, "v.1.o.1": {"Blue"}, "v.1.price": {"12.50"},
+	}
+	for location, column := range map[string]string{
+		"sku": "sku", "options.Size": "o-0", "options.Colour": "o-1", "price": "price", "price.amount_minor": "price",
+		"max_per_shopper": "max", "initial_stock": "initial",
+	} {
+		servetest.Neighbour(t, d.rt, "products", "POST /api/v1/admin/products",
+			servetest.Refuses(problem.InvalidField("body.variants[0]."+location, problem.CodeTooLong, "is too long")))
+		res := d.post("/admin/products/new", typed)
+		require.Equal(t, 422, res.Status, location)
+		require.Equal(t, 1, strings.Count(string(res.Body), `class="why"`), location)
+		require.Contains(t, string(res.Body), `id="f-v-1-`+column+`-why"`, location)
+	}
 }
 
 // TestSlowList: a list whose service is silent is a page all the same.

@@ -242,7 +242,7 @@ func (s *service) row(n int, options []string) variantRow {
 		Initial: field{Name: at + "initial", Label: "First stock" + label, Mode: "numeric", Max: 7},
 	}
 	for j, name := range options {
-		out.Options = append(out.Options, field{Name: fmt.Sprintf("%so.%d", at, j), Label: name + label, Max: 255})
+		out.Options = append(out.Options, field{Name: fmt.Sprintf("%so.%d", at, j), Label: name + label, Max: 100})
 	}
 	return out
 }
@@ -389,7 +389,7 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 		one := variantInput{SKU: row.SKU.Value, Options: map[string]string{}}
 		for j, name := range in.Options {
 			if one.Options[name] = row.Options[j].Value; one.Options[name] == "" {
-				wrong = wrong.Field(fmt.Sprintf("%so.%d", at, j), ownWords, "must not be empty")
+				wrong = wrong.Field(at+"options."+name, ownWords, "must not be empty")
 			}
 		}
 		price, ok := parseAmount(row.Price.Value, s.settings.Currency)
@@ -468,8 +468,8 @@ func refuseProduct(v *productView, places []int, err error) bool {
 			row.Max.Wrong = sentence(wordsAbout(f, &row.Max))
 		case name == "initial_stock":
 			row.Initial.Wrong = sentence(wordsAbout(f, &row.Initial))
-		case strings.HasPrefix(name, "o."):
-			if j, err := strconv.Atoi(name[2:]); err == nil && j < len(row.Options) {
+		case strings.HasPrefix(name, "options."):
+			if j := slices.Index(v.Options, strings.TrimPrefix(name, "options.")); j >= 0 {
 				row.Options[j].Wrong = sentence(wordsAbout(f, &row.Options[j]))
 			}
 		default:

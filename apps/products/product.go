@@ -211,12 +211,13 @@ func (p *Product) SetVariant(v Variant) error {
 	}
 	options := make([]string, len(v.Options))
 	for i, o := range v.Options {
-		o, err := line("variants.options", o, maxOption)
+		at := "variants.options." + p.OptionNames[i]
+		o, err := line(at, o, maxOption)
 		if err != nil {
 			return err
 		}
 		if o == "" {
-			return problem.InvalidField("body.variants.options", problem.CodeRequired, "must not be empty")
+			return problem.InvalidField("body."+at, problem.CodeRequired, "must not be empty")
 		}
 		options[i] = o
 	}

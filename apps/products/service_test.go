@@ -875,6 +875,8 @@ func TestVariantsOfARequest(t *testing.T) {
 		return object{"sku": sku, "options": options, "price": object{"amount_minor": 100, "currency": "GBP"}}
 	}
 	size := func(sku, size string) object { return variant(sku, object{"Size": size}) }
+	long := strings.Repeat("x", 101)
+	const second = "body.variants[1].options.Size"
 	var p AdminProduct
 	b.do("POST", adminPath, b.admin, object{"name": "Tee", "options": []string{"Size"}, "variants": []object{size("V-S", "S"), size("V-M", "M")}}, 201).JSON(t, &p)
 	for name, c := range map[string]struct {
@@ -885,9 +887,9 @@ func TestVariantsOfARequest(t *testing.T) {
 		"sku twice, the same in all":    {[]object{size("V-1", "1"), size("V-1", "1")}, "body.variants[1].sku", "is there twice"},
 		"sku twice, in other letters":   {[]object{size("V-a", "1"), size("v-A", "2")}, "body.variants[1].sku", "is there twice"},
 		"sku twice, with a space":       {[]object{size("V-1", "1"), size(" V-1", "2")}, "body.variants[1].sku", "is there twice"},
-		"option empty":                  {[]object{size("V-1", "1"), size("V-2", " ")}, "body.variants[1].options", "must not be empty"},
-		"option missing":                {[]object{size("V-1", "1"), variant("V-2", nil)}, "body.variants[1].options", "must not be empty"},
-		"option long":                   {[]object{size("V-1", "1"), size("V-2", strings.Repeat("x", 101))}, "body.variants[1].options", "must have at most 100 characters"},
+		"option empty":                  {[]object{size("V-1", "1"), size("V-2", " ")}, second, "must not be empty"},
+		"option missing":                {[]object{size("V-1", "1"), variant("V-2", nil)}, second, "must not be empty"},
+		"option long":                   {[]object{size("V-1", "1"), size("V-2", long)}, second, "must have at most 100 characters"},
 		"options of another":            {[]object{size("V-1", "1"), size("V-2", "1")}, "body.variants[1]", "must differ from each other in SKU and options"},
 		"sku that no variant can have":  {[]object{size("V-1", "1"), size("V/2", "2")}, "body.variants[1].sku", ""},
 		"price that no variant can ask": {[]object{{"sku": "V-1", "options": object{"Size": "1"}, "price": object{"amount_minor": maxPrice + 1, "currency": "GBP"}}}, "body.variants[0].price", ""},

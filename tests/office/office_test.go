@@ -105,6 +105,10 @@ func TestVariants(t *testing.T) {
 	c.Fill("#f-name", "Tee "+id).Fill("#f-options", "Size").Fill("#f-v-0-sku", "T-S-"+id).Fill("#f-v-0-price", "9").Click("button[name=more]")
 	c.There("#f-v-5-sku").Holds("#f-v-0-sku", "T-S-"+id).Holds("#f-options", "Size")
 	c.Click("#product .button:not(.line)").There("#f-v-0-o-0[aria-invalid=true]").Sees("Must not be empty.")
+	c.Until("what is wrong below its own field", `(why => {
+		const at = e => e.getBoundingClientRect(), cell = at(why.closest("td")), field = at(why.parentNode.querySelector("input"))
+		return at(why).left >= cell.left && at(why).right <= cell.right && at(why).top >= field.bottom
+	})(document.querySelector("#f-v-0-o-0-why"))`)
 	c.Fill("#f-v-0-o-0", "S").Fill("#f-v-1-sku", "t-s-"+id).Fill("#f-v-1-price", "9").Fill("#f-v-1-o-0", "M").Click("#product .button:not(.line)")
 	c.There("#f-v-1-sku[aria-invalid=true]").Sees("Is there twice.")
 	c.Fill("#f-v-1-sku", "T-M-"+id).Click("#product .button:not(.line)").Sees("Created.").There("#f-v-1-sku[readonly]")
