@@ -362,8 +362,11 @@ func TestConfirmedIsPulled(t *testing.T) {
 		return events.Order{OrderID: uuid.New(), AccountID: b.account, CheckoutID: cart.CheckoutID, Status: status, Lines: []events.OrderLine{{SKU: sku, Quantity: 2}}}
 	}
 	lost := of("confirmed", "A")
+	text, err := json.Marshal(of("confirmed", "B"))
+	require.NoError(t, err)
+	unreadable := json.RawMessage(strings.Replace(string(text), `"order_id":"`, `"order_id":"not `, 1))
 	b.Lock()
-	b.ended = []any{of("cancelled", "B"), "not an order", lost}
+	b.ended = []any{of("cancelled", "B"), unreadable, lost}
 	b.Unlock()
 	pull := b.service.pullOrders()
 	require.Error(t, pull.Run(t.Context()), "one of them cannot be read")

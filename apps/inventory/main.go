@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/maypok86/otter/v2"
 
-	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
@@ -39,21 +38,18 @@ type service struct {
 	store    *store
 	holds    *gather.Gatherer[wish, []HeldLine]
 	refusals *gather.Gatherer[uuid.UUID, struct{}]
-	void     voidOrders  // orders, asked about ids
-	outcomes feed.Source // orders' list of what was decided
+	orders   orders
 	figures  *otter.Cache[int64, Figures]
 	log      *slog.Logger
-	now      func() time.Time
 }
 
 // newService puts the routes, subscriptions and background work on rt.
 func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
-	st, neighbour := &store{db: db, settings: set, now: rt.Now}, orders{rt.Dapr}
+	st := &store{db: db, settings: set, now: rt.Now}
 	s := &service{
-		settings: set, store: st, log: rt.Log, now: rt.Now,
+		settings: set, store: st, orders: orders{rt.Dapr}, log: rt.Log,
 		holds:    gather.New(gather.Settings[wish]{Most: 200, Waiting: 5000}, st.hold),
 		refusals: gather.New(gather.Settings[uuid.UUID]{}, gather.Whole(st.refuse)),
-		void:     neighbour.void, outcomes: neighbour.outcomes(),
 	}
 	// Every open dashboard asks for what reads all SKUs: an index on counters would cost each hold its update in place.
 	s.figures = otter.Must(&otter.Options[int64, Figures]{

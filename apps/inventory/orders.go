@@ -25,10 +25,8 @@ type outcome struct {
 // orders is the neighbour that knows what became of an order.
 type orders struct{ dapr *dapr.Client }
 
-// voidOrders asks the owner of order ids, at most a page of a feed, to give those up that are no orders yet. It answers
-// what became of each.
-type voidOrders func(ctx context.Context, ids []uuid.UUID) ([]outcome, error)
-
+// void asks for order ids, at most a page of a feed, to be given up where they are no orders yet. It answers what became
+// of each.
 func (o orders) void(ctx context.Context, ids []uuid.UUID) ([]outcome, error) {
 	var out struct {
 		Items []outcome `json:"items"`
@@ -45,7 +43,7 @@ func (o orders) outcomes() feed.Source {
 // pullOutcomes applies what orders decided, in case its event was lost or is dead.
 func (s *service) pullOutcomes() feed.Pull[outcome] {
 	return feed.Pull[outcome]{
-		Name: "orders.outcomes", DB: s.store.db, Log: s.log, Source: s.outcomes, Behind: s.settings.PullBehind,
+		Name: "orders.outcomes", DB: s.store.db, Log: s.log, Source: s.orders.outcomes(), Behind: s.settings.PullBehind,
 		Alone: true, Apply: s.apply,
 	}
 }
@@ -106,7 +104,7 @@ func (s *service) oldHolds(ctx context.Context, ask feed.Ask) (page feed.Page[js
 // ask asks about ids at once, or, when that fails, in halves: one that always fails leaves the others their answer. It
 // gives up when not even the first has one.
 func (s *service) ask(ctx context.Context, ids []uuid.UUID) ([]outcome, error) {
-	answers, err := s.void(ctx, ids)
+	answers, err := s.orders.void(ctx, ids)
 	if err == nil || len(ids) == 1 || ctx.Err() != nil {
 		return answers, err
 	}

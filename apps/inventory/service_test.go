@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/events"
-	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/gather"
+	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
@@ -34,51 +33,61 @@ import (
 // bundle is inventory on a database of its own, with a clock that stands still.
 type bundle struct {
 	*service
-	t     *testing.T
-	rt    *serve.Runtime
-	db    *pgxpool.Pool
-	clock *atomic.Int64
-	asked *[][]uuid.UUID       // what orders was asked to void, question by question
-	fates map[uuid.UUID]string // what it answers, "cancelled payment-declined" with a reason; it fails with others
-	told  *[]outcome           // its feed of outcomes, read from the cursor on
-	admin string               // a token
+	t         *testing.T
+	rt        *serve.Runtime
+	db        *pgxpool.Pool
+	clock     *atomic.Int64
+	asked     *[][]uuid.UUID       // what orders was asked to void, question by question
+	decisions map[uuid.UUID]string // what it answers, "cancelled payment-declined" with a reason; it fails with others
+	told      *[]map[string]any    // its feed of outcomes
+	admin     string               // a token
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	rt, db := servetest.NewTest(t, "inventory", migrations)
-	b := &bundle{t: t, rt: rt, db: db, clock: &atomic.Int64{}, asked: &[][]uuid.UUID{}, fates: map[uuid.UUID]string{}, told: &[]outcome{}}
+	b := &bundle{
+		t: t, rt: rt, db: db, clock: &atomic.Int64{}, asked: &[][]uuid.UUID{}, decisions: map[uuid.UUID]string{}, told: &[]map[string]any{},
+	}
 	b.clock.Store(noon.UnixMicro())
 	b.admin = servetest.Token(t, uuid.New(), "ops@stampede.test", "ADMIN")
 	rt.Now = func() time.Time { return time.UnixMicro(b.clock.Load()).UTC() }
 	s, err := newService(rt, db, b.configured())
 	require.NoError(t, err)
 	b.service = s
-	s.void = func(_ context.Context, ids []uuid.UUID) (answers []outcome, err error) {
-		*b.asked = append(*b.asked, ids)
-		for _, id := range ids {
-			fate, ok := b.fates[id]
-			if !ok {
-				return nil, problem.ErrUnavailable
-			}
-			status, reason, _ := strings.Cut(fate, " ")
-			answers = append(answers, outcome{id, status, reason})
-		}
-		return answers, nil
-	}
-	s.outcomes = func(_ context.Context, ask feed.Ask) (page feed.Page[json.RawMessage], err error) {
-		require.Equal(t, 120, ask.Behind)
-		from, _ := strconv.Atoi(ask.Cursor)
-		page.Cursor = strconv.Itoa(len(*b.told))
-		for _, o := range (*b.told)[from:] {
-			raw, err := json.Marshal(o)
-			require.NoError(t, err)
-			page.Items = append(page.Items, raw)
-		}
-		return page, nil
-	}
+	servetest.Neighbour(t, rt, "orders", void, b.voids)
+	servetest.Neighbour(t, rt, "orders", outcomes, servetest.Feed(b.told))
 	t.Cleanup(b.checkBooks)
 	return b
+}
+
+// What inventory asks of orders.
+const (
+	void     = "POST /internal/orders/void"
+	outcomes = "GET /internal/orders/outcomes"
+)
+
+// voids is orders, asked to void ids.
+func (b *bundle) voids(w http.ResponseWriter, r *http.Request) {
+	var in struct{ IDs []uuid.UUID }
+	_ = json.NewDecoder(r.Body).Decode(&in)
+	*b.asked = append(*b.asked, in.IDs)
+	answers := []outcome{}
+	for _, id := range in.IDs {
+		decision, ok := b.decisions[id]
+		if !ok {
+			servetest.Refuses(problem.ErrUnavailable)(w, r)
+			return
+		}
+		status, reason, _ := strings.Cut(decision, " ")
+		answers = append(answers, outcome{id, status, reason})
+	}
+	servetest.Answers(map[string]any{"items": answers})(w, r)
+}
+
+// decided is an item of orders' feed of outcomes.
+func decided(id uuid.UUID, status, reason string) map[string]any {
+	return map[string]any{"order_id": id, "status": status, "reason": reason, "version": 2, "at": noon}
 }
 
 // another is another instance on the same database.
@@ -710,7 +719,7 @@ func TestAskOrders(t *testing.T) {
 			b.stocked(map[string]int{"TEE": 5})
 			id := uuid.New()
 			if tt.status != "" {
-				b.fates[id] = tt.status
+				b.decisions[id] = tt.status
 			}
 			require.Equal(t, http.StatusOK, b.holdFor(id, account(1), Line{"TEE", 2}).Status)
 			b.pass(b.settings.AskAfter - time.Microsecond)
@@ -741,7 +750,7 @@ func TestAskOrdersAboutMany(t *testing.T) {
 	ids := make([]uuid.UUID, orders)
 	for i := range ids {
 		ids[i] = uuid.New()
-		b.fates[ids[i]] = "pending"
+		b.decisions[ids[i]] = "pending"
 		require.NoError(t, b.holdOrder(t.Context(), ids[i], account(i), []Line{{"TEE", 1}}, uuid.Nil))
 		b.pass(time.Microsecond)
 	}
@@ -756,21 +765,58 @@ func TestAskOrdersAboutMany(t *testing.T) {
 	require.Equal(t, before, versions(), "a question writes nothing")
 
 	*b.asked = nil
-	b.fates = map[uuid.UUID]string{}
+	b.decisions = map[uuid.UUID]string{}
 	require.Error(t, b.askOrders().Run(t.Context()))
 	require.Less(t, len(*b.asked), 20, "orders is away: it is not asked about each")
 
 	for _, id := range ids {
-		b.fates[id] = "void"
+		b.decisions[id] = "void"
 	}
-	delete(b.fates, ids[123])
-	b.fates[ids[300]] = "strange"
+	delete(b.decisions, ids[123])
+	b.decisions[ids[300]] = "strange"
 	require.NoError(t, b.askOrders().Run(t.Context()))
 	require.Equal(t, int64(998), b.available("TEE"))
 
-	b.fates[ids[123]], b.fates[ids[300]] = "void", "void"
+	b.decisions[ids[123]], b.decisions[ids[300]] = "void", "void"
 	require.NoError(t, b.askOrders().Run(t.Context()))
 	require.Equal(t, int64(1000), b.available("TEE"))
+}
+
+// However orders fails, a hold stays as it is, and orders is asked again.
+func TestAskOrdersUnwell(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stocked(map[string]int{"TEE": 5})
+	id := uuid.New()
+	require.Equal(t, http.StatusOK, b.holdFor(id, account(1), Line{"TEE", 2}).Status)
+	b.pass(b.settings.AskAfter)
+	untouched := b.view("TEE")
+	servetest.Unwell(t, b.rt, "orders", void, func(ctx context.Context, how string) {
+		require.Error(t, b.askOrders().Run(ctx), how)
+		require.Equal(t, untouched, b.view("TEE"), how)
+	})
+	b.decisions[id] = "void"
+	servetest.Neighbour(t, b.rt, "orders", void, b.voids)
+	require.NoError(t, b.askOrders().Run(t.Context()))
+	require.Equal(t, int64(5), b.available("TEE"))
+}
+
+// What products published, and no event told, is stocked; until products answers nothing is.
+func TestMissedProducts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const published = "GET /internal/events"
+	data, err := json.Marshal(events.ProductPublished{Product: product(1, map[string]int{"TEE": 3})})
+	require.NoError(t, err)
+	told := []outbox.Published{{ID: uuid.New(), Topic: events.ProductPublished{}.Topic(), Data: data}}
+	missed := b.rt.Subs.Missed("products", time.Minute)
+	servetest.Unwell(t, b.rt, "products", published, func(ctx context.Context, how string) {
+		require.Error(t, missed(ctx), how)
+		require.Equal(t, http.StatusNotFound, servetest.Do(t, b.rt, "GET", "/api/v1/availability/TEE", "", nil).Status, how)
+	})
+	servetest.Neighbour(t, b.rt, "products", published, servetest.Feed(&told))
+	require.NoError(t, missed(t.Context()))
+	require.Equal(t, int64(3), b.available("TEE"))
 }
 
 // While one instance asks, another does not.
@@ -781,13 +827,15 @@ func TestOneInstanceAsks(t *testing.T) {
 	id := uuid.New()
 	require.Equal(t, http.StatusOK, b.holdFor(id, account(1), Line{"TEE", 2}).Status)
 	b.pass(b.settings.AskAfter)
-	b.fates[id] = "pending"
-	answer, meanwhile := b.void, 0
-	b.void = func(ctx context.Context, ids []uuid.UUID) ([]outcome, error) {
+	b.decisions[id] = "pending"
+	meanwhile := 0
+	servetest.Neighbour(t, b.rt, "orders", void, func(w http.ResponseWriter, r *http.Request) {
 		meanwhile++
-		require.NoError(t, b.askOrders().Run(ctx))
-		return answer(ctx, ids)
-	}
+		if err := b.askOrders().Run(r.Context()); err != nil {
+			t.Error(err)
+		}
+		b.voids(w, r)
+	})
 	require.NoError(t, b.askOrders().Run(t.Context()))
 	require.Equal(t, 1, meanwhile)
 }
@@ -802,11 +850,26 @@ func TestPullOutcomes(t *testing.T) {
 		require.Equal(t, http.StatusOK, b.holdFor(id, account(i), Line{"TEE", 2}).Status)
 	}
 	servetest.Deliver(t, b.rt, confirmed(sold))
-	*b.told = []outcome{{lost, "confirmed", ""}, {sold, "confirmed", ""}, {held, "confirmed", ""}, {declined, "cancelled", "payment-declined"}}
+	*b.told = []map[string]any{
+		decided(lost, "confirmed", ""), decided(sold, "confirmed", ""), decided(held, "confirmed", ""),
+		decided(declined, "cancelled", "payment-declined"),
+	}
+	untouched := b.view("TEE")
+	servetest.Unwell(t, b.rt, "orders", outcomes, func(ctx context.Context, how string) {
+		require.Error(t, b.pullOutcomes().Run(ctx), how)
+		require.Equal(t, untouched, b.view("TEE"), how)
+	})
+	servetest.Neighbour(t, b.rt, "orders", outcomes, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("behind") != "120" {
+			t.Errorf("outcomes are asked for by %s", r.URL.RawQuery)
+		}
+		servetest.Feed(b.told)(w, r)
+	})
 	require.NoError(t, b.pullOutcomes().Run(t.Context()))
 	require.Equal(t, StockView{SKU: "TEE", OnHand: 5, CartHeld: 2, Sold: 4, Available: 3, Listed: true, Number: 3}, b.view("TEE"))
 
-	*b.told = append(*b.told, outcome{sold, "cancelled", "by-customer"}, outcome{held, "cancelled", "by-shop"}, outcome{declined, "cancelled", "payment-declined"})
+	*b.told = append(*b.told, decided(sold, "cancelled", "by-customer"), decided(held, "cancelled", "by-shop"),
+		decided(declined, "cancelled", "payment-declined"))
 	require.NoError(t, b.pullOutcomes().Run(t.Context()))
 	require.Equal(t, StockView{SKU: "TEE", OnHand: 9, CartHeld: 2, Available: 7, Listed: true, Number: 5}, b.view("TEE"))
 	servetest.Deliver(t, b.rt, cancelled(sold)) // late

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/events"
-	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
@@ -454,22 +454,7 @@ func TestUnknownPurpose(t *testing.T) {
 	require.Empty(t, b.list(t, ""))
 }
 
-// told serves one page of a feed: what is pulled is as the neighbour tells it.
-func told[T any](t *testing.T, items ...T) feed.Source {
-	return func(_ context.Context, ask feed.Ask) (feed.Page[json.RawMessage], error) {
-		p := feed.Page[json.RawMessage]{Cursor: "end"}
-		if ask.Cursor == "" {
-			for _, item := range items {
-				raw, err := json.Marshal(item)
-				require.NoError(t, err)
-				p.Items = append(p.Items, raw)
-			}
-		}
-		return p, nil
-	}
-}
-
-// What orders and payments tell, and no event did, gets its mail.
+// What orders and payments tell, and no event did, gets its mail; until they answer nothing does.
 func TestPull(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -486,18 +471,50 @@ func TestPull(t *testing.T) {
 		o.Status, o.Reason = status, reason
 		return o
 	}
+	ended := []events.Order{
+		became(heard, "confirmed", ""), became(lost, "confirmed", ""), became(both, "confirmed", ""), became(both, "cancelled", "by-shop"),
+		became(lost, "shipped", ""), became(declined, "cancelled", "payment-declined"),
+	}
+	made := []events.PaymentRefunded{refund, lostRefund}
+	before := len(b.list(t, ""))
+	servetest.Unwell(t, b.rt, "orders", "GET /internal/orders/ended", func(ctx context.Context, how string) {
+		require.Error(t, b.pullOrders().Run(ctx), how)
+	})
+	servetest.Unwell(t, b.rt, "payments", "GET /internal/refunds/made", func(ctx context.Context, how string) {
+		require.Error(t, b.pullRefunds().Run(ctx), how)
+	})
+	require.Len(t, b.list(t, ""), before)
+	servetest.Neighbour(t, b.rt, "orders", "GET /internal/orders/ended", servetest.Feed(&ended))
+	servetest.Neighbour(t, b.rt, "payments", "GET /internal/refunds/made", servetest.Feed(&made))
 	for range 2 {
-		require.NoError(t, feed.Pull[events.Order]{Name: "orders.ended", DB: b.db, Log: b.log, Apply: b.missedOrder, Source: told(t,
-			became(heard, "confirmed", ""), became(lost, "confirmed", ""), became(both, "confirmed", ""), became(both, "cancelled", "by-shop"),
-			became(lost, "shipped", ""), became(declined, "cancelled", "payment-declined"))}.Run(t.Context()))
-		require.NoError(t, feed.Pull[events.PaymentRefunded]{Name: "payments.refunds", DB: b.db, Log: b.log, Apply: b.missedRefund,
-			Source: told(t, refund, lostRefund)}.Run(t.Context()))
+		require.NoError(t, b.pullOrders().Run(t.Context()))
+		require.NoError(t, b.pullRefunds().Run(t.Context()))
+		ended, made = append(ended, ended...), append(made, made...)
 	}
 	b.sendDue(t)
 	require.Len(t, b.list(t, "?status=sent"), 6, "heard confirmed, lost confirmed and shipped, both cancelled, two refunds")
 	require.Len(t, b.list(t, "?status=skipped"), 1, "both confirmed")
 	require.Len(t, b.list(t, ""), 7, "once")
 	require.Empty(t, b.list(t, "?order_id="+declined.OrderID.String()))
+}
+
+// What auth published, and no event told, gets its mail.
+func TestMissedAccounts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const published = "GET /internal/events"
+	e := events.AccountActivated{AccountID: uuid.New(), Email: "ada@example.test", FirstName: "Ada", First: true, At: b.now()}
+	data, err := json.Marshal(e)
+	require.NoError(t, err)
+	told := []outbox.Published{{ID: uuid.New(), Topic: e.Topic(), Data: data}}
+	missed := b.rt.Subs.Missed("auth", time.Minute)
+	servetest.Unwell(t, b.rt, "auth", published, func(ctx context.Context, how string) {
+		require.Error(t, missed(ctx), how)
+		require.Empty(t, b.list(t, ""), how)
+	})
+	servetest.Neighbour(t, b.rt, "auth", published, servetest.Feed(&told))
+	require.NoError(t, missed(t.Context()))
+	require.Len(t, b.list(t, ""), 1)
 }
 
 // A shopper whose card was declined is told on the page, not by mail.

@@ -38,8 +38,8 @@ const (
 func (s *service) work(rt *serve.Runtime) {
 	every := feed.Every(s.settings.PullBehind)
 	rt.Go("send", time.Second, s.send)
-	rt.Go("pull orders", every, s.pullOrders(s.orders.ended()).Run)
-	rt.Go("pull refunds", every, s.pullRefunds(s.payments.refunds()).Run)
+	rt.Go("pull orders", every, s.pullOrders().Run)
+	rt.Go("pull refunds", every, s.pullRefunds().Run)
 	rt.Alone("prune", time.Hour, s.prune)
 	rt.Missed("auth")
 }
@@ -284,16 +284,17 @@ func bearsMany(sidecar *dapr.Client, now func() time.Time) func(ctx context.Cont
 func quoted(html string) []byte { return strconv.AppendQuote(nil, html) }
 
 // pullOrders reads what became of orders, in case an event never came.
-func (s *service) pullOrders(source feed.Source) feed.Pull[events.Order] {
+func (s *service) pullOrders() feed.Pull[events.Order] {
 	return feed.Pull[events.Order]{
-		Name: "orders.ended", DB: s.store.db, Log: s.log, Source: source, Behind: s.settings.PullBehind, Apply: s.missedOrder,
+		Name: "orders.ended", DB: s.store.db, Log: s.log, Source: s.orders.ended(), Behind: s.settings.PullBehind, Apply: s.missedOrder,
 	}
 }
 
 // pullRefunds reads what was given back, in case an event never came.
-func (s *service) pullRefunds(source feed.Source) feed.Pull[events.PaymentRefunded] {
+func (s *service) pullRefunds() feed.Pull[events.PaymentRefunded] {
 	return feed.Pull[events.PaymentRefunded]{
-		Name: "payments.refunds", DB: s.store.db, Log: s.log, Source: source, Behind: s.settings.PullBehind, Apply: s.missedRefund,
+		Name: "payments.refunds", DB: s.store.db, Log: s.log, Source: s.payments.refunds(), Behind: s.settings.PullBehind,
+		Apply: s.missedRefund,
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -55,12 +54,8 @@ func BenchmarkBacklog(b *testing.B) {
 	measure("remind", func(s *bundle) error { return s.remind(b.Context()) })
 	for _, answer := range []string{"voided", "captured", "unknown"} {
 		measure("settle/"+answer, func(s *bundle) error {
-			return s.settleBy(b.Context(), func(_ context.Context, ids []uuid.UUID) (charges []charge, _ error) {
-				for _, id := range ids {
-					charges = append(charges, charge{OrderID: id, Status: answer, Amount: gbp(4397)})
-				}
-				return charges, nil
-			})
+			s.voids(b, func(uuid.UUID) charge { return charge{Status: answer, Amount: gbp(4397)} })
+			return s.settle(b.Context())
 		})
 	}
 }

@@ -32,7 +32,7 @@ type idDecision struct {
 }
 
 // Void answers what became of order ids: the order's status, or "void", and then no order will ever have that id.
-func (s store) Void(ctx context.Context, ids []uuid.UUID, now time.Time) (fates []idDecision, err error) {
+func (s store) Void(ctx context.Context, ids []uuid.UUID, now time.Time) (decisions []idDecision, err error) {
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		// The keys' rows before the ids', as Place locks them, and each kind in one order, as whoever else voids does.
 		if _, err := tx.Exec(ctx, `SELECT FROM order_keys WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE`, ids); err != nil {
@@ -57,13 +57,13 @@ func (s store) Void(ctx context.Context, ids []uuid.UUID, now time.Time) (fates 
 		if err != nil {
 			return err
 		}
-		fates, err = pgx.CollectRows(rows, pgx.RowToStructByName[idDecision])
+		decisions, err = pgx.CollectRows(rows, pgx.RowToStructByName[idDecision])
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("void: %w", err)
 	}
-	return fates, nil
+	return decisions, nil
 }
 
 // PruneVoid forgets at most so many order ids that were made void before a time, and returns how many.

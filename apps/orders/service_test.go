@@ -658,10 +658,10 @@ func TestVoid(t *testing.T) {
 			attempts[i] = b.begin(t, places[i].AccountID, "k", "body")
 			asc, desc = append(asc, attempts[i].OrderID), append([]uuid.UUID{attempts[i].OrderID}, desc...)
 		}
-		fates := make([][]idDecision, 2)
+		decisions := make([][]idDecision, 2)
 		errs := race(2+len(places), func(i int) (err error) {
 			if i < 2 {
-				fates[i], err = b.store.Void(t.Context(), [][]uuid.UUID{asc, desc}[i], b.now())
+				decisions[i], err = b.store.Void(t.Context(), [][]uuid.UUID{asc, desc}[i], b.now())
 			} else {
 				_, err = b.place(t.Context(), attempts[i-2], withID(places[i-2], attempts[i-2].OrderID))
 			}
@@ -669,9 +669,9 @@ func TestVoid(t *testing.T) {
 		})
 		require.NoError(t, errs[0])
 		require.NoError(t, errs[1])
-		require.ElementsMatch(t, fates[0], fates[1])
-		require.Len(t, fates[0], len(places))
-		for _, f := range fates[0] {
+		require.ElementsMatch(t, decisions[0], decisions[1])
+		require.Len(t, decisions[0], len(places))
+		for _, f := range decisions[0] {
 			placed := errs[2+slices.Index(asc, f.OrderID)]
 			if f.Status == "void" {
 				require.Error(t, placed)
@@ -772,24 +772,20 @@ func TestRefundsThatWereNotHeardOf(t *testing.T) {
 	nobodys := refundedEvent(lost, 4397)
 	nobodys.OrderID = uuid.New()
 	version := b.version(t, heard.ID)
-	var items []json.RawMessage
-	for _, e := range []events.PaymentRefunded{nobodys, refundedEvent(heard, 4397), mistake, refundedEvent(lost, 4397)} {
-		item, err := json.Marshal(e)
-		require.NoError(t, err)
-		items = append(items, item)
-	}
-	asked := 0
-	pull := b.pullRefunds(func(_ context.Context, ask feed.Ask) (feed.Page[json.RawMessage], error) {
-		require.Equal(t, 600, ask.Behind)
-		if asked++; ask.Cursor != "" {
-			return feed.Page[json.RawMessage]{Cursor: ask.Cursor}, nil
+	made := []events.PaymentRefunded{nobodys, refundedEvent(heard, 4397), mistake, refundedEvent(lost, 4397)}
+	const refunds = "GET /internal/refunds/made"
+	servetest.Unwell(t, b.rt, "payments", refunds, func(ctx context.Context, how string) {
+		require.Error(t, b.pullRefunds().Run(ctx), how)
+	})
+	servetest.Neighbour(t, b.rt, "payments", refunds, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("behind") != "600" {
+			t.Errorf("refunds are asked for by %s", r.URL.RawQuery)
 		}
-		return feed.Page[json.RawMessage]{Items: items, Cursor: "next"}, nil
+		servetest.Feed(&made)(w, r)
 	})
 	for range 2 {
-		require.NoError(t, pull.Run(t.Context()))
+		require.NoError(t, b.pullRefunds().Run(t.Context()))
 	}
-	require.Equal(t, 2, asked)
 	got, err := b.store.Get(t.Context(), lost.ID)
 	require.NoError(t, err)
 	require.Equal(t, Payment{Status: PaymentRefunded, Method: "pm_card_visa", Refunded: gbp(4397)}, got.Payment)
@@ -971,30 +967,23 @@ func TestBacklog(t *testing.T) {
 	require.NoError(t, err)
 	var mu sync.Mutex
 	asked := map[uuid.UUID]int{}
-	void := func(_ context.Context, ids []uuid.UUID) (charges []charge, _ error) {
+	b.voids(t, func(id uuid.UUID) charge {
 		mu.Lock()
 		defer mu.Unlock()
-		if len(ids) > batch {
-			t.Errorf("asked about %d at once", len(ids))
+		asked[id]++
+		switch id {
+		case odd.ID:
+			return charge{Status: "captured", Amount: gbp(1)}
+		case stuck.ID:
+			return charge{Status: "unknown"}
 		}
-		for _, id := range ids {
-			asked[id]++
-			c := charge{OrderID: id, Status: "voided"}
-			switch id {
-			case odd.ID:
-				c.Status, c.Amount = "captured", gbp(1)
-			case stuck.ID:
-				c.Status = "unknown"
-			}
-			charges = append(charges, c)
-		}
-		return charges, nil
-	}
+		return charge{Status: "voided"}
+	})
 	// Two instances share the work. One may find but what the other has taken, and ends early.
-	for _, err := range race(2, func(int) error { return b.settleBy(t.Context(), void) }) {
+	for _, err := range race(2, func(int) error { return b.settle(t.Context()) }) {
 		require.NoError(t, err)
 	}
-	require.NoError(t, b.settleBy(t.Context(), void))
+	require.NoError(t, b.settle(t.Context()))
 	require.Len(t, asked, len(all))
 	for id, n := range asked {
 		require.Equal(t, 1, n, id)
@@ -1004,13 +993,32 @@ func TestBacklog(t *testing.T) {
 	require.Equal(t, 3, b.count(t, `SELECT count(*) FROM orders WHERE status = 'pending' AND version = 1 AND id = ANY ($1)`, []uuid.UUID{odd.ID, stuck.ID, poison.ID}))
 
 	b.at.Add(b.settings.VoidEvery)
-	require.NoError(t, b.settleBy(t.Context(), void))
+	require.NoError(t, b.settle(t.Context()))
 	require.Equal(t, 2, asked[stuck.ID], "again")
 	require.Len(t, asked, len(all))
 	require.ErrorContains(t, b.settled(t.Context(), []charge{{OrderID: poison.ID, Status: "voided"}, {OrderID: odd.ID, Status: "captured"}}), "no")
 }
 
-// TestBacklogGoesOn: one call settles all that is due, not only a batch of it.
+// voids has payments answer about each charge that it is asked to void.
+func (b *bundle) voids(t testing.TB, answer func(order uuid.UUID) charge) {
+	servetest.Neighbour(t, b.rt, "payments", "POST /internal/charges/void", func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ IDs []uuid.UUID }
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		items := []map[string]any{}
+		for _, id := range in.IDs {
+			c := answer(id)
+			item := map[string]any{"order_id": id, "status": c.Status, "reason": c.Reason}
+			if c.Status == "captured" {
+				item["amount"] = c.Amount
+			}
+			items = append(items, item)
+		}
+		servetest.Answers(map[string]any{"items": items})(w, r)
+	})
+}
+
+// TestBacklogGoesOn: one call settles all that is due, not only a batch of it,
+// as soon as payments answers.
 func TestBacklogGoesOn(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -1019,12 +1027,14 @@ func TestBacklogGoesOn(t *testing.T) {
 	}
 	b.sent(t)
 	b.at.Add(10 * time.Minute)
-	require.NoError(t, b.settleBy(t.Context(), func(_ context.Context, ids []uuid.UUID) (charges []charge, _ error) {
-		for _, id := range ids {
-			charges = append(charges, charge{OrderID: id, Status: "voided"})
-		}
-		return charges, nil
-	}))
+	const void = "POST /internal/charges/void"
+	servetest.Unwell(t, b.rt, "payments", void, func(ctx context.Context, how string) {
+		require.Error(t, b.settle(ctx), how)
+		b.at.Add(b.settings.VoidEvery)
+	})
+	require.Zero(t, b.count(t, `SELECT count(*) FROM orders WHERE status <> 'pending'`), "nobody knows what became of the money")
+	b.voids(t, func(uuid.UUID) charge { return charge{Status: "voided"} })
+	require.NoError(t, b.settle(t.Context()))
 	require.Equal(t, batch+5, b.count(t, `SELECT count(*) FROM orders WHERE status = 'cancelled'`))
 }
 

@@ -32,7 +32,7 @@ func (s *service) work(rt *serve.Runtime) {
 	rt.Go("remind", min(5*time.Second, s.settings.RemindAfter), s.remind)
 	rt.Go("settle", min(5*time.Second, s.settings.VoidEvery), s.settle)
 	rt.Alone("prune keys", 10*time.Minute, s.prune)
-	rt.Go("pull refunds", feed.Every(s.settings.PullBehind), s.pullRefunds(s.payments.refunds()).Run)
+	rt.Go("pull refunds", feed.Every(s.settings.PullBehind), s.pullRefunds().Run)
 	rt.Missed("auth")
 }
 
@@ -60,12 +60,9 @@ func (s *service) remind(ctx context.Context) error {
 }
 
 // settle ends orders that have waited too long. Nobody but payments knows whether money was taken, so payments is
-// asked to void the charges, and what it answers decides.
-func (s *service) settle(ctx context.Context) error { return s.settleBy(ctx, s.payments.void) }
-
-// settleBy settles all that is due by the answers of void. What it leaves, an order or a whole batch, is due again when
-// the lease is over.
-func (s *service) settleBy(ctx context.Context, void func(ctx context.Context, orders []uuid.UUID) ([]charge, error)) error {
+// asked to void the charges, and what it answers decides. What is left, an order or a whole batch, is due again when the
+// lease is over.
+func (s *service) settle(ctx context.Context) error {
 	if err := inBatches(ctx, batch, s.store.NoteSent); err != nil {
 		return err
 	}
@@ -75,7 +72,7 @@ func (s *service) settleBy(ctx context.Context, void func(ctx context.Context, o
 		if err != nil || len(ids) == 0 {
 			return 0, err
 		}
-		charges, err := void(ctx, ids)
+		charges, err := s.payments.void(ctx, ids)
 		if err != nil {
 			return 0, err
 		}
@@ -112,9 +109,10 @@ func (s *service) settled(ctx context.Context, charges []charge) error {
 }
 
 // pullRefunds reads what payments gave back, in case its event never came.
-func (s *service) pullRefunds(source feed.Source) feed.Pull[events.PaymentRefunded] {
+func (s *service) pullRefunds() feed.Pull[events.PaymentRefunded] {
 	return feed.Pull[events.PaymentRefunded]{
-		Name: "payments.refunds", DB: s.store.db, Log: s.log, Source: source, Behind: s.settings.PullBehind, Apply: s.refunded,
+		Name: "payments.refunds", DB: s.store.db, Log: s.log, Source: s.payments.refunds(), Behind: s.settings.PullBehind,
+		Apply: s.refunded,
 	}
 }
 

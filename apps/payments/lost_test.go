@@ -335,7 +335,7 @@ func TestRefundStale(t *testing.T) {
 	require.NotNil(t, b.refundsOf(t, o)[0].LeasedUntil, "the lease of the other one holds")
 }
 
-// Order.cancelled was lost; orders tells it when it is asked.
+// Order.cancelled was lost; orders tells it when it is asked, and until it answers nothing is given back.
 func TestPullOrders(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -343,17 +343,26 @@ func TestPullOrders(t *testing.T) {
 	b.place(t, lost)
 	b.place(t, kept)
 	require.Equal(t, 2, b.chargeDue(t))
-	items := []json.RawMessage{}
-	for id, status := range map[uuid.UUID]string{lost.OrderID: "cancelled", kept.OrderID: "confirmed", never.OrderID: "cancelled"} {
-		items = append(items, json.RawMessage(fmt.Sprintf(`{"order_id": %q, "status": %q, "reason": "by-shop", "version": 3, "at": "2026-03-01T12:00:00Z"}`, id, status)))
+	const outcomes = "GET /internal/orders/outcomes"
+	items := []map[string]any{}
+	decided := func(id uuid.UUID, status string) {
+		items = append(items, map[string]any{"order_id": id, "status": status, "reason": "by-shop", "version": 3, "at": b.now()})
 	}
-	items = append(items, json.RawMessage(`{"order_id": "nonsense"}`))
-	pull := func() error {
-		return b.pullOrders(func(context.Context, feed.Ask) (feed.Page[json.RawMessage], error) {
-			return feed.Page[json.RawMessage]{Items: items, Cursor: "c"}, nil
-		}).Run(t.Context())
-	}
-	require.NoError(t, pull())
+	decided(uuid.Nil, "cancelled") // nonsense
+	decided(lost.OrderID, "cancelled")
+	decided(kept.OrderID, "confirmed")
+	decided(never.OrderID, "cancelled")
+	servetest.Unwell(t, b.rt, "orders", outcomes, func(ctx context.Context, how string) {
+		require.Error(t, b.pullOrders().Run(ctx), how)
+		require.Equal(t, 0, b.refundDue(t), how)
+	})
+	servetest.Neighbour(t, b.rt, "orders", outcomes, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("behind") != "60" {
+			t.Errorf("outcomes are asked for by %s", r.URL.RawQuery)
+		}
+		servetest.Feed(&items)(w, r)
+	})
+	require.NoError(t, b.pullOrders().Run(t.Context()))
 	require.Equal(t, 1, b.refundDue(t))
 	require.Equal(t, []string{captured, captured, refunded}, b.told(t))
 	amounts, _ := b.tellRefunds(t, lost)
@@ -362,7 +371,8 @@ func TestPullOrders(t *testing.T) {
 	require.Equal(t, 0, b.chargeDue(t), "cancelled before it was placed")
 
 	was := b.charge(t, lost)
-	require.NoError(t, pull())
+	items = append(items, items...)
+	require.NoError(t, b.pullOrders().Run(t.Context()))
 	require.Equal(t, was, b.charge(t, lost), "what is known changes nothing, not even a date")
 	require.Equal(t, 0, b.refundDue(t))
 }

@@ -26,8 +26,10 @@ type outcome struct {
 }
 
 // pullOrders reads what orders decided.
-func (s *service) pullOrders(source feed.Source) feed.Pull[outcome] {
-	return feed.Pull[outcome]{Name: "orders.outcomes", DB: s.store.db, Log: s.log, Source: source, Behind: s.settings.PullBehind, Apply: s.onOutcome}
+func (s *service) pullOrders() feed.Pull[outcome] {
+	return feed.Pull[outcome]{
+		Name: "orders.outcomes", DB: s.store.db, Log: s.log, Source: s.orders.outcomes(), Behind: s.settings.PullBehind, Apply: s.onOutcome,
+	}
 }
 
 func (s *service) onOutcome(ctx context.Context, tx pgx.Tx, o outcome) error {

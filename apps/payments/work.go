@@ -23,7 +23,7 @@ import (
 func (s *service) work(rt *serve.Runtime) {
 	rt.Go("charges", time.Second, s.charging.Run)
 	rt.Go("refunds", time.Second, s.refunds)
-	rt.Go("pull orders", feed.Every(s.settings.PullBehind), s.pullOrders(s.orders.outcomes()).Run)
+	rt.Go("pull orders", feed.Every(s.settings.PullBehind), s.pullOrders().Run)
 	rt.Go("prune payments", time.Hour, s.prune)
 	rt.Go("sandbox webhooks", time.Second, s.sandbox.webhooks)
 	rt.Go("sandbox prune", time.Hour, s.sandbox.prune)

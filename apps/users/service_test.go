@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
@@ -54,6 +57,32 @@ func TestProfileFromEventAndFromToken(t *testing.T) {
 	res := servetest.Do(t, rt, "GET", "/api/v1/admin/users/"+other.String(), servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin), nil)
 	res.JSON(t, &p)
 	require.Equal(t, "Hopper", p.LastName)
+}
+
+// TestMissedAccounts: what auth published, and no event told, makes a profile;
+// until auth answers nothing does.
+func TestMissedAccounts(t *testing.T) {
+	t.Parallel()
+	rt := setup(t)
+	const published = "GET /internal/events"
+	e := events.AccountRegistered{AccountID: uuid.New(), Email: "ada@example.test", LastName: "Lovelace", At: time.Now().UTC()}
+	data, err := json.Marshal(e)
+	require.NoError(t, err)
+	told := []outbox.Published{{ID: uuid.New(), Topic: e.Topic(), Data: data}}
+	read := func() servetest.Response {
+		admin := servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin)
+		return servetest.Do(t, rt, "GET", "/api/v1/admin/users/"+e.AccountID.String(), admin, nil)
+	}
+	missed := rt.Subs.Missed("auth", time.Minute)
+	servetest.Unwell(t, rt, "auth", published, func(ctx context.Context, how string) {
+		require.Error(t, missed(ctx), how)
+		require.Equal(t, 404, read().Status, how)
+	})
+	servetest.Neighbour(t, rt, "auth", published, servetest.Feed(&told))
+	require.NoError(t, missed(t.Context()))
+	var p Profile
+	read().JSON(t, &p)
+	require.Equal(t, "Lovelace", p.LastName)
 }
 
 func TestAddressBook(t *testing.T) {

@@ -2,14 +2,17 @@ package servetest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -104,6 +107,9 @@ func (s *sidecar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case nil:
 		case errAway:
 			notReached(w, app)
+		case errGarbled:
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"items": [{"`)
 		default:
 			panic(p)
 		}
@@ -161,10 +167,16 @@ func notReached(w http.ResponseWriter, app string) {
 	_, _ = io.WriteString(w, `{"errorCode":"ERR_DIRECT_INVOKE","message":"nobody stands in for `+app+`"}`)
 }
 
-var errAway = errors.New("the neighbour is away")
+var (
+	errAway    = errors.New("the neighbour is away")
+	errGarbled = errors.New("the neighbour cannot be understood")
+)
 
 // IsAway is a handler, or the end of one, of a neighbour that is not reached.
 func IsAway(http.ResponseWriter, *http.Request) { panic(errAway) }
+
+// IsGarbled is a handler of a neighbour whose answer of success is no whole JSON.
+func IsGarbled(http.ResponseWriter, *http.Request) { panic(errGarbled) }
 
 // Answers is a handler that answers with JSON.
 func Answers(v any) http.HandlerFunc { return AnswersStatus(http.StatusOK, v) }
@@ -220,5 +232,35 @@ func IsSilent(after http.HandlerFunc) http.HandlerFunc {
 			after(httptest.NewRecorder(), r)
 		}
 		<-r.Context().Done()
+	}
+}
+
+// Unwell has a neighbour's operation fail its caller in every way that there is,
+// one after the other, and each time runs try, with a context that ends before
+// a silent neighbour answers.
+func Unwell(t testing.TB, rt *serve.Runtime, app, operation string, try func(ctx context.Context, how string)) {
+	t.Helper()
+	for how, handler := range map[string]http.HandlerFunc{
+		"is away": IsAway, "is silent": IsSilent(nil), "hangs up": HangsUp(nil), "is garbled": IsGarbled,
+		"is busy": Refuses(problem.ErrUnavailable), "refuses": Refuses(problem.ErrForbidden), "fails": Refuses(problem.ErrInternal),
+	} {
+		Neighbour(t, rt, app, operation, handler)
+		ctx, cancel := context.WithTimeout(t.Context(), silence)
+		try(ctx, app+" "+how)
+		cancel()
+	}
+}
+
+// silence is how long Unwell waits for who says nothing.
+const silence = 250 * time.Millisecond
+
+// Feed is a handler of a feed that has told items so far, oldest first. Its
+// cursor is how many of them were read.
+func Feed[T any](items *[]T) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		from, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
+		limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+		to := min(len(*items), from+limit)
+		Answers(map[string]any{"items": append([]T{}, (*items)[from:to]...), "cursor": strconv.Itoa(to), "more": to < len(*items)})(w, r)
 	}
 }
