@@ -164,13 +164,13 @@ func (s *service) orderRoutes(r chi.Router) {
 
 // orderView is the Data of the page "order".
 type orderView struct {
-	Order   order
-	Payment part[paymentDetail]
-	Hold    part[orderHold]
-	Mails   part[items[mailItem]]
-	Story   []timelineEntry
-	Ship    form
-	Steps   []step
+	Order    order
+	Payment  part[paymentDetail]
+	Hold     part[orderHold]
+	Mails    part[items[mailItem]]
+	Timeline []timelineEntry
+	Ship     form
+	Steps    []step
 }
 
 // step is where the order stands.
@@ -247,7 +247,7 @@ func (s *service) orderDetail(r *http.Request) (orderView, error) {
 		return v, o.Err
 	}
 	v.Order = o.Data
-	v.Story = v.tell()
+	v.Timeline = v.timeline()
 	v.Steps = steps(v.Order)
 	v.Ship = shipForm(v.Order)
 	return v, nil
@@ -271,8 +271,8 @@ func steps(o order) []step {
 	return out
 }
 
-// tell puts together what happened, oldest first.
-func (v orderView) tell() []timelineEntry {
+// timeline puts together what happened, oldest first.
+func (v orderView) timeline() []timelineEntry {
 	o := v.Order
 	var out []timelineEntry
 	for _, h := range o.History {
@@ -299,7 +299,7 @@ func (v orderView) tell() []timelineEntry {
 		out = append(out, c)
 	}
 	if p := v.Payment.Data; v.Payment.Err == nil {
-		out = append(out, p.chapters()...)
+		out = append(out, p.timeline()...)
 	}
 	if h := v.Hold.Data; v.Hold.Err == nil && !h.HeldAt.IsZero() {
 		var what []string
@@ -308,7 +308,7 @@ func (v orderView) tell() []timelineEntry {
 		}
 		held := h.HeldAt
 		if held.Before(o.CreatedAt) {
-			held = o.CreatedAt // stock is held while the order is being placed; the story begins with that
+			held = o.CreatedAt // stock is held while the order is being placed; the timeline begins with that
 		}
 		out = append(out, timelineEntry{At: held, Icon: "boxes", Text: "Stock held for the order", Note: strings.Join(what, ", ")})
 		if h.State == "released" && len(h.Ledger) == 0 {

@@ -60,8 +60,8 @@ func (p paymentDetail) Owed() (out []refund) {
 	return out
 }
 
-// chapters are the payment's part of an order's story.
-func (p paymentDetail) chapters() []timelineEntry {
+// timeline is the payment's part of an order's.
+func (p paymentDetail) timeline() []timelineEntry {
 	out := []timelineEntry{{At: p.CreatedAt, Icon: "card", Text: "Payment of " + p.Amount.String() + " requested", Note: p.Provider + ", " + p.Method}}
 	if p.CapturedAt != nil {
 		out = append(out, timelineEntry{At: *p.CapturedAt, Icon: "card", Text: "Payment captured", Note: p.ProviderRef})

@@ -79,7 +79,7 @@ var stockLists = keyset.List{ID: "sku", Sorts: map[string]string{
 // views reads a page of the SKUs that fit a filter, and the cursor of the next one.
 func (s *store) views(ctx context.Context, f stockFilter, sort string, page rest.Page) ([]StockView, *string, error) {
 	return keyset.Read[StockView](ctx, s.db, stockLists, sort, page,
-		viewSQL+`lower(s.sku) LIKE lower($2)) v WHERE ($3::bigint = 0 OR on_hand - cart_held - order_held < $3)`, s.now(), pg.Holds(f.Part), f.Below)
+		viewSQL+`lower(s.sku) LIKE lower($2)) v WHERE ($3::bigint = 0 OR on_hand - cart_held - order_held < $3)`, s.now(), pg.Contains(f.Part), f.Below)
 }
 
 // Figures sum up the stock of all SKUs.

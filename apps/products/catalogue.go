@@ -377,27 +377,27 @@ func (c *catalogue) putRight(ctx context.Context, wrong []stockWord) {
 	}
 }
 
-// Page is a product as shoppers see it.
-type Page struct {
+// PublicProduct is a product as shoppers see it.
+type PublicProduct struct {
 	Summary
 	Description string            `json:"description" doc:"Sanitised HTML"`
 	Vendor      string            `json:"vendor"`
 	Tags        []string          `json:"tags" nullable:"false"`
 	Options     []string          `json:"options" nullable:"false" doc:"What the variants differ in, in this order"`
-	Images      []PageImage       `json:"images" nullable:"false"`
+	Images      []PublicImage     `json:"images" nullable:"false"`
 	Attributes  map[string]string `json:"attributes"`
 	Version     int               `json:"version"`
-	Variants    []PageVariant     `json:"variants" nullable:"false"`
+	Variants    []PublicVariant   `json:"variants" nullable:"false"`
 }
 
-// PageImage is a picture of a product.
-type PageImage struct {
+// PublicImage is a picture of a product.
+type PublicImage struct {
 	URL string `json:"url"`
 	Alt string `json:"alt"`
 }
 
-// PageVariant is a variant as shoppers see it.
-type PageVariant struct {
+// PublicVariant is a variant as shoppers see it.
+type PublicVariant struct {
 	SKU           string            `json:"sku"`
 	Name          string            `json:"name" doc:"Which variant it is, such as 'M / Blue'; empty when there is but one"`
 	Options       map[string]string `json:"options"`
@@ -452,19 +452,22 @@ func (c *catalogue) makePages(ctx context.Context, slugs []string) ([]gather.Ans
 
 // renderPage makes one page, and tells where the catalogue believed otherwise than inventory said.
 func (c *catalogue) renderPage(p *Product, tree categoryTree, said map[string]availability) (a answer, wrong []stockWord, err error) {
-	out := Page{
+	out := PublicProduct{
 		Summary:     Summary{ID: p.ID, Slug: p.Slug, Name: p.Name, Category: tree.slug(p.CategoryID), VariantCount: len(p.Variants)},
 		Description: p.Description, Vendor: p.Vendor, Tags: orEmpty(p.Tags), Options: orEmpty(p.OptionNames),
-		Images: []PageImage{}, Attributes: orEmptyMap(p.Attributes), Version: p.Version, Variants: []PageVariant{},
+		Images: []PublicImage{}, Attributes: orEmptyMap(p.Attributes), Version: p.Version, Variants: []PublicVariant{},
 	}
 	for _, img := range p.Images {
-		out.Images = append(out.Images, PageImage{img.URL, img.Alt})
+		out.Images = append(out.Images, PublicImage{img.URL, img.Alt})
 	}
 	if len(p.Images) > 0 {
 		out.ImageURL = &p.Images[0].URL
 	}
 	for _, v := range p.Variants {
-		pv := PageVariant{SKU: v.SKU, Name: v.name(), Options: v.named(p.OptionNames), Price: money.New(v.Price, c.currency), InStock: v.InStock, MaxPerShopper: v.max()}
+		pv := PublicVariant{
+			SKU: v.SKU, Name: v.name(), Options: v.named(p.OptionNames), Price: money.New(v.Price, c.currency), InStock: v.InStock,
+			MaxPerShopper: v.max(),
+		}
 		if v.Image != "" {
 			pv.ImageURL = &v.Image
 		}

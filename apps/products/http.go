@@ -24,7 +24,7 @@ func (s *service) routes(api huma.API) {
 	outbox.Feed(api, s.store.db, rest.Neighbours("inventory"))
 	rest.Handle(api, rest.Op("GET", "/api/v1/products", "List and search products", rest.Anyone, answers[Listing](api), notModified,
 		rest.Describe("Only published products. q finds words in any part of a product, and what they may have meant when mistyped.")), s.listProducts)
-	rest.Handle(api, rest.Op("GET", "/api/v1/products/{slug}", "Read a product", rest.Anyone, answers[Page](api), notModified,
+	rest.Handle(api, rest.Op("GET", "/api/v1/products/{slug}", "Read a product", rest.Anyone, answers[PublicProduct](api), notModified,
 		rest.Problems(ErrProductNotFound)), s.getProduct)
 	rest.Handle(api, rest.Op("GET", "/api/v1/categories", "List the categories", rest.Anyone, answers[CategoryList](api), notModified), s.listCategories)
 

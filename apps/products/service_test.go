@@ -228,7 +228,7 @@ func TestLifeOfAProduct(t *testing.T) {
 	require.Equal(t, 2, p.Version, "publishing twice changes nothing")
 
 	stand.has("LAMP-RED", 4)
-	var page Page
+	var page PublicProduct
 	b.do("GET", "/api/v1/products/desk-lamp", "", nil, 200).JSON(t, &page)
 	require.Equal(t, "Desk lamp", page.Name)
 	require.Equal(t, "LAMP-RED", page.SKU)
@@ -626,7 +626,7 @@ func TestStock(t *testing.T) {
 	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT in_stock FROM products WHERE slug = 'lamp'`).Scan(&kept))
 	require.False(t, kept)
 	stand.has("STOCK-1", 7)
-	var page Page
+	var page PublicProduct
 	b.do("GET", "/api/v1/products/lamp", "", nil, 200).JSON(t, &page)
 	require.Equal(t, int64(7), *page.Available)
 	require.True(t, page.InStock)
@@ -733,7 +733,7 @@ func TestPagesTogether(t *testing.T) {
 			require.Nil(t, answers[i].Value.body)
 			continue
 		}
-		var page Page
+		var page PublicProduct
 		require.NoError(t, json.Unmarshal(answers[i].Value.body, &page))
 		require.Equal(t, slug, page.Slug)
 		require.Len(t, page.Variants, 1)
@@ -756,10 +756,10 @@ func TestImport(t *testing.T) {
 	require.Equal(t, 5, report.Rows[3].Line)
 	require.Contains(t, report.Rows[2].Notes[0], "picture not taken")
 	require.Equal(t, []string{"product.published.v1", "product.published.v1"}, b.topics())
-	var page Page
+	var page PublicProduct
 	b.do("GET", "/api/v1/products/i-tee", "", nil, 200).JSON(t, &page)
 	require.Equal(t, "shirts", *page.Category)
-	require.Equal(t, []PageImage{{"/media/abc.svg", "A tee"}, {"https://cdn.example.com/m.jpg", ""}}, page.Images)
+	require.Equal(t, []PublicImage{{"/media/abc.svg", "A tee"}, {"https://cdn.example.com/m.jpg", ""}}, page.Images)
 	require.Equal(t, "<b>Soft</b>", page.Description)
 	b.do("GET", "/api/v1/products/i-hat", "", nil, 404)
 	b.do("GET", "/api/v1/products/i-bad", "", nil, 404)

@@ -37,7 +37,7 @@ type accountView struct {
 	// Of the page "addresses".
 	Form      address
 	Editing   bool
-	Countries []place
+	Countries []country
 
 	// Of the page "security".
 	Logins []loginLine

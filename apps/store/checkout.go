@@ -89,16 +89,16 @@ func methodName(value string) string {
 	return value
 }
 
-// place is a country that the shop delivers to.
-type place struct{ Code, Name string }
+// country is one that the shop delivers to.
+type country struct{ Code, Name string }
 
 // countries lists where the shop delivers to, its own first.
-func (s *service) countries() []place {
-	var all []place
+func (s *service) countries() []country {
+	var all []country
 	for code := range pricing.Builtin(s.settings.Currency, s.settings.Country).Countries {
-		all = append(all, place{code, page.Country(code)})
+		all = append(all, country{code, page.Country(code)})
 	}
-	slices.SortFunc(all, func(a, b place) int {
+	slices.SortFunc(all, func(a, b country) int {
 		return cmp.Or(cmp.Compare(b2i(b.Code == s.settings.Country), b2i(a.Code == s.settings.Country)), strings.Compare(a.Name, b.Name))
 	})
 	return all
@@ -117,7 +117,7 @@ type checkoutView struct {
 	Cart      cart
 	Addresses []address
 	Away      bool // the address book does not answer
-	Countries []place
+	Countries []country
 	Methods   []payMethod
 	Token     string
 	Restored  bool // the form waited for a login

@@ -7,7 +7,7 @@ import "html/template"
 
 // parts are the functions that make it.
 var parts = template.FuncMap{
-	"addressFields": func(a address, wrong map[string]string, countries []place, chosen bool) addressFields {
+	"addressFields": func(a address, wrong map[string]string, countries []country, chosen bool) addressFields {
 		return addressFields{a, wrong, countries, chosen}
 	},
 	"card":      func(p summary, eager bool) card { return card{p, eager} },
@@ -51,7 +51,7 @@ type input struct {
 type addressFields struct {
 	Address   address
 	Wrong     map[string]string
-	Countries []place
+	Countries []country
 	Chosen    bool
 }
 

@@ -212,5 +212,5 @@ func (s store) list(ctx context.Context, f filter, sort string, page rest.Page) 
 		WHERE ($1 = '' OR email LIKE $2)
 			AND ($3 = '' OR lower((email || ' ' || first_name || ' ' || last_name) COLLATE "default") LIKE lower($4))
 			AND (`+cmp.Or(statuses[f.Status], "true")+`)`,
-		f.Email, pg.Begins(strings.ToLower(f.Email)), f.Query, pg.Holds(strings.Join(strings.Fields(f.Query), " ")))
+		f.Email, pg.Begins(strings.ToLower(f.Email)), f.Query, pg.Contains(strings.Join(strings.Fields(f.Query), " ")))
 }

@@ -285,8 +285,8 @@ func IsUnique(err error, constraint string) bool {
 // Begins is the pattern for LIKE of texts that begin with s, whatever s is.
 func Begins(s string) string { return likeEscape.Replace(s) + "%" }
 
-// Holds is the pattern for LIKE of texts that hold s anywhere.
-func Holds(s string) string { return "%" + likeEscape.Replace(s) + "%" }
+// Contains is the pattern for LIKE of texts that contain s anywhere.
+func Contains(s string) string { return "%" + likeEscape.Replace(s) + "%" }
 
 var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 

@@ -57,7 +57,7 @@ type letterRow struct {
 func (s *Subscriber) deadLetters(ctx context.Context, q, sort string, page rest.Page) ([]DeadLetter, *string, error) {
 	rows, next, err := keyset.Read[letterRow](ctx, s.DB, letterLists, sort, page, `
 		SELECT event_id, topic, error, tries, died_at, event FROM dead_letters
-		WHERE lower(event_id || ' ' || topic || ' ' || error) LIKE lower($1)`, pg.Holds(q))
+		WHERE lower(event_id || ' ' || topic || ' ' || error) LIKE lower($1)`, pg.Contains(q))
 	if err != nil {
 		return nil, nil, fmt.Errorf("dead letters: %w", err)
 	}

@@ -14,7 +14,7 @@
   const dates = root => {
     for (const t of all("[data-clock]", root)) t.textContent = clock.format(new Date(t.dataset.clock));
     for (const t of all("time[data-date]", root)) t.textContent = day.format(new Date(t.dateTime));
-    for (const t of all("time[data-moment]", root)) t.textContent = (t.closest(".story") ? second : moment).format(new Date(t.dateTime));
+    for (const t of all("time[data-moment]", root)) t.textContent = (t.closest(".timeline") ? second : moment).format(new Date(t.dateTime));
   };
   // Where one is can be seen in a row of tabs that is wider than the window.
   const reveal = () => {
