@@ -639,3 +639,50 @@ func TestNamedFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestNamedPlaces: what a document names beside a file or a package, as
+// `apps/orders/placing.go` `quote`, is there. A bare file name is one of the
+// folder that the line named before.
+func TestNamedPlaces(t *testing.T) {
+	t.Parallel()
+	documents, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	named := regexp.MustCompile("`([\\w./-]+)`(?: `(\\w+)`)?")
+	pairs := 0
+	for _, document := range append(documents, "CONTRIBUTING.md", "README.md") {
+		text, err := os.ReadFile(document)
+		require.NoError(t, err)
+		for line := range strings.SplitSeq(string(text), "\n") {
+			dir := ""
+			for _, m := range named.FindAllStringSubmatch(line, -1) {
+				at, name := m[1], m[2]
+				if strings.Contains(at, "/") {
+					dir = at
+					if strings.HasSuffix(at, ".go") {
+						dir = filepath.Dir(at)
+					}
+				} else if dir != "" {
+					at = filepath.Join(dir, at)
+				}
+				files, err := filepath.Glob(filepath.Join(at, "*.go"))
+				require.NoError(t, err)
+				if strings.HasSuffix(at, ".go") {
+					files = []string{at}
+				}
+				if name == "" || len(files) == 0 {
+					continue
+				}
+				pairs++
+				declared := regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type |\t|var |const )` + name + `\b`)
+				there := slices.ContainsFunc(files, func(file string) bool {
+					code, err := os.ReadFile(file)
+					return err == nil && declared.Match(code)
+				})
+				if !there {
+					t.Errorf("%s: %s has no %s", document, at, name)
+				}
+			}
+		}
+	}
+	require.NotZero(t, pairs)
+}

@@ -36,7 +36,7 @@ type stockTx struct {
 
 const stockColumns = "sku, on_hand, cart_held, order_held, sold, number, in_stock, crossings, max_per_shopper"
 
-// How locks of SKUs are waited for: until the batch's own time is over, lockWait at most, or not at all.
+// How locks of SKUs are waited for: until the batch's own time is over, a second at most, or not at all.
 const (
 	patient = `SELECT ` + stockColumns + ` FROM stock WHERE sku = ANY(@skus) ORDER BY sku FOR UPDATE`
 	hasty   = `SELECT ` + stockColumns + ` FROM stock WHERE sku = ANY(@skus) AND ` + waitsAWhile + ` ORDER BY sku FOR UPDATE`

@@ -166,7 +166,7 @@ func (b *bundle) voidState(t *testing.T, o events.Order) State {
 	return b.void(t, o.OrderID)[o.OrderID].Status
 }
 
-// refunds are the order's, as the database has them.
+// refundsOf are the order's, as the database has them.
 func (b *bundle) refundsOf(t *testing.T, o events.Order) []Refund {
 	t.Helper()
 	refunds, err := refundsOf(t.Context(), b.db, o.OrderID)

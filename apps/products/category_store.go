@@ -38,7 +38,6 @@ func (t categoryTree) names(id *uuid.UUID) string {
 	return strings.Join(names, " ")
 }
 
-// slug is the category's slug, nil without one.
 // path is what a product file calls a category: "Clothes > Shirts".
 func (t categoryTree) path(id *uuid.UUID) string {
 	var names []string
