@@ -1239,11 +1239,11 @@ func TestAccess(t *testing.T) {
 func TestHoldsOfSeveral(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.stocked(map[string]int{"TEE": 2, "MUG": 9})
+	b.stocked(map[string]int{"TEE": 2, "MUG": 9, "CUP": 2})
 	put := func(holds ...cartHold) servetest.Response {
 		return b.do("carts", "PUT", "/internal/holds", map[string]any{"items": holds})
 	}
-	r := put(cartHold{account(1), "MUG", 4}, cartHold{account(2), "TEE", 3}, cartHold{guest(3), "TEE", 2}, cartHold{guest(3), "MUG", 1})
+	r := put(cartHold{account(1), "MUG", 4}, cartHold{account(2), "TEE", 3}, cartHold{guest(3), "CUP", 2}, cartHold{guest(3), "MUG", 1})
 	require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
 	var got struct {
 		Answers []struct {
