@@ -119,7 +119,7 @@ func (l *loader) things(row func(p int, t thing) []any) iter.Seq[[]any] {
 	}
 }
 
-// shoppersRows are rows made of each shopper.
+// each makes rows of each shopper.
 func (l *loader) each(row func(i int, s Shopper) []any) iter.Seq[[]any] {
 	return func(yield func([]any) bool) {
 		for i := range l.shoppers {
