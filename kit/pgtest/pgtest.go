@@ -42,13 +42,20 @@ func New(t testing.TB, migrations fs.FS) *pgxpool.Pool {
 	return pool
 }
 
-// URL is New without opening. Where TEST_LOADED_URL names a database, tests get
-// that one instead, all of them, with what is in it: `make plans` looks at how
-// their statements fare there, not at what the tests say.
+// loadedURL names the variable of a database that all tests get, with what is in
+// it.
+const loadedURL = "TEST_LOADED_URL"
+
+// Loaded tells whether tests run on one database that has much of everything:
+// `make plans` looks at how their statements fare there, not at what the tests
+// say.
+func Loaded() bool { return os.Getenv(loadedURL) != "" }
+
+// URL is New without opening, or the database of all where it is Loaded.
 func URL(t testing.TB, migrations fs.FS) string {
 	t.Helper()
-	if u := os.Getenv("TEST_LOADED_URL"); u != "" {
-		return u
+	if Loaded() {
+		return os.Getenv(loadedURL)
 	}
 	server, err := Server()
 	require.NoError(t, err, "a PostgreSQL server for tests")
