@@ -1,16 +1,25 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
+
+// withRace reports whether apps are built with the race detector, which says in
+// their logs what it finds (RACE=1).
+func withRace() bool {
+	race := os.Getenv("RACE")
+	return race != "" && race != "0"
+}
 
 // build builds apps; of those of the edge there is nothing to build.
 func (s *shop) build(ctx context.Context, apps []stack.App) error {
@@ -25,9 +34,36 @@ func (s *shop) build(ctx context.Context, apps []stack.App) error {
 		if err := os.MkdirAll(bin, 0o755); err != nil {
 			return err
 		}
-		cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-o", bin + "/"}, packages...)...)
+		args, cgo := []string{"build", "-trimpath", "-o", bin + "/"}, "CGO_ENABLED=0"
+		if withRace() {
+			args, cgo = append(args, "-race"), "CGO_ENABLED=1"
+		}
+		cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
 		cmd.Dir = s.Root
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		cmd.Env = append(os.Environ(), cgo)
 		return supervise.Run(ctx, s.LogFile("build"), cmd)
 	})
+}
+
+// races is an error when the race detector found something in an app since the
+// shop's first start.
+func (s *shop) races() error {
+	logs, err := filepath.Glob(s.LogFile("*") + "*") // what was moved on too
+	if err != nil {
+		return err
+	}
+	var found []string
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			return err
+		}
+		if bytes.Contains(text, []byte("WARNING: DATA RACE")) {
+			found = append(found, log)
+		}
+	}
+	if found != nil {
+		return fmt.Errorf("the race detector found something, see %s", strings.Join(found, ", "))
+	}
+	return nil
 }

@@ -65,7 +65,7 @@ func (s *shop) test(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, s.down(context.WithoutCancel(ctx)))
+		err = errors.Join(err, s.down(context.WithoutCancel(ctx)), s.races())
 		s.Out.Say("test", "%s in %s", map[bool]string{true: "passed", false: "FAILED"}[err == nil], time.Since(begun).Round(time.Second))
 	}()
 	if err := s.up(ctx, false); err != nil {
