@@ -5,10 +5,12 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
@@ -168,4 +170,22 @@ func TestRepeats(t *testing.T) {
 		require.Error(t, sidecar.Call(ctx, "orders", "GET", "/", nil, nil))
 		require.Equal(t, int32(1), times.Load())
 	})
+}
+
+// TestStreamsAtOnce: subscriptions that begin while the connection is being made disturb nobody; the race detector tells.
+func TestStreamsAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		c, err := dapr.At("127.0.0.1:1", "127.0.0.1:1", "test") // nobody is there
+		require.NoError(t, err)
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				handle := func(context.Context, dapr.Event, func(dapr.Verdict)) {}
+				assert.Error(t, c.Stream(t.Context(), "pubsub", "order.placed.v1", 1, func() {}, handle))
+			})
+		}
+		all.Wait()
+		require.NoError(t, c.Close())
+	}
 }

@@ -35,7 +35,6 @@ const (
 // answer, which returns when the sidecar has taken it. Stream returns when the
 // stream breaks or ctx ends, after the handlers that run have answered.
 func (c *Client) Stream(ctx context.Context, pubsub, topic string, limit int, ready func(), handle func(ctx context.Context, e Event, answer func(Verdict))) error {
-	c.conn.ResetConnectBackoff()
 	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stream, err := c.raw.SubscribeTopicEventsAlpha1(streamCtx)
