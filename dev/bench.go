@@ -39,7 +39,7 @@ func (s *shop) bench(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return s.benchOnce(ctx, []string{"-size", "1000000", "-growth", small.Name(), "-results", filepath.Join(s.Root, "bench")})
+	return s.benchOnce(ctx, []string{"-size", "1000000", "-growth", small.Name(), "-results", "bench"})
 }
 
 // benchOnce runs the bench on a shop that begins empty, and stops it.
@@ -67,7 +67,11 @@ func (s *shop) runBench(ctx context.Context, args ...string) error {
 	if err := supervise.Run(ctx, s.LogFile("build-bench"), build); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, program, append([]string{"-run", s.Run}, args...)...)
+	run, err := filepath.Rel(s.Root, s.Run) // as the page shows it, on any machine
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, program, append([]string{"-run", run}, args...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.Root, os.Stdout, os.Stderr
 	return cmd.Run()
 }
