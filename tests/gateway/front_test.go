@@ -430,6 +430,11 @@ func TestLogs(t *testing.T) {
 		require.Contains(t, text, `"address":"`+client+`"`)
 		require.Contains(t, text, `"path":"/api/v1/products"`)
 	}
+	require.Equal(t, 404, f.send(t, request{method: "POST", path: "/media/a.svg", from: client}).status)
+	require.Eventually(t, func() bool {
+		raw, _ := os.ReadFile(filepath.Join(f.nginx.dir, "front.log"))
+		return strings.Contains(string(raw), `"method":"POST","path":"/media/a.svg"`)
+	}, 5*time.Second, 50*time.Millisecond, "the method that was asked, not that of the error page")
 }
 
 func TestKeys(t *testing.T) {
