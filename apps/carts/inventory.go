@@ -54,15 +54,7 @@ type heldNow struct {
 // setAll sets holds of several shoppers by one call.
 func (i inventory) setAll(ctx context.Context, holds []hold) ([]gather.Answer[heldNow], error) {
 	if len(holds) > 1 {
-		answers, err := dapr.CallEach[hold, heldNow](ctx, i.dapr, "inventory", "/internal/holds", holds)
-		if !errors.Is(err, problem.ErrUnavailable) {
-			return answers, err
-		}
-		answers = make([]gather.Answer[heldNow], len(holds))
-		for n := range answers {
-			answers[n].Err = err
-		}
-		return answers, nil
+		return dapr.CallEach[hold, heldNow](ctx, i.dapr, "inventory", "/internal/holds", holds)
 	}
 	h := holds[0]
 	var out heldNow

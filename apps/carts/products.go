@@ -72,13 +72,13 @@ const atOnce = 500
 // ask asks once for the SKUs that any of them wants, and answers each with its own.
 func (p products) ask(ctx context.Context, batch [][]string) ([]gather.Answer[map[string]variant], error) {
 	found := map[string]variant{}
-	var err error
 	for skus := range slices.Chunk(slices.Compact(slices.Sorted(slices.Values(slices.Concat(batch...)))), atOnce) {
 		var out struct {
 			Items []variant `json:"items"`
 		}
-		if err = p.dapr.Call(ctx, "products", http.MethodPost, "/internal/variants", map[string][]string{"skus": skus}, &out); err != nil {
-			break
+		err := p.dapr.Call(ctx, "products", http.MethodPost, "/internal/variants", map[string][]string{"skus": skus}, &out)
+		if err != nil {
+			return nil, err
 		}
 		for _, v := range out.Items {
 			found[v.SKU] = v
@@ -86,7 +86,7 @@ func (p products) ask(ctx context.Context, batch [][]string) ([]gather.Answer[ma
 	}
 	answers := make([]gather.Answer[map[string]variant], len(batch))
 	for i, skus := range batch {
-		answers[i] = gather.Answer[map[string]variant]{Value: map[string]variant{}, Err: err}
+		answers[i] = gather.Answer[map[string]variant]{Value: map[string]variant{}}
 		for _, sku := range skus {
 			if v, ok := found[sku]; ok {
 				answers[i].Value[sku] = v

@@ -111,7 +111,7 @@ func (c *Client) Call(ctx context.Context, app, method, path string, in, out any
 }
 
 var (
-	errUnreached  = errors.New("no answer")
+	errUnreached  = errors.New("no answer that can be used")
 	errNotReached = fmt.Errorf("%w: not reached", errUnreached) // and may be asked once more
 )
 
@@ -134,7 +134,7 @@ func (c *Client) callOnce(ctx context.Context, app, method, path string, body []
 	defer res.Body.Close()
 	if writes && res.StatusCode < 300 {
 		if _, err := io.Copy(writer, res.Body); err != nil {
-			return fmt.Errorf("call %s %s %s: answer: %w", app, method, path, err)
+			return fmt.Errorf("%w: cut off: %w", errUnreached, err)
 		}
 		return nil
 	}
@@ -147,7 +147,7 @@ func (c *Client) callOnce(ctx context.Context, app, method, path string, body []
 			return nil
 		}
 		if err := json.Unmarshal(data, out); err != nil {
-			return fmt.Errorf("call %s %s %s: answer: %w", app, method, path, err)
+			return fmt.Errorf("%w: %w", errUnreached, err)
 		}
 		return nil
 	}

@@ -119,6 +119,7 @@ func TestRepeats(t *testing.T) {
 			_, _ = w.Write([]byte(`{}`))
 		}
 	}
+	garbled := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"items":[`)) }
 	cut := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	const ours, daprs = "application/problem+json", "application/json"
 	for name, c := range map[string]struct {
@@ -132,6 +133,7 @@ func TestRepeats(t *testing.T) {
 		"DELETE, Dapr's 500":        {"DELETE", answers(daprs, 500), 1},
 		"GET, cut":                  {"GET", cut, 2},
 		"POST, cut":                 {"POST", cut, 1},
+		"GET, garbled":              {"GET", garbled, 1},
 		"GET, Dapr's 503":           {"GET", answers(daprs, 503), 1},
 		"GET, the neighbour's 503":  {"GET", answers(ours, 503), 1},
 		"GET, the neighbour's 500":  {"GET", answers(ours, 500), 1},
@@ -143,7 +145,7 @@ func TestRepeats(t *testing.T) {
 			t.Parallel()
 			var times atomic.Int32
 			sidecar, _ := daprtest.Sidecar{Invoke: func(w http.ResponseWriter, r *http.Request) { times.Add(1); c.answer(w, r) }}.Start(t)
-			require.ErrorIs(t, sidecar.Call(t.Context(), "orders", c.method, "/", nil, nil), problem.ErrUnavailable)
+			require.ErrorIs(t, sidecar.Call(t.Context(), "orders", c.method, "/", nil, new(any)), problem.ErrUnavailable)
 			require.Equal(t, c.times, times.Load())
 		})
 	}

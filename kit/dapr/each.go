@@ -37,7 +37,7 @@ func CallEach[In, Out any](ctx context.Context, c *Client, app, path string, bat
 		p, err := rest.ReadProblem(http.Header{}, a.Problem)
 		switch {
 		case err != nil:
-			answers[i].Err = fmt.Errorf("call %s PUT %s: answer: %w", app, path, err)
+			answers[i].Err = problem.ErrUnavailable.Because(fmt.Errorf("call %s PUT %s: %w", app, path, err))
 		case p.Ours():
 			answers[i].Err = problem.ErrUnavailable.Because(fmt.Errorf("call %s PUT %s: %w", app, path, p))
 		default:

@@ -6,6 +6,7 @@ package gather
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -55,9 +56,9 @@ type member[In, Out any] struct {
 }
 
 // New gathers the callers of do, which answers each member of a batch, in its
-// order, or fails for all. When it fails, except because the database is away,
-// its members are tried again one by one, so that a bad one fails alone: do must
-// leave nothing behind when it returns an error.
+// order, or fails for all. When it fails, except because a neighbour or the
+// database is away, its members are tried again one by one, so that a bad one
+// fails alone: do must leave nothing behind when it returns an error.
 func New[In, Out any](set Settings[In], do func(ctx context.Context, batch []In) ([]Answer[Out], error)) *Gatherer[In, Out] {
 	set.Most, set.Waiting, set.Limit = cmp.Or(set.Most, 100), cmp.Or(set.Waiting, 2000), cmp.Or(set.Limit, 5*time.Second)
 	return &Gatherer[In, Out]{do: do, set: set}
@@ -148,19 +149,19 @@ func (g *Gatherer[In, Out]) answer(batch []*member[In, Out]) {
 		for i, m := range batch {
 			m.answer <- answers[i]
 		}
-	case len(batch) > 1 && pg.Late(err): // what holds one up must not hold up the others
+	case len(batch) == 1 || errors.Is(err, problem.ErrUnavailable) || pg.Away(err) && !pg.Late(err):
+		for _, m := range batch {
+			m.answer <- Answer[Out]{Err: err}
+		}
+	case pg.Late(err): // what holds one up must not hold up the others
 		var each sync.WaitGroup
 		for _, m := range batch {
 			each.Go(func() { alone(m) })
 		}
 		each.Wait()
-	case len(batch) > 1 && !pg.Away(err):
-		for _, m := range batch {
-			alone(m)
-		}
 	default:
 		for _, m := range batch {
-			m.answer <- Answer[Out]{Err: err}
+			alone(m)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/gather"
+	"github.com/stampede-shop/stampede/kit/problem"
 )
 
 const waitFor, tick = 10 * time.Second, time.Millisecond
@@ -117,7 +118,7 @@ func TestConflicts(t *testing.T) {
 	waitMore()
 }
 
-// TestBadMember: a batch that fails is tried member by member; one whose database is away is not.
+// TestBadMember: a batch that fails is tried member by member; one whose database or neighbour is away is not.
 func TestBadMember(t *testing.T) {
 	t.Parallel()
 	w := newWork()
@@ -147,6 +148,18 @@ func TestBadMember(t *testing.T) {
 	answers = waitMore()
 	require.ErrorIs(t, answers[2].Err, context.Canceled)
 	require.ErrorIs(t, answers[3].Err, context.Canceled)
+
+	// Also when the neighbour was late: whoever is asked again is asked for nothing.
+	wait = begin(t, g, 1)
+	<-w.began
+	waitMore = crowd(t, g, 2, 3)
+	w.goOn <- nil
+	<-w.began
+	w.goOn <- problem.ErrUnavailable.Because(context.DeadlineExceeded)
+	wait()
+	answers = waitMore()
+	require.ErrorIs(t, answers[2].Err, problem.ErrUnavailable)
+	require.ErrorIs(t, answers[3].Err, problem.ErrUnavailable)
 
 	// Late: the members do not wait for each other.
 	wait = begin(t, g, 1)
