@@ -139,7 +139,7 @@ func TestSKUOfAnySign(t *testing.T) {
 	})
 	order := s.Register(t).Bought(t, &shop.Product{SKU: sku, Price: shop.Pounds(1_250)}, 2)
 	require.Equal(t, sku, order.Lines[0].SKU)
-	require.Equal(t, 5, shop.Get[shop.Availability](t, s.Nobody(), at).Available)
+	require.Equal(t, 5, shop.Get[shop.Stock](t, s.Admin(t), "/api/v1/admin/inventory/"+skus.Segment(sku)).Available)
 	importFile(t, s, text, "?set_stock=true")
 	require.NotEmpty(t, shop.All[shop.Entry](t, s.Admin(t), "/api/v1/admin/inventory/"+skus.Segment(sku)+"/ledger?kind=import"))
 }
