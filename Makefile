@@ -42,7 +42,7 @@ restart: dev ## build one app again and start its instances again, one after ano
 scale: dev ## run so many instances of an app, or of an edge: make scale APP=orders N=2
 	@$(DEV) scale $(APP) $(N)
 
-import: dev ## import a product file, as Shopify exports them: make import FILE=products.csv
+import: dev ## import a product file, as Shopify or WooCommerce exports it: make import FILE=products.csv
 	@$(DEV) import $(FILE)
 
 audit: dev ## check that stock, money and orders add up, over all databases

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 // home is where all parcels go.
@@ -31,7 +33,7 @@ func (s *shop) buy(ctx context.Context, who shopper, sku string, lap func(step s
 	var cart struct {
 		Total money `json:"total"`
 	}
-	if err := s.send(ctx, "PUT", "/api/v1/cart/items/"+sku, who.token, map[string]int{"quantity": 1}, &cart); err != nil {
+	if err := s.send(ctx, "PUT", "/api/v1/cart/items/"+skus.Segment(sku), who.token, map[string]int{"quantity": 1}, &cart); err != nil {
 		return err
 	}
 	lap(inCart)

@@ -19,6 +19,7 @@ import (
 	"github.com/stampede-shop/stampede/dev/progress"
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 // shop is the shop that is measured.
@@ -187,7 +188,7 @@ func (s *shop) await(ctx context.Context, sku string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		err := s.send(ctx, "GET", "/api/v1/availability/"+sku, "", nil, nil)
+		err := s.send(ctx, "GET", "/api/v1/availability/"+skus.Segment(sku), "", nil, nil)
 		var no *refusal
 		if err == nil || !errors.As(err, &no) || no.status != http.StatusNotFound {
 			return err

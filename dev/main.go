@@ -49,7 +49,7 @@ const usage = `usage: dev <command>
   stop APP        stop an app with its sidecar, or one process of the infrastructure
   kill APP        the same without giving it time to end well, for tests
   start APP       start what was stopped or killed
-  import FILE     import a product file, as Shopify exports them
+  import FILE     import a product file, as Shopify or WooCommerce exports it
 
 PORT_OFFSET=1000 runs another shop beside the first, in .run-1000; RUN_DIR names another folder.
 SWAP=kafka,state-postgres before up plugs in what components/swaps has; SWAP=default takes it out again.

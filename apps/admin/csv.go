@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/csv"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -12,8 +13,13 @@ type sheet struct{ out *csv.Writer }
 
 func (s *service) newFile(w http.ResponseWriter, name string, head []string) *sheet {
 	fileHeaders(w, name+"-"+s.now().Format(time.DateOnly)+".csv")
+	_, _ = io.WriteString(w, "\ufeff") // spreadsheets take it for UTF-8 then; flush tells
 	f := &sheet{csv.NewWriter(w)}
-	_ = f.out.Write(head) // told by flush
+	line := make([]string, 0, len(head))
+	for _, name := range head {
+		line = append(line, harmless(name))
+	}
+	_ = f.out.Write(line) // told by flush
 	return f
 }
 

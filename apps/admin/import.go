@@ -22,6 +22,30 @@ type report struct {
 	Refused   int         `json:"refused"`
 	Complete  bool        `json:"complete"`
 	Stopped   string      `json:"stopped"`
+	Left      int         `json:"-"` // rows that are not listed
+}
+
+// What a page lists of a long report.
+const (
+	maxRows       = 1_000 // of all, the first
+	maxTellingRow = 5_000 // of those that were refused or have a note
+)
+
+// shorten leaves out what nobody reads.
+func (r *report) shorten() {
+	var kept []reportRow
+	telling := 0
+	for i, row := range r.Rows {
+		tells := row.Outcome == "refused" || len(row.Notes) > 0
+		if i < maxRows || tells && telling < maxTellingRow {
+			kept = append(kept, row)
+		}
+		if tells {
+			telling++
+		}
+	}
+	r.Left = len(r.Rows) - len(kept)
+	r.Rows = kept
 }
 
 type reportRow struct {
@@ -72,6 +96,7 @@ func (s *service) importFile(r *http.Request) (page.Answer, error) {
 	for i := range found.Rows {
 		found.Rows[i].Line += offset
 	}
+	found.shorten()
 	v.Report, v.File = &found, name
 	return page.Show("import", page.View{Title: "Import products", Data: v}), nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 type stock struct {
@@ -68,7 +69,7 @@ func ofStock(what, sku string) string {
 	return "/admin/inventory/" + what + "?sku=" + url.QueryEscape(sku)
 }
 
-func stockAPI(sku string) string { return "/api/v1/admin/inventory/" + url.PathEscape(sku) }
+func stockAPI(sku string) string { return "/api/v1/admin/inventory/" + skus.Segment(sku) }
 
 var stockList = list[stock]{
 	App: "inventory", API: "/api/v1/admin/inventory", At: "/admin/inventory", Title: "Inventory",

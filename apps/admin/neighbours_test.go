@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +60,34 @@ func TestOrderPage(t *testing.T) {
 	require.Equal(t, 404, d.get("/admin/orders/"+id.String()).Status)
 	servetest.Neighbour(t, d.rt, "orders", read, servetest.IsAway)
 	require.Equal(t, 503, d.get("/admin/orders/"+id.String()).Status)
+}
+
+// TestOrdersFile: what a carrier wants to know is in the file of orders, and no cell is a formula.
+func TestOrdersFile(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	const list = "GET /api/v1/admin/orders"
+	order := func(weights ...int) map[string]any {
+		var lines []any
+		for _, w := range weights {
+			lines = append(lines, map[string]any{"sku": "TEE", "quantity": 2, "weight_grams": w})
+		}
+		return map[string]any{"id": uuid.New(), "account_id": uuid.New(), "lines": lines, "address": map[string]any{
+			"name": "=Ada", "line1": "1 High Street", "city": "Leeds", "postal_code": "LS1 1AA", "country": "GB",
+		}}
+	}
+	servetest.Neighbour(t, d.rt, "orders", list, servetest.Answers(servetest.Like(t, "orders", list, map[string]any{
+		"items": []any{order(180, 20), order(180, 0)}, "next_cursor": nil,
+	})))
+	file, marked := strings.CutPrefix(string(d.get("/admin/orders.csv").Body), "\ufeff")
+	require.True(t, marked, "spreadsheets take it for UTF-8")
+	rows, err := csv.NewReader(strings.NewReader(file)).ReadAll()
+	require.NoError(t, err)
+	cell := func(row int, name string) string { return rows[row][slices.Index(rows[0], name)] }
+	require.Equal(t, []string{"'=Ada", "1 High Street", "Leeds", "LS1 1AA", "GB", "400"}, []string{
+		cell(1, "Name"), cell(1, "Address"), cell(1, "City"), cell(1, "Postal code"), cell(1, "Country"), cell(1, "Weight in grams"),
+	})
+	require.Empty(t, cell(2, "Weight in grams"), "a part is not the whole")
 }
 
 // TestShip: an order is shipped once; a refusal is told in the form, which

@@ -70,6 +70,7 @@ type orderLine struct {
 	Variant   string      `json:"variant"`
 	ImageURL  string      `json:"image_url"`
 	Quantity  int         `json:"quantity"`
+	Weight    int         `json:"weight_grams"`
 	UnitPrice money.Money `json:"unit_price"`
 	Discount  money.Money `json:"discount"`
 	LineTotal money.Money `json:"line_total"`
@@ -81,6 +82,18 @@ func (o order) Pieces() (n int) {
 		n += l.Quantity
 	}
 	return n
+}
+
+// weight is what all of it weighs, in grams; empty when that is not known of every line.
+func (o order) weight() string {
+	sum := 0
+	for _, l := range o.Lines {
+		if l.Weight == 0 {
+			return ""
+		}
+		sum += l.Weight * l.Quantity
+	}
+	return strconv.Itoa(sum)
 }
 
 func pieces(n int) string {
@@ -134,7 +147,14 @@ var orderColumns = []column[order]{
 	{Name: "Total", Class: "number", Up: "total", Down: "-total", Cell: func(o order) cell { return amount(o.Total) }},
 	{Name: "Currency", Hidden: true, Cell: func(o order) cell { return text(o.Total.Currency) }},
 	{Name: "Refunded", Hidden: true, Cell: func(o order) cell { return text(decimal(o.Payment.Refunded)) }},
+	{Name: "Name", Hidden: true, Cell: func(o order) cell { return text(o.Address.Name) }},
+	{Name: "Address", Hidden: true, Cell: func(o order) cell { return text(o.Address.Line1) }},
+	{Name: "Address, second line", Hidden: true, Cell: func(o order) cell { return text(o.Address.Line2) }},
+	{Name: "City", Hidden: true, Cell: func(o order) cell { return text(o.Address.City) }},
+	{Name: "Region", Hidden: true, Cell: func(o order) cell { return text(o.Address.Region) }},
+	{Name: "Postal code", Hidden: true, Cell: func(o order) cell { return text(o.Address.PostalCode) }},
 	{Name: "Country", Hidden: true, Cell: func(o order) cell { return text(o.Address.Country) }},
+	{Name: "Weight in grams", Hidden: true, Cell: func(o order) cell { return text(o.weight()) }},
 	{Name: "SKUs", Hidden: true, Cell: func(o order) cell {
 		var skus []string
 		for _, l := range o.Lines {

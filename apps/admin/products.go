@@ -20,6 +20,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 // product is a product as products' administration answers it, whole or in a
@@ -51,6 +52,7 @@ type variant struct {
 	Price         money.Money       `json:"price"`
 	MaxPerShopper *int              `json:"max_per_shopper"`
 	InitialStock  int               `json:"initial_stock"`
+	Weight        int               `json:"weight_grams"`
 	InStock       bool              `json:"in_stock"`
 }
 
@@ -154,13 +156,13 @@ type productView struct {
 
 // variantRow is a variant in the form.
 type variantRow struct {
-	N                        int
-	Known                    bool
-	SKU, Price, Max, Initial field
-	Options                  []field
-	InStock                  bool
-	Remove                   string // where it is removed; empty when it cannot be
-	StockHref, Available     string
+	N                                int
+	Known                            bool
+	SKU, Price, Max, Initial, Weight field
+	Options                          []field
+	InStock                          bool
+	Remove                           string // where it is removed; empty when it cannot be
+	StockHref, Available             string
 }
 
 // spare is how many empty rows wait for more variants; the button "More rows"
@@ -176,7 +178,7 @@ func (p product) fields(categories []option, isNew bool) []field {
 	options := chosen(append([]option{{Value: "", Label: "None"}}, categories...), category)
 	var attributes []string
 	for name, value := range p.Attributes {
-		attributes = append(attributes, name+": "+value)
+		attributes = append(attributes, name+": "+strings.ReplaceAll(value, "\n", "\n  "))
 	}
 	slices.Sort(attributes)
 	out := []field{
@@ -187,7 +189,8 @@ func (p product) fields(categories []option, isNew bool) []field {
 		{Name: "vendor", Label: "Vendor", Value: p.Vendor, Max: 255},
 		{Name: "tags", Label: "Tags", Value: strings.Join(p.Tags, ", "), Hint: "With commas between."},
 		{Name: "options", Label: "Options", Value: strings.Join(p.Options, ", "), Hint: "What the variants differ in, such as Size, Colour. At most three."},
-		{Name: "attributes", Label: "Details", Value: strings.Join(attributes, "\n"), Type: "textarea", Hint: "One a line: Material: Oak"},
+		{Name: "attributes", Label: "Details", Value: strings.Join(attributes, "\n"), Type: "textarea",
+			Hint: "One a line: Material: Oak. A line that begins with a space goes on with the one above."},
 	}
 	if !isNew {
 		out = slices.Delete(out, 1, 2)
@@ -202,6 +205,9 @@ func (s *service) rows(p product, isNew bool) []variantRow {
 		row := s.row(i, p.Options)
 		row.Known, row.InStock = true, v.InStock
 		row.SKU.Value, row.Price.Value, row.Initial.Value = v.SKU, decimal(v.Price), strconv.Itoa(v.InitialStock)
+		if v.Weight > 0 {
+			row.Weight.Value = strconv.Itoa(v.Weight)
+		}
 		if v.MaxPerShopper != nil {
 			row.Max.Value = strconv.Itoa(*v.MaxPerShopper)
 		}
@@ -236,10 +242,11 @@ func (s *service) row(n int, options []string) variantRow {
 	label := fmt.Sprintf(" of variant %d", n+1)
 	out := variantRow{
 		N:       n,
-		SKU:     field{Name: at + "sku", Label: "SKU" + label, Max: 64},
+		SKU:     field{Name: at + "sku", Label: "SKU" + label, Max: skus.Max},
 		Price:   field{Name: at + "price", Label: "Price in " + s.settings.Currency + label, Mode: "decimal", Max: 14},
 		Max:     field{Name: at + "max", Label: "Most per shopper" + label, Mode: "numeric", Max: 2},
 		Initial: field{Name: at + "initial", Label: "First stock" + label, Mode: "numeric", Max: 7},
+		Weight:  field{Name: at + "weight", Label: "Weight in grams" + label, Mode: "numeric", Max: 7},
 	}
 	for j, name := range options {
 		out.Options = append(out.Options, field{Name: fmt.Sprintf("%so.%d", at, j), Label: name + label, Max: 100})
@@ -343,6 +350,7 @@ type variantInput struct {
 	Price         money.Money       `json:"price"`
 	MaxPerShopper *int              `json:"max_per_shopper,omitempty"`
 	InitialStock  *int              `json:"initial_stock,omitempty"`
+	Weight        *int              `json:"weight_grams,omitempty"`
 }
 
 // read makes of a form what is sent to products, and shows the form as it was
@@ -357,8 +365,14 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 		Category: sent.Get("category"), Tags: commas(sent.Get("tags")), Options: commas(sent.Get("options")), Attributes: map[string]string{},
 	}
 	in.Version, _ = strconv.Atoi(v.Version)
+	last := ""
 	for line := range strings.Lines(sent.Get("attributes")) {
+		goesOn := last != "" && strings.TrimLeft(line, " \t") != line
 		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		if goesOn {
+			in.Attributes[last] += "\n" + line
 			continue
 		}
 		name, value, ok := strings.Cut(line, ":")
@@ -366,7 +380,8 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 			wrong = wrong.Field("body.attributes", ownWords, "each line needs a colon: Material: Oak")
 			break
 		}
-		in.Attributes[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		last = strings.TrimSpace(name)
+		in.Attributes[last] = strings.TrimSpace(value)
 	}
 	known := v.Rows
 	v.Options, v.Rows = in.Options, nil
@@ -377,7 +392,7 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 			row.fix(v.Product.PublishedAt != nil)
 		}
 		blank := true
-		for _, f := range append([]*field{&row.SKU, &row.Price, &row.Max, &row.Initial}, pointers(row.Options)...) {
+		for _, f := range append([]*field{&row.SKU, &row.Price, &row.Max, &row.Initial, &row.Weight}, pointers(row.Options)...) {
 			f.Value = strings.TrimSpace(sent.Get(f.Name))
 			blank = blank && f.Value == ""
 		}
@@ -411,6 +426,10 @@ func (s *service) read(v *productView, sent url.Values) (in productInput, places
 			return &n
 		}
 		one.MaxPerShopper, one.InitialStock = count(row.Max, "max_per_shopper"), count(row.Initial, "initial_stock")
+		one.Weight = count(row.Weight, "weight_grams")
+		if one.Weight == nil && row.Known && known[n].Weight.Value != "" {
+			one.Weight = new(int) // emptied: not known any more
+		}
 		in.Variants = append(in.Variants, one)
 		places = append(places, n)
 	}
@@ -468,6 +487,8 @@ func refuseProduct(v *productView, places []int, err error) bool {
 			row.Max.Wrong = sentence(wordsAbout(f, &row.Max))
 		case name == "initial_stock":
 			row.Initial.Wrong = sentence(wordsAbout(f, &row.Initial))
+		case name == "weight_grams":
+			row.Weight.Wrong = sentence(wordsAbout(f, &row.Weight))
 		case strings.HasPrefix(name, "options."):
 			if j := slices.Index(v.Options, strings.TrimPrefix(name, "options.")); j >= 0 {
 				row.Options[j].Wrong = sentence(wordsAbout(f, &row.Options[j]))
@@ -685,7 +706,7 @@ func (s *service) removeVariant(r *http.Request) (page.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.call(r.Context(), "products", http.MethodDelete, api+"/variants/"+url.PathEscape(sku), nil, nil)
+	err = s.call(r.Context(), "products", http.MethodDelete, api+"/variants/"+skus.Segment(sku), nil, nil)
 	if err != nil && !missing(err) {
 		return f.answer(r.PostForm, err)
 	}

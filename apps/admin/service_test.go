@@ -128,6 +128,29 @@ func TestOwnForms(t *testing.T) {
 	require.Equal(t, "/admin/orders/"+id+"?lost=1", res.Header.Get("Location"))
 }
 
+// TestDetailsOfSeveralLines: what the form shows of them is what it reads again.
+func TestDetailsOfSeveralLines(t *testing.T) {
+	t.Parallel()
+	s := &service{settings: settings{Shop: serve.Shop{Currency: "GBP"}}}
+	p := product{Attributes: map[string]string{"Care": "Wash cold\nDry flat", "Material": "Wool"}}
+	v := productView{Form: form{Fields: p.fields(nil, false)}}
+	in, _, wrong := s.read(&v, url.Values{"attributes": {strings.ReplaceAll(v.Form.field("attributes").Value, "\n", "\r\n")}})
+	require.Nil(t, wrong)
+	require.Equal(t, p.Attributes, in.Attributes)
+}
+
+// TestLongReport: a page lists the first rows, and those that tell something.
+func TestLongReport(t *testing.T) {
+	t.Parallel()
+	r := report{Rows: make([]reportRow, 183_000)}
+	r.Rows[150_000].Outcome = "refused"
+	r.Rows[160_000].Notes = []string{"negative"}
+	r.shorten()
+	require.Len(t, r.Rows, maxRows+2)
+	require.Equal(t, 183_000-maxRows-2, r.Left)
+	require.Equal(t, "refused", r.Rows[maxRows].Outcome)
+}
+
 // TestFormsKeepWhatWasTyped: a form comes back with what is wrong beside the
 // field, and with its key, when it cannot be sent on.
 func TestFormsKeepWhatWasTyped(t *testing.T) {

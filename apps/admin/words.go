@@ -18,12 +18,15 @@ var (
 		"account_id":   {problem.CodeWrongFormat: "is not an id"},
 		"amount_minor": {problem.CodeTooSmall: "must be more than nothing"},
 		"attributes":   {problem.CodeTooMany: "must be at most 50"},
-		"body":         {problem.CodeWrongFormat: "must be a CSV file with the columns that Shopify exports: Handle is missing"}, // a product file
-		"category":     {problem.CodeNotFound: "there is no such category"},
-		"currency":     {problem.CodeNotAllowed: "is not the shop's currency"},
-		"cursor":       {problem.CodeWrongFormat: "is of another list, or too old"},
-		"delta":        {problem.CodeNotAllowed: "must not be 0"},
-		"description":  {problem.CodeWrongFormat: "must not have control characters"},
+		"body": { // a product file
+			problem.CodeWrongFormat: "must be a CSV file with the columns that Shopify or WooCommerce exports: Handle is missing",
+			problem.CodeNotAllowed:  "is neither UTF-8, UTF-16 nor Windows-1252: save it as “CSV UTF-8”",
+		},
+		"category":    {problem.CodeNotFound: "there is no such category"},
+		"currency":    {problem.CodeNotAllowed: "is not the shop's currency"},
+		"cursor":      {problem.CodeWrongFormat: "is of another list, or too old"},
+		"delta":       {problem.CodeNotAllowed: "must not be 0"},
+		"description": {problem.CodeWrongFormat: "must not have control characters"},
 		"initial_stock": {
 			problem.CodeOutOfRange: "must be from 0 to 1000000",
 			problem.CodeTooSmall:   "must be 0 or more",
@@ -39,11 +42,14 @@ var (
 		"parent":   {problem.CodeNotFound: "there is no such category", problem.CodeNotAllowed: "must not be the category itself or below it"},
 		"price":    {problem.CodeOutOfRange: "must be more than nothing, and less than ten million"},
 		"sku": {
-			problem.CodeDuplicate:   "is there twice",
-			problem.CodeWrongFormat: "must be 1 to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit",
+			problem.CodeDuplicate: "is there twice",
 		},
-		"slug":     {problem.CodeWrongFormat: "must be small letters, digits and dashes"},
-		"tags":     {problem.CodeTooMany: "must be at most 100"},
+		"slug": {problem.CodeWrongFormat: "must be small letters, digits and dashes"},
+		"tags": {problem.CodeTooMany: "must be at most 100"},
+		"weight_grams": {
+			problem.CodeTooSmall: "must be 0 or more",
+			problem.CodeTooLarge: "must be 1000000 or less",
+		},
 		"until":    {problem.CodeTooSmall: "must be after from"},
 		"variants": {problem.CodeTooMany: "must be at most 250", problem.CodeDuplicate: "must differ from each other in SKU and options"},
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
+	"github.com/stampede-shop/stampede/kit/skus"
 	"github.com/stampede-shop/stampede/pricing"
 )
 
@@ -180,7 +181,7 @@ func (s *service) view(ctx context.Context, key string, c Cart, holds map[string
 
 type putItemInput struct {
 	Shopper
-	SKU  string `path:"sku" minLength:"1" maxLength:"64"`
+	SKU  skus.InPath `path:"sku"`
 	Body struct {
 		Quantity int `json:"quantity" minimum:"0" maximum:"20" doc:"0 takes the line out"`
 	}
@@ -192,17 +193,18 @@ func (s *service) putItem(ctx context.Context, in *putItemInput) (*viewOutput, e
 		return nil, err
 	}
 	_, account := auth.From(ctx)
+	sku := in.SKU.String()
 	// The hold is set inside the change, so that after a conflict the last
 	// writer of the cart is also the last to have held.
 	var holds map[string]held
 	c, err := s.store.change(ctx, key, s.now(), func(c *Cart, fresh uuid.UUID) (bool, error) {
 		limit := maxQuantity
 		if in.Body.Quantity > 0 {
-			variants, err := s.products.read(ctx, append(c.skus(), in.SKU)) // all that will be shown, at once
+			variants, err := s.products.read(ctx, append(c.skus(), sku)) // all that will be shown, at once
 			if err != nil {
 				return false, err
 			}
-			v, ok := variants[in.SKU]
+			v, ok := variants[sku]
 			if !ok || !v.forSale() {
 				return false, ErrProductNotFound
 			}
@@ -212,11 +214,11 @@ func (s *service) putItem(ctx context.Context, in *putItemInput) (*viewOutput, e
 				limit = v.limit()
 			}
 		}
-		save, err := c.set(in.SKU, in.Body.Quantity, limit, fresh)
+		save, err := c.set(sku, in.Body.Quantity, limit, fresh)
 		if err != nil {
 			return false, err
 		}
-		holds, err = s.inventory.hold(ctx, key, in.SKU, in.Body.Quantity)
+		holds, err = s.inventory.hold(ctx, key, sku, in.Body.Quantity)
 		return save, err
 	})
 	if err != nil {

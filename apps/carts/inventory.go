@@ -10,6 +10,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 // inventory is the neighbour that holds stock for carts. It is asked at once for
@@ -57,7 +58,7 @@ func (i inventory) setAll(ctx context.Context, holds []hold) ([]gather.Answer[he
 	}
 	h := holds[0]
 	var out heldNow
-	path := holdsPath(h.Shopper) + "/" + url.PathEscape(h.SKU)
+	path := holdsPath(h.Shopper) + "/" + skus.Segment(h.SKU)
 	err := i.dapr.Call(ctx, "inventory", http.MethodPut, path, map[string]int{"quantity": h.Quantity}, &out)
 	return []gather.Answer[heldNow]{{Value: out, Err: err}}, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
+	"github.com/stampede-shop/stampede/kit/skus"
 	"github.com/stampede-shop/stampede/kit/statetest"
 )
 
@@ -85,7 +86,7 @@ func standIn(t *testing.T, rt *serve.Runtime) *neighbours {
 		for _, sku := range read[struct{ SKUs []string }](r).SKUs {
 			v := map[string]any{
 				"sku": sku, "name": sku, "slug": sku, "variant": "", "image_url": "", "status": "published", "in_stock": true,
-				"unit_price": map[string]any{"amount_minor": 1_000, "currency": "GBP"}, "max_per_shopper": nil,
+				"unit_price": map[string]any{"amount_minor": 1_000, "currency": "GBP"}, "max_per_shopper": nil, "weight_grams": 0,
 			}
 			switch sku {
 			case limited:
@@ -98,7 +99,12 @@ func standIn(t *testing.T, rt *serve.Runtime) *neighbours {
 		servetest.Answers(map[string]any{"items": items})(w, r)
 	})
 	servetest.Neighbour(t, rt, "inventory", "PUT /internal/holds/{shopper}/{sku}", func(w http.ResponseWriter, r *http.Request) {
-		out, err := n.set(r.Context(), hold{r.PathValue("shopper"), r.PathValue("sku"), read[struct{ Quantity int }](r).Quantity})
+		sku, err := skus.Parse(r.PathValue("sku"))
+		if err != nil {
+			rest.WriteProblem(w, r, err)
+			return
+		}
+		out, err := n.set(r.Context(), hold{r.PathValue("shopper"), sku, read[struct{ Quantity int }](r).Quantity})
 		if err != nil {
 			rest.WriteProblem(w, r, err)
 			return
@@ -464,6 +470,18 @@ func TestRefused(t *testing.T) {
 	require.Equal(t, "invalid", r.Slug())
 	require.Contains(t, string(r.Body), `"code":"not-allowed"`)
 	require.Equal(t, "US", b.view(b.own("GET", "/api/v1/cart?country=US", nil)).Country)
+}
+
+// TestSKUOfAnySign: a cart takes it by its segment of the path.
+func TestSKUOfAnySign(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const sku = "Any / +ü% 41"
+	at := "/api/v1/cart/items/" + skus.Segment(sku)
+	require.Equal(t, map[string]int{sku: 2}, lines(b.view(b.own("PUT", at, quantity(2)))))
+	require.Equal(t, 2, b.holding(accountKey(b.account), sku))
+	require.Empty(t, lines(b.view(b.own("PUT", at, quantity(0)))))
+	require.Equal(t, 422, b.own("PUT", "/api/v1/cart/items/~_w", quantity(1)).Status)
 }
 
 // TestNotSoldAnyMore: what products takes off sale leaves the cart, and its

@@ -17,6 +17,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 func (s *service) routes(api huma.API) {
@@ -57,7 +58,7 @@ func (s *service) routes(api huma.API) {
 
 // SKUPath is a path parameter. A SKU that inventory has never heard of is not an error of form.
 type SKUPath struct {
-	SKU string `path:"sku" minLength:"1" maxLength:"64"`
+	SKU skus.InPath `path:"sku"`
 }
 
 type body[T any] struct{ Body T }
@@ -68,7 +69,7 @@ type availabilityOutput struct {
 }
 
 func (s *service) getAvailability(ctx context.Context, in *SKUPath) (*availabilityOutput, error) {
-	found, err := s.store.availability(ctx, []string{in.SKU})
+	found, err := s.store.availability(ctx, []string{in.SKU.String()})
 	if err != nil {
 		return nil, err
 	}
@@ -108,14 +109,14 @@ type cartHeld struct {
 }
 
 func (s *service) putHold(ctx context.Context, in *putHoldInput) (*body[cartHeld], error) {
-	held, err := s.setHold(ctx, cartHold{in.Shopper, in.SKU, in.Body.Quantity})
+	held, err := s.setHold(ctx, cartHold{in.Shopper, in.SKU.String(), in.Body.Quantity})
 	return &body[cartHeld]{held}, err
 }
 
 // cartHold is what a cart wants to hold of a SKU.
 type cartHold struct {
 	Shopper  string `json:"shopper" pattern:"^(account|guest):[A-Za-z0-9_-]{8,128}$"`
-	SKU      string `json:"sku" minLength:"1" maxLength:"64"`
+	SKU      string `json:"sku" minLength:"1" maxLength:"255"`
 	Quantity int64  `json:"quantity" minimum:"0" maximum:"1000"`
 }
 
@@ -164,7 +165,7 @@ func (s *service) deleteHolds(ctx context.Context, in *shopperPath) (*struct{}, 
 
 // lineInput is a line of a cart or an order.
 type lineInput struct {
-	SKU      string `json:"sku" minLength:"1" maxLength:"64"`
+	SKU      string `json:"sku" minLength:"1" maxLength:"255"`
 	Quantity int64  `json:"quantity" minimum:"1" maximum:"1000"`
 }
 
@@ -237,11 +238,12 @@ type putStockInput struct {
 }
 
 func (s *service) putStock(ctx context.Context, in *putStockInput) (*body[StockView], error) {
-	answer, err := idempotency.Do(ctx, s.store.db, "stock/"+in.SKU, in.Body.Key, in.Body, func(tx pgx.Tx) (int, any, error) {
-		if err := s.store.setOnHand(ctx, tx, in.SKU, in.Body.Quantity, strings.TrimSpace(in.Body.Reason), in.Body.Key); err != nil {
+	sku := in.SKU.String()
+	answer, err := idempotency.Do(ctx, s.store.db, "stock/"+sku, in.Body.Key, in.Body, func(tx pgx.Tx) (int, any, error) {
+		if err := s.store.setOnHand(ctx, tx, sku, in.Body.Quantity, strings.TrimSpace(in.Body.Reason), in.Body.Key); err != nil {
 			return 0, nil, err
 		}
-		view, err := s.store.view(ctx, tx, in.SKU)
+		view, err := s.store.view(ctx, tx, sku)
 		return http.StatusOK, view, err
 	})
 	if err != nil {
@@ -260,7 +262,7 @@ func decode(answer idempotency.Answer, v any) error {
 
 type stockInput struct {
 	rest.Page
-	Query string `query:"q" maxLength:"64" doc:"Part of the SKU"`
+	Query string `query:"q" maxLength:"255" doc:"Part of the SKU"`
 	Below int64  `query:"available_below" minimum:"1" maximum:"1000000000" doc:"Only SKUs of which less is available: 1 means none"`
 	Sort  string `query:"sort" enum:"sku,-sku,available,-available,sold,-sold,cart_held,-cart_held,order_held,-order_held" default:"sku" doc:"available: the scarcest first"`
 }
@@ -281,7 +283,7 @@ func (s *service) getFigures(ctx context.Context, in *struct {
 }
 
 func (s *service) getStock(ctx context.Context, in *SKUPath) (*body[StockView], error) {
-	v, err := s.store.view(ctx, s.store.db, in.SKU)
+	v, err := s.store.view(ctx, s.store.db, in.SKU.String())
 	return &body[StockView]{v}, err
 }
 
@@ -309,9 +311,9 @@ type movementOutput struct {
 
 func (s *service) postMovement(ctx context.Context, in *movementInput) (*movementOutput, error) {
 	admin := auth.Must(ctx).ID.String()
-	request := []any{in.SKU, in.Body} // the same key for another SKU is another request
+	request := []any{in.SKU.String(), in.Body} // the same key for another SKU is another request
 	answer, err := idempotency.Do(ctx, s.store.db, "movements/"+admin, in.Key, request, func(tx pgx.Tx) (int, any, error) {
-		e, err := s.store.move(ctx, tx, in.SKU, in.Body.Delta, strings.TrimSpace(in.Body.Reason), admin)
+		e, err := s.store.move(ctx, tx, in.SKU.String(), in.Body.Delta, strings.TrimSpace(in.Body.Reason), admin)
 		return http.StatusCreated, e, err
 	})
 	if err != nil {
@@ -327,10 +329,10 @@ func (s *service) listLedger(ctx context.Context, in *struct {
 	Kind string `query:"kind" enum:"initial,movement,import,sale,return"`
 	Sort string `query:"sort" enum:"newest,oldest" default:"newest"`
 }) (*body[rest.List[Entry]], error) {
-	if _, err := s.store.view(ctx, s.store.db, in.SKU); err != nil {
+	if _, err := s.store.view(ctx, s.store.db, in.SKU.String()); err != nil {
 		return nil, err
 	}
-	return page(s.store.ledger(ctx, in.SKU, in.Kind, in.Sort, in.Page))
+	return page(s.store.ledger(ctx, in.SKU.String(), in.Kind, in.Sort, in.Page))
 }
 
 func (s *service) listHolds(ctx context.Context, in *struct {
@@ -339,10 +341,10 @@ func (s *service) listHolds(ctx context.Context, in *struct {
 	Kind string `query:"kind" enum:"cart,order"`
 	Sort string `query:"sort" enum:"holder,-holder,quantity,-quantity,until,-until" default:"holder" doc:"holder: carts before orders; until: those that lapse first, orders last"`
 }) (*body[rest.List[HoldView]], error) {
-	if _, err := s.store.view(ctx, s.store.db, in.SKU); err != nil {
+	if _, err := s.store.view(ctx, s.store.db, in.SKU.String()); err != nil {
 		return nil, err
 	}
-	return page(s.store.holds(ctx, in.SKU, in.Kind, in.Sort, in.Page))
+	return page(s.store.holds(ctx, in.SKU.String(), in.Kind, in.Sort, in.Page))
 }
 
 type holdInput struct {
@@ -354,7 +356,7 @@ func (s *service) deleteHold(ctx context.Context, in *holdInput) (*struct{}, err
 	if _, err := uuid.Parse(in.Holder); err == nil {
 		return nil, ErrOrdersHold
 	}
-	return nil, s.store.endHold(ctx, in.SKU, in.Holder)
+	return nil, s.store.endHold(ctx, in.SKU.String(), in.Holder)
 }
 
 type orderIDInput struct {

@@ -88,6 +88,7 @@ type Line struct {
 	Variant   string      `json:"variant" doc:"Which of the product's variants, such as 'M / Blue'; empty when there is but one"`
 	ImageURL  string      `json:"image_url"`
 	Quantity  int         `json:"quantity"`
+	Weight    int         `json:"weight_grams" doc:"Of one unit; 0: not known"`
 	UnitPrice money.Money `json:"unit_price"`
 	Discount  money.Money `json:"discount"`
 	Tax       money.Money `json:"tax"`

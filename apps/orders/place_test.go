@@ -50,8 +50,11 @@ func openShop(t *testing.T) *shop {
 	checkout := newID()
 	s.cart = basket{CheckoutID: checkout, Since: checkout, Ended: []uuid.UUID{}, Lines: []basketLine{{SKU: "TEE-M", Quantity: 2}}}
 	s.variants = map[string]variant{
-		"TEE-M": {SKU: "TEE-M", Slug: "tee", Name: "Tee", Variant: "M", ImageURL: "/media/tee.svg", UnitPrice: gbp(1999), Status: "published"},
-		"MUG":   {SKU: "MUG", Slug: "mug", Name: "Mug", UnitPrice: gbp(900), Status: "published"},
+		"TEE-M": {
+			SKU: "TEE-M", Slug: "tee", Name: "Tee", Variant: "M", ImageURL: "/media/tee.svg", UnitPrice: gbp(1999), Status: "published",
+			Weight: 180,
+		},
+		"MUG": {SKU: "MUG", Slug: "mug", Name: "Mug", UnitPrice: gbp(900), Status: "published"},
 	}
 	servetest.Neighbour(t, b.rt, "carts", "GET /internal/carts/{account_id}", s.answerCart)
 	servetest.Neighbour(t, b.rt, "carts", takeOutOperation, s.answerTakeOut)
@@ -100,7 +103,7 @@ func (s *shop) answerVariants(w http.ResponseWriter, r *http.Request) {
 		if v, ok := s.variants[sku]; ok {
 			items = append(items, map[string]any{
 				"sku": v.SKU, "slug": v.Slug, "name": v.Name, "variant": v.Variant, "image_url": v.ImageURL, "unit_price": v.UnitPrice,
-				"max_per_shopper": nil, "status": v.Status, "in_stock": true,
+				"max_per_shopper": nil, "status": v.Status, "in_stock": true, "weight_grams": v.Weight,
 			})
 		}
 	}
@@ -183,7 +186,7 @@ func TestPost(t *testing.T) {
 		require.Equal(t, Pending, o.Status)
 		require.Equal(t, teas, o.Total)
 		require.Equal(t, []Line{{
-			SKU: "TEE-M", Slug: "tee", Name: "Tee", Variant: "M", ImageURL: "/media/tee.svg", Quantity: 2,
+			SKU: "TEE-M", Slug: "tee", Name: "Tee", Variant: "M", ImageURL: "/media/tee.svg", Quantity: 2, Weight: 180,
 			UnitPrice: gbp(1999), Discount: gbp(0), Tax: gbp(666), LineTotal: gbp(3998),
 		}}, o.Lines)
 		require.Equal(t, []basketLine{{"TEE-M", 2}}, s.held[o.ID])

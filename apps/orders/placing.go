@@ -338,7 +338,7 @@ func (s *service) quote(ctx context.Context, b basket, country string) ([]Line, 
 	for _, l := range q.Lines {
 		v := variants[l.SKU]
 		lines = append(lines, Line{
-			SKU: l.SKU, Slug: v.Slug, Name: v.Name, Variant: v.Variant, ImageURL: v.ImageURL, Quantity: l.Quantity,
+			SKU: l.SKU, Slug: v.Slug, Name: v.Name, Variant: v.Variant, ImageURL: v.ImageURL, Quantity: l.Quantity, Weight: v.Weight,
 			UnitPrice: l.UnitPrice, Discount: l.Discount, Tax: l.Tax, LineTotal: l.Total,
 		})
 	}

@@ -26,6 +26,7 @@ type variant struct {
 	ImageURL  string      `json:"image_url"`
 	UnitPrice money.Money `json:"unit_price"`
 	Status    string      `json:"status"`
+	Weight    int         `json:"weight_grams"`
 }
 
 // newVariantCache keeps variants for a second: in a rush everybody asks for the same few, and a price that is at most

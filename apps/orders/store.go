@@ -78,6 +78,7 @@ type lineRow struct {
 	Variant   string `json:"variant"`
 	ImageURL  string `json:"image_url"`
 	Quantity  int    `json:"quantity"`
+	Weight    int    `json:"weight_grams"`
 	UnitPrice int64  `json:"unit_price"`
 	Discount  int64  `json:"discount"`
 	Tax       int64  `json:"tax"`
@@ -113,7 +114,7 @@ func (r orderRow) order() *Order {
 	}
 	for _, l := range r.Lines {
 		o.Lines = append(o.Lines, Line{
-			SKU: l.SKU, Slug: l.Slug, Name: l.Name, Variant: l.Variant, ImageURL: l.ImageURL, Quantity: l.Quantity,
+			SKU: l.SKU, Slug: l.Slug, Name: l.Name, Variant: l.Variant, ImageURL: l.ImageURL, Quantity: l.Quantity, Weight: l.Weight,
 			UnitPrice: in(l.UnitPrice), Discount: in(l.Discount), Tax: in(l.Tax), LineTotal: in(l.LineTotal),
 		})
 	}
@@ -435,7 +436,7 @@ func recordsOf(list []*Order) pgx.StrictNamedArgs {
 		records = append(records, recordOf(o))
 		for i, l := range o.Lines {
 			lines = append(lines, lineRecord{o.ID, i, lineRow{
-				SKU: l.SKU, Slug: l.Slug, Name: l.Name, Variant: l.Variant, ImageURL: l.ImageURL, Quantity: l.Quantity,
+				SKU: l.SKU, Slug: l.Slug, Name: l.Name, Variant: l.Variant, ImageURL: l.ImageURL, Quantity: l.Quantity, Weight: l.Weight,
 				UnitPrice: l.UnitPrice.Amount, Discount: l.Discount.Amount, Tax: l.Tax.Amount, LineTotal: l.LineTotal.Amount,
 			}})
 		}
@@ -460,12 +461,12 @@ const (
 			       address jsonb, payment_method text, payment_status text, created_at timestamptz)
 			JOIN placed ON placed.id = o.id
 		), lines AS (
-			INSERT INTO order_lines (order_id, position, sku, slug, name, variant, image_url, quantity, unit_price, discount, tax,
-			                         line_total)
-			SELECT l.order_id, l.position, l.sku, l.slug, l.name, l.variant, l.image_url, l.quantity, l.unit_price, l.discount, l.tax,
-			       l.line_total
+			INSERT INTO order_lines (order_id, position, sku, slug, name, variant, image_url, quantity, weight_grams, unit_price,
+			                         discount, tax, line_total)
+			SELECT l.order_id, l.position, l.sku, l.slug, l.name, l.variant, l.image_url, l.quantity, l.weight_grams, l.unit_price,
+			       l.discount, l.tax, l.line_total
 			FROM jsonb_to_recordset(@lines) AS l (order_id uuid, position int, sku text, slug text, name text, variant text,
-			       image_url text, quantity int, unit_price bigint, discount bigint, tax bigint, line_total bigint)
+			       image_url text, quantity int, weight_grams int, unit_price bigint, discount bigint, tax bigint, line_total bigint)
 			JOIN placed ON placed.id = l.order_id
 		), ` + insertMoments + ` JOIN placed ON placed.id = m.order_id
 		)`

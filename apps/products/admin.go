@@ -22,6 +22,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 const adminPath = "/api/v1/admin/products"
@@ -53,8 +54,9 @@ func (s *service) adminRoutes(api huma.API) {
 		rest.Describe("Rows of an import whose Image Src is this name get the picture. A name uploaded again means the new picture."),
 		rest.Problems(ErrPictureRefused)), s.addPicture)
 	rest.Handle(api, rest.Op("POST", adminPath+"/import", "Import a product file", rest.Admin, uploads("text/csv"), answers[ImportReport](api),
-		rest.Describe("The CSV that Shopify exports, as the body or as the file of a form, up to 64 MiB. A row is taken whole or refused with its reason; "+
-			"the same file again changes nothing. Quantities begin the stock of new SKUs; with set_stock they also set that of known ones."),
+		rest.Describe("The CSV that Shopify or WooCommerce exports, as the body or as the file of a form, up to 64 MiB. A variant is taken "+
+			"whole or refused with its reason; the same file again changes nothing. Quantities begin the stock of new SKUs; with set_stock "+
+			"they also set that of known ones."),
 		rest.Problems(ErrImportRunning)), s.importFile)
 	rest.Handle(api, rest.Op("GET", adminPath+"/export", "Export products", rest.Admin, rest.Answers("text/csv"), rest.Describe("As a file that the import takes again: "+
 		"those that the list with these filters has, or all. Quantities are what is available now.")), s.exportFile)
@@ -101,6 +103,7 @@ type AdminVariant struct {
 	InitialStock  int               `json:"initial_stock" doc:"What the stock began with"`
 	InStock       bool              `json:"in_stock"`
 	ImageURL      *string           `json:"image_url"`
+	Weight        int               `json:"weight_grams" doc:"0: not known"`
 }
 
 func (s *service) adminView(p *Product, tree categoryTree) AdminProduct {
@@ -115,7 +118,7 @@ func (s *service) adminView(p *Product, tree categoryTree) AdminProduct {
 	for _, v := range p.Variants {
 		av := AdminVariant{
 			SKU: v.SKU, Options: v.named(p.OptionNames), Price: money.New(v.Price, s.settings.Currency),
-			MaxPerShopper: v.MaxPerShopper, InitialStock: v.InitialStock, InStock: v.InStock,
+			MaxPerShopper: v.MaxPerShopper, InitialStock: v.InitialStock, InStock: v.InStock, Weight: v.Weight,
 		}
 		if v.Image != "" {
 			av.ImageURL = &v.Image
@@ -235,11 +238,12 @@ type ProductInput struct {
 
 // VariantInput is a variant to add, or to change by its SKU.
 type VariantInput struct {
-	SKU           string            `json:"sku" minLength:"1" maxLength:"64"`
+	SKU           string            `json:"sku" minLength:"1" maxLength:"255"`
 	Options       map[string]string `json:"options,omitempty" doc:"A value for each of the product's options; a known variant keeps its own when not given"`
 	Price         money.Money       `json:"price"`
 	MaxPerShopper *int              `json:"max_per_shopper,omitempty" minimum:"1" maximum:"20"`
 	InitialStock  *int              `json:"initial_stock,omitempty" minimum:"0" maximum:"1000000" doc:"What the stock begins with; without effect once the product was published"`
+	Weight        *int              `json:"weight_grams,omitempty" minimum:"0" maximum:"1000000" doc:"What one weighs; 0: not known"`
 }
 
 // apply puts what was sent into the product.
@@ -277,7 +281,16 @@ func (in ProductInput) apply(p *Product, tree categoryTree, currency string) err
 			return problem.InvalidField(fmt.Sprintf("body.variants[%d].price.currency", i), problem.CodeNotAllowed, "the shop sells in "+currency)
 		}
 		old, known := p.Variant(v.SKU)
-		variant := Variant{SKU: v.SKU, Price: v.Price.Amount, MaxPerShopper: v.MaxPerShopper, InitialStock: old.InitialStock, Image: old.Image}
+		if v.Price.Amount == 0 && (!known || old.Price != 0) { // only a product file leaves a price open
+			return problem.InvalidField(fmt.Sprintf("body.variants[%d].price", i), problem.CodeOutOfRange, "must be more than nothing")
+		}
+		variant := Variant{
+			SKU: v.SKU, Price: v.Price.Amount, MaxPerShopper: v.MaxPerShopper, InitialStock: old.InitialStock,
+			Image: old.Image, Weight: old.Weight,
+		}
+		if v.Weight != nil {
+			variant.Weight = *v.Weight
+		}
 		if v.InitialStock != nil {
 			variant.InitialStock = *v.InitialStock
 		}
@@ -432,15 +445,15 @@ func (s *service) update(ctx context.Context, in *updateInput) (*adminOutput, er
 
 type variantPath struct {
 	ProductPath
-	SKU string `path:"sku" maxLength:"64"`
+	SKU skus.InPath `path:"sku"`
 }
 
 func (s *service) removeVariant(ctx context.Context, in *variantPath) (*adminOutput, error) {
 	return s.change(ctx, in.ID, func(tx pgx.Tx, p *Product, _ categoryTree) error {
-		if err := p.RemoveVariant(in.SKU); err != nil {
+		if err := p.RemoveVariant(in.SKU.String()); err != nil {
 			return err
 		}
-		return deleteVariant(ctx, tx, in.SKU)
+		return deleteVariant(ctx, tx, in.SKU.String())
 	})
 }
 

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"encoding/csv"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -25,9 +27,11 @@ const exportBatch = 100
 var exportColumns = []string{
 	"Handle", "Title", "Body (HTML)", "Vendor", "Type", "Tags", "Published",
 	"Option1 Name", "Option1 Value", "Option2 Name", "Option2 Value", "Option3 Name", "Option3 Value",
-	"Variant SKU", "Variant Inventory Qty", "Variant Price", "Image Src", "Image Position", "Image Alt Text",
-	"Max per shopper (product.metafields.custom.max_per_shopper)", "Variant Image", "Status",
+	"Variant SKU", "Variant Grams", "Variant Inventory Qty", "Variant Price", "Image Src", "Image Position", "Image Alt Text",
+	exportLimit, "Variant Image", "Status",
 }
+
+const exportLimit = "Max per shopper (product.metafields.custom.max_per_shopper)"
 
 type exportOutput struct {
 	ContentType string `header:"Content-Type"`
@@ -46,10 +50,11 @@ func (s *service) exportFile(ctx context.Context, in *AdminFilter) (*exportOutpu
 		return nil, err
 	}
 	return &exportOutput{ContentType: "text/csv; charset=utf-8", Body: func(hctx huma.Context) {
+		_, _ = io.WriteString(hctx.BodyWriter(), byteOrderMark) // Flush tells
 		out := csv.NewWriter(hctx.BodyWriter())
 		head := slices.Clone(exportColumns)
 		for i, name := range attributes {
-			head = append(head, name+" (product.metafields.custom.attribute_"+strconv.Itoa(i+1)+")")
+			head = append(head, harmless(name+" (product.metafields.custom.attribute_"+strconv.Itoa(i+1)+")"))
 		}
 		_ = out.Write(head) // Flush tells
 		for after := uuid.Nil; ; {
@@ -83,7 +88,7 @@ func (s *service) exportFile(ctx context.Context, in *AdminFilter) (*exportOutpu
 
 // exportRows are a product's rows: the first with its details, each with a variant, a picture, or both.
 func exportRows(p *Product, category string, attributes []string, free map[string]availability, currency string) [][]string {
-	cover := map[Status]string{Published: "active", Unlisted: "archived", Draft: "draft"}
+	cover := map[Status]string{Published: "active", Unlisted: "draft", Draft: "draft"} // elsewhere it never was on sale
 	var out [][]string
 	for i := range max(1, len(p.Variants), len(p.Images)) {
 		cells := map[string]string{"Handle": p.Slug}
@@ -95,7 +100,7 @@ func exportRows(p *Product, category string, attributes []string, free map[strin
 			for n, name := range p.OptionNames {
 				cells["Option"+strconv.Itoa(n+1)+" Name"] = name
 			}
-			if len(p.OptionNames) == 0 { // Shopify's way to say so
+			if len(p.OptionNames) == 0 && len(p.Variants) > 0 { // Shopify's way to say so
 				cells["Option1 Name"] = "Title"
 			}
 		}
@@ -108,8 +113,11 @@ func exportRows(p *Product, category string, attributes []string, free map[strin
 			if len(v.Options) == 0 {
 				cells["Option1 Value"] = "Default Title"
 			}
+			if v.Weight > 0 {
+				cells["Variant Grams"] = strconv.Itoa(v.Weight)
+			}
 			if v.MaxPerShopper != nil {
-				cells[exportColumns[19]] = strconv.Itoa(*v.MaxPerShopper)
+				cells[exportLimit] = strconv.Itoa(*v.MaxPerShopper)
 			}
 			if stock, ok := free[v.SKU]; ok {
 				cells["Variant Inventory Qty"] = strconv.FormatInt(stock.Available, 10)
@@ -122,6 +130,10 @@ func exportRows(p *Product, category string, attributes []string, free map[strin
 		}
 		record := make([]string, 0, len(exportColumns)+len(attributes))
 		for _, name := range exportColumns {
+			if name == "Variant SKU" {
+				record = append(record, harmlessSKU(cells[name]))
+				continue
+			}
 			record = append(record, harmless(cells[name]))
 		}
 		for _, name := range attributes {
@@ -142,20 +154,37 @@ func plainPrice(minor int64, currency string) string {
 	return text[strings.IndexAny(text, "0123456789"):]
 }
 
+// byteOrderMark begins a file that spreadsheets are to take for UTF-8.
+const byteOrderMark = "\ufeff"
+
 // formulas begin what a spreadsheet would compute (OWASP, CSV injection).
-const formulas = "=+-@"
+const formulas = "=+-@\t\r＝＋－＠"
 
 // harmless marks what looks like a formula as text, the way spreadsheets do; plainText takes the mark off.
 func harmless(cell string) string {
-	if cell != "" && strings.ContainsRune(formulas, rune(cell[0])) {
+	if looksLikeFormula(cell) {
 		return "'" + cell
 	}
 	return cell
 }
 
+// harmlessSKU is harmless for a SKU, of which the import takes any apostrophe off.
+func harmlessSKU(sku string) string {
+	if looksLikeFormula(sku) || strings.HasPrefix(sku, "'") {
+		return "'" + sku
+	}
+	return sku
+}
+
 func plainText(cell string) string {
-	if len(cell) > 1 && cell[0] == '\'' && strings.ContainsRune(formulas, rune(cell[1])) {
-		return cell[1:]
+	if text, marked := strings.CutPrefix(cell, "'"); marked && looksLikeFormula(text) {
+		return text
 	}
 	return cell
+}
+
+// looksLikeFormula also tells of what would after marks are taken off.
+func looksLikeFormula(cell string) bool {
+	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(cell, "'"))
+	return first != utf8.RuneError && strings.ContainsRune(formulas, first)
 }

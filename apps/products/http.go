@@ -214,6 +214,7 @@ type VariantItem struct {
 	MaxPerShopper *int        `json:"max_per_shopper" doc:"How many one account may have; null: no limit of its own"`
 	Status        Status      `json:"status" enum:"draft,published,unlisted"`
 	InStock       bool        `json:"in_stock"`
+	Weight        int         `json:"weight_grams" doc:"0: not known"`
 }
 
 type variantsInput struct {
@@ -240,6 +241,7 @@ func (s *service) readVariants(ctx context.Context, in *variantsInput) (*variant
 		item := VariantItem{
 			SKU: r.SKU, Slug: r.Slug, Name: r.Name, Variant: v.name(), ImageURL: r.Image,
 			UnitPrice: money.New(r.Price, s.settings.Currency), MaxPerShopper: r.MaxPerShopper, Status: r.Status, InStock: r.InStock,
+			Weight: r.Weight,
 		}
 		if item.ImageURL == "" && r.ImageURL != nil {
 			item.ImageURL = *r.ImageURL

@@ -113,7 +113,7 @@ func (r *importRun) run(ctx context.Context, body io.Reader) error {
 			r.total.Complete = true
 			break
 		}
-		if errors.Is(err, errRowTooLong) {
+		if errors.Is(err, errRowTooLong) || errors.Is(err, errEncoding) {
 			r.total.Stopped = err.Error()
 			break
 		}
@@ -191,9 +191,10 @@ func (r *importRun) save(ctx context.Context, batch [][]row) (results []rowResul
 	for _, group := range batch {
 		slugs = append(slugs, handleOf(group))
 		for _, row := range group {
-			skus = append(skus, strings.ToLower(strings.TrimPrefix(row.cells[colSKU], "'")))
-			names = append(names, row.cells[colImage], row.cells[colVariantImage])
+			skus = append(skus, row.cells[colSKU])
+			names = append(append(names, row.cells[colImage], row.cells[colVariantImage]), row.more...)
 		}
+		skus = append(skus, madeSKUs(group)...)
 	}
 	err = pg.InTx(ctx, r.store.db, func(tx pgx.Tx) error {
 		results = results[:0]

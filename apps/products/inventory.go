@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/serve"
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 const (
@@ -82,7 +82,7 @@ func (i *inventory) tell(ctx context.Context, skus []string) map[string]availabi
 
 // setStock makes the units on hand of a SKU a number. The key makes it happen once.
 func (i *inventory) setStock(ctx context.Context, sku string, quantity int, reason, key string) error {
-	return i.dapr.Call(ctx, "inventory", http.MethodPut, "/internal/stock/"+url.PathEscape(sku),
+	return i.dapr.Call(ctx, "inventory", http.MethodPut, "/internal/stock/"+skus.Segment(sku),
 		map[string]any{"quantity": quantity, "reason": reason, "key": key}, nil)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 // The limits of a product. They bound what one product costs to read, send and index.
@@ -29,10 +30,10 @@ const (
 	maxOption      = 100
 	maxVariants    = 250
 	maxImages      = 250
-	maxSKU         = 64
 	maxPrice       = 1_000_000_000 // minor units; keeps every sum of a cart far from overflow
 	maxStock       = 1_000_000
-	defaultMaxEach = 20 // how many of a SKU one shopper may have, where the product does not say
+	maxWeight      = 1_000_000 // a ton, in grams
+	defaultMaxEach = 20        // how many of a SKU one shopper may have, where the product does not say
 )
 
 // What the catalogue answers when it says no.
@@ -45,7 +46,7 @@ var (
 	ErrVersionConflict  = problem.New(problem.Conflict, "version-conflict", "Somebody else changed this in the meantime")
 	ErrSlugTaken        = problem.New(problem.Conflict, "slug-taken", "Another one has this slug")
 	ErrSKUTaken         = problem.New(problem.Conflict, "sku-taken", "Another product has this SKU")
-	ErrIncomplete       = problem.New(problem.Conflict, "product-incomplete", "The product has no variant to sell")
+	ErrIncomplete       = problem.New(problem.Conflict, "product-incomplete", "The product has no variant to sell, or one without a price")
 	ErrCategoryInUse    = problem.New(problem.Conflict, "category-in-use", "The category has products or categories in it")
 	ErrImportRunning    = problem.New(problem.Conflict, "import-running", "Another import is running")
 	ErrPictureRefused   = problem.New(problem.Invalid, "picture-refused", "The picture cannot be taken")
@@ -83,11 +84,12 @@ type Product struct {
 type Variant struct {
 	SKU           string
 	Options       []string // one value for each of the product's OptionNames
-	Price         int64    // minor units of the shop's currency
+	Price         int64    // minor units of the shop's currency; 0: not for sale yet
 	MaxPerShopper *int     // nil: defaultMaxEach
 	InitialStock  int      // what inventory starts with when it does not know the SKU
 	InStock       bool     // what inventory said last
 	Image         string   // its own picture; empty: the product's first
+	Weight        int      // in grams; 0: not known
 }
 
 // Image is a picture: a path under /media, or an address that the shop allows.
@@ -192,12 +194,19 @@ func (p *Product) setOptionNames(in []string) error {
 // SetVariant adds v, or changes the variant that has its SKU. Stock that inventory already keeps is not
 // touched: InitialStock counts while the variant is new, or the product was never published, and InStock
 // only while it is new.
-func (p *Product) SetVariant(v Variant) error {
-	v.SKU = strings.TrimSpace(v.SKU)
-	if err := checkSKU(v.SKU); err != nil {
+// A price of 0 is only for a product that is not on sale.
+func (p *Product) SetVariant(v Variant) error { return p.putVariant(v, nil) }
+
+// putVariant is SetVariant, while other variants, by SKU, are leaving the options that they have.
+func (p *Product) putVariant(v Variant, leaving map[string]bool) error {
+	var err error
+	if v.SKU, err = line("variants.sku", v.SKU, skus.Max); err != nil {
 		return err
 	}
-	if v.Price <= 0 || v.Price > maxPrice {
+	if v.SKU == "" {
+		return problem.InvalidField("body.variants.sku", problem.CodeRequired, "must not be empty")
+	}
+	if v.Price < 0 || v.Price == 0 && p.Status == Published || v.Price > maxPrice {
 		return problem.InvalidField("body.variants.price", problem.CodeOutOfRange, fmt.Sprintf("must be from 1 to %d minor units", int64(maxPrice)))
 	}
 	if v.MaxPerShopper != nil && (*v.MaxPerShopper < 1 || *v.MaxPerShopper > defaultMaxEach) {
@@ -205,6 +214,9 @@ func (p *Product) SetVariant(v Variant) error {
 	}
 	if v.InitialStock < 0 || v.InitialStock > maxStock {
 		return problem.InvalidField("body.variants.initial_stock", problem.CodeOutOfRange, fmt.Sprintf("must be from 0 to %d", maxStock))
+	}
+	if v.Weight < 0 || v.Weight > maxWeight {
+		return problem.InvalidField("body.variants.weight_grams", problem.CodeOutOfRange, fmt.Sprintf("must be from 0 to %d", maxWeight))
 	}
 	if len(v.Options) != len(p.OptionNames) {
 		return problem.InvalidField("body.variants.options", problem.CodeRequired, fmt.Sprintf("must have a value for each of the %d options", len(p.OptionNames)))
@@ -223,7 +235,7 @@ func (p *Product) SetVariant(v Variant) error {
 	}
 	v.Options = options
 	for _, o := range p.Variants {
-		if o.SKU != v.SKU && (strings.EqualFold(o.SKU, v.SKU) || slices.Equal(o.Options, v.Options)) {
+		if o.SKU != v.SKU && (strings.EqualFold(o.SKU, v.SKU) || slices.Equal(o.Options, v.Options) && !leaving[o.SKU]) {
 			return problem.InvalidField("body.variants", problem.CodeDuplicate, "must differ from each other in SKU and options")
 		}
 	}
@@ -289,7 +301,7 @@ func (p *Product) SetImage(img Image) error {
 
 // Publish lets shoppers see and buy the product. Publishing a published product changes nothing.
 func (p *Product) Publish(now time.Time) error {
-	if len(p.Variants) == 0 {
+	if len(p.Variants) == 0 || slices.ContainsFunc(p.Variants, func(v Variant) bool { return v.Price == 0 }) {
 		return ErrIncomplete
 	}
 	p.Status = Published
@@ -316,7 +328,7 @@ func (p *Product) Same(o *Product) bool {
 
 func (v Variant) same(o Variant) bool {
 	return v.SKU == o.SKU && slices.Equal(v.Options, o.Options) && v.Price == o.Price && v.Image == o.Image &&
-		v.InitialStock == o.InitialStock && equalPtr(v.MaxPerShopper, o.MaxPerShopper)
+		v.InitialStock == o.InitialStock && v.Weight == o.Weight && equalPtr(v.MaxPerShopper, o.MaxPerShopper)
 }
 
 func (v Variant) max() int {
@@ -357,17 +369,6 @@ func equalPtr[T comparable](a, b *T) bool {
 	return a == b || (a != nil && b != nil && *a == *b)
 }
 
-// A SKU stands in paths, where the edge refuses encoded slashes, dots, percent signs and the like.
-var skuPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-
-func checkSKU(sku string) error {
-	if len(sku) > maxSKU || !skuPattern.MatchString(sku) {
-		return problem.InvalidField("body.variants.sku", problem.CodeWrongFormat,
-			fmt.Sprintf("must be 1 to %d letters, digits, dots, dashes and underscores, and begin with a letter or digit", maxSKU))
-	}
-	return nil
-}
-
 var slugPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
 
 func checkSlug(slug string) error {
@@ -391,6 +392,25 @@ func line(field, s string, limit int) (string, error) {
 	}
 	if !strings.ContainsFunc(s, seen) {
 		return "", nil
+	}
+	return s, nil
+}
+
+// lines is line for a text of several: each is tidied, and none is empty.
+func lines(field, s string, limit int) (string, error) {
+	var out []string
+	for _, l := range strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		l, err := line(field, strings.ReplaceAll(l, "\t", " "), limit)
+		if err != nil {
+			return "", err
+		}
+		if l != "" {
+			out = append(out, l)
+		}
+	}
+	s = strings.Join(out, "\n")
+	if utf8.RuneCountInString(s) > limit {
+		return "", problem.InvalidField("body."+field, problem.CodeTooLong, fmt.Sprintf("must have at most %d characters", limit))
 	}
 	return s, nil
 }
@@ -422,7 +442,7 @@ func tidyAttributes(in map[string]string) (map[string]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if v, err = line("attributes", v, maxAttribute); err != nil {
+		if v, err = lines("attributes", v, maxAttribute); err != nil {
 			return nil, err
 		}
 		if k != "" && v != "" {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -57,11 +58,10 @@ func TestSetVariant(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]Variant{
 		"no sku":             {Options: []string{"L"}, Price: 1},
-		"slash in sku":       {SKU: "A/B", Options: []string{"L"}, Price: 1},
-		"sql in sku":         {SKU: "'; DROP TABLE variants; --", Options: []string{"L"}, Price: 1},
-		"html in sku":        {SKU: "<b>", Options: []string{"L"}, Price: 1},
-		"long sku":           {SKU: strings.Repeat("A", 65), Options: []string{"L"}, Price: 1},
-		"free":               {SKU: "L", Options: []string{"L"}},
+		"control in sku":     {SKU: "a\x00b", Options: []string{"L"}, Price: 1},
+		"sku of spaces":      {SKU: "\u00a0 ", Options: []string{"L"}, Price: 1},
+		"long sku":           {SKU: strings.Repeat("語", skus.Max+1), Options: []string{"L"}, Price: 1},
+		"negative weight":    {SKU: "L", Options: []string{"L"}, Price: 1, Weight: -1},
 		"negative price":     {SKU: "L", Options: []string{"L"}, Price: -1},
 		"huge price":         {SKU: "L", Options: []string{"L"}, Price: maxPrice + 1},
 		"negative stock":     {SKU: "L", Options: []string{"L"}, Price: 1, InitialStock: -1},
@@ -89,6 +89,19 @@ func TestSetVariant(t *testing.T) {
 		require.NoError(t, p.SetVariant(Variant{SKU: "SHIRT-S", Options: []string{"S"}, Price: 1, InitialStock: 0}))
 		require.Equal(t, Variant{SKU: "SHIRT-S", Options: []string{"S"}, Price: 1, InitialStock: 3, InStock: true}, p.Variants[0])
 	})
+}
+
+func TestNotForSaleYet(t *testing.T) {
+	t.Parallel()
+	free := Variant{SKU: "Shirt / L+", Options: []string{"L"}}
+	p := shirt()
+	require.NoError(t, p.SetVariant(free), "any sign, and a price that is open")
+	require.ErrorIs(t, p.Publish(noon), ErrIncomplete)
+	free.Price = 1
+	require.NoError(t, p.SetVariant(free))
+	require.NoError(t, p.Publish(noon))
+	free.Price = 0
+	require.ErrorIs(t, p.SetVariant(free), problem.ErrInvalid, "on sale")
 }
 
 func TestStatus(t *testing.T) {

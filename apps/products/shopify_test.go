@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 const header = "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Variant SKU,Variant Price,Variant Inventory Qty,Image Src,Image Alt Text,Status\n"
@@ -35,11 +36,11 @@ func readAll(t *testing.T, file string) ([][]row, error) {
 func TestGroups(t *testing.T) {
 	t.Parallel()
 	groups, err := readAll(t, "\xef\xbb\xbf"+header+
-		"tee,Tee,\"<p>a,\nb</p>\",Acme,Shirts,\"x, y\",TRUE,Size,S,T-S,10.00,5,tee.svg,A tee,active\r\n"+
+		"tee,Tee,\"<p>a,\nb</p>\",Acme,Shirts,\"x, y\",TRUE,Size,S,T-S,10.00,5,tee.svg,Ä tee,active\r\n"+
 		"tee,,,,,,,,M,T-M,11.00,6,,,\n"+
 		"\n"+
 		"Mug,Mug,,,,,,,,,,,,,\n"+
-		"too,few\n"+
+		"too many,,,,,,,,,,,,,,,x\n"+
 		"tee,,,,,,,,L,T-L,12.00,7,,,\n"+
 		",No handle,,,,,,,,,,,,,\n"+
 		"bad\"quote,,,,,,,,,,,,,,\n"+
@@ -50,7 +51,7 @@ func TestGroups(t *testing.T) {
 	require.Equal(t, "<p>a,\nb</p>", groups[0][0].cells[colBody])
 	require.Equal(t, "T-M", groups[0][1].cells[colSKU])
 	require.Equal(t, "mug", handleOf(groups[1]))
-	require.Contains(t, groups[1][1].refused, "2 columns")
+	require.Contains(t, groups[1][1].refused, "16 columns")
 	require.Len(t, groups[2], 4)
 	require.Equal(t, "the row has no Handle", groups[2][1].refused)
 	require.Contains(t, groups[2][2].refused, "not valid CSV")
@@ -73,7 +74,7 @@ func TestColumnsOfBothGenerations(t *testing.T) {
 func TestNotAnExport(t *testing.T) {
 	t.Parallel()
 	for name, file := range map[string]string{
-		"empty": "", "json": `{"a":1}`, "other columns": "a,b\n1,2\n", "semicolons": "Handle;Title\n", "quote": "\"Handle\n",
+		"empty": "", "json": `{"a":1}`, "other columns": "a,b\n1,2\n", "semicolons": "a;b\n1;2\n", "quote": "\"Handle\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newGroupReader(strings.NewReader(file))
@@ -221,20 +222,23 @@ func TestTakeRefuses(t *testing.T) {
 		"no title":             {"new,,,,,,,,S,N,1.00,1,,,\n", "refused", "Title"},
 		"no price":             {"tee,,,,,,,,M,T-M,,1,,,\n", "refused", "price is missing"},
 		"negative price":       {"tee,,,,,,,,M,T-M,-1.00,1,,,\n", "refused", "not an amount"},
-		"free":                 {"tee,,,,,,,,M,T-M,0.00,1,,,\n", "refused", "from 1"},
+		"free, on sale":        {"tee,,,,,,,,M,T-M,0.00,1,,,\n", "refused", "price of zero"},
 		"words as price":       {"tee,,,,,,,,M,T-M,ten,1,,,\n", "refused", "not an amount"},
 		"too many decimals":    {"tee,,,,,,,,M,T-M,1.005,1,,,\n", "refused", "not an amount"},
 		"huge price":           {"tee,,,,,,,,M,T-M,999999999999999999,1,,,\n", "refused", "not an amount"},
 		"words as quantity":    {"tee,,,,,,,,M,T-M,1.00,many,,,\n", "refused", "quantity"},
 		"huge quantity":        {"tee,,,,,,,,M,T-M,1.00,99999999999,,,\n", "refused", "quantity"},
-		"sql in sku":           {"tee,,,,,,,,M,'; DROP TABLE variants;--,1.00,1,,,\n", "refused", "letters"},
+		"control in sku":       {"tee,,,,,,,,M,a\x07b,1.00,1,,,\n", "refused", "control"},
+		"long sku":             {"tee,,,,,,,,M," + strings.Repeat("x", skus.Max+1) + ",1.00,1,,,\n", "refused", "255"},
+		"half a unit":          {"tee,,,,,,,,M,T-M,1.00,1.5,,,\n", "refused", "quantity"},
 		"same options":         {"tee,,,,,,,,S,T-X,1.00,1,,,\n", "refused", "differ"},
 		"no option value":      {"tee,,,,,,,,,T-X,1.00,1,,,\n", "refused", "empty"},
 		"sku of another":       {"other,Other,,,,,,Size,S,T-S,1.00,1,,,\n", "refused", "another product"},
 		"long title":           {"new," + strings.Repeat("x", 10_000) + ",,,,,,Size,S,N,1.00,1,,,\n", "refused", "255"},
 		"control in title":     {"new,a\x07b,,,,,,Size,S,N,1.00,1,,,\n", "refused", "control"},
 		"nothing in the row":   {"tee,,,,,,,,,,,,,,\n", "refused", "nothing"},
-		"the first row is bad": {"new,New,,,,,,Size,S,N,x,1,,,\nnew,,,,,,,,M,N-M,1.00,1,,,\n", "refused refused", "amount"},
+		"all rows are bad":     {"new,New,,,,,,Size,S,N,x,1,,,\nnew,,,,,,,,M,N-M,y,1,,,\n", "refused refused", "amount"},
+		"the first row is bad": {"new,New,,,,,,Size,S,N,x,1,,,\nnew,,,,,,,,M,N-M,1.00,1,,,\n", "refused created", "amount"},
 		"one bad of three":     {"new,New,,,,,,Size,S,N,1.00,1,,,\nnew,,,,,,,,M,N-M,x,1,,,\nnew,,,,,,,,L,N-L,1.00,1,,,\n", "created refused created", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

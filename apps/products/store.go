@@ -75,7 +75,7 @@ func loadProducts(ctx context.Context, q batcher, where string, a ...any) ([]*Pr
 	theirs := `product_id IN (SELECT p.id FROM products p WHERE ` + where + `) ORDER BY product_id, position`
 	batch.Queue(`SELECT `+productColumns+` FROM products p WHERE `+where, a...)
 	batch.Queue(`
-		SELECT product_id, sku, options, price, max_per_shopper, initial_stock, in_stock, image
+		SELECT product_id, sku, options, price, max_per_shopper, initial_stock, in_stock, image, weight_grams
 		FROM variants WHERE `+theirs, a...)
 	batch.Queue(`SELECT product_id, id, url, alt FROM images WHERE `+theirs, a...)
 	results := q.SendBatch(ctx, &batch)
@@ -103,7 +103,8 @@ func loadProducts(ctx context.Context, q batcher, where string, a ...any) ([]*Pr
 	}
 	var id uuid.UUID
 	var v Variant
-	_, err = pgx.ForEachRow(rows, []any{&id, &v.SKU, &v.Options, &v.Price, &v.MaxPerShopper, &v.InitialStock, &v.InStock, &v.Image}, func() error {
+	columns := []any{&id, &v.SKU, &v.Options, &v.Price, &v.MaxPerShopper, &v.InitialStock, &v.InStock, &v.Image, &v.Weight}
+	_, err = pgx.ForEachRow(rows, columns, func() error {
 		if p := byID[id]; p != nil { // one may have come since the first statement
 			p.Variants = append(p.Variants, v)
 		}
@@ -229,14 +230,16 @@ func queueProduct(b *pgx.Batch, p *Product, tree categoryTree, now time.Time) {
 func queueVariant(b *pgx.Batch, p *Product, position int, v Variant) {
 	// What inventory says about stock is not overwritten, except while it cannot have said anything.
 	b.Queue(`
-		INSERT INTO variants AS v (sku, product_id, position, options, price, max_per_shopper, initial_stock, image, in_stock)
-		VALUES (@sku, @product_id, @position, @options, @price, @max_per_shopper, @initial_stock, @image, @in_stock)
+		INSERT INTO variants AS v (sku, product_id, position, options, price, max_per_shopper, initial_stock, image, in_stock, weight_grams)
+		VALUES (@sku, @product_id, @position, @options, @price, @max_per_shopper, @initial_stock, @image, @in_stock, @weight_grams)
 		ON CONFLICT (sku) DO UPDATE SET position = excluded.position, options = excluded.options, price = excluded.price,
 			max_per_shopper = excluded.max_per_shopper, initial_stock = excluded.initial_stock, image = excluded.image,
+			weight_grams = excluded.weight_grams,
 			in_stock = CASE WHEN v.stock_number = 0 AND v.stock_at = '-infinity' THEN excluded.in_stock ELSE v.in_stock END
 		WHERE v.product_id = excluded.product_id`, pgx.StrictNamedArgs{
 		"sku": v.SKU, "product_id": p.ID, "position": position, "options": orEmpty(v.Options), "price": v.Price,
 		"max_per_shopper": v.MaxPerShopper, "initial_stock": v.InitialStock, "image": v.Image, "in_stock": v.InStock,
+		"weight_grams": v.Weight,
 	}).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() == 0 {
 			return ErrSKUTaken.With("sku", v.SKU) // by another product, between the check and now

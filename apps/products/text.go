@@ -1,13 +1,12 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"html"
 	"strings"
 	"unicode"
 
 	"github.com/microcosm-cc/bluemonday"
+	"github.com/mozillazg/go-unidecode"
 	"golang.org/x/text/runes"
 	"golang.org/x/text/transform"
 	"golang.org/x/text/unicode/norm"
@@ -39,7 +38,7 @@ func sanitise(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, ""))
-	return strings.TrimSpace(descriptionPolicy.Sanitize(s))
+	return strings.TrimSpace(descriptionPolicy.Sanitize(apart(s)))
 }
 
 // plain is the text of HTML.
@@ -73,44 +72,31 @@ func searchable(parts ...string) string {
 	return strings.Join(words(strings.Join(parts, " ")), " ")
 }
 
-// slugify makes a name for addresses out of a text; empty when nothing is left.
+// slugify makes a name for addresses out of a text in any script, as it may be read aloud; empty when nothing is left.
 func slugify(s string) string {
 	var b strings.Builder
 	for _, w := range words(s) {
-		w = strings.Map(func(r rune) rune {
-			if r < 'a' && (r < '0' || r > '9') || r > 'z' {
-				return -1
+		for _, part := range words(unidecode.Unidecode(w)) {
+			part = strings.Map(func(r rune) rune {
+				if r < 'a' && (r < '0' || r > '9') || r > 'z' {
+					return -1
+				}
+				return r
+			}, part)
+			if part == "" {
+				continue
 			}
-			return r
-		}, w)
-		if w == "" {
-			continue
+			if b.Len() > 0 {
+				b.WriteByte('-')
+			}
+			b.WriteString(part)
 		}
-		if b.Len() > 0 {
-			b.WriteByte('-')
-		}
-		b.WriteString(w)
 	}
 	slug := b.String()
 	if len(slug) > maxName {
 		slug = strings.TrimRight(slug[:maxName], "-")
 	}
 	return slug
-}
-
-// madeSKU names a variant whose file gives it no SKU, the same each time: CANDLE-SMALL-RED.
-func madeSKU(slug string, options []string) string {
-	sku := strings.ToUpper(strings.TrimLeft(slug, "_-"))
-	for _, o := range options {
-		if s := slugify(o); s != "" {
-			sku += "-" + strings.ToUpper(s)
-		}
-	}
-	if len(sku) <= maxSKU {
-		return sku
-	}
-	sum := sha256.Sum256([]byte(sku))
-	return sku[:maxSKU-9] + "-" + strings.ToUpper(hex.EncodeToString(sum[:4]))
 }
 
 // tsquery writes search words as a PostgreSQL tsquery. Each group is one word of the shopper's, with what

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 func TestSanitise(t *testing.T) {
@@ -44,6 +46,22 @@ func TestSanitise(t *testing.T) {
 	require.Equal(t, `a &lt; b &amp; c`, sanitise(`a < b & c`))
 }
 
+func TestBlocksKeepWordsApart(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`<div>Feather<span>light</span></div><div>Dry</div><h1>Care</h1>Cold`: `Featherlight<br>Dry<h2>Care</h2>Cold`,
+		`<section><div>one</div></section><p>two</p><div>three</div>`:         `one<p>two</p>three`,
+		`<div></div><div>one</div> <div> </div><div><b>two</b></div>`:         `one  <br><b>two</b>`,
+		`<div>one</div><style>p{}</style><div>two</div>`:                      `one<br>two`,
+		`<div>one</div><script>x</script>two`:                                 `one<br>two`,
+		`<ul><li><div>one</div></li><li>two</li></ul>`:                        `<ul><li>one</li><li>two</li></ul>`,
+	} {
+		got := sanitise(in)
+		require.Equal(t, want, got, in)
+		require.Equal(t, got, sanitise(got))
+	}
+}
+
 func TestWords(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
@@ -66,14 +84,28 @@ func TestWords(t *testing.T) {
 func TestSlugs(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "creme-brulee-no-2", slugify("Crème Brûlée, No. 2!"))
-	require.Equal(t, "", slugify("日本"))
+	require.Equal(t, "ri-ben", slugify("日本"))
+	require.Equal(t, "", slugify("🎁"))
 	require.Equal(t, "ocean_blue-shirt", slugOf("Ocean_Blue-Shirt"))
 	require.Equal(t, "a-b", slugOf("A/../b"))
-	require.Equal(t, "CANDLE-SMALL-RED", madeSKU("candle", []string{"Small", "Red"}))
-	long := madeSKU(strings.Repeat("candle", 20), []string{"Small"})
-	require.Len(t, long, maxSKU)
-	require.NotEqual(t, long, madeSKU(strings.Repeat("candle", 20), []string{"Large"}))
-	require.NoError(t, checkSKU(long))
+	for _, pair := range [][2]string{
+		{"café-x", "cafe-x"}, {"красная", "синяя"}, {"🎁", "🎀"}, {strings.Repeat("é", 300), strings.Repeat("é", 301)},
+	} {
+		one, other := slugOf(pair[0]), slugOf(pair[1])
+		require.NoError(t, checkSlug(one), pair[0])
+		require.NotEqual(t, one, other)
+		require.Equal(t, one, slugOf(pair[0]))
+		require.Equal(t, one, slugOf(one), "an export names it so")
+	}
+	require.Regexp(t, "^krasnaia-rubashka-[0-9a-f]{6}$", slugOf("Красная-рубашка"))
+	require.Equal(t, slugOf("cafe\u0301-x"), slugOf("café-x"), "one text, two spellings")
+
+	require.Equal(t, "CANDLE-SMALL-RED", madeSKU("CANDLE", []string{"Small", "Red"}, false))
+	require.NotEqual(t, madeSKU("X", []string{"+"}, true), madeSKU("X", []string{"-"}, true))
+	require.NotEqual(t, madeSKU("X", []string{"A-B", "C"}, true), madeSKU("X", []string{"A", "B-C"}, true))
+	long := madeSKU(strings.Repeat("candle", 50), []string{"Small"}, false)
+	require.Len(t, long, skus.Max)
+	require.NotEqual(t, long, madeSKU(strings.Repeat("candle", 50), []string{"Large"}, false))
 }
 
 func TestNearest(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -10,16 +11,17 @@ import (
 	"github.com/stampede-shop/stampede/kit/pg"
 )
 
-// skuOwners tells which product has each of the SKUs, by SKU in small letters.
+// skuOwners tells which product has each of the SKUs, in whatever letters, by SKU in small letters.
 func skuOwners(ctx context.Context, q pg.Querier, skus []string) (map[string]uuid.UUID, error) {
 	owners := map[string]uuid.UUID{}
-	rows, err := q.Query(ctx, `SELECT lower(sku), product_id FROM variants WHERE lower(sku) = ANY($1)`, skus)
+	rows, err := q.Query(ctx, `
+		SELECT sku, product_id FROM variants WHERE lower(sku) = ANY(ARRAY(SELECT lower(s) FROM unnest($1::text[]) AS s))`, skus)
 	if err != nil {
 		return nil, fmt.Errorf("sku owners: %w", err)
 	}
 	var sku string
 	var id uuid.UUID
-	_, err = pgx.ForEachRow(rows, []any{&sku, &id}, func() error { owners[sku] = id; return nil })
+	_, err = pgx.ForEachRow(rows, []any{&sku, &id}, func() error { owners[strings.ToLower(sku)] = id; return nil })
 	if err != nil {
 		return nil, fmt.Errorf("sku owners: %w", err)
 	}
@@ -42,6 +44,7 @@ type variantRow struct {
 	MaxPerShopper *int
 	InStock       bool
 	Image         string
+	Weight        int `db:"weight_grams"`
 	Slug          string
 	Name          string
 	Status        Status
@@ -50,7 +53,7 @@ type variantRow struct {
 
 func loadVariants(ctx context.Context, q pg.Querier, skus []string) ([]variantRow, error) {
 	rows, err := q.Query(ctx, `
-		SELECT v.sku, v.options, v.price, v.max_per_shopper, v.in_stock, v.image, p.slug, p.name, p.status,
+		SELECT v.sku, v.options, v.price, v.max_per_shopper, v.in_stock, v.image, v.weight_grams, p.slug, p.name, p.status,
 			(SELECT url FROM images WHERE product_id = p.id ORDER BY position LIMIT 1) AS image_url
 		FROM variants v JOIN products p ON p.id = v.product_id WHERE v.sku = ANY($1) ORDER BY v.sku`, skus)
 	if err != nil {

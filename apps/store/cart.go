@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 // cart is a cart as carts tells it.
@@ -127,7 +129,7 @@ func (s *service) readCart(ctx context.Context, w http.ResponseWriter, country s
 func (s *service) setItem(ctx context.Context, sku string, quantity int) (cart, error) {
 	var c cart
 	in := map[string]int{"quantity": quantity}
-	err := s.call(ctx, "carts", http.MethodPut, "/api/v1/cart/items/"+url.PathEscape(sku), in, &c, guestHeader(shopperOf(ctx)))
+	err := s.call(ctx, "carts", http.MethodPut, "/api/v1/cart/items/"+skus.Segment(sku), in, &c, guestHeader(shopperOf(ctx)))
 	return c, err
 }
 
@@ -221,7 +223,7 @@ func (s *service) postItem(w http.ResponseWriter, r *http.Request) (page.Answer,
 	}
 	sku := field(r, "sku")
 	quantity, err := strconv.Atoi(field(r, "quantity"))
-	if err != nil || quantity < 0 || quantity > 100 || sku == "" || len(sku) > 64 {
+	if err != nil || quantity < 0 || quantity > 100 || sku == "" || utf8.RuneCountInString(sku) > skus.Max {
 		return nil, problem.ErrMalformed.Detail("Please choose one of the variants, and how many.")
 	}
 	add := field(r, "add") != ""

@@ -263,8 +263,10 @@ func (s *service) postCheckout(w http.ResponseWriter, r *http.Request) (page.Ans
 		return s.keepDraft(w, r, v.Form)
 	}
 	ctx := r.Context()
-	if sku, quantity, ok := strings.Cut(field(r, "adjust"), "="); ok {
-		n, err := strconv.Atoi(quantity)
+	if adjust := field(r, "adjust"); strings.Contains(adjust, "=") {
+		last := strings.LastIndexByte(adjust, '=') // a SKU may have one too
+		sku := adjust[:last]
+		n, err := strconv.Atoi(adjust[last+1:])
 		if err != nil || n < 0 {
 			return nil, problem.ErrMalformed
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 // anonymous lets the edge keep pages that are the same for everybody. Browsers
@@ -310,10 +311,11 @@ func (s *service) funcs() template.FuncMap {
 			}
 			return itoa(n) + " " + many
 		},
-		"wait":   wait,
-		"upto":   upto,
-		"reason": reason,
-		"method": methodName,
+		"wait":    wait,
+		"upto":    upto,
+		"reason":  reason,
+		"method":  methodName,
+		"segment": skus.Segment, // of a SKU, which may have spaces in it: for ids
 	}
 	maps.Copy(all, parts)
 	return all

@@ -100,7 +100,7 @@ func TestTraps(t *testing.T) {
 		require.Equal(t, 0, *s.Retries, "%s: a GET would be replayed", s.Name)
 		require.Equal(t, "http", s.Protocol)
 		require.Equal(t, 3000, s.ConnectTimeout)
-		require.Equal(t, 30_000, s.WriteTimeout)
+		require.Equal(t, s.ReadTimeout, s.WriteTimeout, "an import is written as slowly as it is taken")
 		require.Contains(t, []int{30_000, 300_000}, s.ReadTimeout)
 		require.Equal(t, s.ReadTimeout == 300_000, strings.HasSuffix(s.Name, "-upload"))
 		hosts[s.Name] = fmt.Sprintf("%s:%d", s.Host, s.Port)

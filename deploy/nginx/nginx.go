@@ -20,7 +20,7 @@ location ~ {{pattern .Path}} {
     set $work {{.Work}}; set $admitted "";
 {{- end}}
 {{- if eq .Body "upload"}}
-    client_max_body_size 64m; proxy_request_buffering off; proxy_read_timeout 300s;
+    client_max_body_size 64m; proxy_request_buffering off; proxy_read_timeout 300s; proxy_send_timeout 300s;
 {{- end}}
     proxy_pass http://{{.Edge}};
 }

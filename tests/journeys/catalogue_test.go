@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stampede-shop/stampede/kit/skus"
 	"github.com/stampede-shop/stampede/tests/shop"
 )
 
@@ -123,6 +124,24 @@ func TestImport(t *testing.T) {
 	require.Equal(t, 2, ledger[0].Delta)
 	importFile(t, s, dearer, "?set_stock=true")
 	require.Len(t, shop.All[shop.Entry](t, s.Admin(t), "/api/v1/admin/inventory/MUG-"+id+"/ledger"), 2)
+}
+
+// TestSKUOfAnySign buys one that no path can hold as it is.
+func TestSKUOfAnySign(t *testing.T) {
+	t.Parallel()
+	s, id := shop.Open(t), shop.Random()
+	sku := "Any / +ü% " + id
+	text := header + "any-" + id + ",Any " + id + ",,Potters,,,true,Title,Default Title,,," + sku + ",12.50,7,,active\n"
+	require.Equal(t, 1, importFile(t, s, text, "").Created)
+	at := "/api/v1/availability/" + skus.Segment(sku)
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		return s.Nobody().Do(t, "GET", at, nil).Status == 200, sku + " has no stock yet"
+	})
+	order := s.Register(t).Bought(t, &shop.Product{SKU: sku, Price: shop.Pounds(1_250)}, 2)
+	require.Equal(t, sku, order.Lines[0].SKU)
+	require.Equal(t, 5, shop.Get[shop.Stock](t, s.Admin(t), "/api/v1/admin/inventory/"+skus.Segment(sku)).Available)
+	importFile(t, s, text, "?set_stock=true")
+	require.NotEmpty(t, shop.All[shop.Entry](t, s.Admin(t), "/api/v1/admin/inventory/"+skus.Segment(sku)+"/ledger?kind=import"))
 }
 
 // TestImportRefused is about files that are none.

@@ -156,6 +156,14 @@ func TestImport(t *testing.T) {
 	c.Until("the line of the last refused row", `[...document.querySelectorAll("#report tr.refused td[data-name=Line]")].map(e => e.textContent.trim()).join() === "16,68"`)
 	c.Upload("#file", name).Click("#import .button").Sees("Done: 0 created, 0 changed, 38 unchanged, 2 refused")
 
+	// A file as Excel saves it stays what it is: the page does not decode it.
+	ansi := "Title;Handle;Option1 Name;Option1 Value;Variant SKU;Variant Price;Variant Inventory Qty;Status\r\n" +
+		"Caf\xe9 " + id + ";ansi-" + id + ";Title;Default Title;A / " + id + ";12,50;4;draft\r\n" +
+		"No\xebl " + id + ";noel-" + id + ";Title;Default Title;N / " + id + ";1;1;draft\r\n"
+	c.Upload("#file", write(t, "ansi.csv", []byte(ansi))).Click("#import .button")
+	c.Sees("Done: 2 created, 0 changed, 0 unchanged, 0 refused")
+	c.Open("/admin/products?status=draft&q=" + id).Sees("Café " + id).Sees("Noël " + id).Open("/admin/products/import")
+
 	exported := s.Admin(t).Do(t, "GET", "/api/v1/admin/products/export", nil).OK(t, 200)
 	require.Contains(t, string(exported.Body), "I-"+id+"-39")
 	c.Open("/admin/products?status=draft&q=I-"+id+"-39").Until("the file of what the list shows", `(() => { window.file ??= fetch(document.querySelector("#csv").href).then(r => r.text()).then(text => window.text = text);

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 // Payment methods of the sandbox.
@@ -34,7 +36,7 @@ func (c *Client) Put(t testing.TB, p *Product, quantity int) Cart {
 // PutAny is Put for a quantity that may be refused.
 func (c *Client) PutAny(t testing.TB, sku string, quantity any) *Answer {
 	t.Helper()
-	return c.Do(t, "PUT", "/api/v1/cart/items/"+sku, map[string]any{"quantity": quantity})
+	return c.Do(t, "PUT", "/api/v1/cart/items/"+skus.Segment(sku), map[string]any{"quantity": quantity})
 }
 
 // OrderRequest is the body of an order to [Home].

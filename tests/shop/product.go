@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 // Product is a product that a test has made.
@@ -26,7 +28,7 @@ func (s *Shop) NewProduct(t testing.TB, pence int64, stock int) *Product {
 	p := s.Draft(t, pence, stock)
 	p.Publish(t)
 	Eventually(t, Patience, func() (bool, string) {
-		a := s.Nobody().Do(t, "GET", "/api/v1/availability/"+p.SKU, nil)
+		a := s.Nobody().Do(t, "GET", "/api/v1/availability/"+skus.Segment(p.SKU), nil)
 		if a.Status == 404 {
 			return false, p.SKU + " has no stock yet"
 		}
@@ -47,7 +49,7 @@ func (s *Shop) NewVariant(t testing.TB, size string) *Product {
 	p.SKU, p.Price, p.shop = "Z-"+id, Pounds(1_500), s
 	p.Publish(t)
 	Eventually(t, Patience, func() (bool, string) {
-		return s.Nobody().Do(t, "GET", "/api/v1/availability/"+p.SKU, nil).Status == 200, p.SKU + " has no stock yet"
+		return s.Nobody().Do(t, "GET", "/api/v1/availability/"+skus.Segment(p.SKU), nil).Status == 200, p.SKU + " has no stock yet"
 	})
 	return &p
 }
@@ -123,7 +125,7 @@ type Entry struct {
 // Stock reads the product's stock.
 func (p *Product) Stock(t testing.TB) Stock {
 	t.Helper()
-	return Get[Stock](t, p.shop.Admin(t), "/api/v1/admin/inventory/"+p.SKU)
+	return Get[Stock](t, p.shop.Admin(t), "/api/v1/admin/inventory/"+skus.Segment(p.SKU))
 }
 
 // AwaitStock waits until so many units are available and sold.
@@ -140,7 +142,7 @@ func (p *Product) AwaitStock(t testing.TB, available, sold int) Stock {
 // Ledger lists the SKU's movements, the newest first, and holds them to their own arithmetic.
 func (p *Product) Ledger(t testing.TB) []Entry {
 	t.Helper()
-	all := All[Entry](t, p.shop.Admin(t), "/api/v1/admin/inventory/"+p.SKU+"/ledger")
+	all := All[Entry](t, p.shop.Admin(t), "/api/v1/admin/inventory/"+skus.Segment(p.SKU)+"/ledger")
 	for i, e := range all {
 		require.Equal(t, e.Before+e.Delta, e.After, "entry %d", e.Number)
 		require.Equal(t, len(all)-i, e.Number)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 // Raced tells how a race went.
@@ -71,7 +73,7 @@ func (s *Shop) Race(t testing.TB, shoppers, units int) Raced {
 
 // grab puts one unit into the cart and orders it. refused says where the shopper was told that there is none.
 func grab(ctx context.Context, c *Client, p *Product) (id, refused string, err error) {
-	a, err := c.patiently(ctx, "PUT", "/api/v1/cart/items/"+p.SKU, map[string]int{"quantity": 1})
+	a, err := c.patiently(ctx, "PUT", "/api/v1/cart/items/"+skus.Segment(p.SKU), map[string]int{"quantity": 1})
 	if err != nil {
 		return "", "", err
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/skus"
 )
 
 // end is how long an order may take to its end: two minutes after which the shop of the tests gives up on one that
@@ -86,7 +88,7 @@ func (w Storm) Blow(t testing.TB, s *Shop, fault func(happened func())) Stormed 
 	require.Equal(t, map[string]int{"confirmed": w.Orders - declined, "cancelled payment-declined": declined}, ends)
 	t.Logf("%d orders placed within %s with %d requests, all ended within %s", w.Orders, went.Placed.Round(time.Millisecond), went.Requests, went.Ended.Round(time.Millisecond))
 	ops, back := s.Admin(t), time.Now()
-	for _, path := range []string{"inventory/" + p.SKU, "orders", "payments", "mail"} {
+	for _, path := range []string{"inventory/" + skus.Segment(p.SKU), "orders", "payments", "mail"} {
 		Eventually(t, Patience, func() (bool, string) {
 			a := ops.Do(t, "GET", "/api/v1/admin/"+path, nil)
 			return a.Status == 200, fmt.Sprintf("%s: %d %s", a.Request, a.Status, a.Body)
@@ -117,7 +119,8 @@ func (w Storm) Blow(t testing.TB, s *Shop, fault func(happened func())) Stormed 
 // now, or still at it. asked is how often.
 func (c *Client) Insist(ctx context.Context, p *Product, method string) (id string, asked int, err error) {
 	var cart Cart
-	if err := c.insist(ctx, &asked, 200, &cart, "PUT", "/api/v1/cart/items/"+p.SKU, map[string]int{"quantity": 1}); err != nil {
+	at := "/api/v1/cart/items/" + skus.Segment(p.SKU)
+	if err := c.insist(ctx, &asked, 200, &cart, "PUT", at, map[string]int{"quantity": 1}); err != nil {
 		return "", asked, err
 	}
 	var order Order

@@ -138,14 +138,14 @@
     button.disabled = true;
     $("#progress").hidden = false;
     report.replaceChildren();
-    const parts = split(await file.text());
+    const parts = await split(file);
     const sum = { created: 0, changed: 0, unchanged: 0, refused: 0 };
     let whole, problem = "";
     for (const [i, part] of parts.entries()) {
       bar.value = i / parts.length;
       far.textContent = `Part ${i + 1} of ${parts.length}; ${sum.created} created, ${sum.changed} changed, ${sum.refused} refused so far`;
       const body = new FormData(upload);
-      body.set("file", new Blob([part.text], { type: "text/csv" }), file.name);
+      body.set("file", new Blob([part.blob], { type: "text/csv" }), file.name);
       body.set("offset", part.offset);
       let page;
       try {
@@ -160,7 +160,11 @@
       const got = $(".part", page);
       for (const k in sum) sum[k] += Number(got.dataset[k]);
       if (!whole) { whole = document.importNode(got, true); report.append(whole); }
-      else $("tbody", whole)?.append(...all("tbody tr", got));
+      else { // of a long file what is worth reading: a page holds so many rows
+        const tell = $("tbody", whole), had = tell?.rows.length;
+        tell?.append(...[...all("tbody tr", got)].filter(tr => had < 1000 || had < 5000 && tr.matches(".refused, .noted")));
+        if (had >= 1000) $(".more", whole).hidden = false;
+      }
       [...all(".figures dd", whole)].forEach((dd, n) => { dd.textContent = Object.values(sum)[n]; });
       $(".figures div:last-child", whole).classList.toggle("bad", sum.refused > 0);
       if (got.dataset.stopped) { problem = got.dataset.stopped; break; }
@@ -172,32 +176,56 @@
     button.disabled = false;
   });
 
-  // split cuts a CSV file at products, about a quarter of a megabyte each, and gives every part the head.
-  function split(text) {
-    text = text.replace(/^\uFEFF/, "");
+  // split cuts a product file at products, about a quarter of a megabyte each, and gives every part the head. The bytes stay
+  // as they are, so that the service sees which encoding they are in; UTF-16 alone becomes UTF-8. A file that cannot be cut
+  // goes as a whole.
+  async function split(file) {
+    let bytes = new Uint8Array(await file.arrayBuffer());
+    const wide = { "255,254": "utf-16le", "254,255": "utf-16be" }[bytes.subarray(0, 2)];
+    if (wide) bytes = new TextEncoder().encode(new TextDecoder(wide).decode(bytes));
+    const text = (from, to) => new TextDecoder("latin1").decode(bytes.subarray(from, to)).trim().replace(/^"|"$/g, "");
     const rows = [];
-    for (let i = 0, from = 0, quoted = false, line = 1, at = 1; i <= text.length; i++) {
-      const c = text[i];
-      if (c === "\"") quoted = !quoted;
-      if (c === "\n") line++;
-      if (i === text.length ? from < i : c === "\n" && !quoted) {
-        rows.push({ text: text.slice(from, i + 1), line: at });
+    let end = 10; // LF; CR when the first line ends in one alone
+    for (let i = 0, from = 0, quoted = false, line = 1, at = 1; i <= bytes.length; i++) {
+      const c = bytes[i];
+      if (c === 34) quoted = !quoted;
+      if (c === 13 && !quoted && !rows.length && bytes[i + 1] !== 10) end = 13;
+      if (c === end) line++;
+      if (i === bytes.length ? from < i : c === end && !quoted) {
+        rows.push({ from, to: Math.min(i + 1, bytes.length), line: at });
         from = i + 1;
         at = line;
       }
     }
-    if (rows.length < 3) return [{ text, offset: 0 }];
-    const head = rows[0].text, below = head.split("\n").length; // lines of the head, and one
-    const names = head.toLowerCase().split(",").map(s => s.trim().replace(/^"|"$/g, ""));
-    const column = Math.max(names.indexOf("handle"), names.indexOf("url handle"));
-    const handle = row => column === 0 ? row.text.slice(0, row.text.indexOf(",")) : row.text;
-    const parts = [];
-    let part = null;
-    for (const [n, row] of rows.slice(1).entries()) {
-      const same = n > 0 && (handle(row) === handle(rows[n]) || column !== 0);
-      if (!part || part.text.length > 256 * 1024 && !same) parts.push(part = { text: head, offset: row.line - below });
-      part.text += row.text;
+    const whole = [{ blob: file, offset: 0 }];
+    if (rows.length < 3 || bytes.includes(0)) return whole;
+    const head = bytes.subarray(0, rows[0].to);
+    const cells = (row, comma) => {
+      const found = [];
+      let from = row.from;
+      for (let i = row.from, quoted = false; i <= row.to; i++) {
+        if (bytes[i] === 34) quoted = !quoted;
+        if (i === row.to || bytes[i] === comma && !quoted) {
+          found.push(text(from, i));
+          from = i + 1;
+        }
+      }
+      return found;
+    };
+    for (const comma of [44, 59, 9]) {
+      const names = cells(rows[0], comma).map(n => n.replace(/^ï»¿"?/, "").toLowerCase());
+      const column = Math.max(names.indexOf("handle"), names.indexOf("url handle"));
+      if (column < 0) continue;
+      const parts = [];
+      let part, last;
+      for (const row of rows.slice(1)) {
+        const handle = cells(row, comma)[column];
+        if (!part || part.to - part.from > 256 * 1024 && handle !== last) parts.push(part = { from: row.from, line: row.line });
+        part.to = row.to;
+        last = handle;
+      }
+      return parts.map(p => ({ blob: new Blob([head, bytes.subarray(p.from, p.to)]), offset: p.line - rows[1].line }));
     }
-    return parts;
+    return whole;
   }
 })();
