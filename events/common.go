@@ -41,4 +41,6 @@ type OrderLine struct {
 type Shipment struct {
 	Carrier        string `json:"carrier"`
 	TrackingNumber string `json:"tracking_number"`
+	TrackingURL    string `json:"tracking_url,omitempty"` // the carrier's page about the parcel
+	Corrected      bool   `json:"corrected,omitempty"`    // it was told otherwise before
 }

@@ -42,7 +42,8 @@ type OrderConfirmed struct{ Order }
 // order. It is sent again, with a new event id, when a payment is captured after it.
 type OrderCancelled struct{ Order }
 
-// OrderShipped tells that an order was handed to a carrier; Shipment is set.
+// OrderShipped tells that an order was handed to a carrier; Shipment is set. When carrier or number were wrong it is told
+// once more, with Corrected.
 type OrderShipped struct{ Order }
 
 // OrderDelivered tells that an order reached its customer; Shipment is set.

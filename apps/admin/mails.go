@@ -37,6 +37,7 @@ type mailItem struct {
 var mailKinds = []option{
 	{Value: "", Label: "Every kind"}, {Value: "verify-email", Label: "Verify e-mail"}, {Value: "welcome", Label: "Welcome"},
 	{Value: "password-reset", Label: "Password reset"}, {Value: "order-confirmed", Label: "Order confirmed"}, {Value: "order-shipped", Label: "Order shipped"},
+	{Value: "order-reshipped", Label: "Shipment corrected"},
 	{Value: "order-delivered", Label: "Order delivered"}, {Value: "order-cancelled", Label: "Order cancelled"}, {Value: "order-refunded", Label: "Order refunded"},
 }
 

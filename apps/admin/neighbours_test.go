@@ -90,6 +90,34 @@ func TestOrdersFile(t *testing.T) {
 	require.Empty(t, cell(2, "Weight in grams"), "a part is not the whole")
 }
 
+// TestReship: what was said of a parcel is corrected in a form that has it already.
+func TestReship(t *testing.T) {
+	t.Parallel()
+	d := setup(t)
+	id := uuid.New()
+	const correct = "PUT /api/v1/admin/orders/{id}/shipment"
+	o := map[string]any{"id": id, "account_id": uuid.New(), "status": "shipped",
+		"shipment": map[string]any{"carrier": "DHL", "tracking_number": "1", "tracking_url": "https://carrier.example/1"}}
+	servetest.Neighbour(t, d.rt, "orders", "GET /api/v1/admin/orders/{id}",
+		servetest.Answers(servetest.Like(t, "orders", "GET /api/v1/admin/orders/{id}", o)))
+	at := "/admin/orders/" + id.String() + "/shipment"
+	require.Contains(t, string(d.get(at).Body), `value="DHL"`)
+
+	var sent map[string]string
+	servetest.Neighbour(t, d.rt, "orders", correct, func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewDecoder(r.Body).Decode(&sent)
+		servetest.Answers(servetest.Like(t, "orders", correct, o))(w, r)
+	})
+	res := d.post(at, url.Values{"carrier": {"DHL"}, "tracking_number": {"2"}})
+	require.Equal(t, 303, res.Status, "%s", res.Body)
+	require.Equal(t, map[string]string{"carrier": "DHL", "tracking_number": "2"}, sent)
+
+	servetest.Neighbour(t, d.rt, "orders", correct, servetest.Refuses(problem.New(problem.Conflict, "order-not-shipped", "It has arrived")))
+	res = d.post(at, url.Values{"carrier": {"DHL"}, "tracking_number": {"3"}})
+	require.Equal(t, 409, res.Status)
+	require.Contains(t, string(res.Body), `value="3"`)
+}
+
 // TestShip: an order is shipped once; a refusal is told in the form, which
 // keeps what was typed, and so is an answer that was lost.
 func TestShip(t *testing.T) {
@@ -122,6 +150,8 @@ func TestShip(t *testing.T) {
 	require.Equal(t, 409, res.Status)
 	require.Contains(t, string(res.Body), "Only a confirmed order can be shipped")
 	require.Contains(t, string(res.Body), "RM 1")
+
+	require.Equal(t, 409, d.get("/admin/orders/"+id.String()+"/shipment").Status, "it is not on its way")
 
 	sent = nil
 	servetest.Neighbour(t, d.rt, "orders", ship, servetest.HangsUp(shipped))

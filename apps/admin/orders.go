@@ -51,16 +51,20 @@ type order struct {
 		Refunded money.Money `json:"refunded"`
 	} `json:"payment"`
 	Shipment *struct {
-		Carrier        string `json:"carrier"`
-		TrackingNumber string `json:"tracking_number"`
+		Carrier        string  `json:"carrier"`
+		TrackingNumber string  `json:"tracking_number"`
+		TrackingURL    *string `json:"tracking_url"`
 	} `json:"shipment"`
-	CancelReason *string `json:"cancel_reason"`
-	CancelNote   string  `json:"cancel_note"`
-	History      []struct {
-		Status string    `json:"status"`
-		At     time.Time `json:"at"`
-	} `json:"history"`
-	CreatedAt time.Time `json:"created_at"`
+	CancelReason *string   `json:"cancel_reason"`
+	CancelNote   string    `json:"cancel_note"`
+	History      []reached `json:"history"`
+	CreatedAt    time.Time `json:"created_at"`
+}
+
+// reached is when an order got a status.
+type reached struct {
+	Status string    `json:"status"`
+	At     time.Time `json:"at"`
 }
 
 type orderLine struct {
@@ -177,6 +181,7 @@ func (s *service) orderRoutes(r chi.Router) {
 		http.Redirect(w, r, parent(r)+"?lost=1", http.StatusFound)
 	})
 	r.Post("/admin/orders/{id}/ship", s.page(s.ship))
+	s.form(r, "/admin/orders/{id}/shipment", s.showReship, s.reship)
 	s.action(r, "/admin/orders/{id}/deliver", s.deliver)
 	s.form(r, "/admin/orders/{id}/cancel", s.showCancel, s.cancel)
 	s.form(r, "/admin/orders/{id}/refund", s.showRefund, s.refund)
@@ -275,7 +280,7 @@ func (s *service) orderDetail(r *http.Request) (orderView, error) {
 
 func steps(o order) []step {
 	at := map[string]time.Time{}
-	for _, h := range o.History {
+	for _, h := range slices.Backward(o.History) { // shipped more than once when the number was corrected
 		at[h.Status] = h.At
 	}
 	names := []struct{ status, name string }{{"pending", "Placed"}, {"confirmed", "Paid"}, {"shipped", "Shipped"}, {"delivered", "Delivered"}}
@@ -295,6 +300,10 @@ func steps(o order) []step {
 func (v orderView) timeline() []timelineEntry {
 	o := v.Order
 	var out []timelineEntry
+	last, shipped := map[string]reached{}, false
+	for _, h := range o.History {
+		last[h.Status] = h
+	}
 	for _, h := range o.History {
 		c := timelineEntry{At: h.At, Icon: "bag"}
 		switch h.Status {
@@ -304,7 +313,11 @@ func (v orderView) timeline() []timelineEntry {
 			c.Text = "Confirmed: the payment is in"
 		case "shipped":
 			c.Text, c.Icon = "Shipped", "truck"
-			if o.Shipment != nil {
+			if shipped {
+				c.Text = "Shipment corrected, and the customer told"
+			}
+			shipped = true
+			if o.Shipment != nil && h == last["shipped"] {
 				c.Note = o.Shipment.Carrier + ", " + o.Shipment.TrackingNumber
 			}
 		case "delivered":
@@ -391,6 +404,47 @@ func (s *service) ship(r *http.Request) (page.Answer, error) {
 		return nil, err
 	}
 	return page.Show("order", page.View{Status: v.Ship.Status, Title: "Order " + v.Order.Number, Data: v}), nil
+}
+
+func reshipForm(o order) form {
+	f := form{
+		Heading: "Correct the shipment of order " + o.Number, Button: "Correct it", Action: orderAt(o.ID) + "/shipment",
+		Back: orderAt(o.ID), BackTo: "Keep it as it is", Crumbs: orderCrumbs(o),
+		Text:   []string{"The customer is told the right carrier and number by mail."},
+		Fields: shipForm(o).Fields,
+	}
+	f.field("carrier").Value, f.field("tracking_number").Value = o.Shipment.Carrier, o.Shipment.TrackingNumber
+	return f
+}
+
+// shipped reads an order that is on its way.
+func (s *service) shipped(r *http.Request) (order, error) {
+	o, err := s.order(r)
+	if err == nil && (o.Status != "shipped" || o.Shipment == nil) {
+		err = errTooLate.Detail("The order is %s.", words(o.Status))
+	}
+	return o, err
+}
+
+func (s *service) showReship(r *http.Request) (page.Answer, error) {
+	o, err := s.shipped(r)
+	if err != nil {
+		return nil, err
+	}
+	return reshipForm(o).show(), nil
+}
+
+func (s *service) reship(r *http.Request) (page.Answer, error) {
+	o, err := s.shipped(r)
+	if err != nil {
+		return nil, err
+	}
+	err = s.call(r.Context(), "orders", http.MethodPut, "/api/v1/admin/orders/"+o.ID.String()+"/shipment",
+		map[string]string{"carrier": r.PostForm.Get("carrier"), "tracking_number": r.PostForm.Get("tracking_number")}, nil)
+	if err != nil {
+		return reshipForm(o).answer(r.PostForm, err)
+	}
+	return to(orderAt(o.ID), "reshipped"), nil
 }
 
 func (s *service) deliver(r *http.Request) (page.Answer, error) {

@@ -80,7 +80,7 @@ func newLogged(m *Mail) Logged {
 type listInput struct {
 	rest.Page
 	Status    Status `query:"status" enum:"queued,sent,failed,skipped"`
-	Kind      Kind   `query:"kind" enum:"verify-email,welcome,password-reset,order-confirmed,order-shipped,order-delivered,order-cancelled,order-refunded"`
+	Kind      Kind   `query:"kind" enum:"verify-email,welcome,password-reset,order-confirmed,order-shipped,order-reshipped,order-delivered,order-cancelled,order-refunded"`
 	Recipient string `query:"recipient" maxLength:"254" doc:"How the recipient's address begins"`
 	OrderID   string `query:"order_id" format:"uuid"`
 	Sort      string `query:"sort" enum:"newest,oldest,recipient,-recipient" default:"newest"`

@@ -28,12 +28,16 @@ const (
 	OrderConfirmed Kind = "order-confirmed"
 	OrderCancelled Kind = "order-cancelled"
 	OrderShipped   Kind = "order-shipped"
+	OrderReshipped Kind = "order-reshipped" // what was said of the parcel was wrong
 	OrderDelivered Kind = "order-delivered"
 	OrderRefunded  Kind = "order-refunded"
 )
 
 // Kinds lists them all, in the order of a customer's life.
-var Kinds = []Kind{VerifyEmail, Welcome, PasswordReset, OrderConfirmed, OrderShipped, OrderDelivered, OrderCancelled, OrderRefunded}
+var Kinds = []Kind{
+	VerifyEmail, Welcome, PasswordReset,
+	OrderConfirmed, OrderShipped, OrderReshipped, OrderDelivered, OrderCancelled, OrderRefunded,
+}
 
 // Secret reports whether mails of this kind carry a code: what they show is forgotten once they have ended, and they
 // are never sent a second time by hand.
@@ -162,7 +166,7 @@ func WelcomeMail(e events.AccountActivated, sender string, from Source, now time
 // that ended because the card was declined. That shopper was told on the page and has the goods in the cart.
 func OrderMail(o events.Order, sender string, from Source, now time.Time) (*Mail, error) {
 	var kind Kind
-	var subject string
+	var subject, again string
 	switch o.Status {
 	case "confirmed":
 		kind, subject = OrderConfirmed, "Your order "+o.Number+" is confirmed"
@@ -173,12 +177,15 @@ func OrderMail(o events.Order, sender string, from Source, now time.Time) (*Mail
 		kind, subject = OrderCancelled, "Your order "+o.Number+" was cancelled"
 	case "shipped":
 		kind, subject = OrderShipped, "Your order "+o.Number+" is on its way"
+		if o.Shipment != nil && o.Shipment.Corrected {
+			kind, subject, again = OrderReshipped, "Another tracking number for your order "+o.Number, fmt.Sprintf(":%d", o.Version)
+		}
 	case "delivered":
 		kind, subject = OrderDelivered, "Your order "+o.Number+" has arrived"
 	default:
 		return nil, nil
 	}
-	m, err := newMail(kind, "order:"+o.OrderID.String()+":"+string(kind), sender, o.Email, subject, o, from, now)
+	m, err := newMail(kind, "order:"+o.OrderID.String()+":"+string(kind)+again, sender, o.Email, subject, o, from, now)
 	if err != nil {
 		return nil, err
 	}
@@ -204,8 +211,10 @@ func Overtaken(kind Kind, logged []Kind) string {
 	switch {
 	case kind == OrderConfirmed && slices.Contains(logged, OrderCancelled):
 		return "the order has been cancelled"
-	case kind == OrderShipped && slices.Contains(logged, OrderDelivered):
+	case (kind == OrderShipped || kind == OrderReshipped) && slices.Contains(logged, OrderDelivered):
 		return "the order has been delivered"
+	case kind == OrderShipped && slices.Contains(logged, OrderReshipped):
+		return "the tracking number has been corrected"
 	}
 	return ""
 }

@@ -65,6 +65,9 @@ func TestHeaderText(t *testing.T) {
 func TestOvertaken(t *testing.T) {
 	t.Parallel()
 	all := []Kind{OrderConfirmed, OrderShipped, OrderDelivered, OrderCancelled, OrderRefunded}
+	require.NotEmpty(t, Overtaken(OrderShipped, []Kind{OrderReshipped}), "it has the wrong number")
+	require.Empty(t, Overtaken(OrderReshipped, []Kind{OrderShipped, OrderReshipped}))
+	require.NotEmpty(t, Overtaken(OrderReshipped, []Kind{OrderDelivered}))
 	for kind, by := range map[Kind]Kind{OrderConfirmed: OrderCancelled, OrderShipped: OrderDelivered} {
 		for _, k := range all {
 			require.Equal(t, k == by, Overtaken(kind, []Kind{kind, k}) != "", "%s after %s", kind, k)
@@ -102,6 +105,11 @@ func TestMailFor(t *testing.T) {
 		"order confirmed": {order("confirmed"), OrderConfirmed, "Your order S-7 is confirmed"},
 		"order cancelled": {order("cancelled"), OrderCancelled, "Your order S-7 was cancelled"},
 		"order shipped":   {order("shipped"), OrderShipped, "Your order S-7 is on its way"},
+		"order reshipped": {func() (*Mail, error) {
+			return OrderMail(events.Order{
+				Number: "S-7", Status: "shipped", Version: 4, Email: "ada@example.com", Shipment: &events.Shipment{Corrected: true},
+			}, "", Source{}, noon)
+		}, OrderReshipped, "Another tracking number for your order S-7"},
 		"order delivered": {order("delivered"), OrderDelivered, "Your order S-7 has arrived"},
 		"order declined": {func() (*Mail, error) {
 			return OrderMail(events.Order{Number: "S-7", Status: "cancelled", Reason: "payment-declined", Email: "ada@example.com"}, "", Source{}, noon)
@@ -270,7 +278,8 @@ func TestTemplates(t *testing.T) {
 		Welcome:        {"Hello Ada,", "http://localhost:8000/"},
 		OrderConfirmed: {"S-7K3M9QX2TB", "£113.45", "Trail jacket", "M / Green", "2 × £12.25", "£19.50", "-£5.00", "£4.95", "Tax included", "£18.91", "SW1Y 4JH London", "United Kingdom", "http://localhost:8000/products/enamel-mug"},
 		OrderCancelled: {"S-7K3M9QX2TB", "You asked us to.", "Trail jacket"},
-		OrderShipped:   {"S-7K3M9QX2TB", "Royal Mail", "RM 4829 1GB", "Ada Lovelace"},
+		OrderShipped:   {"S-7K3M9QX2TB", "Royal Mail", "RM 4829 1GB", "Ada Lovelace", "https://carrier.example/RM48291GB"},
+		OrderReshipped: {"S-7K3M9QX2TB", "Royal Mail", "RM 4829 1GB", "was wrong", "https://carrier.example/RM48291GB"},
 		OrderDelivered: {"S-7K3M9QX2TB", "was delivered"},
 		OrderRefunded:  {"S-7K3M9QX2TB", "£24.50", "£113.45"},
 	}

@@ -26,7 +26,7 @@ func sampleMail(kind Kind) (*Mail, error) {
 		return RefundMail(events.PaymentRefunded{
 			Number: "S-7K3M9QX2TB", Email: email, Amount: gbp(2450), Refunded: gbp(2450), Captured: gbp(11345), Reason: "one was broken", RefundedAt: placed,
 		}, sender, from, placed)
-	case OrderConfirmed, OrderCancelled, OrderShipped, OrderDelivered:
+	case OrderConfirmed, OrderCancelled, OrderShipped, OrderReshipped, OrderDelivered:
 	}
 	o := events.Order{
 		Number: "S-7K3M9QX2TB", Version: 2, Email: email, FirstName: "Ada",
@@ -43,8 +43,11 @@ func sampleMail(kind Kind) (*Mail, error) {
 		o.Status = "confirmed"
 	case OrderCancelled:
 		o.Status, o.Reason = "cancelled", "by-customer"
-	case OrderShipped, OrderDelivered:
-		o.Status, o.Shipment = "shipped", &events.Shipment{Carrier: "Royal Mail", TrackingNumber: "RM 4829 1GB"}
+	case OrderShipped, OrderReshipped, OrderDelivered:
+		o.Status, o.Shipment = "shipped", &events.Shipment{
+			Carrier: "Royal Mail", TrackingNumber: "RM 4829 1GB",
+			TrackingURL: "https://carrier.example/RM48291GB", Corrected: kind == OrderReshipped,
+		}
 		if kind == OrderDelivered {
 			o.Status = "delivered"
 		}

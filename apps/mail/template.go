@@ -67,6 +67,8 @@ type view struct {
 	Tracking  string
 	Cancelled cancellation
 
+	TrackingURL string
+
 	Amount       string
 	ForCancelled bool
 }
@@ -205,7 +207,7 @@ func (r renderer) order(v *view, o events.Order) {
 	v.Sums = sums(o)
 	v.Cancelled = cancellationFor(o.Reason)
 	if o.Shipment != nil {
-		v.Carrier, v.Tracking = o.Shipment.Carrier, o.Shipment.TrackingNumber
+		v.Carrier, v.Tracking, v.TrackingURL = o.Shipment.Carrier, o.Shipment.TrackingNumber, o.Shipment.TrackingURL
 		v.Facts = append(v.Facts, fact{"Tracking number", []string{v.Carrier + " " + v.Tracking}})
 	}
 	a := o.Address

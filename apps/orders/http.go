@@ -35,6 +35,8 @@ func (s *service) routes(api huma.API) {
 		rest.Problems(ErrOrderNotFound)), s.adminGetOrder)
 	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/shipment", "Ship an order", rest.Admin,
 		rest.Problems(ErrOrderNotFound, ErrNotShippable)), s.adminPostShipment)
+	rest.Handle(api, rest.Op(http.MethodPut, "/api/v1/admin/orders/{id}/shipment", "Correct what was said of a parcel", rest.Admin,
+		rest.Problems(ErrOrderNotFound, ErrNotShipped)), s.adminPutShipment)
 	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/delivery", "Note that an order was delivered", rest.Admin,
 		rest.Problems(ErrOrderNotFound, ErrNotDeliverable)), s.adminPostDelivery)
 	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/cancellation", "Cancel any order", rest.Admin, rest.Status(http.StatusAccepted),
@@ -278,15 +280,22 @@ func (s *service) adminChange(ctx context.Context, path OrderPath, fn func(*Orde
 	return &adminOrderOutput{adminOrder{*out.Body, out.Body.AccountID}}, nil
 }
 
-func (s *service) adminPostShipment(ctx context.Context, in *struct {
+type shipmentInput struct {
 	OrderPath
 	Body struct {
 		Carrier        string `json:"carrier" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
 		TrackingNumber string `json:"tracking_number" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
 	}
-}) (*adminOrderOutput, error) {
-	shipment := Shipment{Carrier: strings.TrimSpace(in.Body.Carrier), TrackingNumber: strings.TrimSpace(in.Body.TrackingNumber)}
+}
+
+func (s *service) adminPostShipment(ctx context.Context, in *shipmentInput) (*adminOrderOutput, error) {
+	shipment := s.carriers.shipment(in.Body.Carrier, in.Body.TrackingNumber)
 	return s.adminChange(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) { return o.Ship(shipment, now) })
+}
+
+func (s *service) adminPutShipment(ctx context.Context, in *shipmentInput) (*adminOrderOutput, error) {
+	shipment := s.carriers.shipment(in.Body.Carrier, in.Body.TrackingNumber)
+	return s.adminChange(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) { return o.Reship(shipment, now) })
 }
 
 func (s *service) adminPostDelivery(ctx context.Context, in *OrderPath) (*adminOrderOutput, error) {

@@ -25,6 +25,7 @@ type settings struct {
 	Deadline    time.Duration `env:"ORDER_DEADLINE" envDefault:"10m" doc:"From when order.placed was first sent until a pending order is given up"`
 	RemindAfter time.Duration `env:"ORDER_REMIND_AFTER" envDefault:"1m" doc:"Until order.placed of a pending order is sent again; then after twice, four times that and so on"`
 	VoidEvery   time.Duration `env:"ORDER_VOID_EVERY" envDefault:"15s" doc:"Between two requests to void the same charge"`
+	Carriers    []string      `env:"CARRIERS" envDefault:"" doc:"More carriers' pages about a parcel: name=https://…{number}, with commas between"`
 	PullBehind  time.Duration `env:"ORDERS_PULL_BEHIND" envDefault:"10m" doc:"How long events of payments get to arrive before its list of refunds is believed"`
 }
 
@@ -38,6 +39,7 @@ type service struct {
 	payments  payments
 	users     users
 	rates     pricing.Rates
+	carriers  carriers
 	polls     *polls
 	news      *news
 	log       *slog.Logger
@@ -47,8 +49,12 @@ type service struct {
 
 // newService puts the routes, subscriptions and background work on rt.
 func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
+	carriers, err := parseCarriers(set.Carriers)
+	if err != nil {
+		return nil, err
+	}
 	s := &service{
-		settings: set, log: rt.Log, now: rt.Now, stopping: rt.Stopping(),
+		settings: set, carriers: carriers, log: rt.Log, now: rt.Now, stopping: rt.Stopping(),
 		carts: carts{rt.Dapr}, products: products{rt.Dapr, newVariantCache()}, inventory: inventory{rt.Dapr}, payments: payments{rt.Dapr}, users: users{rt.Dapr},
 		rates: pricing.Builtin(set.Currency, set.Country), polls: newPolls(maxPolls), news: newNews(db),
 	}

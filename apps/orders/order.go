@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,6 +21,7 @@ var (
 	ErrOrderNotFound  = problem.New(problem.NotFound, "order-not-found", "There is no such order")
 	ErrNotCancellable = problem.New(problem.Conflict, "order-not-cancellable", "The order is on its way and can no longer be cancelled")
 	ErrNotShippable   = problem.New(problem.Conflict, "order-not-shippable", "Only a confirmed order can be shipped")
+	ErrNotShipped     = problem.New(problem.Conflict, "order-not-shipped", "The order is not on its way")
 	ErrNotDeliverable = problem.New(problem.Conflict, "order-not-deliverable", "Only a shipped order can be delivered")
 )
 
@@ -116,6 +118,12 @@ type Shipment struct {
 	_              struct{} `nullable:"true"` // null until it is shipped
 	Carrier        string   `json:"carrier"`
 	TrackingNumber string   `json:"tracking_number"`
+	TrackingURL    *string  `json:"tracking_url" format:"uri" doc:"The carrier's page about the parcel, when the shop knows it"`
+}
+
+// same reports whether it is the same parcel.
+func (s Shipment) same(other Shipment) bool {
+	return s.Carrier == other.Carrier && s.TrackingNumber == other.TrackingNumber
 }
 
 // Moment is when an order got a status.
@@ -268,11 +276,25 @@ func (o *Order) cancel(reason CancelReason, note string, now time.Time) Event {
 
 // Ship hands a confirmed order to a carrier. The same shipment again changes nothing. Errors: ErrNotShippable.
 func (o *Order) Ship(s Shipment, now time.Time) (Event, error) {
-	if o.Shipment != nil && *o.Shipment == s {
+	if o.Shipment != nil && o.Shipment.same(s) {
 		return nil, nil
 	}
 	if o.Status != Confirmed {
 		return nil, ErrNotShippable.With("order_status", o.Status)
+	}
+	o.Shipment = &s
+	o.become(Shipped, now)
+	return events.OrderShipped{Order: o.snapshot()}, nil
+}
+
+// Reship corrects what was said of a shipped order's parcel, and tells it. The same shipment changes nothing. Errors:
+// ErrNotShipped.
+func (o *Order) Reship(s Shipment, now time.Time) (Event, error) {
+	if o.Shipment != nil && o.Shipment.same(s) {
+		return nil, nil
+	}
+	if o.Status != Shipped {
+		return nil, ErrNotShipped.With("order_status", o.Status)
 	}
 	o.Shipment = &s
 	o.become(Shipped, now)
@@ -344,6 +366,12 @@ func (o *Order) snapshotAt(m Moment) events.Order {
 	}
 	if (m.Status == Shipped || m.Status == Delivered) && o.Shipment != nil {
 		e.Shipment = &events.Shipment{Carrier: o.Shipment.Carrier, TrackingNumber: o.Shipment.TrackingNumber}
+		if o.Shipment.TrackingURL != nil {
+			e.Shipment.TrackingURL = *o.Shipment.TrackingURL
+		}
+		e.Shipment.Corrected = m.Status == Shipped && slices.ContainsFunc(o.History, func(earlier Moment) bool {
+			return earlier.Status == Shipped && earlier.Version < m.Version
+		})
 	}
 	return e
 }

@@ -309,14 +309,22 @@ func TestEventsCarryTheOrder(t *testing.T) {
 	require.Equal(t, 3, shipped.Version)
 	require.Equal(t, noon.Add(time.Minute), shipped.At)
 
+	corrected, err := o.Reship(Shipment{Carrier: "DHL", TrackingNumber: "D2"}, noon.Add(2*time.Minute))
+	require.NoError(t, err)
+	require.Equal(t, &events.Shipment{Carrier: "DHL", TrackingNumber: "D2", Corrected: true}, corrected.(events.OrderShipped).Shipment)
+	again, ok := o.snapshotOf(4)
+	require.True(t, ok)
+	require.Equal(t, corrected.(events.OrderShipped).Order, again)
+	shipped.Shipment = &events.Shipment{Carrier: "DHL", TrackingNumber: "D2"} // all that is known of it now
+
 	// What mail pulls is what the events said, also after the order went on.
-	again, ok := o.snapshotOf(2)
+	again, ok = o.snapshotOf(2)
 	require.True(t, ok)
 	require.Equal(t, confirmed.Order, again)
 	again, ok = o.snapshotOf(3)
 	require.True(t, ok)
 	require.Equal(t, shipped.Order, again)
-	_, ok = o.snapshotOf(4)
+	_, ok = o.snapshotOf(5)
 	require.False(t, ok)
 }
 

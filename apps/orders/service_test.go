@@ -1238,9 +1238,22 @@ func TestShopActs(t *testing.T) {
 		var got Order
 		res.JSON(t, &got)
 		require.Equal(t, Shipped, got.Status)
-		require.Equal(t, &Shipment{Carrier: "Royal Mail", TrackingNumber: "RM 1"}, got.Shipment)
+		page := "https://www.royalmail.com/track-your-item#/tracking-results/RM+1"
+		require.Equal(t, &Shipment{Carrier: "Royal Mail", TrackingNumber: "RM 1", TrackingURL: &page}, got.Shipment)
 	}
 	require.Equal(t, "order-not-shippable", post("shipment", map[string]any{"carrier": "DHL", "tracking_number": "2"}).Slug())
+	correct := func() servetest.Response {
+		return servetest.Do(t, b.rt, "PUT", "/api/v1/admin/orders/"+o.ID.String()+"/shipment", admin(t),
+			map[string]any{"carrier": "A bicycle", "tracking_number": "2"})
+	}
+	for range 2 {
+		res := correct()
+		require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+		var got Order
+		res.JSON(t, &got)
+		require.Equal(t, &Shipment{Carrier: "A bicycle", TrackingNumber: "2"}, got.Shipment)
+		require.Equal(t, 4, got.Version)
+	}
 	require.Equal(t, "order-not-cancellable", post("cancellation", nil).Slug())
 	res := servetest.Do(t, b.rt, "POST", location(o.ID)+"/cancellation", shopper(t, o.AccountID), nil)
 	require.Equal(t, http.StatusConflict, res.Status)
@@ -1249,7 +1262,12 @@ func TestShopActs(t *testing.T) {
 		require.Equal(t, http.StatusOK, post("delivery", nil).Status)
 	}
 	require.Equal(t, "order-not-cancellable", post("cancellation", nil).Slug())
-	require.Equal(t, []string{"order.placed.v1", "order.confirmed.v1", "order.shipped.v1", "order.delivered.v1"}, b.topics(t, o.ID))
+	require.Equal(t, 200, correct().Status, "it is so already")
+	res = servetest.Do(t, b.rt, "PUT", "/api/v1/admin/orders/"+o.ID.String()+"/shipment", admin(t),
+		map[string]any{"carrier": "DHL", "tracking_number": "3"})
+	require.Equal(t, "order-not-shipped", res.Slug())
+	told := []string{"order.placed.v1", "order.confirmed.v1", "order.shipped.v1", "order.shipped.v1", "order.delivered.v1"}
+	require.Equal(t, told, b.topics(t, o.ID))
 
 	var got Order
 	servetest.Do(t, b.rt, "GET", "/api/v1/admin/orders/"+o.ID.String(), admin(t), nil).JSON(t, &got)
@@ -1257,7 +1275,21 @@ func TestShopActs(t *testing.T) {
 	for _, m := range got.History {
 		statuses = append(statuses, m.Status)
 	}
-	require.Equal(t, []Status{Pending, Confirmed, Shipped, Delivered}, statuses)
+	require.Equal(t, []Status{Pending, Confirmed, Shipped, Shipped, Delivered}, statuses)
+}
+
+func TestCarriers(t *testing.T) {
+	t.Parallel()
+	known, err := parseCarriers([]string{"Royal Mail=https://a.example/#/{number}", " DHL=https://b.example/?n={number}"})
+	require.NoError(t, err)
+	require.Equal(t, "https://b.example/?n=A%26b%2F1", *known.shipment(" dhl ", " A&b/1 ").TrackingURL)
+	require.Equal(t, Shipment{Carrier: "A bicycle", TrackingNumber: "1"}, known.shipment("A bicycle", "1"))
+	for _, wrong := range []string{
+		"DHL", "=https://a.example/{number}", "DHL=https://a.example/", "DHL=http://a.example/{number}", "DHL=javascript:{number}",
+	} {
+		_, err := parseCarriers([]string{wrong})
+		require.ErrorContains(t, err, "CARRIERS", wrong)
+	}
 }
 
 func TestCancellation(t *testing.T) {

@@ -66,6 +66,7 @@ type orderRow struct {
 	Refunded       int64
 	Carrier        *string
 	TrackingNumber *string
+	TrackingURL    *string
 	CreatedAt      time.Time
 	Lines          []lineRow
 	History        []momentRow
@@ -94,7 +95,7 @@ type momentRow struct {
 const selectOrders = `
 	SELECT o.id, o.number, o.account_id, o.email, o.first_name, o.checkout_id, o.status, o.version, o.cancel_reason, o.cancel_note,
 	       o.currency, o.subtotal, o.discount, o.tax, o.shipping, o.total, o.address, o.payment_method, o.payment_status, o.refunded,
-	       o.carrier, o.tracking_number, o.created_at,
+	       o.carrier, o.tracking_number, o.tracking_url, o.created_at,
 	       (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.position) FROM order_lines l WHERE l.order_id = o.id) AS lines,
 	       (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.version) FROM order_history h WHERE h.order_id = o.id) AS history
 	FROM orders o `
@@ -110,7 +111,7 @@ func (r orderRow) order() *Order {
 		AccountID: r.AccountID, FirstName: r.FirstName, CheckoutID: r.CheckoutID,
 	}
 	if r.Carrier != nil {
-		o.Shipment = &Shipment{Carrier: *r.Carrier, TrackingNumber: *r.TrackingNumber}
+		o.Shipment = &Shipment{Carrier: *r.Carrier, TrackingNumber: *r.TrackingNumber, TrackingURL: r.TrackingURL}
 	}
 	for _, l := range r.Lines {
 		o.Lines = append(o.Lines, Line{
@@ -349,9 +350,9 @@ func (s store) save(ctx context.Context, tx pgx.Tx, now time.Time, all ...*chang
 		WITH saved AS (
 			UPDATE orders o SET status = c.status, version = c.version, cancel_reason = c.cancel_reason, cancel_note = c.cancel_note,
 			       payment_status = c.payment_status, refunded = c.refunded, carrier = c.carrier, tracking_number = c.tracking_number,
-			       updated_at = @now
+			       tracking_url = c.tracking_url, updated_at = @now
 			FROM jsonb_to_recordset(@orders) AS c (id uuid, status text, version int, cancel_reason text, cancel_note text,
-			       payment_status text, refunded bigint, carrier text, tracking_number text)
+			       payment_status text, refunded bigint, carrier text, tracking_number text, tracking_url text)
 			WHERE o.id = c.id
 		), `+insertMoments+`)`, args, events...)
 	if err != nil {
@@ -389,6 +390,7 @@ type orderRecord struct {
 	Refunded       int64         `json:"refunded"`
 	Carrier        *string       `json:"carrier"`
 	TrackingNumber *string       `json:"tracking_number"`
+	TrackingURL    *string       `json:"tracking_url"`
 	CreatedAt      time.Time     `json:"created_at"`
 }
 
@@ -412,7 +414,7 @@ func recordOf(o *Order) orderRecord {
 		PaymentMethod: o.Payment.Method, PaymentStatus: o.Payment.Status, Refunded: o.Payment.Refunded.Amount, CreatedAt: o.CreatedAt,
 	}
 	if o.Shipment != nil {
-		r.Carrier, r.TrackingNumber = &o.Shipment.Carrier, &o.Shipment.TrackingNumber
+		r.Carrier, r.TrackingNumber, r.TrackingURL = &o.Shipment.Carrier, &o.Shipment.TrackingNumber, o.Shipment.TrackingURL
 	}
 	return r
 }

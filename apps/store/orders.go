@@ -34,8 +34,9 @@ type order struct {
 		Refunded money.Money `json:"refunded"`
 	} `json:"payment"`
 	Shipment *struct {
-		Carrier        string `json:"carrier"`
-		TrackingNumber string `json:"tracking_number"`
+		Carrier        string  `json:"carrier"`
+		TrackingNumber string  `json:"tracking_number"`
+		TrackingURL    *string `json:"tracking_url"`
 	} `json:"shipment"`
 	CancelReason string `json:"cancel_reason"`
 	History      []struct {
