@@ -177,12 +177,13 @@ type adminListInput struct {
 type adminListOutput struct{ Body rest.List[AdminSummary] }
 
 func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminListOutput, error) {
-	var after *position
-	if in.Cursor != "" {
-		after = &position{}
-		if err := rest.DecodeCursor(in.Cursor, after); err != nil {
-			return nil, err
-		}
+	after := &position{}
+	given, err := in.After(after)
+	if err != nil {
+		return nil, err
+	}
+	if !given {
+		after = nil
 	}
 	rows, _, err := loadPage(ctx, s.store.db, in.filter(), in.Sort, after, in.Limit+1, false)
 	if err != nil {
@@ -191,8 +192,7 @@ func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminList
 	out := &adminListOutput{}
 	if len(rows) > in.Limit {
 		rows = rows[:in.Limit]
-		next := rest.EncodeCursor(rows[in.Limit-1].position())
-		out.Body.NextCursor = &next
+		out.Body.NextCursor = in.Next(rows[in.Limit-1].position())
 	}
 	out.Body.Items = make([]AdminSummary, 0, len(rows))
 	for _, r := range rows {
