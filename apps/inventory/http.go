@@ -231,14 +231,14 @@ type putStockInput struct {
 	SKUPath
 	Body struct {
 		Quantity int64  `json:"quantity" minimum:"0" maximum:"1000000000"`
-		Reason   string `json:"reason" minLength:"1" maxLength:"200" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
+		Reason   string `json:"reason" text:"line" minLength:"1" maxLength:"200"`
 		Key      string `json:"key" minLength:"1" maxLength:"255" pattern:"^[^\\p{Cc}]*$" doc:"The same key changes the stock once"`
 	}
 }
 
 func (s *service) putStock(ctx context.Context, in *putStockInput) (*body[StockView], error) {
 	answer, err := idempotency.Do(ctx, s.store.db, "stock/"+in.SKU, in.Body.Key, in.Body, func(tx pgx.Tx) (int, any, error) {
-		if err := s.store.setOnHand(ctx, tx, in.SKU, in.Body.Quantity, strings.TrimSpace(in.Body.Reason), in.Body.Key); err != nil {
+		if err := s.store.setOnHand(ctx, tx, in.SKU, in.Body.Quantity, in.Body.Reason, in.Body.Key); err != nil {
 			return 0, nil, err
 		}
 		view, err := s.store.view(ctx, tx, in.SKU)
@@ -290,7 +290,7 @@ type movementInput struct {
 	Key  string `header:"Idempotency-Key"`
 	Body struct {
 		Delta  int64  `json:"delta" minimum:"-1000000" maximum:"1000000" doc:"Positive: came in. Negative: went out. Not 0"`
-		Reason string `json:"reason" minLength:"1" maxLength:"200" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
+		Reason string `json:"reason" text:"line" minLength:"1" maxLength:"200"`
 	}
 }
 
@@ -311,7 +311,7 @@ func (s *service) postMovement(ctx context.Context, in *movementInput) (*movemen
 	admin := auth.Must(ctx).ID.String()
 	request := []any{in.SKU, in.Body} // the same key for another SKU is another request
 	answer, err := idempotency.Do(ctx, s.store.db, "movements/"+admin, in.Key, request, func(tx pgx.Tx) (int, any, error) {
-		e, err := s.store.move(ctx, tx, in.SKU, in.Body.Delta, strings.TrimSpace(in.Body.Reason), admin)
+		e, err := s.store.move(ctx, tx, in.SKU, in.Body.Delta, in.Body.Reason, admin)
 		return http.StatusCreated, e, err
 	})
 	if err != nil {

@@ -281,11 +281,11 @@ func (s *service) adminChange(ctx context.Context, path OrderPath, fn func(*Orde
 func (s *service) adminPostShipment(ctx context.Context, in *struct {
 	OrderPath
 	Body struct {
-		Carrier        string `json:"carrier" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
-		TrackingNumber string `json:"tracking_number" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
+		Carrier        string `json:"carrier" text:"line" minLength:"1" maxLength:"80"`
+		TrackingNumber string `json:"tracking_number" text:"line" minLength:"1" maxLength:"80"`
 	}
 }) (*adminOrderOutput, error) {
-	shipment := Shipment{Carrier: strings.TrimSpace(in.Body.Carrier), TrackingNumber: strings.TrimSpace(in.Body.TrackingNumber)}
+	shipment := Shipment{Carrier: in.Body.Carrier, TrackingNumber: in.Body.TrackingNumber}
 	return s.adminChange(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) { return o.Ship(shipment, now) })
 }
 
