@@ -151,7 +151,7 @@ func TestParseEmail(t *testing.T) {
 		"änn@example.test":                               "",
 		"ann@exämple.test":                               "",
 		"\u212Aate@example.test":                         "kate@example.test", // the Kelvin sign is K, composed
-		"\u0430nn@example.test":                          "",                  // Cyrillic letters that look like Latin ones: no twin of an account
+		"\u0430nn@example.test":                          "",                  // in Cyrillic: no twin of an account
 		"ann@ex\u0430mple.test":                          "",
 		"\uff41nn@example.test":                          "", // wide letters
 		"ann\uff20example.test":                          "",

@@ -18,10 +18,10 @@ type Address struct {
 	Line1      string `json:"line1" text:"line" minLength:"1" maxLength:"200"`
 	Line2      string `json:"line2,omitempty" text:"line" maxLength:"200"`
 	City       string `json:"city" required:"false" text:"line" maxLength:"120" doc:"Wanted where addresses have one"`
-	Region     string `json:"region,omitempty" text:"line" maxLength:"120" doc:"State, province: code or name; wanted where parcels need it"`
+	Region     string `json:"region,omitempty" text:"line" maxLength:"120" doc:"State, province: code or name; where parcels need it"`
 	PostalCode string `json:"postal_code" required:"false" text:"line" maxLength:"20" doc:"Wanted where the country has them"`
 	Country    string `json:"country" pattern:"^[A-Z]{2}$" doc:"ISO 3166-1 alpha-2"`
-	Phone      string `json:"phone,omitempty" text:"line" maxLength:"40" doc:"For the carrier; with a country code, or as dialled within the country"`
+	Phone      string `json:"phone,omitempty" text:"line" maxLength:"40" doc:"For the carrier; also as dialled within the country"`
 }
 
 // Check holds an address to the rules of its country, and brings postcode, region and phone to the form in which they are

@@ -81,7 +81,8 @@ func TestPreHijack(t *testing.T) {
 	ann.Email, ann.Password = "ann-"+shop.Random()+"@example.test", "ann-has-this-one"
 	register := func(email, password, name string) {
 		t.Helper()
-		ann.Do(t, "POST", "/api/v1/auth/register", body{"email": email, "password": password, "first_name": name, "last_name": name}).OK(t, 201)
+		in := body{"email": email, "password": password, "first_name": name, "last_name": name}
+		ann.Do(t, "POST", "/api/v1/auth/register", in).OK(t, 201)
 	}
 	register(ann.Email, "a-strangers-words", "Mal")
 	old := ann.Code(t, shop.VerifySubject, 1)
@@ -91,7 +92,8 @@ func TestPreHijack(t *testing.T) {
 		ann.Do(t, "POST", "/api/v1/auth/verify-email", body{"email": ann.Email, "code": old}).Refused(t, 400, "code-invalid")
 	}
 	ann.Do(t, "POST", "/api/v1/auth/verify-email", body{"email": ann.Email, "code": code}).OK(t, 204)
-	ann.Do(t, "POST", "/api/v1/auth/login", body{"email": ann.Email, "password": "a-strangers-words"}).Refused(t, 401, "credentials-invalid")
+	strangers := body{"email": ann.Email, "password": "a-strangers-words"}
+	ann.Do(t, "POST", "/api/v1/auth/login", strangers).Refused(t, 401, "credentials-invalid")
 	ann.Login(t)
 	require.Equal(t, "Ann", shop.Get[shop.Profile](t, ann, "/api/v1/users/me").FirstName)
 }
