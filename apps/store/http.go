@@ -243,7 +243,7 @@ var (
 		"line1":   oneLine,
 		"line2":   oneLine,
 		"name":    oneLine,
-		"phone":   {problem.CodeWrongFormat: "Is not a telephone number. Try it in international form, for instance +44 20 7946 0000."},
+		"phone":   {problem.CodeWrongFormat: "Must be in international form, for instance +44 20 7946 0000."},
 		"postal_code": {
 			problem.CodeWrongFormat: "Does not look like one of this country.",
 			problem.CodeNotAllowed:  "Is not in the state or province below.",
