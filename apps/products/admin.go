@@ -223,7 +223,7 @@ func (s *service) adminGet(ctx context.Context, in *ProductPath) (*adminOutput, 
 
 // ProductInput is what a product may be created with, and changed to.
 type ProductInput struct {
-	Name        *string           `json:"name,omitempty" minLength:"1" maxLength:"255"`
+	Name        *string           `json:"name,omitempty" text:"line" minLength:"1" maxLength:"255"`
 	Description *string           `json:"description,omitempty" maxLength:"200000" doc:"HTML; it is sanitised"`
 	Vendor      *string           `json:"vendor,omitempty" maxLength:"255"`
 	Category    *string           `json:"category,omitempty" maxLength:"255" doc:"A category's slug; empty: none"`
@@ -619,7 +619,7 @@ type categoryOutput struct{ Body AdminCategory }
 
 type createCategoryInput struct {
 	Body struct {
-		Name   string `json:"name" minLength:"1" maxLength:"100"`
+		Name   string `json:"name" text:"line" minLength:"1" maxLength:"100"`
 		Slug   string `json:"slug,omitempty" maxLength:"255" doc:"Made of the name when not given"`
 		Parent string `json:"parent,omitempty" maxLength:"255" doc:"The slug of the category that it is in"`
 	}
@@ -689,7 +689,7 @@ func parentOf(tree categoryTree, slug string) (*uuid.UUID, error) {
 type updateCategoryInput struct {
 	Slug string `path:"slug" maxLength:"255"`
 	Body struct {
-		Name   *string `json:"name,omitempty" minLength:"1" maxLength:"100"`
+		Name   *string `json:"name,omitempty" text:"line" minLength:"1" maxLength:"100"`
 		Parent *string `json:"parent,omitempty" maxLength:"255" doc:"Empty: none"`
 	}
 }
