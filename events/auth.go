@@ -34,6 +34,13 @@ type AccountSuspended struct {
 	At        time.Time `json:"at"`
 }
 
+// AccountRemoved tells that an account is gone for good: nothing of it is to be kept. Its id never comes back, whatever
+// is told of it later.
+type AccountRemoved struct {
+	AccountID uuid.UUID `json:"account_id"`
+	At        time.Time `json:"at"`
+}
+
 // What a code is good for.
 const (
 	PurposeVerifyEmail   = "verify-email"
@@ -59,6 +66,9 @@ func (AccountActivated) Topic() string { return "account.activated.v1" }
 
 // Topic names the event's topic.
 func (AccountSuspended) Topic() string { return "account.suspended.v1" }
+
+// Topic names the event's topic.
+func (AccountRemoved) Topic() string { return "account.removed.v1" }
 
 // Topic names the event's topic.
 func (AccountCodeIssued) Topic() string { return "account.code_issued.v1" }

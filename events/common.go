@@ -20,7 +20,8 @@ type Address struct {
 	City       string `json:"city"`
 	Region     string `json:"region,omitempty"`
 	PostalCode string `json:"postal_code"`
-	Country    string `json:"country"` // ISO 3166-1 alpha-2
+	Country    string `json:"country"`         // ISO 3166-1 alpha-2
+	Phone      string `json:"phone,omitempty"` // for the carrier, in international form (E.164)
 }
 
 // OrderLine is one line of an order: a snapshot, which later changes of the product do not touch.

@@ -22,7 +22,7 @@ type refusal struct{ Problem, Detail string }
 // named are statuses whose name does not say enough, or too much.
 var named = map[string]string{
 	"confirmed": "to ship", "refund_pending": "refund under way", "partially_refunded": "partly refunded", "attempted": "under way",
-	"pending": "pending", "creating": "being created",
+	"pending": "pending", "creating": "being created", "ending": "being removed",
 }
 
 // words says a status for people.

@@ -44,6 +44,7 @@ type order struct {
 		Region     string `json:"region"`
 		PostalCode string `json:"postal_code"`
 		Country    string `json:"country"`
+		Phone      string `json:"phone"`
 	} `json:"address"`
 	Payment struct {
 		Status   string      `json:"status"`

@@ -3,14 +3,17 @@
 package main
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/google/uuid"
+	"github.com/trustelem/zxcvbn"
 
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/text"
 )
 
 // What a caller may be told about accounts.
@@ -28,12 +31,14 @@ var (
 // Status is where an account stands.
 type Status string
 
-// The statuses of an account, in the order in which it gets them. From suspended it goes back to active.
+// The statuses of an account, in the order in which it gets them. From suspended it goes back to active; only a
+// pending one ends.
 const (
 	Creating  Status = "creating"  // the row exists, Keycloak's user perhaps
 	Pending   Status = "pending"   // the user exists without the role USER, so no service lets it in
 	Active    Status = "active"    // the e-mail address is verified and the role given
 	Suspended Status = "suspended" // an administrator shut it out: no role again
+	Ending    Status = "ending"    // was pending, and is being removed: Keycloak's user first, then the row
 )
 
 // RoleDue is what Keycloak has still to be told about the roles of a suspended account.
@@ -83,14 +88,47 @@ func NewAccount(email, first, last string, now time.Time) (Account, error) {
 }
 
 // TakeOver lets a new registration go on with an account that an earlier one left half-made. Nobody has
-// proved to own the address yet, so the newer request is as good as the older. Otherwise ErrEmailTaken.
+// proved to own the address yet, so the newer request is as good as the older. Otherwise ErrEmailTaken, or errAtWork
+// when another request is at work on the address.
 func (a *Account) TakeOver(first, last string, now time.Time) error {
-	if a.Status != Creating || now.Before(a.LeaseUntil) {
+	switch {
+	case a.replaceable() || now.Before(a.LeaseUntil) && a.Status == Creating:
+		return atWork()
+	case a.Status != Creating:
 		return ErrEmailTaken
 	}
 	a.FirstName, a.LastName, a.LeaseUntil = first, last, now.Add(lease)
 	return nil
 }
+
+// replaceable reports whether the address may be registered anew: nobody has proved to own it.
+func (a *Account) replaceable() bool {
+	return a.Status == Ending || a.Status == Pending && a.VerifiedAt == nil
+}
+
+// End begins the end of a pending account, whose address is to be registered anew: with it go the password, the names
+// and the codes that a stranger may have caused. The caller holds the lease. Errors: ErrEmailTaken once somebody has
+// proved to own the address, and errAtWork while a request is at work on the account.
+func (a *Account) End(now time.Time) error {
+	switch {
+	case !a.replaceable():
+		return ErrEmailTaken
+	case now.Before(a.LeaseUntil):
+		return atWork()
+	}
+	a.Status, a.LeaseUntil = Ending, now.Add(lease)
+	return nil
+}
+
+// errAtWork is the cause of a problem.ErrUnavailable: another request is at work on the address at this moment.
+var errAtWork = errors.New("another request is at work on this address")
+
+func atWork() error {
+	return problem.ErrUnavailable.Detail("The address is being registered just now").Because(errAtWork)
+}
+
+// pendingLife is how long an account may stay pending: after that it ends.
+const pendingLife = 24 * time.Hour
 
 // Open makes the account pending once Keycloak's user exists. held is the lease under which the user was
 // made: when another request or the sweep has the account since, it is theirs and false is returned.
@@ -143,7 +181,7 @@ func (a *Account) Suspend(reason string, now time.Time) (bool, error) {
 		if now.Before(a.LeaseUntil) {
 			return false, errBusy(a.LeaseUntil.Sub(now))
 		}
-	case Creating, Pending:
+	case Creating, Pending, Ending:
 		return false, ErrNotSuspendable.With("account_status", a.Status)
 	}
 	if a.Status == Active {
@@ -215,14 +253,17 @@ func (a Account) Forgettable(now time.Time) bool {
 	return a.Status == Creating && !now.Before(a.CreatedAt.Add(forgetAfter))
 }
 
-// The addresses that we take: what HTML's input type=email takes, with a dot in the domain. ASCII only, so
-// that lower case is the same for Go, PostgreSQL and Keycloak; Unicode's would make a k of the Kelvin sign.
+// The addresses that we take: what HTML's input type=email takes, with a dot in the domain. ASCII only, once
+// it is composed (NFC), so that lower case is the same for Go, PostgreSQL and Keycloak.
+// So no address has two forms, composed or not, and none looks like another's in foreign letters (UTS 39).
+// Domains in other scripts come in their ASCII form (IDNA), as browsers send them.
 var emailPattern = regexp.MustCompile("^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*" +
 	`@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // ParseEmail returns the address in the one form in which it is kept and compared.
 func ParseEmail(s string) (string, error) {
-	s = lowerASCII(strings.TrimSpace(s))
+	s, _ = text.Line(s)
+	s = lowerASCII(s)
 	local, _, _ := strings.Cut(s, "@")
 	if len(s) > 254 || len(local) > 64 || !emailPattern.MatchString(s) { // RFC 5321, 4.5.3.1
 		return "", problem.InvalidField("body.email", problem.CodeWrongFormat, "is not an e-mail address")
@@ -239,23 +280,16 @@ func lowerASCII(s string) string {
 	}, s)
 }
 
-// What Keycloak refuses in a person's name, besides control characters and line ends
+// What Keycloak refuses in a person's name, besides what no line of text has
 // (its PersonNameProhibitedCharactersValidator).
 const nameProhibited = "<>&\"$%!#?§;*~/\\|^=[]{}()"
 
-// ParseName returns a name without surrounding space, or what is wrong with it.
-func ParseName(location, s string) (string, error) {
-	s = strings.TrimSpace(s)
-	if s == "" {
-		return "", problem.InvalidField(location, problem.CodeRequired, "must not be empty")
+// CheckName tells what is wrong with a name.
+func CheckName(location, s string) error {
+	if strings.ContainsAny(s, nameProhibited) {
+		return problem.InvalidField(location, problem.CodeWrongFormat, "must not contain any of "+nameProhibited)
 	}
-	bad := func(r rune) bool {
-		return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || strings.ContainsRune(nameProhibited, r)
-	}
-	if strings.ContainsFunc(s, bad) {
-		return "", problem.InvalidField(location, problem.CodeWrongFormat, "must not contain control characters or any of "+nameProhibited)
-	}
-	return s, nil
+	return nil
 }
 
 // userAgent is what the history keeps of a User-Agent header.
@@ -269,10 +303,16 @@ func userAgent(s string) string {
 	return string(clean[:min(len(clean), 255)])
 }
 
-// CheckPassword holds the rule that is not in the length: not the e-mail address itself.
-func CheckPassword(location, secret, email string) error {
+// CheckPassword holds the rules that are not in the length: not the e-mail address itself, and nothing that everybody tries
+// first: one of the thirty thousand passwords that most people have, a row of keys, or what about tells of the owner
+// (zxcvbn; NIST SP 800-63B, 3.1.1.2, asks for such a list and for no other rule).
+func CheckPassword(location, secret, email string, about ...string) error {
 	if strings.EqualFold(secret, email) {
 		return problem.InvalidField(location, problem.CodeNotAllowed, "must not be the e-mail address")
+	}
+	found := zxcvbn.PasswordStrength(secret, append(about, email))
+	if found.Score == 0 || len(found.Sequence) == 1 && found.Sequence[0].Pattern == "dictionary" {
+		return problem.InvalidField(location, problem.CodeNotAllowed, "is one of the first that somebody would try")
 	}
 	return nil
 }

@@ -43,18 +43,26 @@ func TestAccountStatus(t *testing.T) {
 		require.True(t, begun)
 		return a
 	}
+	ending := func(t *testing.T) Account {
+		a := pending(t)
+		require.NoError(t, a.End(t0))
+		require.ErrorIs(t, a.End(t0.Add(lease-1)), errAtWork, "another ends it")
+		return a
+	}
 	states := []struct {
 		name                   string
 		make                   func(*testing.T) Account
 		open, verify, activate bool
 		taken                  bool // by a registration after the lease
 		after                  [3]Status
+		busy, ends             error // what another registration hears while the lease runs, and what End says after it
 	}{
-		{"creating", fresh, true, false, false, false, [3]Status{Pending, Creating, Creating}},
-		{"pending", pending, false, true, false, true, [3]Status{Pending, Pending, Pending}},
-		{"verified", verified, false, true, true, true, [3]Status{Pending, Pending, Active}},
-		{"active", active, false, false, false, true, [3]Status{Active, Active, Active}},
-		{"suspended", suspended, false, false, false, true, [3]Status{Suspended, Suspended, Suspended}},
+		{"creating", fresh, true, false, false, false, [3]Status{Pending, Creating, Creating}, errAtWork, ErrEmailTaken},
+		{"pending", pending, false, true, false, true, [3]Status{Pending, Pending, Pending}, errAtWork, nil},
+		{"verified", verified, false, true, true, true, [3]Status{Pending, Pending, Active}, ErrEmailTaken, ErrEmailTaken},
+		{"active", active, false, false, false, true, [3]Status{Active, Active, Active}, ErrEmailTaken, ErrEmailTaken},
+		{"suspended", suspended, false, false, false, true, [3]Status{Suspended, Suspended, Suspended}, ErrEmailTaken, ErrEmailTaken},
+		{"ending", ending, false, false, false, true, [3]Status{Ending, Ending, Ending}, errAtWork, nil},
 	}
 	for _, s := range states {
 		t.Run(s.name, func(t *testing.T) {
@@ -69,9 +77,11 @@ func TestAccountStatus(t *testing.T) {
 			require.Equal(t, s.activate, a.Activate(t0))
 			require.Equal(t, s.after[2], a.Status)
 			a = s.make(t)
-			require.ErrorIs(t, a.TakeOver("Bo", "Li", t0.Add(lease-1)), ErrEmailTaken, "the lease runs")
+			require.ErrorIs(t, a.TakeOver("Bo", "Li", t0.Add(lease-1)), s.busy, "the lease runs")
 			a = s.make(t)
 			require.Equal(t, s.taken, a.TakeOver("Bo", "Li", t0.Add(lease)) != nil)
+			a = s.make(t)
+			require.ErrorIs(t, a.End(t0.Add(lease)), s.ends)
 		})
 	}
 
@@ -115,6 +125,7 @@ func TestParseEmail(t *testing.T) {
 		"ann@example.test":                        "ann@example.test",
 		"  Ann@Example.TEST ":                     "ann@example.test",
 		"o'brien+shop@mail.example.co.uk":         "o'brien+shop@mail.example.co.uk",
+		"ANN+Shop@EXAMPLE.test":                   "ann+shop@example.test",
 		"a.b-c_d@x1-y2.example":                   "a.b-c_d@x1-y2.example",
 		"ann@xn--bcher-kva.example":               "ann@xn--bcher-kva.example",
 		strings.Repeat("a", 64) + "@example.test": strings.Repeat("a", 64) + "@example.test",
@@ -139,7 +150,16 @@ func TestParseEmail(t *testing.T) {
 		"ann@[192.0.2.1]":                                "",
 		"änn@example.test":                               "",
 		"ann@exämple.test":                               "",
-		"\u212Aate@example.test":                         "", // the Kelvin sign, whose lower case is k… for some
+		"\u212Aate@example.test":                         "kate@example.test", // the Kelvin sign is K, composed
+		"\u0430nn@example.test":                          "",                  // in Cyrillic: no twin of an account
+		"ann@ex\u0430mple.test":                          "",
+		"\uff41nn@example.test":                          "", // wide letters
+		"ann\uff20example.test":                          "",
+		"a\u200bnn@example.test":                         "",                 // of no width
+		"\u0131van@example.test":                         "",                 // without its dot
+		"re\u0301ne@example.test":                        "",                 // not composed; nor
+		"r\u00e9ne@example.test":                         "",                 // composed
+		"\ufeffann@example.test\u00a0":                   "ann@example.test", // pasted
 		"x' OR '1'='1@example.test":                      "",
 		strings.Repeat("a", 65) + "@example.test":        "",
 		"a@" + strings.Repeat("abcdefgh.", 30) + "test":  "",
@@ -155,15 +175,29 @@ func TestParseEmail(t *testing.T) {
 	}
 }
 
-func TestParseName(t *testing.T) {
+func TestCheckName(t *testing.T) {
 	t.Parallel()
-	for in, want := range map[string]string{
-		" Ann ": "Ann", "O'Hara": "O'Hara", "Jean-Luc": "Jean-Luc", "von der Höhe": "von der Höhe", "李": "李", "Lee, Jr.": "Lee, Jr.",
-		"": "", "   ": "", "<b>Ann</b>": "", "Ann\nLee": "", "Ann\x7f": "", "A&B": "", "x'); DROP TABLE accounts; --": "", "A\u2028B": "", "{{.}}": "",
+	for in, good := range map[string]bool{
+		"Ann": true, "O'Hara": true, "Jean-Luc": true, "von der Höhe": true, "李": true, "Lee, Jr.": true,
+		"<b>Ann</b>": false, "A&B": false, "x'); DROP TABLE accounts; --": false, "{{.}}": false, "Ann §": false,
 	} {
-		got, err := ParseName("body.first_name", in)
-		require.Equal(t, want, got, "%q", in)
-		require.Equal(t, want == "", err != nil, "%q", in)
+		require.Equal(t, good, CheckName("body.first_name", in) == nil, "%q", in)
+	}
+}
+
+func TestCheckPassword(t *testing.T) {
+	t.Parallel()
+	for secret, good := range map[string]bool{
+		"correct horse 1": true, "another password": true, "a-long-password": true, "x9$kQ2!mZpLw": true,
+		"日本語のパスワードです": true, "Secret123!": true, // on no list
+		strings.Repeat("a few words ", 10): true,
+		"1234567890":                       false, "qwertyuiop": false, "password123": false, "Password123": false, "aaaaaaaaaa": false,
+		"iloveyou123":      false,
+		"ann@example.test": false, "ANN@example.test": false, "abcdefghij": false, "1q2w3e4r5t": false,
+		"Featherstonehaugh": false, // the owner's name
+	} {
+		err := CheckPassword("body.password", secret, "ann@example.test", "Ann", "Featherstonehaugh")
+		require.Equal(t, good, err == nil, "%q", secret)
 	}
 }
 

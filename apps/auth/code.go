@@ -40,12 +40,13 @@ func (p Purpose) lifetime() time.Duration {
 	return 15 * time.Minute
 }
 
-// needs is the status of the accounts that may have such a code.
-func (p Purpose) needs() Status {
+// needs are the statuses of the accounts that may have such a code. A new password is for pending ones, too: who has
+// the code has proved to own the address.
+func (p Purpose) needs() []string {
 	if p == VerifyEmail {
-		return Pending
+		return []string{string(Pending)}
 	}
-	return Active
+	return []string{string(Active), string(Pending)}
 }
 
 // newCode draws six digits.

@@ -41,8 +41,8 @@ func TestPurpose(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, 30*time.Minute, VerifyEmail.lifetime())
 	require.Equal(t, 15*time.Minute, PasswordReset.lifetime())
-	require.Equal(t, Pending, VerifyEmail.needs())
-	require.Equal(t, Active, PasswordReset.needs())
+	require.Equal(t, []string{"pending"}, VerifyEmail.needs())
+	require.Equal(t, []string{"active", "pending"}, PasswordReset.needs())
 }
 
 func TestWait(t *testing.T) {

@@ -21,12 +21,12 @@ func (s *service) makeDemo(ctx context.Context, d demo) error {
 	defer cancel()
 	a, fresh, err := s.begin(ctx, d.email, d.first, d.last)
 	switch {
-	case errors.Is(err, ErrEmailTaken):
+	case errors.Is(err, ErrEmailTaken), errors.Is(err, errAtWork):
 		if a, err = s.store.byEmail(ctx, d.email); err != nil {
 			return err
 		}
-		if a.Status == Creating {
-			return fmt.Errorf("%s is being made by somebody else", d.email)
+		if a.Status == Creating || a.Status == Ending {
+			return fmt.Errorf("%s is being made or removed by somebody else", d.email)
 		}
 		if err := s.keepPassword(ctx, a, d.secret); err != nil {
 			return err

@@ -19,7 +19,9 @@ func (s *service) routes(api huma.API) {
 	outbox.Feed(api, s.store.db, rest.Neighbours("users", "orders", "mail"))
 	const base = "/api/v1/auth"
 	rest.Handle(api, rest.Op("POST", base+"/register", "Open an account", rest.Anyone, rest.Status(http.StatusCreated),
-		rest.Describe("A mail with a code of six digits follows; the account is pending until it is verified."),
+		rest.Describe("A mail with a code of six digits follows; the account is pending until it is verified. "+
+			"A pending account of the address is replaced: its password, names and code are no longer good. "+
+			"After a day a pending account ends."),
 		rest.Problems(ErrEmailTaken)), s.postRegister)
 	rest.Handle(api, rest.Op("POST", base+"/verify-email", "Verify the e-mail address with its code", rest.Anyone, rest.Status(http.StatusNoContent),
 		rest.Problems(ErrCodeInvalid)), s.postVerifyEmail)
@@ -29,10 +31,13 @@ func (s *service) routes(api huma.API) {
 		rest.Problems(ErrCredentialsInvalid, ErrAccountPending, ErrAccountSuspended)), s.postLogin)
 	rest.Handle(api, rest.Op("POST", base+"/refresh", "Renew the tokens", rest.Anyone), s.postRefresh)
 	rest.Handle(api, rest.Op("POST", base+"/logout", "Log out", rest.Anyone, rest.Status(http.StatusNoContent)), s.postLogout)
-	rest.Handle(api, rest.Op("POST", base+"/password/forgot", "Ask for a code to reset the password", rest.Anyone, rest.Status(http.StatusAccepted),
-		rest.Describe("The answer is the same whether or not there is such an account.")), s.postForgot)
-	rest.Handle(api, rest.Op("POST", base+"/password/reset", "Reset the password with its code", rest.Anyone, rest.Status(http.StatusNoContent),
-		rest.Describe("All sessions of the account end."), rest.Problems(ErrCodeInvalid)), s.postReset)
+	rest.Handle(api, rest.Op("POST", base+"/password/forgot", "Ask for a code to reset the password", rest.Anyone,
+		rest.Status(http.StatusAccepted),
+		rest.Describe("The answer is the same whether or not there is such an account. A pending one gets a code, too.")), s.postForgot)
+	rest.Handle(api, rest.Op("POST", base+"/password/reset", "Reset the password with its code", rest.Anyone,
+		rest.Status(http.StatusNoContent),
+		rest.Describe("All sessions of the account end. A pending account becomes active."),
+		rest.Problems(ErrCodeInvalid)), s.postReset)
 	rest.Handle(api, rest.Op("POST", base+"/password/change", "Change the password", rest.User, rest.Status(http.StatusNoContent),
 		rest.Describe("All other sessions of the account end."), rest.Problems(ErrCredentialsInvalid, ErrAccountSuspended)), s.postChange)
 	rest.Handle(api, rest.Op("GET", base+"/verify-token", "Who the token belongs to", rest.User), s.getVerifyToken)
@@ -56,8 +61,8 @@ type registerInput struct {
 	Body struct {
 		Email     string `json:"email" minLength:"3" maxLength:"254" example:"ann@example.test"`
 		Password  string `json:"password" minLength:"10" maxLength:"128"`
-		FirstName string `json:"first_name" minLength:"1" maxLength:"80" example:"Ann"`
-		LastName  string `json:"last_name" minLength:"1" maxLength:"80" example:"Lee"`
+		FirstName string `json:"first_name" text:"line" minLength:"1" maxLength:"100" example:"Ann"`
+		LastName  string `json:"last_name" text:"line" minLength:"1" maxLength:"100" example:"Lee"`
 	}
 }
 
@@ -74,18 +79,16 @@ func (s *service) postRegister(ctx context.Context, in *registerInput) (*registe
 	if err != nil {
 		return nil, err
 	}
-	first, err := ParseName("body.first_name", in.Body.FirstName)
-	if err != nil {
+	if err := CheckName("body.first_name", in.Body.FirstName); err != nil {
 		return nil, err
 	}
-	last, err := ParseName("body.last_name", in.Body.LastName)
-	if err != nil {
+	if err := CheckName("body.last_name", in.Body.LastName); err != nil {
 		return nil, err
 	}
-	if err := CheckPassword("body.password", in.Body.Password, email); err != nil {
+	if err := CheckPassword("body.password", in.Body.Password, email, in.Body.FirstName, in.Body.LastName); err != nil {
 		return nil, err
 	}
-	a, err := s.register(ctx, email, first, last, in.Body.Password)
+	a, err := s.register(ctx, email, in.Body.FirstName, in.Body.LastName, in.Body.Password, rest.ClientAddress(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +101,8 @@ type verifyInput struct {
 	Body struct {
 		Email string `json:"email" minLength:"3" maxLength:"254" example:"ann@example.test"`
 		Code  string `json:"code" minLength:"1" maxLength:"32" example:"123456" doc:"The six digits from the mail"`
+
+		Password string `json:"password,omitempty" minLength:"10" maxLength:"128" doc:"Becomes the account's, whoever registered since"`
 	}
 }
 
@@ -106,7 +111,12 @@ func (s *service) postVerifyEmail(ctx context.Context, in *verifyInput) (*struct
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.verify(ctx, email, strings.TrimSpace(in.Body.Code))
+	if in.Body.Password != "" {
+		if err := CheckPassword("body.password", in.Body.Password, email); err != nil {
+			return nil, err
+		}
+	}
+	return nil, s.verify(ctx, email, strings.TrimSpace(in.Body.Code), in.Body.Password)
 }
 
 type emailInput struct {
@@ -131,17 +141,13 @@ func (s *service) postForgot(ctx context.Context, in *emailInput) (*struct{}, er
 	return nil, s.forgot(ctx, email, rest.ClientAddress(ctx))
 }
 
-// tokensOutput is never to be kept by a cache (RFC 6749, 5.1).
-type tokensOutput struct {
-	CacheControl string `header:"Cache-Control"`
-	Body         Tokens
-}
+type tokensOutput struct{ Body Tokens }
 
 func tokensAnswer(t Tokens, err error) (*tokensOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tokensOutput{CacheControl: "no-store", Body: t}, nil
+	return &tokensOutput{t}, nil
 }
 
 type loginInput struct {
@@ -208,8 +214,7 @@ func (s *service) postChange(ctx context.Context, in *changeInput) (*struct{}, e
 }
 
 type verifyTokenOutput struct {
-	CacheControl string `header:"Cache-Control"`
-	Body         struct {
+	Body struct {
 		AccountID uuid.UUID `json:"account_id" format:"uuid"`
 		Email     string    `json:"email"`
 		Roles     []string  `json:"roles" nullable:"false" example:"[\"USER\"]"`
@@ -219,7 +224,7 @@ type verifyTokenOutput struct {
 
 func (s *service) getVerifyToken(ctx context.Context, _ *struct{}) (*verifyTokenOutput, error) {
 	caller := auth.Must(ctx)
-	out := &verifyTokenOutput{CacheControl: "no-store"}
+	out := &verifyTokenOutput{}
 	out.Body.AccountID, out.Body.Email, out.Body.Roles, out.Body.ExpiresAt = caller.ID, caller.Email, caller.Roles, caller.ExpiresAt.UTC()
 	return out, nil
 }
@@ -261,7 +266,7 @@ type adminAccount struct {
 	Email       string     `json:"email"`
 	FirstName   string     `json:"first_name"`
 	LastName    string     `json:"last_name"`
-	Status      Status     `json:"status" enum:"creating,pending,active,suspended"`
+	Status      Status     `json:"status" enum:"creating,pending,active,suspended,ending"`
 	CreatedAt   time.Time  `json:"created_at"`
 	ActivatedAt *time.Time `json:"activated_at"`
 	Suspension  *suspended `json:"suspension"`
@@ -286,7 +291,7 @@ func toAdmin(a Account) adminAccount {
 
 type adminListInput struct {
 	rest.Page
-	Status string `query:"status" enum:"creating,pending,active,suspended"`
+	Status string `query:"status" enum:"creating,pending,active,suspended,ending"`
 	Email  string `query:"email" maxLength:"254" doc:"How the e-mail address begins"`
 	Sort   string `query:"sort" enum:"newest,oldest,email,-email" default:"newest"`
 }

@@ -199,6 +199,15 @@ func (k *keycloak) changeUser(ctx context.Context, id uuid.UUID, a Account, veri
 	return err
 }
 
+// deleteUser deletes a user, its password and sessions; nothing happens when it is gone.
+func (k *keycloak) deleteUser(ctx context.Context, id uuid.UUID) error {
+	_, err := k.do(ctx, http.MethodDelete, "/users/"+id.String(), nil, nil)
+	if errors.Is(err, errNoUser) {
+		return nil
+	}
+	return err
+}
+
 // setPassword replaces a user's password. Its sessions go on. Errors: errNoUser, errRefused.
 func (k *keycloak) setPassword(ctx context.Context, id uuid.UUID, value string) error {
 	_, err := k.do(ctx, http.MethodPut, "/users/"+id.String()+"/reset-password", password(value), nil)

@@ -19,11 +19,12 @@ import (
 func (s *service) login(ctx context.Context, email, secret string) (Tokens, error) {
 	ctx, cancel := working(ctx)
 	defer cancel()
+	begun := s.now()
 	try, tokens, err := s.tryPassword(ctx, email, secret)
 	if err != nil {
 		return Tokens{}, err
 	}
-	refused := s.mayLogIn(ctx, email, tokens)
+	refused := s.mayLogIn(ctx, email, begun, tokens)
 	outcome := "success"
 	if refused != nil {
 		outcome = "refused"
@@ -61,8 +62,9 @@ func (s *service) tryPassword(ctx context.Context, email, secret string) (try uu
 	return try, t, nil
 }
 
-// mayLogIn says what keeps the owner of new tokens out, if anything does.
-func (s *service) mayLogIn(ctx context.Context, email string, t Tokens) error {
+// mayLogIn says what keeps the owner of new tokens out, if anything does. A login that began before the account was
+// active does not count: its password may have been another's.
+func (s *service) mayLogIn(ctx context.Context, email string, begun time.Time, t Tokens) error {
 	sub, _, err := readToken(t.AccessToken)
 	if err != nil {
 		return err
@@ -79,7 +81,7 @@ func (s *service) mayLogIn(ctx context.Context, email string, t Tokens) error {
 		return err
 	case a.Status == Suspended:
 		return ErrAccountSuspended
-	case a.Status != Active:
+	case a.Status != Active || a.ActivatedAt.After(begun):
 		return ErrAccountPending
 	}
 	return nil
@@ -158,7 +160,7 @@ func (s *service) changePassword(ctx context.Context, caller auth.Caller, old, s
 		})
 	}
 	if err == nil {
-		err = s.setPassword(ctx, a, secret)
+		err = s.setPassword(ctx, a, secret, "body.new_password")
 	}
 	if err != nil {
 		s.drop(ctx, tokens)
@@ -166,29 +168,51 @@ func (s *service) changePassword(ctx context.Context, caller auth.Caller, old, s
 	return err
 }
 
-// resetPassword sets a new password for who knows the code. All sessions end. ErrCodeInvalid; when the
-// password cannot be set the code stays good.
+// resetPassword sets a new password for who knows the code. All sessions end. A pending account becomes active: the
+// code has proved the address. ErrCodeInvalid; when the password cannot be set the code stays good.
 func (s *service) resetPassword(ctx context.Context, email, code, secret string) error {
 	ctx, cancel := working(ctx)
 	defer cancel()
-	a, err := s.useCode(ctx, email, PasswordReset, code, func(a *Account, now time.Time) { a.ChangePassword("", now) })
+	return s.choosePassword(ctx, PasswordReset, email, code, secret, "body.new_password")
+}
+
+// choosePassword sets a password for who knows a code. A pending account becomes active, not before it has the password.
+// location is where that was.
+func (s *service) choosePassword(ctx context.Context, p Purpose, email, code, secret, location string) error {
+	a, err := s.useCode(ctx, email, p, code, func(a *Account, now time.Time) { a.ChangePassword("", now) })
 	if err != nil {
 		return err
 	}
-	if err := s.setPassword(ctx, a, secret); err != nil {
-		return errors.Join(err, s.store.giveBack(ctx, a.ID, PasswordReset, hashCode(s.key, a.ID, PasswordReset, code)))
+	err = s.setPassword(ctx, a, secret, location)
+	if err == nil && a.Status == Pending {
+		err = s.verified(ctx, a)
+	}
+	if err != nil {
+		return errors.Join(err, s.store.giveBack(ctx, a.ID, p, hashCode(s.key, a.ID, p, code)))
+	}
+	return nil
+}
+
+// verified notes that the owner of a pending account has proved the address, and lets it in.
+func (s *service) verified(ctx context.Context, a Account) error {
+	a, err := s.store.update(ctx, a.ID, func(_ pgx.Tx, a *Account) (bool, error) { return a.Verify(s.now()), nil })
+	if err != nil || a.Status != Pending { // the sweep was faster
+		return err
+	}
+	if err := s.activate(ctx, a); err != nil {
+		return errors.Join(err, s.store.release(ctx, a, s.now()))
 	}
 	return nil
 }
 
 // setPassword sets the password and ends the sessions, as noted in the account before. When Keycloak may or
-// may not have set it, the sessions end all the same, by the sweep.
-func (s *service) setPassword(ctx context.Context, a Account, secret string) error {
+// may not have set it, the sessions end all the same, by the sweep. location is where the password was.
+func (s *service) setPassword(ctx context.Context, a Account, secret, location string) error {
 	if err := s.keycloak.setPassword(ctx, *a.AccountID, secret); err != nil {
 		var refused errRefused
 		var unsent notSent
 		if errors.As(err, &refused) || errors.As(err, &unsent) {
-			return errors.Join(refusal(err, "body.new_password"), s.store.sessionsEnded(ctx, a.ID, *a.SessionsEndAt))
+			return errors.Join(refusal(err, location), s.store.sessionsEnded(ctx, a.ID, *a.SessionsEndAt))
 		}
 		return errors.Join(err, s.store.release(ctx, a, s.now()))
 	}

@@ -21,12 +21,27 @@ func working(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), workTime)
 }
 
+// How long a registration waits for another of the same address, such as that of a first click, and how often it looks.
+const (
+	beginPatience = 3 * time.Second
+	beginEvery    = 100 * time.Millisecond
+)
+
 // register opens an account: begin, create, open. Whatever happens between two of them, the sweep or the
-// next registration of the address goes on from there. ErrEmailTaken.
-func (s *service) register(ctx context.Context, email, first, last, secret string) (Account, error) {
+// next registration of the address goes on from there. A pending account of the address ends before that: nobody has
+// proved to own the address, so the newer registration is as good as the older, and nothing of that one may live on.
+// ErrEmailTaken, problem.ErrTooMany.
+func (s *service) register(ctx context.Context, email, first, last, secret, client string) (Account, error) {
 	ctx, cancel := working(ctx)
 	defer cancel()
-	a, fresh, err := s.begin(ctx, email, first, last)
+	var a Account
+	var fresh bool
+	err := whileAtWork(ctx, func() (err error) {
+		if err = s.replace(ctx, email, client); err == nil {
+			a, fresh, err = s.begin(ctx, email, first, last)
+		}
+		return err
+	})
 	if err != nil {
 		return Account{}, err
 	}
@@ -35,6 +50,49 @@ func (s *service) register(ctx context.Context, email, first, last, secret strin
 		return Account{}, s.abandon(ctx, a, fresh, err)
 	}
 	return s.open(ctx, a, id, func(tx pgx.Tx, a *Account) error { return s.issueCode(ctx, tx, *a, VerifyEmail) })
+}
+
+// whileAtWork repeats fn for a while as long as it fails with errAtWork.
+func whileAtWork(ctx context.Context, fn func() error) error {
+	for patience := time.After(beginPatience); ; {
+		err := fn()
+		if !errors.Is(err, errAtWork) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-patience:
+			return err
+		case <-time.After(beginEvery):
+		}
+	}
+}
+
+// replace removes the pending account that an address has, if it has one. client is the network address that asks.
+func (s *service) replace(ctx context.Context, email, client string) error {
+	a, wait, err := s.store.end(ctx, email, client, s.settings.Limits, s.now())
+	if err != nil || a.AccountID == nil {
+		if wait > 0 {
+			return problem.ErrTooMany.RetryAfter(wait)
+		}
+		return err
+	}
+	if err := s.remove(ctx, a); err != nil {
+		return errors.Join(err, s.store.release(ctx, a, s.now()))
+	}
+	return nil
+}
+
+// remove ends what Account.End has begun: the user goes, then the row, and the others are told. Each step may be
+// repeated.
+func (s *service) remove(ctx context.Context, a Account) error {
+	if err := s.keycloak.deleteUser(ctx, *a.AccountID); err != nil {
+		return err
+	}
+	return s.store.remove(ctx, a, func(tx pgx.Tx) error {
+		return outbox.Put(ctx, tx, events.AccountRemoved{AccountID: *a.AccountID, At: s.now()})
+	})
 }
 
 // begin writes the account's row. fresh is false when it takes over a row that another registration left.
@@ -176,11 +234,15 @@ func (s *service) answerRequests(ctx context.Context) error {
 	}
 }
 
-// verify makes an account active for who knows its code. ErrCodeInvalid. When Keycloak does not answer, the
-// code stays good, and the sweep ends what is begun.
-func (s *service) verify(ctx context.Context, email, code string) error {
+// verify makes an account active for who knows its code. With a secret that becomes the password first: whoever
+// registered the address since cannot know it. ErrCodeInvalid. When Keycloak does not answer, the code stays good, and
+// the sweep ends what is begun.
+func (s *service) verify(ctx context.Context, email, code, secret string) error {
 	ctx, cancel := working(ctx)
 	defer cancel()
+	if secret != "" {
+		return s.choosePassword(ctx, VerifyEmail, email, code, secret, "body.password")
+	}
 	a, err := s.useCode(ctx, email, VerifyEmail, code, func(a *Account, now time.Time) { a.Verify(now) })
 	if err != nil {
 		return err
@@ -227,9 +289,13 @@ func (s *service) activate(ctx context.Context, a Account) error {
 	return err
 }
 
-// sweep ends what requests have begun and left, because they crashed or Keycloak did not answer.
+// sweep ends what requests have begun and left, because they crashed or Keycloak did not answer, and accounts that
+// nobody has verified for long.
 func (s *service) sweep(ctx context.Context) error {
 	const batch = 20
+	if _, err := s.store.endOverdue(ctx, s.now().Add(-pendingLife), s.now(), 10*batch); err != nil {
+		return err
+	}
 	for {
 		accounts, err := s.store.halfMade(ctx, s.now(), batch)
 		if err != nil {
@@ -248,6 +314,8 @@ func (s *service) sweep(ctx context.Context) error {
 // finish ends one half-made account, which the caller has leased.
 func (s *service) finish(ctx context.Context, a Account) error {
 	switch {
+	case a.Status == Ending:
+		return s.remove(ctx, a)
 	case a.Status == Creating:
 		id, err := s.leftover(ctx, a)
 		if errors.Is(err, ErrEmailTaken) || (errors.Is(err, errNoUser) && a.Forgettable(s.now())) {

@@ -240,7 +240,7 @@ func TestRegister(t *testing.T) {
 	b := setup(t)
 	email := newEmail()
 	body := registration("  " + strings.ToUpper(email) + " ")
-	body["first_name"], body["last_name"] = " Zoë ", "O'Hara"
+	body["first_name"], body["last_name"] = " Zoe\u0308\u00a0", "\tO'Hara"
 	res := b.want(b.post("/register", body), 201, "")
 	var out object
 	res.JSON(t, &out)
@@ -264,8 +264,6 @@ func TestRegister(t *testing.T) {
 	require.Zero(t, b.count(`accounts WHERE accounts::text LIKE '%' || $1 || '%'`, goodPassword))
 	require.Zero(t, b.count(`codes WHERE codes::text LIKE '%' || $1 || '%'`, codes[0].Code))
 
-	b.want(b.post("/register", registration(email)), 409, "email-taken")
-	b.want(b.post("/register", registration(strings.ToUpper(email))), 409, "email-taken")
 	require.Equal(t, 1, b.count(`accounts`))
 
 	// Only who knows the password learns that the account is pending, and gets no session for it.
@@ -294,7 +292,9 @@ func TestRegister(t *testing.T) {
 
 func TestRegisterTakesWhatKeycloakTakes(t *testing.T) {
 	b := setup(t)
-	for _, name := range []string{"Zoë", "O'Hara", "Jean-Luc", "李", "von der Höhe", "Lee, Jr.", "Мария", "Ann @ home", "A", strings.Repeat("é", 80)} {
+	for _, name := range []string{
+		"Zoë", "O'Hara", "Jean-Luc", "李", "von der Höhe", "Lee, Jr.", "Мария", "Ann @ home", "A", strings.Repeat("é", 100),
+	} {
 		body := registration(newEmail())
 		body["first_name"], body["last_name"] = name, name
 		b.want(b.post("/register", body), 201, "")
@@ -302,7 +302,7 @@ func TestRegisterTakesWhatKeycloakTakes(t *testing.T) {
 	for _, local := range []string{"o'brien", "a+b", "x!#$%&*/=?^_`{|}~-", strings.Repeat("a", 31)} {
 		b.want(b.post("/register", registration(local+newEmail())), 201, "")
 	}
-	for _, r := range nameProhibited + "\n\t\x7f\u0085\u2028" {
+	for _, r := range nameProhibited + "\n\x7f\u0085\u2028" {
 		body := registration(newEmail())
 		body["first_name"] = "A" + string(r) + "B"
 		b.want(b.post("/register", body), 422, "invalid")
@@ -349,6 +349,7 @@ func TestRegisterRefuses(t *testing.T) {
 		"no first name":       {change("first_name", nil), 422, "invalid"},
 		"empty first name":    {change("first_name", ""), 422, "invalid"},
 		"blank last name":     {change("last_name", "  "), 422, "invalid"},
+		"invisible last name": {change("last_name", "\u00a0\u200b\u3164"), 422, "invalid"},
 		"huge first name":     {change("first_name", huge), 422, "invalid"},
 		"HTML first name":     {change("first_name", "<script>alert(1)</script>"), 422, "invalid"},
 		"SQL last name":       {change("last_name", "x'); DROP TABLE accounts; --"), 422, "invalid"},
@@ -373,11 +374,11 @@ func TestRegisterRefuses(t *testing.T) {
 func TestKeycloakRefuses(t *testing.T) {
 	b := setup(t)
 	ctx := t.Context()
-	_, err := b.s.register(ctx, newEmail(), "A<B", "Lee", goodPassword)
+	_, err := b.s.register(ctx, newEmail(), "A<B", "Lee", goodPassword, "")
 	require.ErrorIs(t, err, problem.ErrInvalid)
-	_, err = b.s.register(ctx, newEmail(), "A<B", "Le>", goodPassword) // two at once come in another form
+	_, err = b.s.register(ctx, newEmail(), "A<B", "Le>", goodPassword, "") // two at once come in another form
 	require.ErrorIs(t, err, problem.ErrInvalid)
-	_, err = b.s.register(ctx, newEmail(), "Ann", "Lee", "short")
+	_, err = b.s.register(ctx, newEmail(), "Ann", "Lee", "short", "")
 	require.ErrorIs(t, err, problem.ErrInvalid)
 	require.Zero(t, b.count(`accounts`), "the address is free again")
 }
@@ -392,10 +393,17 @@ func TestRegisterRace(t *testing.T) {
 		}
 		return b.post("/register", registration(address)).Status
 	})
-	require.Equal(t, map[int]int{201: 1, 409: 7}, statuses)
+	// One after the other replaces the one before, as often as codes may be asked for; who waits too long may come again.
+	require.Positive(t, statuses[201])
+	require.Equal(t, 8, statuses[201]+statuses[429]+statuses[503], "%v", statuses)
 	require.Equal(t, 1, b.count(`accounts`))
-	require.Len(t, sentOf[events.AccountRegistered](b, "account.registered.v1"), 1)
-	require.Len(t, sentOf[events.AccountCodeIssued](b, "account.code_issued.v1"), 1)
+	registered := sentOf[events.AccountRegistered](b, "account.registered.v1")
+	require.Len(t, registered, statuses[201])
+	require.Len(t, sentOf[events.AccountRemoved](b, "account.removed.v1"), statuses[201]-1)
+	require.Len(t, sentOf[events.AccountCodeIssued](b, "account.code_issued.v1"), statuses[201])
+	a, err := b.s.store.byEmail(t.Context(), email)
+	require.NoError(t, err)
+	require.Equal(t, registered[len(registered)-1].AccountID, *a.AccountID)
 	require.Equal(t, Pending, b.status(email))
 }
 
@@ -426,7 +434,7 @@ func TestRegisterCrash(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, fresh)
 
-		b.want(b.post("/register", registration(email)), 409, "email-taken") // the lease runs
+		b.want(b.post("/register", registration(email)), 503, "unavailable") // the lease runs
 		b.want(b.post("/login", object{"email": email, "password": goodPassword}), 401, "credentials-invalid")
 		require.NoError(t, b.s.sweep(ctx))
 		require.Equal(t, Creating, b.status(email))
@@ -899,13 +907,14 @@ func TestCodeRequests(t *testing.T) {
 		require.NoError(t, b.s.answerRequests(t.Context()))
 		var codes []events.AccountCodeIssued
 		for _, c := range sentOf[events.AccountCodeIssued](b, "account.code_issued.v1") {
-			if c.Purpose == "password-reset" {
+			if c.Purpose == "password-reset" && c.Email == email {
 				codes = append(codes, c)
 			}
 		}
 		require.Len(t, codes, 3)
 		require.Equal(t, id, codes[2].AccountID)
 		require.WithinDuration(t, time.Now().Add(15*time.Minute), codes[2].ExpiresAt, time.Minute)
+		require.NotEmpty(t, b.code(pending, PasswordReset), "a pending account gets one, too")
 	})
 }
 
@@ -1082,6 +1091,35 @@ func TestRefreshAndLogout(t *testing.T) {
 		b.want(b.post(path, object{"refresh_token": strings.Repeat("a", 10_000)}), 422, "invalid")
 		b.want(b.post(path, object{}), 422, "invalid")
 	}
+}
+
+// A refresh token is good once, and once more for a second tab that asks at the same time. Whoever uses it again is a thief
+// or was robbed: the session ends (RFC 9700, 4.14.2).
+func TestRefreshTokensRotate(t *testing.T) {
+	b := setup(t)
+	email, _ := b.active()
+	refresh := func(token string, status int) (t Tokens) {
+		b.t.Helper()
+		slug := map[int]string{401: "unauthenticated"}[status]
+		b.want(b.post("/refresh", object{"refresh_token": token}), status, slug).JSON(b.t, &t)
+		return t
+	}
+	first := b.login(email, goodPassword)
+	second := refresh(first.RefreshToken, 200)
+	require.NotEqual(t, first.RefreshToken, second.RefreshToken)
+	refresh(first.RefreshToken, 200) // the other tab
+	third := refresh(second.RefreshToken, 200)
+	refresh(third.RefreshToken, 200)
+
+	other := b.login(email, goodPassword)
+	stolen := refresh(other.RefreshToken, 200)
+	refresh(other.RefreshToken, 200)
+	refresh(other.RefreshToken, 401)
+	refresh(stolen.RefreshToken, 401) // the session is over for everybody
+
+	tabs := b.login(email, goodPassword)
+	statuses := together(2, func(int) int { return b.post("/refresh", object{"refresh_token": tabs.RefreshToken}).Status })
+	require.Equal(t, map[int]int{200: 2}, statuses, "two tabs at once")
 }
 
 func TestChangePassword(t *testing.T) {
@@ -1595,6 +1633,21 @@ var formAction = regexp.MustCompile(`action="([^"]*/login-actions/authenticate[^
 // in, said is the page that it sees.
 func (b *bench) onPage(email, secret string) (in bool, said string) {
 	b.t.Helper()
+	in, said, _ = b.browse(email, secret)
+	return in, said
+}
+
+// waitsOnPage tries a password on Keycloak's login page, where it is refused, and returns a function that has the same
+// browser go on, by every way there is, and tells whether it was let in.
+func (b *bench) waitsOnPage(email, secret string) (again func() bool) {
+	b.t.Helper()
+	in, said, again := b.browse(email, secret)
+	require.False(b.t, in, "%s", said)
+	return again
+}
+
+func (b *bench) browse(email, secret string) (in bool, said string, again func() bool) {
+	b.t.Helper()
 	r, err := realm()
 	require.NoError(b.t, err)
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -1614,17 +1667,35 @@ func (b *bench) onPage(email, secret string) (in bool, said string) {
 		b.t.Cleanup(func() { _ = res.Body.Close() })
 		return res
 	}
-	page := do("GET", r.url+"/realms/stampede/protocol/openid-connect/auth?"+url.Values{
+	start := r.url + "/realms/stampede/protocol/openid-connect/auth?" + url.Values{
 		"client_id": {"backoffice"}, "response_type": {"code"}, "scope": {"openid"}, "redirect_uri": {r.public + "/admin"},
-	}.Encode(), "", nil)
+	}.Encode()
+	page := do("GET", start, "", nil)
 	text, err := io.ReadAll(page.Body)
 	require.NoError(b.t, err)
 	action := formAction.FindSubmatch(text)
 	require.NotNil(b.t, action, "%d %s", page.StatusCode, text)
-	res := do("POST", html.UnescapeString(string(action[1])), url.Values{"username": {email}, "password": {secret}}.Encode(), page.Cookies())
+	form := html.UnescapeString(string(action[1]))
+	cookies := page.Cookies()
+	res := do("POST", form, url.Values{"username": {email}, "password": {secret}}.Encode(), cookies)
 	text, err = io.ReadAll(res.Body)
 	require.NoError(b.t, err)
-	return res.StatusCode == http.StatusFound && strings.Contains(res.Header.Get("Location"), "code="), string(text)
+	let := func(res *http.Response) bool {
+		return res.StatusCode == http.StatusFound && strings.Contains(res.Header.Get("Location"), "code=")
+	}
+	return let(res), string(text), func() bool {
+		cookies = append(cookies, res.Cookies()...)
+		for _, step := range [][2]string{{"GET", form}, {"GET", start}, {"POST", form}} {
+			posted := ""
+			if step[0] == "POST" {
+				posted = url.Values{"username": {email}, "password": {secret}}.Encode()
+			}
+			if let(do(step[0], step[1], posted, cookies)) {
+				return true
+			}
+		}
+		return false
+	}
 }
 
 // Keycloak's page lets in who has a role, and tells only who knows the password that the account has none.

@@ -66,7 +66,7 @@ func save(ctx context.Context, tx pgx.Tx, a Account) error {
 }
 
 // begin writes the row of a new account, or lets the registration take over what another left half-made.
-// ErrEmailTaken when the address has an account, or one is being made.
+// ErrEmailTaken when the address has an account, errAtWork when one is being made or removed.
 func (s store) begin(ctx context.Context, a Account, now time.Time) (Account, error) {
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
@@ -84,7 +84,7 @@ func (s store) begin(ctx context.Context, a Account, now time.Time) (Account, er
 		}
 		there, err := one(ctx, tx, `email = $1 FOR UPDATE`, a.Email)
 		if errors.Is(err, ErrAccountNotFound) {
-			return ErrEmailTaken // it was being given up just now
+			return atWork() // it was being given up just now
 		}
 		if err != nil {
 			return err
@@ -96,6 +96,69 @@ func (s store) begin(ctx context.Context, a Account, now time.Time) (Account, er
 		return save(ctx, tx, a)
 	})
 	return a, err
+}
+
+// end begins the end of the pending account that an address has, if it has one. Registering an address anew sends a
+// code, so it counts as a request for one: wait is how long to wait when that was too often. Errors: those of Account.End.
+func (s store) end(ctx context.Context, email, address string, l Limits, now time.Time) (a Account, wait time.Duration, err error) {
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		if err := lockEmail(ctx, tx, email); err != nil {
+			return err
+		}
+		there, err := one(ctx, tx, `email = $1 AND status <> $2 FOR UPDATE`, email, Creating)
+		if errors.Is(err, ErrAccountNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := there.End(now); err != nil {
+			return err
+		}
+		if wait, err = codesWait(ctx, tx, VerifyEmail, email, address, l, now); err != nil || wait > 0 {
+			return err
+		}
+		if err := putRequest(ctx, tx, VerifyEmail, email, address, now, &now); err != nil {
+			return err
+		}
+		a = there
+		return save(ctx, tx, a)
+	})
+	return a, wait, err
+}
+
+// endOverdue begins the end of accounts that are pending since before a time and have no code that is still good, for
+// the sweep. It returns how many.
+func (s store) endOverdue(ctx context.Context, before, now time.Time, limit int) (int64, error) {
+	tag, err := s.db.Exec(ctx, `
+		UPDATE accounts SET status = 'ending', lease_until = $2
+		WHERE id IN (
+			SELECT id FROM accounts
+			WHERE status = 'pending' AND verified_at IS NULL AND created_at < $1 AND lease_until <= $2
+			  AND NOT EXISTS (SELECT FROM codes WHERE account = accounts.id AND expires_at > $2 AND used_at IS NULL)
+			ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED)`, before, now, limit)
+	if err != nil {
+		return 0, fmt.Errorf("end overdue accounts: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// remove deletes an account that is ending, once Keycloak has no user of it any more, and what fn writes beside it. It
+// may be repeated.
+func (s store) remove(ctx context.Context, a Account, fn func(tx pgx.Tx) error) error {
+	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM accounts WHERE id = $1 AND status = $2`, a.ID, Ending)
+		if err != nil {
+			return fmt.Errorf("remove account: %w", err)
+		}
+		if tag.RowsAffected() == 0 {
+			return nil
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM page_logins WHERE account_id = $1`, a.AccountID); err != nil {
+			return fmt.Errorf("remove account: %w", err)
+		}
+		return fn(tx)
+	})
 }
 
 // update changes one account under its row lock, and what fn writes beside it, in one transaction. Nothing
@@ -140,7 +203,8 @@ func (s store) halfMade(ctx context.Context, now time.Time, limit int) ([]Accoun
 		UPDATE accounts SET lease_until = $2
 		WHERE id IN (
 			SELECT id FROM accounts
-			WHERE (status = 'creating' OR (status = 'pending' AND verified_at IS NOT NULL) OR sessions_end_at IS NOT NULL OR role_due <> '')
+			WHERE (status IN ('creating', 'ending') OR (status = 'pending' AND verified_at IS NOT NULL)
+			       OR sessions_end_at IS NOT NULL OR role_due <> '')
 			  AND lease_until <= $1
 			ORDER BY lease_until LIMIT $3 FOR UPDATE SKIP LOCKED)
 		RETURNING `+accountColumns, now, now.Add(lease), limit)
@@ -194,7 +258,7 @@ func tryCode(ctx context.Context, tx pgx.Tx, account uuid.UUID, p Purpose, hash 
 func (s store) useCode(ctx context.Context, email string, p Purpose, now time.Time, hash func(Account) []byte, then func(*Account)) (a Account, right bool, err error) {
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		right = false
-		a, err = one(ctx, tx, `email = $1 AND status = $2 FOR UPDATE`, email, p.needs())
+		a, err = one(ctx, tx, `email = $1 AND status = ANY($2) FOR UPDATE`, email, p.needs())
 		if errors.Is(err, ErrAccountNotFound) {
 			return nil
 		}
@@ -227,36 +291,45 @@ func (s store) requestCode(ctx context.Context, p Purpose, email, address string
 		if err := lockEmail(ctx, tx, email); err != nil {
 			return err
 		}
-		since := now.Add(-l.CodesWindow)
-		byEmail, err := recent(ctx, tx, `
-			SELECT requested_at AS at FROM code_requests WHERE email = $1 AND purpose = $2 AND requested_at > $3
-			ORDER BY requested_at DESC LIMIT $4`, email, p, since, l.Codes)
-		if err != nil {
+		if wait, err = codesWait(ctx, tx, p, email, address, l, now); err != nil || wait > 0 {
 			return err
 		}
-		byAddress, err := recent(ctx, tx, `
-			SELECT requested_at AS at FROM code_requests WHERE address = $1 AND address <> '' AND requested_at > $2
-			ORDER BY requested_at DESC LIMIT $3`, address, since, l.CodesAddress)
-		if err != nil {
-			return err
-		}
-		wait = max(byEmail.wait(l.Codes, l.CodesWindow, now), byAddress.wait(l.CodesAddress, l.CodesWindow, now))
-		if wait > 0 {
-			return nil
-		}
-		id, err := uuid.NewV7()
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `
-			INSERT INTO code_requests (id, purpose, email, address, requested_at) VALUES ($1, $2, $3, $4, $5)`,
-			id, p, email, address, now)
-		if err != nil {
-			return fmt.Errorf("request code: %w", err)
-		}
-		return nil
+		return putRequest(ctx, tx, p, email, address, now, nil)
 	})
 	return wait, err
+}
+
+// codesWait is how long to wait when codes were asked for too often. The address is locked.
+func codesWait(ctx context.Context, tx pgx.Tx, p Purpose, email, address string, l Limits, now time.Time) (time.Duration, error) {
+	since := now.Add(-l.CodesWindow)
+	byEmail, err := recent(ctx, tx, `
+		SELECT requested_at AS at FROM code_requests WHERE email = $1 AND purpose = $2 AND requested_at > $3
+		ORDER BY requested_at DESC LIMIT $4`, email, p, since, l.Codes)
+	if err != nil {
+		return 0, err
+	}
+	byAddress, err := recent(ctx, tx, `
+		SELECT requested_at AS at FROM code_requests WHERE address = $1 AND address <> '' AND requested_at > $2
+		ORDER BY requested_at DESC LIMIT $3`, address, since, l.CodesAddress)
+	if err != nil {
+		return 0, err
+	}
+	return max(byEmail.wait(l.Codes, l.CodesWindow, now), byAddress.wait(l.CodesAddress, l.CodesWindow, now)), nil
+}
+
+// putRequest notes a request for a code; done is when it was answered, nil when a worker has still to do that.
+func putRequest(ctx context.Context, tx pgx.Tx, p Purpose, email, address string, now time.Time, done *time.Time) error {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO code_requests (id, purpose, email, address, requested_at, done_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		id, p, email, address, now, done)
+	if err != nil {
+		return fmt.Errorf("request code: %w", err)
+	}
+	return nil
 }
 
 // answerRequest takes the oldest request for a code and lets fn answer it when there is a fitting account.
@@ -282,7 +355,7 @@ func (s store) answerRequest(ctx context.Context, now time.Time, fn func(tx pgx.
 			return fmt.Errorf("answer code request: %w", err)
 		}
 		// The lock keeps the account's status as it is until the code is there.
-		a, err := one(ctx, tx, `email = $1 AND status = $2 FOR UPDATE`, email, p.needs())
+		a, err := one(ctx, tx, `email = $1 AND status = ANY($2) FOR UPDATE`, email, p.needs())
 		if errors.Is(err, ErrAccountNotFound) {
 			return nil
 		}

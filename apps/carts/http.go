@@ -91,10 +91,7 @@ type ViewLine struct {
 	HoldExpiresAt *time.Time  `json:"hold_expires_at"`
 }
 
-type viewOutput struct {
-	CacheControl string `header:"Cache-Control"`
-	Body         View
-}
+type viewOutput struct{ Body View }
 
 type getCartInput struct {
 	Shopper
@@ -176,7 +173,7 @@ func (s *service) view(ctx context.Context, key string, c Cart, holds map[string
 		v.Lines[i].LineTotal = quote.Lines[i].Total
 	}
 	v.Subtotal, v.Discount, v.Tax, v.Shipping, v.Total = quote.Subtotal, quote.Discount, quote.Tax, quote.Shipping, quote.Total
-	return &viewOutput{"private, no-store", v}, nil
+	return &viewOutput{v}, nil
 }
 
 type putItemInput struct {

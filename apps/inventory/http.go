@@ -232,7 +232,7 @@ type putStockInput struct {
 	SKUPath
 	Body struct {
 		Quantity int64  `json:"quantity" minimum:"0" maximum:"1000000000"`
-		Reason   string `json:"reason" minLength:"1" maxLength:"200" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
+		Reason   string `json:"reason" text:"line" minLength:"1" maxLength:"200"`
 		Key      string `json:"key" minLength:"1" maxLength:"255" pattern:"^[^\\p{Cc}]*$" doc:"The same key changes the stock once"`
 	}
 }
@@ -240,7 +240,7 @@ type putStockInput struct {
 func (s *service) putStock(ctx context.Context, in *putStockInput) (*body[StockView], error) {
 	sku := in.SKU.String()
 	answer, err := idempotency.Do(ctx, s.store.db, "stock/"+sku, in.Body.Key, in.Body, func(tx pgx.Tx) (int, any, error) {
-		if err := s.store.setOnHand(ctx, tx, sku, in.Body.Quantity, strings.TrimSpace(in.Body.Reason), in.Body.Key); err != nil {
+		if err := s.store.setOnHand(ctx, tx, sku, in.Body.Quantity, in.Body.Reason, in.Body.Key); err != nil {
 			return 0, nil, err
 		}
 		view, err := s.store.view(ctx, tx, sku)
@@ -292,7 +292,7 @@ type movementInput struct {
 	Key  string `header:"Idempotency-Key"`
 	Body struct {
 		Delta  int64  `json:"delta" minimum:"-1000000" maximum:"1000000" doc:"Positive: came in. Negative: went out. Not 0"`
-		Reason string `json:"reason" minLength:"1" maxLength:"200" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
+		Reason string `json:"reason" text:"line" minLength:"1" maxLength:"200"`
 	}
 }
 
@@ -313,7 +313,7 @@ func (s *service) postMovement(ctx context.Context, in *movementInput) (*movemen
 	admin := auth.Must(ctx).ID.String()
 	request := []any{in.SKU.String(), in.Body} // the same key for another SKU is another request
 	answer, err := idempotency.Do(ctx, s.store.db, "movements/"+admin, in.Key, request, func(tx pgx.Tx) (int, any, error) {
-		e, err := s.store.move(ctx, tx, in.SKU.String(), in.Body.Delta, strings.TrimSpace(in.Body.Reason), admin)
+		e, err := s.store.move(ctx, tx, in.SKU.String(), in.Body.Delta, in.Body.Reason, admin)
 		return http.StatusCreated, e, err
 	})
 	if err != nil {

@@ -38,7 +38,7 @@ func parseCarriers(list []string) (carriers, error) {
 
 // shipment is what the shop says about a parcel, with the carrier's page about it when that is known.
 func (c carriers) shipment(carrier, number string) Shipment {
-	s := Shipment{Carrier: strings.TrimSpace(carrier), TrackingNumber: strings.TrimSpace(number)}
+	s := Shipment{Carrier: carrier, TrackingNumber: number}
 	if page, ok := c[carrierKey(s.Carrier)]; ok {
 		page = strings.ReplaceAll(page, trackingNumber, url.QueryEscape(s.TrackingNumber))
 		s.TrackingURL = &page

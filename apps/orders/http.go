@@ -283,8 +283,8 @@ func (s *service) adminChange(ctx context.Context, path OrderPath, fn func(*Orde
 type shipmentInput struct {
 	OrderPath
 	Body struct {
-		Carrier        string `json:"carrier" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
-		TrackingNumber string `json:"tracking_number" minLength:"1" maxLength:"80" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
+		Carrier        string `json:"carrier" text:"line" minLength:"1" maxLength:"80"`
+		TrackingNumber string `json:"tracking_number" text:"line" minLength:"1" maxLength:"80"`
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/postal"
 	"github.com/stampede-shop/stampede/kit/problem"
 )
 
@@ -72,15 +73,7 @@ var paymentRank = map[PaymentStatus]int{
 }
 
 // Address is where an order is delivered to.
-type Address struct {
-	Name       string `json:"name" minLength:"1" maxLength:"120" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
-	Line1      string `json:"line1" minLength:"1" maxLength:"120" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
-	Line2      string `json:"line2,omitempty" maxLength:"120" pattern:"^[^\\p{Cc}]*$"`
-	City       string `json:"city" minLength:"1" maxLength:"120" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
-	Region     string `json:"region,omitempty" maxLength:"120" pattern:"^[^\\p{Cc}]*$"`
-	PostalCode string `json:"postal_code" minLength:"1" maxLength:"20" pattern:"^[^\\p{Cc}]*\\S[^\\p{Cc}]*$"`
-	Country    string `json:"country" pattern:"^[A-Z]{2}$" doc:"ISO 3166-1 alpha-2"`
-}
+type Address = postal.Address
 
 // Line is one line of an order: a snapshot of what was bought.
 type Line struct {

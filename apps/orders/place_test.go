@@ -445,13 +445,24 @@ func TestPostToOnesOwnAddress(t *testing.T) {
 	require.Contains(t, string(r.Body), `{"location":"body.address_id","code":"not-found"`)
 	servetest.Neighbour(t, s.rt, "users", operation, servetest.IsAway)
 	s.refused(post(), http.StatusServiceUnavailable, "unavailable")
-	servetest.Neighbour(t, s.rt, "users", operation, func(w http.ResponseWriter, r *http.Request) {
-		a := map[string]any{"id": r.PathValue("id")}
-		for name, value := range home() {
-			a[name] = value
-		}
-		servetest.Answers(a)(w, r)
-	})
+	saved := func(changed map[string]string) {
+		servetest.Neighbour(t, s.rt, "users", operation, func(w http.ResponseWriter, r *http.Request) {
+			a := map[string]any{"id": r.PathValue("id")}
+			for name, value := range home() {
+				a[name] = value
+			}
+			for name, value := range changed {
+				a[name] = value
+			}
+			servetest.Answers(a)(w, r)
+		})
+	}
+	// Saved before there was such a rule.
+	saved(map[string]string{"postal_code": "x"})
+	r = post()
+	s.refused(r, http.StatusUnprocessableEntity, "invalid")
+	require.Contains(t, string(r.Body), `{"location":"body.address_id","code":"not-allowed"`)
+	saved(nil)
 	require.Equal(t, "12 St James's Square", s.placed(post()).Address.Line1)
 }
 

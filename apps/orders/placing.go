@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -176,20 +175,20 @@ func (s *service) attempt(ctx context.Context, a *attempt, who auth.Caller, req 
 	})
 }
 
-// check tidies the request and applies the rules that need nobody else.
+// check applies the rules that need nobody else.
 func (s *service) check(req *placeRequest) error {
 	if (req.Address == nil) == (req.AddressID == nil) {
 		return problem.InvalidField("body", problem.CodeRequired, "either address or address_id is needed")
 	}
 	if req.Address != nil {
-		a := *req.Address
-		for _, text := range []*string{&a.Name, &a.Line1, &a.Line2, &a.City, &a.Region, &a.PostalCode} {
-			*text = strings.TrimSpace(*text)
-		}
-		req.Address = &a
-		if err := s.deliverable("body.address.country", a.Country); err != nil {
+		address, err := req.Address.Check("body.address")
+		if err != nil {
 			return err
 		}
+		if err := s.deliverable("body.address.country", address.Country); err != nil {
+			return err
+		}
+		req.Address = &address
 	}
 	if req.ExpectedTotal.Currency != s.rates.Currency {
 		return problem.InvalidField("body.expected_total.currency", problem.CodeNotAllowed, "the shop sells in "+s.rates.Currency)
@@ -218,6 +217,11 @@ func (s *service) address(ctx context.Context, account uuid.UUID, req placeReque
 	}
 	if err != nil {
 		return Address{}, err
+	}
+	a, err = a.Check("")
+	if err != nil { // saved before there was such a rule
+		return Address{}, problem.InvalidField("body.address_id", problem.CodeNotAllowed,
+			"something in the address is missing or wrong: change it in the address book").Because(err)
 	}
 	return a, s.deliverable("body.address_id", a.Country)
 }

@@ -1282,7 +1282,7 @@ func TestCarriers(t *testing.T) {
 	t.Parallel()
 	known, err := parseCarriers([]string{"Royal Mail=https://a.example/#/{number}", " DHL=https://b.example/?n={number}"})
 	require.NoError(t, err)
-	require.Equal(t, "https://b.example/?n=A%26b%2F1", *known.shipment(" dhl ", " A&b/1 ").TrackingURL)
+	require.Equal(t, "https://b.example/?n=A%26b%2F1", *known.shipment("dhl", "A&b/1").TrackingURL)
 	require.Equal(t, Shipment{Carrier: "A bicycle", TrackingNumber: "1"}, known.shipment("A bicycle", "1"))
 	for _, wrong := range []string{
 		"DHL", "=https://a.example/{number}", "DHL=https://a.example/", "DHL=http://a.example/{number}", "DHL=javascript:{number}",
@@ -1529,7 +1529,7 @@ func TestBadInput(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	token, staff := shopper(t, uuid.New()), admin(t)
-	const good = `{"address": {"name": "Ada", "line1": "1 High Street", "city": "London", "postal_code": "SW1", "country": "GB"},
+	const good = `{"address": {"name": "Ada", "line1": "1 High Street", "city": "London", "postal_code": "SW1Y 4JH", "country": "GB"},
 		"payment_method": "pm_card_visa", "expected_total": {"amount_minor": 4397, "currency": "GBP"}}`
 	with := func(old, new string) string {
 		require.Contains(t, good, old)
@@ -1556,6 +1556,11 @@ func TestBadInput(t *testing.T) {
 		"null address":        {"k", `{"address": null, "payment_method": "pm_card_visa", "expected_total": {"amount_minor": 1, "currency": "GBP"}}`, "invalid", 422},
 		"long name":           {"k", with("Ada", long), "invalid", 422},
 		"blank name":          {"k", with("Ada", "   "), "invalid", 422},
+		"invisible street":    {"k", with("1 High Street", `\u00a0\u00a0\u200b`), "invalid", 422},
+		"no postcode":         {"k", with("SW1Y 4JH", "x"), "invalid", 422},
+		"UK":                  {"k", with(`"GB"}`, `"UK"}`), "invalid", 422},
+		"a state is missing":  {"k", with(`"SW1Y 4JH", "country": "GB"`, `"94043", "country": "US"`), "invalid", 422},
+		"no phone":            {"k", with(`"GB"}`, `"GB", "phone": "call me"}`), "invalid", 422},
 		"line break":          {"k", with("Ada", `Ada\nBcc: x`), "invalid", 422},
 		"number for a name":   {"k", with(`"Ada"`, `7`), "invalid", 422},
 		"missing city":        {"k", with(`"city": "London", `, ``), "invalid", 422},
@@ -1617,7 +1622,9 @@ func TestNeighboursAway(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	body := map[string]any{
-		"address":        map[string]string{"name": "Ada", "line1": "1 High Street", "city": "London", "postal_code": "SW1", "country": "GB"},
+		"address": map[string]string{
+			"name": "Ada", "line1": "1 High Street", "city": "London", "postal_code": "SW1Y 4JH", "country": "GB",
+		},
 		"payment_method": "pm_card_visa", "expected_total": gbp(4397),
 	}
 	token := shopper(t, uuid.New())

@@ -180,12 +180,13 @@ type adminListInput struct {
 type adminListOutput struct{ Body rest.List[AdminSummary] }
 
 func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminListOutput, error) {
-	var after *position
-	if in.Cursor != "" {
-		after = &position{}
-		if err := rest.DecodeCursor(in.Cursor, after); err != nil {
-			return nil, err
-		}
+	after := &position{}
+	given, err := in.After(after)
+	if err != nil {
+		return nil, err
+	}
+	if !given {
+		after = nil
 	}
 	rows, _, err := loadPage(ctx, s.store.db, in.filter(), in.Sort, after, in.Limit+1, false)
 	if err != nil {
@@ -194,8 +195,7 @@ func (s *service) adminList(ctx context.Context, in *adminListInput) (*adminList
 	out := &adminListOutput{}
 	if len(rows) > in.Limit {
 		rows = rows[:in.Limit]
-		next := rest.EncodeCursor(rows[in.Limit-1].position())
-		out.Body.NextCursor = &next
+		out.Body.NextCursor = in.Next(rows[in.Limit-1].position())
 	}
 	out.Body.Items = make([]AdminSummary, 0, len(rows))
 	for _, r := range rows {
@@ -226,7 +226,7 @@ func (s *service) adminGet(ctx context.Context, in *ProductPath) (*adminOutput, 
 
 // ProductInput is what a product may be created with, and changed to.
 type ProductInput struct {
-	Name        *string           `json:"name,omitempty" minLength:"1" maxLength:"255"`
+	Name        *string           `json:"name,omitempty" text:"line" minLength:"1" maxLength:"255"`
 	Description *string           `json:"description,omitempty" maxLength:"200000" doc:"HTML; it is sanitised"`
 	Vendor      *string           `json:"vendor,omitempty" maxLength:"255"`
 	Category    *string           `json:"category,omitempty" maxLength:"255" doc:"A category's slug; empty: none"`
@@ -632,7 +632,7 @@ type categoryOutput struct{ Body AdminCategory }
 
 type createCategoryInput struct {
 	Body struct {
-		Name   string `json:"name" minLength:"1" maxLength:"100"`
+		Name   string `json:"name" text:"line" minLength:"1" maxLength:"100"`
 		Slug   string `json:"slug,omitempty" maxLength:"255" doc:"Made of the name when not given"`
 		Parent string `json:"parent,omitempty" maxLength:"255" doc:"The slug of the category that it is in"`
 	}
@@ -702,7 +702,7 @@ func parentOf(tree categoryTree, slug string) (*uuid.UUID, error) {
 type updateCategoryInput struct {
 	Slug string `path:"slug" maxLength:"255"`
 	Body struct {
-		Name   *string `json:"name,omitempty" minLength:"1" maxLength:"100"`
+		Name   *string `json:"name,omitempty" text:"line" minLength:"1" maxLength:"100"`
 		Parent *string `json:"parent,omitempty" maxLength:"255" doc:"Empty: none"`
 	}
 }

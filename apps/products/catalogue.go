@@ -327,6 +327,10 @@ func (f *facetRows) public() *Facets {
 	return out
 }
 
+// cursors is what the cursors of the catalogue's lists belong to. Which of them it is the bookmark says, since lists that
+// mean the same are kept as one.
+const cursors = "products"
+
 // renderList adds what changes by the second: how much is available, asked once for the whole page.
 func (c *catalogue) renderList(ctx context.Context, l listed) (answer, error) {
 	out := Listing{Items: make([]Summary, 0, len(l.Rows)), Facets: l.Facets}
@@ -360,7 +364,7 @@ func (c *catalogue) renderList(ctx context.Context, l listed) (answer, error) {
 	// The cursor says until when it is good, so it is not the same twice: it stays out of the tag.
 	tag := hashOf(out)
 	if l.Next != nil {
-		next := rest.EncodeCursor(l.Next)
+		next := rest.EncodeCursor(cursors, l.Next)
 		out.NextCursor = &next
 	}
 	return encode(out, tag)

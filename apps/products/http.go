@@ -138,7 +138,7 @@ func (in *listInput) request() (request, error) {
 	r.Filter.Options = options
 	if in.Cursor != "" {
 		r.After = &bookmark{}
-		if err := rest.DecodeCursor(in.Cursor, r.After); err != nil {
+		if err := rest.DecodeCursor(cursors, in.Cursor, r.After); err != nil {
 			return r, err
 		}
 		if r.After.List != r.hash() {

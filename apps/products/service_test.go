@@ -353,6 +353,7 @@ func TestBadInput(t *testing.T) {
 		"unknown field":      {object{"name": "x", "colour": "red"}, 422, "invalid"},
 		"no name":            {object{}, 422, "invalid"},
 		"empty name":         {object{"name": ""}, 422, "invalid"},
+		"invisible name":     {object{"name": "\u00a0\u200b\u3164", "slug": "unseen"}, 422, "invalid"},
 		"spaces as name":     {object{"name": "   "}, 422, "invalid"},
 		"control characters": {object{"name": "a\x07b"}, 422, "invalid"},
 		"long name":          {object{"name": long}, 422, "invalid"},

@@ -113,7 +113,9 @@ func (s *service) postProfile(w http.ResponseWriter, r *http.Request) (page.Answ
 
 // getAddresses shows the address book, and a form for another address.
 func (s *service) getAddresses(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
-	return s.addressPage(w, r, accountView{Form: address{Country: s.settings.Country}})
+	v := accountView{}
+	v.Form.Country = s.settings.Country
+	return s.addressPage(w, r, v)
 }
 
 func (s *service) addressPage(w http.ResponseWriter, r *http.Request, v accountView) (page.Answer, error) {
@@ -126,6 +128,13 @@ func (s *service) addressPage(w http.ResponseWriter, r *http.Request, v accountV
 		v.Form.Name = strings.TrimSpace(p.FirstName + " " + p.LastName)
 	}
 	return s.accountPage(w, r, "addresses", "Addresses", v)
+}
+
+// addressFields are the fields of an address for another country, as a part of a page.
+func (s *service) addressFields(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
+	a := readAddress(r)
+	a.Region = "" // another country's
+	return page.Part("address-fields", 0, addressFields{Address: a, Countries: s.countries(), Chosen: r.PostForm.Has("address_id")}), nil
 }
 
 func (s *service) postAddress(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
@@ -153,7 +162,7 @@ func (s *service) putAddress(w http.ResponseWriter, r *http.Request) (page.Answe
 }
 
 func (s *service) saveAddress(w http.ResponseWriter, r *http.Request, method, path string, a address) (page.Answer, error) {
-	v := accountView{Form: a, Editing: a.ID != "", Wrong: a.missing()}
+	v := accountView{Form: a, Editing: a.ID != "", Wrong: a.wrong()}
 	if len(v.Wrong) > 0 {
 		return s.addressPage(w, r, v)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/postal"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/pricing"
 )
@@ -24,33 +25,37 @@ const (
 
 // address is where parcels go.
 type address struct {
-	ID         string `json:"id,omitempty"`
-	Name       string `json:"name"`
-	Line1      string `json:"line1"`
-	Line2      string `json:"line2,omitempty"`
-	City       string `json:"city"`
-	Region     string `json:"region,omitempty"`
-	PostalCode string `json:"postal_code"`
-	Country    string `json:"country"`
+	ID string `json:"id,omitempty"`
+	postal.Address
 }
 
 // readAddress reads the address fields of a form.
 func readAddress(r *http.Request) address {
-	return address{
+	return address{Address: postal.Address{
 		Name: field(r, "name"), Line1: field(r, "line1"), Line2: field(r, "line2"), City: field(r, "city"),
 		Region: field(r, "region"), PostalCode: field(r, "postal_code"), Country: strings.ToUpper(field(r, "country")),
-	}
+		Phone: field(r, "phone"),
+	}}
 }
 
-// missing tells which fields of an address have to be filled in.
-func (a address) missing() map[string]string {
-	wrong := map[string]string{}
-	for name, value := range map[string]string{"name": a.Name, "line1": a.Line1, "city": a.City, "postal_code": a.PostalCode, "country": a.Country} {
+// wrong tells what is wrong with the fields of an address, before any service is asked.
+func (a address) wrong() map[string]string {
+	_, err := a.Check("address")
+	wrong := fieldErrors(err)
+	for name, value := range map[string]string{"name": a.Name, "line1": a.Line1} {
 		if value == "" {
-			wrong[name] = "Please fill this in."
+			wrong = with(wrong, name, wordsFor[problem.CodeRequired])
 		}
 	}
 	return wrong
+}
+
+func with(all map[string]string, name, words string) map[string]string {
+	if all == nil {
+		all = map[string]string{}
+	}
+	all[name] = words
+	return all
 }
 
 // checkoutForm is what a shopper has chosen and typed.
@@ -234,7 +239,8 @@ func (s *service) priced(ctx context.Context, w http.ResponseWriter, country str
 // checkoutSummary is the summary for another address, as a part of the page.
 func (s *service) checkoutSummary(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	q := r.URL.Query()
-	v := checkoutView{Form: checkoutForm{AddressID: q.Get("address_id"), Address: address{Country: q.Get("country")}}}
+	v := checkoutView{Form: checkoutForm{AddressID: q.Get("address_id")}}
+	v.Form.Address.Country = q.Get("country")
 	if v.Form.AddressID != "new" {
 		if profile, err := s.profile(r.Context()); err == nil {
 			v.Addresses = profile.Addresses
@@ -285,8 +291,8 @@ func (s *service) postCheckout(w http.ResponseWriter, r *http.Request) (page.Ans
 	}
 	var destination string
 	if v.Form.AddressID == "new" {
-		if v.Wrong = v.Form.Address.missing(); len(v.Wrong) > 0 {
-			v.Problem = "Some of the address is missing."
+		if v.Wrong = v.Form.Address.wrong(); len(v.Wrong) > 0 {
+			v.Problem = "Something in the address is missing or wrong."
 			return s.showCheckout(w, r, v, http.StatusUnprocessableEntity)
 		}
 		v.Wrong = nil

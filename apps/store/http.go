@@ -18,6 +18,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/skus"
+	"github.com/stampede-shop/stampede/kit/text"
 )
 
 // anonymous lets the edge keep pages that are the same for everybody. Browsers
@@ -74,10 +75,12 @@ func (s *service) routes(r chi.Router) {
 			r.Post("/account/profile", page(s.postProfile))
 			r.Get("/account/addresses", page(s.getAddresses))
 			r.Post("/account/addresses", page(s.postAddress))
+			r.Post("/account/addresses/fields", page(s.addressFields))
 			r.Get("/account/addresses/{id}", page(s.getAddress))
 			r.Post("/account/addresses/{id}", page(s.putAddress))
 			r.Post("/account/addresses/{id}/removal", page(s.deleteAddress))
 			r.Get("/account/security", page(s.getSecurity))
+			r.Get("/account/data", page(s.getData))
 			r.Post("/account/password", page(s.postPassword))
 		})
 	})
@@ -235,15 +238,18 @@ func fieldErrors(err error) map[string]string {
 // by the code alone.
 var (
 	wordsOf = map[string]map[problem.Code]string{
-		"city":        oneLine,
-		"country":     {problem.CodeNotAllowed: "The shop does not deliver there."},
-		"email":       {problem.CodeWrongFormat: "Is not an e-mail address."},
-		"line1":       oneLine,
-		"line2":       oneLine,
-		"name":        oneLine,
-		"phone":       {problem.CodeWrongFormat: "Must be in international form, for instance +44 20 7946 0000."},
-		"postal_code": oneLine,
-		"region":      oneLine,
+		"city":    oneLine,
+		"country": {problem.CodeNotAllowed: "The shop does not deliver there.", problem.CodeNotOneOf: "The shop does not deliver there."},
+		"email":   {problem.CodeWrongFormat: "Is not an e-mail address."},
+		"line1":   oneLine,
+		"line2":   oneLine,
+		"name":    oneLine,
+		"phone":   {problem.CodeWrongFormat: "Must be in international form, for instance +44 20 7946 0000."},
+		"postal_code": {
+			problem.CodeWrongFormat: "Does not look like one of this country.",
+			problem.CodeNotAllowed:  "Is not in the state or province below.",
+		},
+		"region": {problem.CodeNotOneOf: "Please choose one of the list."},
 	}
 	oneLine  = map[problem.Code]string{problem.CodeWrongFormat: "Must be one line of text."}
 	wordsFor = map[problem.Code]string{
@@ -266,23 +272,26 @@ func wordsAbout(name string, wrong problem.FieldError) string {
 }
 
 // sentence begins with a capital and ends with a full stop.
-func sentence(text string) string {
-	first, size := utf8.DecodeRuneInString(text)
+func sentence(words string) string {
+	first, size := utf8.DecodeRuneInString(words)
 	if size == 0 {
 		return ""
 	}
-	text = strings.ToUpper(string(first)) + text[size:]
-	if !strings.HasSuffix(text, ".") {
-		text += "."
+	words = strings.ToUpper(string(first)) + words[size:]
+	if !strings.HasSuffix(words, ".") {
+		words += "."
 	}
-	return text
+	return words
 }
 
 // cleanText tells text from what no service takes.
-func cleanText(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
+func cleanText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
-// field is a text field of a form, trimmed.
-func field(r *http.Request, name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
+// field is a text field of a form, as a line (kit/text). What no line can hold is left for the services to refuse.
+func field(r *http.Request, name string) string {
+	line, _ := text.Line(r.PostForm.Get(name))
+	return line
+}
 
 // still is a page without anything of its own.
 func (s *service) still(name, title string) page.Handler {

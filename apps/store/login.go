@@ -127,7 +127,7 @@ func (s *service) getCallback(w http.ResponseWriter, r *http.Request) (page.Answ
 	}
 	if !caller.Has(auth.RoleUser) && !caller.Has(auth.RoleAdmin) {
 		// The password was right, but the account is not open (yet).
-		s.endAtKeycloak(ctx, tokens.RefreshToken)
+		s.endAtKeycloak(ctx, &session{Refresh: tokens.RefreshToken})
 		if identity.Verified {
 			return page.Show("suspended", page.View{Status: http.StatusForbidden, Title: "Your account is suspended", Meta: s.private(r)}), nil
 		}
@@ -136,21 +136,31 @@ func (s *service) getCallback(w http.ResponseWriter, r *http.Request) (page.Answ
 			Data: verifyForm{Email: caller.Email, Next: l.Next, Pending: true},
 		}), nil
 	}
+	if err := s.enter(w, r, caller, tokens, false); err != nil {
+		return nil, err
+	}
+	s.setCookie(w, returnCookie, "/login", "", 0)
+	return page.Redirect(l.Next), nil
+}
+
+// enter opens a session for who has logged in, in place of the browser's last one, and brings the guest's cart along.
+// direct: the tokens came from auth, not from Keycloak's page.
+func (s *service) enter(w http.ResponseWriter, r *http.Request, caller auth.Caller, tokens *oauth2.Token, direct bool) error {
+	ctx := r.Context()
 	if old := shopperOf(ctx).session; old != nil {
 		_ = s.sessions.end(ctx, old)
 	}
 	n, err := s.sessions.begin(ctx, session{
 		Account: caller.ID, Email: caller.Email, FirstName: caller.FirstName,
-		Access: tokens.AccessToken, Refresh: tokens.RefreshToken, AccessEnds: tokens.Expiry.UTC(), Begun: s.now(),
+		Access: tokens.AccessToken, Refresh: tokens.RefreshToken, AccessEnds: tokens.Expiry.UTC(), Begun: s.now(), Direct: direct,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.setCookie(w, sessionCookie, "/", n.id, sessionIdle)
-	s.setCookie(w, returnCookie, "/login", "", 0)
 	who := &shopper{session: n, guest: shopperOf(ctx).guest}
 	s.merge(withShopper(ctx, who), w, who)
-	return page.Redirect(l.Next), nil
+	return nil
 }
 
 // identity is what the ID token says besides the access token.
@@ -189,18 +199,22 @@ func (s *service) postLogout(w http.ResponseWriter, r *http.Request) (page.Answe
 		if err := s.sessions.end(r.Context(), n); err != nil {
 			return nil, problem.ErrUnavailable.Because(err)
 		}
-		s.endAtKeycloak(r.Context(), n.Refresh)
+		s.endAtKeycloak(r.Context(), n)
 	}
 	s.setCookie(w, sessionCookie, "/", "", 0)
 	return page.Redirect("/?goodbye"), nil
 }
 
-// endAtKeycloak ends the session that a refresh token belongs to, so that the
-// next login asks for the password. When Keycloak is away it ends by itself.
-func (s *service) endAtKeycloak(ctx context.Context, refresh string) {
+// endAtKeycloak ends a session's tokens, so that the next login asks for the
+// password. When Keycloak is away they end by themselves.
+func (s *service) endAtKeycloak(ctx context.Context, n *session) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	form := url.Values{"refresh_token": {refresh}}
+	if n.Direct {
+		_ = s.call(asNobody(ctx), "auth", http.MethodPost, "/api/v1/auth/logout", map[string]string{"refresh_token": n.Refresh}, nil)
+		return
+	}
+	form := url.Values{"refresh_token": {n.Refresh}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.keycloak+"/protocol/openid-connect/logout", strings.NewReader(form.Encode()))
 	if err != nil {
 		return

@@ -1,6 +1,10 @@
 package main
 
-import "html/template"
+import (
+	"html/template"
+
+	"github.com/stampede-shop/stampede/kit/postal"
+)
 
 // This file is what the templates hand on to the parts that several pages
 // share. A part has one type, so that a test can check it (kit/page/pagetest).
@@ -8,7 +12,10 @@ import "html/template"
 // parts are the functions that make it.
 var parts = template.FuncMap{
 	"addressFields": func(a address, wrong map[string]string, countries []country, chosen bool) addressFields {
-		return addressFields{a, wrong, countries, chosen}
+		return addressFields{Address: a, Wrong: wrong, Countries: countries, Chosen: chosen}
+	},
+	"regions": func(f addressFields) regionChoice {
+		return regionChoice{f.Of(), f.Address.Region, f.Wrong["region"], f.Chosen}
 	},
 	"card":      func(p summary, eager bool) card { return card{p, eager} },
 	"cartCount": func(n int, oob bool) cartCount { return cartCount{n, oob} },
@@ -27,6 +34,7 @@ var parts = template.FuncMap{
 	"most":     func(characters int, i input) input { i.Max = characters; return i },
 	"digits":   func(i input) input { i.Mode, i.Class = "numeric", "code"; return i },
 	"hint":     func(text string, i input) input { i.Hint = text; return i },
+	"unless":   func(wanted bool, i input) input { i.Optional = !wanted; return i },
 	"optional": func(i input) input { i.Optional = true; return i },
 	"later":    func(later bool, i input) input { i.Later = later; return i },
 	"wrong":    func(all map[string]string, i input) input { i.Wrong = all[i.Name]; return i },
@@ -53,6 +61,25 @@ type addressFields struct {
 	Wrong     map[string]string
 	Countries []country
 	Chosen    bool
+}
+
+// Of is how the address's country writes addresses; as most do when there is no such country.
+func (f addressFields) Of() postal.Country {
+	if c, ok := postal.Of(f.Address.Country); ok {
+		return c
+	}
+	return postal.Country{
+		City: postal.Field{Label: "Town or city", Shown: true}, Region: postal.Field{Label: "Region", Shown: true},
+		PostalCode: postal.Field{Label: "Postcode", Shown: true},
+	}
+}
+
+// regionChoice is the list of a country's regions, with the one that an address has.
+type regionChoice struct {
+	Country postal.Country
+	Region  string
+	Wrong   string
+	Chosen  bool
 }
 
 // card is a product in a list. Eager pictures do not wait to be scrolled to.

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/postal"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
 
@@ -148,7 +149,9 @@ func TestPlaceIsSentOnce(t *testing.T) {
 // declinedOrder is an attempt of two lamps, refused a minute ago.
 func declinedOrder() order {
 	o := order{ID: "1", Number: "S-1", Status: "cancelled", CancelReason: "payment-declined", Total: money.New(2_899, "GBP"), Lines: []orderLine{{SKU: "LAMP", Name: "Lamp", Quantity: 2}},
-		Address: address{Name: "Ann Lee", Line1: "1 High Street", City: "Leeds", PostalCode: "LS1 1AA", Country: "GB"}}
+		Address: address{Address: postal.Address{
+			Name: "Ann Lee", Line1: "1 High Street", City: "Leeds", PostalCode: "LS1 1AA", Country: "GB",
+		}}}
 	for _, h := range []string{"pending", "cancelled"} {
 		o.History = append(o.History, struct {
 			Status string    `json:"status"`

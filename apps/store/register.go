@@ -3,6 +3,8 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"strings"
+	"time"
 
 	"github.com/stampede-shop/stampede/kit/page"
 )
@@ -31,6 +33,7 @@ func (s *service) postRegister(w http.ResponseWriter, r *http.Request) (page.Ans
 	in := map[string]string{"email": form.Email, "password": r.PostForm.Get("password"), "first_name": form.FirstName, "last_name": form.LastName}
 	err := s.call(r.Context(), "auth", http.MethodPost, "/api/v1/auth/register", in, nil)
 	if err == nil {
+		s.keepRegistration(w, r, registration{form.Email, in["password"]})
 		return page.Redirect("/verify?email=" + url.QueryEscape(form.Email)), nil
 	}
 	status := http.StatusUnprocessableEntity
@@ -42,6 +45,47 @@ func (s *service) postRegister(w http.ResponseWriter, r *http.Request) (page.Ans
 		return nil, err
 	}
 	return page.Show("register", page.View{Status: status, Title: "Create an account", Meta: s.private(r), Data: form}), nil
+}
+
+// registration is what the browser that registered needs once more, when the code has come: the password goes with the
+// code, so that it is the account's whoever registered the address since, and nobody types it again. It is sealed with
+// the browser's cookie, for as long as a code is good.
+type registration struct {
+	Email    string `json:"email"`
+	Password string `json:"password"`
+}
+
+const registrationLife = 30 * time.Minute // as that of auth's codes
+
+// keepRegistration keeps a registration until the code comes. Without it the shopper types the password at the login.
+func (s *service) keepRegistration(w http.ResponseWriter, r *http.Request, kept registration) {
+	id := random()
+	if s.sessions.keep(r.Context(), "registration", id, "", kept, registrationLife) == nil {
+		s.setCookie(w, registrationCookie, "/verify", id, registrationLife)
+	}
+}
+
+// registrationOf is the registration of an address in this browser; empty when there is none.
+func (s *service) registrationOf(r *http.Request, email string) (id string, kept registration) {
+	id = s.cookie(r, registrationCookie, "/verify")
+	_, found, err := s.sessions.find(r.Context(), "registration", id, &kept)
+	if err != nil || !found || !strings.EqualFold(kept.Email, email) {
+		return id, registration{}
+	}
+	return id, kept
+}
+
+// logIn opens a session with a password that the shopper has just chosen. Errors: those of auth's login.
+func (s *service) logIn(w http.ResponseWriter, r *http.Request, kept registration) error {
+	t, err := s.tokens(r.Context(), "/api/v1/auth/login", kept)
+	if err != nil {
+		return err
+	}
+	caller, err := s.verifier.Verify(t.AccessToken)
+	if err != nil {
+		return err
+	}
+	return s.enter(w, r, caller, t, true)
 }
 
 // verifyForm is the Data of the page "verify".
@@ -60,9 +104,21 @@ func (s *service) getVerify(w http.ResponseWriter, r *http.Request) (page.Answer
 
 func (s *service) postVerify(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	form := verifyForm{Email: field(r, "email")}
-	err := s.call(r.Context(), "auth", http.MethodPost, "/api/v1/auth/verify-email", map[string]string{"email": form.Email, "code": digits(field(r, "code"))}, nil)
+	id, kept := s.registrationOf(r, form.Email)
+	in := map[string]string{"email": form.Email, "code": digits(field(r, "code"))}
+	if kept.Password != "" {
+		in["password"] = kept.Password
+	}
+	err := s.call(r.Context(), "auth", http.MethodPost, "/api/v1/auth/verify-email", in, nil)
 	switch {
 	case err == nil:
+		if kept.Password != "" {
+			_ = s.sessions.drop(r.Context(), "registration", id)
+			s.setCookie(w, registrationCookie, "/verify", "", 0)
+			if s.logIn(w, r, kept) == nil {
+				return page.Redirect("/login"), nil // which knows where to go on
+			}
+		}
 		return page.Redirect("/login?hint=" + url.QueryEscape(form.Email)), nil
 	case slugOf(err) == "code-invalid" || slugOf(err) == "invalid":
 		form.Problem = "That code is wrong or too old. Look for the newest mail, or ask for another code."

@@ -326,7 +326,8 @@ func TestFieldErrors(t *testing.T) {
 		Field("body.password", problem.CodeTooShort, "expected length >= 10").Field("body.phone", problem.CodeWrongFormat, "no phone").
 		Field("body.first_name", problem.CodeWrongFormat, "must not contain any of <>")
 	require.Equal(t, map[string]string{
-		"line1": "Please fill this in.", "password": "That is too short.", "phone": "Must be in international form, for instance +44 20 7946 0000.",
+		"line1": "Please fill this in.", "password": "That is too short.",
+		"phone":      "Must be in international form, for instance +44 20 7946 0000.",
 		"first_name": "Must not contain any of <>.",
 	}, fieldErrors(err))
 	require.Nil(t, fieldErrors(problem.ErrUnavailable))

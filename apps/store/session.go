@@ -31,6 +31,8 @@ const (
 	sessionLife = 30 * 24 * time.Hour // as Keycloak's
 	cartLife    = 30 * 24 * time.Hour // as the carts'
 	renewBefore = 30 * time.Second    // of the access token's end
+	renewLife   = 10 * time.Second    // how long a renewal may take; longer than any request for it
+	renewEvery  = 50 * time.Millisecond
 )
 
 // session is a shopper who has logged in. The cookie is its id; what is kept
@@ -47,6 +49,8 @@ type session struct {
 	Refresh    string    `json:"refresh"`
 	AccessEnds time.Time `json:"access_ends"`
 	Begun      time.Time `json:"begun"`
+	Renewing   time.Time `json:"renewing,omitzero"` // until then a request renews the tokens
+	Direct     bool      `json:"direct,omitempty"`  // auth gave the tokens, for a password, and not Keycloak's page
 }
 
 // token is what a form of this session carries.
@@ -157,12 +161,28 @@ func (s sessions) begin(ctx context.Context, n session) (*session, error) {
 
 // end closes a session.
 func (s sessions) end(ctx context.Context, n *session) error {
-	if err := s.drop(ctx, "session", n.id); err != nil {
+	if err := s.bury(ctx, keyOf("session", n.id)); err != nil {
 		return err
 	}
 	return s.note(ctx, n.Account, func(keys []string) []string {
 		return slices.DeleteFunc(keys, func(k string) bool { return k == keyOf("session", n.id) })
 	})
+}
+
+// bury puts something in the place of a session that is no session, for as long as a request may still be renewing its
+// tokens: what that saves afterwards is of another etag. Over nothing at all a state store takes any etag.
+func (s sessions) bury(ctx context.Context, key string) error {
+	for range 5 {
+		there, etag, err := s.dapr.GetState(ctx, serve.State, key)
+		if err != nil || there == nil {
+			return err
+		}
+		err = s.dapr.SaveState(ctx, serve.State, key, []byte(`""`), etag, 2*renewLife)
+		if !errors.Is(err, dapr.ErrConflict) {
+			return err
+		}
+	}
+	return dapr.ErrConflict
 }
 
 // maxNoted bounds the list of an account's sessions; the oldest is forgotten,
@@ -203,7 +223,7 @@ func (s sessions) endAll(ctx context.Context, account uuid.UUID) error {
 	var keys []string
 	_ = json.Unmarshal(data, &keys)
 	for _, key := range keys {
-		if err := s.dapr.DeleteState(ctx, serve.State, key, ""); err != nil {
+		if err := s.bury(ctx, key); err != nil {
 			return err
 		}
 	}
@@ -219,6 +239,8 @@ const (
 	browserCookie = "login"  // ties a login to the browser that began it
 	draftCookie   = "draft"  // a checkout form that waits for a login
 	returnCookie  = "return" // where to go after a login by way of other pages
+
+	registrationCookie = "registration" // of an account whose address has still to be verified
 )
 
 func (s *service) cookieName(name, path string) string {
@@ -291,43 +313,112 @@ func (s *service) identify(next http.Handler) http.Handler {
 	})
 }
 
-// resume reads a session; nil when it is over.
+// resume reads a session; nil when it is over. Its tokens are renewed when the access token is about to end. A refresh
+// token is good once, so that one request does it, of all tabs and instances; the others go on with the access token as
+// long as it is good, then wait.
 func (s *service) resume(ctx context.Context, w http.ResponseWriter, id string) (*session, error) {
+	for patience := time.After(renewLife); ; {
+		n := &session{}
+		etag, found, err := s.sessions.find(ctx, "session", id, n)
+		if err != nil || !found {
+			return nil, err
+		}
+		n.id, n.etag = id, etag
+		now := s.now()
+		good, alone := now.Before(n.AccessEnds), now.After(n.Renewing)
+		if now.Before(n.AccessEnds.Add(-renewBefore)) || (good && !alone) {
+			return n, nil
+		}
+		if alone {
+			n.Renewing = now.Add(renewLife)
+			err := s.sessions.keep(ctx, "session", id, n.etag, n, sessionIdle)
+			if err == nil {
+				return s.renew(ctx, w, id)
+			}
+			if !errors.Is(err, dapr.ErrConflict) { // another was faster
+				return nil, err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, problem.ErrUnavailable.Because(ctx.Err())
+		case <-patience:
+			return nil, problem.ErrUnavailable
+		case <-time.After(renewEvery):
+		}
+	}
+}
+
+// renew gets a session new tokens. What it began it ends, also when the browser goes away: a refresh token that was used
+// and whose successor is lost ends the session when it is used again.
+func (s *service) renew(ctx context.Context, w http.ResponseWriter, id string) (*session, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewLife)
+	defer cancel()
 	n := &session{}
-	etag, found, err := s.sessions.find(ctx, "session", id, n)
+	etag, found, err := s.sessions.find(ctx, "session", id, n) // for the etag
 	if err != nil || !found {
 		return nil, err
 	}
-	n.id, n.etag = id, etag
-	if s.now().Before(n.AccessEnds.Add(-renewBefore)) {
-		return n, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, dapr.CallTimeout)
-	defer cancel()
-	tokens, err := s.oauth.TokenSource(ctx, &oauth2.Token{RefreshToken: n.Refresh}).Token()
-	var refused *oauth2.RetrieveError
+	n.id, n.etag, n.Renewing = id, etag, time.Time{}
+	t, err := s.refresh(ctx, n)
 	switch {
-	case errors.As(err, &refused) && refused.ErrorCode == "invalid_grant":
+	case errors.Is(err, problem.ErrUnauthenticated):
 		return nil, s.sessions.end(ctx, n) // ended at Keycloak: another password, suspended, too old
-	case err != nil && s.now().Before(n.AccessEnds):
-		return n, nil // Keycloak is away; this one is good for a moment
 	case err != nil:
-		return nil, problem.ErrUnavailable.Because(err)
+		if kept := s.sessions.keep(ctx, "session", id, n.etag, n, sessionIdle); kept != nil && !errors.Is(kept, dapr.ErrConflict) {
+			return nil, kept
+		}
+		if s.now().Before(n.AccessEnds) {
+			return n, nil // Keycloak is away; this one is good for a moment
+		}
+		return nil, err
 	}
-	n.Access, n.AccessEnds = tokens.AccessToken, tokens.Expiry.UTC()
-	if tokens.RefreshToken != "" {
-		n.Refresh = tokens.RefreshToken
+	n.Access, n.AccessEnds = t.AccessToken, t.Expiry.UTC()
+	if t.RefreshToken != "" {
+		n.Refresh = t.RefreshToken
 	}
 	life := min(sessionIdle, n.Begun.Add(sessionLife).Sub(s.now()))
 	if life < time.Minute {
 		return nil, s.sessions.end(ctx, n)
 	}
-	// Another tab may have renewed it at the same time: both tokens are good.
-	if err := s.sessions.keep(ctx, "session", id, n.etag, n, life); err != nil && !errors.Is(err, dapr.ErrConflict) {
+	err = s.sessions.keep(ctx, "session", id, n.etag, n, life)
+	if errors.Is(err, dapr.ErrConflict) { // logged out meanwhile
+		s.endAtKeycloak(ctx, n)
+		return nil, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	s.setCookie(w, sessionCookie, "/", id, life)
 	return n, nil
+}
+
+// refresh uses a session's refresh token. Errors: problem.ErrUnauthenticated when it is no longer good.
+func (s *service) refresh(ctx context.Context, n *session) (*oauth2.Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, dapr.CallTimeout)
+	defer cancel()
+	if n.Direct {
+		return s.tokens(ctx, "/api/v1/auth/refresh", map[string]string{"refresh_token": n.Refresh})
+	}
+	t, err := s.oauth.TokenSource(ctx, &oauth2.Token{RefreshToken: n.Refresh}).Token()
+	var refused *oauth2.RetrieveError
+	switch {
+	case errors.As(err, &refused) && refused.ErrorCode == "invalid_grant":
+		return nil, problem.ErrUnauthenticated.Because(err)
+	case err != nil:
+		return nil, problem.ErrUnavailable.Because(err)
+	}
+	return t, nil
+}
+
+// tokens asks auth for tokens, as nobody.
+func (s *service) tokens(ctx context.Context, path string, in any) (*oauth2.Token, error) {
+	var t oauth2.Token
+	if err := s.call(asNobody(ctx), "auth", http.MethodPost, path, in, &t); err != nil {
+		return nil, err
+	}
+	t.Expiry = s.now().Add(time.Duration(t.ExpiresIn) * time.Second)
+	return &t, nil
 }
 
 // ownForms lets a form in only from one of our pages, and with a session only

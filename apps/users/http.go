@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/postal"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
@@ -32,7 +33,8 @@ func (s *service) routes(api huma.API) {
 type profileOutput struct{ Body Profile }
 
 // mine makes sure that there is a profile: account.registered may be late, so
-// the token's own claims will do.
+// the token's own claims will do. problem.ErrUnauthenticated when the account
+// is gone, whose tokens live on for a while.
 func (s *service) mine(ctx context.Context) (auth.Caller, error) {
 	c := auth.Must(ctx)
 	return c, s.store.ensure(ctx, stamped{AccountID: c.ID, Email: c.Email, FirstName: c.FirstName, LastName: c.LastName})
@@ -53,33 +55,24 @@ func (s *service) getMe(ctx context.Context, _ *struct{}) (*profileOutput, error
 
 type patchMeInput struct {
 	Body struct {
-		FirstName *string `json:"first_name,omitempty" minLength:"1" maxLength:"100"`
-		LastName  *string `json:"last_name,omitempty" minLength:"1" maxLength:"100"`
-		Phone     *string `json:"phone,omitempty" maxLength:"40" doc:"In international form; empty removes it"`
+		FirstName *string `json:"first_name,omitempty" text:"line" minLength:"1" maxLength:"100"`
+		LastName  *string `json:"last_name,omitempty" text:"line" minLength:"1" maxLength:"100"`
+		Phone     *string `json:"phone,omitempty" text:"line" maxLength:"40" doc:"In international form; empty removes it"`
 	}
 }
 
 func (s *service) patchMe(ctx context.Context, in *patchMeInput) (*profileOutput, error) {
-	var change profileChange
-	for _, f := range []struct {
-		name     string
-		from, to **string
-	}{{"first_name", &in.Body.FirstName, &change.FirstName}, {"last_name", &in.Body.LastName, &change.LastName}} {
-		if *f.from == nil {
-			continue
-		}
-		name, err := cleanName(f.name, **f.from)
-		if err != nil {
-			return nil, err
-		}
-		*f.to = &name
-	}
+	change := profileChange{FirstName: in.Body.FirstName, LastName: in.Body.LastName}
 	if in.Body.Phone != nil {
-		phone, err := cleanPhone(*in.Body.Phone)
-		if err != nil {
-			return nil, err
+		change.SetPhone = true
+		if *in.Body.Phone != "" {
+			phone, err := postal.Phone(*in.Body.Phone, "")
+			if err != nil {
+				return nil, problem.InvalidField("body.phone", problem.CodeWrongFormat,
+					"must be a telephone number in international form, for instance +44 20 7946 0000")
+			}
+			change.Phone = &phone
 		}
-		change.SetPhone, change.Phone = true, phone
 	}
 	c, err := s.mine(ctx)
 	if err != nil {
@@ -92,12 +85,12 @@ func (s *service) patchMe(ctx context.Context, in *patchMeInput) (*profileOutput
 	return &profileOutput{p}, err
 }
 
-type addressOutput struct{ Body Address }
+type addressOutput struct{ Body BookAddress }
 
-type addAddressInput struct{ Body AddressFields }
+type addAddressInput struct{ Body postal.Address }
 
 func (s *service) addAddress(ctx context.Context, in *addAddressInput) (*addressOutput, error) {
-	fields, err := in.Body.clean()
+	fields, err := in.Body.Check("body")
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +102,7 @@ func (s *service) addAddress(ctx context.Context, in *addAddressInput) (*address
 	if err != nil {
 		return nil, err
 	}
-	a := Address{id, fields}
+	a := BookAddress{id, fields}
 	if err := s.store.addAddress(ctx, c.ID, a, s.now()); err != nil {
 		return nil, err
 	}
@@ -118,15 +111,15 @@ func (s *service) addAddress(ctx context.Context, in *addAddressInput) (*address
 
 type putAddressInput struct {
 	ID   uuid.UUID `path:"id" format:"uuid"`
-	Body AddressFields
+	Body postal.Address
 }
 
 func (s *service) putAddress(ctx context.Context, in *putAddressInput) (*addressOutput, error) {
-	fields, err := in.Body.clean()
+	fields, err := in.Body.Check("body")
 	if err != nil {
 		return nil, err
 	}
-	a := Address{in.ID, fields}
+	a := BookAddress{in.ID, fields}
 	return &addressOutput{a}, s.store.putAddress(ctx, auth.Must(ctx).ID, a)
 }
 

@@ -44,7 +44,8 @@ func TestProfileFromEventAndFromToken(t *testing.T) {
 	require.Empty(t, p.Addresses)
 
 	// What the shopper changed since is not undone by the late event.
-	servetest.Do(t, rt, "PATCH", "/api/v1/users/me", token, map[string]any{"first_name": "Augusta", "phone": "+44 20 7946 0000"}).JSON(t, &p)
+	change := map[string]any{"first_name": "Augusta", "phone": "+44 (0)20 7946\u00a00000"}
+	servetest.Do(t, rt, "PATCH", "/api/v1/users/me", token, change).JSON(t, &p)
 	servetest.Deliver(t, rt, events.AccountRegistered{AccountID: id, Email: "ada@example.test", FirstName: "Ada", LastName: "Lovelace", At: at})
 	servetest.Do(t, rt, "GET", "/api/v1/users/me", token, nil).JSON(t, &p)
 	require.Equal(t, "Augusta", p.FirstName)
@@ -57,6 +58,37 @@ func TestProfileFromEventAndFromToken(t *testing.T) {
 	res := servetest.Do(t, rt, "GET", "/api/v1/admin/users/"+other.String(), servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin), nil)
 	res.JSON(t, &p)
 	require.Equal(t, "Hopper", p.LastName)
+}
+
+// TestRemoved: an account that is gone leaves nothing, and nothing that is told late, or asked with a token that is still
+// good, brings it back.
+func TestRemoved(t *testing.T) {
+	t.Parallel()
+	rt := setup(t)
+	at := time.Now().UTC()
+	admin := servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin)
+	for _, first := range []bool{true, false} {
+		account := uuid.New()
+		token := servetest.Token(t, account, "ada@example.test", auth.RoleUser)
+		registered := events.AccountRegistered{
+			AccountID: account, Email: "ada@example.test", FirstName: "Ada", LastName: "Lovelace", At: at,
+		}
+		if first {
+			servetest.Deliver(t, rt, registered)
+			require.Equal(t, 201, servetest.Do(t, rt, "POST", "/api/v1/users/me/addresses", token, address()).Status)
+		}
+		id := servetest.Deliver(t, rt, events.AccountRemoved{AccountID: account, At: at.Add(time.Second)})
+		require.NoError(t, servetest.DeliverAs(t, rt, id, events.AccountRemoved{AccountID: account, At: at.Add(time.Second)}))
+		servetest.Deliver(t, rt, registered)
+		servetest.Deliver(t, rt, events.AccountActivated{
+			AccountID: account, Email: "ada@example.test", FirstName: "Ada", First: true, At: at.Add(time.Hour),
+		})
+		servetest.Deliver(t, rt, events.AccountSuspended{AccountID: account, Email: "ada@example.test", At: at.Add(time.Hour)})
+		require.Equal(t, 404, servetest.Do(t, rt, "GET", "/api/v1/admin/users/"+account.String(), admin, nil).Status)
+		require.Equal(t, 401, servetest.Do(t, rt, "GET", "/api/v1/users/me", token, nil).Status)
+		require.Equal(t, 401, servetest.Do(t, rt, "PATCH", "/api/v1/users/me", token, map[string]any{"first_name": "Ada"}).Status)
+		require.Equal(t, 401, servetest.Do(t, rt, "POST", "/api/v1/users/me/addresses", token, address()).Status)
+	}
 }
 
 // TestMissedAccounts: what auth published, and no event told, makes a profile;
@@ -93,12 +125,12 @@ func TestAddressBook(t *testing.T) {
 
 	res := servetest.Do(t, rt, "POST", "/api/v1/users/me/addresses", mine, address())
 	require.Equal(t, 201, res.Status, "%s", res.Body)
-	var a Address
+	var a BookAddress
 	res.JSON(t, &a)
 	path := "/api/v1/users/me/addresses/" + a.ID.String()
 
 	changed := address()
-	changed["city"] = "York"
+	changed["city"], changed["phone"] = "\u00a0York\t", "020 7946 0000"
 	require.Equal(t, 404, servetest.Do(t, rt, "PUT", path, theirs, changed).Status)
 	require.Equal(t, 404, servetest.Do(t, rt, "DELETE", path, theirs, nil).Status)
 	require.Equal(t, 200, servetest.Do(t, rt, "PUT", path, mine, changed).Status)
@@ -115,7 +147,7 @@ func TestAddressBook(t *testing.T) {
 	res = internal(mine, "orders")
 	require.Equal(t, 200, res.Status)
 	res.JSON(t, &a)
-	require.Equal(t, "York", a.City)
+	require.Equal(t, []string{"York", "+442079460000"}, []string{a.City, a.Phone})
 	require.Equal(t, "address-not-found", internal(theirs, "orders").Slug())
 	require.Equal(t, 403, internal(mine, "carts").Status)
 
@@ -158,7 +190,14 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"no country", "POST", "/addresses", with("country", ""), 422},
 		{"country in small letters", "POST", "/addresses", with("country", "gb"), 422},
+		{"no country of that code", "POST", "/addresses", with("country", "UK"), 422},
+		{"no country yet", "POST", "/addresses", with("country", "XX"), 422},
+		{"no postcode", "POST", "/addresses", with("postal_code", "x"), 422},
+		{"a state is missing", "POST", "/addresses", with("country", "US"), 422},
+		{"no phone", "POST", "/addresses", with("phone", "call me"), 422},
 		{"blank name", "POST", "/addresses", with("name", "   "), 422},
+		{"a name of no-break spaces", "POST", "/addresses", with("name", "\u00a0\u00a0"), 422},
+		{"a street of no width", "POST", "/addresses", with("line1", "\u200b\u2060"), 422},
 		{"10,000 characters", "POST", "/addresses", with("line1", strings.Repeat("a", 10_000)), 422},
 		{"unknown field", "POST", "/addresses", with("account_id", uuid.New()), 422},
 		{"an id of mine", "POST", "/addresses", with("id", uuid.New()), 422},
@@ -169,6 +208,7 @@ func TestBadInput(t *testing.T) {
 		{"phone", "PATCH", "", map[string]any{"phone": "call me"}, 422},
 		{"email", "PATCH", "", map[string]any{"email": "b@example.test"}, 422},
 		{"empty name", "PATCH", "", map[string]any{"first_name": " "}, 422},
+		{"invisible name", "PATCH", "", map[string]any{"last_name": "\u3164"}, 422},
 		{"SQL is text", "POST", "/addresses", with("name", `'); DROP TABLE addresses; --`), 201},
 		{"HTML is text", "POST", "/addresses", with("name", `<script>alert(1)</script>`), 201},
 	} {
@@ -213,7 +253,8 @@ func TestListShoppers(t *testing.T) {
 	servetest.Deliver(t, rt, events.AccountRegistered{AccountID: uuid.New(), Email: "zoe@example.test", FirstName: "Zoë", LastName: "von der Höhe", At: time.Now()})
 	for query, want := range map[string]int{
 		"email=s%25": 0, "q=%25": 0, "q=s_": 0, // a percent sign is text
-		"q=": 6, "q=ZOË": 1, "q=der+h": 1, "q=+Zoë++von+": 1, "q=zoe@": 1, "q=_x@": 5, "q=S+X": 5, "email=s1&q=x": 1, "email=s1&q=zoe": 0,
+		"q=": 6, "q=ZOË": 1, "q=zoe%CC%88%C2%A0von": 1, "q=der+h": 1, "q=+Zoë++von+": 1, "q=zoe@": 1, "q=_x@": 5, "q=S+X": 5,
+		"email=s1&q=x": 1, "email=s1&q=zoe": 0,
 		"q=%27+OR+1=1+--": 0,
 	} {
 		var page struct{ Items []listed }

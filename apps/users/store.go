@@ -16,26 +16,41 @@ import (
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
+	"github.com/stampede-shop/stampede/kit/text"
 )
 
 type store struct{ db *pgxpool.Pool }
 
-// ensure makes the profile unless there is one.
+// ensure makes the profile unless there is one. problem.ErrUnauthenticated when
+// the account is gone.
 func (s store) ensure(ctx context.Context, p stamped) error {
-	_, err := s.db.Exec(ctx, `
-		INSERT INTO profiles (account_id, email, first_name, last_name) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (account_id) DO NOTHING`, p.AccountID, p.Email, p.FirstName, p.LastName)
-	if err != nil {
-		return fmt.Errorf("ensure profile: %w", err)
-	}
-	return nil
+	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		if err := oneByOne(ctx, tx, p.AccountID); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO profiles (account_id, email, first_name, last_name) SELECT $1, $2, $3, $4
+			WHERE `+notRemoved+`
+			ON CONFLICT (account_id) DO UPDATE SET account_id = excluded.account_id`, p.AccountID, p.Email, p.FirstName, p.LastName)
+		if err != nil {
+			return fmt.Errorf("ensure profile: %w", err)
+		}
+		if tag.RowsAffected() == 0 {
+			return problem.ErrUnauthenticated.Detail("The account is gone")
+		}
+		return nil
+	})
 }
 
 // register makes the profile, or takes over the e-mail address when the news
 // is newer. Names that the shopper has changed since stay.
 func register(ctx context.Context, tx pgx.Tx, p stamped) error {
+	if err := oneByOne(ctx, tx, p.AccountID); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, `
-		INSERT INTO profiles (account_id, email, first_name, last_name, told_at, created_at) VALUES ($1, $2, $3, $4, $5, $5)
+		INSERT INTO profiles (account_id, email, first_name, last_name, told_at, created_at) SELECT $1, $2, $3, $4, $5, $5
+		WHERE `+notRemoved+`
 		ON CONFLICT (account_id) DO UPDATE SET
 			created_at = least(profiles.created_at, excluded.created_at),
 			email = excluded.email, told_at = excluded.told_at,
@@ -51,8 +66,12 @@ func register(ctx context.Context, tx pgx.Tx, p stamped) error {
 
 // setSuspended notes whether an account is suspended, unless something later is known.
 func setSuspended(ctx context.Context, tx pgx.Tx, account uuid.UUID, email string, suspended bool, at time.Time) error {
+	if err := oneByOne(ctx, tx, account); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, `
-		INSERT INTO profiles (account_id, email, suspended, standing_at) VALUES ($1, $2, $3, $4)
+		INSERT INTO profiles (account_id, email, suspended, standing_at) SELECT $1, $2, $3, $4
+		WHERE `+notRemoved+`
 		ON CONFLICT (account_id) DO UPDATE SET suspended = excluded.suspended, standing_at = excluded.standing_at
 		WHERE profiles.standing_at IS NULL OR profiles.standing_at < excluded.standing_at`, account, email, suspended, at)
 	if err != nil {
@@ -61,11 +80,37 @@ func setSuspended(ctx context.Context, tx pgx.Tx, account uuid.UUID, email strin
 	return nil
 }
 
+// notRemoved holds for the account $1 unless it is gone for good.
+const notRemoved = `NOT EXISTS (SELECT FROM removed_accounts WHERE account_id = $1)`
+
+// oneByOne lets what makes a profile and what removes it come one after the other.
+func oneByOne(ctx context.Context, tx pgx.Tx, account uuid.UUID) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))`, account); err != nil {
+		return fmt.Errorf("lock profile: %w", err)
+	}
+	return nil
+}
+
+// remove deletes an account's profile and addresses, for good.
+func remove(ctx context.Context, tx pgx.Tx, account uuid.UUID, at time.Time) error {
+	if err := oneByOne(ctx, tx, account); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO removed_accounts (account_id, removed_at) VALUES ($1, $2) ON CONFLICT DO NOTHING`, account, at)
+	if err == nil {
+		_, err = tx.Exec(ctx, `DELETE FROM profiles WHERE account_id = $1`, account)
+	}
+	if err != nil {
+		return fmt.Errorf("remove profile: %w", err)
+	}
+	return nil
+}
+
 // status is what events have told about an account. One that is known by its token alone was active to get that.
 const status = `CASE WHEN suspended THEN 'suspended' WHEN standing_at IS NULL AND told_at IS NOT NULL THEN 'pending' ELSE 'active' END`
 
 func (s store) profile(ctx context.Context, account uuid.UUID) (Profile, error) {
-	p := Profile{AccountID: account, Addresses: []Address{}}
+	p := Profile{AccountID: account, Addresses: []BookAddress{}}
 	err := s.db.QueryRow(ctx, `SELECT email, first_name, last_name, phone, `+status+` FROM profiles WHERE account_id = $1`, account).
 		Scan(&p.Email, &p.FirstName, &p.LastName, &p.Phone, &p.Status)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -78,7 +123,7 @@ func (s store) profile(ctx context.Context, account uuid.UUID) (Profile, error) 
 	if err != nil {
 		return p, fmt.Errorf("read addresses: %w", err)
 	}
-	if p.Addresses, err = pgx.CollectRows(rows, pgx.RowToStructByName[Address]); err != nil {
+	if p.Addresses, err = pgx.CollectRows(rows, pgx.RowToStructByName[BookAddress]); err != nil {
 		return p, fmt.Errorf("read addresses: %w", err)
 	}
 	return p, nil
@@ -101,14 +146,14 @@ func (s store) change(ctx context.Context, account uuid.UUID, c profileChange, n
 	return nil
 }
 
-const selectAddress = `SELECT id, name, line1, line2, city, region, postal_code, country FROM addresses`
+const selectAddress = `SELECT id, name, line1, line2, city, region, postal_code, country, phone FROM addresses`
 
-func (s store) address(ctx context.Context, account, id uuid.UUID) (Address, error) {
+func (s store) address(ctx context.Context, account, id uuid.UUID) (BookAddress, error) {
 	rows, err := s.db.Query(ctx, selectAddress+` WHERE account_id = $1 AND id = $2`, account, id)
 	if err != nil {
-		return Address{}, fmt.Errorf("read address: %w", err)
+		return BookAddress{}, fmt.Errorf("read address: %w", err)
 	}
-	a, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Address])
+	a, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[BookAddress])
 	if errors.Is(err, pgx.ErrNoRows) {
 		return a, ErrAddressNotFound
 	}
@@ -120,7 +165,7 @@ func (s store) address(ctx context.Context, account, id uuid.UUID) (Address, err
 
 // addAddress adds to the book unless it is full; the profile's row is locked so
 // that two requests cannot both take the last place.
-func (s store) addAddress(ctx context.Context, account uuid.UUID, a Address, now time.Time) error {
+func (s store) addAddress(ctx context.Context, account uuid.UUID, a BookAddress, now time.Time) error {
 	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT 1 FROM profiles WHERE account_id = $1 FOR UPDATE`, account); err != nil {
 			return fmt.Errorf("add address: %w", err)
@@ -133,12 +178,12 @@ func (s store) addAddress(ctx context.Context, account uuid.UUID, a Address, now
 			return ErrAddressBookFull.Detail("at most %d addresses", maxAddresses)
 		}
 		_, err := tx.Exec(ctx, `
-			INSERT INTO addresses (id, account_id, name, line1, line2, city, region, postal_code, country, created_at)
-			VALUES (@id, @account_id, @name, @line1, @line2, @city, @region, @postal_code, @country, @created_at)`,
+			INSERT INTO addresses (id, account_id, name, line1, line2, city, region, postal_code, country, phone, created_at)
+			VALUES (@id, @account_id, @name, @line1, @line2, @city, @region, @postal_code, @country, @phone, @created_at)`,
 			pgx.StrictNamedArgs{
 				"id": a.ID, "account_id": account, "name": a.Name, "line1": a.Line1, "line2": a.Line2,
 				"city": a.City, "region": a.Region, "postal_code": a.PostalCode, "country": a.Country,
-				"created_at": now,
+				"phone": a.Phone, "created_at": now,
 			})
 		if err != nil {
 			return fmt.Errorf("add address: %w", err)
@@ -147,13 +192,14 @@ func (s store) addAddress(ctx context.Context, account uuid.UUID, a Address, now
 	})
 }
 
-func (s store) putAddress(ctx context.Context, account uuid.UUID, a Address) error {
+func (s store) putAddress(ctx context.Context, account uuid.UUID, a BookAddress) error {
 	tag, err := s.db.Exec(ctx, `
 		UPDATE addresses SET name = @name, line1 = @line1, line2 = @line2, city = @city, region = @region,
-			postal_code = @postal_code, country = @country
+			postal_code = @postal_code, country = @country, phone = @phone
 		WHERE account_id = @account_id AND id = @id`, pgx.StrictNamedArgs{
 		"account_id": account, "id": a.ID, "name": a.Name, "line1": a.Line1, "line2": a.Line2,
 		"city": a.City, "region": a.Region, "postal_code": a.PostalCode, "country": a.Country,
+		"phone": a.Phone,
 	})
 	if err != nil {
 		return fmt.Errorf("replace address: %w", err)
@@ -207,10 +253,11 @@ var statuses = map[string]string{
 
 // list reads a page of the shoppers that fit a filter, and the cursor of the next one.
 func (s store) list(ctx context.Context, f filter, sort string, page rest.Page) ([]listed, *string, error) {
+	query, _ := text.Line(f.Query)
 	return keyset.Read[listed](ctx, s.db, lists, sort, page, `
 		SELECT account_id, email, first_name, last_name, phone, `+status+` AS status, created_at FROM profiles
 		WHERE ($1 = '' OR email LIKE $2)
 			AND ($3 = '' OR lower((email || ' ' || first_name || ' ' || last_name) COLLATE "default") LIKE lower($4))
 			AND (`+cmp.Or(statuses[f.Status], "true")+`)`,
-		f.Email, pg.Begins(strings.ToLower(f.Email)), f.Query, pg.Contains(strings.Join(strings.Fields(f.Query), " ")))
+		f.Email, pg.Begins(strings.ToLower(f.Email)), query, pg.Contains(query))
 }

@@ -14,6 +14,7 @@ func (s *service) subscribe(subs *sub.Subscriber) {
 	sub.On(subs, s.registered)
 	sub.On(subs, s.activated)
 	sub.On(subs, s.suspended)
+	sub.On(subs, s.removed)
 }
 
 // registered makes the profile of a new account.
@@ -32,4 +33,9 @@ func (s *service) activated(ctx context.Context, tx pgx.Tx, e events.AccountActi
 // suspended notes for the back office that the account is shut out.
 func (s *service) suspended(ctx context.Context, tx pgx.Tx, e events.AccountSuspended) error {
 	return setSuspended(ctx, tx, e.AccountID, e.Email, true, e.At)
+}
+
+// removed forgets an account.
+func (s *service) removed(ctx context.Context, tx pgx.Tx, e events.AccountRemoved) error {
+	return remove(ctx, tx, e.AccountID, e.At)
 }

@@ -178,6 +178,13 @@ func (d *Document) Knows(method, template string) bool {
 	return slices.ContainsFunc(d.operations, func(o operation) bool { return o.method == method && o.template == template })
 }
 
+// Personal reports whether an operation answers to who shows a token, so that no cache may keep what it answers.
+func (d *Document) Personal(method, target string) bool {
+	o, ok := d.find(method, target)
+	security, _ := o.spec["security"].([]any)
+	return ok && len(security) > 0
+}
+
 // Admits tells what keeps a service from an operation: those for neighbours
 // name them.
 func (d *Document) Admits(caller, method, target string) error {

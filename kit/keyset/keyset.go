@@ -45,11 +45,12 @@ func Read[T any](ctx context.Context, db pg.Querier, l List, sort string, page r
 	}
 	n := len(args)
 	where := ""
-	if page.Cursor != "" {
-		var after place
-		if err := rest.DecodeCursor(page.Cursor, &after); err != nil {
-			return nil, nil, err
-		}
+	var after place
+	given, err := page.After(&after)
+	if err != nil {
+		return nil, nil, err
+	}
+	if given {
 		if after.Sort != sort {
 			return nil, nil, problem.InvalidField("query.cursor", problem.CodeWrongFormat, "is of the list in another order")
 		}
@@ -69,8 +70,7 @@ func Read[T any](ctx context.Context, db pg.Querier, l List, sort string, page r
 	rows = []T{}
 	for found.Next() {
 		if len(rows) == page.Limit { // one more than asked for: there is another page
-			cursor := rest.EncodeCursor(at)
-			next = &cursor
+			next = page.Next(at)
 			break
 		}
 		row, err := pgx.RowToStructByName[T](keyed{found, &at})

@@ -121,8 +121,9 @@ func TestReadRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ sort, cursor string }{
 		"no such sort":     {"height", ""},
 		"no cursor":        {"newest", "forged"},
-		"another's cursor": {"newest", rest.EncodeCursor("x")},
+		"another's cursor": {"newest", rest.EncodeCursor("", "x")},
 		"in another order": {"oldest", *next},
+		"of another list":  {"newest", rest.EncodeCursor("another", map[string]string{"s": "newest", "k": "2026-01-01"})},
 	} {
 		_, _, err := keyset.Read[parcel](t.Context(), db, parcels, c.sort, rest.Page{Limit: 1, Cursor: c.cursor}, `SELECT id::text, label, grams FROM parcels`)
 		var known *problem.Error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,9 +27,19 @@ func Problems(declared ...*problem.Error) func(*huma.Operation) {
 }
 
 // Handle registers an operation and describes, by status, the problems that it
-// may answer.
+// may answer. Lines of text in its input, tagged `text:"line"`, are clean when
+// the handler sees them (kit/text).
 func Handle[I, O any](api huma.API, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
-	huma.Register(api, op, handler)
+	cleaned := handler
+	if lines := linesOf(reflect.TypeFor[I]()); len(lines) > 0 {
+		cleaned = func(ctx context.Context, in *I) (*O, error) {
+			if err := cleanLines(lines, reflect.ValueOf(in).Elem()); err != nil {
+				return nil, err
+			}
+			return handler(ctx, in)
+		}
+	}
+	huma.Register(api, op, cleaned)
 	oapi := api.OpenAPI()
 	documented := operation(oapi.Paths[op.Path], op.Method)
 	delete(documented.Responses, "default")

@@ -40,7 +40,7 @@ type Config struct {
 // /readyz, /listz and /metrics is for the service's own sidecar only.
 func New(c Config) (chi.Router, huma.API) {
 	router := chi.NewRouter()
-	router.Use(recoverPanics(c.Log), remember, onlySidecar(c.AppToken), refuseBadText, middleware.GetHead)
+	router.Use(recoverPanics(c.Log), remember, onlySidecar(c.AppToken), refuseBadText, middleware.GetHead, noStore)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) { WriteProblem(w, r, problem.ErrNotFound) })
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		WriteProblem(w, r, ErrMethodNotAllowed)
@@ -211,6 +211,15 @@ func holdsNUL(v any) bool {
 		}
 	}
 	return false
+}
+
+// noStore keeps answers out of caches: they may be personal. An operation whose
+// answers are for everybody says otherwise, by a header Cache-Control of its own.
+func noStore(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
 }
 
 // refuseBadText refuses paths and queries that are not clean UTF-8.

@@ -164,15 +164,16 @@ func TestHeadIsGet(t *testing.T) {
 func TestCursor(t *testing.T) {
 	t.Parallel()
 	type at struct{ N int }
-	s := rest.EncodeCursor(at{7})
+	s := rest.EncodeCursor("list", at{7})
 	var got at
-	require.NoError(t, rest.DecodeCursor(s, &got))
+	require.NoError(t, rest.DecodeCursor("list", s, &got))
 	require.Equal(t, at{7}, got)
 	forged := []byte(s)
 	forged[3] ^= 1
 	for _, bad := range []string{"", "x", string(forged), s + "A", s[1:]} {
-		require.ErrorIs(t, rest.DecodeCursor(bad, &got), problem.ErrInvalid, bad)
+		require.ErrorIs(t, rest.DecodeCursor("list", bad, &got), problem.ErrInvalid, bad)
 	}
+	require.ErrorIs(t, rest.DecodeCursor("another", s, &got), problem.ErrInvalid)
 }
 
 func TestIdempotency(t *testing.T) {
@@ -237,4 +238,131 @@ func TestConnectionEnded(t *testing.T) {
 	rec := httptest.NewRecorder()
 	rest.WriteProblem(rec, httptest.NewRequest("GET", "/api/v1/anyone/1", nil), pgx.ErrTxClosed)
 	require.Equal(t, http.StatusInternalServerError, rec.Code)
+}
+
+type linesInput struct {
+	Body struct {
+		Name  string  `json:"name" text:"line" minLength:"1" maxLength:"10"`
+		Note  string  `json:"note,omitempty" text:"line" maxLength:"10"`
+		Other *string `json:"other,omitempty" text:"line" minLength:"1"`
+		Home  *struct {
+			Town string `json:"town" text:"line" minLength:"1"`
+		} `json:"home,omitempty"`
+		Raw string `json:"raw,omitempty"`
+	}
+}
+
+// Lines of text are clean when an operation sees them, and there when they are wanted.
+func TestLines(t *testing.T) {
+	t.Parallel()
+	rt, _ := servetest.NewTest(t, "echo", nil)
+	var seen linesInput
+	op := rest.Op("POST", "/api/v1/lines", "Read lines", rest.Anyone, rest.Status(204))
+	rest.Handle(rt.API, op, func(_ context.Context, in *linesInput) (*struct{}, error) {
+		seen = *in
+		return nil, nil
+	})
+	send := func(body string) servetest.Response { return servetest.Do(t, rt, "POST", "/api/v1/lines", "", body) }
+	res := send(`{"name": "\u00a0Zoe\u0308\t", "note": "\u200b", "other": " x ", "home": {"town": "A\tB"}, "raw": " \u00a0"}`)
+	require.Equal(t, 204, res.Status, "%s", res.Body)
+	require.Equal(t, []string{"Zoë", "", "x", "A B", " \u00a0"},
+		[]string{seen.Body.Name, seen.Body.Note, *seen.Body.Other, seen.Body.Home.Town, seen.Body.Raw})
+	require.Equal(t, 204, send(`{"name": "a"}`).Status)
+	require.Nil(t, seen.Body.Other)
+	res = send(`{"name": "\u3164", "note": "a\nb", "other": "\u2003", "home": {"town": "\u00a0"}}`)
+	require.Equal(t, 422, res.Status)
+	var p struct {
+		Errors []struct{ Location, Code string }
+	}
+	res.JSON(t, &p)
+	require.Equal(t, []struct{ Location, Code string }{
+		{"body.name", "required"}, {"body.note", "wrong-format"}, {"body.other", "required"}, {"body.home.town", "required"},
+	}, p.Errors)
+	require.Panics(t, func() {
+		rest.Handle(rt.API, rest.Op("POST", "/api/v1/nolines", "Read", rest.Anyone), func(context.Context, *struct {
+			Body struct {
+				N int `json:"n" text:"line"`
+			}
+		}) (*struct{}, error) {
+			return nil, nil
+		})
+	})
+}
+
+type listed struct {
+	Body rest.List[int]
+}
+
+type listedInput struct {
+	rest.Page
+	Sort   string `query:"sort" enum:"newest,oldest" default:"newest"`
+	Filter string `query:"filter"`
+}
+
+// A cursor belongs to a list, its order and its filters, and to whose list it is.
+func TestCursorBelongs(t *testing.T) {
+	t.Parallel()
+	rt, _ := servetest.NewTest(t, "echo", nil)
+	list := func(_ context.Context, in *listedInput) (*listed, error) {
+		var after int
+		if _, err := in.After(&after); err != nil {
+			return nil, err
+		}
+		return &listed{rest.List[int]{Items: []int{after + 1}, NextCursor: in.Next(after + 1)}}, nil
+	}
+	for path, access := range map[string]rest.Access{
+		"/api/v1/mine": rest.User, "/api/v1/also-mine": rest.User, "/api/v1/admin/all": rest.Admin,
+	} {
+		rest.Handle(rt.API, rest.Op("GET", path, "List", access), list)
+	}
+	as := func(role string) string { return servetest.Token(t, uuid.New(), "a@example.test", role) }
+	ann, bob, staff, others := as(auth.RoleUser), as(auth.RoleUser), as(auth.RoleAdmin), as(auth.RoleAdmin)
+	next := func(token, path string) string {
+		var page rest.List[int]
+		servetest.Do(t, rt, "GET", path, token, nil).JSON(t, &page)
+		return *page.NextCursor
+	}
+	mine, all := next(ann, "/api/v1/mine?filter=x"), next(staff, "/api/v1/admin/all")
+	for _, c := range []struct {
+		token, path string
+		want        int
+	}{
+		{ann, "/api/v1/mine?filter=x&cursor=" + mine, 200},
+		{ann, "/api/v1/mine?limit=7&cursor=" + mine + "&filter=x", 200},
+		{ann, "/api/v1/mine?filter=x&sort=newest&cursor=" + mine, 200}, // as it is anyway
+		{ann, "/api/v1/mine?filter=x&sort=oldest&cursor=" + mine, 422},
+		{ann, "/api/v1/mine?filter=y&cursor=" + mine, 422},
+		{ann, "/api/v1/mine?cursor=" + mine, 422},
+		{bob, "/api/v1/mine?filter=x&cursor=" + mine, 422},
+		{ann, "/api/v1/also-mine?filter=x&cursor=" + mine, 422},
+		{staff, "/api/v1/admin/all?cursor=" + all, 200},
+		{others, "/api/v1/admin/all?cursor=" + all, 200}, // a link that one hands to another
+		{staff, "/api/v1/admin/all?cursor=" + mine, 422},
+	} {
+		res := servetest.Do(t, rt, "GET", c.path, c.token, nil)
+		require.Equal(t, c.want, res.Status, "%s: %s", c.path, res.Body)
+	}
+}
+
+type saysOtherwise struct {
+	CacheControl string `header:"Cache-Control"`
+}
+
+// Nothing is kept by caches, whoever may ask and whatever the answer, unless an operation says otherwise.
+func TestNoStore(t *testing.T) {
+	t.Parallel()
+	rt := service(t)
+	op := rest.Op("GET", "/api/v1/public", "Read", rest.Anyone, rest.Status(204))
+	rest.Handle(rt.API, op, func(context.Context, *struct{}) (*saysOtherwise, error) {
+		return &saysOtherwise{"public, max-age=1"}, nil
+	})
+	require.Equal(t, "public, max-age=1", servetest.Do(t, rt, "GET", "/api/v1/public", "", nil).Header.Get("Cache-Control"))
+	user := servetest.Token(t, uuid.New(), "a@example.test", auth.RoleUser)
+	for path, status := range map[string]int{
+		"/api/v1/user/1": 200, "/api/v1/anyone/1": 200, "/api/v1/admin/1": 403, "/api/v1/nothing": 404,
+	} {
+		res := servetest.Do(t, rt, "POST", path, user, map[string]any{"name": "x", "count": 1})
+		require.Equal(t, status, res.Status)
+		require.Equal(t, "no-store", res.Header.Get("Cache-Control"), path)
+	}
 }

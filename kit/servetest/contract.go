@@ -68,6 +68,9 @@ func keepsContract(t testing.TB, rt *serve.Runtime, method, path string, r Respo
 	if err := d.Answer(method, path, r.Status, r.Header, r.Body); err != nil {
 		t.Error(err)
 	}
+	if kept := r.Header.Get("Cache-Control"); d.Personal(method, path) && !strings.Contains(kept, "no-store") {
+		t.Errorf("%s %s: a personal answer says to caches: %q", method, path, kept)
+	}
 }
 
 // Reads demands that a consumer's own view of a neighbour's answer can be read

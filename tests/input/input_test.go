@@ -300,6 +300,58 @@ func TestQueries(t *testing.T) {
 	}
 }
 
+// TestCursors takes a cursor of every list that has a second page to every other list, and to its own in another order,
+// with another filter and by another shopper: it belongs to none of them.
+func TestCursors(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.ann.Bought(t, b.lamp, 1) // a second order
+	b.s.NewProduct(t, 1_000, 100)
+	b.ann.Do(t, "POST", "/api/v1/auth/login", object{"email": b.ann.Email, "password": b.ann.Password}).OK(t, 200)
+	cursors := map[string]string{}
+	var lists []shop.Route
+	for _, r := range b.s.Routes(t) {
+		if r.Method != "GET" || !slices.ContainsFunc(r.Query, func(q shop.Parameter) bool { return q.Name == "cursor" }) {
+			continue
+		}
+		lists = append(lists, r)
+		path := b.path(t, r, nil)
+		if next := shop.Read[shop.List[json.RawMessage]](t, b.send(t, r, path+"?limit=1", nil).OK(t, 200)).NextCursor; next != nil {
+			cursors[r.Name()] = url.QueryEscape(*next)
+			b.send(t, r, path+"?limit=2&cursor="+cursors[r.Name()], nil).OK(t, 200) // more at a time, with its own
+		}
+	}
+	for _, own := range []string{
+		"orders", "auth/login-history", "products", "admin/products", "admin/orders", "admin/users", "admin/auth/accounts", "admin/mail",
+	} {
+		require.Contains(t, cursors, "GET /api/v1/"+own)
+	}
+	for _, r := range lists {
+		path := b.path(t, r, nil)
+		for from, cursor := range cursors {
+			if from != r.Name() {
+				refused(t, b.send(t, r, path+"?cursor="+cursor, nil), "a cursor of "+from, 422)
+			}
+		}
+		cursor, ok := cursors[r.Name()]
+		if !ok {
+			continue
+		}
+		for _, q := range r.Query {
+			switch {
+			case q.Name == "sort":
+				refused(t, b.send(t, r, path+"?sort=oldest&cursor="+cursor, nil), "another order", 422)
+			case q.Name == "q":
+				refused(t, b.send(t, r, path+"?q=lamp&cursor="+cursor, nil), "another filter", 422)
+			}
+		}
+		if r.User && !r.Admin {
+			stranger := b.s.Register(t)
+			refused(t, stranger.Do(t, "GET", path+"?cursor="+cursor, nil), "another shopper's", 422)
+		}
+	}
+}
+
 // TestPaths puts bad values into the paths of every route.
 func TestPaths(t *testing.T) {
 	t.Parallel()

@@ -191,6 +191,9 @@ func (a *Answer) keepsContract() error {
 	if err != nil {
 		return err
 	}
+	if kept := a.Header.Get("Cache-Control"); a.Status < 400 && d.Personal(method, target) && !strings.Contains(kept, "no-store") {
+		return fmt.Errorf("%s: a personal answer says to caches: %q", a.Request, kept)
+	}
 	err = d.Answer(method, target, a.Status, a.Header, a.Body)
 	// What the edge alone refuses never came to the operation.
 	edges := []string{"malformed", "not-found", "method-not-allowed", "too-large", "unavailable"}

@@ -79,6 +79,13 @@ type Address struct {
 // Home is an address that the shop delivers to.
 var Home = Address{Name: "Ann Lee", Line1: "1 High Street", City: "Leeds", PostalCode: "LS1 1AA", Country: "GB"}
 
+// Addresses abroad.
+var (
+	Dublin = Address{Name: "Ann Lee", Line1: "2 Low Street", City: "Dublin", PostalCode: "D02 A272", Country: "IE"}
+	Ottawa = Address{Name: "Ann Lee", Line1: "80 Wellington Street", City: "Ottawa", Region: "ON", PostalCode: "K1A 0A2", Country: "CA"}
+	Paris  = Address{Name: "Ann Lee", Line1: "2 Rue Haute", City: "Paris", PostalCode: "75001", Country: "FR"}
+)
+
 // Profile is what a shopper has told about themselves.
 type Profile struct {
 	AccountID string    `json:"account_id"`

@@ -160,8 +160,11 @@
       }
     };
     for (const i of all("input[name=address_id]")) i.addEventListener("change", fold);
-    $("#country", fresh)?.addEventListener("change", e =>
-      htmx.ajax("GET", "/checkout/summary?address_id=new&country=" + encodeURIComponent(e.target.value), "#summary"));
+    fresh.addEventListener("change", e => {
+      const to = "/checkout/summary?address_id=new&country=" + encodeURIComponent(e.target.value);
+      if (e.target.id === "country") htmx.ajax("GET", to, "#summary");
+    });
+    fresh.addEventListener("htmx:afterSwap", fold); // another country's fields
     fold();
   }
 
