@@ -81,10 +81,9 @@ func ofLine(err error, lines []int) error {
 		var i int
 		if n, _ := fmt.Sscanf(f.Location, "body.groups[%d]", &i); n == 1 && i < len(lines) {
 			why := "these words are too long, or cannot be looked for"
-			switch f.Code {
-			case problem.CodeTooFew:
+			if f.Code == problem.CodeTooFew {
 				why = "a group needs two different words or more"
-			case problem.CodeTooMany:
+			} else if f.Code == problem.CodeTooMany {
 				why = "a group has at most 20 words"
 			}
 			return problem.InvalidField("body.groups", ownWords, fmt.Sprintf("line %d: %s", lines[i], why))

@@ -22,8 +22,8 @@ const (
 	leastPrecision = 0.90
 )
 
-// table reads rows with tabs between.
-func table(t *testing.T, name string) (rows [][]string) {
+// rowsIn reads rows with tabs between.
+func rowsIn(t *testing.T, name string) (rows [][]string) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/quality/" + name)
 	require.NoError(t, err)
@@ -43,18 +43,18 @@ func TestQuality(t *testing.T) {
 	rows := [][]string{
 		{"Handle", "Title", "Vendor", "Type", "Tags", "Body (HTML)", "Variant SKU", "Variant Inventory Qty", "Variant Price", "Status"},
 	}
-	for _, p := range table(t, "products.tsv") {
+	for _, p := range rowsIn(t, "products.tsv") {
 		rows = append(rows, append(p, strings.ToUpper(p[0]), "1", "10.00", "active"))
 	}
 	require.NoError(t, w.WriteAll(rows))
 	require.Zero(t, b.importFile("", file.String()).Refused)
-	b.do("PUT", adminPath+"/synonyms", b.admin, object{"groups": table(t, "synonyms.tsv")}, 200)
+	b.do("PUT", adminPath+"/synonyms", b.admin, object{"groups": rowsIn(t, "synonyms.tsv")}, 200)
 
 	type figures struct{ queries, recall, precision float64 }
 	names := map[string]string{"en": "English", "de": "German", "fr": "French", "ja": "Japanese", "ko": "Korean", "th": "Thai"}
 	of := map[string]*figures{"": {}}
 	var misses []string
-	for _, q := range table(t, "queries.tsv") {
+	for _, q := range rowsIn(t, "queries.tsv") {
 		language, query, want := q[0], q[1], strings.Fields(strings.Trim(q[2], "-"))
 		var found []string
 		for _, p := range b.list("?limit=10&q=" + url.QueryEscape(query)).Items {

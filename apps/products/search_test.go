@@ -61,7 +61,8 @@ func TestDocument(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	t.Parallel()
-	catalogue := []string{"headphones", "jacket", "shirt", "sneakers", "lamp", "backpacks", "cup", "cap", "skirt", "ruckracks", "tunichtgut"}
+	catalogue := []string{"headphones", "jacket", "shirt", "sneakers", "lamp", "backpacks",
+		"cup", "cap", "skirt", "ruckracks", "tunichtgut"}
 	for in, want := range map[string]string{
 		"hedphones": "headphones", "haedphones": "headphones", "jaket": "jacket", "shrit": "shirt",
 		"snekers": "sneakers", "backpak": "backpacks", "lmap": "lamp", "lampp": "lamp", "xy": "", "zzzzzz": "", "lamp2": "",

@@ -946,7 +946,10 @@ func TestTwoWritersAtOnce(t *testing.T) {
 			case 0:
 				statuses[i] = servetest.Do(t, b.rt, "PATCH", adminPath+"/"+p.ID.String(), b.admin, object{"version": p.Version, "name": fmt.Sprintf("Lamp %d", i)}).Status
 			case 1:
-				statuses[i] = servetest.Do(t, b.rt, "POST", adminPath, b.admin, object{"name": "Same", "slug": "same-slug", "variants": []object{{"sku": fmt.Sprintf("RACE-X%d", i), "price": object{"amount_minor": 1, "currency": "GBP"}}}}).Status
+				statuses[i] = servetest.Do(t, b.rt, "POST", adminPath, b.admin, object{
+					"name": "Same", "slug": "same-slug",
+					"variants": []object{{"sku": fmt.Sprintf("RACE-X%d", i), "price": object{"amount_minor": 1, "currency": "GBP"}}},
+				}).Status
 			case 2:
 				statuses[i] = servetest.Do(t, b.rt, "POST", adminPath, b.admin, object{"name": fmt.Sprintf("Same sku %d", i), "variants": []object{{"sku": "RACE-SAME", "price": object{"amount_minor": 1, "currency": "GBP"}}}}).Status
 			case 3:
