@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"path"
@@ -54,6 +56,7 @@ type variant struct {
 	InitialStock  int               `json:"initial_stock"`
 	Weight        int               `json:"weight_grams"`
 	InStock       bool              `json:"in_stock"`
+	ImageURL      *string           `json:"image_url"`
 }
 
 type productItem struct {
@@ -118,7 +121,10 @@ func productList(categories []option) list[productItem] {
 				return amount(p.Price)
 			}},
 		},
-		Acts: []link{{Name: "Import", Href: "/admin/products/import"}, {Name: "New product", Href: "/admin/products/new", On: true}},
+		Acts: []link{
+			{Name: "Search words", Href: "/admin/synonyms"}, {Name: "Import", Href: "/admin/products/import"},
+			{Name: "New product", Href: "/admin/products/new", On: true},
+		},
 		Empty: empty{Title: "No products here", Text: "Create one, or bring in a whole catalogue from a CSV file.",
 			Link: link{Name: "New product", Href: "/admin/products/new"}},
 	}
@@ -135,10 +141,12 @@ func (s *service) productRoutes(r chi.Router) {
 	s.form(r, "/admin/products/{id}", s.showProduct, s.saveProduct)
 	s.action(r, "/admin/products/{id}/publish", s.publish)
 	s.form(r, "/admin/products/{id}/unlist", s.showUnlist, s.unlist)
-	s.action(r, "/admin/products/{id}/images", s.addImage)
+	s.action(r, "/admin/products/{id}/images", s.addImages)
+	s.action(r, "/admin/products/{id}/arrangement", s.arrangeImages)
 	s.form(r, "/admin/products/{id}/image-removal", s.showImageRemoval, s.removeImage)
 	s.form(r, "/admin/products/{id}/variant-removal", s.showVariantRemoval, s.removeVariant)
 	s.categoryRoutes(r)
+	s.synonymRoutes(r)
 }
 
 // productView is the Data of the page "product".
@@ -149,7 +157,9 @@ type productView struct {
 	Options []string // the names, one a column of the variants
 	Rows    []variantRow
 	Stock   map[string]stock // by SKU
-	Picture form
+	Picture form             // a new one
+	Images  form             // those that there are
+	Shots   []shotRow
 	Version string
 	Unsaved bool // the form has what is not saved yet
 }
@@ -163,6 +173,53 @@ type variantRow struct {
 	InStock                          bool
 	Remove                           string // where it is removed; empty when it cannot be
 	StockHref, Available             string
+}
+
+// shotRow is a picture in the form.
+type shotRow struct {
+	ID, URL         string
+	Place, Alt, For field
+	Remove          string
+	Name            string // what a link to it is called by
+}
+
+// everyVariant is what a picture is for that is no variant's own; severalVariants what stays as it is.
+const (
+	everyVariant    = ""
+	severalVariants = "several"
+)
+
+// shots are the pictures of p in the form.
+func shots(p product) (out []shotRow) {
+	for i, img := range p.Images {
+		of, name := everyVariant, fmt.Sprintf("picture %d", i+1)
+		options := []option{{Value: everyVariant, Label: "Every variant"}}
+		for _, v := range p.Variants {
+			label := v.SKU
+			for _, o := range p.Options {
+				label += ", " + v.Options[o]
+			}
+			options = append(options, option{Value: "sku:" + v.SKU, Label: label})
+			if v.ImageURL != nil && *v.ImageURL == img.URL {
+				of = map[bool]string{true: "sku:" + v.SKU, false: severalVariants}[of == everyVariant]
+			}
+		}
+		if of == severalVariants {
+			options = append(options, option{Value: severalVariants, Label: "Several variants, as now"})
+		}
+		at := fmt.Sprintf("i.%d.", i)
+		row := shotRow{
+			ID: img.ID.String(), URL: img.URL, Name: name, Remove: productAt(p.ID) + "/image-removal?image=" + img.ID.String(),
+			Place: field{Name: at + "place", Label: "Place of " + name, Value: strconv.Itoa(i + 1), Mode: "numeric", Max: 3},
+			Alt:   field{Name: at + "alt", Label: "What " + name + " shows", Value: img.Alt, Max: 1000},
+			For:   field{Name: at + "for", Label: "Variant of " + name, Type: "select", Options: chosen(options, of)},
+		}
+		if img.Alt == "" {
+			row.Alt.Hint = "Please say what it shows, for those who cannot see it."
+		}
+		out = append(out, row)
+	}
+	return out
 }
 
 // spare is how many empty rows wait for more variants; the button "More rows"
@@ -268,9 +325,12 @@ func (s *service) productPage(r *http.Request, p product, isNew bool) productVie
 		return v
 	}
 	v.Form.Action = productAt(p.ID)
-	v.Picture = form{Action: productAt(p.ID) + "/images", Button: "Add picture", Fields: []field{
-		{Name: "alt", Label: "What it shows", Max: 1000, Hint: "For those who cannot see it."},
+	v.Picture = form{Action: productAt(p.ID) + "/images", Button: "Add", Fields: []field{
+		{Name: "alt", Label: "What it shows", Max: 1000,
+			Hint: "For those who cannot see it. Of several, each can be described once it is here."},
 	}}
+	v.Images = form{Action: productAt(p.ID) + "/arrangement", Button: "Save the pictures"}
+	v.Shots = shots(p)
 	return v
 }
 
@@ -617,12 +677,36 @@ func (s *service) unlist(r *http.Request) (page.Answer, error) {
 // maxPicture is what products takes.
 const maxPicture = 10 << 20
 
-func (s *service) addImage(r *http.Request) (page.Answer, error) {
+// addImages adds the pictures of a form in their order. Those before one that is refused stay.
+func (s *service) addImages(r *http.Request) (page.Answer, error) {
 	id, api, err := s.productAPI(r)
 	if err != nil {
 		return nil, err
 	}
-	if err = s.sendImage(r, api); err == nil {
+	var sent []*multipart.FileHeader
+	if r.MultipartForm != nil {
+		sent = slices.DeleteFunc(r.MultipartForm.File["file"], func(f *multipart.FileHeader) bool {
+			return f.Filename == "" && f.Size == 0
+		})
+	}
+	if len(sent) == 0 {
+		err = problem.InvalidField("body.file", ownWords, "choose a picture")
+	}
+	var refused string
+	for i, f := range sent {
+		alt := r.PostForm.Get("alt")
+		if len(sent) > 1 {
+			alt = "" // it cannot be of each
+		}
+		if err = s.sendImage(r, api, f, alt); err != nil {
+			refused = f.Filename
+			if i > 0 {
+				refused += fmt.Sprintf(" (the %d before it were added)", i)
+			}
+			break
+		}
+	}
+	if err == nil {
 		return to(productAt(id), "picture"), nil
 	}
 	v, failure := s.productNow(r)
@@ -633,13 +717,16 @@ func (s *service) addImage(r *http.Request) (page.Answer, error) {
 	if !v.Picture.refuse(err) {
 		return nil, err
 	}
+	if refused != "" {
+		v.Picture.Detail = strings.TrimSpace(refused + ": " + v.Picture.Detail)
+	}
 	return v.show(v.Picture.Status), nil
 }
 
-func (s *service) sendImage(r *http.Request, api string) error {
-	file, head, err := r.FormFile("file")
+func (s *service) sendImage(r *http.Request, api string, head *multipart.FileHeader, alt string) error {
+	file, err := head.Open()
 	if err != nil {
-		return problem.InvalidField("body.file", ownWords, "choose a picture")
+		return fmt.Errorf("picture: %w", err)
 	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxPicture+1))
@@ -653,8 +740,86 @@ func (s *service) sendImage(r *http.Request, api string) error {
 	if kind == "" || kind == "application/octet-stream" {
 		kind = mime.TypeByExtension(path.Ext(head.Filename))
 	}
-	path := address(api+"/images", url.Values{"alt": {r.PostForm.Get("alt")}})
-	return s.call(r.Context(), "products", http.MethodPost, path, dapr.Raw{Type: kind, Data: data}, nil)
+	at := address(api+"/images", url.Values{"alt": {alt}})
+	return s.call(r.Context(), "products", http.MethodPost, at, dapr.Raw{Type: kind, Data: data}, nil)
+}
+
+// placed is a picture in its new place.
+type placed struct {
+	ID   string   `json:"id"`
+	Alt  string   `json:"alt"`
+	SKUs []string `json:"skus,omitempty"`
+}
+
+// arrangement reads the pictures of a form in their new order: by place, and of two with the same place the one that was moved
+// there comes first.
+func arrangement(p product, sent url.Values) []placed {
+	type at struct {
+		place, moved int
+		placed
+	}
+	var all []at
+	for i, row := range shots(p) {
+		one := at{i + 1, 1, placed{ID: row.ID, Alt: strings.TrimSpace(sent.Get(row.Alt.Name))}}
+		if n, err := strconv.Atoi(strings.TrimSpace(sent.Get(row.Place.Name))); err == nil && n != one.place {
+			one.place, one.moved = n, 0
+			if n > i+1 {
+				one.moved = 2 // down: behind the one that is there
+			}
+		}
+		switch sku, isOne := strings.CutPrefix(sent.Get(row.For.Name), "sku:"); {
+		case isOne:
+			one.SKUs = []string{sku}
+		case sent.Get(row.For.Name) == severalVariants:
+			for _, v := range p.Variants {
+				if v.ImageURL != nil && *v.ImageURL == row.URL {
+					one.SKUs = append(one.SKUs, v.SKU)
+				}
+			}
+		}
+		all = append(all, one)
+	}
+	slices.SortStableFunc(all, func(a, b at) int { return cmp.Or(cmp.Compare(a.place, b.place), cmp.Compare(a.moved, b.moved)) })
+	out := make([]placed, 0, len(all))
+	for _, one := range all {
+		out = append(out, one.placed)
+	}
+	return out
+}
+
+func (s *service) arrangeImages(r *http.Request) (page.Answer, error) {
+	id, api, err := s.productAPI(r)
+	if err != nil {
+		return nil, err
+	}
+	now, err := get[product](r.Context(), s, "products", api, nil)
+	if err != nil {
+		return nil, err
+	}
+	version, _ := strconv.Atoi(r.PostForm.Get("version"))
+	if version != now.Version { // the pictures of the form may not be those that there are
+		err = problem.New(problem.Conflict, "version-conflict", "Somebody else has changed this product since you opened it")
+	} else {
+		err = s.call(r.Context(), "products", http.MethodPut, api+"/images", map[string]any{
+			"version": version, "images": arrangement(now, r.PostForm),
+		}, nil)
+	}
+	if err == nil {
+		return to(productAt(id), "saved"), nil
+	}
+	v := s.productPage(r, now, false)
+	s.withStock(r, &v)
+	for i := range v.Shots {
+		for _, f := range []*field{&v.Shots[i].Place, &v.Shots[i].Alt} {
+			if version == now.Version {
+				f.Value = r.PostForm.Get(f.Name)
+			}
+		}
+	}
+	if !v.Images.refuse(err) {
+		return nil, err
+	}
+	return v.show(v.Images.Status), nil
 }
 
 func imageForm(image string) func(p product) form {

@@ -18,6 +18,7 @@ func TestReads(t *testing.T) {
 		{"products", "GET", "/api/v1/admin/products/{id}", product{}, nil},
 		{"products", "POST", "/api/v1/admin/products", product{}, nil},
 		{"products", "POST", "/api/v1/admin/products/import", report{}, nil},
+		{"products", "GET", "/api/v1/admin/products/synonyms", synonyms{}, nil},
 		{"auth", "GET", "/api/v1/admin/auth/accounts", items[customer]{}, []string{"items[].phone", "items[].addresses"}},
 		{"auth", "GET", "/api/v1/admin/auth/accounts/{account_id}", customer{}, []string{"phone", "addresses"}},
 		{"users", "GET", "/api/v1/admin/users/{account_id}", customer{}, []string{"created_at", "activated_at", "suspension"}},

@@ -45,8 +45,13 @@ func (s *service) adminRoutes(api huma.API) {
 		rest.Problems(ErrProductNotFound)), s.unlist)
 	rest.Handle(api, rest.Op("POST", adminPath+"/{id}/images", "Upload an image of a product", rest.Admin,
 		rest.Status(http.StatusCreated), uploads("image/png", "image/jpeg", "image/webp", "image/svg+xml"),
-		rest.Describe("The picture as the body, or as the file of a form. PNG, JPEG, WebP, or an SVG that only draws; up to 10 MiB."),
+		rest.Describe("The picture as the body, or as the file of a form. PNG, JPEG, WebP, or an SVG that only draws; up to 10 MiB and "+
+			"24 million pixels. It is written anew: upright, without what a camera wrote beside it, at most 2,400 pixels wide or high."),
 		rest.Problems(ErrProductNotFound, ErrPictureRefused)), s.addImage)
+	rest.Handle(api, rest.Op("PUT", adminPath+"/{id}/images", "Arrange the images of a product", rest.Admin,
+		rest.Describe("All of them, in the order shown, each with what it shows and the variants whose own picture it is. "+
+			"version is the one that was read; if the product has changed since, the answer is version-conflict."),
+		rest.Problems(ErrProductNotFound, ErrImageNotFound, ErrVariantNotFound, ErrVersionConflict)), s.arrangeImages)
 	rest.Handle(api, rest.Op("DELETE", adminPath+"/{id}/images/{image_id}", "Remove an image of a product", rest.Admin,
 		rest.Problems(ErrProductNotFound, ErrImageNotFound)), s.removeImage)
 	rest.Handle(api, rest.Op("POST", adminPath+"/pictures", "Upload a picture for a product file to name", rest.Admin,
@@ -60,6 +65,9 @@ func (s *service) adminRoutes(api huma.API) {
 		rest.Problems(ErrImportRunning)), s.importFile)
 	rest.Handle(api, rest.Op("GET", adminPath+"/export", "Export products", rest.Admin, rest.Answers("text/csv"), rest.Describe("As a file that the import takes again: "+
 		"those that the list with these filters has, or all. Quantities are what is available now.")), s.exportFile)
+	rest.Handle(api, rest.Op("GET", adminPath+"/synonyms", "List the words that mean the same in a search", rest.Admin), s.listSynonyms)
+	rest.Handle(api, rest.Op("PUT", adminPath+"/synonyms", "Replace the words that mean the same in a search", rest.Admin,
+		rest.Describe("Whoever looks for one of a group finds what has another one. A synonym may be several words.")), s.putSynonyms)
 	rest.Handle(api, rest.Op("GET", adminPath+"/categories", "List the categories as they are now", rest.Admin), s.adminCategories)
 	rest.Handle(api, rest.Op("POST", adminPath+"/categories", "Create a category", rest.Admin, rest.Status(http.StatusCreated),
 		rest.Problems(ErrSlugTaken)), s.createCategory)
@@ -161,13 +169,12 @@ func (in AdminFilter) filter() filter {
 	if in.Status != "" {
 		f.Statuses = []Status{in.Status}
 	}
-	if typed := words(in.Query); len(typed) > 0 {
-		var groups [][]string
-		for _, w := range typed[:min(len(typed), 10)] {
-			groups = append(groups, []string{w})
-		}
-		f.Query = tsquery(groups)
+	looked := read(in.Query)
+	var groups [][]string
+	for w := range strings.FieldsSeq(looked.Words) {
+		groups = append(groups, []string{w})
 	}
+	f.Search = searchFor(groups, looked.Also, nil)
 	return f
 }
 
@@ -346,12 +353,21 @@ func (s *service) create(ctx context.Context, in *createInput) (*adminOutput, er
 		return nil, problem.InvalidField("body.name", problem.CodeRequired, "is required")
 	}
 	p := &Product{ID: newID(), Slug: in.Body.Slug, Status: Draft}
-	if p.Slug == "" {
-		p.Slug = slugify(*in.Body.Name)
+	if p.Slug != "" {
+		if err := checkSlug(p.Slug); err != nil {
+			return nil, err
+		}
 	}
-	if err := checkSlug(p.Slug); err != nil {
-		return nil, err
+	for tries := 1; ; tries++ {
+		out, err := s.createAs(ctx, in, p)
+		if in.Body.Slug == "" && tries < 5 && errors.Is(err, ErrSlugTaken) {
+			continue // by somebody at the same moment
+		}
+		return out, err
 	}
+}
+
+func (s *service) createAs(ctx context.Context, in *createInput, p *Product) (*adminOutput, error) {
 	out := &adminOutput{Location: adminPath + "/" + p.ID.String()}
 	err := pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
 		tree, err := loadCategories(ctx, tx)
@@ -359,6 +375,11 @@ func (s *service) create(ctx context.Context, in *createInput) (*adminOutput, er
 			return err
 		}
 		p := p.clone()
+		if p.Slug == "" {
+			if p.Slug, err = freeSlug(ctx, tx, slugsFor(*in.Body.Name, "product", p.ID)); err != nil {
+				return err
+			}
+		}
 		if err := in.Body.apply(p, tree, s.settings.Currency); err != nil {
 			return err
 		}
@@ -532,7 +553,8 @@ func (l *limited) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// keepPicture checks an uploaded picture and gives it to the media binding; it returns the file's name.
+// keepPicture prepares an uploaded picture and gives it and its copies to the media binding; it returns the picture's name.
+// What fails half way leaves copies that nothing names.
 func (s *service) keepPicture(ctx context.Context, u *upload) (string, error) {
 	body, err := u.open(maxPictureBytes)
 	if err != nil {
@@ -545,18 +567,26 @@ func (s *service) keepPicture(ctx context.Context, u *upload) (string, error) {
 	if err != nil {
 		return "", problem.ErrMalformed.Because(err)
 	}
-	name, err := pictureName(data)
+	select {
+	case s.pictures <- struct{}{}:
+	case <-ctx.Done():
+		return "", problem.ErrUnavailable.Because(ctx.Err())
+	}
+	files, err := preparePicture(data)
+	<-s.pictures
 	if err != nil {
 		return "", err
 	}
-	// The binding decodes whatever happens to be Base64, so it always is.
-	encoded := []byte(base64.StdEncoding.EncodeToString(data))
 	ctx, cancel := context.WithTimeout(ctx, keepLimit)
 	defer cancel()
-	if _, err := s.dapr.Binding(ctx, "media", "create", encoded, pictureMetadata(name)); err != nil {
-		return "", problem.ErrUnavailable.Because(err)
+	for _, f := range files {
+		// The binding decodes whatever happens to be Base64, so it always is.
+		encoded := []byte(base64.StdEncoding.EncodeToString(f.data))
+		if _, err := s.dapr.Binding(ctx, "media", "create", encoded, pictureMetadata(f.name)); err != nil {
+			return "", problem.ErrUnavailable.Because(err)
+		}
 	}
-	return name, nil
+	return files[len(files)-1].name, nil
 }
 
 type imageInput struct {
@@ -578,6 +608,30 @@ func (s *service) addImage(ctx context.Context, in *imageInput) (*adminOutput, e
 	})
 }
 
+// ImageInput is an image in its place.
+type ImageInput struct {
+	ID   uuid.UUID `json:"id" format:"uuid"`
+	Alt  string    `json:"alt" maxLength:"1000" doc:"What the picture shows, for those who cannot see it"`
+	SKUs []string  `json:"skus,omitempty" maxItems:"250" doc:"The variants whose own picture it is"`
+}
+
+type arrangeInput struct {
+	ProductPath
+	Body struct {
+		Images  []ImageInput `json:"images" maxItems:"250" nullable:"false"`
+		Version int          `json:"version" minimum:"1" doc:"The one that was read"`
+	}
+}
+
+func (s *service) arrangeImages(ctx context.Context, in *arrangeInput) (*adminOutput, error) {
+	return s.change(ctx, in.ID, func(_ pgx.Tx, p *Product, _ categoryTree) error {
+		if p.Version != in.Body.Version {
+			return ErrVersionConflict.With("version", p.Version)
+		}
+		return p.Arrange(in.Body.Images)
+	})
+}
+
 type imagePath struct {
 	ProductPath
 	ImageID uuid.UUID `path:"image_id" format:"uuid"`
@@ -585,12 +639,7 @@ type imagePath struct {
 
 func (s *service) removeImage(ctx context.Context, in *imagePath) (*adminOutput, error) {
 	return s.change(ctx, in.ID, func(_ pgx.Tx, p *Product, _ categoryTree) error {
-		i := slices.IndexFunc(p.Images, func(img Image) bool { return img.ID == in.ImageID })
-		if i < 0 {
-			return ErrImageNotFound
-		}
-		p.Images = slices.Delete(p.Images, i, i+1)
-		return nil
+		return p.RemoveImage(in.ImageID)
 	})
 }
 
@@ -617,6 +666,29 @@ func (s *service) addPicture(ctx context.Context, in *pictureInput) (*pictureOut
 		return nil, err
 	}
 	return &pictureOutput{Picture{Name: name, URL: mediaPath + file}}, nil
+}
+
+// Synonyms
+
+// Synonyms are groups of words that mean the same in a search.
+type Synonyms struct {
+	Groups [][]string `json:"groups" maxItems:"500" nullable:"false" doc:"Each of 2 to 20 words, such as sofa, couch, settee"`
+}
+
+type synonymsOutput struct{ Body Synonyms }
+
+func (s *service) listSynonyms(ctx context.Context, _ *struct{}) (*synonymsOutput, error) {
+	groups, err := synonymGroups(ctx, s.store.db)
+	return &synonymsOutput{Synonyms{append([][]string{}, groups...)}}, err
+}
+
+func (s *service) putSynonyms(ctx context.Context, in *synonymsOutput) (*synonymsOutput, error) {
+	groups, err := tidySynonyms(in.Body.Groups)
+	if err != nil {
+		return nil, err
+	}
+	err = pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error { return saveSynonyms(ctx, tx, groups) })
+	return &synonymsOutput{Synonyms{groups}}, err
 }
 
 // Categories
@@ -654,16 +726,18 @@ func (s *service) createCategory(ctx context.Context, in *createCategoryInput) (
 		return nil, problem.InvalidField("body.name", problem.CodeRequired, "must not be empty")
 	}
 	c := Category{ID: newID(), Slug: in.Body.Slug, Name: name}
-	if c.Slug == "" {
-		c.Slug = slugify(name)
-	}
-	if err := checkSlug(c.Slug); err != nil {
-		return nil, err
+	if c.Slug != "" {
+		if err := checkSlug(c.Slug); err != nil {
+			return nil, err
+		}
 	}
 	out := &categoryOutput{}
 	err = s.changeTree(ctx, func(tx pgx.Tx, tree categoryTree) error {
 		if c.ParentID, err = parentOf(tree, in.Body.Parent); err != nil {
 			return err
+		}
+		if c.Slug == "" {
+			c.Slug = tree.freeSlug(name, c.ID)
 		}
 		out.Body = AdminCategory{c.Slug, c.Name, tree.slug(c.ParentID)}
 		return insertCategory(ctx, tx, c)

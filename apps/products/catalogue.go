@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +43,7 @@ type catalogue struct {
 	currency  string
 
 	version *otter.Cache[struct{}, int64]
+	same    *otter.Cache[int64, synonyms] // by the catalogue's version
 	tree    *otter.Cache[struct{}, categoryTree]
 	hot     *otter.Cache[string, answer]
 	pages   *gather.Gatherer[string, answer]
@@ -60,6 +60,7 @@ func newCatalogue(rt *serve.Runtime, db *pgxpool.Pool, inv *inventory, currency 
 	c := &catalogue{
 		db: db, dapr: rt.Dapr, inventory: inv, log: rt.Log, currency: currency, state: pause{now: rt.Now},
 		version: otter.Must(&otter.Options[struct{}, int64]{MaximumSize: 1, ExpiryCalculator: otter.ExpiryWriting[struct{}, int64](fresh)}),
+		same:    otter.Must(&otter.Options[int64, synonyms]{MaximumSize: 2}),
 		tree: otter.Must(&otter.Options[struct{}, categoryTree]{
 			MaximumSize:      1,
 			ExpiryCalculator: otter.ExpiryWriting[struct{}, categoryTree](fresh),
@@ -81,6 +82,8 @@ type Summary struct {
 	SKU       string      `json:"sku" doc:"The first variant's"`
 	Name      string      `json:"name"`
 	Price     money.Money `json:"price" doc:"The first variant's"`
+	PriceFrom money.Money `json:"price_from" doc:"The lowest of its variants'. Sorting by price goes by it"`
+	PriceTo   money.Money `json:"price_to" doc:"The highest of its variants'"`
 	ImageURL  *string     `json:"image_url"`
 	Category  *string     `json:"category" doc:"Its slug"`
 	Available *int64      `json:"available" doc:"The first variant's, at most a second or two old; null while inventory cannot be asked or does not know it yet"`
@@ -131,9 +134,9 @@ type OptionCount struct {
 
 // request is what a list is asked for; it is also the key under which the answer is kept.
 type request struct {
-	Words  string    `json:"w,omitempty"` // what the shopper typed, as search compares it
+	Typed  typed     `json:"w,omitzero"`  // what the shopper looks for
 	Vain   bool      `json:"v,omitempty"` // something was typed, but no word: nothing is found
-	Filter filter    `json:"f"`           // its Query is set when the list is made
+	Filter filter    `json:"f"`           // its Search is set when the list is made
 	Sort   string    `json:"s"`
 	Limit  int       `json:"l"`
 	After  *bookmark `json:"a,omitempty"`
@@ -143,7 +146,7 @@ type request struct {
 // the same, whatever words have come into the catalogue.
 type bookmark struct {
 	List      string   `json:"l"` // hash of the list that it belongs to
-	Query     string   `json:"q,omitempty"`
+	Search    search   `json:"q,omitzero"`
 	Corrected string   `json:"c,omitempty"`
 	Position  position `json:"p"`
 }
@@ -182,11 +185,11 @@ func (c *catalogue) list(ctx context.Context, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	key := fmt.Sprintf("list:%d:%s", version, hashOf(r))
+	key := fmt.Sprintf("listed:%d:%s", version, hashOf(r)) // "list:" was kept by versions of before, with less in it
 	return c.once(ctx, key, func(ctx context.Context) (answer, error) {
 		var l listed
 		if !c.recall(ctx, key, &l) {
-			if l, err = c.makeList(ctx, r); err != nil {
+			if l, err = c.makeList(ctx, version, r); err != nil {
 				return answer{}, err
 			}
 			c.remember(ctx, key, l)
@@ -239,38 +242,43 @@ func (c *catalogue) remember(ctx context.Context, key string, v any) {
 
 // makeList reads a page from the database. A search that finds nothing is made again with the words that
 // the shopper may have meant.
-func (c *catalogue) makeList(ctx context.Context, r request) (listed, error) {
+func (c *catalogue) makeList(ctx context.Context, version int64, r request) (listed, error) {
 	var (
 		l       listed
 		f       = r.Filter
 		after   *position
-		typed   = strings.Fields(r.Words)
-		faceted = r.Words != "" || f.Category != ""
+		groups  [][]string
+		faceted = r.Typed.Words != "" || f.Category != ""
 	)
 	if r.Vain {
 		l.Facets = (&facetRows{}).public()
 		return l, nil
 	}
+	for w := range strings.FieldsSeq(r.Typed.Words) {
+		groups = append(groups, []string{w})
+	}
+	var known synonyms
 	if r.After != nil {
-		after, f.Query, l.Corrected = &r.After.Position, r.After.Query, r.After.Corrected
-	} else if len(typed) > 0 {
-		groups := make([][]string, len(typed))
-		for i, w := range typed {
-			groups[i] = []string{w}
+		after, f.Search, l.Corrected = &r.After.Position, r.After.Search, r.After.Corrected
+	} else if len(groups) > 0 {
+		load := func(ctx context.Context, _ int64) (synonyms, error) { return loadSynonyms(ctx, c.db) }
+		var err error
+		if known, err = c.same.Get(ctx, version, otter.LoaderFunc[int64, synonyms](load)); err != nil {
+			return l, err
 		}
-		f.Query = tsquery(groups)
+		f.Search = searchFor(groups, r.Typed.Also, known)
 	}
 	rows, facets, err := loadPage(ctx, c.db, f, r.Sort, after, r.Limit+1, faceted)
 	if err != nil {
 		return l, err
 	}
-	if len(rows) == 0 && after == nil && len(typed) > 0 {
-		query, corrected, err := c.correct(ctx, typed)
+	if len(rows) == 0 && after == nil && len(groups) > 0 {
+		corrected, err := c.correct(ctx, groups)
 		if err != nil {
 			return l, err
 		}
-		if query != "" {
-			f.Query = query
+		if corrected != "" {
+			f.Search = searchFor(groups, r.Typed.Also, known)
 			if rows, facets, err = loadPage(ctx, c.db, f, r.Sort, nil, r.Limit+1, faceted); err != nil {
 				return l, err
 			}
@@ -281,7 +289,7 @@ func (c *catalogue) makeList(ctx context.Context, r request) (listed, error) {
 	}
 	if len(rows) > r.Limit {
 		rows = rows[:r.Limit]
-		l.Next = &bookmark{List: r.hash(), Query: f.Query, Corrected: l.Corrected, Position: rows[r.Limit-1].position()}
+		l.Next = &bookmark{List: r.hash(), Search: f.Search, Corrected: l.Corrected, Position: rows[r.Limit-1].position()}
 	}
 	l.Rows = rows
 	if facets != nil {
@@ -290,25 +298,30 @@ func (c *catalogue) makeList(ctx context.Context, r request) (listed, error) {
 	return l, nil
 }
 
-// correct finds what mistyped words may have meant; query is empty when there is nothing to correct.
-func (c *catalogue) correct(ctx context.Context, typed []string) (query, corrected string, err error) {
-	groups := make([][]string, len(typed))
-	meant := slices.Clone(typed)
-	for i, w := range typed {
+// correct adds to each word that begins none of the catalogue what it may have meant; the search as it was meant is empty when
+// there is nothing to correct.
+func (c *catalogue) correct(ctx context.Context, groups [][]string) (string, error) {
+	meant := make([]string, len(groups))
+	any := false
+	for i, g := range groups {
+		w := g[0]
+		meant[i] = w
+		if unspaced(w) {
+			continue
+		}
 		candidates, err := similarWords(ctx, c.db, w)
 		if err != nil {
-			return "", "", err
+			return "", err
 		}
-		groups[i] = []string{w}
 		if found, ok := nearest(w, candidates); !ok && len(found) > 0 {
-			groups[i] = append(groups[i], found...)
-			meant[i] = found[0]
+			groups[i] = append(g, found...)
+			meant[i], any = found[0], true
 		}
 	}
-	if slices.Equal(meant, typed) {
-		return "", "", nil
+	if !any {
+		return "", nil
 	}
-	return tsquery(groups), strings.Join(meant, " "), nil
+	return strings.Join(meant, " "), nil
 }
 
 func (f *facetRows) public() *Facets {
@@ -345,7 +358,8 @@ func (c *catalogue) renderList(ctx context.Context, l listed) (answer, error) {
 	var wrong []stockWord
 	for _, r := range l.Rows {
 		s := Summary{
-			ID: r.ID, Slug: r.Slug, SKU: r.SKU, Name: r.Name, Price: money.New(r.Price, c.currency),
+			ID: r.ID, Slug: r.Slug, SKU: r.SKU, Name: r.Name, Price: money.New(r.FirstPrice, c.currency),
+			PriceFrom: money.New(r.Price, c.currency), PriceTo: money.New(r.Highest, c.currency),
 			ImageURL: r.ImageURL, Category: r.Category, InStock: r.InStock, VariantCount: r.Variants,
 		}
 		if a, ok := said[r.SKU]; ok {
@@ -487,6 +501,10 @@ func (c *catalogue) renderPage(p *Product, tree categoryTree, said map[string]av
 	if len(out.Variants) > 0 {
 		first := out.Variants[0]
 		out.SKU, out.Price, out.Available = first.SKU, first.Price, first.Available
+		out.PriceFrom, out.PriceTo = first.Price, first.Price
+		for _, v := range out.Variants {
+			out.PriceFrom.Amount, out.PriceTo.Amount = min(out.PriceFrom.Amount, v.Price.Amount), max(out.PriceTo.Amount, v.Price.Amount)
+		}
 	}
 	a, err = encode(out, hashOf(out))
 	return a, wrong, err

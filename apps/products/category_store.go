@@ -79,6 +79,16 @@ func (t categoryTree) within(id uuid.UUID, other uuid.UUID) bool {
 	return false
 }
 
+// freeSlug is a slug for a category of that name that no other has.
+func (t categoryTree) freeSlug(name string, id uuid.UUID) (slug string) {
+	for _, slug = range slugsFor(name, "category", id) {
+		if _, taken := t.bySlug(slug); !taken {
+			break
+		}
+	}
+	return slug
+}
+
 func loadCategories(ctx context.Context, q pg.Querier) (categoryTree, error) {
 	rows, err := q.Query(ctx, `SELECT id, slug, name, parent_id FROM categories`)
 	if err != nil {
@@ -183,13 +193,12 @@ func ensureCategory(ctx context.Context, tx pgx.Tx, tree categoryTree, path []st
 			}
 		}
 		if found == nil {
-			c := Category{ID: newID(), Slug: slugify(name), Name: name, ParentID: parent}
-			if _, taken := tree.bySlug(c.Slug); taken && parent != nil {
-				c.Slug = tree[*parent].Slug + "-" + c.Slug
+			c := Category{ID: newID(), Name: name, ParentID: parent}
+			c.Slug = slugify(name)
+			if _, taken := tree.bySlug(c.Slug); (taken || c.Slug == "") && parent != nil {
+				name = tree[*parent].Slug + "-" + name // says more than a number
 			}
-			if _, taken := tree.bySlug(c.Slug); taken || c.Slug == "" {
-				c.Slug = strings.TrimLeft(c.Slug+"-"+c.ID.String()[24:], "-")
-			}
+			c.Slug = tree.freeSlug(name, c.ID)
 			if err := insertCategory(ctx, tx, c); err != nil {
 				return uuid.Nil, err
 			}

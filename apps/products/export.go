@@ -59,7 +59,7 @@ func (s *service) exportFile(ctx context.Context, in *AdminFilter) (*exportOutpu
 		_ = out.Write(head) // Flush tells
 		for after := uuid.Nil; ; {
 			var a arguments
-			where := in.filter().where(&a, "") + " AND p.id > " + a.add(after) + " ORDER BY p.id LIMIT " + a.add(exportBatch)
+			where := in.filter().where(&a) + " AND p.id > " + a.add(after) + " ORDER BY p.id LIMIT " + a.add(exportBatch)
 			products, err := loadProducts(ctx, s.store.db, where, a...)
 			if err != nil {
 				s.log.ErrorContext(ctx, "export broken off", "error", err)

@@ -115,16 +115,13 @@ type listInput struct {
 // request reads what is asked for, and where a cursor says that the list goes on.
 func (in *listInput) request() (request, error) {
 	r := request{
-		Words: searchable(in.Query), Sort: in.Sort, Limit: in.Limit,
+		Typed: read(in.Query), Sort: in.Sort, Limit: in.Limit,
 		Filter: filter{Category: in.Category, Min: in.MinPrice.pointer(), Max: in.MaxPrice.pointer(), InStock: in.InStock.pointer()},
 	}
-	if fields := strings.Fields(r.Words); len(fields) > 10 {
-		r.Words = strings.Join(fields[:10], " ")
-	}
-	r.Vain = r.Words == "" && strings.TrimSpace(in.Query) != ""
+	r.Vain = r.Typed.Words == "" && strings.TrimSpace(in.Query) != ""
 	if r.Sort == "" {
 		r.Sort = "newest"
-		if r.Words != "" {
+		if r.Typed.Words != "" {
 			r.Sort = "relevance"
 		}
 	}

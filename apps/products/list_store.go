@@ -17,13 +17,13 @@ import (
 
 // filter says which products a list is about.
 type filter struct {
-	Query    string     `json:"q,omitempty"` // a tsquery
+	Search   search     `json:"q,omitzero"`
 	Category string     `json:"c,omitempty"` // its slug
 	Min      *int64     `json:"min,omitempty"`
 	Max      *int64     `json:"max,omitempty"`
-	InStock  *bool      `json:"in,omitempty"`
-	Options  [][]string `json:"o,omitempty"` // name, value, value, …
-	Statuses []Status   `json:"-"`           // for the back office; else Published
+	InStock  *bool      `json:"in,omitempty"` // true: some variant is; false: none is
+	Options  [][]string `json:"o,omitempty"`  // name, value, value, …
+	Statuses []Status   `json:"-"`            // for the back office; else Published
 }
 
 // arguments collects the values of a statement; add returns their placeholder.
@@ -34,14 +34,28 @@ func (a *arguments) add(v any) string {
 	return fmt.Sprintf("$%d", len(*a))
 }
 
-// where writes the filter as SQL over products p. A facet leaves out the part that it offers to change.
-func (f filter) where(a *arguments, without string) string {
+// where writes the filter as SQL over products p.
+func (f filter) where(a *arguments) string {
+	conditions := f.product(a)
+	if f.Max != nil {
+		conditions += " AND p.price <= " + a.add(*f.Max) // the lowest of its variants'
+	}
+	// Stock, price and options have to hold for one and the same variant. Of stock alone, or the highest price, the product
+	// tells.
+	if stocked := f.InStock != nil && *f.InStock; f.Min != nil || len(f.Options) > 0 || stocked && f.Max != nil {
+		conditions += " AND EXISTS (SELECT FROM variants v WHERE v.product_id = p.id" + f.variant(a, "") + ")"
+	}
+	return conditions
+}
+
+// product writes what the filter asks of a product as a whole.
+func (f filter) product(a *arguments) string {
 	conditions := []string{"p.status = 'published'"}
 	if f.Statuses != nil {
 		conditions[0] = "p.status = ANY(" + a.add(f.Statuses) + ")"
 	}
-	if f.Query != "" {
-		conditions = append(conditions, "p.search @@ to_tsquery('english', "+a.add(f.Query)+")")
+	if f.Search.Must != "" {
+		conditions = append(conditions, "p.search @@ "+a.add(f.Search.Must)+"::text::tsquery")
 	}
 	if f.Category != "" {
 		conditions = append(conditions, `p.category_id IN (
@@ -51,22 +65,31 @@ func (f filter) where(a *arguments, without string) string {
 	if f.InStock != nil {
 		conditions = append(conditions, "p.in_stock = "+a.add(*f.InStock))
 	}
-	if without != "price" {
-		if f.Min != nil {
-			conditions = append(conditions, "p.price >= "+a.add(*f.Min))
-		}
-		if f.Max != nil {
-			conditions = append(conditions, "p.price <= "+a.add(*f.Max))
-		}
-	}
-	if without != "options" && len(f.Options) > 0 {
-		match := "v.product_id = p.id"
-		for _, o := range f.Options {
-			match += " AND v.options[array_position(p.option_names, " + a.add(o[0]) + "::text)] = ANY(" + a.add(o[1:]) + "::text[])"
-		}
-		conditions = append(conditions, "EXISTS (SELECT FROM variants v WHERE "+match+")")
-	}
 	return strings.Join(conditions, " AND ")
+}
+
+// variant writes what the filter asks of one variant v of product p. A facet leaves out the part that it offers to change:
+// the price, or of options the one with the name that is counted, o.name.
+func (f filter) variant(a *arguments, without string) string {
+	var conditions string
+	if f.InStock != nil && *f.InStock {
+		conditions += " AND v.in_stock"
+	}
+	if f.Min != nil && without != "price" {
+		conditions += " AND v.price >= " + a.add(*f.Min)
+	}
+	if f.Max != nil && without != "price" {
+		conditions += " AND v.price <= " + a.add(*f.Max)
+	}
+	for _, o := range f.Options {
+		name := a.add(o[0]) + "::text"
+		has := "v.options[array_position(p.option_names, " + name + ")] = ANY(" + a.add(o[1:]) + "::text[])"
+		if without == "options" {
+			has = "(o.name = " + name + " OR " + has + ")"
+		}
+		conditions += " AND " + has
+	}
+	return conditions
 }
 
 // position is where a list goes on: after the product with this key and id.
@@ -83,7 +106,9 @@ type summaryRow struct {
 	ID          uuid.UUID
 	Slug        string
 	Name        string
-	Price       int64
+	Price       int64 // the lowest of its variants'
+	Highest     int64
+	FirstPrice  int64
 	InStock     bool
 	Status      Status
 	Version     int
@@ -128,9 +153,11 @@ func (f filter) selectPage(sort string, after *position, limit int) (string, arg
 	if f.Statuses != nil {
 		expression["at"] = "coalesce(p.published_at, p.updated_at)"
 	}
-	where := f.where(&a, "")
-	if f.Query != "" {
-		expression["rank"] = "ts_rank_cd('{0.05, 0.2, 0.4, 1.0}', p.search, to_tsquery('english', " + a.add(f.Query) + "), 1)"
+	where := f.where(&a)
+	if f.Search.Must != "" && order.key == "rank" {
+		rank := "ts_rank%s('{0.05, 0.2, 0.4, 1.0}', p.search, %s::text::tsquery, 1)"
+		// What stands there as it was typed counts more than what it begins, and that with its stems.
+		expression["rank"] = fmt.Sprintf("("+rank+" + 6::real * "+rank+")", "_cd", a.add(f.Search.Must), "", a.add(f.Search.Exact))
 	}
 	key := expression[order.key]
 	direction, compare := "", ">"
@@ -144,13 +171,15 @@ func (f filter) selectPage(sort string, after *position, limit int) (string, arg
 	// The page is chosen before anything is joined to it.
 	return fmt.Sprintf(`
 		SELECT p.id, p.slug, p.name, p.price, p.in_stock, p.status, p.version, p.at AS published_at, p.rank, c.slug AS category,
-			coalesce(v.sku, '') AS sku, coalesce(v.variants, 0)::int AS variants,
-			coalesce(v.in_stock, false) AS first_in_stock, i.url AS image_url
+			coalesce(v.sku, '') AS sku, coalesce(v.variants, 0)::int AS variants, coalesce(v.price, 0) AS first_price,
+			coalesce(v.highest, 0) AS highest, coalesce(v.in_stock, false) AS first_in_stock, i.url AS image_url
 		FROM (
 			SELECT p.id, p.slug, p.name, p.price, p.in_stock, p.status, p.version, p.category_id, %s AS at, %s AS rank
 			FROM products p WHERE %s ORDER BY %s%s, p.id%s LIMIT %s) p
 		LEFT JOIN categories c ON c.id = p.category_id
-		LEFT JOIN LATERAL (SELECT sku, in_stock, count(*) OVER () AS variants FROM variants WHERE product_id = p.id ORDER BY position LIMIT 1) v ON true
+		LEFT JOIN LATERAL (
+			SELECT sku, in_stock, price, count(*) OVER () AS variants, max(price) OVER () AS highest
+			FROM variants WHERE product_id = p.id ORDER BY position LIMIT 1) v ON true
 		LEFT JOIN LATERAL (SELECT url FROM images WHERE product_id = p.id ORDER BY position LIMIT 1) i ON true
 		ORDER BY p.%s%s, p.id%s`,
 		expression["at"], expression["rank"], where, key, direction, direction, a.add(limit), order.key, direction, direction), a
@@ -193,12 +222,15 @@ func loadPage(ctx context.Context, db *pgxpool.Pool, f filter, sort string, afte
 		a = nil
 		// A category counts what is below it too, as filtering by it does.
 		batch.Queue(`
-			WITH RECURSIVE m AS (SELECT p.category_id AS id, count(*) AS n FROM products p WHERE `+f.where(&a, "")+` AND p.category_id IS NOT NULL GROUP BY 1),
+			WITH RECURSIVE m AS (SELECT p.category_id AS id, count(*) AS n FROM products p WHERE `+f.where(&a)+`
+				AND p.category_id IS NOT NULL GROUP BY 1),
 			up AS (SELECT id, n FROM m UNION ALL SELECT c.parent_id, up.n FROM up JOIN categories c ON c.id = up.id WHERE c.parent_id IS NOT NULL)
 			SELECT c.name, c.slug AS value, sum(up.n)::int AS count FROM up JOIN categories c ON c.id = up.id
 			GROUP BY c.name, c.slug ORDER BY count DESC, c.name LIMIT 50`, a...).Query(collect(&facets.categories))
 		a = nil
-		batch.Queue(`SELECT min(p.price), max(p.price) FROM products p WHERE `+f.where(&a, "price"), a...).QueryRow(func(row pgx.Row) error {
+		batch.Queue(`
+			SELECT min(v.price), max(v.price) FROM products p JOIN variants v ON v.product_id = p.id
+			WHERE `+f.product(&a)+f.variant(&a, "price"), a...).QueryRow(func(row pgx.Row) error {
 			return row.Scan(&facets.min, &facets.max)
 		})
 		a = nil
@@ -207,7 +239,7 @@ func loadPage(ctx context.Context, db *pgxpool.Pool, f filter, sort string, afte
 				SELECT o.name, o.value, count(DISTINCT p.id)::int AS count, row_number() OVER (PARTITION BY o.name ORDER BY count(DISTINCT p.id) DESC, o.value) AS place,
 					sum(count(DISTINCT p.id)) OVER (PARTITION BY o.name) AS total
 				FROM products p JOIN variants v ON v.product_id = p.id CROSS JOIN LATERAL unnest(p.option_names, v.options) AS o (name, value)
-				WHERE `+f.where(&a, "options")+` AND o.value <> '' GROUP BY o.name, o.value) f
+				WHERE `+f.product(&a)+f.variant(&a, "options")+` AND o.value <> '' GROUP BY o.name, o.value) f
 			WHERE place <= 30 ORDER BY total DESC, name, place LIMIT 300`, a...).Query(collect(&facets.options))
 	}
 	if err := db.SendBatch(ctx, &batch).Close(); err != nil {

@@ -34,8 +34,9 @@ type service struct {
 	inventory *inventory
 	catalogue *catalogue
 	dapr      *dapr.Client
-	hosts     []string // of pictures, in small letters
-	digits    int      // of the currency after the point
+	pictures  chan struct{} // holds who decodes a picture: one at a time, for the memory that it takes
+	hosts     []string      // of pictures, in small letters
+	digits    int           // of the currency after the point
 	log       *slog.Logger
 	now       func() time.Time
 }
@@ -48,7 +49,7 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 	}
 	s := &service{
 		settings: set, store: store{db}, dapr: rt.Dapr, log: rt.Log, now: rt.Now,
-		inventory: newInventory(rt),
+		inventory: newInventory(rt), pictures: make(chan struct{}, 1),
 	}
 	s.catalogue = newCatalogue(rt, db, s.inventory, set.Currency, fresh)
 	s.digits, _ = currency.Standard.Rounding(unit)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -281,6 +282,14 @@ func (p *Product) Variant(sku string) (Variant, bool) {
 	return p.Variants[i], true
 }
 
+// lowest is the lowest price of p's variants, 0 without any.
+func (p *Product) lowest() int64 {
+	if len(p.Variants) == 0 {
+		return 0
+	}
+	return slices.MinFunc(p.Variants, func(a, b Variant) int { return cmp.Compare(a.Price, b.Price) }).Price
+}
+
 // SetImage adds a picture, or changes the text of the one with the same address.
 func (p *Product) SetImage(img Image) error {
 	alt, err := line("alt", img.Alt, maxAttribute)
@@ -296,6 +305,64 @@ func (p *Product) SetImage(img Image) error {
 		return problem.InvalidField("body.images", problem.CodeTooMany, fmt.Sprintf("must be at most %d", maxImages))
 	}
 	p.Images = append(p.Images, img)
+	return nil
+}
+
+// Arrange puts p's images into an order, with their texts and the variants whose own picture each is. It wants all of them.
+func (p *Product) Arrange(in []ImageInput) error {
+	if len(in) != len(p.Images) {
+		return problem.InvalidField("body.images", problem.CodeRequired, "must be all the images of the product")
+	}
+	images := make([]Image, 0, len(in))
+	own := map[string]string{}
+	for i, one := range in {
+		at := slices.IndexFunc(p.Images, func(img Image) bool { return img.ID == one.ID })
+		if at < 0 {
+			return ErrImageNotFound
+		}
+		img := p.Images[at]
+		if slices.ContainsFunc(images, func(o Image) bool { return o.ID == img.ID }) {
+			return problem.InvalidField(fmt.Sprintf("body.images[%d].id", i), problem.CodeDuplicate, "is there twice")
+		}
+		alt, err := line(fmt.Sprintf("images[%d].alt", i), one.Alt, maxAttribute)
+		if err != nil {
+			return err
+		}
+		img.Alt = alt
+		for _, sku := range one.SKUs {
+			if _, ok := p.Variant(sku); !ok {
+				return ErrVariantNotFound.With("sku", sku)
+			}
+			if _, twice := own[sku]; twice {
+				at := fmt.Sprintf("body.images[%d].skus", i)
+				return problem.InvalidField(at, problem.CodeDuplicate, "a variant has one picture of its own")
+			}
+			own[sku] = img.URL
+		}
+		images = append(images, img)
+	}
+	for i, v := range p.Variants {
+		// One that is among the images no more stays, as an import may have named it for the variant alone.
+		if url, ok := own[v.SKU]; ok || slices.ContainsFunc(images, func(img Image) bool { return img.URL == v.Image }) {
+			p.Variants[i].Image = url
+		}
+	}
+	p.Images = images
+	return nil
+}
+
+// RemoveImage takes an image away, from the variants too whose own it is.
+func (p *Product) RemoveImage(id uuid.UUID) error {
+	i := slices.IndexFunc(p.Images, func(img Image) bool { return img.ID == id })
+	if i < 0 {
+		return ErrImageNotFound
+	}
+	for j, v := range p.Variants {
+		if v.Image == p.Images[i].URL {
+			p.Variants[j].Image = ""
+		}
+	}
+	p.Images = slices.Delete(p.Images, i, i+1)
 	return nil
 }
 

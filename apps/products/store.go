@@ -193,38 +193,65 @@ func saveProducts(ctx context.Context, tx pgx.Tx, changes []change, currency str
 }
 
 func queueProduct(b *pgx.Batch, p *Product, tree categoryTree, now time.Time) {
-	var first int64
-	options, skus := []string{}, []string{}
-	for i, v := range p.Variants {
-		if i == 0 {
-			first = v.Price
-		}
-		options = append(options, v.Options...)
-		skus = append(skus, v.SKU)
-	}
-	attributes := []string{}
-	for _, v := range p.Attributes {
-		attributes = append(attributes, v)
-	}
 	b.Queue(`
 		INSERT INTO products (id, slug, name, description, vendor, category_id, tags, option_names, attributes, status, version,
 			published_at, created_at, updated_at, price, in_stock, search)
 		VALUES (@id, @slug, @name, @description, @vendor, @category_id, @tags, @option_names, @attributes, @status, @version,
-			@published_at, @now, @now, @price, false,
-			setweight(to_tsvector('english', @named), 'A') || setweight(to_tsvector('english', @sorted), 'B') ||
-			setweight(to_tsvector('english', @labelled), 'C') || setweight(to_tsvector('english', @told), 'D'))
+			@published_at, @now, @now, @price, false, @search::text::tsvector)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description, vendor = excluded.vendor,
 			category_id = excluded.category_id, tags = excluded.tags, option_names = excluded.option_names,
 			attributes = excluded.attributes, status = excluded.status, version = excluded.version,
 			published_at = excluded.published_at, updated_at = excluded.updated_at, price = excluded.price, search = excluded.search`, pgx.StrictNamedArgs{
 		"id": p.ID, "slug": p.Slug, "name": p.Name, "description": p.Description, "vendor": p.Vendor, "category_id": p.CategoryID,
 		"tags": orEmpty(p.Tags), "option_names": orEmpty(p.OptionNames), "attributes": orEmptyMap(p.Attributes),
-		"status": p.Status, "version": p.Version, "published_at": p.PublishedAt, "now": now, "price": first,
-		"named":    searchable(p.Name),
-		"sorted":   searchable(p.Vendor, tree.names(p.CategoryID)),
-		"labelled": searchable(append(append(options, skus...), p.Tags...)...),
-		"told":     searchable(append(attributes, plain(p.Description))...),
+		"status": p.Status, "version": p.Version, "published_at": p.PublishedAt, "now": now, "price": p.lowest(),
+		"search": documentOf(p, tree),
 	})
+}
+
+// indexAgain makes products findable, and sorted by price, that another version of this service saved. Instances share the
+// work.
+func indexAgain(ctx context.Context, db *pgxpool.Pool) error {
+	const some = 200
+	for {
+		var ids []uuid.UUID
+		err := pg.InTx(ctx, db, func(tx pgx.Tx) error {
+			rows, err := tx.Query(ctx, `
+				SELECT id FROM products WHERE NOT search @@ '''~2'''::tsquery ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED`, some)
+			if err != nil {
+				return err
+			}
+			if ids, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID]); err != nil || len(ids) == 0 {
+				return err
+			}
+			products, err := loadProducts(ctx, tx, byID, ids)
+			if err != nil {
+				return err
+			}
+			tree, err := loadCategories(ctx, tx)
+			if err != nil {
+				return err
+			}
+			var batch pgx.Batch
+			var known []string
+			for _, p := range products {
+				batch.Queue(`UPDATE products SET search = $2::text::tsvector, price = $3 WHERE id = $1`,
+					p.ID, documentOf(p, tree), p.lowest())
+				known = append(known, vocabulary(p, tree)...)
+			}
+			queueWords(&batch, known)
+			if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+				return err
+			}
+			return renewCatalogue(ctx, tx)
+		})
+		if err != nil {
+			return fmt.Errorf("index products again: %w", err)
+		}
+		if len(ids) < some {
+			return nil
+		}
+	}
 }
 
 func queueVariant(b *pgx.Batch, p *Product, position int, v Variant) {
@@ -255,7 +282,7 @@ func vocabulary(p *Product, tree categoryTree) []string {
 		parts = append(parts, v.Options...)
 	}
 	return slices.DeleteFunc(words(strings.Join(parts, " ")), func(w string) bool {
-		return len(w) < 3 || strings.ContainsFunc(w, unicode.IsDigit)
+		return len(w) < 3 || unspaced(w) || strings.ContainsFunc(w, unicode.IsDigit)
 	})
 }
 
@@ -327,6 +354,24 @@ func tellAgain(ctx context.Context, db *pgxpool.Pool, currency string, now time.
 			return nil
 		}
 	}
+}
+
+// freeSlug is the first of slugs that no product has.
+func freeSlug(ctx context.Context, q pg.Querier, slugs []string) (slug string, err error) {
+	rows, err := q.Query(ctx, `SELECT slug FROM products WHERE slug = ANY($1)`, slugs)
+	if err != nil {
+		return "", fmt.Errorf("free slug: %w", err)
+	}
+	taken, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return "", fmt.Errorf("free slug: %w", err)
+	}
+	for _, slug = range slugs {
+		if !slices.Contains(taken, slug) {
+			break
+		}
+	}
+	return slug, nil
 }
 
 func renewCatalogue(ctx context.Context, tx pgx.Tx) error {

@@ -2,9 +2,13 @@ package main
 
 import (
 	"html"
+	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
+	"github.com/google/uuid"
 	"github.com/microcosm-cc/bluemonday"
 	"github.com/mozillazg/go-unidecode"
 	"golang.org/x/text/runes"
@@ -46,26 +50,60 @@ func plain(s string) string {
 	return html.UnescapeString(textPolicy.Sanitize(s))
 }
 
-// words splits a text into what search compares: small letters and digits without accents. Both sides of
-// a search go through here, so "T-Shirt", "t shirt" and "T‑SHIRT" are the same.
-func words(s string) []string {
-	s = strings.NewReplacer("'", "", "’", "").Replace(s)
+// letters are those of Latin script that no normal form takes apart, as people write them without.
+var letters = strings.NewReplacer("ß", "ss", "æ", "ae", "œ", "oe", "ø", "o", "đ", "d", "ð", "d", "ħ", "h", "ı", "i", "ł", "l", "ŋ", "n",
+	"þ", "th", "ŧ", "t", "'", "", "’", "", "\u00ad", "")
+
+// isAccent tells accents, and the points and vowel marks of Hebrew and Arabic, from marks that make another letter, as those
+// of Japanese, Thai and the scripts of India do.
+func isAccent(r rune) bool {
+	return r >= 0x300 && r <= 0x36f || r >= 0x591 && r <= 0x5c7 || r >= 0x64b && r <= 0x65f || r == 0x670
+}
+
+// fold writes a text in small letters without accents, each letter in its plainest form.
+func fold(s string) string {
 	// A transformer keeps state: one for each call.
-	t := transform.Chain(norm.NFKD, runes.Remove(runes.In(unicode.Mn)), norm.NFC)
+	t := transform.Chain(norm.NFKD, runes.Remove(runes.Predicate(isAccent)), norm.NFC)
 	folded, _, err := transform.String(t, s)
 	if err != nil {
 		folded = s
 	}
-	out := strings.FieldsFunc(strings.ToLower(folded), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
-	for i, w := range out {
-		if len(w) > maxWord {
-			out[i] = strings.ToValidUTF8(w[:maxWord], "")
+	return letters.Replace(elided.ReplaceAllString(strings.ToLower(folded), "$1 "))
+}
+
+// elided are the little words that French, Italian and Catalan join to the next one: d'été, l'eau.
+var elided = regexp.MustCompile(`\b([cdjlmnst]|qu|dell|all|un)['’]`)
+
+// isUnspaced tells letters of scripts that are written without spaces between words, and of Korean, whose words stand together.
+func isUnspaced(r rune) bool {
+	return r == 'ー' || unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Lao,
+		unicode.Khmer, unicode.Myanmar)
+}
+
+// words splits a text into what search compares: small letters and digits without accents. Both sides of a search go through
+// here, so "T-Shirt", "t shirt" and "T‑SHIRT" are the same. A word ends where a script without spaces begins or ends.
+func words(s string) []string {
+	var out []string
+	between := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) }
+	for _, w := range strings.FieldsFunc(fold(s), between) {
+		for w != "" {
+			first, _ := utf8.DecodeRuneInString(w)
+			end := strings.IndexFunc(w, func(r rune) bool { return !unicode.IsMark(r) && isUnspaced(r) != isUnspaced(first) })
+			if end < 0 {
+				end = len(w)
+			}
+			if one := w[:end]; !isUnspaced(first) && len(one) > maxWord {
+				out = append(out, strings.ToValidUTF8(one[:maxWord], ""))
+			} else if strings.ContainsFunc(one, func(r rune) bool { return !unicode.IsMark(r) }) {
+				out = append(out, one)
+			}
+			w = w[end:]
 		}
 	}
 	return out
 }
 
-const maxWord = 64
+const maxWord = 64 // bytes
 
 // searchable is a text as search compares it.
 func searchable(parts ...string) string {
@@ -99,78 +137,17 @@ func slugify(s string) string {
 	return slug
 }
 
-// tsquery writes search words as a PostgreSQL tsquery. Each group is one word of the shopper's, with what
-// it may have meant; the words of every group begin words of the product. Only letters and digits get in,
-// so there is nothing to escape.
-func tsquery(groups [][]string) string {
-	and := make([]string, 0, len(groups))
-	for _, g := range groups {
-		or := make([]string, 0, len(g))
-		for _, w := range g {
-			if len(w) > 1 {
-				w += ":*"
-			}
-			or = append(or, w)
-		}
-		and = append(and, "("+strings.Join(or, "|")+")")
+// slugsFor are the slugs that something named so may get, the first that is free: name, name-2, and so on. The last one holds
+// the end of its id, and nothing else has it. Kind stands for a name of which nothing can be read.
+func slugsFor(name, kind string, id uuid.UUID) []string {
+	base := slugify(name)
+	if base == "" {
+		base = kind
 	}
-	return strings.Join(and, "&")
-}
-
-// nearest returns the words among candidates that a typing error could have turned into w: by one wrong,
-// missing, added or swapped letter for short words, two from 6 letters on, three from 10. Nearest first.
-// ok tells that w needs no correction: it begins a candidate. Numbers are never corrected.
-func nearest(w string, candidates []string) (found []string, ok bool) {
-	n := len([]rune(w))
-	limit := 0
-	switch {
-	case strings.ContainsFunc(w, unicode.IsDigit):
-	case n >= 10:
-		limit = 3
-	case n >= 6:
-		limit = 2
-	case n >= 3:
-		limit = 1
+	out := []string{base}
+	base = strings.TrimRight(base[:min(len(base), maxName-13)], "-")
+	for n := 2; n <= 20; n++ {
+		out = append(out, base+"-"+strconv.Itoa(n))
 	}
-	byDistance := make([][]string, limit+1)
-	for _, c := range candidates {
-		if strings.HasPrefix(c, w) {
-			return nil, true
-		}
-		if d := distance(w, c); d <= limit {
-			byDistance[d] = append(byDistance[d], c)
-		}
-	}
-	for _, cs := range byDistance {
-		found = append(found, cs...)
-	}
-	return found[:min(len(found), 3)], false
-}
-
-// distance is the number of letters to change, add, drop or swap with their neighbour to turn a into b
-// (optimal string alignment).
-func distance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	rows := make([][]int, len(x)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(y)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(x); i++ {
-		for j := 1; j <= len(y); j++ {
-			cost := 1
-			if x[i-1] == y[j-1] {
-				cost = 0
-			}
-			d := min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
-				d = min(d, rows[i-2][j-2]+1)
-			}
-			rows[i][j] = d
-		}
-	}
-	return rows[len(x)][len(y)]
+	return append(out, base+"-"+id.String()[24:])
 }

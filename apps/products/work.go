@@ -14,5 +14,10 @@ func (s *service) work(rt *serve.Runtime) {
 		defer cancel()
 		return tellAgain(ctx, s.store.db, s.settings.Currency, s.now())
 	})
+	rt.Go("index products again", time.Minute, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+		defer cancel()
+		return indexAgain(ctx, s.store.db)
+	})
 	rt.Missed("inventory")
 }

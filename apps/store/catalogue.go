@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -317,6 +318,11 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) (page.Answer, e
 	if v.InStock {
 		v.Active = append(v.Active, choice{Name: "In stock", URL: with(func(q url.Values) { q.Del("in_stock") })})
 	}
+	if len(asked["option"]) > 0 {
+		for i := range v.Products {
+			v.Products[i].Chosen = template.URL("?" + url.Values{"option": asked["option"]}.Encode()) // encoded, so it is one
+		}
+	}
 	shared(w, r, anonymous)
 	if partial(r) {
 		return page.Part("cards", 0, v), nil
@@ -378,8 +384,25 @@ type productView struct {
 	CategoryName string
 	Related      []summary
 	Problem      string // why it did not go into the cart
-	Asked        string // the SKU that was asked for
+	Asked        string // the SKU that is chosen, if one is
 	Quantity     int
+}
+
+// PictureAt is the address of the page with the picture at a place among the images.
+func (v productView) PictureAt(i int) string { return pictureAt(v.Slug, i) }
+
+func pictureAt(slug string, i int) string {
+	return "/products/" + url.PathEscape(slug) + "/pictures/" + itoa(i+1)
+}
+
+// Staged is the place of the picture that is shown large: the chosen variant's own, or the first.
+func (v productView) Staged() int {
+	for _, one := range v.Variant {
+		if i := slices.IndexFunc(v.Images, func(p image) bool { return p.URL == one.ImageURL }); one.SKU == v.Asked && i > 0 {
+			return i
+		}
+	}
+	return 0
 }
 
 // product shows one product with its variants.
@@ -389,14 +412,43 @@ func (s *service) product(w http.ResponseWriter, r *http.Request) (page.Answer, 
 		return nil, err
 	}
 	shared(w, r, anonymous)
-	return page.Show("product", s.productPage(r, p, productView{product: p})), nil
+	return page.Show("product", s.productPage(r, p, productView{product: p, Asked: p.fitting(r.URL.Query()["option"]).SKU})), nil
+}
+
+// pictureView is the Data of the page "picture".
+type pictureView struct {
+	Slug, Name     string
+	Picture        image
+	N, Of          int
+	Before, Behind string // addresses of the pictures beside it; empty at the ends
+}
+
+// picture shows one picture of a product as large as there is room.
+func (s *service) picture(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
+	p, err := s.productBySlug(r.Context(), chi.URLParam(r, "slug"))
+	if err != nil {
+		return nil, err
+	}
+	n, err := strconv.Atoi(chi.URLParam(r, "n"))
+	if err != nil || n < 1 || n > len(p.Images) {
+		return nil, problem.ErrNotFound
+	}
+	v := pictureView{Slug: p.Slug, Name: p.Name, Picture: p.described()[n-1], N: n, Of: len(p.Images)}
+	if n > 1 {
+		v.Before = pictureAt(p.Slug, n-2)
+	}
+	if n < len(p.Images) {
+		v.Behind = pictureAt(p.Slug, n)
+	}
+	shared(w, r, anonymous)
+	f := s.forAll(r, "/products/"+url.PathEscape(p.Slug), p.Summary())
+	f.NoIndex, f.Category = true, p.Category
+	return page.Show("picture", page.View{Title: v.Picture.Alt, Meta: f, Data: v}), nil
 }
 
 func (s *service) productPage(r *http.Request, p product, v productView) page.View {
-	if v.Asked == "" {
-		v.Asked = p.Chosen().SKU
-	}
 	v.Quantity = max(v.Quantity, 1)
+	v.Images = p.described()
 	for _, c := range s.catalogue.all(r.Context()) {
 		if c.Slug == p.Category {
 			v.CategoryName = c.Name

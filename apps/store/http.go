@@ -40,6 +40,7 @@ func (s *service) routes(r chi.Router) {
 		r.Get("/search", page(s.search))
 		r.Get("/c/{category}", page(s.search))
 		r.Get("/products/{slug}", page(s.product))
+		r.Get("/products/{slug}/pictures/{n}", page(s.picture))
 		r.Get("/delivery", page(s.still("delivery", "Delivery and returns")))
 		r.Get("/privacy", page(s.still("privacy", "Privacy")))
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/stampede-shop/stampede/kit/picture"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
@@ -37,6 +38,69 @@ func TestProductPage(t *testing.T) {
 	require.Equal(t, 404, servetest.Do(t, rt, "GET", "/products/other", "", nil).Status)
 	servetest.Neighbour(t, rt, "products", read, servetest.HangsUp(nil))
 	require.Equal(t, 503, servetest.Do(t, rt, "GET", "/products/third", "", nil).Status)
+}
+
+// TestChosenVariant: the only variant is chosen, or the only one of the options that a list was narrowed by; else nobody
+// chooses for the shopper.
+func TestChosenVariant(t *testing.T) {
+	t.Parallel()
+	one := func(sku, size, colour string, inStock bool) variant {
+		return variant{SKU: sku, Options: map[string]string{"Size": size, "Colour": colour}, InStock: inStock}
+	}
+	p := product{Option: []string{"Size", "Colour"}, Variant: []variant{
+		one("A", "41", "Red", false), one("B", "42", "Red", true), one("C", "43", "Red", true), one("D", "43", "Blue", true),
+	}}
+	for options, want := range map[string]string{
+		"": "", "Size:42": "B", "Size:41": "", "Size:43": "", "Size:43 Colour:Blue": "D", "Size:41 Size:42": "",
+		"Colour:Blue": "D", "Weight:1": "", "Size": "", "Size:42 Weight:1": "B",
+	} {
+		require.Equal(t, want, p.fitting(strings.Fields(options)).SKU, options)
+	}
+	require.Equal(t, "A", product{Variant: []variant{{SKU: "A"}}}.fitting(nil).SKU)
+}
+
+// TestPicturePage: a picture is shown by itself, and whatever nobody has described is called by the product's name.
+func TestPicturePage(t *testing.T) {
+	t.Parallel()
+	rt, _ := newTest(t)
+	const read = "GET /api/v1/products/{slug}"
+	own := "/media/" + picture.Name(strings.Repeat("0a", 16), 1_200, 900, ".jpg")
+	servetest.Neighbour(t, rt, "products", read, servetest.Answers(servetest.Like(t, "products", read, map[string]any{
+		"slug": "lamp", "name": "Brass lamp",
+		"images": []any{map[string]any{"url": own, "alt": "From above"}, map[string]any{"url": "/media/b.svg", "alt": ""}},
+	})))
+	body := string(servetest.Do(t, rt, "GET", "/products/lamp", "", nil).Body)
+	require.Contains(t, body, `href="/products/lamp/pictures/1"`)
+	require.Contains(t, body, `alt="Brass lamp, picture 2"`)
+	require.Contains(t, body, `srcset="`+picture.Srcset(own)+`"`)
+	body = string(servetest.Do(t, rt, "GET", "/products/lamp/pictures/1", "", nil).Body)
+	require.Contains(t, body, `alt="From above"`)
+	require.Contains(t, body, `href="/products/lamp/pictures/2" rel="next"`)
+	require.NotContains(t, body, `rel="prev"`)
+	require.Contains(t, body, `<meta name="robots" content="noindex">`)
+	for _, none := range []string{"0", "3", "x", "-1"} {
+		require.Equal(t, 404, servetest.Do(t, rt, "GET", "/products/lamp/pictures/"+none, "", nil).Status, none)
+	}
+}
+
+// TestCards: a card says from which price on, and leads to the variant that the list was narrowed by.
+func TestCards(t *testing.T) {
+	t.Parallel()
+	rt, _ := newTest(t)
+	price := func(minor int) map[string]any { return map[string]any{"amount_minor": minor, "currency": "GBP"} }
+	servetest.Neighbour(t, rt, "products", "GET /api/v1/products", servetest.Answers(map[string]any{"next_cursor": nil, "items": []any{
+		map[string]any{
+			"id": uuid.New(), "slug": "boot", "sku": "B", "name": "حذاء", "price": price(3_000),
+			"price_from": price(2_000), "price_to": price(3_000),
+			"image_url": nil, "category": nil, "available": nil, "in_stock": true, "variant_count": 2,
+		},
+	}}))
+	servetest.Neighbour(t, rt, "products", "GET /api/v1/categories", servetest.Answers(map[string]any{"items": []any{}}))
+	body := string(servetest.Do(t, rt, "GET", "/search?option=Size:41&option=Colour:Dark+red", "", nil).Body)
+	require.Contains(t, body, `href="/products/boot?option=Size%3A41&amp;option=Colour%3ADark&#43;red"`)
+	require.Contains(t, body, `from £20.00`)
+	require.Contains(t, body, `<span class="name" dir="auto">حذاء</span>`)
+	require.Contains(t, string(servetest.Do(t, rt, "GET", "/search", "", nil).Body), `href="/products/boot"`)
 }
 
 // TestAsksAsTheShopper: what is a shopper's is asked for with the session's token,

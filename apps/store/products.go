@@ -27,13 +27,29 @@ type summary struct {
 	SKU       string      `json:"sku"`
 	Name      string      `json:"name"`
 	Price     money.Money `json:"price"`
+	PriceFrom money.Money `json:"price_from"` // of its variants
+	PriceTo   money.Money `json:"price_to"`
 	ImageURL  string      `json:"image_url"`
 	Category  string      `json:"category"`
 	Available *int64      `json:"available"`
 	InStock   bool        `json:"in_stock"`
 
 	VariantCount int `json:"variant_count"`
+
+	// Chosen is the query that names the options it was found by.
+	Chosen template.URL `json:"-"`
 }
+
+// Cheapest is the lowest price of the variants.
+func (p summary) Cheapest() money.Money {
+	if p.PriceFrom.Currency == "" { // an older instance does not tell it
+		return p.Price
+	}
+	return p.PriceFrom
+}
+
+// Varies tells whether the variants have several prices.
+func (p summary) Varies() bool { return p.PriceFrom != p.PriceTo }
 
 // lowStock is from where on a shopper is told how many are left.
 const lowStock = 5
@@ -110,6 +126,21 @@ type product struct {
 	Variant    []variant         `json:"variants"`
 }
 
+// described are the images, each with a text: what nobody has described is called by the product's name.
+func (p product) described() []image {
+	out := slices.Clone(p.Images)
+	for i := range out {
+		if strings.TrimSpace(out[i].Alt) != "" {
+			continue
+		}
+		out[i].Alt = p.Name
+		if len(out) > 1 {
+			out[i].Alt += ", picture " + itoa(i+1)
+		}
+	}
+	return out
+}
+
 var (
 	policy = bluemonday.UGCPolicy()
 	words  = bluemonday.StrictPolicy()
@@ -135,31 +166,30 @@ func (p product) Summary() string {
 	return text
 }
 
-// Cheapest is the lowest price of the variants.
-func (p product) Cheapest() money.Money {
-	least := p.Price
-	for _, v := range p.Variant {
-		if v.Price.Amount < least.Amount {
-			least = v.Price
-		}
-	}
-	return least
-}
-
-// Varies tells whether the variants have several prices.
-func (p product) Varies() bool {
-	return slices.ContainsFunc(p.Variant, func(v variant) bool { return v.Price != p.Price })
-}
-
-// Chosen is the SKU that is selected when the page opens: the first in stock.
-func (p product) Chosen() variant {
-	for _, v := range p.Variant {
-		if v.InStock {
-			return v
-		}
-	}
-	if len(p.Variant) > 0 {
+// fitting tells which variant is selected when the page opens: the only one, or the only one that has the options that a
+// list was narrowed by, such as "Size:M". Where they differ otherwise, the shopper chooses.
+func (p product) fitting(options []string) (one variant) {
+	if len(p.Variant) == 1 {
 		return p.Variant[0]
+	}
+	wanted := map[string][]string{}
+	for _, o := range options {
+		if name, value, ok := strings.Cut(o, ":"); ok && slices.Contains(p.Option, name) {
+			wanted[name] = append(wanted[name], value)
+		}
+	}
+	var fit []variant
+	for _, v := range p.Variant {
+		fits := len(wanted) > 0
+		for name, values := range wanted {
+			fits = fits && slices.Contains(values, v.Options[name])
+		}
+		if fits {
+			fit = append(fit, v)
+		}
+	}
+	if len(fit) == 1 && fit[0].InStock {
+		return fit[0]
 	}
 	return variant{}
 }

@@ -16,6 +16,7 @@ var views = map[string]any{
 	"home":      homeView{},
 	"order":     orderView{},
 	"orders":    ordersView{},
+	"picture":   pictureView{},
 	"privacy":   nil,
 	"product":   productView{},
 	"register":  registerForm{},

@@ -255,6 +255,7 @@ func TestListShoppers(t *testing.T) {
 		"email=s%25": 0, "q=%25": 0, "q=s_": 0, // a percent sign is text
 		"q=": 6, "q=ZOË": 1, "q=zoe%CC%88%C2%A0von": 1, "q=der+h": 1, "q=+Zoë++von+": 1, "q=zoe@": 1, "q=_x@": 5, "q=S+X": 5,
 		"email=s1&q=x": 1, "email=s1&q=zoe": 0,
+		"q=ZOE": 1, "q=hohe": 1, "q=zoe+von+der+hohe": 1, "q=hoehe": 0,
 		"q=%27+OR+1=1+--": 0,
 	} {
 		var page struct{ Items []listed }

@@ -257,7 +257,8 @@ func (s store) list(ctx context.Context, f filter, sort string, page rest.Page) 
 	return keyset.Read[listed](ctx, s.db, lists, sort, page, `
 		SELECT account_id, email, first_name, last_name, phone, `+status+` AS status, created_at FROM profiles
 		WHERE ($1 = '' OR email LIKE $2)
-			AND ($3 = '' OR lower((email || ' ' || first_name || ' ' || last_name) COLLATE "default") LIKE lower($4))
+			AND ($3 = '' OR folded(email || ' ' || first_name || ' ' || last_name)
+				LIKE '%' || regexp_replace(folded($3), '([\\%_])', '\\\1', 'g') || '%')
 			AND (`+cmp.Or(statuses[f.Status], "true")+`)`,
-		f.Email, pg.Begins(strings.ToLower(f.Email)), query, pg.Contains(query))
+		f.Email, pg.Begins(strings.ToLower(f.Email)), query)
 }

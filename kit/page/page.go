@@ -22,6 +22,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/stampede-shop/stampede/kit/picture"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
@@ -75,7 +76,8 @@ type Problem struct {
 
 // Load reads pages/*.html and assets/* of files. Assets, and the shop's
 // tokens.css with them, are served under prefix, for instance "/assets";
-// templates name them by {{asset "shop.css"}}, and may use funcs besides.
+// templates name them by {{asset "shop.css"}}, and may use funcs besides. Of
+// the shop's pictures, {{srcset .}} are the copies and {{small .}} the smallest.
 func Load(files fs.FS, prefix string, log *slog.Logger, funcs ...template.FuncMap) (*Pages, error) {
 	p := &Pages{templates: map[string]*template.Template{}, assets: map[string]asset{}, prefix: prefix, log: log}
 	names, err := fs.Glob(files, "assets/*")
@@ -98,6 +100,8 @@ func Load(files fs.FS, prefix string, log *slog.Logger, funcs ...template.FuncMa
 			}
 			return a.url, nil
 		},
+		"srcset": func(address string) template.Srcset { return template.Srcset(picture.Srcset(address)) },
+		"small":  picture.Small,
 	}
 	maps.Copy(all, colours())
 	for _, more := range funcs {

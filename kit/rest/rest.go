@@ -40,7 +40,7 @@ type Config struct {
 // /readyz, /listz and /metrics is for the service's own sidecar only.
 func New(c Config) (chi.Router, huma.API) {
 	router := chi.NewRouter()
-	router.Use(recoverPanics(c.Log), remember, onlySidecar(c.AppToken), refuseBadText, middleware.GetHead, noStore)
+	router.Use(noStore, recoverPanics(c.Log), remember, onlySidecar(c.AppToken), refuseBadText, middleware.GetHead)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) { WriteProblem(w, r, problem.ErrNotFound) })
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		WriteProblem(w, r, ErrMethodNotAllowed)

@@ -221,10 +221,10 @@ func (v *Visitor) Choose(selector, value string) *Visitor {
 }
 
 // Upload chooses a file.
-func (v *Visitor) Upload(selector, file string) *Visitor {
+func (v *Visitor) Upload(selector string, files ...string) *Visitor {
 	v.t.Helper()
 	v.There(selector)
-	v.Run(chromedp.SetUploadFiles(selector, []string{file}, chromedp.ByQuery))
+	v.Run(chromedp.SetUploadFiles(selector, files, chromedp.ByQuery))
 	return v
 }
 

@@ -54,7 +54,7 @@ func TestProduct(t *testing.T) {
 	dot.Set(1, 1, color.RGBA{200, 50, 10, 255})
 	require.NoError(t, png.Encode(&picture, dot))
 	c.Upload("#picture", write(t, "desk.png", picture.Bytes())).There("#preview img")
-	c.Fill("#f-alt", "A desk").Click("form[enctype] .button").Sees("The picture was added.").There(".pictures img[alt='A desk']")
+	c.Fill("#f-alt", "A desk").Click("form[enctype] .button").Sees("The picture was added.").There(".shots img[alt='A desk']")
 	c.Click("form[action*='/publish'] .button").Sees("Shoppers can see it now.").Sees("published")
 
 	shop.Eventually(t, shop.Patience, func() (bool, string) {

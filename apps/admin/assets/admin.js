@@ -113,19 +113,17 @@
   // A search has run when its field is left: running it once more would take the row away from under the pointer.
   document.addEventListener("change", e => { if (e.target.matches(".filters input[type=search]")) e.stopPropagation(); }, true);
 
-  // A picture is shown before it is sent.
+  // Pictures are shown before they are sent.
   for (const input of all("input[data-preview]")) input.addEventListener("change", () => {
-    const box = document.getElementById(input.dataset.preview), file = input.files[0];
+    const box = document.getElementById(input.dataset.preview);
     box.replaceChildren();
-    if (!file) return;
-    const reader = new FileReader();
-    reader.onload = () => {
-      const img = new Image();
+    for (const file of input.files) {
+      const img = new Image(), reader = new FileReader();
       img.alt = `${file.name}, ${Math.ceil(file.size / 1024)} kB`;
-      img.src = reader.result;
-      box.replaceChildren(img);
-    };
-    reader.readAsDataURL(file);
+      box.append(img);
+      reader.onload = () => { img.src = reader.result; };
+      reader.readAsDataURL(file);
+    }
   });
 
   // A product file goes in parts of whole products, so that the page can tell how far it is.

@@ -190,13 +190,18 @@
   // A product: pictures, variants, and how many there are while the page is open.
   const product = $("article.product");
   if (product) {
-    for (const a of all("[data-picture]", product)) a.addEventListener("click", e => {
-      e.preventDefault();
+    const stageOf = a => {
       const stage = $("#stage");
-      stage.src = a.href;
+      stage.srcset = a.dataset.srcset;
+      stage.src = a.dataset.picture;
       stage.alt = $("img", a).alt;
+      stage.closest("a").href = a.href;
       for (const other of all("[data-picture]", product)) other.removeAttribute("aria-current");
       a.setAttribute("aria-current", "true");
+    };
+    for (const a of all("[data-picture]", product)) a.addEventListener("click", e => {
+      e.preventDefault();
+      stageOf(a);
     });
     const variants = [...all("[data-variant]", product)];
     const chosen = () => variants.find(v => v.type === "hidden" || v.checked);
@@ -212,12 +217,16 @@
           stock.replaceChildren(dot, text);
         }
       }
-      const out = gone || !v || v.dataset.state === "out";
+      const out = gone || v?.dataset.state === "out"; // with nothing chosen yet, the browser asks for it
       if (!button.closest(".htmx-request")) button.disabled = out;
       button.textContent = gone ? "Sold out" : out ? "Choose another" : "Add to cart";
       $("#gone-note").hidden = !gone;
     };
-    for (const v of variants) v.addEventListener("change", show);
+    for (const v of variants) v.addEventListener("change", () => {
+      const own = v.dataset.shown && [...all("[data-picture]", product)].find(a => a.dataset.picture === v.dataset.shown);
+      if (own) stageOf(own);
+      show();
+    });
     const look = async () => {
       if (document.hidden) return;
       try {
@@ -234,7 +243,6 @@
             $(".note", v.parentElement).textContent = s.state === "in" ? "" : s.state === "out" ? "Sold out" : s.text.replace("Only ", "");
           }
         }
-        if (!chosen()) { const first = variants.find(v => v.dataset.state !== "out"); if (first) first.checked = true; }
         show();
       } catch { /* the next look may work */ }
     };
