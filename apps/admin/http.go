@@ -220,7 +220,8 @@ var menu = []group{
 
 // notices are what a page says after the act that a query names.
 var notices = map[string]string{
-	"shipped": "Shipped. The customer is told by mail.", "reshipped": "Corrected. The customer is told by mail.", "delivered": "Marked as delivered.", "cancelled": "Cancelled.",
+	"shipped": "Shipped. The customer is told by mail.", "reshipped": "Corrected. The customer is told by mail.",
+	"delivered": "Marked as delivered.", "cancelled": "Cancelled.",
 	"refunded": "The refund is on its way to the customer's card.",
 	"created":  "Created.", "saved": "Saved.", "published": "Published. Shoppers can see it now.", "unlisted": "Unlisted. Shoppers no longer see it.",
 	"picture": "The picture was added.", "picture-removed": "The picture was removed.", "variant-removed": "The variant was removed.",

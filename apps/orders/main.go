@@ -25,7 +25,7 @@ type settings struct {
 	Deadline    time.Duration `env:"ORDER_DEADLINE" envDefault:"10m" doc:"From when order.placed was first sent until a pending order is given up"`
 	RemindAfter time.Duration `env:"ORDER_REMIND_AFTER" envDefault:"1m" doc:"Until order.placed of a pending order is sent again; then after twice, four times that and so on"`
 	VoidEvery   time.Duration `env:"ORDER_VOID_EVERY" envDefault:"15s" doc:"Between two requests to void the same charge"`
-	Carriers    []string      `env:"CARRIERS" envDefault:"" doc:"More carriers' pages about a parcel: name=https://…{number}, with commas between"`
+	Carriers    []string      `env:"CARRIERS" envDefault:"" doc:"More carriers' pages about parcels: name=https://…{number}, commas between"`
 	PullBehind  time.Duration `env:"ORDERS_PULL_BEHIND" envDefault:"10m" doc:"How long events of payments get to arrive before its list of refunds is believed"`
 }
 
