@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
+	"github.com/maypok86/otter/v2"
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/auth"
@@ -147,34 +148,42 @@ type span struct {
 	Revenue money.Money `json:"revenue" doc:"What those were paid, less what was refunded"`
 }
 
-type figuresOutput struct {
-	Body struct {
-		By       string         `json:"by" enum:"minute,hour"`
-		Spans    []span         `json:"spans" nullable:"false" doc:"Oldest first; the last one is under way"`
-		Statuses map[string]int `json:"statuses" doc:"How many orders are in each status, counted up to 10,000"`
-	}
+type figures struct {
+	By       string         `json:"by" enum:"minute,hour"`
+	Spans    []span         `json:"spans" nullable:"false" doc:"Oldest first; the last one is under way"`
+	Statuses map[string]int `json:"statuses" doc:"How many orders are in each status, counted up to 10,000"`
 }
 
-func (s *service) adminFigures(ctx context.Context, in *struct {
+type figuresOutput struct{ Body figures }
+
+// stretch is how many minutes or hours figures are of.
+type stretch struct {
 	By   string `query:"by" enum:"minute,hour" default:"hour"`
 	Last int    `query:"last" minimum:"1" maximum:"168" default:"24" doc:"How many minutes or hours, this one included"`
-}) (*figuresOutput, error) {
+}
+
+func (s *service) adminFigures(ctx context.Context, in *stretch) (*figuresOutput, error) {
+	f, err := s.figures.Get(ctx, *in, otter.LoaderFunc[stretch, figures](s.sumUp))
+	return &figuresOutput{f}, err
+}
+
+// sumUp sums up what was ordered in a stretch of time, for all who watch.
+func (s *service) sumUp(ctx context.Context, in stretch) (figures, error) {
 	length := map[string]time.Duration{"minute": time.Minute, "hour": time.Hour}[in.By]
 	from := s.now().UTC().Truncate(length).Add(-time.Duration(in.Last-1) * length)
+	out := figures{By: in.By}
 	spans, err := s.store.Spans(ctx, in.By, from)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	out := &figuresOutput{}
-	out.Body.By = in.By
 	for i := range in.Last {
 		one := span{From: from.Add(time.Duration(i) * length), Revenue: money.Zero(s.settings.Currency)}
 		if sum, ok := spans[one.From]; ok {
 			one.Orders, one.Revenue.Amount = sum.Orders, sum.Revenue
 		}
-		out.Body.Spans = append(out.Body.Spans, one)
+		out.Spans = append(out.Spans, one)
 	}
-	out.Body.Statuses, err = s.store.CountStatuses(ctx)
+	out.Statuses, err = s.store.CountStatuses(ctx)
 	return out, err
 }
 

@@ -9,10 +9,14 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/maypok86/otter/v2"
 
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/pricing"
 )
+
+// figuresFresh is how old figures may be.
+const figuresFresh = 2 * time.Second
 
 //go:embed migrations/*.sql
 var migrations embed.FS
@@ -40,6 +44,7 @@ type service struct {
 	users     users
 	rates     pricing.Rates
 	carriers  carriers
+	figures   *otter.Cache[stretch, figures]
 	polls     *polls
 	news      *news
 	log       *slog.Logger
@@ -58,6 +63,9 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 		carts: carts{rt.Dapr}, products: products{rt.Dapr, newVariantCache()}, inventory: inventory{rt.Dapr}, payments: payments{rt.Dapr}, users: users{rt.Dapr},
 		rates: pricing.Builtin(set.Currency, set.Country), polls: newPolls(maxPolls), news: newNews(db),
 	}
+	s.figures = otter.Must(&otter.Options[stretch, figures]{
+		MaximumSize: 100, ExpiryCalculator: otter.ExpiryWriting[stretch, figures](figuresFresh),
+	})
 	s.store = newStore(db, func(ids ...uuid.UUID) { s.polls.wake(ids...); s.news.add(ids...) })
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)

@@ -89,7 +89,14 @@ func (d *document) add(weight byte, texts ...string) {
 	for _, text := range texts {
 		tail := "" // the last letter, when what comes next may be written together with it
 		for part := range strings.FieldsSeq(text) {
-			folded, spelled := words(part), words(spelledOut.Replace(part))
+			if d.size > maxDocument {
+				return
+			}
+			folded := words(part)
+			spelled := folded
+			if other := spelledOut.Replace(part); other != part {
+				spelled = words(other)
+			}
 			for i, w := range folded {
 				if unspaced(w) {
 					all := grams(w)

@@ -11,8 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/microcosm-cc/bluemonday"
 	"github.com/mozillazg/go-unidecode"
-	"golang.org/x/text/runes"
-	"golang.org/x/text/transform"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -62,13 +60,16 @@ func isAccent(r rune) bool {
 
 // fold writes a text in small letters without accents, each letter in its plainest form.
 func fold(s string) string {
-	// A transformer keeps state: one for each call.
-	t := transform.Chain(norm.NFKD, runes.Remove(runes.Predicate(isAccent)), norm.NFC)
-	folded, _, err := transform.String(t, s)
-	if err != nil {
-		folded = s
+	if !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf || r == '\'' }) {
+		return strings.ToLower(s) // most words, and this is the dearest step of an import
 	}
-	return letters.Replace(elided.ReplaceAllString(strings.ToLower(folded), "$1 "))
+	s = norm.NFC.String(strings.Map(func(r rune) rune {
+		if isAccent(r) {
+			return -1
+		}
+		return r
+	}, norm.NFKD.String(s)))
+	return letters.Replace(elided.ReplaceAllString(strings.ToLower(s), "$1 "))
 }
 
 // elided are the little words that French, Italian and Catalan join to the next one: d'été, l'eau.
@@ -76,7 +77,7 @@ var elided = regexp.MustCompile(`\b([cdjlmnst]|qu|dell|all|un)['’]`)
 
 // isUnspaced tells letters of scripts that are written without spaces between words, and of Korean, whose words stand together.
 func isUnspaced(r rune) bool {
-	return r == 'ー' || unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Lao,
+	return r == 'ー' || r >= 0xe00 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Lao,
 		unicode.Khmer, unicode.Myanmar)
 }
 

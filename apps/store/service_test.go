@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/stampede-shop/stampede/kit/dapr/daprtest"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/problem"
@@ -190,7 +191,7 @@ func TestSeal(t *testing.T) {
 
 func TestLoggedInPagesAskForALogin(t *testing.T) {
 	t.Parallel()
-	rt, _ := newTest(t)
+	rt, s := newTest(t)
 	require.Equal(t, 303, servetest.Do(t, rt, "POST", "/orders/1/payment", "", nil, "Origin", public).Status)
 	for _, path := range []string{"/checkout", "/orders", "/orders/1", "/account", "/account/addresses", "/account/security"} {
 		res := servetest.Do(t, rt, "GET", path, "", nil)
@@ -201,6 +202,9 @@ func TestLoggedInPagesAskForALogin(t *testing.T) {
 	res := servetest.Do(t, rt, "GET", "/orders/1/status?since=1", "", nil, "HX-Request", "true", "HX-Current-URL", public+"/orders/1")
 	require.Equal(t, loginURL("/orders/1"), res.Header.Get("HX-Redirect"))
 	// A session that cannot be looked at is no guest.
+	sidecar, stop := daprtest.Sidecar{}.Start(t)
+	stop()
+	s.sessions = sessions{sidecar}
 	require.Equal(t, 503, servetest.Do(t, rt, "GET", "/checkout", "", nil, "Cookie", "session="+random()).Status)
 }
 

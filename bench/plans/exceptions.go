@@ -6,8 +6,10 @@ var exceptions = []exception{
 		"apps/inventory/views_store.go", "AS cart_held FROM stock", 1_000_000,
 		"all SKUs: grows with the catalogue; an index on counters would cost each hold its update in place. Figures are kept for 2 s",
 	},
-	{"apps/orders/figures_store.go", "date_trunc", 100_000,
-		"the orders of the hours that are shown: grows with how many come, not with how many there are"},
+	{"apps/orders/figures_store.go", "date_trunc", 1_100_000,
+		"the orders of the hours that are shown: grows with how many come, not with how many there are (the tests' clock is before " +
+			"all of them). Figures are kept for 2 s"},
+	{"apps/inventory/store.go", "FROM unnest", 10_000, "200 shoppers at once, in a table of one page"},
 	{"apps/orders/figures_store.go", "LIMIT ?) f", 60_000, "counted up to 10,000 in each status, in the index alone"},
 	{"apps/payments/store.go", "LIMIT ?) f", 70_000, "counted up to 10,000 in each state, in the index alone"},
 	{"apps/mail/store.go", "LIMIT ?) f", 50_000, "counted up to 10,000 in each status"},
