@@ -77,8 +77,8 @@ var elided = regexp.MustCompile(`\b([cdjlmnst]|qu|dell|all|un)['’]`)
 
 // isUnspaced tells letters of scripts that are written without spaces between words, and of Korean, whose words stand together.
 func isUnspaced(r rune) bool {
-	return r == 'ー' || r >= 0xe00 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Lao,
-		unicode.Khmer, unicode.Myanmar)
+	return r == 'ー' || r >= 0xe00 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai,
+		unicode.Lao, unicode.Khmer, unicode.Myanmar)
 }
 
 // words splits a text into what search compares: small letters and digits without accents. Both sides of a search go through
