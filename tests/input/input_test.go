@@ -64,10 +64,13 @@ func setup(t *testing.T) *bench {
 		"POST /api/v1/orders/{id}/cancellation":          {"reason": "Why not"},
 		"POST /api/v1/admin/products":                    {"name": "Lamp", "description": "<p>x</p>", "tags": []any{"a"}, "variants": []any{object{"sku": "X-" + shop.Random(), "price": pence, "initial_stock": 1}}},
 		"PATCH /api/v1/admin/products/{id}":              {"name": "Lamp", "version": 1},
+		"PUT /api/v1/admin/products/{id}/images":         {"images": []any{object{"id": nobodys, "alt": "A lamp"}}, "version": 1},
+		"PUT /api/v1/admin/products/synonyms":            {"groups": []any{[]any{"x-" + shop.Random(), "y-" + shop.Random()}}},
 		"POST /api/v1/admin/products/categories":         {"name": "Chairs " + shop.Random(), "slug": "chairs-" + shop.Random()},
 		"PATCH /api/v1/admin/products/categories/{slug}": {"name": category},
 		"POST /api/v1/admin/inventory/{sku}/movements":   {"delta": 1, "reason": "Found one"},
 		"POST /api/v1/admin/orders/{id}/shipment":        {"carrier": "Royal Mail", "tracking_number": "1"},
+		"PUT /api/v1/admin/orders/{id}/shipment":         {"carrier": "Royal Mail", "tracking_number": "1"},
 		"POST /api/v1/admin/orders/{id}/cancellation":    {"reason": "Why not"},
 		"POST /api/v1/admin/payments/{order_id}/refunds": {"amount": object{"amount_minor": 1, "currency": "GBP"}, "reason": "A scratch"},
 		"POST /api/v1/payments/webhooks/{provider}":      nil, // signed bytes: TestWebhook
