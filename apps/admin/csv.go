@@ -15,11 +15,7 @@ func (s *service) newFile(w http.ResponseWriter, name string, head []string) *sh
 	fileHeaders(w, name+"-"+s.now().Format(time.DateOnly)+".csv")
 	_, _ = io.WriteString(w, "\ufeff") // spreadsheets take it for UTF-8 then; flush tells
 	f := &sheet{csv.NewWriter(w)}
-	line := make([]string, 0, len(head))
-	for _, name := range head {
-		line = append(line, harmless(name))
-	}
-	_ = f.out.Write(line) // told by flush
+	f.line(head)
 	return f
 }
 
@@ -33,9 +29,17 @@ func fileHeaders(w http.ResponseWriter, name string) {
 func (f *sheet) row(r row) {
 	line := make([]string, 0, len(r.Cells))
 	for _, c := range r.Cells {
-		line = append(line, harmless(c.Text))
+		line = append(line, c.Text)
 	}
-	_ = f.out.Write(line) // told by flush
+	f.line(line)
+}
+
+// line writes cells of the caller's, which are not its own any more.
+func (f *sheet) line(cells []string) {
+	for i := range cells {
+		cells[i] = harmless(cells[i])
+	}
+	_ = f.out.Write(cells) // told by flush
 }
 
 // flush reports whether somebody still reads.

@@ -56,16 +56,13 @@ type order struct {
 		TrackingNumber string  `json:"tracking_number"`
 		TrackingURL    *string `json:"tracking_url"`
 	} `json:"shipment"`
-	CancelReason *string   `json:"cancel_reason"`
-	CancelNote   string    `json:"cancel_note"`
-	History      []reached `json:"history"`
-	CreatedAt    time.Time `json:"created_at"`
-}
-
-// reached is when an order got a status.
-type reached struct {
-	Status string    `json:"status"`
-	At     time.Time `json:"at"`
+	CancelReason *string `json:"cancel_reason"`
+	CancelNote   string  `json:"cancel_note"`
+	History      []struct {
+		Status string    `json:"status"`
+		At     time.Time `json:"at"`
+	} `json:"history"`
+	CreatedAt time.Time `json:"created_at"`
 }
 
 type orderLine struct {
@@ -301,10 +298,7 @@ func steps(o order) []step {
 func (v orderView) timeline() []timelineEntry {
 	o := v.Order
 	var out []timelineEntry
-	last, shipped := map[string]reached{}, false
-	for _, h := range o.History {
-		last[h.Status] = h
-	}
+	shipped := -1 // where that stands
 	for _, h := range o.History {
 		c := timelineEntry{At: h.At, Icon: "bag"}
 		switch h.Status {
@@ -314,11 +308,11 @@ func (v orderView) timeline() []timelineEntry {
 			c.Text = "Confirmed: the payment is in"
 		case "shipped":
 			c.Text, c.Icon = "Shipped", "truck"
-			if shipped {
-				c.Text = "Shipment corrected, and the customer told"
+			if shipped >= 0 {
+				c.Text, out[shipped].Note = "Shipment corrected, and the customer told", "" // it was another one then
 			}
-			shipped = true
-			if o.Shipment != nil && h == last["shipped"] {
+			shipped = len(out)
+			if o.Shipment != nil {
 				c.Note = o.Shipment.Carrier + ", " + o.Shipment.TrackingNumber
 			}
 		case "delivered":

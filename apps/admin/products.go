@@ -346,13 +346,17 @@ func (s *service) showProduct(r *http.Request) (page.Answer, error) {
 	return v.show(0), nil
 }
 
+// readProduct reads the product of the path, and tells where it was read.
+func (s *service) readProduct(r *http.Request) (api string, p product, err error) {
+	if _, api, err = s.productAPI(r); err == nil {
+		p, err = get[product](r.Context(), s, "products", api, nil)
+	}
+	return api, p, err
+}
+
 // productNow is the page of a product as it is now.
 func (s *service) productNow(r *http.Request) (productView, error) {
-	_, api, err := s.productAPI(r)
-	if err != nil {
-		return productView{}, err
-	}
-	p, err := get[product](r.Context(), s, "products", api, nil)
+	_, p, err := s.readProduct(r)
 	if err != nil {
 		return productView{}, err
 	}
@@ -586,11 +590,7 @@ func (s *service) createProduct(r *http.Request) (page.Answer, error) {
 }
 
 func (s *service) saveProduct(r *http.Request) (page.Answer, error) {
-	id, api, err := s.productAPI(r)
-	if err != nil {
-		return nil, err
-	}
-	now, err := get[product](r.Context(), s, "products", api, nil)
+	api, now, err := s.readProduct(r)
 	if err != nil {
 		return nil, err
 	}
@@ -603,7 +603,7 @@ func (s *service) saveProduct(r *http.Request) (page.Answer, error) {
 	if wrong != nil {
 		err = wrong
 	} else if err = s.call(r.Context(), "products", http.MethodPatch, api, in, nil); err == nil {
-		return to(productAt(id), "saved"), nil
+		return to(productAt(now.ID), "saved"), nil
 	}
 	if !refuseProduct(&v, places, err) {
 		return nil, err
@@ -636,11 +636,7 @@ func (s *service) publish(r *http.Request) (page.Answer, error) {
 
 // ofProduct makes a form that asks before something is done to a product.
 func (s *service) ofProduct(r *http.Request, f func(p product) form) (form, string, product, error) {
-	_, api, err := s.productAPI(r)
-	if err != nil {
-		return form{}, "", product{}, err
-	}
-	p, err := get[product](r.Context(), s, "products", api, nil)
+	api, p, err := s.readProduct(r)
 	if err != nil {
 		return form{}, "", p, err
 	}
@@ -788,11 +784,7 @@ func arrangement(p product, sent url.Values) []placed {
 }
 
 func (s *service) arrangeImages(r *http.Request) (page.Answer, error) {
-	id, api, err := s.productAPI(r)
-	if err != nil {
-		return nil, err
-	}
-	now, err := get[product](r.Context(), s, "products", api, nil)
+	api, now, err := s.readProduct(r)
 	if err != nil {
 		return nil, err
 	}
@@ -805,7 +797,7 @@ func (s *service) arrangeImages(r *http.Request) (page.Answer, error) {
 		}, nil)
 	}
 	if err == nil {
-		return to(productAt(id), "saved"), nil
+		return to(productAt(now.ID), "saved"), nil
 	}
 	v := s.productPage(r, now, false)
 	s.withStock(r, &v)

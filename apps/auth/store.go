@@ -102,7 +102,7 @@ func (s store) begin(ctx context.Context, a Account, now time.Time) (Account, er
 // code, so it counts as a request for one: wait is how long to wait when that was too often. Errors: those of Account.End.
 func (s store) end(ctx context.Context, email, address string, l Limits, now time.Time) (a Account, wait time.Duration, err error) {
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		if err := lockEmail(ctx, tx, email); err != nil {
+		if err := pg.OneByOne(ctx, tx, email); err != nil {
 			return err
 		}
 		there, err := one(ctx, tx, `email = $1 AND status <> $2 FOR UPDATE`, email, Creating)
@@ -288,7 +288,7 @@ func (s store) giveBack(ctx context.Context, account uuid.UUID, p Purpose, hash 
 // requestCode notes that somebody asked for a code, and says how long to wait when that was too often.
 func (s store) requestCode(ctx context.Context, p Purpose, email, address string, l Limits, now time.Time) (wait time.Duration, err error) {
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		if err := lockEmail(ctx, tx, email); err != nil {
+		if err := pg.OneByOne(ctx, tx, email); err != nil {
 			return err
 		}
 		if wait, err = codesWait(ctx, tx, p, email, address, l, now); err != nil || wait > 0 {
@@ -375,7 +375,7 @@ func (s store) beginLogin(ctx context.Context, email, address, agent string, l L
 		return id, 0, err
 	}
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		if err := lockEmail(ctx, tx, email); err != nil {
+		if err := pg.OneByOne(ctx, tx, email); err != nil {
 			return err
 		}
 		since, gone := now.Add(-l.LoginWindow), now.Add(-tryingTime)
@@ -518,14 +518,6 @@ func (s store) prune(ctx context.Context, now time.Time) error {
 		if _, err := s.db.Exec(ctx, p.sql, p.before); err != nil {
 			return fmt.Errorf("prune: %w", err)
 		}
-	}
-	return nil
-}
-
-// lockEmail lets requests about one address count one after the other, also for addresses without a row.
-func lockEmail(ctx context.Context, tx pgx.Tx, email string) error {
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, email); err != nil {
-		return fmt.Errorf("lock address: %w", err)
 	}
 	return nil
 }

@@ -217,7 +217,7 @@ func indexAgain(ctx context.Context, db *pgxpool.Pool) error {
 		var ids []uuid.UUID
 		err := pg.InTx(ctx, db, func(tx pgx.Tx) error {
 			rows, err := tx.Query(ctx, `
-				SELECT id FROM products WHERE NOT search @@ '''~2'''::tsquery ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED`, some)
+				SELECT id FROM products WHERE NOT search @@ '''`+indexed+`'''::tsquery ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED`, some)
 			if err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ type store struct{ db *pgxpool.Pool }
 // the account is gone.
 func (s store) ensure(ctx context.Context, p stamped) error {
 	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		if err := oneByOne(ctx, tx, p.AccountID); err != nil {
+		if err := pg.OneByOne(ctx, tx, p.AccountID.String()); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, `
@@ -45,7 +45,7 @@ func (s store) ensure(ctx context.Context, p stamped) error {
 // register makes the profile, or takes over the e-mail address when the news
 // is newer. Names that the shopper has changed since stay.
 func register(ctx context.Context, tx pgx.Tx, p stamped) error {
-	if err := oneByOne(ctx, tx, p.AccountID); err != nil {
+	if err := pg.OneByOne(ctx, tx, p.AccountID.String()); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `
@@ -66,7 +66,7 @@ func register(ctx context.Context, tx pgx.Tx, p stamped) error {
 
 // setSuspended notes whether an account is suspended, unless something later is known.
 func setSuspended(ctx context.Context, tx pgx.Tx, account uuid.UUID, email string, suspended bool, at time.Time) error {
-	if err := oneByOne(ctx, tx, account); err != nil {
+	if err := pg.OneByOne(ctx, tx, account.String()); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `
@@ -83,17 +83,9 @@ func setSuspended(ctx context.Context, tx pgx.Tx, account uuid.UUID, email strin
 // notRemoved holds for the account $1 unless it is gone for good.
 const notRemoved = `NOT EXISTS (SELECT FROM removed_accounts WHERE account_id = $1)`
 
-// oneByOne lets what makes a profile and what removes it come one after the other.
-func oneByOne(ctx context.Context, tx pgx.Tx, account uuid.UUID) error {
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))`, account); err != nil {
-		return fmt.Errorf("lock profile: %w", err)
-	}
-	return nil
-}
-
 // remove deletes an account's profile and addresses, for good.
 func remove(ctx context.Context, tx pgx.Tx, account uuid.UUID, at time.Time) error {
-	if err := oneByOne(ctx, tx, account); err != nil {
+	if err := pg.OneByOne(ctx, tx, account.String()); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO removed_accounts (account_id, removed_at) VALUES ($1, $2) ON CONFLICT DO NOTHING`, account, at)

@@ -35,14 +35,14 @@ func CallEach[In, Out any](ctx context.Context, c *Client, app, path string, bat
 			continue
 		}
 		p, err := rest.ReadProblem(http.Header{}, a.Problem)
-		switch {
-		case err != nil:
-			answers[i].Err = problem.ErrUnavailable.Because(fmt.Errorf("call %s PUT %s: %w", app, path, err))
-		case p.Ours():
-			answers[i].Err = problem.ErrUnavailable.Because(fmt.Errorf("call %s PUT %s: %w", app, path, p))
-		default:
+		if err == nil && !p.Ours() {
 			answers[i].Err = p
+			continue
 		}
+		if err == nil {
+			err = p
+		}
+		answers[i].Err = problem.ErrUnavailable.Because(fmt.Errorf("call %s PUT %s: %w", app, path, err))
 	}
 	return answers, nil
 }

@@ -198,6 +198,15 @@ func OnEnd(tx pgx.Tx, fn func(committed bool)) {
 // be used within tx.
 func DatabaseOf(tx pgx.Tx) any { return tx.(*transaction).db }
 
+// OneByOne lets transactions about one thing come one after the other, also when
+// it has no row that could be locked.
+func OneByOne(ctx context.Context, tx pgx.Tx, thing string) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, thing); err != nil {
+		return fmt.Errorf("one by one: %w", err)
+	}
+	return nil
+}
+
 // Alone runs fn unless another instance is just running what has that name: for
 // work that finds what is to do by itself, and would do it twice side by side.
 // The lock ends with the instance.
