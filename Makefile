@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart scale import audit check lint fmt cover audit-deps test swaps chaos plans bench profile lighthouse screenshots compose-env generate service dev
+.PHONY: help up infra down clean status logs restart scale backup restore import observe audit check lint fmt cover audit-deps test swaps chaos plans bench profile lighthouse screenshots compose-env generate service dev
 
 DEV := .run/bin/dev
 
@@ -10,7 +10,7 @@ DEV := .run/bin/dev
 dev:
 	@command -v go >/dev/null || { echo "error: go is missing; needed: Go 1.26 or newer, from go.dev/dl" >&2; exit 1; }
 	@cd / && go version | grep -qE 'go1\.(2[6-9]|[3-9][0-9])' || { echo "error: go is too old ($$(cd / && go version)); needed: Go 1.26 or newer, from go.dev/dl" >&2; exit 1; }
-	@go build -o $(DEV) ./dev
+	@CGO_ENABLED=0 go build -trimpath -o $(DEV) ./dev
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -42,8 +42,17 @@ restart: dev ## build one app again and start its instances again, one after ano
 scale: dev ## run so many instances of an app, or of an edge: make scale APP=orders N=2
 	@$(DEV) scale $(APP) $(N)
 
+backup: dev ## copy the shop to a folder while it sells: make backup TO=/srv/backups/monday
+	@$(DEV) backup $(TO)
+
+restore: dev ## make the shop of a backup where there is none: make restore FROM=/srv/backups/monday
+	@$(DEV) restore $(FROM)
+
 import: dev ## import a product file, as Shopify or WooCommerce exports it: make import FILE=products.csv
 	@$(DEV) import $(FILE)
+
+observe: dev ## watch the shop that is up: metrics, alerts, until make down
+	@$(DEV) observe
 
 audit: dev ## check that stock, money and orders add up, over all databases
 	@$(DEV) audit

@@ -27,7 +27,7 @@ func TestGenerated(t *testing.T) {
 		return err
 	}))
 	program := filepath.Join(t.TempDir(), "generate")
-	out, err := exec.Command("go", "build", "-o", program, "./dev/generate").CombinedOutput()
+	out, err := goCommand("build", "-o", program, "./dev/generate").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	out, err = exec.Command(program, "-check").CombinedOutput()
 	require.NoError(t, err, "%s", out)

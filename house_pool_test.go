@@ -101,11 +101,18 @@ func (p *pack) check(t *testing.T, path string, imports types.Importer) {
 	require.NoError(t, err)
 }
 
+// goCommand is the go command. What it has to compile, it compiles as the apps are (dev/build.go), so that it is done once.
+func goCommand(verb string, args ...string) *exec.Cmd {
+	cmd := exec.Command("go", append([]string{verb, "-tags=nodynamic", "-trimpath"}, args...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	return cmd
+}
+
 // goList asks the go command for a line for each package of patterns.
 func goList(t *testing.T, format string, args ...string) []string {
 	t.Helper()
 	var complaint bytes.Buffer
-	cmd := exec.Command("go", append([]string{"list", "-f", format}, args...)...)
+	cmd := goCommand("list", append([]string{"-f", format}, args...)...)
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()
 	require.NoError(t, err, complaint.String())

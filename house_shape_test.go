@@ -275,7 +275,7 @@ func TestEnvironment(t *testing.T) {
 	allowed := []string{"kit/serve/main.go", "kit/settings/settings.go", "kit/pgtest/pgtest.go"}
 	for _, file := range goFiles(t) {
 		place, _, _ := strings.Cut(file, "/")
-		if place != "kit" && place != "apps" && place != "pricing" && place != "events" || strings.HasSuffix(file, "_test.go") || slices.Contains(allowed, file) {
+		if place != "kit" && place != "apps" && place != "pricing" && place != "drop" && place != "events" || strings.HasSuffix(file, "_test.go") || slices.Contains(allowed, file) {
 			continue
 		}
 		text, err := os.ReadFile(file)
@@ -303,7 +303,7 @@ func TestNamedArguments(t *testing.T) {
 }
 
 // longLines is how many lines of Go have more than 140 columns. It only ever becomes less.
-const longLines = 932
+const longLines = 904
 
 // TestLongLines: what is touched is broken into lines of 140 columns.
 func TestLongLines(t *testing.T) {

@@ -94,9 +94,9 @@ func TestImports(t *testing.T) {
 			inside, own := strings.CutPrefix(i, module)
 			target, _, _ := strings.Cut(inside, "/")
 			switch {
-			case own && room == "apps" && !slices.Contains([]string{"kit", "events", "pricing"}, target),
+			case own && room == "apps" && !slices.Contains([]string{"kit", "events", "pricing", "drop"}, target),
 				own && room == "kit" && target != "kit",
-				own && room == "events",
+				own && (room == "events" || room == "drop"),
 				own && room == "pricing" && inside != "kit/money":
 				t.Errorf("%s must not import %s", file, i)
 			}
@@ -106,7 +106,7 @@ func TestImports(t *testing.T) {
 			if room != "tests" && room != "dev" && clients.MatchString(i) {
 				t.Errorf("%s: a service knows no broker, no store and no mail server: %s", file, i)
 			}
-			if drivers.MatchString(i) && (room == "events" || room == "pricing" || room == "apps" && !hasDatabase(strings.Split(file, "/")[1])) {
+			if drivers.MatchString(i) && (slices.Contains([]string{"events", "pricing", "drop"}, room) || room == "apps" && !hasDatabase(strings.Split(file, "/")[1])) {
 				t.Errorf("%s keeps no records: %s", file, i)
 			}
 		}

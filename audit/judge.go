@@ -185,6 +185,37 @@ func judgeStock(s stock) (found []finding) {
 	return found
 }
 
+// lot is what a drop has, or had, of a SKU, in units: as it was set aside, its
+// counters in the SKU's row, and the sums of what each of them counts.
+type lot struct {
+	Drop             string
+	SKU              string
+	Open             bool  // its row in lots says so
+	Standing         bool  // and so does the SKU's row; only then there are counters
+	Units            int64 // that were set aside
+	Free, Held, Sold int64
+	HeldSum          int64 // claims in carts and in orders that are not paid
+	SoldSum          int64 // claims in orders that are paid
+}
+
+// judgeLot: as with stock, nothing is on its way.
+func judgeLot(l lot) (found []finding) {
+	add := func(format string, a ...any) { found = append(found, finding{what: fmt.Sprintf(format, a...)}) }
+	switch {
+	case l.Open != l.Standing:
+		add("its lot and its stock do not agree whether it is open")
+	case l.Open && l.Free+l.Held+l.Sold != l.Units:
+		add("free %d + held %d + sold %d is not %d, what was set aside", l.Free, l.Held, l.Sold, l.Units)
+	}
+	if l.Standing && (l.Held != l.HeldSum || l.Sold != l.SoldSum || l.Free < 0) {
+		add("counters do not fit: held %d/%d, sold %d/%d, free %d", l.Held, l.HeldSum, l.Sold, l.SoldSum, l.Free)
+	}
+	if l.HeldSum+l.SoldSum > l.Units {
+		add("held %d + sold %d are more than %d, what was set aside", l.HeldSum, l.SoldSum, l.Units)
+	}
+	return found
+}
+
 // mail is one of mail's log, and about what.
 type mail struct {
 	About     string
@@ -206,8 +237,9 @@ func judgeMail(m mail, d deadlines) (found []finding) {
 
 // dueMail is a mail that an order or a refund has to have.
 type dueMail struct {
-	About string
-	Since time.Time
+	About   string
+	OrderID uuid.UUID
+	Since   time.Time
 }
 
 // judgeDueMail: everybody was told.
@@ -234,9 +266,14 @@ func (f failedItem) judge() finding {
 type overLimit struct {
 	Shopper   string
 	SKU       string
-	Has, Most int64 // units
+	Has, Most int64  // units
+	Drop      string // of whose lot; empty: of the SKU in all
 }
 
 func (o overLimit) judge() finding {
+	if o.Drop != "" {
+		return finding{what: fmt.Sprintf("%s has %d of SKU %s in drop %s, of which an account may have %d",
+			o.Shopper, o.Has, o.SKU, o.Drop, o.Most)}
+	}
 	return finding{what: fmt.Sprintf("%s has %d of SKU %s, of which a shopper may have %d (it counts too what was ordered before the limit)", o.Shopper, o.Has, o.SKU, o.Most)}
 }

@@ -125,6 +125,32 @@ func TestJudgeStock(t *testing.T) {
 	}
 }
 
+func TestJudgeLot(t *testing.T) {
+	t.Parallel()
+	good := lot{Open: true, Standing: true, Units: 10, Free: 5, Held: 3, Sold: 2, HeldSum: 3, SoldSum: 2}
+	require.Empty(t, judgeLot(good))
+	require.Empty(t, judgeLot(lot{Units: 10, HeldSum: 3, SoldSum: 7}), "one that is closed")
+	for name, tc := range map[string]struct {
+		change func(*lot)
+		want   string
+	}{
+		"a unit too many":         {func(l *lot) { l.Free = 6 }, "free 6 + held 3 + sold 2 is not 10, what was set aside"},
+		"a claim is lost":         {func(l *lot) { l.HeldSum = 2 }, "counters do not fit: held 3/2, sold 2/2, free 5"},
+		"a sale is lost":          {func(l *lot) { l.SoldSum = 1 }, "sold 2/1"},
+		"its stock knows nothing": {func(l *lot) { *l = lot{Open: true, Units: 10, HeldSum: 1} }, "whether it is open"},
+		"only its stock knows":    {func(l *lot) { l.Open = false }, "whether it is open"},
+		"more than there were":    {func(l *lot) { *l = lot{Units: 10, HeldSum: 4, SoldSum: 7} }, "held 4 + sold 7 are more than 10"},
+		"less than nothing free":  {func(l *lot) { l.Free, l.Held, l.HeldSum = -1, 9, 9 }, "free -1"},
+	} {
+		l := good
+		tc.change(&l)
+		found := judgeLot(l)
+		require.NotEmpty(t, found, name)
+		require.Contains(t, found[0].what, tc.want, name)
+		require.False(t, found[0].young(time.Time{}), name)
+	}
+}
+
 func TestJudgeMail(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -107,7 +107,9 @@ func run(ctx context.Context, environ map[string]string, now time.Time, w io.Wri
 // audit reads everything once and judges it as of now.
 func audit(ctx context.Context, dbs databases, d deadlines, now time.Time) (*report, error) {
 	r := newReport(now)
-	for _, part := range []func(context.Context, databases, deadlines, *report) error{auditStock, auditOrders, auditEvents, auditLimits, auditMails} {
+	for _, part := range []func(context.Context, databases, deadlines, *report) error{
+		auditStock, auditLots, auditOrders, auditEvents, auditLimits, auditMails,
+	} {
 		if err := part(ctx, dbs, d, r); err != nil {
 			return nil, err
 		}
@@ -122,6 +124,17 @@ func auditStock(ctx context.Context, dbs databases, _ deadlines, r *report) erro
 		r.counts["units held"] += s.Held
 		r.counts["units sold"] += s.Sold
 		r.add("SKU "+s.SKU, judgeStock(s)...)
+		return nil
+	})
+}
+
+func auditLots(ctx context.Context, dbs databases, _ deadlines, r *report) error {
+	return each(ctx, dbs, "inventory", lotsSQL, nil, func(l lot) error {
+		if l.Open {
+			r.counts["lots open"]++
+		}
+		r.counts["lots"]++
+		r.add("drop "+l.Drop+", SKU "+l.SKU, judgeLot(l)...)
 		return nil
 	})
 }
@@ -197,10 +210,16 @@ func auditEvents(ctx context.Context, dbs databases, _ deadlines, r *report) err
 }
 
 func auditLimits(ctx context.Context, dbs databases, _ deadlines, r *report) error {
-	return each(ctx, dbs, "inventory", limitsSQL, pgx.NamedArgs{"now": r.now}, func(o overLimit) error {
-		r.add("", o.judge())
-		return nil
-	})
+	for _, sql := range []string{limitsSQL, lotLimitsSQL} {
+		err := each(ctx, dbs, "inventory", sql, pgx.NamedArgs{"now": r.now}, func(o overLimit) error {
+			r.add("", o.judge())
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // auditMails checks that everybody was told, and not again and again.
@@ -224,20 +243,22 @@ func auditMails(ctx context.Context, dbs databases, d deadlines, r *report) erro
 	for service, sql := range map[string]string{"orders": dueMailsOfOrdersSQL, "payments": dueMailsOfRefundsSQL} {
 		var due []dueMail
 		look := func() error {
-			about := make([]string, 0, len(due))
+			about, orders := make([]string, 0, len(due)), make([]uuid.UUID, 0, len(due))
 			for _, m := range due {
-				about = append(about, m.About)
+				about, orders = append(about, m.About), append(orders, m.OrderID)
 			}
-			list, err := column[string](ctx, dbs, "mail", loggedSQL, pgx.NamedArgs{"about": about})
+			logged, err := known[string](ctx, dbs, "mail", loggedSQL, pgx.NamedArgs{"about": about})
 			if err != nil {
 				return err
 			}
-			logged := map[string]bool{}
-			for _, a := range list {
-				logged[a] = true
+			forgotten, err := known[uuid.UUID](ctx, dbs, "mail", mailForgotSQL, pgx.NamedArgs{"orders": orders})
+			if err != nil {
+				return err
 			}
 			for _, m := range due {
-				r.add("mail "+m.About, judgeDueMail(m, logged[m.About], d)...)
+				if !forgotten[m.OrderID] {
+					r.add("mail "+m.About, judgeDueMail(m, logged[m.About], d)...)
+				}
 			}
 			due = due[:0]
 			return nil

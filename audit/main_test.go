@@ -217,6 +217,95 @@ func TestAuditReads(t *testing.T) {
 	}, linesWith(out, "VIOLATION: "))
 }
 
+// TestAuditOfLots: each statement about lots, where all is well and where one thing of each kind is wrong.
+func TestAuditOfLots(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "orders", "payments", "inventory", "mail")
+	id := func(n int) string { return fmt.Sprintf("01900000-0000-7000-8000-%012d", n) }
+	const old = "now() - interval '1 hour'"
+	order := func(n int, shopper, state, sku, quantity, lot string) string {
+		s.write("orders", fmt.Sprintf(`INSERT INTO order_ids (id, fate, decided_at) VALUES ('%[1]s', 'placed', now());
+			INSERT INTO orders (id, number, account_id, email, first_name, checkout_id, status, version, currency, subtotal, discount, tax,
+				shipping, total, address, payment_method, payment_status, created_at, updated_at, placed_put_at)
+			VALUES ('%[1]s', '%[1]s', '%[1]s', '', '', '%[1]s', CASE '%[2]s' WHEN 'sold' THEN 'confirmed' ELSE 'pending' END,
+				2, 'GBP', 0, 0, 0, 0, 0, '{}', 'pm', 'captured', %[3]s, %[3]s, %[3]s)`, id(n), state, old))
+		return fmt.Sprintf(`
+			INSERT INTO order_holds (order_id, shopper, state, held_at, changed_at) VALUES ('%[1]s', '%[2]s', '%[3]s', %[7]s, %[7]s);
+			INSERT INTO order_hold_lines (order_id, sku, quantity, lot) VALUES ('%[1]s', '%[4]s', %[5]s, '%[6]s');`,
+			id(n), shopper, state, sku, quantity, lot, old)
+	}
+	entered := func(sku string, delta, sold int) string {
+		text := fmt.Sprintf(`INSERT INTO ledger (sku, number, kind, delta, before, after, reason, ref, at)
+			VALUES ('%s', 1, 'initial', %d, 0, %[2]d, '', '', now());`, sku, delta)
+		if sold > 0 {
+			text += fmt.Sprintf(`INSERT INTO ledger (sku, number, kind, delta, before, after, reason, ref, at)
+				VALUES ('%s', 2, 'sale', %d, %d, %d, '', '', now());`, sku, -sold, delta, delta-sold)
+		}
+		return text
+	}
+	// A is well: 10 set aside, 4 in carts and orders, 1 sold. B was a lot, and is one no more.
+	s.write("inventory", fmt.Sprintf(`
+		INSERT INTO stock (sku, on_hand, cart_held, order_held, sold, lot, lot_free, lot_held, lot_sold, lot_limit)
+		VALUES ('A', 19, 4, 1, 1, '%[1]s', 5, 4, 1, 3);
+		INSERT INTO stock (sku, on_hand, sold) VALUES ('B', 8, 2);
+		INSERT INTO lots (drop, sku, units, most, opened_at, closed_at)
+		VALUES ('%[1]s', 'A', 10, 3, now(), NULL), ('%[1]s', 'B', 4, 2, now(), now());
+		INSERT INTO cart_holds (shopper, sku, quantity, expires_at, lot) VALUES ('account:a', 'A', 3, now() + interval '1 hour', '%[1]s'),
+			('guest:g', 'A', 1, now() + interval '1 hour', NULL);`, id(1))+
+		entered("A", 20, 1)+entered("B", 10, 2)+order(11, "account:b", "held", "A", "1", id(1))+
+		order(12, "account:b", "sold", "A", "1", id(1))+order(13, "account:a", "sold", "B", "2", id(1)))
+	out, err := s.audit()
+	require.NoError(t, err, out)
+	require.Equal(t, []string{"           2  lots", "           1  lots open"}, countLines(out, "lots"))
+
+	// C: a claim is lost. D: a unit is. E: its row in lots says nothing. F: neither does its stock. B: sold too many, to one account.
+	s.write("inventory", fmt.Sprintf(`
+		INSERT INTO stock (sku, on_hand, cart_held, lot, lot_free, lot_held, lot_limit)
+		VALUES ('C', 9, 2, '%[1]s', 3, 2, 1), ('D', 9, 0, '%[1]s', 3, 0, 1), ('E', 9, 0, '%[1]s', 3, 0, 1), ('F', 9, 0, NULL, 0, 0, NULL);
+		INSERT INTO lots (drop, sku, units, most, opened_at)
+		VALUES ('%[1]s', 'C', 5, 1, now()), ('%[1]s', 'D', 4, 1, now()), ('%[1]s', 'F', 4, 1, now());
+		INSERT INTO cart_holds (shopper, sku, quantity, expires_at) VALUES ('account:a', 'C', 2, now() + interval '1 hour');
+		UPDATE stock SET on_hand = 5, sold = 5, number = 2 WHERE sku = 'B';
+		UPDATE ledger SET delta = -5, after = 5 WHERE sku = 'B' AND number = 2;`, id(2))+
+		entered("C", 9, 0)+entered("D", 9, 0)+entered("E", 9, 0)+entered("F", 9, 0)+order(14, "account:a", "sold", "B", "3", id(1)))
+	out, err = s.audit()
+	require.EqualError(t, err, "audit: 6 violations", out)
+	require.Equal(t, []string{
+		"VIOLATION: account:a has 5 of SKU B in drop " + id(1) + ", of which an account may have 2",
+		"VIOLATION: drop " + id(1) + ", SKU B: held 0 + sold 5 are more than 4, what was set aside",
+		"VIOLATION: drop " + id(2) + ", SKU C: counters do not fit: held 2/0, sold 0/0, free 3",
+		"VIOLATION: drop " + id(2) + ", SKU D: free 3 + held 0 + sold 0 is not 4, what was set aside",
+		"VIOLATION: drop " + id(2) + ", SKU E: its lot and its stock do not agree whether it is open",
+		"VIOLATION: drop " + id(2) + ", SKU F: its lot and its stock do not agree whether it is open",
+	}, linesWith(out, "VIOLATION: "))
+}
+
+// TestForgottenMails: of orders whose buyers are gone no mail is missed once mail has forgotten them, and until then it is.
+func TestForgottenMails(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "orders", "payments", "inventory", "mail")
+	const id = "01900000-0000-7000-8000-000000000001"
+	s.write("orders", `
+		INSERT INTO order_ids (id, fate, decided_at) VALUES ('`+id+`', 'placed', now());
+		INSERT INTO orders (id, number, account_id, email, first_name, checkout_id, status, version, cancel_reason,
+			currency, subtotal, discount, tax, shipping, total, address, payment_method, payment_status,
+			created_at, updated_at, forgotten_at, placed_put_at)
+		VALUES ('`+id+`', '1', '`+id+`', '', '', '`+id+`', 'cancelled', 2, 'by-customer',
+			'GBP', 1, 0, 0, 0, 1, '{}', 'pm', 'refunded', now(), now(), now(), now());
+		INSERT INTO order_history (order_id, version, status, at) VALUES ('`+id+`', 2, 'cancelled', now() - interval '1 hour')`)
+	s.write("payments", `
+		INSERT INTO charges (order_id, amount, currency, state, next_try_at, created_at, updated_at)
+		VALUES ('`+id+`', 1, 'GBP', 'captured', now(), now(), now());
+		INSERT INTO refunds (id, order_id, amount, reason, state, next_try_at, created_at, ended_at, origin, key)
+		VALUES ('`+id+`', '`+id+`', 1, '', 'done', now(), now(), now() - interval '1 hour', 'staff', 'k')`)
+	out, err := s.audit()
+	require.Error(t, err)
+	require.Len(t, linesWith(out, "VIOLATION: mail "), 2, out)
+	s.write("mail", `INSERT INTO forgotten (id, again_at) VALUES ('`+id+`', now())`)
+	out, err = s.audit()
+	require.NoError(t, err, out)
+}
+
 // TestAuditInBatches: each order meets its own charge and hold, however many
 // there are of the others and whichever service knows it.
 func TestAuditInBatches(t *testing.T) {

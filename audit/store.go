@@ -107,6 +107,16 @@ func column[T any](ctx context.Context, dbs databases, service, sql string, args
 	return list, nil
 }
 
+// known is column as a set.
+func known[T comparable](ctx context.Context, dbs databases, service, sql string, args pgx.NamedArgs) (map[T]bool, error) {
+	list, err := column[T](ctx, dbs, service, sql, args)
+	set := make(map[T]bool, len(list))
+	for _, v := range list {
+		set[v] = true
+	}
+	return set, err
+}
+
 // pages reads a table of one service by order id, upwards, a batch at a time.
 // Its statement takes @after and @batch.
 type pages[T any] struct {
@@ -169,7 +179,7 @@ const stockSQL = `
 // What each shopper has where there is a limit: in the cart, in orders that
 // are pending, and in those that are paid. Guests have their cart alone.
 const limitsSQL = `
-	SELECT shopper, sku, sum(quantity)::bigint AS has, s.max_per_shopper::bigint AS most
+	SELECT shopper, sku, sum(quantity)::bigint AS has, s.max_per_shopper::bigint AS most, '' AS drop
 	FROM (SELECT shopper, sku, quantity FROM cart_holds WHERE expires_at > @now
 	      UNION ALL
 	      SELECT shopper, sku, quantity FROM order_holds JOIN order_hold_lines USING (order_id)
@@ -178,6 +188,32 @@ const limitsSQL = `
 	WHERE s.max_per_shopper IS NOT NULL
 	GROUP BY shopper, sku, s.max_per_shopper
 	HAVING sum(quantity) > s.max_per_shopper`
+
+// Lots that are open by one of the two rows, and those that were.
+const lotsSQL = `
+	SELECT COALESCE(l.drop, s.lot)::text AS drop, n.sku, l.drop IS NOT NULL AND l.closed_at IS NULL AS open, s.sku IS NOT NULL AS standing,
+	       COALESCE(l.units, 0) AS units, COALESCE(s.lot_free, 0) AS free, COALESCE(s.lot_held, 0) AS held, COALESCE(s.lot_sold, 0) AS sold,
+	       (COALESCE(c.held, 0) + COALESCE(o.held, 0))::bigint AS held_sum, COALESCE(o.sold, 0)::bigint AS sold_sum
+	FROM lots l
+	FULL JOIN (SELECT lot, sku, lot_free, lot_held, lot_sold FROM stock WHERE lot IS NOT NULL) s ON s.lot = l.drop AND s.sku = l.sku
+	CROSS JOIN LATERAL (SELECT COALESCE(l.sku, s.sku) AS sku) n
+	LEFT JOIN (SELECT lot, sku, sum(quantity) AS held FROM cart_holds WHERE lot IS NOT NULL GROUP BY lot, sku) c
+	       ON c.lot = COALESCE(l.drop, s.lot) AND c.sku = n.sku
+	LEFT JOIN (SELECT lot, sku, sum(quantity) FILTER (WHERE state = 'held') AS held, sum(quantity) FILTER (WHERE state = 'sold') AS sold
+	           FROM order_hold_lines JOIN order_holds USING (order_id) WHERE lot IS NOT NULL GROUP BY lot, sku) o
+	       ON o.lot = COALESCE(l.drop, s.lot) AND o.sku = n.sku`
+
+// What each account has of a lot, open or not: in the cart, in orders that are
+// pending, and in those that are paid.
+const lotLimitsSQL = `
+	SELECT shopper, had.sku, sum(quantity)::bigint AS has, l.most, l.drop::text AS drop
+	FROM (SELECT lot, shopper, sku, quantity FROM cart_holds WHERE lot IS NOT NULL AND expires_at > @now
+	      UNION ALL
+	      SELECT lot, shopper, sku, quantity FROM order_holds JOIN order_hold_lines USING (order_id)
+	      WHERE lot IS NOT NULL AND state IN ('held', 'sold')) had
+	JOIN lots l ON l.drop = had.lot AND l.sku = had.sku
+	GROUP BY shopper, had.sku, l.drop, l.most
+	HAVING sum(quantity) > l.most`
 
 const ordersSQL = `
 	SELECT id, status, payment_status AS payment, currency, total, refunded, updated_at, placed_sent_at AS sent_at
@@ -213,13 +249,16 @@ const mailsSQL = `
 // Of these mails, those that are in the log.
 const loggedSQL = `SELECT about FROM mails WHERE about = ANY(@about)`
 
+// Of these orders, those of which mail keeps nothing, since whoever placed them is gone.
+const mailForgotSQL = `SELECT id FROM forgotten WHERE id = ANY(@orders)`
+
 // Who has read that an order is cancelled need not read that it was confirmed,
 // and so with delivered and shipped. Of a declined card no mail tells.
 const dueMailsOfOrdersSQL = `
-	SELECT 'order:' || o.id || ':order-' || h.status AS about, h.at AS since
+	SELECT 'order:' || o.id || ':order-' || h.status AS about, o.id AS order_id, h.at AS since
 	FROM order_history h JOIN orders o ON o.id = h.order_id
 	WHERE h.at > @from AND h.status <> 'pending' AND o.cancel_reason IS DISTINCT FROM 'payment-declined'
 	  AND NOT (h.status = 'confirmed' AND o.status = 'cancelled') AND NOT (h.status = 'shipped' AND o.status = 'delivered')`
 
 const dueMailsOfRefundsSQL = `
-	SELECT 'refund:' || id AS about, ended_at AS since FROM refunds WHERE state = 'done' AND ended_at > @from`
+	SELECT 'refund:' || id AS about, order_id, ended_at AS since FROM refunds WHERE state = 'done' AND ended_at > @from`

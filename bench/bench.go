@@ -91,7 +91,42 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.rows, err = b.countRows(ctx); err != nil {
 		return err
 	}
+	if err := b.calm(ctx); err != nil {
+		return err
+	}
 	return b.watchRest(ctx)
+}
+
+// calm waits until the services have read of each other what was loaded, which
+// asks many statements and writes few.
+func (b *bench) calm(ctx context.Context) error {
+	if !b.shop.Bench {
+		return nil // nobody counts statements
+	}
+	const calm, within = 50, 10 * time.Minute // statements a second; a stack at rest has half as many
+	for deadline := time.Now().Add(within); ; {
+		before, err := b.readStatements(ctx)
+		if err != nil {
+			return err
+		}
+		begun := time.Now()
+		if !supervise.Pause(ctx, 10*time.Second) {
+			return ctx.Err()
+		}
+		after, err := b.readStatements(ctx)
+		if err != nil {
+			return err
+		}
+		c := reading{statements: after}.since(reading{statements: before})
+		c.Operations = 1
+		rate := c.statements() / time.Since(begun).Seconds()
+		if rate < calm {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the stack does not come to rest: %.0f statements a second", rate)
+		}
+	}
 }
 
 func (b *bench) close() { _ = b.db.Close(context.Background()) } // it only read

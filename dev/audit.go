@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
@@ -18,8 +19,8 @@ import (
 // what it counted, and fails when something does not add up.
 func (s *shop) audit(ctx context.Context) error {
 	program := filepath.Join(s.Run, "bin", "audit")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "./audit")
-	build.Dir, build.Env = s.Root, append(os.Environ(), "CGO_ENABLED=0")
+	build := install.Go(ctx, "build", "-trimpath", "-o", program, "./audit")
+	build.Dir = s.Root
 	if err := supervise.Run(ctx, s.LogFile("build-audit"), build); err != nil {
 		return err
 	}

@@ -5,11 +5,11 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
@@ -35,13 +35,12 @@ func (s *shop) build(ctx context.Context, apps []stack.App) error {
 			return err
 		}
 		// nodynamic: products encodes WebP by what it brings, not by a library that the machine may have.
-		args, cgo := []string{"build", "-tags=nodynamic", "-trimpath", "-o", bin + "/"}, "CGO_ENABLED=0"
-		if withRace() {
-			args, cgo = append(args, "-race"), "CGO_ENABLED=1"
-		}
-		cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
+		cmd := install.Go(ctx, "build", "-tags=nodynamic", "-trimpath", "-o", bin+"/")
 		cmd.Dir = s.Root
-		cmd.Env = append(os.Environ(), cgo)
+		if withRace() {
+			cmd.Args, cmd.Env = append(cmd.Args, "-race"), append(cmd.Env, "CGO_ENABLED=1")
+		}
+		cmd.Args = append(cmd.Args, packages...)
 		return supervise.Run(ctx, s.LogFile("build"), cmd)
 	})
 }

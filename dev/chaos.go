@@ -50,7 +50,8 @@ func environment(list [][2]string, insist bool) {
 }
 
 // chaos runs tests/chaos for SEED (or several, with commas between) and
-// MINUTES each, on a shop that begins empty, and stops it.
+// MINUTES each, on a shop that begins empty, then has it made again from a copy,
+// and stops it.
 func (s *shop) chaos(ctx context.Context) error {
 	seed, minutes := os.Getenv("SEED"), os.Getenv("MINUTES")
 	if seed == "" {
@@ -69,17 +70,18 @@ func (s *shop) chaos(ctx context.Context) error {
 			return fmt.Errorf("SEED must be a number, or several with commas between, not %q", seed)
 		}
 	}
-	return s.chaosRun(ctx, seeds, time.Duration(n*float64(time.Minute)))
+	return s.chaosRun(ctx, "^Test(Chaos|Restore)$", seeds, time.Duration(n*float64(time.Minute)))
 }
 
-// chaosRun is chaos for these seeds, so long each.
-func (s *shop) chaosRun(ctx context.Context, seeds []string, each time.Duration) error {
+// chaosRun is chaos for these seeds, so long each, or some of its tests.
+func (s *shop) chaosRun(ctx context.Context, tests string, seeds []string, each time.Duration) error {
 	return s.onFresh(ctx, func(fresh *shop) error {
 		limit := time.Duration(len(seeds)) * (each + chaosSettle + 6*time.Minute) // before it, shoppers; after it, what they began
+		limit += 10 * time.Minute                                                 // the shop made again from a copy
 		env := []string{
 			"GOWORK=off", "RUN_DIR=" + fresh.Run, "PORT_OFFSET=" + fresh.Settings.Get("PORT_OFFSET"),
 			"CHAOS_SEEDS=" + strings.Join(seeds, ","), "CHAOS_TIME=" + each.String(), "CHAOS_SETTLE=" + chaosSettle.String(),
 		}
-		return fresh.goTest(ctx, filepath.Join(s.Root, "tests"), env, "-timeout="+limit.String(), "-v", "-run=TestChaos$", "./chaos")
+		return fresh.goTest(ctx, filepath.Join(s.Root, "tests"), env, "-timeout="+limit.String(), "-v", "-run="+tests, "./chaos")
 	})
 }

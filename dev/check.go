@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/stampede-shop/stampede/dev/install"
 )
 
 // folders are those with Go files of ours, for gofmt.
-var folders = []string{"apps", "audit", "bench", "dapr", "deploy", "dev", "events", "kit", "pricing", "tests", "tools"}
+var folders = []string{"apps", "audit", "bench", "dapr", "deploy", "dev", "drop", "events", "kit", "pricing", "tests", "tools"}
 
 // modules are the folders of our modules: the services', the tests from
 // outside, the sidecar, the linters.
@@ -23,7 +25,10 @@ var modules = []string{".", "tests", "dapr/daprd", "tools/lint"}
 // They start their own PostgreSQL, Redis and daprd.
 func (s *shop) check(ctx context.Context) error {
 	begun := time.Now()
-	if err := s.Installer().Install(ctx); err != nil {
+	installer := s.Installer()
+	needs := installer.Needs
+	installer.Needs = func(part string) bool { return part == install.Watch || needs(part) } // promtool, for the alerts' rules
+	if err := installer.Install(ctx); err != nil {
 		return err
 	}
 	if err := s.Out.Step(ctx, "form", "gofmt and the linters", s.lint); err != nil {
@@ -31,7 +36,7 @@ func (s *shop) check(ctx context.Context) error {
 	}
 	s.Out.Say("check", "the tests that need no shop, under the race detector")
 	// -vet=off: lint has just vetted all of it.
-	if err := runTests(ctx, s.Root, []string{"GOWORK=off", "CGO_ENABLED=1"}, "-race", "-vet=off", "-timeout=15m", "./..."); err != nil {
+	if err := runTests(ctx, os.Stdout, s.Root, []string{"GOWORK=off", "CGO_ENABLED=1"}, "-race", "-vet=off", "-timeout=15m", "./..."); err != nil {
 		return err
 	}
 	s.Out.Say("check", "passed in %s", time.Since(begun).Round(time.Second))
@@ -51,10 +56,8 @@ func (s *shop) lint(ctx context.Context) error {
 		return err
 	}
 	for _, module := range []string{".", "tests"} {
-		if err := s.goCommand(ctx, module, "vet", "-tags=keycloak,scaffold", "./..."); err != nil {
-			return err
-		}
-		if err := s.goCommand(ctx, module, "vet", "-tags=keycloak,scaffold", "-vettool="+linters, "./..."); err != nil {
+		// Compiled as the apps will be (build), so that it is done once.
+		if err := s.goCommand(ctx, module, "vet", "-trimpath", "-tags=keycloak,scaffold,nodynamic", "-vettool="+linters, "./..."); err != nil {
 			return err
 		}
 	}
@@ -73,7 +76,7 @@ func (s *shop) cover(ctx context.Context) error {
 	if err := s.Installer().Install(ctx); err != nil {
 		return err
 	}
-	return runTests(ctx, s.Root, []string{"GOWORK=off"}, "-cover", "-timeout=15m", "./apps/...", "./kit/...", "./pricing/...", "./audit/...")
+	return runTests(ctx, os.Stdout, s.Root, []string{"GOWORK=off"}, "-cover", "-timeout=15m", "./apps/...", "./kit/...", "./pricing/...", "./audit/...")
 }
 
 // auditDeps checks what can be checked of the libraries offline: that they are
@@ -99,8 +102,8 @@ func (s *shop) auditDeps(ctx context.Context) error {
 // goCommand runs the go command in a module of ours; what it says is part of
 // the error.
 func (s *shop) goCommand(ctx context.Context, module string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir, cmd.Env = filepath.Join(s.Root, module), append(os.Environ(), "GOWORK=off", "GONOSUMDB=github.com/dapr/*")
+	cmd := install.Go(ctx, args...)
+	cmd.Dir, cmd.Env = filepath.Join(s.Root, module), append(cmd.Env, "GOWORK=off", "GONOSUMDB=github.com/dapr/*")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go %s in %s: %w\n%s", strings.Join(args, " "), module, err, out)
 	}

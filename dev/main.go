@@ -44,7 +44,10 @@ const usage = `usage: dev <command>
   profile APP     what an app spends its time on while orders come, on that stack
   lighthouse      mark the storefront's pages, and write docs/lighthouse.md
   screenshots     take the pictures of docs/screenshots
+  observe         watch the shop that is up: metrics and alerts, until down or observe off
   audit           check that stock, money and orders add up, over all databases
+  backup [FOLDER] copy the shop while it sells: databases as of one instant, carts, pictures, settings
+  restore FOLDER  make the shop of a backup where there is none, and start it
   plans           run every statement on a million orders, and tell which read too much
   stop APP        stop an app with its sidecar, or one process of the infrastructure
   kill APP        the same without giving it time to end well, for tests
@@ -144,10 +147,22 @@ func run(ctx context.Context, args []string) error {
 		return s.lighthouse(ctx)
 	case "screenshots":
 		return s.screenshots(ctx)
+	case "observe":
+		if name == "off" {
+			return s.unobserve(ctx)
+		}
+		return s.observe(ctx)
 	case "audit":
 		return s.audit(ctx)
 	case "plans":
 		return s.plans(ctx)
+	case "backup":
+		return s.locked(func() error { return s.backup(ctx, name) })
+	case "restore":
+		if name == "" {
+			return errors.New("from where? make restore FROM=backups/20261129T120000Z")
+		}
+		return s.restore(ctx, name)
 	case "import":
 		if name == "" {
 			return errors.New("which file? make import FILE=products.csv")
@@ -166,5 +181,10 @@ func openShop() (*shop, error) {
 	if err != nil {
 		return nil, err
 	}
+	st, _, err := s.Supervisor().State()
+	if err != nil {
+		return nil, err
+	}
+	s.Watched = slices.ContainsFunc(st.Processes, func(r supervise.Record) bool { return r.Name == "prometheus" })
 	return &shop{infra.Servers{Stack: s}}, nil
 }

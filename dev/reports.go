@@ -74,7 +74,7 @@ func scoreTable(all []scores, now time.Time) (page string, low []string) {
 			}
 		}
 	}
-	b.WriteString("\nEach mark is the middle one of three. Cart, checkout and order are for one shopper and ask search engines to leave them out; that is not held against them.\n")
+	b.WriteString("\nEach mark is the middle one of three. What is for one shopper, and searches, ask search engines to leave them out; that is not held against them.\n")
 	return b.String(), low
 }
 

@@ -52,7 +52,7 @@ func (s *shop) scale(ctx context.Context, app, number string) error {
 			return err
 		}
 		s.Out.Say(app, "instances: %d", n)
-		return nil
+		return s.ListTargets(apps)
 	})
 }
 

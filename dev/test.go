@@ -1,15 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stampede-shop/stampede/dev/install"
 )
 
 // testWaits are those of the test stack. What is in a cart is held long enough
@@ -31,6 +38,12 @@ var testWaits = [][2]string{
 	{"EVENTS_PULL_BEHIND", "20s"},
 	{"PROVIDER_TIMEOUT", "5s"},
 	{"PROVIDER_MISSING_AFTER", "10s"},
+	{"WATCH_EVERY", "2s"},
+	{"ALERT_AFTER", "1s"},
+	{"ALERT_WINDOW", "20s"},
+	{"ALERT_WINDOW_LONG", "40s"},
+	{"ALERT_ORDER_SECONDS", "5"},
+	{"ALERT_LAG_SECONDS", "3"},
 }
 
 // testStack makes this process's stack the one for tests: beside the
@@ -53,7 +66,7 @@ func (s *shop) testChaos(ctx context.Context) error {
 		return err
 	}
 	broken.Out = s.Out
-	return broken.chaosRun(ctx, testSeeds, 90*time.Second)
+	return broken.chaosRun(ctx, "^TestChaos$", testSeeds, 90*time.Second)
 }
 
 // test runs all tests: make check, what needs Keycloak, then the shop from
@@ -89,31 +102,11 @@ func (s *shop) test(ctx context.Context) (err error) {
 		"BASE=" + s.Settings.Get("PUBLIC_URL"),
 		"AXE_CORE=" + axe,
 	}
-	s.Out.Say("test", "auth, on Keycloak")
-	if err := s.goTest(ctx, s.Root, env, "-timeout=15m", "-tags=keycloak", "./apps/auth"); err != nil {
+	beside, both := errgroup.WithContext(ctx)
+	beside.Go(func() error { return s.scaffoldTest(both) })
+	beside.Go(func() error { return s.suites(both, env) })
+	if err := beside.Wait(); err != nil {
 		return err
-	}
-	s.Out.Say("test", "a new service, made in a copy of the tree")
-	if err := s.goTest(ctx, s.Root, env, "-timeout=15m", "-tags=scaffold", "-run=TestService$", "./dev/generate"); err != nil {
-		return err
-	}
-	s.Out.Say("test", "the sidecar's login sessions, its mail binding, its way to RabbitMQ and its names")
-	sidecar := append(env, "GONOSUMDB=github.com/dapr/*", "RABBITMQ_URL="+s.Settings.Get("RABBITMQ_URL"))
-	if err := s.goTest(ctx, filepath.Join(s.Root, "dapr", "daprd"), sidecar, "./session", "./mailer", "./rabbit", "./names"); err != nil {
-		return err
-	}
-	tests := filepath.Join(s.Root, "tests")
-	s.Out.Say("test", "the shop from outside")
-	// One package after another: the journeys run side by side within theirs,
-	// and what is restarted or broken comes last and alone, because it is
-	// everybody's.
-	for _, packages := range [][]string{
-		{"./gateway/...", "./compose/..."}, {"./journeys/...", "./access/...", "./input/..."},
-		{"./store/...", "./office/..."}, {"./scale/..."}, {"./faults/..."},
-	} {
-		if err := s.goTest(ctx, tests, env, append([]string{"-timeout=40m", "-vet=off", "-p=1"}, packages...)...); err != nil {
-			return err
-		}
 	}
 	s.Out.Say("test", "audit")
 	if err := s.audit(ctx); err != nil {
@@ -135,17 +128,76 @@ func (s *shop) test(ctx context.Context) (err error) {
 	return s.testChaos(ctx)
 }
 
-// goTest runs tests anew, whatever is remembered of them.
-func (s *shop) goTest(ctx context.Context, dir string, env []string, args ...string) error {
-	return runTests(ctx, dir, env, append([]string{"-count=1"}, args...)...)
+// scaffoldTest makes a new service in a copy of the tree. That needs no shop: it
+// takes what the suites beside it leave of the processors.
+func (s *shop) scaffoldTest(ctx context.Context) error {
+	cmd := testCommand(ctx, s.Root, []string{"GOWORK=off"},
+		"-count=1", "-timeout=30m", "-tags=scaffold", "-run=TestService$", "./dev/generate")
+	nice := exec.CommandContext(ctx, "nice", append([]string{"-n", "19"}, cmd.Args...)...)
+	nice.Dir, nice.Env = cmd.Dir, cmd.Env
+	out, err := nice.CombinedOutput()
+	s.Out.Print(string(out))
+	if err != nil {
+		return fmt.Errorf("a new service: %w", err)
+	}
+	return nil
 }
 
-// runTests runs go test in a folder and shows what it says.
-func runTests(ctx context.Context, dir string, env []string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test"}, args...)...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, append(os.Environ(), env...), os.Stdout, os.Stderr
+// suites runs what needs the shop as it is by itself.
+func (s *shop) suites(ctx context.Context, env []string) error {
+	s.Out.Say("test", "auth, on Keycloak; the sidecar's sessions, mail, names and way to RabbitMQ")
+	sidecar := append(slices.Clip(env), "GONOSUMDB=github.com/dapr/*", "RABBITMQ_URL="+s.Settings.Get("RABBITMQ_URL"))
+	first, both := errgroup.WithContext(ctx)
+	for _, suite := range []struct {
+		dir  string
+		env  []string
+		args []string
+	}{
+		{".", env, []string{"-timeout=15m", "-tags=keycloak", "./apps/auth"}},
+		{"dapr/daprd", sidecar, []string{"./session", "./mailer", "./rabbit", "./names"}},
+	} {
+		first.Go(func() error {
+			var said bytes.Buffer
+			err := runTests(both, &said, filepath.Join(s.Root, suite.dir), suite.env, append([]string{"-count=1"}, suite.args...)...)
+			s.Out.Print(said.String())
+			return err
+		})
+	}
+	if err := first.Wait(); err != nil {
+		return err
+	}
+	s.Out.Say("test", "the shop from outside")
+	// Suites that mostly wait run two at a time. What is restarted or broken
+	// comes last and alone, because it is everybody's.
+	for _, packages := range [][]string{
+		{"-p=2", "./gateway/...", "./compose/...", "./journeys/...", "./access/...", "./input/..."},
+		{"-p=1", "./store/...", "./office/..."}, {"-p=1", "./scale/..."}, {"-p=1", "./observe/..."}, {"-p=1", "./faults/..."},
+	} {
+		args := append([]string{"-timeout=40m", "-vet=off"}, packages...)
+		if err := s.goTest(ctx, filepath.Join(s.Root, "tests"), env, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// goTest runs tests anew, whatever is remembered of them.
+func (s *shop) goTest(ctx context.Context, dir string, env []string, args ...string) error {
+	return runTests(ctx, os.Stdout, dir, env, append([]string{"-count=1"}, args...)...)
+}
+
+// runTests runs go test in a folder and tells out what it says.
+func runTests(ctx context.Context, out io.Writer, dir string, env []string, args ...string) error {
+	cmd := testCommand(ctx, dir, env, args...)
+	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go test %s in %s: %w", strings.Join(args, " "), filepath.Base(dir), err)
 	}
 	return nil
+}
+
+func testCommand(ctx context.Context, dir string, env []string, args ...string) *exec.Cmd {
+	cmd := install.Go(ctx, append([]string{"test", "-trimpath"}, args...)...)
+	cmd.Dir, cmd.Env = dir, append(cmd.Env, env...)
+	return cmd
 }

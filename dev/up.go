@@ -113,6 +113,9 @@ func (s *shop) up(ctx context.Context, infraOnly bool) (err error) {
 	if err := s.stopSurplus(ctx, apps); err != nil {
 		return err
 	}
+	if err := s.ListTargets(apps); err != nil {
+		return err
+	}
 	// Once more, for what came in until products had another sidecar.
 	if err := s.CollectPictures(ctx); err != nil {
 		return err

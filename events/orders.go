@@ -46,8 +46,22 @@ type OrderCancelled struct{ Order }
 // once more, with Corrected.
 type OrderShipped struct{ Order }
 
+// OrderReaddressed tells that an order that is paid and not yet on its way goes to another address.
+type OrderReaddressed struct{ Order }
+
 // OrderDelivered tells that an order reached its customer; Shipment is set.
 type OrderDelivered struct{ Order }
+
+// OrderForgotten tells that whoever placed an order has deleted the account, and the order has ended: who that was is not to
+// be kept anywhere. It is told once, and overtakes the other events of the order.
+type OrderForgotten struct {
+	OrderID   uuid.UUID `json:"order_id"`
+	AccountID uuid.UUID `json:"account_id"`
+	At        time.Time `json:"at"`
+}
+
+// Topic names the event's topic.
+func (OrderForgotten) Topic() string { return "order.forgotten.v1" }
 
 // Topic names the event's topic.
 func (OrderPlaced) Topic() string { return "order.placed.v1" }
@@ -60,6 +74,9 @@ func (OrderCancelled) Topic() string { return "order.cancelled.v1" }
 
 // Topic names the event's topic.
 func (OrderShipped) Topic() string { return "order.shipped.v1" }
+
+// Topic names the event's topic.
+func (OrderReaddressed) Topic() string { return "order.readdressed.v1" }
 
 // Topic names the event's topic.
 func (OrderDelivered) Topic() string { return "order.delivered.v1" }

@@ -10,6 +10,7 @@ import (
 type ProductVariant struct {
 	SKU           string            `json:"sku"`
 	Options       map[string]string `json:"options"` // such as {"Size": "M"}; empty when there is only one variant
+	Variant       string            `json:"variant"` // their values in the product's order, such as "M / Blue"
 	Price         Money             `json:"price"`
 	InitialStock  int               `json:"initial_stock"`   // for a consumer that does not know the SKU; never a correction
 	MaxPerShopper *int              `json:"max_per_shopper"` // how many one account may have, in its cart and its orders; null: no limit of its own
@@ -45,3 +46,28 @@ func (ProductChanged) Topic() string { return "product.changed.v1" }
 
 // Topic names the event's topic.
 func (ProductWithdrawn) Topic() string { return "product.withdrawn.v1" }
+
+// StockRequest is somebody's wish to hear by mail that a SKU is back.
+type StockRequest struct {
+	RequestID uuid.UUID `json:"request_id"` // the secret of the links in the mail
+	Email     string    `json:"email"`
+	SKU       string    `json:"sku"`
+	Slug      string    `json:"slug"`
+	Name      string    `json:"name"`
+	Variant   string    `json:"variant"` // which of the product's variants, such as "M / Blue"
+	ImageURL  string    `json:"image_url"`
+	At        time.Time `json:"at"`
+}
+
+// StockRequested tells that somebody without an account wants to hear when a SKU is back, and has still to confirm the
+// address. It is told at most once a day for one address.
+type StockRequested struct{ StockRequest }
+
+// StockReturned tells somebody who waited for a SKU that it is back, once a request.
+type StockReturned struct{ StockRequest }
+
+// Topic names the event's topic.
+func (StockRequested) Topic() string { return "stock.requested.v1" }
+
+// Topic names the event's topic.
+func (StockReturned) Topic() string { return "stock.returned.v1" }

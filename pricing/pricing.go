@@ -30,6 +30,12 @@ var (
 	ErrTooLarge = errors.New("pricing: amount too large")
 )
 
+// TaxIncluded tells whether prices hold the tax, of sums that were worked out once and are shown now: the total is reached
+// without adding it.
+func TaxIncluded(subtotal, discount, shipping, total money.Money) bool {
+	return subtotal.Amount-discount.Amount+shipping.Amount == total.Amount
+}
+
 // Line is what is bought: so many of a SKU at a price each.
 type Line struct {
 	SKU       string

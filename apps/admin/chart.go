@@ -10,7 +10,7 @@ import (
 
 // bar is one of a chart: a stretch of time and its number.
 type bar struct {
-	From  time.Time
+	From  time.Time // in the shop's zone
 	Value int64
 	Text  string // the number for people
 }
@@ -86,10 +86,10 @@ func (c chart) SVG() template.HTML {
 	for i, b := range c.Bars {
 		x, h := float64(chartLeft)+float64(i)*step, height(b.Value, top, whole)
 		fmt.Fprintf(&out, `<rect class="bar" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2"><title>%s: %s</title></rect>`,
-			x+step*.12, float64(chartTop)+whole-h, step*.76, h, b.From.UTC().Format("2 Jan 15:04 UTC"), template.HTMLEscapeString(b.Text))
+			x+step*.12, float64(chartTop)+whole-h, step*.76, h, b.From.Format("2 Jan 15:04 MST"), template.HTMLEscapeString(b.Text))
 		if (len(c.Bars)-1-i)%every == 0 && i > 0 {
-			fmt.Fprintf(&out, `<text x="%.1f" y="%d" text-anchor="middle" data-clock="%s">%s</text>`, min(x+step/2, chartWidth-18), chartHeight-6,
-				b.From.UTC().Format(time.RFC3339), b.From.UTC().Format("15:04"))
+			fmt.Fprintf(&out, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`, min(x+step/2, chartWidth-18), chartHeight-6,
+				b.From.Format("15:04"))
 		}
 	}
 	out.WriteString(`</svg>`)
@@ -115,5 +115,5 @@ func (c chart) Summary() string {
 	if most.Value == 0 {
 		return c.Title + ": nothing in all that time"
 	}
-	return fmt.Sprintf("%s: %s in all; the most, %s, from %s UTC", c.Title, c.Sum, most.Text, most.From.Format("15:04"))
+	return fmt.Sprintf("%s: %s in all; the most, %s, from %s", c.Title, c.Sum, most.Text, most.From.Format("15:04 MST"))
 }

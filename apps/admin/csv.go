@@ -9,12 +9,18 @@ import (
 )
 
 // sheet is a CSV file on its way to the browser.
-type sheet struct{ out *csv.Writer }
+type sheet struct {
+	out  *csv.Writer
+	zone *time.Location // of its times
+}
+
+// today is the shop's date.
+func (s *service) today() string { return s.now().In(s.zone).Format(time.DateOnly) }
 
 func (s *service) newFile(w http.ResponseWriter, name string, head []string) *sheet {
-	fileHeaders(w, name+"-"+s.now().Format(time.DateOnly)+".csv")
+	fileHeaders(w, name+"-"+s.today()+".csv")
 	_, _ = io.WriteString(w, "\ufeff") // spreadsheets take it for UTF-8 then; flush tells
-	f := &sheet{csv.NewWriter(w)}
+	f := &sheet{csv.NewWriter(w), s.zone}
 	f.line(head)
 	return f
 }
@@ -29,6 +35,9 @@ func fileHeaders(w http.ResponseWriter, name string) {
 func (f *sheet) row(r row) {
 	line := make([]string, 0, len(r.Cells))
 	for _, c := range r.Cells {
+		if c.Kind == "moment" {
+			c.Text = c.At.In(f.zone).Format(time.RFC3339)
+		}
 		line = append(line, c.Text)
 	}
 	f.line(line)

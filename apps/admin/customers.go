@@ -83,12 +83,14 @@ var customerList = list[customer]{
 		{Name: "Registered", Up: "oldest", Down: "newest", Cell: func(c customer) cell { return moment(c.CreatedAt) }},
 		{Name: "Account", Hidden: true, Cell: func(c customer) cell { return text(c.AccountID.String()) }},
 	},
+	Acts:  []link{{Name: "Import", Href: "/admin/customers/import"}},
 	Empty: empty{Title: "Nobody here", Text: "Who registers in the shop is listed."},
 }
 
 func (s *service) customerRoutes(r chi.Router) {
 	customerList.routes(s, r)
 	listRoutes(s, r, "/admin/customers/logins", s.loginList)
+	s.importRoutes(r, customerImport)
 	r.Get("/admin/customers/{id}", s.page(s.showCustomer))
 	s.form(r, "/admin/customers/{id}/suspend", s.showSuspend, s.suspend)
 	s.action(r, "/admin/customers/{id}/activate", s.activate)

@@ -108,7 +108,7 @@ func (s *service) dashboard(r *http.Request) (page.Answer, error) {
 		return get[orderFigures](ctx, s, "orders", "/api/v1/admin/orders/figures", url.Values{"by": {v.By}, "last": {last}})
 	})
 	load(&wait, &stocks, func() (stockFigures, error) {
-		return get[stockFigures](ctx, s, "inventory", "/api/v1/admin/inventory/figures", url.Values{"low": {strconv.Itoa(lowStock)}})
+		return get[stockFigures](ctx, s, "inventory", "/api/v1/admin/inventory/figures", nil)
 	})
 	load(&wait, &payments, func() (paymentFigures, error) {
 		return get[paymentFigures](ctx, s, "payments", "/api/v1/admin/payments/figures", nil)
@@ -117,7 +117,8 @@ func (s *service) dashboard(r *http.Request) (page.Answer, error) {
 		return get[mailFigures](ctx, s, "mail", "/api/v1/admin/mail/figures", nil)
 	})
 	load(&wait, &scarce, func() (items[stock], error) {
-		return get[items[stock]](ctx, s, "inventory", "/api/v1/admin/inventory", url.Values{"sort": {"available"}, "available_below": {strconv.Itoa(lowStock + 1)}, "limit": {"14"}})
+		return get[items[stock]](ctx, s, "inventory", "/api/v1/admin/inventory",
+			url.Values{"sort": {"available"}, "low": {"true"}, "limit": {"14"}})
 	})
 	load(&wait, &failed, func() (items[payment], error) {
 		return get[items[payment]](ctx, s, "payments", "/api/v1/admin/payments", url.Values{"state": {"failed"}, "limit": {"6"}})
@@ -135,7 +136,7 @@ func (s *service) dashboard(r *http.Request) (page.Answer, error) {
 		counted("To ship", o["confirmed"], "/admin/orders?status=confirmed", "", orders.Err),
 		counted("Waiting for payment", o["pending"], "/admin/orders?status=pending", "", orders.Err),
 		counted("On their way", o["shipped"], "/admin/orders?status=shipped", "", orders.Err),
-		counted("Running out", stocks.Data.Low, fmt.Sprintf("/admin/inventory?available_below=%d&sort=available", lowStock+1), "warn", stocks.Err),
+		counted("Running out", stocks.Data.Low, "/admin/inventory?low=true&sort=available", "warn", stocks.Err),
 		counted("Held in carts", stocks.Data.CartHeld, "/admin/inventory?sort=-cart_held", "", stocks.Err),
 		counted("Held by orders", stocks.Data.OrderHeld, "/admin/inventory?sort=-order_held", "", stocks.Err),
 	}
@@ -160,7 +161,8 @@ func (s *service) dashboard(r *http.Request) (page.Answer, error) {
 		counted("Dead letters", dead, "/admin/letters", "bad", nil),
 		counted("Events waiting", unsent, "#flow", map[bool]string{true: "warn"}[lag > slow], nil),
 	}
-	v.Scarce = list[stock]{Columns: stockList.Columns[:4], Empty: empty{Title: "Nothing runs out", Text: fmt.Sprintf("Every SKU has more than %d available.", lowStock)}}.part(scarce, "Running out")
+	v.Scarce = list[stock]{Columns: stockList.Columns[:6], Empty: empty{Title: "Nothing runs out",
+		Text: "Every SKU has more available than the number at which it runs out."}}.part(scarce, "Running out")
 	v.Failed = list[payment]{Columns: append(paymentList.Columns[:2:2], paymentList.Columns[3]), Empty: empty{Title: "No payment failed"}}.part(failed, "Failed payments")
 	return page.Show("dashboard", page.View{Title: "Dashboard", Data: v}), nil
 }
@@ -196,9 +198,10 @@ func (s *service) charts(p part[orderFigures], by string) []chart {
 		return whole
 	}}
 	for _, one := range p.Data.Spans {
+		from := one.From.In(s.zone)
 		n, sum = n+one.Orders, money.New(sum.Amount+one.Revenue.Amount, cmp.Or(one.Revenue.Currency, s.settings.Currency))
-		orders.Bars = append(orders.Bars, bar{one.From, int64(one.Orders), strconv.Itoa(one.Orders)})
-		revenue.Bars = append(revenue.Bars, bar{one.From, one.Revenue.Amount, one.Revenue.String()})
+		orders.Bars = append(orders.Bars, bar{from, int64(one.Orders), strconv.Itoa(one.Orders)})
+		revenue.Bars = append(revenue.Bars, bar{from, one.Revenue.Amount, one.Revenue.String()})
 	}
 	orders.Sum, revenue.Sum = strconv.Itoa(n), sum.String()
 	at := address("/admin/orders", url.Values{"declined": {"true"}, "since": {p.Data.Spans[0].From.UTC().Format(time.RFC3339)}})

@@ -182,6 +182,12 @@ func (f form) answer(sent url.Values, err error, names ...string) (page.Answer, 
 	return f.show(), nil
 }
 
+// filled is the form with what was sent in another one.
+func (f form) filled(sent url.Values) form {
+	f.fill(sent)
+	return f
+}
+
 // to is the answer of a form that did its work: on to another page, which says
 // what was done.
 func to(at, did string) page.Answer { return page.Redirect(with(at, "done", did)) }

@@ -21,6 +21,7 @@ func (s *service) routes(r chi.Router) {
 		s.dashboardRoutes(r)
 		s.orderRoutes(r)
 		s.productRoutes(r)
+		s.pageRoutes(r)
 		s.inventoryRoutes(r)
 		s.customerRoutes(r)
 		s.paymentRoutes(r)
@@ -211,6 +212,7 @@ var menu = []group{
 		{Name: "Products", Href: "/admin/products", Icon: "tag"},
 		{Name: "Categories", Href: "/admin/categories", Icon: "tree"},
 		{Name: "Inventory", Href: "/admin/inventory", Icon: "boxes"},
+		{Name: "Pages", Href: "/admin/pages", Icon: "page"},
 	}},
 	{"Machinery", []link{
 		{Name: "Mails", Href: "/admin/mails", Icon: "mail"},
@@ -221,10 +223,12 @@ var menu = []group{
 // notices are what a page says after the act that a query names.
 var notices = map[string]string{
 	"shipped": "Shipped. The customer is told by mail.", "reshipped": "Corrected. The customer is told by mail.",
-	"delivered": "Marked as delivered.", "cancelled": "Cancelled.",
+	"readdressed": "It goes to the other address.",
+	"delivered":   "Marked as delivered.", "cancelled": "Cancelled.",
 	"refunded": "The refund is on its way to the customer's card.",
 	"created":  "Created.", "saved": "Saved.", "published": "Published. Shoppers can see it now.", "unlisted": "Unlisted. Shoppers no longer see it.",
 	"picture": "The picture was added.", "picture-removed": "The picture was removed.", "variant-removed": "The variant was removed.",
+	"page-deleted":     "The page was deleted.",
 	"category-deleted": "The category was deleted.", "moved": "The movement is in the ledger.", "released": "The hold was released.", "lapsed": "There was no such hold any more.",
 	"was-cancelled": "It was cancelled already, and stays as it was.", "was-suspended": "It was suspended already; the first reason stays.",
 	"suspended": "Suspended. Every session of the account has ended.", "activated": "The account is active again.",

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/page"
@@ -26,6 +27,12 @@ type stock struct {
 	Sold      int    `json:"sold"`
 	Available int    `json:"available"`
 	Listed    bool   `json:"listed"`
+
+	ProductID *uuid.UUID `json:"product_id"`
+	Name      string     `json:"name"`
+	Variant   string     `json:"variant"`
+	LowAt     int        `json:"low_at"` // it runs out when so many or fewer are available
+	LowAtOwn  bool       `json:"low_at_own"`
 }
 
 // Level is how much of it is left, in a word.
@@ -33,14 +40,19 @@ func (s stock) Level() string {
 	switch {
 	case s.Available <= 0:
 		return "out"
-	case s.Available <= lowStock:
+	case s.Available <= s.LowAt:
 		return "low"
 	}
 	return "enough"
 }
 
-// lowStock is what counts as running out.
-const lowStock = 5
+// Product is where its product is; empty when nobody knows.
+func (s stock) Product() string {
+	if s.ProductID == nil {
+		return ""
+	}
+	return productAt(*s.ProductID)
+}
 
 type entry struct {
 	Number int       `json:"number"`
@@ -74,9 +86,11 @@ func stockAPI(sku string) string { return "/api/v1/admin/inventory/" + skus.Segm
 var stockList = list[stock]{
 	App: "inventory", API: "/api/v1/admin/inventory", At: "/admin/inventory", Title: "Inventory",
 	Filters: []filter{
-		{Name: "q", Type: "search", Label: "SKU", Hint: "Part of the SKU"},
+		{Name: "q", Type: "search", Label: "Product, variant or SKU", Hint: "lamp red, LAMP-R"},
+		{Name: "low", Type: "select", Label: "Level", Options: []option{{Value: "", Label: "Any"}, {Value: "true", Label: "Running out"}}},
 		{Name: "available_below", Type: "select", Label: "Available", Options: []option{
-			{Value: "", Label: "Any number"}, {Value: "1", Label: "None"}, {Value: strconv.Itoa(lowStock + 1), Label: "At most " + strconv.Itoa(lowStock)}, {Value: "21", Label: "At most 20"},
+			{Value: "", Label: "Any number"}, {Value: "1", Label: "None"},
+			{Value: "6", Label: "At most 5"}, {Value: "21", Label: "At most 20"},
 		}},
 	},
 	Sorts: []option{
@@ -84,9 +98,12 @@ var stockList = list[stock]{
 		{Value: "-cart_held", Label: "Most in carts first"}, {Value: "-order_held", Label: "Most in orders first"}, {Value: "-sold", Label: "Most sold first"}, {Value: "sold", Label: "Least sold first"},
 	},
 	Columns: []column[stock]{
-		{Name: "SKU", Class: "wide", Up: "sku", Down: "-sku", Cell: func(s stock) cell { return cell{Kind: "code", Text: s.SKU, Href: stockAt(s.SKU)} }},
+		{Name: "SKU", Up: "sku", Down: "-sku", Cell: func(s stock) cell { return cell{Kind: "code", Text: s.SKU, Href: stockAt(s.SKU)} }},
+		{Name: "Product", Class: "wide", Cell: func(s stock) cell { return cell{Text: s.Name, Href: s.Product(), Note: s.Variant} }},
+		{Name: "Variant", Hidden: true, Cell: func(s stock) cell { return text(s.Variant) }},
 		{Name: "Level", Cell: func(s stock) cell { return status(s.Level()) }},
 		{Name: "Available", Class: "number", Up: "available", Down: "-available", Cell: func(s stock) cell { return number(s.Available) }},
+		{Name: "Runs out at", Class: "number", Cell: func(s stock) cell { return number(s.LowAt) }},
 		{Name: "On hand", Class: "number", Cell: func(s stock) cell { return number(s.OnHand) }},
 		{Name: "In carts", Class: "number", Down: "-cart_held", Cell: func(s stock) cell { return number(s.CartHeld) }},
 		{Name: "In orders", Class: "number", Down: "-order_held", Cell: func(s stock) cell { return number(s.OrderHeld) }},
@@ -185,6 +202,7 @@ func (s *service) inventoryRoutes(r chi.Router) {
 	listRoutes(s, r, "/admin/inventory/ledger", ofSKU(ledgerOf))
 	listRoutes(s, r, "/admin/inventory/holds", ofSKU(holdsOf))
 	s.form(r, "/admin/inventory/release", s.showRelease, s.release)
+	s.form(r, "/admin/inventory/low", s.showLow, s.low)
 }
 
 // ofSKU makes a list of the SKU that a request names.
@@ -277,6 +295,54 @@ func (s *service) move(r *http.Request) (page.Answer, error) {
 		return nil, err
 	}
 	return page.Show("stock", page.View{Title: v.Stock.SKU, Status: v.Move.Status, Data: v}), nil
+}
+
+// lowForm asks when a SKU runs out.
+func (s *service) lowForm(r *http.Request) (form, string, error) {
+	sku := r.URL.Query().Get("sku")
+	if sku == "" {
+		return form{}, sku, problem.ErrNotFound
+	}
+	found, err := get[stock](r.Context(), s, "inventory", stockAPI(sku), nil)
+	f := form{
+		Heading: "When does it run out?", Button: "Save", Action: ofStock("low", sku), Back: stockAt(sku), BackTo: "Keep it as it is",
+		Crumbs: stockCrumbs(sku),
+		Text:   []string{"With so many available, or fewer, it is on the dashboard and in the list of what runs out."},
+		Facts:  []fact{{"Product", strings.TrimSpace(found.Name + " " + found.Variant)}, {"Available", strconv.Itoa(found.Available)}},
+		Fields: []field{{Name: "low_at", Label: "Pieces", Mode: "numeric", Max: 7,
+			Hint: "Empty: the number that holds for the whole shop."}},
+	}
+	if found.LowAtOwn {
+		f.Fields[0].Value = strconv.Itoa(found.LowAt)
+	}
+	return f, sku, err
+}
+
+func (s *service) showLow(r *http.Request) (page.Answer, error) {
+	f, _, err := s.lowForm(r)
+	if err != nil {
+		return nil, err
+	}
+	return f.show(), nil
+}
+
+func (s *service) low(r *http.Request) (page.Answer, error) {
+	f, sku, err := s.lowForm(r)
+	if err != nil {
+		return nil, err
+	}
+	var lowAt *int
+	if typed := strings.TrimSpace(r.PostForm.Get("low_at")); typed != "" {
+		n, err := strconv.Atoi(typed)
+		if err != nil || n < 0 || n > 1_000_000 {
+			return f.answer(r.PostForm, problem.InvalidField("body.low_at", ownWords, "write a whole number from 0 to 1000000, or nothing"))
+		}
+		lowAt = &n
+	}
+	if err := s.call(r.Context(), "inventory", http.MethodPut, stockAPI(sku)+"/low-at", map[string]any{"low_at": lowAt}, nil); err != nil {
+		return f.answer(r.PostForm, err)
+	}
+	return to(stockAt(sku), "saved"), nil
 }
 
 func releaseForm(r *http.Request) form {

@@ -72,7 +72,7 @@ type column[T any] struct {
 	Cell     func(T) cell
 }
 
-// cell of a list. Text is what the CSV file gets.
+// cell of a list. Text is what the CSV file gets; of a moment, At.
 type cell struct {
 	Text  string
 	Kind  string // "money", "status", "moment", "code", "picture", "bar"; "" is text
@@ -99,7 +99,7 @@ func moment(t time.Time) cell {
 	if t.IsZero() {
 		return cell{}
 	}
-	return cell{Kind: "moment", Text: t.UTC().Format(time.RFC3339), At: t}
+	return cell{Kind: "moment", At: t}
 }
 
 func optional(t *time.Time) cell {
@@ -187,8 +187,8 @@ func (l list[T]) read(ctx context.Context, s *service, query url.Values) (found[
 	return found[T]{items: page}, err
 }
 
-// asked reads the filters of a request: for the page, and for the service.
-func (l list[T]) asked(r *http.Request) (filters []filter, own, query url.Values) {
+// asked reads the filters of a request: for the page, and for the service. Days are those of the zone.
+func (l list[T]) asked(r *http.Request, zone *time.Location) (filters []filter, own, query url.Values) {
 	given := r.URL.Query()
 	own, query = url.Values{}, url.Values{}
 	for _, f := range l.Filters {
@@ -206,13 +206,11 @@ func (l list[T]) asked(r *http.Request) (filters []filter, own, query url.Values
 			continue
 		}
 		own.Set(f.Name, f.Value)
-		if day, err := time.Parse(time.DateOnly, value); err == nil {
-			switch f.Type {
-			case "date":
-				value = day.Format(time.RFC3339)
-			case "until":
-				value = day.AddDate(0, 0, 1).Format(time.RFC3339)
-			}
+		switch f.Type {
+		case "date":
+			value = dayBegins(value, 0, zone)
+		case "until":
+			value = dayBegins(value, 1, zone)
 		}
 		query.Set(name, value)
 	}
@@ -229,6 +227,18 @@ func (l list[T]) asked(r *http.Request) (filters []filter, own, query url.Values
 		filters = append(filters, sort)
 	}
 	return filters, own, query
+}
+
+// dayBegins is when a day begins, or one some days later. What is no day is left for the service to refuse.
+func dayBegins(day string, later int, zone *time.Location) string {
+	if date, err := time.Parse(time.DateOnly, day); err == nil {
+		day = date.AddDate(0, 0, later).Format(time.DateOnly)
+	}
+	at, err := page.DayBegins(day, zone)
+	if err != nil {
+		return day
+	}
+	return at.UTC().Format(time.RFC3339)
 }
 
 // head is the columns' headers, with what sorts by them when sort is not empty.
@@ -265,7 +275,7 @@ func (l list[T]) head(own url.Values, sort string) (out []header) {
 // view asks the service. When it refuses or is away, the view says so instead
 // of showing rows.
 func (l list[T]) view(s *service, r *http.Request) (listView, int, error) {
-	filters, own, query := l.asked(r)
+	filters, own, query := l.asked(r, s.zone)
 	v := listView{Title: l.Title, Lead: l.Lead, At: l.At, Whole: cmp.Or(l.Whole, l.At), Empty: l.Empty, Acts: l.Acts, Crumbs: l.Crumbs, CSV: l.At + ".csv"}
 	for _, f := range filters {
 		v.Filtered = v.Filtered || f.Value != "" && f.Type != "hidden" && f.Type != "tabs" && f.Name != "sort"
@@ -388,7 +398,7 @@ func (l list[T]) names() (out []string) {
 // file writes all pages of the list as CSV, while they come. A failure in the
 // middle breaks the answer off, so that nobody takes a part for the whole.
 func (l list[T]) file(s *service, w http.ResponseWriter, r *http.Request) {
-	_, _, query := l.asked(r)
+	_, _, query := l.asked(r, s.zone)
 	query.Set("limit", "100")
 	var out *sheet
 	for {

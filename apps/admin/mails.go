@@ -36,9 +36,14 @@ type mailItem struct {
 
 var mailKinds = []option{
 	{Value: "", Label: "Every kind"}, {Value: "verify-email", Label: "Verify e-mail"}, {Value: "welcome", Label: "Welcome"},
-	{Value: "password-reset", Label: "Password reset"}, {Value: "order-confirmed", Label: "Order confirmed"}, {Value: "order-shipped", Label: "Order shipped"},
+	{Value: "password-reset", Label: "Password reset"}, {Value: "invitation", Label: "Invitation"},
+	{Value: "email-change", Label: "New e-mail address"}, {Value: "email-change-notice", Label: "Notice of a new e-mail address"},
+	{Value: "order-confirmed", Label: "Order confirmed"}, {Value: "order-shipped", Label: "Order shipped"},
+	{Value: "order-readdressed", Label: "Other address"},
 	{Value: "order-reshipped", Label: "Shipment corrected"},
-	{Value: "order-delivered", Label: "Order delivered"}, {Value: "order-cancelled", Label: "Order cancelled"}, {Value: "order-refunded", Label: "Order refunded"},
+	{Value: "order-delivered", Label: "Order delivered"}, {Value: "order-cancelled", Label: "Order cancelled"},
+	{Value: "order-refunded", Label: "Order refunded"},
+	{Value: "stock-confirm", Label: "Back in stock: confirm"}, {Value: "back-in-stock", Label: "Back in stock"},
 }
 
 var mailList = list[mailItem]{

@@ -21,6 +21,7 @@ func main() { serve.Main("admin", newService) }
 // settings are what the environment may change.
 type settings struct {
 	serve.Shop
+	serve.Clock
 	Public serve.URL `env:"PUBLIC_URL" envDefault:"http://localhost:8000" doc:"Where browsers find the shop"`
 }
 
@@ -29,6 +30,7 @@ type service struct {
 	settings settings
 	public   string // scheme and host, as browsers know them
 	issuer   string // where Keycloak's pages are
+	zone     *time.Location
 	dapr     *dapr.Client
 	verifier *auth.Verifier
 	pages    *page.Pages
@@ -37,9 +39,11 @@ type service struct {
 
 // newService puts the pages on rt.
 func newService(rt *serve.Runtime, set settings) (*service, error) {
-	s := &service{settings: set, public: string(set.Public), issuer: rt.Settings.Issuer, dapr: rt.Dapr, verifier: rt.Verifier, now: rt.Now}
+	s := &service{settings: set, public: string(set.Public), issuer: rt.Settings.Issuer, zone: set.Zone.Location(), dapr: rt.Dapr,
+		verifier: rt.Verifier, now: rt.Now}
+	locale := page.Locale(set.Country)
 	var err error
-	if s.pages, err = page.Load(files, "/admin/assets", rt.Log, page.Formats(page.Locale(set.Country)), funcs); err != nil {
+	if s.pages, err = page.Load(files, "/admin/assets", rt.Log, page.Formats(locale), page.Times(locale, s.zone), funcs); err != nil {
 		return nil, err
 	}
 	s.pages.Meta = func(r *http.Request) any { return s.frame(r) }

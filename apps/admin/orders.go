@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -19,6 +20,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/pricing"
 )
 
 // order is an order as orders' administration answers it.
@@ -29,6 +31,7 @@ type order struct {
 	Status    string      `json:"status"`
 	Version   int         `json:"version"`
 	Email     string      `json:"email"`
+	Forgotten bool        `json:"forgotten"`
 	Lines     []orderLine `json:"lines"`
 	PromoCode *string     `json:"promo_code"`
 	Subtotal  money.Money `json:"subtotal"`
@@ -46,7 +49,8 @@ type order struct {
 		Country    string `json:"country"`
 		Phone      string `json:"phone"`
 	} `json:"address"`
-	Payment struct {
+	ReaddressedAt *time.Time `json:"readdressed_at"`
+	Payment       struct {
 		Status   string      `json:"status"`
 		Method   string      `json:"method"`
 		Refunded money.Money `json:"refunded"`
@@ -78,12 +82,36 @@ type orderLine struct {
 	LineTotal money.Money `json:"line_total"`
 }
 
+// TaxIncluded tells whether the prices hold the tax.
+func (o order) TaxIncluded() bool {
+	return pricing.TaxIncluded(o.Subtotal, o.Discount, o.Shipping, o.Total)
+}
+
+// taxIs says, for files, whether the total holds the tax or it was added; empty when there is none.
+func (o order) taxIs() string {
+	switch {
+	case o.Tax.IsZero():
+		return ""
+	case o.TaxIncluded():
+		return "included"
+	}
+	return "added"
+}
+
 // Pieces is how many there are in it.
 func (o order) Pieces() (n int) {
 	for _, l := range o.Lines {
 		n += l.Quantity
 	}
 	return n
+}
+
+// customer is who placed it, as far as that is kept.
+func (o order) customer() cell {
+	if o.Forgotten {
+		return text("deleted account")
+	}
+	return cell{Text: o.Email, Href: "/admin/customers/" + o.AccountID.String()}
 }
 
 // weight is what all of it weighs, in grams; empty when that is not known of every line.
@@ -125,7 +153,7 @@ var orderList = list[order]{
 	App: "orders", API: "/api/v1/admin/orders", At: "/admin/orders", Title: "Orders",
 	Filters: []filter{
 		{Name: "status", Type: "tabs", Label: "Status", Options: orderStatuses},
-		{Name: "q", Type: "search", Label: "Number or e-mail", Hint: "S-1A2B… or ann@…"},
+		{Name: "q", Type: "search", Label: "Number, name, e-mail, product, SKU or tracking number", Hint: "S-1A2B…, José, lamp"},
 		{Name: "since", API: "from", Type: "moment", Label: "Since"}, // from the dashboard's charts
 		{Name: "from", Type: "date", Label: "From"},
 		{Name: "until", Type: "until", Label: "Until"},
@@ -136,19 +164,25 @@ var orderList = list[order]{
 		{Value: "email", Label: "By customer"}, {Value: "-email", Label: "By customer, Z first"},
 	},
 	Columns: orderColumns,
+	Acts:    []link{{Name: "Imported orders", Href: "/admin/orders/imported"}},
 	Empty:   empty{Title: "No orders here", Text: "Orders appear the moment that they are placed. Attempts whose card was declined are listed only when you ask for them."},
 }
 
 var orderColumns = []column[order]{
 	{Name: "Order", Cell: func(o order) cell { return cell{Kind: "code", Text: o.Number, Href: orderAt(o.ID)} }},
 	{Name: "Placed", Up: "oldest", Down: "newest", Cell: func(o order) cell { return moment(o.CreatedAt) }},
-	{Name: "Customer", Class: "wide", Up: "email", Down: "-email", Cell: func(o order) cell { return cell{Text: o.Email, Href: "/admin/customers/" + o.AccountID.String()} }},
+	{Name: "Customer", Class: "wide", Up: "email", Down: "-email", Cell: order.customer},
 	{Name: "Pieces", Class: "number", Cell: func(o order) cell { return number(o.Pieces()) }},
 	{Name: "Status", Cell: func(o order) cell { return status(o.Status) }},
 	{Name: "Payment", Cell: func(o order) cell { return status(o.Payment.Status) }},
 	{Name: "Total", Class: "number", Up: "total", Down: "-total", Cell: func(o order) cell { return amount(o.Total) }},
 	{Name: "Currency", Hidden: true, Cell: func(o order) cell { return text(o.Total.Currency) }},
 	{Name: "Refunded", Hidden: true, Cell: func(o order) cell { return text(decimal(o.Payment.Refunded)) }},
+	{Name: "Subtotal", Hidden: true, Cell: func(o order) cell { return text(decimal(o.Subtotal)) }},
+	{Name: "Discount", Hidden: true, Cell: func(o order) cell { return text(decimal(o.Discount)) }},
+	{Name: "Shipping", Hidden: true, Cell: func(o order) cell { return text(decimal(o.Shipping)) }},
+	{Name: "Tax", Hidden: true, Cell: func(o order) cell { return text(decimal(o.Tax)) }},
+	{Name: "Tax is", Hidden: true, Cell: func(o order) cell { return text(o.taxIs()) }},
 	{Name: "Name", Hidden: true, Cell: func(o order) cell { return text(o.Address.Name) }},
 	{Name: "Address", Hidden: true, Cell: func(o order) cell { return text(o.Address.Line1) }},
 	{Name: "Address, second line", Hidden: true, Cell: func(o order) cell { return text(o.Address.Line2) }},
@@ -156,6 +190,7 @@ var orderColumns = []column[order]{
 	{Name: "Region", Hidden: true, Cell: func(o order) cell { return text(o.Address.Region) }},
 	{Name: "Postal code", Hidden: true, Cell: func(o order) cell { return text(o.Address.PostalCode) }},
 	{Name: "Country", Hidden: true, Cell: func(o order) cell { return text(o.Address.Country) }},
+	{Name: "Telephone", Hidden: true, Cell: func(o order) cell { return text(o.Address.Phone) }},
 	{Name: "Weight in grams", Hidden: true, Cell: func(o order) cell { return text(o.weight()) }},
 	{Name: "SKUs", Hidden: true, Cell: func(o order) cell {
 		var skus []string
@@ -174,12 +209,14 @@ var orderColumns = []column[order]{
 
 func (s *service) orderRoutes(r chi.Router) {
 	orderList.routes(s, r)
+	s.importedRoutes(r)
 	r.Get("/admin/orders/{id}", s.page(s.showOrder))
 	r.Get("/admin/orders/{id}/ship", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, parent(r)+"?lost=1", http.StatusFound)
 	})
 	r.Post("/admin/orders/{id}/ship", s.page(s.ship))
 	s.form(r, "/admin/orders/{id}/shipment", s.showReship, s.reship)
+	s.form(r, "/admin/orders/{id}/address", s.showReaddress, s.readdress)
 	s.action(r, "/admin/orders/{id}/deliver", s.deliver)
 	s.form(r, "/admin/orders/{id}/cancel", s.showCancel, s.cancel)
 	s.form(r, "/admin/orders/{id}/refund", s.showRefund, s.refund)
@@ -243,6 +280,15 @@ func (s *service) order(r *http.Request) (order, error) {
 	return get[order](r.Context(), s, "orders", "/api/v1/admin/orders/"+id.String(), nil)
 }
 
+// payment reads the payment of the path's order.
+func (s *service) payment(r *http.Request) (paymentDetail, error) {
+	id, err := id(r)
+	if err != nil {
+		return paymentDetail{}, err
+	}
+	return get[paymentDetail](r.Context(), s, "payments", "/api/v1/admin/payments/"+id.String(), nil)
+}
+
 // orderDetail reads what every service knows of an order.
 func (s *service) orderDetail(r *http.Request) (orderView, error) {
 	id, err := id(r)
@@ -256,9 +302,7 @@ func (s *service) orderDetail(r *http.Request) (orderView, error) {
 		wait sync.WaitGroup
 	)
 	load(&wait, &o, func() (order, error) { return get[order](ctx, s, "orders", "/api/v1/admin/orders/"+id.String(), nil) })
-	load(&wait, &v.Payment, func() (paymentDetail, error) {
-		return get[paymentDetail](ctx, s, "payments", "/api/v1/admin/payments/"+id.String(), nil)
-	})
+	load(&wait, &v.Payment, func() (paymentDetail, error) { return s.payment(r) })
 	load(&wait, &v.Hold, func() (orderHold, error) {
 		return get[orderHold](ctx, s, "inventory", "/api/v1/admin/inventory/order-holds/"+id.String(), nil)
 	})
@@ -298,6 +342,9 @@ func steps(o order) []step {
 func (v orderView) timeline() []timelineEntry {
 	o := v.Order
 	var out []timelineEntry
+	if o.ReaddressedAt != nil {
+		out = append(out, timelineEntry{At: *o.ReaddressedAt, Icon: "truck", Text: "Address changed"})
+	}
 	shipped := -1 // where that stands
 	for _, h := range o.History {
 		c := timelineEntry{At: h.At, Icon: "bag"}
@@ -380,18 +427,90 @@ func shipForm(o order) form {
 	}}
 }
 
+// although is what the form says in its address with which somebody ships what was refunded.
+const although = "?although=refunded"
+
+// shipAnywayForm asks once more before something goes out of which money was given back.
+func (v orderView) shipAnywayForm() form {
+	f := shipForm(v.Order)
+	f.Heading, f.Button, f.Danger = "Some of its money was given back. Ship it all the same?", "Ship anyway", true
+	f.Status = http.StatusConflict
+	f.Action, f.Back, f.BackTo, f.Crumbs = f.Action+although, orderAt(v.Order.ID), "Do not ship it", orderCrumbs(v.Order)
+	f.Text = append(v.Refunded(), "Nothing was shipped yet. What was refunded must not be in the parcel, unless it was meant as a gift.")
+	if v.Payment.Err == nil && v.Payment.Data.Left.Amount == 0 || v.Order.Payment.Refunded.Amount >= v.Order.Total.Amount {
+		f.Heading = "All of its money was given back. Ship it all the same?"
+	}
+	for _, l := range v.Order.Lines {
+		f.Facts = append(f.Facts, fact{l.SKU, fmt.Sprintf("%d × %s", l.Quantity, strings.TrimSpace(l.Name+" "+l.Variant))})
+	}
+	return f
+}
+
+// Refunded says what went back of the order's money and of which units that is the price, a sentence each.
+func (v orderView) Refunded() (out []string) {
+	for _, r := range v.Payment.Data.Refunds {
+		if r.State == "failed" {
+			continue
+		}
+		said := r.Amount.String() + " went back to the customer: " + sentence(r.Reason)
+		if units := v.Order.worth(r.Amount); units != "" {
+			said += " It is the price of " + units + "."
+		}
+		out = append(out, said)
+	}
+	if out == nil && v.Order.Payment.Refunded.Amount > 0 {
+		out = []string{v.Order.Payment.Refunded.String() + " went back to the customer."}
+	}
+	return out
+}
+
+// worth are the units that an amount is the price of, in words: all of the order, or some of one line; empty when it is
+// neither.
+func (o order) worth(amount money.Money) string {
+	if amount == o.Total {
+		return "the whole order"
+	}
+	var fit []string
+	for _, l := range o.Lines {
+		each := l.LineTotal.Amount / int64(max(1, l.Quantity))
+		if n := amount.Amount / max(1, each); n > 0 && n*each == amount.Amount && n <= int64(l.Quantity) {
+			fit = append(fit, fmt.Sprintf("%d × %s", n, strings.TrimSpace(l.Name+" "+l.Variant)))
+		}
+	}
+	return strings.Join(fit, " or of ")
+}
+
+// ship ships the order. Where money was given back it asks once more: orders refuses then, and what it has not heard of yet
+// payments knows.
 func (s *service) ship(r *http.Request) (page.Answer, error) {
-	id, err := id(r)
+	var (
+		v            orderView
+		err, failure error
+		wait         sync.WaitGroup
+	)
+	load(&wait, &v.Payment, func() (paymentDetail, error) { return s.payment(r) })
+	v.Order, err = s.order(r)
+	wait.Wait()
 	if err != nil {
 		return nil, err
 	}
-	err = s.call(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+id.String()+"/shipment",
-		map[string]string{"carrier": r.PostForm.Get("carrier"), "tracking_number": r.PostForm.Get("tracking_number")}, nil)
-	if err == nil {
-		return to(orderAt(id), "shipped"), nil
+	known := r.URL.Query().Has("although")
+	if !known && v.Order.Status == "confirmed" && v.Refunded() != nil {
+		return v.shipAnywayForm().filled(r.PostForm).show(), nil
 	}
-	v, failure := s.orderDetail(r)
-	if failure != nil {
+	parcel := map[string]any{"carrier": r.PostForm.Get("carrier"), "tracking_number": r.PostForm.Get("tracking_number")}
+	if known {
+		parcel["although_refunded"] = true
+	}
+	err = s.call(r.Context(), "orders", http.MethodPost, "/api/v1/admin/orders/"+v.Order.ID.String()+"/shipment", parcel, nil)
+	if err == nil {
+		return to(orderAt(v.Order.ID), "shipped"), nil
+	}
+	var refused *problem.Error
+	if errors.As(err, &refused) && (known || refused.Slug() == "order-refunded") {
+		return v.shipAnywayForm().answer(r.PostForm, err)
+	}
+	if v, failure = s.orderDetail(r); failure != nil {
 		return nil, failure
 	}
 	v.Ship.fill(r.PostForm)
@@ -517,7 +636,7 @@ func (s *service) refundForm(r *http.Request) (form, order, paymentDetail, error
 	if err != nil {
 		return form{}, o, paymentDetail{}, err
 	}
-	p, err := get[paymentDetail](r.Context(), s, "payments", "/api/v1/admin/payments/"+o.ID.String(), nil)
+	p, err := s.payment(r)
 	if err != nil {
 		return form{}, o, p, err
 	}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -136,7 +135,7 @@ func (s *service) productRoutes(r chi.Router) {
 		return productList(append([]option{{Value: "", Label: "Every category"}}, choices(categories)...)).page(s, r)
 	}))
 	r.Get("/admin/products.csv", s.exportProducts)
-	s.form(r, "/admin/products/import", s.showImport, s.importFile)
+	s.importRoutes(r, productImport)
 	s.form(r, "/admin/products/new", s.newProduct, s.createProduct)
 	s.form(r, "/admin/products/{id}", s.showProduct, s.saveProduct)
 	s.action(r, "/admin/products/{id}/publish", s.publish)
@@ -156,9 +155,8 @@ type productView struct {
 	Form    form
 	Options []string // the names, one a column of the variants
 	Rows    []variantRow
-	Stock   map[string]stock // by SKU
-	Picture form             // a new one
-	Images  form             // those that there are
+	Picture form // a new one
+	Images  form // those that there are
 	Shots   []shotRow
 	Version string
 	Unsaved bool // the form has what is not saved yet
@@ -373,25 +371,43 @@ func (v productView) show(status int) page.Answer {
 	return page.Show("product", page.View{Title: title, Status: status, Data: v})
 }
 
-// withStock adds what there is of each variant, as far as inventory answers.
+// withStock adds what there is of each variant, as far as inventory answers: a page of its list at a time.
 func (s *service) withStock(r *http.Request, v *productView) {
 	if v.Product.PublishedAt == nil {
 		return
 	}
-	n := min(len(v.Product.Variants), 30)
-	found := make([]part[stock], n)
-	var wait sync.WaitGroup
-	for i := range n {
-		load(&wait, &found[i], func() (stock, error) {
-			return get[stock](r.Context(), s, "inventory", stockAPI(v.Product.Variants[i].SKU), nil)
-		})
+	available := map[string]int{}
+	query := url.Values{"product_id": {v.Product.ID.String()}, "limit": {"100"}}
+	for {
+		found, err := get[items[stock]](r.Context(), s, "inventory", "/api/v1/admin/inventory", query)
+		for _, one := range found.Items {
+			available[one.SKU] = one.Available
+		}
+		if err != nil || found.NextCursor == nil {
+			break
+		}
+		query.Set("cursor", *found.NextCursor)
 	}
-	wait.Wait()
-	for i := range n {
-		if found[i].Err == nil {
-			v.Rows[i].Available = strconv.Itoa(found[i].Data.Available)
+	for i, one := range v.Product.Variants {
+		if n, ok := available[one.SKU]; ok {
+			v.Rows[i].Available = strconv.Itoa(n)
 		}
 	}
+}
+
+// Wrong leads to each field that is wrong, so that one is found in a table that is larger than the window.
+func (v productView) Wrong() (links []link) {
+	fields := v.Form.Fields
+	for _, row := range v.Rows {
+		fields = append(fields[:len(fields):len(fields)], row.SKU)
+		fields = append(append(fields, row.Options...), row.Price, row.Max, row.Initial, row.Weight)
+	}
+	for _, f := range fields {
+		if f.Wrong != "" {
+			links = append(links, link{Name: f.Label + ": " + f.Wrong, Href: "#" + f.At()})
+		}
+	}
+	return links
 }
 
 // productInput is what is sent to products.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -32,11 +34,11 @@ type desk struct {
 	token   string
 }
 
-func setup(t *testing.T) *desk {
+func setup(t *testing.T, environment ...string) *desk {
 	t.Helper()
 	rt, _ := servetest.NewTest(t, "admin", nil)
 	rt.Settings.Issuer = public + "/realms/stampede"
-	s, err := newService(rt, servetest.Settings[settings](t, "PUBLIC_URL", public))
+	s, err := newService(rt, servetest.Settings[settings](t, append(environment, "PUBLIC_URL", public)...))
 	require.NoError(t, err)
 	return &desk{t, rt, s, servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin)}
 }
@@ -142,13 +144,22 @@ func TestDetailsOfSeveralLines(t *testing.T) {
 // TestLongReport: a page lists the first rows, and those that tell something.
 func TestLongReport(t *testing.T) {
 	t.Parallel()
-	r := report{Rows: make([]reportRow, 183_000)}
-	r.Rows[150_000].Outcome = "refused"
-	r.Rows[160_000].Notes = []string{"negative"}
-	r.shorten()
+	all := report{Rows: make([]reportRow, 183_000), Created: 5, Refused: 1, Complete: true}
+	all.Rows[150_000].Outcome = "refused"
+	all.Rows[160_000].Notes = []string{"negative"}
+	text, err := json.Marshal(all)
+	require.NoError(t, err)
+	r, err := readReport(bytes.NewReader(text), 10)
+	require.NoError(t, err)
 	require.Len(t, r.Rows, maxRows+2)
 	require.Equal(t, 183_000-maxRows-2, r.Left)
 	require.Equal(t, "refused", r.Rows[maxRows].Outcome)
+	require.Equal(t, 10, r.Rows[0].Line, "counted from the beginning of the file")
+	require.Equal(t, []any{5, 1, true}, []any{r.Created, r.Refused, r.Complete})
+	for _, cut := range []int{0, 1, 8, 100, len(text) - 1} {
+		_, err = readReport(bytes.NewReader(text[:cut]), 0)
+		require.Error(t, err, "cut off after %d bytes", cut)
+	}
 }
 
 // TestFormsKeepWhatWasTyped: a form comes back with what is wrong beside the
@@ -160,6 +171,7 @@ func TestFormsKeepWhatWasTyped(t *testing.T) {
 	require.Equal(t, 422, res.Status)
 	require.Contains(t, string(res.Body), `id="f-v-1-price-why"`)
 	require.Contains(t, string(res.Body), `id="f-attributes-why"`)
+	require.Contains(t, string(res.Body), `<a href="#f-v-1-price" dir="auto">Price in GBP of variant 2: `, "what leads to it")
 	require.NotContains(t, string(res.Body), `id="f-v-0-price-why"`, "empty rows are left out")
 	require.Contains(t, string(res.Body), `value="&lt;b&gt;&#34;Lamp&#34;"`, "nothing typed is lost")
 }
@@ -263,7 +275,7 @@ func TestWords(t *testing.T) {
 		require.Equal(t, want, wordsAbout(wrong, &field{Max: 80}))
 	}
 	require.Equal(t, "is of another list, or too old", wordsAbout(problem.FieldError{Location: "query.cursor", Code: problem.CodeWrongFormat}, nil))
-	require.Contains(t, wordsAbout(problem.FieldError{Location: "body", Code: problem.CodeWrongFormat}, nil), "Handle is missing")
+	require.Contains(t, wordsAbout(problem.FieldError{Location: "body", Code: problem.CodeWrongFormat}, nil), "must be a CSV file")
 	require.Equal(t, "is too long", wordsAbout(problem.FieldError{Location: "query.q", Code: problem.CodeTooLong}, nil))
 	require.Equal(t, "says it well", wordsAbout(problem.FieldError{Location: "body.name", Code: problem.CodeNotAllowed, Message: "says it well"}, nil))
 	require.Equal(t, "write a number", wordsAbout(problem.FieldError{Location: "body.delta", Code: ownWords, Message: "write a number"}, nil))
@@ -280,7 +292,7 @@ func TestSentence(t *testing.T) {
 func TestDeclinedAttempts(t *testing.T) {
 	t.Parallel()
 	asked := func(query string) (own, sent url.Values) {
-		_, own, sent = orderList.asked(httptest.NewRequest("GET", "/admin/orders?"+query, nil))
+		_, own, sent = orderList.asked(httptest.NewRequest("GET", "/admin/orders?"+query, nil), time.UTC)
 		return own, sent
 	}
 	own, sent := asked("status=cancelled")
@@ -289,6 +301,38 @@ func TestDeclinedAttempts(t *testing.T) {
 	own, sent = asked("declined=true")
 	require.Equal(t, "true", sent.Get("declined"))
 	require.Equal(t, "true", own.Get("declined"), "the next page, too")
+}
+
+// TestDays: a day that is asked for is the shop's, however long it is.
+func TestDays(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ zone, query, from, until string }{
+		{"UTC", "from=2026-03-29&until=2026-03-29", "2026-03-29T00:00:00Z", "2026-03-30T00:00:00Z"},
+		{"Europe/London", "from=2026-03-29&until=2026-03-29", "2026-03-29T00:00:00Z", "2026-03-29T23:00:00Z"},
+		{"Europe/London", "from=2026-10-25&until=2026-10-25", "2026-10-24T23:00:00Z", "2026-10-26T00:00:00Z"},
+		{"Africa/Cairo", "from=2023-04-28&until=2023-04-27", "2023-04-27T22:00:00Z", "2023-04-27T22:00:00Z"},
+		{"Asia/Kolkata", "from=2026-12-31&until=2026-12-31", "2026-12-30T18:30:00Z", "2026-12-31T18:30:00Z"},
+		{"Europe/London", "from=yesterday&until=2026-02-30", "yesterday", "2026-02-30"}, // for orders to refuse
+	} {
+		zone, err := time.LoadLocation(tt.zone)
+		require.NoError(t, err)
+		_, _, sent := orderList.asked(httptest.NewRequest("GET", "/admin/orders?"+tt.query, nil), zone)
+		require.Equal(t, []string{tt.from, tt.until}, []string{sent.Get("from"), sent.Get("until")}, "%v", tt)
+	}
+}
+
+// TestWorth: what a refund is the price of.
+func TestWorth(t *testing.T) {
+	t.Parallel()
+	gbp := func(n int64) money.Money { return money.New(n, "GBP") }
+	o := order{Total: gbp(5000), Lines: []orderLine{
+		{Name: "Tee", Variant: "M", Quantity: 2, LineTotal: gbp(3000)}, {Name: "Cap", Quantity: 1, LineTotal: gbp(1500)},
+	}}
+	for amount, want := range map[int64]string{
+		5000: "the whole order", 3000: "2 × Tee M", 1500: "1 × Tee M or of 1 × Cap", 4500: "", 1: "", 0: "",
+	} {
+		require.Equal(t, want, o.worth(gbp(amount)), amount)
+	}
 }
 
 func TestOwed(t *testing.T) {

@@ -18,8 +18,8 @@ var (
 		"account_id":   {problem.CodeWrongFormat: "is not an id"},
 		"amount_minor": {problem.CodeTooSmall: "must be more than nothing"},
 		"attributes":   {problem.CodeTooMany: "must be at most 50"},
-		"body": { // a product file
-			problem.CodeWrongFormat: "must be a CSV file with the columns that Shopify or WooCommerce exports: Handle is missing",
+		"body": { // a file; importKind.Wrong says more
+			problem.CodeWrongFormat: "must be a CSV file of the kind that is exported",
 			problem.CodeNotAllowed:  "is neither UTF-8, UTF-16 nor Windows-1252: save it as “CSV UTF-8”",
 		},
 		"category":    {problem.CodeNotFound: "there is no such category"},

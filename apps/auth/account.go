@@ -4,7 +4,6 @@ package main
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -31,14 +30,14 @@ var (
 // Status is where an account stands.
 type Status string
 
-// The statuses of an account, in the order in which it gets them. From suspended it goes back to active; only a
-// pending one ends.
+// The statuses of an account, in the order in which it gets them. From suspended it goes back to active; a pending one ends
+// by itself, or when its address is registered anew, an active one when its owner deletes it.
 const (
 	Creating  Status = "creating"  // the row exists, Keycloak's user perhaps
 	Pending   Status = "pending"   // the user exists without the role USER, so no service lets it in
 	Active    Status = "active"    // the e-mail address is verified and the role given
 	Suspended Status = "suspended" // an administrator shut it out: no role again
-	Ending    Status = "ending"    // was pending, and is being removed: Keycloak's user first, then the row
+	Ending    Status = "ending"    // is being removed: Keycloak's user first, then the row
 )
 
 // RoleDue is what Keycloak has still to be told about the roles of a suspended account.
@@ -73,6 +72,8 @@ type Account struct {
 	RoleDue       RoleDue
 	SuspendedAt   *time.Time // nil unless suspended
 	SuspendReason string     // in the words of the administrator
+	ImportedAt    *time.Time // when it came with another shop's file, without a password; nil: somebody has registered it
+	EmailDue      string     // the proved address that is to take the place of Email, once Keycloak has it; else empty
 }
 
 // NewAccount is the first step of a registration; names and address are checked and normal.
@@ -90,15 +91,23 @@ func NewAccount(email, first, last string, now time.Time) (Account, error) {
 // TakeOver lets a new registration go on with an account that an earlier one left half-made. Nobody has
 // proved to own the address yet, so the newer request is as good as the older. Otherwise ErrEmailTaken, or errAtWork
 // when another request is at work on the address.
-func (a *Account) TakeOver(first, last string, now time.Time) error {
+// imported is when a file brought it, nil for who registers: whose account a file never takes over.
+func (a *Account) TakeOver(first, last string, imported *time.Time, now time.Time) error {
 	switch {
 	case a.replaceable() || now.Before(a.LeaseUntil) && a.Status == Creating:
 		return atWork()
 	case a.Status != Creating:
 		return ErrEmailTaken
+	case imported != nil && a.ImportedAt == nil:
+		return atWork()
 	}
-	a.FirstName, a.LastName, a.LeaseUntil = first, last, now.Add(lease)
+	a.FirstName, a.LastName, a.LeaseUntil, a.ImportedAt = first, last, now.Add(lease), imported
 	return nil
+}
+
+// imported reports whether the account came with a file, and nobody has proved its address yet.
+func (a *Account) imported() bool {
+	return a.Status == Pending && a.VerifiedAt == nil && a.ImportedAt != nil
 }
 
 // replaceable reports whether the address may be registered anew: nobody has proved to own it.
@@ -120,6 +129,20 @@ func (a *Account) End(now time.Time) error {
 	return nil
 }
 
+// Delete begins the end of an account whose owner wants it gone; the caller holds the lease. Once begun it goes on. Errors:
+// ErrAccountSuspended, and errAtWork while a request is at work on the account.
+func (a *Account) Delete(now time.Time) error {
+	atWork := a.Status == Ending || a.EmailDue != "" || a.SessionsEndAt != nil
+	switch {
+	case a.Status == Suspended:
+		return ErrAccountSuspended
+	case atWork && now.Before(a.LeaseUntil):
+		return problem.ErrUnavailable.Detail("The account is being changed just now").Because(errAtWork)
+	}
+	a.Status, a.LeaseUntil = Ending, now.Add(lease)
+	return nil
+}
+
 // errAtWork is the cause of a problem.ErrUnavailable: another request is at work on the address at this moment.
 var errAtWork = errors.New("another request is at work on this address")
 
@@ -127,7 +150,7 @@ func atWork() error {
 	return problem.ErrUnavailable.Detail("The address is being registered just now").Because(errAtWork)
 }
 
-// pendingLife is how long an account may stay pending: after that it ends.
+// pendingLife is how long an account may stay pending: after that it ends. One that came with a file has arrivalLife.
 const pendingLife = 24 * time.Hour
 
 // Open makes the account pending once Keycloak's user exists. held is the lease under which the user was
@@ -166,6 +189,27 @@ func (a *Account) Activate(now time.Time) bool {
 // have to end. Who may do that has proved to be the owner, so the failed logins so far do not count.
 func (a *Account) ChangePassword(keep string, now time.Time) {
 	a.SessionsEndAt, a.KeepSession, a.LeaseUntil, a.FailuresFrom = &now, keep, now.Add(lease), &now
+}
+
+// ProveEmail notes that the owner of an active account has proved to own another address. It takes the place of the one
+// before when Keycloak has it, and then all sessions but keep (which may be empty) end; until then the caller holds the
+// lease. ErrUnavailable while another request is at work on an address of the account.
+func (a *Account) ProveEmail(email, keep string, now time.Time) error {
+	if a.EmailDue != "" && now.Before(a.LeaseUntil) {
+		return problem.ErrUnavailable.Detail("The e-mail address is being changed").RetryAfter(min(a.LeaseUntil.Sub(now), 5*time.Second))
+	}
+	a.EmailDue, a.SessionsEndAt, a.KeepSession, a.LeaseUntil = email, &now, keep, now.Add(lease)
+	return nil
+}
+
+// Move gives the account the address that was due, which Keycloak has by now; false when another has become due since, or
+// none is. The failed logins so far were those of another address.
+func (a *Account) Move(due string, now time.Time) bool {
+	if due == "" || a.EmailDue != due {
+		return false
+	}
+	a.Email, a.EmailDue, a.FailuresFrom = due, "", &now
+	return true
 }
 
 // Suspend shuts an active account out. Its roles have to be taken and its sessions ended at Keycloak; until then
@@ -253,31 +297,13 @@ func (a Account) Forgettable(now time.Time) bool {
 	return a.Status == Creating && !now.Before(a.CreatedAt.Add(forgetAfter))
 }
 
-// The addresses that we take: what HTML's input type=email takes, with a dot in the domain. ASCII only, once
-// it is composed (NFC), so that lower case is the same for Go, PostgreSQL and Keycloak.
-// So no address has two forms, composed or not, and none looks like another's in foreign letters (UTS 39).
-// Domains in other scripts come in their ASCII form (IDNA), as browsers send them.
-var emailPattern = regexp.MustCompile("^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*" +
-	`@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
 // ParseEmail returns the address in the one form in which it is kept and compared.
 func ParseEmail(s string) (string, error) {
-	s, _ = text.Line(s)
-	s = lowerASCII(s)
-	local, _, _ := strings.Cut(s, "@")
-	if len(s) > 254 || len(local) > 64 || !emailPattern.MatchString(s) { // RFC 5321, 4.5.3.1
+	address, ok := text.Email(s)
+	if !ok {
 		return "", problem.InvalidField("body.email", problem.CodeWrongFormat, "is not an e-mail address")
 	}
-	return s, nil
-}
-
-func lowerASCII(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
+	return address, nil
 }
 
 // What Keycloak refuses in a person's name, besides what no line of text has

@@ -26,25 +26,30 @@ type Purpose string
 const (
 	VerifyEmail   Purpose = events.PurposeVerifyEmail
 	PasswordReset Purpose = events.PurposePasswordReset
+	ChangeEmail   Purpose = events.PurposeChangeEmail
 )
 
 // maxTries is how often a code may be entered, the right time included.
 const maxTries = 5
 
-// lifetime is how long a code is valid. Who registers may have to look for the mail; who resets a password
+// lifetime is how long a code is valid. Who shows a new address may have to look for the mail; who resets a password
 // waits for it.
 func (p Purpose) lifetime() time.Duration {
-	if p == VerifyEmail {
-		return 30 * time.Minute
+	if p == PasswordReset {
+		return 15 * time.Minute
 	}
-	return 15 * time.Minute
+	return 30 * time.Minute
 }
 
 // needs are the statuses of the accounts that may have such a code. A new password is for pending ones, too: who has
 // the code has proved to own the address.
 func (p Purpose) needs() []string {
-	if p == VerifyEmail {
+	switch p {
+	case VerifyEmail:
 		return []string{string(Pending)}
+	case ChangeEmail:
+		return []string{string(Active)}
+	case PasswordReset:
 	}
 	return []string{string(Active), string(Pending)}
 }
@@ -61,11 +66,12 @@ func newCode() (string, error) {
 var codePattern = regexp.MustCompile(`^[0-9]{6}$`)
 
 // hashCode is what is kept of a code. Six digits are soon tried through, so the hash needs a key, and it
-// binds the code to one account and purpose.
-func hashCode(key []byte, account uuid.UUID, p Purpose, code string) []byte {
+// binds the code to one account and purpose, and to the new address that it was sent to, if it is about one.
+func hashCode(key []byte, account uuid.UUID, p Purpose, email, code string) []byte {
 	mac := hmac.New(sha256.New, key)
 	mac.Write(account[:])
 	mac.Write([]byte(p))
+	mac.Write([]byte(email))
 	mac.Write([]byte(code))
 	return mac.Sum(nil)
 }

@@ -23,15 +23,16 @@ func TestNewCode(t *testing.T) {
 func TestHashCode(t *testing.T) {
 	t.Parallel()
 	a, b, key := uuid.New(), uuid.New(), []byte("key")
-	hash := hashCode(key, a, VerifyEmail, "123456")
+	hash := hashCode(key, a, VerifyEmail, "", "123456")
 	require.Len(t, hash, 32)
-	require.Equal(t, hash, hashCode(key, a, VerifyEmail, "123456"))
+	require.Equal(t, hash, hashCode(key, a, VerifyEmail, "", "123456"))
 	require.NotContains(t, string(hash), "123456")
 	for name, other := range map[string][]byte{
-		"code":    hashCode(key, a, VerifyEmail, "123457"),
-		"account": hashCode(key, b, VerifyEmail, "123456"),
-		"purpose": hashCode(key, a, PasswordReset, "123456"),
-		"key":     hashCode([]byte("other"), a, VerifyEmail, "123456"),
+		"code":    hashCode(key, a, VerifyEmail, "", "123457"),
+		"account": hashCode(key, b, VerifyEmail, "", "123456"),
+		"purpose": hashCode(key, a, PasswordReset, "", "123456"),
+		"key":     hashCode([]byte("other"), a, VerifyEmail, "", "123456"),
+		"address": hashCode(key, a, VerifyEmail, "ann@example.test", "123456"),
 	} {
 		require.NotEqual(t, hash, other, name)
 	}

@@ -19,7 +19,7 @@ type demo struct {
 func (s *service) makeDemo(ctx context.Context, d demo) error {
 	ctx, cancel := working(ctx)
 	defer cancel()
-	a, fresh, err := s.begin(ctx, d.email, d.first, d.last)
+	a, fresh, err := s.begin(ctx, d.email, d.first, d.last, nil)
 	switch {
 	case errors.Is(err, ErrEmailTaken), errors.Is(err, errAtWork):
 		if a, err = s.store.byEmail(ctx, d.email); err != nil {

@@ -19,10 +19,14 @@ var pageClients = []string{"storefront", "backoffice"}
 const (
 	pageWait   = 3 * time.Second // a history is read without Keycloak, too
 	eventsPage = 100
-	maxEvents  = 1000 // of one client and one reading
+	maxEvents  = 1000 // of one user, one client and one reading
+
+	// Keycloak keeps events for a day. They are read long before, some behind what was read last, as they are not in order.
+	pagesEvery  = 10 * time.Minute
+	pagesBehind = time.Minute
 )
 
-// loginEvent is an attempt on Keycloak's page, as Keycloak remembers it for 30 days.
+// loginEvent is an attempt on Keycloak's page, as Keycloak remembers it for a day. All of it makes the id of a login.
 type loginEvent struct {
 	Time      int64  `json:"time"` // milliseconds
 	Type      string `json:"type"`
@@ -47,29 +51,57 @@ func (e loginEvent) login(user uuid.UUID) login {
 	return l
 }
 
-// pageLogins reads the attempts of a user on the login page since a day.
-func (k *keycloak) pageLogins(ctx context.Context, user uuid.UUID, since time.Time) ([]login, error) {
-	var found []login
+// pageLogin is a login on Keycloak's page, and whose.
+type pageLogin struct {
+	login
+	account uuid.UUID
+}
+
+// pageLogins reads the attempts on the login page since a moment, as far back as they are kept: those of a user, the last
+// 1000 or so, or everybody's. Attempts under an address that nobody has are nobody's.
+func (k *keycloak) pageLogins(ctx context.Context, user uuid.NullUUID, since time.Time) ([]pageLogin, error) {
+	var found []pageLogin
 	for _, client := range pageClients {
 		query := url.Values{
-			"user": {user.String()}, "client": {client}, "type": {"LOGIN", "LOGIN_ERROR"}, "max": {strconv.Itoa(eventsPage)},
-			"dateFrom": {since.Format(time.DateOnly)},
+			"client": {client}, "type": {"LOGIN", "LOGIN_ERROR"}, "max": {strconv.Itoa(eventsPage)},
+			"dateFrom": {since.Add(-24 * time.Hour).Format(time.DateOnly)}, // whose day it is depends on Keycloak's time zone
 		}
-		for first := 0; first < maxEvents; first += eventsPage {
+		if user.Valid {
+			query.Set("user", user.UUID.String())
+		}
+		for first, more := 0, true; more && (!user.Valid || first < maxEvents); first += eventsPage {
 			query.Set("first", strconv.Itoa(first))
-			var events []loginEvent
+			var events []struct {
+				loginEvent
+				User uuid.NullUUID `json:"userId"`
+			}
 			if _, err := k.do(ctx, http.MethodGet, "/events?"+query.Encode(), nil, &events); err != nil {
 				return nil, err
 			}
-			for _, e := range events {
-				found = append(found, e.login(user))
-			}
-			if len(events) < eventsPage {
-				break
+			more = len(events) == eventsPage
+			for _, e := range events { // the newest first
+				if time.UnixMilli(e.Time).Before(since) {
+					more = false
+				} else if e.User.Valid {
+					found = append(found, pageLogin{e.login(e.User.UUID), e.User.UUID})
+				}
 			}
 		}
 	}
 	return found, nil
+}
+
+// learnAllPageLogins keeps what Keycloak knows of everybody's attempts on its page, since it soon forgets them.
+func (s *service) learnAllPageLogins(ctx context.Context) error {
+	since, err := s.store.lastPageLogin(ctx, uuid.NullUUID{})
+	if err != nil {
+		return err
+	}
+	found, err := s.keycloak.pageLogins(ctx, uuid.NullUUID{}, since.Add(-pagesEvery-pagesBehind))
+	if err != nil {
+		return err
+	}
+	return s.store.keepPageLogins(ctx, found)
 }
 
 // learnPageLogins keeps what Keycloak knows of an account's attempts on its page since the last one that is kept. The
@@ -77,12 +109,12 @@ func (k *keycloak) pageLogins(ctx context.Context, user uuid.UUID, since time.Ti
 func (s *service) learnPageLogins(ctx context.Context, accountID uuid.UUID) {
 	ctx, cancel := context.WithTimeout(ctx, pageWait)
 	defer cancel()
-	since, err := s.store.lastPageLogin(ctx, accountID)
+	whose := uuid.NullUUID{UUID: accountID, Valid: true}
+	since, err := s.store.lastPageLogin(ctx, whose)
 	if err == nil {
-		var found []login
-		// The day before: whose day it is depends on Keycloak's time zone.
-		if found, err = s.keycloak.pageLogins(ctx, accountID, since.Add(-24*time.Hour)); err == nil {
-			err = s.store.keepPageLogins(ctx, accountID, found)
+		var found []pageLogin
+		if found, err = s.keycloak.pageLogins(ctx, whose, since.Add(-pagesBehind)); err == nil {
+			err = s.store.keepPageLogins(ctx, found)
 		}
 	}
 	if err != nil {

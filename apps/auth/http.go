@@ -12,11 +12,12 @@ import (
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/rest"
+	"github.com/stampede-shop/stampede/kit/text"
 )
 
 // routes declares every operation of the service.
 func (s *service) routes(api huma.API) {
-	outbox.Feed(api, s.store.db, rest.Neighbours("users", "orders", "mail"))
+	outbox.Feed(api, s.store.db, rest.Neighbours("users", "orders", "mail", "products"))
 	const base = "/api/v1/auth"
 	rest.Handle(api, rest.Op("POST", base+"/register", "Open an account", rest.Anyone, rest.Status(http.StatusCreated),
 		rest.Describe("A mail with a code of six digits follows; the account is pending until it is verified. "+
@@ -40,11 +41,32 @@ func (s *service) routes(api huma.API) {
 		rest.Problems(ErrCodeInvalid)), s.postReset)
 	rest.Handle(api, rest.Op("POST", base+"/password/change", "Change the password", rest.User, rest.Status(http.StatusNoContent),
 		rest.Describe("All other sessions of the account end."), rest.Problems(ErrCredentialsInvalid, ErrAccountSuspended)), s.postChange)
+	rest.Handle(api, rest.Op("POST", base+"/email/change", "Ask for a code to change the e-mail address", rest.User,
+		rest.Status(http.StatusAccepted),
+		rest.Describe("A mail with a code goes to the new address, and a notice to the present one. Nothing changes before the code "+
+			"comes back. An account has one such code: the newest, until its password changes."),
+		rest.Problems(ErrCredentialsInvalid, ErrEmailTaken, ErrAccountSuspended)), s.postEmailChange)
+	rest.Handle(api, rest.Op("POST", base+"/email/verify", "Change the e-mail address with its code", rest.User,
+		rest.Status(http.StatusNoContent),
+		rest.Describe("All other sessions of the account end. Orders keep the address under which they were placed."),
+		rest.Problems(ErrCodeInvalid, ErrEmailTaken)), s.postEmailVerify)
+	rest.Handle(api, rest.Op("POST", base+"/deletion", "Delete one's account", rest.User, rest.Status(http.StatusAccepted),
+		rest.Describe("The account, its sessions, profile, addresses, cart, logins and mails go. Orders stay, as the shop's books, "+
+			"without the person: those that have ended at once, those on their way once they end."),
+		rest.Problems(ErrCredentialsInvalid, ErrAccountSuspended)), s.postDeletion)
 	rest.Handle(api, rest.Op("GET", base+"/verify-token", "Who the token belongs to", rest.User), s.getVerifyToken)
 	rest.Handle(api, rest.Op("GET", base+"/login-history", "List one's own logins, newest first", rest.User), s.getLoginHistory)
 
 	const admin = "/api/v1/admin/auth/accounts"
 	rest.Handle(api, rest.Op("GET", admin, "List accounts", rest.Admin), s.adminListAccounts)
+	rest.Handle(api, rest.Op("POST", admin+"/import", "Import the customers of another shop", rest.Admin, rest.Uploads("text/csv"),
+		rest.Describe("The CSV of customers that Shopify exports, as the body or as the file of a form, up to 16 MiB. Whoever has no "+
+			"account gets a pending one, in the background, without a password: the code of a forgotten one sets it. An address that "+
+			"is not one of its country is left out. The same file again changes nothing.")), s.importCustomers)
+	rest.Handle(api, rest.Op("POST", "/internal/accounts/owners", "Read whose e-mail addresses are", rest.Neighbours("orders"),
+		rest.Describe("Only those that were proved.")), s.postOwners)
+	rest.Handle(api, rest.Op("GET", admin+"/arrivals", "Count the imported customers who wait for their account", rest.Admin),
+		s.getArrivals)
 	rest.Handle(api, rest.Op("GET", admin+"/{account_id}", "Read one account", rest.Admin,
 		rest.Problems(ErrAccountNotFound)), s.adminGetAccount)
 	rest.Handle(api, rest.Op("GET", admin+"/{account_id}/login-history", "List an account's logins", rest.Admin,
@@ -213,6 +235,39 @@ func (s *service) postChange(ctx context.Context, in *changeInput) (*struct{}, e
 	return nil, s.changePassword(ctx, caller, in.Body.Password, in.Body.NewPassword)
 }
 
+type emailChangeInput struct {
+	Body struct {
+		Password string `json:"password" minLength:"1" maxLength:"128"`
+		Email    string `json:"email" minLength:"3" maxLength:"254" example:"ann.lee@example.test" doc:"The new one"`
+	}
+}
+
+func (s *service) postEmailChange(ctx context.Context, in *emailChangeInput) (*struct{}, error) {
+	email, err := ParseEmail(in.Body.Email)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.askEmail(ctx, auth.Must(ctx), in.Body.Password, email, rest.ClientAddress(ctx))
+}
+
+type emailVerifyInput struct {
+	Body struct {
+		Code string `json:"code" minLength:"1" maxLength:"32" example:"123456" doc:"The six digits from the mail"`
+	}
+}
+
+func (s *service) postEmailVerify(ctx context.Context, in *emailVerifyInput) (*struct{}, error) {
+	return nil, s.confirmEmail(ctx, auth.Must(ctx), strings.TrimSpace(in.Body.Code))
+}
+
+func (s *service) postDeletion(ctx context.Context, in *struct {
+	Body struct {
+		Password string `json:"password" minLength:"1" maxLength:"128"`
+	}
+}) (*struct{}, error) {
+	return nil, s.deleteAccount(ctx, auth.Must(ctx), in.Body.Password)
+}
+
 type verifyTokenOutput struct {
 	Body struct {
 		AccountID uuid.UUID `json:"account_id" format:"uuid"`
@@ -299,7 +354,7 @@ type adminListInput struct {
 type adminListOutput struct{ Body rest.List[adminAccount] }
 
 func (s *service) adminListAccounts(ctx context.Context, in *adminListInput) (*adminListOutput, error) {
-	accounts, next, err := s.store.accounts(ctx, in.Status, lowerASCII(in.Email), in.Sort, in.Page)
+	accounts, next, err := s.store.accounts(ctx, in.Status, text.LowerASCII(in.Email), in.Sort, in.Page)
 	if err != nil {
 		return nil, err
 	}
@@ -347,6 +402,29 @@ func (s *service) adminReadmit(ctx context.Context, in *accountInput) (*adminAcc
 		return nil, err
 	}
 	return &adminAccountOutput{Body: toAdmin(a)}, nil
+}
+
+// owner is whose an e-mail address is.
+type owner struct {
+	Email     string    `json:"email"`
+	AccountID uuid.UUID `json:"account_id" format:"uuid"`
+}
+
+type ownersOutput struct {
+	Body struct {
+		Items []owner `json:"items" nullable:"false"`
+	}
+}
+
+func (s *service) postOwners(ctx context.Context, in *struct {
+	Body struct {
+		Emails []string `json:"emails" minItems:"1" maxItems:"500"`
+	}
+}) (*ownersOutput, error) {
+	out := &ownersOutput{}
+	var err error
+	out.Body.Items, err = s.store.owners(ctx, in.Body.Emails)
+	return out, err
 }
 
 type adminLoginsInput struct {

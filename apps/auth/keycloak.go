@@ -156,13 +156,21 @@ type credential struct {
 
 func password(value string) credential { return credential{Type: "password", Value: value} }
 
+// passwords are a user's credentials: none when there is no password yet.
+func passwords(secret string) []credential {
+	if secret == "" {
+		return nil
+	}
+	return []credential{password(secret)}
+}
+
 // createUser makes an enabled user without roles and returns its id. Keycloak 26 chooses the id itself: one
 // in the body is ignored, and partialImport, which takes it, needs the right to change the whole realm.
 // Errors: errUserExists, errRefused.
 func (k *keycloak) createUser(ctx context.Context, a Account, secret string) (uuid.UUID, error) {
 	header, err := k.do(ctx, http.MethodPost, "/users", newUser{
 		Username: a.Email, Email: a.Email, FirstName: a.FirstName, LastName: a.LastName,
-		Enabled: true, Credentials: []credential{password(secret)},
+		Enabled: true, Credentials: passwords(secret),
 	}, nil)
 	if err != nil {
 		return uuid.Nil, err

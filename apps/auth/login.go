@@ -81,6 +81,8 @@ func (s *service) mayLogIn(ctx context.Context, email string, begun time.Time, t
 		return err
 	case a.Status == Suspended:
 		return ErrAccountSuspended
+	case a.Status == Ending:
+		return ErrCredentialsInvalid
 	case a.Status != Active || a.ActivatedAt.After(begun):
 		return ErrAccountPending
 	}
@@ -129,15 +131,32 @@ func (s *service) logout(ctx context.Context, refreshToken string) error {
 	return err
 }
 
+// own is the account of who is logged in. ErrForbidden for a user whom Keycloak alone knows.
+func (s *service) own(ctx context.Context, caller auth.Caller) (Account, error) {
+	a, err := s.store.byAccountID(ctx, caller.ID)
+	if errors.Is(err, ErrAccountNotFound) {
+		return a, problem.ErrForbidden.Detail("This account is not kept here")
+	}
+	return a, err
+}
+
+// confirmPassword has who is logged in show the password again. Nobody logs in by it. ErrCredentialsInvalid,
+// problem.ErrTooMany: guesses count as failed logins.
+func (s *service) confirmPassword(ctx context.Context, a Account, secret string) error {
+	try, tokens, err := s.tryPassword(ctx, a.Email, secret)
+	if err != nil {
+		return err
+	}
+	s.drop(ctx, tokens)
+	return s.store.dropLogin(ctx, try)
+}
+
 // changePassword sets a new password for who knows the old one. The session that asks stays, all others of
 // the account end. ErrCredentialsInvalid, ErrAccountSuspended, problem.ErrTooMany: guesses count as failed logins.
 func (s *service) changePassword(ctx context.Context, caller auth.Caller, old, secret string) error {
 	ctx, cancel := working(ctx)
 	defer cancel()
-	a, err := s.store.byAccountID(ctx, caller.ID)
-	if errors.Is(err, ErrAccountNotFound) {
-		return problem.ErrForbidden.Detail("The password of this account is not changed here")
-	}
+	a, err := s.own(ctx, caller)
 	if err != nil {
 		return err
 	}
@@ -151,12 +170,12 @@ func (s *service) changePassword(ctx context.Context, caller auth.Caller, old, s
 	}
 	err = s.store.dropLogin(ctx, try) // nobody logged in
 	if err == nil {
-		a, err = s.store.update(ctx, a.ID, func(_ pgx.Tx, a *Account) (bool, error) {
+		a, err = s.store.update(ctx, a.ID, func(tx pgx.Tx, a *Account) (bool, error) {
 			if a.Status == Suspended {
 				return false, ErrAccountSuspended
 			}
 			a.ChangePassword(session, s.now())
-			return true, nil
+			return true, dropCode(ctx, tx, a.ID, ChangeEmail)
 		})
 	}
 	if err == nil {
@@ -188,7 +207,7 @@ func (s *service) choosePassword(ctx context.Context, p Purpose, email, code, se
 		err = s.verified(ctx, a)
 	}
 	if err != nil {
-		return errors.Join(err, s.store.giveBack(ctx, a.ID, p, hashCode(s.key, a.ID, p, code)))
+		return errors.Join(err, s.store.giveBack(ctx, a.ID, p, hashCode(s.key, a.ID, p, "", code)))
 	}
 	return nil
 }
@@ -216,14 +235,20 @@ func (s *service) setPassword(ctx context.Context, a Account, secret, location s
 		}
 		return errors.Join(err, s.store.release(ctx, a, s.now()))
 	}
-	if err := s.endSessions(ctx, a); err != nil {
-		// The password is set, so this has succeeded for the caller.
-		s.log.WarnContext(ctx, "sessions are left to the sweep", "account", a.AccountID, "error", err)
-		if err := s.store.release(ctx, a, s.now()); err != nil {
-			s.log.ErrorContext(ctx, "sessions wait for the lease", "account", a.AccountID, "error", err)
-		}
-	}
+	s.endSessionsSoon(ctx, a) // the password is set, so this has succeeded for the caller
 	return nil
+}
+
+// endSessionsSoon is endSessions, now or by the sweep.
+func (s *service) endSessionsSoon(ctx context.Context, a Account) {
+	err := s.endSessions(ctx, a)
+	if err == nil {
+		return
+	}
+	s.log.WarnContext(ctx, "sessions are left to the sweep", "account", a.AccountID, "error", err)
+	if err := s.store.release(ctx, a, s.now()); err != nil {
+		s.log.ErrorContext(ctx, "sessions wait for the lease", "account", a.AccountID, "error", err)
+	}
 }
 
 func (s *service) endSessions(ctx context.Context, a Account) error {

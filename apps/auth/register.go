@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -38,7 +39,7 @@ func (s *service) register(ctx context.Context, email, first, last, secret, clie
 	var fresh bool
 	err := whileAtWork(ctx, func() (err error) {
 		if err = s.replace(ctx, email, client); err == nil {
-			a, fresh, err = s.begin(ctx, email, first, last)
+			a, fresh, err = s.begin(ctx, email, first, last, nil)
 		}
 		return err
 	})
@@ -72,10 +73,15 @@ func whileAtWork(ctx context.Context, fn func() error) error {
 // replace removes the pending account that an address has, if it has one. client is the network address that asks.
 func (s *service) replace(ctx context.Context, email, client string) error {
 	a, wait, err := s.store.end(ctx, email, client, s.settings.Limits, s.now())
+	if wait > 0 {
+		return problem.ErrTooMany.RetryAfter(wait)
+	}
+	return s.removeBegun(ctx, a, err)
+}
+
+// removeBegun is remove for the account, if it is one, whose end a statement has begun that ended with err.
+func (s *service) removeBegun(ctx context.Context, a Account, err error) error {
 	if err != nil || a.AccountID == nil {
-		if wait > 0 {
-			return problem.ErrTooMany.RetryAfter(wait)
-		}
 		return err
 	}
 	if err := s.remove(ctx, a); err != nil {
@@ -90,18 +96,20 @@ func (s *service) remove(ctx context.Context, a Account) error {
 	if err := s.keycloak.deleteUser(ctx, *a.AccountID); err != nil {
 		return err
 	}
-	return s.store.remove(ctx, a, func(tx pgx.Tx) error {
+	return s.store.remove(ctx, a, s.now(), func(tx pgx.Tx) error {
 		return outbox.Put(ctx, tx, events.AccountRemoved{AccountID: *a.AccountID, At: s.now()})
 	})
 }
 
-// begin writes the account's row. fresh is false when it takes over a row that another registration left.
-func (s *service) begin(ctx context.Context, email, first, last string) (a Account, fresh bool, err error) {
+// begin writes the account's row. fresh is false when it takes over a row that another registration left. imported is when it
+// came with a file, nil for who registers.
+func (s *service) begin(ctx context.Context, email, first, last string, imported *time.Time) (a Account, fresh bool, err error) {
 	now := s.now()
 	wanted, err := NewAccount(email, first, last, now)
 	if err != nil {
 		return Account{}, false, err
 	}
+	wanted.ImportedAt = imported
 	a, err = s.store.begin(ctx, wanted, now)
 	return a, a.ID == wanted.ID, err
 }
@@ -117,6 +125,9 @@ func (s *service) create(ctx context.Context, a Account, secret string) (uuid.UU
 	}
 	if err := s.keycloak.changeUser(ctx, id, a, false); err != nil {
 		return uuid.Nil, err
+	}
+	if secret == "" {
+		return id, nil
 	}
 	return id, s.keycloak.setPassword(ctx, id, secret)
 }
@@ -184,16 +195,21 @@ func (s *service) open(ctx context.Context, a Account, id uuid.UUID, also func(t
 
 // issueCode makes a new code, keeps its hash and sends it.
 func (s *service) issueCode(ctx context.Context, tx pgx.Tx, a Account, p Purpose) error {
+	return s.issueCodeFor(ctx, tx, a, p, "")
+}
+
+// issueCodeFor is issueCode for a code that is about a new address, and is sent there.
+func (s *service) issueCodeFor(ctx context.Context, tx pgx.Tx, a Account, p Purpose, email string) error {
 	code, err := newCode()
 	if err != nil {
 		return err
 	}
 	expires := s.now().Add(p.lifetime())
-	if err := putCode(ctx, tx, a.ID, p, hashCode(s.key, a.ID, p, code), expires); err != nil {
+	if err := putCode(ctx, tx, a.ID, p, email, hashCode(s.key, a.ID, p, email, code), expires); err != nil {
 		return err
 	}
 	return outbox.Put(ctx, tx, events.AccountCodeIssued{
-		AccountID: *a.AccountID, Email: a.Email, FirstName: a.FirstName, Purpose: string(p), Code: code, ExpiresAt: expires,
+		AccountID: *a.AccountID, Email: cmp.Or(email, a.Email), FirstName: a.FirstName, Purpose: string(p), Code: code, ExpiresAt: expires,
 	})
 }
 
@@ -248,7 +264,7 @@ func (s *service) verify(ctx context.Context, email, code, secret string) error 
 		return err
 	}
 	if err := s.activate(ctx, a); err != nil {
-		err = errors.Join(err, s.store.giveBack(ctx, a.ID, VerifyEmail, hashCode(s.key, a.ID, VerifyEmail, code)))
+		err = errors.Join(err, s.store.giveBack(ctx, a.ID, VerifyEmail, hashCode(s.key, a.ID, VerifyEmail, "", code)))
 		return errors.Join(err, s.store.release(ctx, a, s.now()))
 	}
 	return nil
@@ -261,7 +277,7 @@ func (s *service) useCode(ctx context.Context, email string, p Purpose, code str
 	}
 	now := s.now()
 	a, right, err := s.store.useCode(ctx, email, p, now,
-		func(a Account) []byte { return hashCode(s.key, a.ID, p, code) },
+		func(a Account) []byte { return hashCode(s.key, a.ID, p, "", code) },
 		func(a *Account) { then(a, now) })
 	if err == nil && !right {
 		err = ErrCodeInvalid
@@ -282,9 +298,11 @@ func (s *service) activate(ctx context.Context, a Account) error {
 		if !a.Activate(now) {
 			return false, nil
 		}
-		return true, outbox.Put(ctx, tx, events.AccountActivated{
-			AccountID: *a.AccountID, Email: a.Email, FirstName: a.FirstName, First: true, At: now,
-		})
+		activated := events.AccountActivated{AccountID: *a.AccountID, Email: a.Email, FirstName: a.FirstName, First: true, At: now}
+		if err := outbox.Put(ctx, tx, activated); err != nil {
+			return false, err
+		}
+		return true, s.settleArrival(ctx, tx, *a)
 	})
 	return err
 }
@@ -293,7 +311,7 @@ func (s *service) activate(ctx context.Context, a Account) error {
 // nobody has verified for long.
 func (s *service) sweep(ctx context.Context) error {
 	const batch = 20
-	if _, err := s.store.endOverdue(ctx, s.now().Add(-pendingLife), s.now(), 10*batch); err != nil {
+	if err := s.store.endOverdue(ctx, s.now().Add(-pendingLife), s.now().Add(-arrivalLife), s.now(), 10*batch); err != nil {
 		return err
 	}
 	for {
@@ -327,7 +345,12 @@ func (s *service) finish(ctx context.Context, a Account) error {
 		if err != nil {
 			return err
 		}
-		_, err = s.open(ctx, a, id, func(tx pgx.Tx, a *Account) error { return s.issueCode(ctx, tx, *a, VerifyEmail) })
+		_, err = s.open(ctx, a, id, func(tx pgx.Tx, a *Account) error {
+			if a.ImportedAt != nil {
+				return nil // its arrival tells the rest
+			}
+			return s.issueCode(ctx, tx, *a, VerifyEmail)
+		})
 		return err
 	case a.Status == Pending && a.VerifiedAt != nil:
 		if err := s.activate(ctx, a); err != nil {
@@ -338,6 +361,10 @@ func (s *service) finish(ctx context.Context, a Account) error {
 		return err
 	case a.RoleDue == TakeRoles:
 		return s.shutOut(ctx, a)
+	case a.EmailDue != "":
+		if _, err := s.moveEmail(ctx, a); err != nil && !errors.Is(err, ErrEmailTaken) {
+			return err
+		}
 	}
 	if a.SessionsEndAt != nil {
 		return s.endSessions(ctx, a)

@@ -398,9 +398,9 @@ func TestRegisterRace(t *testing.T) {
 	require.Equal(t, 8, statuses[201]+statuses[429]+statuses[503], "%v", statuses)
 	require.Equal(t, 1, b.count(`accounts`))
 	registered := sentOf[events.AccountRegistered](b, "account.registered.v1")
-	require.Len(t, registered, statuses[201])
+	require.Len(t, registered, 1, "what was told of those before is forgotten with them")
 	require.Len(t, sentOf[events.AccountRemoved](b, "account.removed.v1"), statuses[201]-1)
-	require.Len(t, sentOf[events.AccountCodeIssued](b, "account.code_issued.v1"), statuses[201])
+	require.Len(t, sentOf[events.AccountCodeIssued](b, "account.code_issued.v1"), 1)
 	a, err := b.s.store.byEmail(t.Context(), email)
 	require.NoError(t, err)
 	require.Equal(t, registered[len(registered)-1].AccountID, *a.AccountID)
@@ -430,7 +430,7 @@ func TestRegisterCrash(t *testing.T) {
 	t.Run("after the row", func(t *testing.T) {
 		b := setup(t)
 		email := newEmail()
-		_, fresh, err := b.s.begin(ctx, email, "Ann", "Lee")
+		_, fresh, err := b.s.begin(ctx, email, "Ann", "Lee", nil)
 		require.NoError(t, err)
 		require.True(t, fresh)
 
@@ -452,7 +452,7 @@ func TestRegisterCrash(t *testing.T) {
 	t.Run("after the row, registered again", func(t *testing.T) {
 		b := setup(t)
 		email := newEmail()
-		_, _, err := b.s.begin(ctx, email, "Bo", "Li")
+		_, _, err := b.s.begin(ctx, email, "Bo", "Li", nil)
 		require.NoError(t, err)
 		b.later(lease)
 		b.register(email)
@@ -464,7 +464,7 @@ func TestRegisterCrash(t *testing.T) {
 	t.Run("after Keycloak", func(t *testing.T) {
 		b := setup(t)
 		email := newEmail()
-		a, _, err := b.s.begin(ctx, email, "Ann", "Lee")
+		a, _, err := b.s.begin(ctx, email, "Ann", "Lee", nil)
 		require.NoError(t, err)
 		id, err := b.s.create(ctx, a, goodPassword)
 		require.NoError(t, err)
@@ -487,7 +487,7 @@ func TestRegisterCrash(t *testing.T) {
 	t.Run("after Keycloak, registered again", func(t *testing.T) {
 		b := setup(t)
 		email := newEmail()
-		a, _, err := b.s.begin(ctx, email, "Bo", "Li")
+		a, _, err := b.s.begin(ctx, email, "Bo", "Li", nil)
 		require.NoError(t, err)
 		first, err := b.s.create(ctx, a, "the first password")
 		require.NoError(t, err)
@@ -590,7 +590,7 @@ func TestForeignUser(t *testing.T) {
 		email := newEmail()
 		byHand(t, b, email)
 		b.later(2 * clockSkew)
-		_, _, err := b.s.begin(t.Context(), email, "Ann", "Lee")
+		_, _, err := b.s.begin(t.Context(), email, "Ann", "Lee", nil)
 		require.NoError(t, err)
 		b.later(lease)
 		require.NoError(t, b.s.sweep(t.Context()))
@@ -871,7 +871,7 @@ func TestCodeRequests(t *testing.T) {
 		require.NoError(t, b.s.answerRequests(t.Context()))
 		require.Zero(t, b.count(`code_requests WHERE done_at IS NULL`))
 		require.Equal(t, codes+3, b.count(`outbox WHERE topic = 'account.code_issued.v1'`), "only the pending account gets codes")
-		require.Equal(t, 1, b.count(`codes JOIN accounts ON accounts.id = codes.account WHERE email = $1 AND purpose = 'verify-email'`, pending), "one at a time")
+		require.Equal(t, 1, b.count(`codes JOIN accounts ON accounts.id = codes.account WHERE accounts.email = $1 AND purpose = 'verify-email'`, pending), "one at a time")
 
 		b.later(time.Hour)
 		b.want(b.post("/verify-email/code", object{"email": pending}), 202, "")
@@ -1191,7 +1191,7 @@ func TestAdmin(t *testing.T) {
 	email, id := b.active()
 	token := b.login(email, goodPassword).AccessToken
 	pending := "x_%\\'" + newEmail() // characters that LIKE and SQL know
-	_, _, err := b.s.begin(t.Context(), newEmail(), "Half", "Made")
+	_, _, err := b.s.begin(t.Context(), newEmail(), "Half", "Made", nil)
 	require.NoError(t, err)
 	_, err = b.db.Exec(t.Context(), `INSERT INTO accounts (id, account_id, email, first_name, last_name, status, created_at, lease_until)
 		VALUES ($1, $2, $3, 'Bo', 'Li', 'pending', now(), now())`, uuid.Must(uuid.NewV7()), uuid.New(), pending)

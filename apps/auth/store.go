@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stampede-shop/stampede/kit/forget"
 	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/rest"
@@ -19,7 +20,7 @@ import (
 type store struct{ db *pgxpool.Pool }
 
 const accountColumns = `id, account_id, email, first_name, last_name, status, created_at, verified_at, activated_at,
-	lease_until, sessions_end_at, keep_session, failures_from, role_due, suspended_at, suspend_reason`
+	lease_until, sessions_end_at, keep_session, failures_from, role_due, suspended_at, suspend_reason, email_due, imported_at`
 
 // one reads one account; ErrAccountNotFound when there is none.
 func one(ctx context.Context, q pg.Querier, where string, args ...any) (Account, error) {
@@ -45,19 +46,29 @@ func (s store) byEmail(ctx context.Context, email string) (Account, error) {
 	return one(ctx, s.db, `email = $1`, email)
 }
 
+// owners reads which of some addresses are proved to be somebody's, and whose.
+func (s store) owners(ctx context.Context, emails []string) ([]owner, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT email, account_id FROM accounts WHERE email = ANY ($1) AND status IN ('active', 'suspended')`, emails)
+	if err != nil {
+		return nil, fmt.Errorf("owners: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[owner])
+}
+
 func save(ctx context.Context, tx pgx.Tx, a Account) error {
 	_, err := tx.Exec(ctx, `
-		UPDATE accounts SET account_id = @account_id, first_name = @first_name, last_name = @last_name,
-			status = @status, verified_at = @verified_at, activated_at = @activated_at,
+		UPDATE accounts SET account_id = @account_id, email = @email, email_due = @email_due, first_name = @first_name,
+			last_name = @last_name, status = @status, verified_at = @verified_at, activated_at = @activated_at,
 		       lease_until = @lease_until, sessions_end_at = @sessions_end_at, keep_session = @keep_session,
 			failures_from = @failures_from,
-		       role_due = @role_due, suspended_at = @suspended_at, suspend_reason = @suspend_reason
+		       role_due = @role_due, suspended_at = @suspended_at, suspend_reason = @suspend_reason, imported_at = @imported_at
 		WHERE id = @id`, pgx.StrictNamedArgs{
-		"id": a.ID, "account_id": a.AccountID, "first_name": a.FirstName, "last_name": a.LastName,
-		"status": a.Status, "verified_at": a.VerifiedAt, "activated_at": a.ActivatedAt,
+		"id": a.ID, "account_id": a.AccountID, "email": a.Email, "email_due": a.EmailDue,
+		"first_name": a.FirstName, "last_name": a.LastName, "status": a.Status, "verified_at": a.VerifiedAt, "activated_at": a.ActivatedAt,
 		"lease_until": a.LeaseUntil, "sessions_end_at": a.SessionsEndAt, "keep_session": a.KeepSession,
 		"failures_from": a.FailuresFrom, "role_due": a.RoleDue, "suspended_at": a.SuspendedAt,
-		"suspend_reason": a.SuspendReason,
+		"suspend_reason": a.SuspendReason, "imported_at": a.ImportedAt,
 	})
 	if err != nil {
 		return fmt.Errorf("save account: %w", err)
@@ -70,11 +81,11 @@ func save(ctx context.Context, tx pgx.Tx, a Account) error {
 func (s store) begin(ctx context.Context, a Account, now time.Time) (Account, error) {
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
-			INSERT INTO accounts (id, email, first_name, last_name, status, created_at, lease_until)
+			INSERT INTO accounts (id, email, first_name, last_name, status, created_at, lease_until, imported_at)
 			VALUES (@id, @email, @first_name, @last_name, @status, @created_at,
-				@lease_until) ON CONFLICT ON CONSTRAINT accounts_email DO NOTHING`, pgx.StrictNamedArgs{
+				@lease_until, @imported_at) ON CONFLICT ON CONSTRAINT accounts_email DO NOTHING`, pgx.StrictNamedArgs{
 			"id": a.ID, "email": a.Email, "first_name": a.FirstName, "last_name": a.LastName, "status": a.Status,
-			"created_at": a.CreatedAt, "lease_until": a.LeaseUntil,
+			"created_at": a.CreatedAt, "lease_until": a.LeaseUntil, "imported_at": a.ImportedAt,
 		})
 		if err != nil {
 			return fmt.Errorf("begin account: %w", err)
@@ -89,7 +100,7 @@ func (s store) begin(ctx context.Context, a Account, now time.Time) (Account, er
 		if err != nil {
 			return err
 		}
-		if err := there.TakeOver(a.FirstName, a.LastName, now); err != nil {
+		if err := there.TakeOver(a.FirstName, a.LastName, a.ImportedAt, now); err != nil {
 			return err
 		}
 		a = there
@@ -98,9 +109,24 @@ func (s store) begin(ctx context.Context, a Account, now time.Time) (Account, er
 	return a, err
 }
 
-// end begins the end of the pending account that an address has, if it has one. Registering an address anew sends a
-// code, so it counts as a request for one: wait is how long to wait when that was too often. Errors: those of Account.End.
-func (s store) end(ctx context.Context, email, address string, l Limits, now time.Time) (a Account, wait time.Duration, err error) {
+// end begins the end of the pending account that an address has, if it has one; client is the network address that
+// registers it anew. That sends a code, so it counts as a request for one: wait is how long to wait when that was too often.
+// Errors: those of Account.End.
+func (s store) end(ctx context.Context, email, client string, l Limits, now time.Time) (a Account, wait time.Duration, err error) {
+	return s.endIf(ctx, email, now, func(tx pgx.Tx) (time.Duration, error) {
+		wait, err := codesWait(ctx, tx, VerifyEmail, email, client, l, now)
+		if err != nil || wait > 0 {
+			return wait, err
+		}
+		return 0, putRequest(ctx, tx, VerifyEmail, email, client, now, &now)
+	})
+}
+
+// endIf begins the end of the pending account that an address has, if it has one and allowed, which may be nil, finds no
+// reason to wait.
+func (s store) endIf(
+	ctx context.Context, email string, now time.Time, allowed func(tx pgx.Tx) (time.Duration, error),
+) (a Account, wait time.Duration, err error) {
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		if err := pg.OneByOne(ctx, tx, email); err != nil {
 			return err
@@ -115,11 +141,10 @@ func (s store) end(ctx context.Context, email, address string, l Limits, now tim
 		if err := there.End(now); err != nil {
 			return err
 		}
-		if wait, err = codesWait(ctx, tx, VerifyEmail, email, address, l, now); err != nil || wait > 0 {
-			return err
-		}
-		if err := putRequest(ctx, tx, VerifyEmail, email, address, now, &now); err != nil {
-			return err
+		if allowed != nil {
+			if wait, err = allowed(tx); err != nil || wait > 0 {
+				return err
+			}
 		}
 		a = there
 		return save(ctx, tx, a)
@@ -127,34 +152,60 @@ func (s store) end(ctx context.Context, email, address string, l Limits, now tim
 	return a, wait, err
 }
 
-// endOverdue begins the end of accounts that are pending since before a time and have no code that is still good, for
-// the sweep. It returns how many.
-func (s store) endOverdue(ctx context.Context, before, now time.Time, limit int) (int64, error) {
-	tag, err := s.db.Exec(ctx, `
-		UPDATE accounts SET status = 'ending', lease_until = $2
-		WHERE id IN (
-			SELECT id FROM accounts
-			WHERE status = 'pending' AND verified_at IS NULL AND created_at < $1 AND lease_until <= $2
-			  AND NOT EXISTS (SELECT FROM codes WHERE account = accounts.id AND expires_at > $2 AND used_at IS NULL)
-			ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED)`, before, now, limit)
-	if err != nil {
-		return 0, fmt.Errorf("end overdue accounts: %w", err)
+// endOverdue begins the end of accounts that are pending for too long and have no code that is still good, for the sweep: at
+// most so many that were registered before a time, and as many that a file brought before another.
+func (s store) endOverdue(ctx context.Context, registered, imported, now time.Time, limit int) error {
+	for _, overdue := range []struct {
+		of, since string
+		before    time.Time
+	}{
+		{"imported_at IS NULL", "created_at", registered},
+		{"imported_at IS NOT NULL", "imported_at", imported},
+	} {
+		_, err := s.db.Exec(ctx, `
+			UPDATE accounts SET status = 'ending', lease_until = $2
+			WHERE id IN (
+				SELECT id FROM accounts
+				WHERE status = 'pending' AND verified_at IS NULL AND `+overdue.of+` AND `+overdue.since+` < $1 AND lease_until <= $2
+				  AND NOT EXISTS (SELECT FROM codes WHERE account = accounts.id AND expires_at > $2 AND used_at IS NULL)
+				ORDER BY `+overdue.since+` LIMIT $3 FOR UPDATE SKIP LOCKED)`, overdue.before, now, limit)
+		if err != nil {
+			return fmt.Errorf("end overdue accounts: %w", err)
+		}
 	}
-	return tag.RowsAffected(), nil
+	return nil
 }
 
-// remove deletes an account that is ending, once Keycloak has no user of it any more, and what fn writes beside it. It
-// may be repeated.
-func (s store) remove(ctx context.Context, a Account, fn func(tx pgx.Tx) error) error {
+// remove deletes an account that is ending, once Keycloak has no user of it any more, with all that tells of it, and what fn
+// writes beside it. It may be repeated. What limits how often an address is tried stays unless its owner was known.
+func (s store) remove(ctx context.Context, a Account, now time.Time, fn func(tx pgx.Tx) error) error {
 	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM accounts WHERE id = $1 AND status = $2`, a.ID, Ending)
-		if err != nil {
-			return fmt.Errorf("remove account: %w", err)
-		}
-		if tag.RowsAffected() == 0 {
+		a, err := one(ctx, tx, `id = $1 AND status = $2 FOR UPDATE`, a.ID, Ending)
+		if errors.Is(err, ErrAccountNotFound) {
 			return nil
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM page_logins WHERE account_id = $1`, a.AccountID); err != nil {
+		if err != nil {
+			return err
+		}
+		if err := forget.Note(ctx, tx, *a.AccountID); err != nil {
+			return err
+		}
+		if err := deletePageLogins(ctx, tx, []uuid.UUID{*a.AccountID}); err != nil {
+			return err
+		}
+		b := &pgx.Batch{}
+		b.Queue(`DELETE FROM outbox WHERE data ->> 'account_id' = $1`, a.AccountID.String())
+		if a.ActivatedAt != nil {
+			b.Queue(`DELETE FROM logins WHERE account = $1`, a.ID)
+			b.Queue(`DELETE FROM logins WHERE email = $1 AND outcome IN ('trying', 'failed')`, a.Email)
+			b.Queue(`DELETE FROM code_requests WHERE email = $2 OR email IN (SELECT email FROM codes WHERE account = $1)`, a.ID, a.Email)
+			b.Queue(`DELETE FROM arrivals WHERE email = $1`, a.Email)
+		} else { // whoever registered it has proved nothing: the account that a file had brought is made again
+			b.Queue(`UPDATE arrivals SET next_try_at = $2 WHERE email = $1 AND noted_at > $3`,
+				a.Email, now.Add(untilFree), now.Add(-arrivalLife))
+		}
+		b.Queue(`DELETE FROM accounts WHERE id = $1`, a.ID)
+		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return fmt.Errorf("remove account: %w", err)
 		}
 		return fn(tx)
@@ -204,7 +255,7 @@ func (s store) halfMade(ctx context.Context, now time.Time, limit int) ([]Accoun
 		WHERE id IN (
 			SELECT id FROM accounts
 			WHERE (status IN ('creating', 'ending') OR (status = 'pending' AND verified_at IS NOT NULL)
-			       OR sessions_end_at IS NOT NULL OR role_due <> '')
+			       OR sessions_end_at IS NOT NULL OR role_due <> '' OR email_due <> '')
 			  AND lease_until <= $1
 			ORDER BY lease_until LIMIT $3 FOR UPDATE SKIP LOCKED)
 		RETURNING `+accountColumns, now, now.Add(lease), limit)
@@ -224,13 +275,13 @@ func (s store) sessionsEnded(ctx context.Context, id uuid.UUID, due time.Time) e
 	return nil
 }
 
-// putCode keeps the hash of a new code in place of the one before.
-func putCode(ctx context.Context, tx pgx.Tx, account uuid.UUID, p Purpose, hash []byte, expires time.Time) error {
+// putCode keeps the hash of a new code in place of the one before; email is the new address that it is about, or empty.
+func putCode(ctx context.Context, tx pgx.Tx, account uuid.UUID, p Purpose, email string, hash []byte, expires time.Time) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO codes (account, purpose, hash, expires_at) VALUES ($1, $2, $3, $4)
+		INSERT INTO codes (account, purpose, email, hash, expires_at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (account, purpose) DO UPDATE
-		SET hash = excluded.hash, expires_at = excluded.expires_at, tries = 0, used_at = NULL`,
-		account, p, hash, expires)
+		SET email = excluded.email, hash = excluded.hash, expires_at = excluded.expires_at, tries = 0, used_at = NULL`,
+		account, p, email, hash, expires)
 	if err != nil {
 		return fmt.Errorf("put code: %w", err)
 	}
@@ -254,8 +305,11 @@ func tryCode(ctx context.Context, tx pgx.Tx, account uuid.UUID, p Purpose, hash 
 }
 
 // useCode tries a code of the account with this address and, when it is the right one, changes the account
-// with then. The try is counted either way. Not right: also when there is no such account.
-func (s store) useCode(ctx context.Context, email string, p Purpose, now time.Time, hash func(Account) []byte, then func(*Account)) (a Account, right bool, err error) {
+// with then. The try is counted either way. Not right: also when there is no such account. A change of the address that was
+// asked for before is off: who uses a code of another purpose may have been told of it just now.
+func (s store) useCode(
+	ctx context.Context, email string, p Purpose, now time.Time, hash func(Account) []byte, then func(*Account),
+) (a Account, right bool, err error) {
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		right = false
 		a, err = one(ctx, tx, `email = $1 AND status = ANY($2) FOR UPDATE`, email, p.needs())
@@ -268,10 +322,21 @@ func (s store) useCode(ctx context.Context, email string, p Purpose, now time.Ti
 		if right, err = tryCode(ctx, tx, a.ID, p, hash(a), now); err != nil || !right {
 			return err
 		}
+		if err := dropCode(ctx, tx, a.ID, ChangeEmail); err != nil {
+			return err
+		}
 		then(&a)
 		return save(ctx, tx, a)
 	})
 	return a, right, err
+}
+
+// dropCode forgets the code that an account has for a purpose.
+func dropCode(ctx context.Context, tx pgx.Tx, account uuid.UUID, p Purpose) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM codes WHERE account = $1 AND purpose = $2`, account, p); err != nil {
+		return fmt.Errorf("drop code: %w", err)
+	}
+	return nil
 }
 
 // giveBack makes a used code good again, because what it was used for could not be done. A newer code stays.
@@ -463,26 +528,39 @@ func (s store) logins(ctx context.Context, accountID uuid.UUID, outcome, sort st
 		) h WHERE $3::text = '' OR outcome = $3`, accountID, now.Add(-tryingTime), outcome)
 }
 
-// lastPageLogin is when an account last tried to log in on Keycloak's page, as far as that is kept; the zero time in
-// 1970 when it is not.
-func (s store) lastPageLogin(ctx context.Context, accountID uuid.UUID) (at time.Time, err error) {
-	err = s.db.QueryRow(ctx, `SELECT COALESCE(max(at), 'epoch') FROM page_logins WHERE account_id = $1`, accountID).Scan(&at)
+// lastPageLogin is when an account, or anybody, last tried to log in on Keycloak's page, as far as that is kept; the zero time
+// in 1970 when it is not.
+func (s store) lastPageLogin(ctx context.Context, account uuid.NullUUID) (at time.Time, err error) {
+	sql, args := `SELECT COALESCE(max(at), 'epoch') FROM page_logins`, []any{}
+	if account.Valid {
+		sql, args = sql+` WHERE account_id = $1`, []any{account.UUID}
+	}
+	err = s.db.QueryRow(ctx, sql, args...).Scan(&at)
 	if err != nil {
 		return at, fmt.Errorf("last page login: %w", err)
 	}
 	return at, nil
 }
 
-// keepPageLogins keeps attempts on Keycloak's page, each once.
-func (s store) keepPageLogins(ctx context.Context, accountID uuid.UUID, found []login) error {
+// keepPageLogins keeps attempts on Keycloak's page, each once, but none of an account that is gone.
+func (s store) keepPageLogins(ctx context.Context, found []pageLogin) error {
 	b := &pgx.Batch{}
 	for _, l := range found {
 		b.Queue(`
-			INSERT INTO page_logins (id, account_id, address, outcome, at) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (id) DO NOTHING`, l.ID, accountID, l.Address, l.Outcome, l.At)
+			INSERT INTO page_logins (id, account_id, address, outcome, at) SELECT $1, $2, $3, $4, $5
+			WHERE NOT `+forget.Noted("$2::uuid")+`
+			ON CONFLICT (id) DO NOTHING`, l.ID, l.account, l.Address, l.Outcome, l.At)
 	}
 	if err := s.db.SendBatch(ctx, b).Close(); err != nil {
 		return fmt.Errorf("keep page logins: %w", err)
+	}
+	return nil
+}
+
+// deletePageLogins deletes the attempts of accounts on Keycloak's page.
+func deletePageLogins(ctx context.Context, tx pgx.Tx, accounts []uuid.UUID) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM page_logins WHERE account_id = ANY ($1)`, accounts); err != nil {
+		return fmt.Errorf("delete page logins: %w", err)
 	}
 	return nil
 }
@@ -503,7 +581,7 @@ const (
 )
 
 // prune deletes what nobody needs any more: old history, logins for addresses without an account, answered
-// requests for codes, codes long expired.
+// requests for codes, codes long expired, customers of a file who have not come for a year.
 func (s store) prune(ctx context.Context, now time.Time) error {
 	for _, p := range []struct {
 		sql    string
@@ -514,6 +592,7 @@ func (s store) prune(ctx context.Context, now time.Time) error {
 		{`DELETE FROM logins WHERE at < $1 AND account IS NULL`, now.Add(-keepUnknown)},
 		{`DELETE FROM code_requests WHERE requested_at < $1 AND done_at IS NOT NULL`, now.Add(-keepUnknown)},
 		{`DELETE FROM codes WHERE expires_at < $1`, now.Add(-keepUnknown)},
+		{`DELETE FROM arrivals WHERE noted_at < $1`, now.Add(-arrivalLife)},
 	} {
 		if _, err := s.db.Exec(ctx, p.sql, p.before); err != nil {
 			return fmt.Errorf("prune: %w", err)

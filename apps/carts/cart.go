@@ -16,6 +16,7 @@ var (
 	ErrProductNotFound = problem.New(problem.NotFound, "product-not-found", "No such product")
 	ErrOutOfStock      = problem.New(problem.Conflict, "out-of-stock", "Not enough in stock")
 	ErrLimitReached    = problem.New(problem.Conflict, "limit-reached", "No more of this in one cart")
+	ErrClaimRequired   = problem.New(problem.Forbidden, "claim-required", "It is in a drop and has to be claimed there first")
 )
 
 const (

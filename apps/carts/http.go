@@ -25,12 +25,14 @@ func (s *service) routes(api huma.API) {
 	rest.Handle(api, rest.Op("GET", "/api/v1/cart", "Read the cart", rest.Anyone,
 		rest.Problems(ErrSessionRequired, problem.ErrForbidden)), s.getCart)
 	rest.Handle(api, rest.Op("PUT", "/api/v1/cart/items/{sku}", "Set how many of a SKU", rest.Anyone,
-		rest.Problems(ErrSessionRequired, problem.ErrForbidden, ErrProductNotFound, ErrOutOfStock, ErrLimitReached)), s.putItem)
+		rest.Problems(ErrSessionRequired, problem.ErrForbidden, ErrProductNotFound, ErrOutOfStock, ErrLimitReached,
+			ErrClaimRequired)), s.putItem)
 	rest.Handle(api, rest.Op("DELETE", "/api/v1/cart", "Empty the cart", rest.Anyone, rest.Status(http.StatusNoContent),
 		rest.Problems(ErrSessionRequired, problem.ErrForbidden)), s.deleteCart)
 	rest.Handle(api, rest.Op("POST", "/api/v1/cart/merge", "Take over the guest's cart", rest.User,
 		rest.Problems(ErrSessionRequired)), s.mergeCart)
 	rest.Handle(api, rest.Op("GET", "/internal/carts/{account_id}", "Read an account's cart", rest.Neighbours("orders")), s.getAccountCart)
+	rest.Handle(api, rest.Op("PUT", "/internal/carts", "Read the carts of several accounts", rest.Neighbours("orders")), s.putCarts)
 	rest.Handle(api, rest.Op("PUT", "/internal/carts/{account_id}/orders/{order_id}", "Take what a confirmed order bought out of an account's cart", rest.Neighbours("orders"), rest.Status(http.StatusNoContent)), s.putOrder)
 }
 
@@ -89,6 +91,8 @@ type ViewLine struct {
 	UnitPrice     money.Money `json:"unit_price"`
 	LineTotal     money.Money `json:"line_total"`
 	HoldExpiresAt *time.Time  `json:"hold_expires_at"`
+	Available     *int64      `json:"available" doc:"How many the cart may have, what it holds included; null: nobody knows"`
+	Free          *int64      `json:"free" doc:"How many there are besides, for anybody; null likewise"`
 }
 
 type viewOutput struct{ Body View }
@@ -142,6 +146,8 @@ func (s *service) view(ctx context.Context, key string, c Cart, holds map[string
 		}
 	}
 
+	free := s.inventory.free(ctx, untold(c, holds))
+
 	v := View{
 		CheckoutID: c.CheckoutID, Country: country, Lines: make([]ViewLine, 0, len(c.Lines)),
 		Removed: append([]Removed{}, c.Removed...), ExpiresAt: c.ExpiresAt,
@@ -159,6 +165,7 @@ func (s *service) view(ctx context.Context, key string, c Cart, holds map[string
 		if h, ok := holds[l.SKU]; ok && h.Quantity >= l.Quantity {
 			line.HoldExpiresAt = h.ExpiresAt
 		}
+		line.Available, line.Free = p.mayHave(holds[l.SKU], free)
 		v.Lines = append(v.Lines, line)
 		lines = append(lines, pricing.Line{SKU: l.SKU, Quantity: l.Quantity, UnitPrice: p.UnitPrice})
 	}
@@ -174,6 +181,16 @@ func (s *service) view(ctx context.Context, key string, c Cart, holds map[string
 	}
 	v.Subtotal, v.Discount, v.Tax, v.Shipping, v.Total = quote.Subtotal, quote.Discount, quote.Tax, quote.Shipping, quote.Total
 	return &viewOutput{v}, nil
+}
+
+// untold are the SKUs of a cart of which nothing is held: only holds are told with what there is besides.
+func untold(c Cart, holds map[string]held) (skus []string) {
+	for _, l := range c.Lines {
+		if holds[l.SKU].Free == nil {
+			skus = append(skus, l.SKU)
+		}
+	}
+	return skus
 }
 
 type putItemInput struct {
@@ -306,14 +323,28 @@ type AccountPath struct {
 }
 
 func (s *service) getAccountCart(ctx context.Context, in *AccountPath) (*basketOutput, error) {
-	c, _, err := s.store.read(ctx, accountKey(in.AccountID))
-	if err != nil {
-		return nil, err
+	b, err := s.basket(ctx, in.AccountID)
+	return &basketOutput{b}, err
+}
+
+// putCarts only reads: it is a PUT since that may be sent again, and has a body.
+func (s *service) putCarts(ctx context.Context, in *struct {
+	Body struct {
+		Items []uuid.UUID `json:"items" minItems:"1" maxItems:"100" nullable:"false" format:"uuid"`
 	}
-	return &basketOutput{Basket{
+}) (*struct{ Body rest.Each[Basket] }, error) {
+	return &struct{ Body rest.Each[Basket] }{rest.DoEach(ctx, "/internal/carts", in.Body.Items, s.basket)}, nil
+}
+
+func (s *service) basket(ctx context.Context, account uuid.UUID) (Basket, error) {
+	c, _, err := s.store.read(ctx, accountKey(account))
+	if err != nil {
+		return Basket{}, err
+	}
+	return Basket{
 		CheckoutID: c.CheckoutID, Since: c.since(), Ended: append([]uuid.UUID{}, c.Ended...),
 		Version: c.Version, Country: s.settings.Country, Lines: append([]Line{}, c.Lines...),
-	}}, nil
+	}, nil
 }
 
 func (s *service) putOrder(ctx context.Context, in *struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
@@ -18,11 +19,13 @@ import (
 type inventory struct {
 	dapr  *dapr.Client
 	holds *gather.Gatherer[hold, heldNow]
+	asks  *gather.Gatherer[[]string, map[string]int64]
 }
 
 func newInventory(sidecar *dapr.Client) inventory {
 	i := inventory{dapr: sidecar}
 	i.holds = gather.New(gather.Settings[hold]{}, i.setAll)
+	i.asks = gather.New(gather.Settings[[]string]{}, i.ask)
 	return i
 }
 
@@ -37,6 +40,7 @@ type held struct {
 	SKU       string     `json:"sku"`
 	Quantity  int        `json:"quantity"`
 	ExpiresAt *time.Time `json:"expires_at"`
+	Free      *int64     `json:"free"` // how many there are besides; nil from an inventory that does not tell yet
 }
 
 type heldItems struct {
@@ -66,7 +70,8 @@ func (i inventory) setAll(ctx context.Context, holds []hold) ([]gather.Answer[he
 // hold sets the shopper's hold of a SKU, and returns what the shopper's cart
 // holds then, as list does, or nil when it must be asked for. Errors:
 // ErrOutOfStock with what this shopper may have, ErrLimitReached with that and
-// the limit. A SKU that inventory does not know yet is out of stock.
+// the limit, ErrClaimRequired for more than is held of a SKU that is in a drop. A SKU that inventory does not know yet is
+// out of stock.
 func (i inventory) hold(ctx context.Context, shopper, sku string, quantity int) (map[string]held, error) {
 	ctx, cancel := context.WithTimeout(ctx, dapr.CallTimeout)
 	defer cancel()
@@ -114,4 +119,36 @@ func (i inventory) transfer(ctx context.Context, guest, account string, lines []
 		Lines []Line `json:"lines"`
 	}{account, lines}
 	return i.dapr.Call(ctx, "inventory", http.MethodPost, holdsPath(guest)+"/transfer", in, nil)
+}
+
+// askLimit is what a cart waits for numbers that it can do without.
+const askLimit = 500 * time.Millisecond
+
+// free returns how much anybody could take of SKUs; of none when inventory does not tell in time.
+func (i inventory) free(ctx context.Context, skus []string) map[string]int64 {
+	if len(skus) == 0 {
+		return nil
+	}
+	found, _ := i.asks.Do(ctx, skus)
+	return found
+}
+
+// anyones is what inventory tells of a SKU to anybody.
+type anyones struct {
+	SKU       string `json:"sku"`
+	Available int64  `json:"available"`
+}
+
+// ask asks once for the SKUs of several carts. It does not fail, so that nobody asks again alone.
+func (i inventory) ask(ctx context.Context, carts [][]string) ([]gather.Answer[map[string]int64], error) {
+	var out struct {
+		Items []anyones `json:"items"`
+	}
+	in := map[string][]string{"skus": slices.Concat(carts...)}
+	_ = i.dapr.Call(ctx, "inventory", http.MethodPost, "/internal/availability", in, &out, dapr.Timeout(askLimit))
+	found := make(map[string]int64, len(out.Items))
+	for _, a := range out.Items {
+		found[a.SKU] = a.Available
+	}
+	return slices.Repeat([]gather.Answer[map[string]int64]{{Value: found}}, len(carts)), nil
 }

@@ -2,39 +2,17 @@ package main
 
 import (
 	"context"
-	"net/http"
-	"slices"
-	"time"
-
-	"github.com/maypok86/otter/v2"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
-	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/variants"
 )
 
-// products is the neighbour that knows names and prices. variants are what it
-// told within the last second; what several carts lack at the same time is asked
-// for together.
-type products struct {
-	dapr     *dapr.Client
-	variants *otter.Cache[string, variant]
-	asks     *gather.Gatherer[[]string, map[string]variant]
-}
+// products is the neighbour that knows names and prices.
+type products struct{ variants *variants.Reader[variant] }
 
 func newProducts(sidecar *dapr.Client) products {
-	p := products{dapr: sidecar, variants: newVariantCache()}
-	p.asks = gather.New(gather.Settings[[]string]{}, p.ask)
-	return p
-}
-
-// newVariantCache keeps variants for a second: in a rush everybody asks for the
-// same few, and a price that is at most a second old is honoured.
-func newVariantCache() *otter.Cache[string, variant] {
-	return otter.Must(&otter.Options[string, variant]{
-		MaximumSize:      10_000,
-		ExpiryCalculator: otter.ExpiryWriting[string, variant](time.Second),
-	})
+	return products{variants.New(sidecar, func(v variant) string { return v.SKU })}
 }
 
 // variant is what products tells about a SKU.
@@ -60,38 +38,23 @@ func (v variant) limit() int {
 	return min(*v.MaxPerShopper, maxQuantity)
 }
 
+// mayHave is how many of it a cart may have that holds some, and how many there are besides: as the hold tells, else as
+// anybody was told. Both are nil when nobody told.
+func (v variant) mayHave(h held, told map[string]int64) (available, free *int64) {
+	n, known := told[v.SKU]
+	if h.Free != nil {
+		n, known = *h.Free, true
+	}
+	if !known {
+		return nil, nil
+	}
+	n = max(n, 0)
+	most := min(n+int64(h.Quantity), int64(v.limit()))
+	return &most, &n
+}
+
 // read returns what products knows of the SKUs, at most a second old; unknown
 // ones are left out.
 func (p products) read(ctx context.Context, skus []string) (map[string]variant, error) {
-	return p.variants.BulkGet(ctx, skus, otter.BulkLoaderFunc[string, variant](p.asks.Do))
-}
-
-// atOnce is how many SKUs products takes.
-const atOnce = 500
-
-// ask asks once for the SKUs that any of them wants, and answers each with its own.
-func (p products) ask(ctx context.Context, batch [][]string) ([]gather.Answer[map[string]variant], error) {
-	found := map[string]variant{}
-	for skus := range slices.Chunk(slices.Compact(slices.Sorted(slices.Values(slices.Concat(batch...)))), atOnce) {
-		var out struct {
-			Items []variant `json:"items"`
-		}
-		err := p.dapr.Call(ctx, "products", http.MethodPost, "/internal/variants", map[string][]string{"skus": skus}, &out)
-		if err != nil {
-			return nil, err
-		}
-		for _, v := range out.Items {
-			found[v.SKU] = v
-		}
-	}
-	answers := make([]gather.Answer[map[string]variant], len(batch))
-	for i, skus := range batch {
-		answers[i] = gather.Answer[map[string]variant]{Value: map[string]variant{}}
-		for _, sku := range skus {
-			if v, ok := found[sku]; ok {
-				answers[i].Value[sku] = v
-			}
-		}
-	}
-	return answers, nil
+	return p.variants.Read(ctx, skus)
 }

@@ -19,4 +19,7 @@ func TestReads(t *testing.T) {
 		} `json:"answers"`
 	}{})
 	servetest.Reads(t, "inventory", "GET", "/internal/holds/{shopper}", heldItems{})
+	servetest.Reads(t, "inventory", "POST", "/internal/availability", struct {
+		Items []anyones `json:"items"`
+	}{})
 }

@@ -26,6 +26,12 @@ import (
 // account has bought one; GONE is not sold any more, SOLDOUT not there.
 const limited = "LIMITED"
 
+// dropped is a SKU that is in a drop.
+const dropped = "DROPPED"
+
+// freeUnits is how much of everything nobody holds.
+const freeUnits = 5
+
 // neighbours stand in for those of carts, as far as these tests need them:
 // products sells every SKU, inventory has as much of everything as anybody
 // wants, orders has confirmed what ended holds.
@@ -34,6 +40,7 @@ type neighbours struct {
 	holds        map[string]map[string]int // by shopper and SKU
 	asked        int                       // how often inventory was asked to change something
 	listed       int                       // how often for a cart's holds
+	told         int                       // how often what is free
 	transferring func()                    // happens when carts has read a guest's cart and merges it
 	ended        []any
 	soldOut      map[string]bool
@@ -55,7 +62,9 @@ func (n *neighbours) held(shopper string) map[string]int {
 func (n *neighbours) list(shopper string) map[string]any {
 	items := []any{}
 	for sku, quantity := range n.held(shopper) {
-		items = append(items, map[string]any{"sku": sku, "quantity": quantity, "expires_at": time.Now().Add(time.Minute)})
+		items = append(items, map[string]any{
+			"sku": sku, "quantity": quantity, "expires_at": time.Now().Add(time.Minute), "free": freeUnits,
+		})
 	}
 	return map[string]any{"items": items}
 }
@@ -68,6 +77,8 @@ func (n *neighbours) set(_ context.Context, h hold) (map[string]any, error) {
 	switch {
 	case h.SKU == limited && h.Quantity > 1 && strings.HasPrefix(h.Shopper, "account:"):
 		return nil, ErrLimitReached.With("limit", 2).With("available", 1)
+	case h.SKU == dropped && h.Quantity > n.held(h.Shopper)[h.SKU]:
+		return nil, ErrClaimRequired.With("sku", h.SKU).With("available", n.held(h.Shopper)[h.SKU])
 	case n.soldOut[h.SKU] && h.Quantity > 0:
 		return nil, ErrOutOfStock.With("available", 0)
 	case h.Quantity == 0:
@@ -75,7 +86,7 @@ func (n *neighbours) set(_ context.Context, h hold) (map[string]any, error) {
 	default:
 		n.held(h.Shopper)[h.SKU] = h.Quantity
 	}
-	return map[string]any{"sku": h.SKU, "quantity": h.Quantity, "expires_at": nil, "held": n.list(h.Shopper)["items"]}, nil
+	return map[string]any{"sku": h.SKU, "quantity": h.Quantity, "expires_at": nil, "free": nil, "held": n.list(h.Shopper)["items"]}, nil
 }
 
 // standIn puts them beside a runtime.
@@ -119,6 +130,18 @@ func standIn(t *testing.T, rt *serve.Runtime) *neighbours {
 		defer n.Unlock()
 		n.listed++
 		servetest.Answers(n.list(r.PathValue("shopper")))(w, r)
+	})
+	servetest.Neighbour(t, rt, "inventory", "POST /internal/availability", func(w http.ResponseWriter, r *http.Request) {
+		n.Lock()
+		defer n.Unlock()
+		n.told++
+		items := []any{}
+		for _, sku := range read[struct{ SKUs []string }](r).SKUs {
+			if sku != "UNKNOWN" {
+				items = append(items, map[string]any{"sku": sku, "available": freeUnits, "as_of": time.Now()})
+			}
+		}
+		servetest.Answers(map[string]any{"items": items})(w, r)
 	})
 	servetest.Neighbour(t, rt, "inventory", "DELETE /internal/holds/{shopper}", func(w http.ResponseWriter, r *http.Request) {
 		n.Lock()
@@ -240,6 +263,53 @@ func TestPut(t *testing.T) {
 	require.Empty(t, b.view(b.own("GET", "/api/v1/cart", nil)).Lines)
 }
 
+// TestAvailable: a line says how many its shopper may have, what the cart holds counted in and the SKU's limit kept. Only
+// what is not held costs a question more, and a cart is shown without the answer.
+func TestAvailable(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.view(b.guest("PUT", "/api/v1/cart/items/A", quantity(3)))
+	b.view(b.guest("PUT", "/api/v1/cart/items/UNKNOWN", quantity(1)))
+	available := func() map[string]int64 {
+		all := map[string]int64{}
+		for _, l := range b.view(b.guest("GET", "/api/v1/cart", nil)).Lines {
+			if l.Available != nil {
+				all[l.SKU] = *l.Available
+			}
+		}
+		return all
+	}
+	v := b.view(b.guest("PUT", "/api/v1/cart/items/"+limited, quantity(1)))
+	require.EqualValues(t, 2, *v.Lines[2].Available, "no more than the limit")
+	require.EqualValues(t, freeUnits, *v.Lines[2].Free)
+	require.Equal(t, map[string]int64{"A": 3 + freeUnits, "UNKNOWN": 1 + freeUnits, limited: 2}, available())
+	require.Zero(t, b.told, "all is held")
+
+	delete(b.held(guestKey(b.session)), "A") // it has lapsed
+	delete(b.held(guestKey(b.session)), "UNKNOWN")
+	require.Equal(t, map[string]int64{"A": freeUnits, limited: 2}, available())
+	require.Equal(t, 1, b.told)
+	servetest.Neighbour(t, b.rt, "inventory", "POST /internal/availability", servetest.IsAway)
+	require.Equal(t, map[string]int64{limited: 2}, available())
+}
+
+// TestRemoved: the cart of an account that is gone goes, and no order that is told late brings it back.
+func TestRemoved(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	cart := b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(2)))
+	b.guest("PUT", "/api/v1/cart/items/A", quantity(1))
+	gone := events.AccountRemoved{AccountID: b.account, At: time.Now()}
+	servetest.Deliver(t, b.rt, gone)
+	require.False(t, b.stored(accountKey(b.account)))
+	servetest.Deliver(t, b.rt, gone)
+	servetest.Deliver(t, b.rt, events.OrderConfirmed{Order: events.Order{
+		OrderID: uuid.New(), AccountID: b.account, CheckoutID: cart.CheckoutID, Lines: []events.OrderLine{{SKU: "A", Quantity: 2}},
+	}})
+	require.False(t, b.stored(accountKey(b.account)))
+	require.Len(t, b.view(b.guest("GET", "/api/v1/cart", nil)).Lines, 1, "somebody else's stays")
+}
+
 // TestManyPuts: each of many changes at once is in the cart, under its own
 // checkout.
 func TestManyPuts(t *testing.T) {
@@ -355,6 +425,25 @@ func TestLimit(t *testing.T) {
 	require.Equal(t, "limit-reached", b.guest("PUT", at, quantity(3)).Slug())
 	b.view(b.guest("PUT", "/api/v1/cart/items/A", quantity(20)))
 	require.Equal(t, 422, b.guest("PUT", "/api/v1/cart/items/A", quantity(21)).Status)
+}
+
+// TestClaimRequired: what is in a drop goes into the cart of whoever has claimed it, and into no other.
+func TestClaimRequired(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	at := "/api/v1/cart/items/" + dropped
+	r := b.own("PUT", at, quantity(1))
+	require.Equal(t, 403, r.Status)
+	require.Equal(t, "claim-required", r.Slug())
+	require.Empty(t, b.view(b.own("GET", "/api/v1/cart", nil)).Lines)
+	require.Equal(t, "claim-required", b.guest("PUT", at, quantity(1)).Slug())
+
+	b.Lock()
+	b.held(accountKey(b.account))[dropped] = 1
+	b.Unlock()
+	require.Len(t, b.view(b.own("PUT", at, quantity(1))).Lines, 1)
+	require.Equal(t, "claim-required", b.own("PUT", at, quantity(2)).Slug())
+	require.Empty(t, b.view(b.own("PUT", at, quantity(0))).Lines)
 }
 
 // TestConfirmedIsPulled: an order whose event was lost leaves the cart all the
@@ -491,7 +580,7 @@ func TestNotSoldAnyMore(t *testing.T) {
 	b := setup(t)
 	b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(2)))
 	before := b.view(b.own("PUT", "/api/v1/cart/items/B", quantity(1)))
-	b.service.products.variants.InvalidateAll()
+	b.service.products.variants.Forget()
 	servetest.Neighbour(t, b.rt, "products", "POST /internal/variants", func(w http.ResponseWriter, r *http.Request) {
 		items := []map[string]any{}
 		for _, sku := range read[struct{ SKUs []string }](r).SKUs {
@@ -515,7 +604,7 @@ func TestNeighboursFail(t *testing.T) {
 	t.Parallel()
 	const hold = "PUT /internal/holds/{shopper}/{sku}"
 	held := func(w http.ResponseWriter, r *http.Request) {
-		servetest.Answers(map[string]any{"sku": r.PathValue("sku"), "quantity": 1, "expires_at": nil, "held": []any{}})(w, r)
+		servetest.Answers(map[string]any{"sku": r.PathValue("sku"), "quantity": 1, "expires_at": nil, "free": nil, "held": []any{}})(w, r)
 	}
 	for name, c := range map[string]struct {
 		operation string
@@ -613,4 +702,25 @@ func TestManyCarts(t *testing.T) {
 	for i := range batch {
 		require.JSONEq(t, map[bool]string{true: `{"version":1}`, false: `{"version":2}`}[i == 7], string(read[i+1].Value.Value), "%d", i)
 	}
+}
+
+// TestCartsOfSeveral: orders reads several accounts' carts at once, an empty one too.
+func TestCartsOfSeveral(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.view(b.own("PUT", "/api/v1/cart/items/A", quantity(2)))
+	stranger := uuid.New()
+	r := servetest.Do(t, b.rt, "PUT", "/internal/carts", "", map[string]any{"items": []uuid.UUID{stranger, b.account, b.account}},
+		"dapr-caller-app-id", "orders")
+	require.Equal(t, 200, r.Status, "%s", r.Body)
+	var got struct{ Answers []struct{ Value Basket } }
+	r.JSON(t, &got)
+	require.Len(t, got.Answers, 3)
+	require.Empty(t, got.Answers[0].Value.Lines)
+	one := servetest.Do(t, b.rt, "GET", "/internal/carts/"+b.account.String(), "", nil, "dapr-caller-app-id", "orders")
+	var alone Basket
+	one.JSON(t, &alone)
+	require.Equal(t, []Line{{SKU: "A", Quantity: 2}}, alone.Lines)
+	require.Equal(t, alone, got.Answers[1].Value)
+	require.Equal(t, alone, got.Answers[2].Value)
 }

@@ -34,6 +34,7 @@ type HeldLine struct {
 	SKU       string     `json:"sku"`
 	Quantity  int64      `json:"quantity"`
 	ExpiresAt *time.Time `json:"expires_at" doc:"Null where nothing, or not all of it, is held"`
+	Free      *int64     `json:"free" doc:"How many there are besides, for anybody. Null where nobody looked"`
 }
 
 // cartKey names a hold of a cart.
@@ -53,7 +54,8 @@ type books struct {
 	now     time.Time
 	stock   map[string]*Stock
 	carts   map[string]map[string]CartHold // those that live, by shopper and SKU; of SKUs that are not locked, only to be told
-	ordered map[cartKey]int64              // what a shopper's orders have, where the SKU has a limit
+	ordered map[cartKey]ordered            // what a shopper's orders have, where the SKU has a limit or is in a lot
+	free    map[string]int64               // of SKUs that are not locked, only to be told
 	orders  map[uuid.UUID]*orderRow
 	entries []Entry
 
@@ -64,7 +66,7 @@ type books struct {
 func newBooks() books {
 	return books{
 		stock: map[string]*Stock{}, carts: map[string]map[string]CartHold{},
-		ordered: map[cartKey]int64{}, orders: map[uuid.UUID]*orderRow{},
+		ordered: map[cartKey]ordered{}, free: map[string]int64{}, orders: map[uuid.UUID]*orderRow{},
 		stockRows: map[string]Stock{}, cartRows: map[cartKey]CartHold{},
 	}
 }
@@ -88,7 +90,7 @@ func (b *books) setCart(shopper, sku string, hold CartHold) {
 func (b *books) endCart(shopper string) {
 	for sku, hold := range b.carts[shopper] {
 		if stock, ok := b.stock[sku]; ok {
-			stock.Lapse(hold.Quantity)
+			stock.Lapse(hold)
 			delete(b.carts[shopper], sku)
 		}
 	}
@@ -98,8 +100,11 @@ func (b *books) endCart(shopper string) {
 func (b *books) held(shopper string) []HeldLine {
 	lines := make([]HeldLine, 0, len(b.carts[shopper]))
 	for sku, hold := range b.carts[shopper] {
-		until := hold.ExpiresAt.UTC()
-		lines = append(lines, HeldLine{sku, hold.Quantity, &until})
+		until, free := hold.ExpiresAt.UTC(), b.free[sku]
+		if stock, locked := b.stock[sku]; locked {
+			free = stock.Available()
+		}
+		lines = append(lines, HeldLine{sku, hold.Quantity, &until, &free})
 	}
 	slices.SortFunc(lines, func(a, b HeldLine) int { return cmp.Compare(a.SKU, b.SKU) })
 	return lines
@@ -120,7 +125,7 @@ func (b *books) hold(w wish, ttl, retry time.Duration) error {
 
 // remember returns what puts everything back as it is now that an order's wish may change.
 func (b *books) remember(w wish) (undo func()) {
-	stock, ordered, entries := map[string]Stock{}, map[cartKey]int64{}, len(b.entries)
+	stock, had, entries := map[string]Stock{}, map[cartKey]ordered{}, len(b.entries)
 	orders, cart := map[uuid.UUID]orderRow{}, maps.Clone(b.carts[w.shopper])
 	lines := w.lines
 	for _, id := range []uuid.UUID{w.order, w.insteadOf} {
@@ -131,7 +136,7 @@ func (b *books) remember(w wish) (undo func()) {
 	}
 	for _, l := range lines {
 		key := cartKey{w.shopper, l.SKU}
-		ordered[key] = b.ordered[key]
+		had[key] = b.ordered[key]
 		if s, ok := b.stock[l.SKU]; ok {
 			stock[l.SKU] = *s
 		}
@@ -143,7 +148,7 @@ func (b *books) remember(w wish) (undo func()) {
 		for id, row := range orders {
 			*b.orders[id] = row
 		}
-		maps.Copy(b.ordered, ordered)
+		maps.Copy(b.ordered, had)
 		b.carts[w.shopper], b.entries = cart, b.entries[:entries]
 	}
 }
@@ -160,7 +165,7 @@ func (b *books) holdCart(shopper string, l Line, ttl time.Duration) error {
 	if !ok { // products knows it, its event has not come yet
 		stock = &Stock{SKU: l.SKU}
 	}
-	hold, err := stock.SetCart(current, b.ordered[cartKey{shopper, l.SKU}], l.Quantity, b.now, ttl)
+	hold, err := stock.SetCart(current, b.ordered[cartKey{shopper, l.SKU}].all, l.Quantity, b.now, ttl)
 	if err == nil {
 		b.setCart(shopper, l.SKU, hold)
 	}
@@ -168,8 +173,8 @@ func (b *books) holdCart(shopper string, l Line, ttl time.Duration) error {
 }
 
 // holdOrder makes a shopper's holds the order's, all lines or none. The same order again is the same answer. An order
-// that it takes the place of is cancelled first, as if its cancellation had arrived. Errors: ErrLimitReached for the
-// first such line, ErrOutOfStock with the short "lines", ErrHoldReleased, ErrHoldDiffers.
+// that it takes the place of is cancelled first, as if its cancellation had arrived. Errors: ErrClaimRequired and
+// ErrLimitReached for the first such line, ErrOutOfStock with the short "lines", ErrHoldReleased, ErrHoldDiffers.
 func (b *books) holdOrder(w wish, retry time.Duration) error {
 	row := b.orders[w.order]
 	again := row.State != ""
@@ -195,22 +200,64 @@ func (b *books) holdOrder(w wish, retry time.Duration) error {
 			short = append(short, Short{l.SKU, l.Quantity, 0})
 			continue
 		}
-		cart, key := b.carts[w.shopper][l.SKU], cartKey{w.shopper, l.SKU}
-		if err := stock.Within(cart, b.ordered[key], l.Quantity); err != nil {
+		cart := b.carts[w.shopper][l.SKU]
+		if err := stock.NeedsClaim(cart, l.Quantity); err != nil {
+			return err
+		}
+		if err := stock.Within(cart, b.ordered[cartKey{w.shopper, l.SKU}].all, l.Quantity); err != nil {
 			return err
 		}
 		if mayHave, ok := stock.HoldForOrder(cart, l.Quantity); !ok {
 			short = append(short, Short{l.SKU, l.Quantity, mayHave})
 		}
+		if l.Quantity > cart.Quantity {
+			cart.Drop = uuid.Nil // its lot is closed, and not all of the line was claimed
+		}
 		from[l.SKU] = cart
 		b.setCart(w.shopper, l.SKU, CartHold{})
-		b.ordered[key] += l.Quantity
+		b.order(w.shopper, l, cart)
 	}
 	if short != nil {
 		return ErrOutOfStock.With("lines", short)
 	}
 	row.OrderHold = OrderHold{OrderID: w.order, Shopper: w.shopper, State: Held, Lines: w.lines, From: from}
 	return nil
+}
+
+// order counts a line that a shopper's order takes from a cart's hold, or, with less than nothing, gives up.
+func (b *books) order(shopper string, l Line, from CartHold) {
+	key := cartKey{shopper, l.SKU}
+	has := b.ordered[key]
+	has.all += l.Quantity
+	if b.stock[l.SKU].claimed(from) {
+		has.ofLot += l.Quantity
+	}
+	b.ordered[key] = has
+}
+
+// holdClaim makes a hold of a claim; refused, it changes nothing. Errors: those of Stock.Claim; ErrLimitReached for one SKU
+// too many.
+func (b *books) holdClaim(c claim) (Claimed, error) {
+	cart, key := b.carts[c.shopper], cartKey{c.shopper, c.sku}
+	current, holds := cart[c.sku]
+	if !holds && len(cart) >= maxSKUs {
+		return Claimed{}, ErrLimitReached.With("sku", c.sku).With("limit", maxSKUs).With("available", 0)
+	}
+	stock, ok := b.stock[c.sku]
+	if !ok {
+		stock = &Stock{SKU: c.sku} // in no lot
+	}
+	hold, err := stock.Claim(c, current, b.ordered[key], b.now)
+	if err != nil {
+		return Claimed{}, err
+	}
+	b.setCart(c.shopper, c.sku, hold)
+	out := Claimed{SKU: c.sku, Ordered: b.ordered[key].ofLot}
+	if stock.claimed(hold) {
+		until := hold.ExpiresAt.UTC()
+		out.Held, out.HeldUntil = hold.Quantity, &until
+	}
+	return out, nil
 }
 
 // sell turns what an order holds into sold units. Errors: ErrNotHeld.
@@ -224,13 +271,14 @@ func (b *books) sell(id uuid.UUID) error {
 		return err
 	}
 	for _, l := range row.Lines {
-		b.enter(b.stock[l.SKU].Sell(l.Quantity, id, b.now))
+		b.enter(b.stock[l.SKU].Sell(l.Quantity, row.From[l.SKU].Drop, id, b.now))
 	}
 	return nil
 }
 
-// release gives back for good what an order holds or has bought: to its shopper's cart when its payment was declined,
-// else to everybody. An unknown order gets a tombstone, which refuses a hold that comes later.
+// release gives back for good what an order holds or has bought: to its shopper's cart when its payment was declined, and
+// what was claimed also when it was never placed; else to everybody. An unknown order gets a tombstone, which refuses a hold
+// that comes later.
 func (b *books) release(id uuid.UUID, why Reason, retry time.Duration) {
 	row := b.orders[id]
 	if row.State == "" {
@@ -242,15 +290,15 @@ func (b *books) release(id uuid.UUID, why Reason, retry time.Duration) {
 		return
 	}
 	for _, l := range row.Lines {
-		stock := b.stock[l.SKU]
-		b.ordered[cartKey{row.Shopper, l.SKU}] -= l.Quantity
+		stock, from := b.stock[l.SKU], row.From[l.SKU]
+		b.order(row.Shopper, Line{l.SKU, -l.Quantity}, from)
 		switch {
 		case was == Sold:
-			b.enter(stock.Return(l.Quantity, id, b.now))
-		case row.Reason != ByDecline:
-			stock.Unhold(l.Quantity)
+			b.enter(stock.Return(l.Quantity, from.Drop, id, b.now))
+		case row.Reason == ByDecline, row.Reason != ByCancel && stock.claimed(from):
+			b.setCart(row.Shopper, l.SKU, stock.Retry(l.Quantity, from, b.carts[row.Shopper][l.SKU], b.now, retry))
 		default:
-			b.setCart(row.Shopper, l.SKU, stock.Retry(l.Quantity, row.From[l.SKU], b.carts[row.Shopper][l.SKU], b.now, retry))
+			stock.Unhold(l.Quantity, from.Drop)
 		}
 	}
 }
@@ -261,7 +309,7 @@ func (b *books) merge(guest, account string, lines []Line, cartsHold bool, ttl t
 	for _, l := range lines {
 		out := HeldLine{SKU: l.SKU, Quantity: l.Quantity}
 		if stock, ok := b.stock[l.SKU]; ok && cartsHold {
-			ordered := b.ordered[cartKey{account, l.SKU}]
+			ordered := b.ordered[cartKey{account, l.SKU}].all
 			hold, held := stock.Merge(b.carts[guest][l.SKU], b.carts[account][l.SKU], ordered, l.Quantity, b.now, ttl)
 			if held {
 				until := hold.ExpiresAt.UTC()
@@ -283,8 +331,12 @@ func (b *books) busy(w wish, locked map[string]bool) error {
 	}
 	for _, l := range lines {
 		if locked[l.SKU] {
-			return problem.ErrUnavailable.Because(errors.New("SKU " + l.SKU + " is locked"))
+			return errLocked(l.SKU)
 		}
 	}
 	return nil
+}
+
+func errLocked(sku string) error {
+	return problem.ErrUnavailable.Because(errors.New("SKU " + sku + " is locked"))
 }

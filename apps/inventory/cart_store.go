@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stampede-shop/stampede/kit/pg"
@@ -18,6 +19,7 @@ type cartRow struct {
 	Quantity  int64     `json:"quantity"`
 	ExpiresAt time.Time `json:"expires_at"`
 	Retries   int       `json:"retries"`
+	Lot       uuid.UUID `json:"lot,omitzero"`
 }
 
 func (b *stockTx) writeCarts(c *changes) {
@@ -30,7 +32,7 @@ func (b *stockTx) writeCarts(c *changes) {
 	for shopper, cart := range b.carts {
 		for sku, hold := range cart {
 			if hold != b.cartRows[cartKey{shopper, sku}] {
-				holds = append(holds, cartRow{shopper, sku, hold.Quantity, hold.ExpiresAt, hold.Retries})
+				holds = append(holds, cartRow{shopper, sku, hold.Quantity, hold.ExpiresAt, hold.Retries, hold.Drop})
 			}
 		}
 	}
@@ -38,31 +40,33 @@ func (b *stockTx) writeCarts(c *changes) {
 		DELETE FROM cart_holds h USING jsonb_to_recordset(@gone) AS g (shopper text, sku text)
 		WHERE h.shopper = g.shopper AND h.sku = g.sku`)
 	add(c, "holds", holds, `
-		INSERT INTO cart_holds (shopper, sku, quantity, expires_at, retries)
-		SELECT shopper, sku, quantity, expires_at, retries
-		FROM jsonb_to_recordset(@holds) AS h (shopper text, sku text, quantity bigint, expires_at timestamptz, retries int)
+		INSERT INTO cart_holds (shopper, sku, quantity, expires_at, retries, lot)
+		SELECT shopper, sku, quantity, expires_at, retries, lot
+		FROM jsonb_to_recordset(@holds) AS h (shopper text, sku text, quantity bigint, expires_at timestamptz, retries int, lot uuid)
 		ON CONFLICT (shopper, sku) DO UPDATE
-			SET quantity = EXCLUDED.quantity, expires_at = EXCLUDED.expires_at, retries = EXCLUDED.retries`)
+			SET quantity = EXCLUDED.quantity, expires_at = EXCLUDED.expires_at, retries = EXCLUDED.retries, lot = EXCLUDED.lot`)
 }
 
-// checkCart tells whether a shopper could have a quantity, and holds nothing. Errors: ErrOutOfStock, ErrLimitReached.
+// checkCart tells whether a shopper could have a quantity, and holds nothing. Errors: those of SetCart.
 func (s *store) checkCart(ctx context.Context, shopper, sku string, quantity int64) error {
 	now := s.now()
 	stock := Stock{SKU: sku}
 	var current CartHold
 	var ordered int64
+	var lot *uuid.UUID
 	err := s.db.QueryRow(ctx, `
-		SELECT s.on_hand, s.order_held, s.max_per_shopper,
+		SELECT s.on_hand, s.order_held, s.max_per_shopper, s.lot,
 		       s.cart_held - COALESCE((SELECT sum(quantity) FROM cart_holds WHERE sku = s.sku AND expires_at <= $3), 0)::bigint,
 		       COALESCE((SELECT quantity FROM cart_holds WHERE sku = s.sku AND shopper = $2 AND expires_at > $3), 0),
 		       CASE WHEN s.max_per_shopper IS NULL THEN 0 ELSE COALESCE((
 		           SELECT sum(l.quantity) FROM order_holds o JOIN order_hold_lines l ON l.order_id = o.order_id AND l.sku = s.sku
 		           WHERE o.shopper = $2 AND o.state <> 'released'), 0) END::bigint
 		FROM stock s WHERE s.sku = $1`, sku, shopper, now).
-		Scan(&stock.OnHand, &stock.OrderHeld, &stock.MaxPerShopper, &stock.CartHeld, &current.Quantity, &ordered)
+		Scan(&stock.OnHand, &stock.OrderHeld, &stock.MaxPerShopper, &lot, &stock.CartHeld, &current.Quantity, &ordered)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("read stock of %s: %w", sku, err)
 	}
+	stock.Drop = dropOf(lot)
 	_, err = stock.SetCart(current, ordered, quantity, now, s.settings.HoldTTL)
 	return err
 }
@@ -161,7 +165,8 @@ func (s *store) sweepOne(ctx context.Context, sku string) error {
 // cartHolds reads the live holds of a shopper's cart.
 func (s *store) cartHolds(ctx context.Context, shopper string) ([]HeldLine, error) {
 	rows, err := s.db.Query(ctx, `
-		SELECT sku, quantity, expires_at FROM cart_holds WHERE shopper = $1 AND expires_at > $2 ORDER BY sku`, shopper, s.now())
+		SELECT h.sku, h.quantity, h.expires_at, (SELECT `+forAnybody+` FROM stock s WHERE s.sku = h.sku) AS free
+		FROM cart_holds h WHERE h.shopper = $1 AND h.expires_at > $2 ORDER BY h.sku`, shopper, s.now())
 	if err != nil {
 		return nil, fmt.Errorf("holds of %s: %w", shopper, err)
 	}

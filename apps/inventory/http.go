@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -30,6 +30,8 @@ func (s *service) routes(api huma.API) {
 		rest.Problems(ErrSKUNotFound)), s.getStock)
 	rest.Handle(api, rest.Op("POST", "/api/v1/admin/inventory/{sku}/movements", "Bring units in or take free ones out", rest.Admin,
 		rest.Status(http.StatusCreated), rest.Problems(ErrSKUNotFound, ErrStockHeld), idempotency.Problems), s.postMovement)
+	rest.Handle(api, rest.Op("PUT", "/api/v1/admin/inventory/{sku}/low-at", "Say when a SKU runs out", rest.Admin,
+		rest.Problems(ErrSKUNotFound)), s.putLowAt)
 	rest.Handle(api, rest.Op("GET", "/api/v1/admin/inventory/{sku}/ledger", "List what came in and went out", rest.Admin,
 		rest.Problems(ErrSKUNotFound)), s.listLedger)
 	rest.Handle(api, rest.Op("GET", "/api/v1/admin/inventory/figures", "Sum up the stock of all SKUs", rest.Admin), s.getFigures)
@@ -43,17 +45,28 @@ func (s *service) routes(api huma.API) {
 	rest.Handle(api, rest.Op("POST", "/internal/availability", "Read many SKUs", rest.Neighbours("products", "carts", "orders")), s.postAvailability)
 	rest.Handle(api, rest.Op("PUT", "/internal/holds", "Set holds of several carts", rest.Neighbours("carts")), s.putHolds)
 	rest.Handle(api, rest.Op("PUT", "/internal/holds/{shopper}/{sku}", "Set a cart's hold", rest.Neighbours("carts"),
-		rest.Problems(ErrOutOfStock, ErrLimitReached)), s.putHold)
+		rest.Problems(ErrOutOfStock, ErrLimitReached, ErrClaimRequired)), s.putHold)
 	rest.Handle(api, rest.Op("GET", "/internal/holds/{shopper}", "List a cart's holds", rest.Neighbours("carts")), s.listCartHolds)
 	rest.Handle(api, rest.Op("DELETE", "/internal/holds/{shopper}", "Give a cart's holds back", rest.Neighbours("carts"),
 		rest.Status(http.StatusNoContent)), s.deleteHolds)
 	rest.Handle(api, rest.Op("POST", "/internal/holds/{shopper}/transfer", "Make a guest's holds an account's", rest.Neighbours("carts")), s.transferHolds)
 	rest.Handle(api, rest.Op("PUT", "/internal/orders/{id}/hold", "Hold an order's lines", rest.Neighbours("orders"),
-		rest.Problems(ErrOutOfStock, ErrLimitReached, ErrHoldReleased, ErrHoldDiffers)), s.putOrderHold)
+		rest.Problems(ErrOutOfStock, ErrLimitReached, ErrClaimRequired, ErrHoldReleased, ErrHoldDiffers)), s.putOrderHold)
+	rest.Handle(api, rest.Op("PUT", "/internal/order-holds", "Hold the lines of several orders", rest.Neighbours("orders")), s.putOrderHolds)
 	rest.Handle(api, rest.Op("DELETE", "/internal/orders/{id}/hold", "Give an order's units back for good", rest.Neighbours("orders"),
 		rest.Status(http.StatusNoContent)), s.deleteOrderHold)
 	rest.Handle(api, rest.Op("PUT", "/internal/stock/{sku}", "Set the units on hand", rest.Neighbours("products"),
 		rest.Problems(ErrSKUNotFound, ErrStockHeld), idempotency.Problems), s.putStock)
+
+	rest.Handle(api, rest.Op("GET", "/internal/lots/{drop}", "Read how a drop's lots stand", rest.Neighbours("drops"),
+		rest.Problems(ErrLotNotFound)), s.getLots)
+	rest.Handle(api, rest.Op("PUT", "/internal/lots/{drop}", "Set units aside for a drop", rest.Neighbours("drops"),
+		rest.Problems(ErrSKUNotFound, ErrOutOfStock, ErrLotOverlaps, ErrLotDiffers, ErrLotClosed)), s.putLots)
+	rest.Handle(api, rest.Op("DELETE", "/internal/lots/{drop}", "Give back what nobody has of a drop's lots", rest.Neighbours("drops"),
+		rest.Status(http.StatusNoContent)), s.deleteLots)
+	rest.Handle(api, rest.Op("PUT", "/internal/lots/{drop}/claims", "Hold what accounts claim of a drop", rest.Neighbours("drops"),
+		rest.Describe("Those that come together are served by their position, the lowest first. Each has an answer of its own."),
+		rest.Problems(ErrOutOfStock, ErrLimitReached, ErrClaimLapsed, ErrLotClosed)), s.putClaims)
 }
 
 // SKUPath is a path parameter. A SKU that inventory has never heard of is not an error of form.
@@ -144,7 +157,7 @@ func (s *service) setHold(ctx context.Context, in cartHold) (out cartHeld, err e
 	}
 	for _, l := range out.Held {
 		if l.SKU == in.SKU {
-			out.ExpiresAt = l.ExpiresAt
+			out.ExpiresAt, out.Free = l.ExpiresAt, l.Free
 		}
 	}
 	return out, nil
@@ -193,21 +206,16 @@ func (s *service) transferHolds(ctx context.Context, in *transferInput) (*body[i
 	return &body[items[HeldLine]]{items[HeldLine]{merged}}, nil
 }
 
-type orderHoldInput struct {
-	ID   uuid.UUID `path:"id" format:"uuid"`
-	Body struct {
-		Shopper   string      `json:"shopper" pattern:"^account:[A-Za-z0-9_-]{8,128}$"`
-		Lines     []lineInput `json:"lines" minItems:"1" maxItems:"100" nullable:"false"`
-		InsteadOf uuid.UUID   `json:"instead_of,omitempty" format:"uuid" doc:"A declined order of the same shopper, whose units are the cart's again first, in case its cancellation is still on its way"`
-	}
+// OrderWanted is what an order wants to hold.
+type OrderWanted struct {
+	Shopper   string      `json:"shopper" pattern:"^account:[A-Za-z0-9_-]{8,128}$"`
+	Lines     []lineInput `json:"lines" minItems:"1" maxItems:"100" nullable:"false"`
+	InsteadOf uuid.UUID   `json:"instead_of,omitempty" format:"uuid" doc:"A declined order of the same shopper, whose units are the cart's again first, in case its cancellation is still on its way"`
 }
 
-// Resolve refuses an order in place of itself. It implements huma.Resolver.
-func (in *orderHoldInput) Resolve(huma.Context) []error {
-	if in.Body.InsteadOf != uuid.Nil && in.Body.InsteadOf == in.ID {
-		return []error{problem.InvalidField("body.instead_of", problem.CodeNotAllowed, "must be another order")}
-	}
-	return nil
+type orderHoldInput struct {
+	ID   uuid.UUID `path:"id" format:"uuid"`
+	Body OrderWanted
 }
 
 type orderHeld struct {
@@ -215,8 +223,35 @@ type orderHeld struct {
 }
 
 func (s *service) putOrderHold(ctx context.Context, in *orderHoldInput) (*body[orderHeld], error) {
-	_, err := s.holds.Do(ctx, orderWish(in.ID, in.Body.Shopper, toLines(in.Body.Lines), in.Body.InsteadOf))
-	return &body[orderHeld]{orderHeld{true}}, err
+	held, err := s.setOrderHold(ctx, in.ID, in.Body)
+	return &body[orderHeld]{held}, err
+}
+
+// orderHold is what one of several orders wants to hold.
+type orderHold struct {
+	OrderID uuid.UUID `json:"order_id" format:"uuid"`
+	OrderWanted
+}
+
+type putOrderHoldsInput struct {
+	Body struct {
+		Items []orderHold `json:"items" minItems:"1" maxItems:"100" nullable:"false"`
+	}
+}
+
+func (s *service) putOrderHolds(ctx context.Context, in *putOrderHoldsInput) (*body[rest.Each[orderHeld]], error) {
+	return &body[rest.Each[orderHeld]]{rest.DoEach(ctx, "/internal/order-holds", in.Body.Items,
+		func(ctx context.Context, o orderHold) (orderHeld, error) {
+			return s.setOrderHold(ctx, o.OrderID, o.OrderWanted)
+		})}, nil
+}
+
+func (s *service) setOrderHold(ctx context.Context, id uuid.UUID, in OrderWanted) (orderHeld, error) {
+	if in.InsteadOf == id && id != uuid.Nil {
+		return orderHeld{}, problem.InvalidField("body.instead_of", problem.CodeNotAllowed, "must be another order")
+	}
+	_, err := s.holds.Do(ctx, orderWish(id, in.Shopper, toLines(in.Lines), in.InsteadOf))
+	return orderHeld{true}, err
 }
 
 type orderPath struct {
@@ -260,21 +295,115 @@ func decode(answer idempotency.Answer, v any) error {
 	return nil
 }
 
+// DropPath names a drop.
+type DropPath struct {
+	Drop uuid.UUID `path:"drop" format:"uuid"`
+}
+
+func (s *service) getLots(ctx context.Context, in *DropPath) (*body[items[LotView]], error) {
+	lots, err := s.store.lots(ctx, s.store.db, in.Drop)
+	if err == nil && len(lots) == 0 {
+		err = ErrLotNotFound
+	}
+	return &body[items[LotView]]{items[LotView]{lots}}, err
+}
+
+// lotWanted is what a drop wants to be set aside of a SKU.
+type lotWanted struct {
+	SKU   string `json:"sku" minLength:"1" maxLength:"255"`
+	Units int64  `json:"units" minimum:"1" maximum:"1000000000" doc:"In all: more than before adds to the lot"`
+	Limit int64  `json:"limit" minimum:"1" maximum:"1000" doc:"Units that one account may have, in its cart and its orders together"`
+}
+
+type putLotsInput struct {
+	DropPath
+	Body struct {
+		Items []lotWanted `json:"items" minItems:"1" maxItems:"100" nullable:"false"`
+	}
+}
+
+func (s *service) putLots(ctx context.Context, in *putLotsInput) (*body[items[LotView]], error) {
+	if in.Drop == uuid.Nil {
+		return nil, problem.InvalidField("path.drop", problem.CodeNotAllowed, "is no drop")
+	}
+	lots, err := s.store.openLots(ctx, in.Drop, in.Body.Items)
+	return &body[items[LotView]]{items[LotView]{lots}}, err
+}
+
+func (s *service) deleteLots(ctx context.Context, in *DropPath) (*struct{}, error) {
+	return nil, s.store.closeLots(ctx, in.Drop)
+}
+
+type putClaimsInput struct {
+	DropPath
+	Body struct {
+		Items []struct {
+			Account  uuid.UUID `json:"account" format:"uuid"`
+			SKU      string    `json:"sku" minLength:"1" maxLength:"255"`
+			Quantity int64     `json:"quantity" minimum:"1" maximum:"1000" doc:"Of the lot, in its cart and its orders together"`
+			Position int64     `json:"position" minimum:"0"`
+			Until    time.Time `json:"until" doc:"The hold's end, within a week. A later one prolongs it, an earlier one changes nothing"`
+		} `json:"items" minItems:"1" maxItems:"100" nullable:"false"`
+	}
+}
+
+func (s *service) putClaims(ctx context.Context, in *putClaimsInput) (*body[rest.Each[Claimed]], error) {
+	claims, each := make([]claim, 0, len(in.Body.Items)), make([]int, 0, len(in.Body.Items))
+	for i, c := range in.Body.Items {
+		until := c.Until.UTC().Truncate(time.Microsecond) // as it is kept
+		claims = append(claims, claim{in.Drop, "account:" + c.Account.String(), c.SKU, c.Quantity, c.Position, until})
+		each = append(each, i)
+	}
+	answers, err := s.claims.Do(ctx, claims)
+	if err != nil {
+		return nil, err
+	}
+	path := "/internal/lots/" + in.Drop.String() + "/claims"
+	return &body[rest.Each[Claimed]]{rest.DoEach(ctx, path, each, func(_ context.Context, i int) (Claimed, error) {
+		return answers[i].Value, answers[i].Err
+	})}, nil
+}
+
 type stockInput struct {
 	rest.Page
-	Query string `query:"q" maxLength:"255" doc:"Part of the SKU"`
+	Query string `query:"q" maxLength:"255" doc:"Words, or parts of them, of the SKU, the product's name and the variant"`
+	Of    string `query:"product_id" format:"uuid" doc:"Only the SKUs of this product"`
+	Low   bool   `query:"low" doc:"Only SKUs that run out: available is at most low_at"`
 	Below int64  `query:"available_below" minimum:"1" maximum:"1000000000" doc:"Only SKUs of which less is available: 1 means none"`
 	Sort  string `query:"sort" enum:"sku,-sku,available,-available,sold,-sold,cart_held,-cart_held,order_held,-order_held" default:"sku" doc:"available: the scarcest first"`
 }
 
 func (s *service) listStock(ctx context.Context, in *stockInput) (*body[rest.List[StockView]], error) {
-	return page(s.store.views(ctx, stockFilter{Part: strings.TrimSpace(in.Query), Below: in.Below}, in.Sort, in.Page))
+	f := stockFilter{Query: in.Query, Below: in.Below, Low: in.Low}
+	if in.Of != "" {
+		id, err := uuid.Parse(in.Of)
+		if err != nil {
+			return nil, problem.InvalidField("query.product_id", problem.CodeWrongFormat, "is not an id")
+		}
+		f.Product = &id
+	}
+	return page(s.store.views(ctx, f, in.Sort, in.Page))
 }
 
-func (s *service) getFigures(ctx context.Context, in *struct {
-	Low int64 `query:"low" minimum:"0" maximum:"1000000" default:"5" doc:"So many or fewer available counts as running out"`
-}) (*body[Figures], error) {
-	f, err := s.figures.Get(ctx, in.Low, otter.LoaderFunc[int64, Figures](func(ctx context.Context, low int64) (Figures, error) {
+// figuresInput knows whether low was given: 0 is not the same as none.
+type figuresInput struct {
+	Low int64 `query:"low" minimum:"0" maximum:"1000000" doc:"What counts as running out; without it each SKU's low_at"`
+
+	byOwn bool
+}
+
+// Resolve implements huma.Resolver.
+func (in *figuresInput) Resolve(ctx huma.Context) []error {
+	in.byOwn = ctx.Query("low") == ""
+	return nil
+}
+
+func (s *service) getFigures(ctx context.Context, in *figuresInput) (*body[Figures], error) {
+	low := in.Low
+	if in.byOwn {
+		low = -1
+	}
+	f, err := s.figures.Get(ctx, low, otter.LoaderFunc[int64, Figures](func(ctx context.Context, low int64) (Figures, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), workLimit) // others wait for it too
 		defer cancel()
 		return s.store.figures(ctx, low)
@@ -284,6 +413,18 @@ func (s *service) getFigures(ctx context.Context, in *struct {
 
 func (s *service) getStock(ctx context.Context, in *SKUPath) (*body[StockView], error) {
 	v, err := s.store.view(ctx, s.store.db, in.SKU.String())
+	return &body[StockView]{v}, err
+}
+
+type lowAtInput struct {
+	SKUPath
+	Body struct {
+		LowAt *int64 `json:"low_at" minimum:"0" maximum:"1000000" doc:"With so many available it runs out; null: LOW_STOCK"`
+	}
+}
+
+func (s *service) putLowAt(ctx context.Context, in *lowAtInput) (*body[StockView], error) {
+	v, err := s.store.setLowAt(ctx, in.SKU.String(), in.Body.LowAt)
 	return &body[StockView]{v}, err
 }
 

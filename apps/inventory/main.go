@@ -28,6 +28,7 @@ type settings struct {
 	HoldAt     string        `env:"HOLD_AT" envDefault:"cart" enum:"cart,checkout" doc:"What holds stock: a cart, or only the order"`
 	HoldTTL    time.Duration `env:"HOLD_TTL" envDefault:"15m" doc:"How long a cart holds what was put in"`
 	HoldRetry  time.Duration `env:"HOLD_RETRY" envDefault:"3m" doc:"How long, at least, a cart holds what an order whose payment was declined was for"`
+	LowStock   int           `env:"LOW_STOCK" envDefault:"5" doc:"With so many available a SKU runs out that has no number of its own"`
 	AskAfter   time.Duration `env:"INVENTORY_ASK_AFTER" envDefault:"2m" doc:"The age at which orders is asked about a hold that has no order"`
 	PullBehind time.Duration `env:"INVENTORY_PULL_BEHIND" envDefault:"2m" doc:"How long events of orders get to arrive before its list is believed"`
 }
@@ -37,8 +38,10 @@ type service struct {
 	settings settings
 	store    *store
 	holds    *gather.Gatherer[wish, []HeldLine]
+	claims   *gather.Gatherer[[]claim, []gather.Answer[Claimed]]
 	refusals *gather.Gatherer[uuid.UUID, struct{}]
 	orders   orders
+	products products
 	figures  *otter.Cache[int64, Figures]
 	log      *slog.Logger
 }
@@ -47,8 +50,9 @@ type service struct {
 func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
 	st := &store{db: db, settings: set, now: rt.Now}
 	s := &service{
-		settings: set, store: st, orders: orders{rt.Dapr}, log: rt.Log,
+		settings: set, store: st, orders: orders{rt.Dapr}, products: products{rt.Dapr}, log: rt.Log,
 		holds:    gather.New(gather.Settings[wish]{Most: 200, Waiting: 5000}, st.hold),
+		claims:   gather.New(gather.Settings[[]claim]{Most: 20}, st.holdClaims),
 		refusals: gather.New(gather.Settings[uuid.UUID]{}, gather.Whole(st.refuse)),
 	}
 	// Every open dashboard asks for what reads all SKUs: an index on counters would cost each hold its update in place.

@@ -57,15 +57,9 @@ func (s *store) holdBatch(ctx context.Context, batch []wish, how string) (answer
 		if err := b.claim(ctx, claims, s.now()); err != nil {
 			return err
 		}
-		skus := append(slices.Clip(skus), b.ordersSKUs()...)
-		if err := b.lock(ctx, how, skus); err != nil {
+		passed, err := b.lockMost(ctx, how, append(slices.Clip(skus), b.ordersSKUs()...))
+		if err != nil {
 			return err
-		}
-		locked := map[string]bool{}
-		if how == skips {
-			if locked, err = b.passed(ctx, skus); err != nil {
-				return err
-			}
 		}
 		b.now = s.now()
 		if err := b.read(ctx, shoppers); err != nil {
@@ -73,7 +67,7 @@ func (s *store) holdBatch(ctx context.Context, batch []wish, how string) (answer
 		}
 		for i, w := range batch {
 			a := &answers[i]
-			if a.Err = b.busy(w, locked); a.Err == nil {
+			if a.Err = b.busy(w, passed); a.Err == nil {
 				a.Err = b.hold(w, s.settings.HoldTTL, s.settings.HoldRetry)
 			}
 			if a.Err == nil && w.order == uuid.Nil {
@@ -83,6 +77,14 @@ func (s *store) holdBatch(ctx context.Context, batch []wish, how string) (answer
 		return b.close(ctx)
 	})
 	return answers, err
+}
+
+// lockMost locks the SKUs that exist, in that way, and tells which of them it has passed by: none, unless it skips.
+func (b *stockTx) lockMost(ctx context.Context, how string, skus []string) (map[string]bool, error) {
+	if err := b.lock(ctx, how, skus); err != nil || how != skips {
+		return nil, err
+	}
+	return b.passed(ctx, skus)
 }
 
 // passed are those of the SKUs that exist and are not locked by us.
@@ -157,7 +159,8 @@ func (b *stockTx) claim(ctx context.Context, orders []OrderHold, now time.Time) 
 
 // readLines reads what orders hold, have bought, or had.
 func (b *stockTx) readLines(ctx context.Context, ids []uuid.UUID) error {
-	rows, err := b.tx.Query(ctx, `SELECT order_id, sku, quantity, cart_until, retries FROM order_hold_lines WHERE order_id = ANY($1)`, ids)
+	rows, err := b.tx.Query(ctx, `
+		SELECT order_id, sku, quantity, cart_until, retries, lot FROM order_hold_lines WHERE order_id = ANY($1)`, ids)
 	if err != nil {
 		return fmt.Errorf("lines of orders: %w", err)
 	}
@@ -166,16 +169,14 @@ func (b *stockTx) readLines(ctx context.Context, ids []uuid.UUID) error {
 		line    Line
 		until   *time.Time
 		retries int
+		lot     *uuid.UUID
 	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &line.SKU, &line.Quantity, &until, &retries}, func() error {
-		row, from := b.orders[id], CartHold{Retries: retries}
+	_, err = pgx.ForEachRow(rows, []any{&id, &line.SKU, &line.Quantity, &until, &retries, &lot}, func() error {
+		row, from := b.orders[id], CartHold{Retries: retries, Drop: dropOf(lot)}
 		if until != nil {
 			from.ExpiresAt = *until
 		}
-		if row.From == nil {
-			row.From = map[string]CartHold{}
-		}
-		row.Lines, row.From[line.SKU] = append(row.Lines, line), from
+		row.add(line, from)
 		return nil
 	})
 	if err != nil {
@@ -213,6 +214,7 @@ func (b *stockTx) writeOrders(c *changes) {
 		Quantity int64      `json:"quantity"`
 		Until    *time.Time `json:"until"`
 		Retries  int        `json:"retries"`
+		Lot      uuid.UUID  `json:"lot,omitzero"`
 	}
 	var (
 		unwanted []uuid.UUID
@@ -235,8 +237,9 @@ func (b *stockTx) writeOrders(c *changes) {
 			continue
 		}
 		for _, l := range o.Lines {
-			row := line{ID: id, SKU: l.SKU, Quantity: l.Quantity, Retries: o.From[l.SKU].Retries}
-			if cart := o.From[l.SKU]; cart.Quantity > 0 {
+			cart := o.From[l.SKU]
+			row := line{ID: id, SKU: l.SKU, Quantity: l.Quantity, Retries: cart.Retries, Lot: cart.Drop}
+			if cart.Quantity > 0 {
 				row.Until = &cart.ExpiresAt
 			}
 			lines = append(lines, row)
@@ -247,9 +250,9 @@ func (b *stockTx) writeOrders(c *changes) {
 		UPDATE order_holds o SET shopper = v.shopper, state = v.state, release_reason = v.reason, changed_at = v.at
 		FROM jsonb_to_recordset(@orders) AS v (id uuid, shopper text, state text, reason text, at timestamptz) WHERE o.order_id = v.id`)
 	add(c, "lines", lines, `
-		INSERT INTO order_hold_lines (order_id, sku, quantity, cart_until, retries)
-		SELECT id, sku, quantity, until, retries
-		FROM jsonb_to_recordset(@lines) AS l (id uuid, sku text, quantity bigint, until timestamptz, retries int)`)
+		INSERT INTO order_hold_lines (order_id, sku, quantity, cart_until, retries, lot)
+		SELECT id, sku, quantity, until, retries, lot
+		FROM jsonb_to_recordset(@lines) AS l (id uuid, sku text, quantity bigint, until timestamptz, retries int, lot uuid)`)
 }
 
 // sell turns what orders hold into sold units. Errors: ErrNotHeld, marked as one that no repetition cures.
@@ -279,9 +282,10 @@ func (b *stockTx) openHeld(ctx context.Context, ids []uuid.UUID) error {
 			WHERE sku = ANY(ARRAY(SELECT l.sku FROM o JOIN order_hold_lines l ON l.order_id = o.order_id WHERE o.state = 'held'))
 			ORDER BY sku FOR UPDATE
 		)
-		SELECT o.order_id, o.shopper, o.state, COALESCE(o.release_reason, ''), COALESCE(l.quantity, 0), COALESCE(s.sku, ''),
+		SELECT o.order_id, o.shopper, o.state, COALESCE(o.release_reason, ''), COALESCE(l.quantity, 0), l.lot, COALESCE(s.sku, ''),
 		       COALESCE(s.on_hand, 0), COALESCE(s.cart_held, 0), COALESCE(s.order_held, 0), COALESCE(s.sold, 0),
-		       COALESCE(s.number, 0), COALESCE(s.in_stock, false), COALESCE(s.crossings, 0), s.max_per_shopper
+		       COALESCE(s.number, 0), COALESCE(s.in_stock, false), COALESCE(s.crossings, 0), s.max_per_shopper,
+		       s.lot, COALESCE(s.lot_free, 0), COALESCE(s.lot_held, 0), COALESCE(s.lot_sold, 0), s.lot_limit
 		FROM o LEFT JOIN order_hold_lines l ON l.order_id = o.order_id AND o.state = 'held' LEFT JOIN s ON s.sku = l.sku
 		ORDER BY o.order_id, s.sku`, pgx.StrictNamedArgs{"ids": ids})
 	if err != nil {
@@ -290,12 +294,11 @@ func (b *stockTx) openHeld(ctx context.Context, ids []uuid.UUID) error {
 	var (
 		o        OrderHold
 		quantity int64
-		s        Stock
+		lot      *uuid.UUID
+		s        stockRow
 	)
-	_, err = pgx.ForEachRow(rows, []any{
-		&o.OrderID, &o.Shopper, &o.State, &o.Reason, &quantity, &s.SKU,
-		&s.OnHand, &s.CartHeld, &s.OrderHeld, &s.Sold, &s.Number, &s.InStock, &s.Crossings, &s.MaxPerShopper,
-	}, func() error {
+	into := append([]any{&o.OrderID, &o.Shopper, &o.State, &o.Reason, &quantity, &lot}, s.columns()...)
+	_, err = pgx.ForEachRow(rows, into, func() error {
 		row, ok := b.orders[o.OrderID]
 		if !ok {
 			row = &orderRow{OrderHold: o, row: o}
@@ -304,9 +307,9 @@ func (b *stockTx) openHeld(ctx context.Context, ids []uuid.UUID) error {
 		if s.SKU == "" {
 			return nil
 		}
-		row.Lines = append(row.Lines, Line{s.SKU, quantity})
+		row.add(Line{s.SKU, quantity}, CartHold{Drop: dropOf(lot)})
 		if _, ok := b.stock[s.SKU]; !ok {
-			stock := s
+			stock := s.stock()
 			b.stock[s.SKU], b.stockRows[s.SKU] = &stock, stock
 		}
 		return nil

@@ -235,7 +235,7 @@ func TestMostAShopper(t *testing.T) {
 	t.Run("a login brings no more than the limit", func(t *testing.T) {
 		require.Equal(t, http.StatusOK, b.put(guest(1), "TEE", 2).Status)
 		r := b.do("carts", "POST", "/internal/holds/"+guest(1)+"/transfer", map[string]any{"to": account(1), "lines": []lineInput{{"TEE", 2}}})
-		require.JSONEq(t, `{"items": [{"sku": "TEE", "quantity": 2, "expires_at": null}]}`, string(r.Body))
+		require.JSONEq(t, `{"items": [{"sku": "TEE", "quantity": 2, "expires_at": null, "free": null}]}`, string(r.Body))
 		held, err := b.store.cartHolds(t.Context(), account(1))
 		require.NoError(t, err)
 		require.Equal(t, int64(1), held[0].Quantity)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/stampede-shop/stampede/drop"
 	"github.com/stampede-shop/stampede/kit/problem"
 )
 
@@ -51,6 +52,9 @@ type Stock struct {
 	Crossings int64  `json:"crossings"` // how often it was told
 
 	MaxPerShopper *int64 `json:"-"` // of an account, in its cart and its orders together; nil: no limit
+
+	Drop uuid.UUID `json:"-"` // in whose open lot it is; nil: in none
+	Lot  drop.Lot  `json:"-"` // of that drop; its units are held, sold and counted like any others, the free ones are set aside
 }
 
 // Entry is one line of a SKU's ledger. Before and After are units on hand.
@@ -66,17 +70,29 @@ type Entry struct {
 	At     time.Time `json:"at"`
 }
 
-// Available is what anybody could take now.
-func (s *Stock) Available() int64 { return s.OnHand - s.CartHeld - s.OrderHeld }
+// Unpromised is what nobody holds and no lot sets aside.
+func (s *Stock) Unpromised() int64 { return s.OnHand - s.CartHeld - s.OrderHeld - s.Lot.Free }
 
-// Lapse ends cart holds: n units are free again.
-func (s *Stock) Lapse(n int64) { s.CartHeld -= n }
+// Available is what anybody could take now. Of a SKU that is in a lot nobody can take what was not claimed.
+func (s *Stock) Available() int64 {
+	if s.Drop != uuid.Nil {
+		return 0
+	}
+	return s.Unpromised()
+}
+
+// Lapse ends a cart's hold: its units are free again, in the lot of which they were claimed if it is open.
+func (s *Stock) Lapse(h CartHold) {
+	s.CartHeld -= h.Quantity
+	s.lotOf(h.Drop).Lapse(h.Quantity)
+}
 
 // CartHold is what a shopper's cart holds of one SKU. The zero value holds nothing.
 type CartHold struct {
 	Quantity  int64
 	ExpiresAt time.Time
-	Retries   int // times that it came back from a declined order
+	Retries   int       // times that it came back from a declined order
+	Drop      uuid.UUID // of whose lot all of it was claimed; nil: of none
 }
 
 // Within refuses a quantity that exceeds the SKU's limit, for a shopper whose cart holds current and whose orders have
@@ -90,9 +106,12 @@ func (s *Stock) Within(current CartHold, ordered, quantity int64) error {
 }
 
 // SetCart sets a shopper's hold, which is current, to a quantity; 0 ends it. A first hold lasts ttl, a changed one
-// keeps its end. The shopper's orders have ordered units. Errors: ErrLimitReached as Within; ErrOutOfStock, with what
-// this shopper may have in "available".
+// keeps its end. The shopper's orders have ordered units. Errors: ErrClaimRequired as NeedsClaim; ErrLimitReached as Within;
+// ErrOutOfStock, with what this shopper may have in "available".
 func (s *Stock) SetCart(current CartHold, ordered, quantity int64, now time.Time, ttl time.Duration) (CartHold, error) {
+	if err := s.NeedsClaim(current, quantity); err != nil {
+		return current, err
+	}
 	if err := s.Within(current, ordered, quantity); err != nil {
 		return current, err
 	}
@@ -100,11 +119,14 @@ func (s *Stock) SetCart(current CartHold, ordered, quantity int64, now time.Time
 		return current, ErrOutOfStock.With("available", mayHave)
 	}
 	s.CartHeld += quantity - current.Quantity
+	s.lotOf(current.Drop).Lapse(current.Quantity - quantity)
 	switch {
 	case quantity == 0:
 		return CartHold{}, nil
 	case current.Quantity == 0:
 		return CartHold{Quantity: quantity, ExpiresAt: now.Add(ttl)}, nil
+	case quantity > current.Quantity:
+		current.Drop = uuid.Nil // the lot is closed, and not all of it was claimed any more
 	}
 	current.Quantity = quantity
 	return current, nil
@@ -113,8 +135,13 @@ func (s *Stock) SetCart(current CartHold, ordered, quantity int64, now time.Time
 // Merge joins the holds of a guest and of the account that the guest turned out to be, for a line of so many units.
 // The joined hold ends when the first of the two would have: logging in must not prolong it. The account's orders have
 // ordered units, and the line gets no more than the SKU's limit leaves. What is not free is not held, except what the
-// two had. held tells whether the line is held whole.
+// two had. A claim stays as it is, and the guest's hold ends: a login takes nothing from a lot. held tells whether the line
+// is held whole.
 func (s *Stock) Merge(guest, account CartHold, ordered, quantity int64, now time.Time, ttl time.Duration) (hold CartHold, held bool) {
+	if s.claimed(account) {
+		s.Lapse(guest)
+		return account, account.Quantity >= quantity
+	}
 	had := guest.Quantity + account.Quantity
 	s.CartHeld -= had
 	within := quantity
@@ -148,7 +175,7 @@ func earliest(holds ...CartHold) time.Time {
 
 // HoldForOrder makes a shopper's cart hold the order's, and takes what is missing from the free units. What the cart
 // held beyond the order's line is free again. It reports what this shopper may have, and whether that was enough;
-// if not, nothing has changed.
+// if not, nothing has changed. Of a SKU that is in a lot nothing can be missing: NeedsClaim comes first.
 func (s *Stock) HoldForOrder(cart CartHold, quantity int64) (mayHave int64, ok bool) {
 	mayHave = s.Available() + cart.Quantity
 	if quantity > mayHave {
@@ -156,48 +183,56 @@ func (s *Stock) HoldForOrder(cart CartHold, quantity int64) (mayHave int64, ok b
 	}
 	s.CartHeld -= cart.Quantity
 	s.OrderHeld += quantity
+	s.lotOf(cart.Drop).Lapse(cart.Quantity - quantity)
 	return mayHave, true
 }
 
-// Unhold gives an order's held units back.
-func (s *Stock) Unhold(quantity int64) { s.OrderHeld -= quantity }
+// Unhold gives an order's held units back, those that were claimed to the open lot of that drop.
+func (s *Stock) Unhold(quantity int64, of uuid.UUID) {
+	s.OrderHeld -= quantity
+	s.lotOf(of).Lapse(quantity)
+}
 
 // Retry gives the held units of a declined order back to its shopper's cart, so that nobody takes them while the
 // shopper reaches for another card. from is the cart's hold that the order took; the cart holds them as long as it
-// would have, and at least for retry. After maxRetries they are free: declines keep nothing for ever. What the cart
-// holds by now is the shopper's newer wish and stays as it is.
+// would have, and at least for retry. After maxRetries they are free: declines keep nothing for ever. What was claimed is
+// kept until the claim's own time is over, and no longer: others wait for it. What the cart holds by now is the shopper's
+// newer wish and stays as it is.
 func (s *Stock) Retry(quantity int64, from, cart CartHold, now time.Time, retry time.Duration) CartHold {
-	s.Unhold(quantity)
-	if cart.Quantity > 0 || from.Retries >= maxRetries {
+	until, over := latest(from.ExpiresAt, now.Add(retry)), from.Retries >= maxRetries
+	if s.claimed(from) {
+		until, over = from.ExpiresAt, !from.ExpiresAt.After(now)
+	}
+	if over || cart.Quantity > 0 {
+		s.Unhold(quantity, from.Drop)
 		return cart
 	}
+	s.OrderHeld -= quantity
 	s.CartHeld += quantity
-	until := now.Add(retry)
-	if from.ExpiresAt.After(until) {
-		until = from.ExpiresAt
-	}
-	return CartHold{Quantity: quantity, ExpiresAt: until, Retries: from.Retries + 1}
+	return CartHold{Quantity: quantity, ExpiresAt: until, Retries: from.Retries + 1, Drop: from.Drop}
 }
 
-// Sell turns an order's held units into sold ones: they leave.
-func (s *Stock) Sell(quantity int64, order uuid.UUID, now time.Time) Entry {
+// Sell turns an order's held units into sold ones, also in the open lot of which they were claimed: they leave.
+func (s *Stock) Sell(quantity int64, of, order uuid.UUID, now time.Time) Entry {
 	s.OrderHeld -= quantity
 	s.Sold += quantity
+	s.lotOf(of).Sell(quantity)
 	return s.enter("sale", -quantity, "order confirmed", order.String(), now)
 }
 
-// Return takes an order's sold units back: they are free again.
-func (s *Stock) Return(quantity int64, order uuid.UUID, now time.Time) Entry {
+// Return takes an order's sold units back: they are free again, in the lot of which they were claimed if it is open.
+func (s *Stock) Return(quantity int64, of, order uuid.UUID, now time.Time) Entry {
 	s.Sold -= quantity
+	s.lotOf(of).Return(quantity)
 	return s.enter("return", quantity, "order cancelled", order.String(), now)
 }
 
-// Move brings units in (delta > 0) or takes free ones out. kind is initial, movement or import; delta is not 0.
+// Move brings units in (delta > 0) or takes out free ones, none that a lot sets aside. kind is initial, movement or import; delta is not 0.
 // Errors: ErrStockHeld, with what could be taken in "available"; ErrInvalid beyond maxOnHand.
 func (s *Stock) Move(kind string, delta int64, reason, ref string, now time.Time) (Entry, error) {
 	switch {
-	case delta < -s.Available():
-		return Entry{}, ErrStockHeld.With("available", s.Available())
+	case delta < -s.Unpromised():
+		return Entry{}, ErrStockHeld.With("available", s.Unpromised())
 	case delta > maxOnHand-s.OnHand:
 		return Entry{}, problem.InvalidField("body", problem.CodeTooLarge, fmt.Sprintf("no more than %d units of a SKU", maxOnHand))
 	}
@@ -281,6 +316,14 @@ type OrderHold struct {
 	Reason  Reason // of a release
 	Lines   []Line
 	From    map[string]CartHold // by SKU, what the cart held when the order took it; its quantity is not kept
+}
+
+// add takes a line in, and what the cart held when the order took it.
+func (h *OrderHold) add(l Line, from CartHold) {
+	if h.From == nil {
+		h.From = map[string]CartHold{}
+	}
+	h.Lines, h.From[l.SKU] = append(h.Lines, l), from
 }
 
 // SKUs are those of the hold's lines.

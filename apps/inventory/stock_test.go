@@ -20,6 +20,11 @@ const (
 	retry = 3 * time.Minute
 )
 
+// inCart is a hold that was claimed of no lot.
+func inCart(quantity int64, until time.Time, retries int) CartHold {
+	return CartHold{Quantity: quantity, ExpiresAt: until, Retries: retries}
+}
+
 func TestSetCart(t *testing.T) {
 	t.Parallel()
 	// 10 on hand, 3 held by orders, 4 by carts: 3 available.
@@ -30,14 +35,14 @@ func TestSetCart(t *testing.T) {
 		held     int64 // by all carts, after
 		mayHave  int64 // when refused
 	}{
-		"first":                  {CartHold{}, 2, CartHold{2, later.Add(ttl), 0}, 6, 0},
-		"all that is free":       {CartHold{}, 3, CartHold{3, later.Add(ttl), 0}, 7, 0},
+		"first":                  {CartHold{}, 2, inCart(2, later.Add(ttl), 0), 6, 0},
+		"all that is free":       {CartHold{}, 3, inCart(3, later.Add(ttl), 0), 7, 0},
 		"one too many":           {CartHold{}, 4, CartHold{}, 4, 3},
-		"more":                   {CartHold{2, noon.Add(ttl), 0}, 5, CartHold{5, noon.Add(ttl), 0}, 7, 0},
-		"more than there is":     {CartHold{2, noon.Add(ttl), 0}, 6, CartHold{2, noon.Add(ttl), 0}, 4, 5},
-		"less":                   {CartHold{2, noon.Add(ttl), 0}, 1, CartHold{1, noon.Add(ttl), 0}, 3, 0},
-		"the same":               {CartHold{2, noon.Add(ttl), 0}, 2, CartHold{2, noon.Add(ttl), 0}, 4, 0},
-		"nothing any more":       {CartHold{2, noon.Add(ttl), 0}, 0, CartHold{}, 2, 0},
+		"more":                   {inCart(2, noon.Add(ttl), 0), 5, inCart(5, noon.Add(ttl), 0), 7, 0},
+		"more than there is":     {inCart(2, noon.Add(ttl), 0), 6, inCart(2, noon.Add(ttl), 0), 4, 5},
+		"less":                   {inCart(2, noon.Add(ttl), 0), 1, inCart(1, noon.Add(ttl), 0), 3, 0},
+		"the same":               {inCart(2, noon.Add(ttl), 0), 2, inCart(2, noon.Add(ttl), 0), 4, 0},
+		"nothing any more":       {inCart(2, noon.Add(ttl), 0), 0, CartHold{}, 2, 0},
 		"nothing where there is": {CartHold{}, 0, CartHold{}, 4, 0},
 	}
 	for name, tt := range tests {
@@ -69,15 +74,15 @@ func TestMerge(t *testing.T) {
 		want           CartHold
 		held           bool
 	}{
-		"guest's":                      {CartHold{2, guest, 0}, CartHold{}, 0, 2, CartHold{2, guest, 0}, true},
-		"account's":                    {CartHold{}, CartHold{2, account, 0}, 0, 2, CartHold{2, account, 0}, true},
-		"both, the earlier end":        {CartHold{3, guest, 0}, CartHold{1, account, 0}, 0, 3, CartHold{3, account, 0}, true},
-		"both, some given back":        {CartHold{3, guest, 0}, CartHold{3, account, 0}, 0, 3, CartHold{3, account, 0}, true},
-		"neither, free":                {CartHold{}, CartHold{}, 2, 2, CartHold{2, later.Add(ttl), 0}, true},
+		"guest's":                      {inCart(2, guest, 0), CartHold{}, 0, 2, inCart(2, guest, 0), true},
+		"account's":                    {CartHold{}, inCart(2, account, 0), 0, 2, inCart(2, account, 0), true},
+		"both, the earlier end":        {inCart(3, guest, 0), inCart(1, account, 0), 0, 3, inCart(3, account, 0), true},
+		"both, some given back":        {inCart(3, guest, 0), inCart(3, account, 0), 0, 3, inCart(3, account, 0), true},
+		"neither, free":                {CartHold{}, CartHold{}, 2, 2, inCart(2, later.Add(ttl), 0), true},
 		"neither, short":               {CartHold{}, CartHold{}, 1, 2, CartHold{}, false},
-		"larger than held, free":       {CartHold{1, guest, 0}, CartHold{}, 4, 5, CartHold{5, guest, 0}, true},
-		"larger than held, short":      {CartHold{2, guest, 0}, CartHold{}, 2, 5, CartHold{2, guest, 0}, false},
-		"larger than both held, short": {CartHold{2, guest, 0}, CartHold{1, account, 0}, 1, 5, CartHold{3, account, 0}, false},
+		"larger than held, free":       {inCart(1, guest, 0), CartHold{}, 4, 5, inCart(5, guest, 0), true},
+		"larger than held, short":      {inCart(2, guest, 0), CartHold{}, 2, 5, inCart(2, guest, 0), false},
+		"larger than both held, short": {inCart(2, guest, 0), inCart(1, account, 0), 1, 5, inCart(3, account, 0), false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -181,14 +186,14 @@ func TestRetry(t *testing.T) {
 	tests := map[string]struct {
 		from, cart, want CartHold
 	}{
-		"the time that was left":    {CartHold{0, long, 0}, CartHold{}, CartHold{2, long, 1}},
-		"little time was left":      {CartHold{0, soon, 0}, CartHold{}, CartHold{2, later.Add(retry), 1}},
-		"the cart held nothing":     {CartHold{}, CartHold{}, CartHold{2, later.Add(retry), 1}},
-		"the second time":           {CartHold{0, noon, 1}, CartHold{}, CartHold{2, later.Add(retry), 2}},
-		"the third time":            {CartHold{0, long, 2}, CartHold{}, CartHold{}},
-		"the cart holds less now":   {CartHold{0, long, 0}, CartHold{1, soon, 0}, CartHold{1, soon, 0}},
-		"the cart holds as much":    {CartHold{0, long, 0}, CartHold{2, soon, 0}, CartHold{2, soon, 0}},
-		"third time, cart has some": {CartHold{0, long, 2}, CartHold{1, soon, 1}, CartHold{1, soon, 1}},
+		"the time that was left":    {inCart(0, long, 0), CartHold{}, inCart(2, long, 1)},
+		"little time was left":      {inCart(0, soon, 0), CartHold{}, inCart(2, later.Add(retry), 1)},
+		"the cart held nothing":     {CartHold{}, CartHold{}, inCart(2, later.Add(retry), 1)},
+		"the second time":           {inCart(0, noon, 1), CartHold{}, inCart(2, later.Add(retry), 2)},
+		"the third time":            {inCart(0, long, 2), CartHold{}, CartHold{}},
+		"the cart holds less now":   {inCart(0, long, 0), inCart(1, soon, 0), inCart(1, soon, 0)},
+		"the cart holds as much":    {inCart(0, long, 0), inCart(2, soon, 0), inCart(2, soon, 0)},
+		"third time, cart has some": {inCart(0, long, 2), inCart(1, soon, 1), inCart(1, soon, 1)},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -202,11 +207,11 @@ func TestRetry(t *testing.T) {
 	t.Run("a changed hold keeps the count, so does a merged one", func(t *testing.T) {
 		t.Parallel()
 		s := Stock{OnHand: 10, CartHeld: 3}
-		hold, err := s.SetCart(CartHold{1, later, 2}, 0, 2, noon, ttl)
+		hold, err := s.SetCart(inCart(1, later, 2), 0, 2, noon, ttl)
 		require.NoError(t, err)
-		require.Equal(t, CartHold{2, later, 2}, hold)
-		hold, _ = s.Merge(CartHold{1, later, 0}, hold, 0, 3, noon, ttl)
-		require.Equal(t, CartHold{3, later, 2}, hold)
+		require.Equal(t, inCart(2, later, 2), hold)
+		hold, _ = s.Merge(inCart(1, later, 0), hold, 0, 3, noon, ttl)
+		require.Equal(t, inCart(3, later, 2), hold)
 	})
 }
 
@@ -247,11 +252,15 @@ func TestSellAndReturn(t *testing.T) {
 	t.Parallel()
 	order := uuid.New()
 	s := Stock{SKU: "A", OnHand: 10, OrderHeld: 3}
-	require.Equal(t, Entry{SKU: "A", Number: 1, Kind: "sale", Delta: -2, Before: 10, After: 8, Reason: "order confirmed", Ref: order.String(), At: noon}, s.Sell(2, order, noon))
+	require.Equal(t, Entry{
+		SKU: "A", Number: 1, Kind: "sale", Delta: -2, Before: 10, After: 8, Reason: "order confirmed", Ref: order.String(), At: noon,
+	}, s.Sell(2, uuid.Nil, order, noon))
 	require.Equal(t, Stock{SKU: "A", OnHand: 8, OrderHeld: 1, Sold: 2, Number: 1}, s)
-	s.Unhold(1)
+	s.Unhold(1, uuid.Nil)
 	require.Equal(t, int64(8), s.Available())
-	require.Equal(t, Entry{SKU: "A", Number: 2, Kind: "return", Delta: 2, Before: 8, After: 10, Reason: "order cancelled", Ref: order.String(), At: later}, s.Return(2, order, later))
+	require.Equal(t, Entry{
+		SKU: "A", Number: 2, Kind: "return", Delta: 2, Before: 8, After: 10, Reason: "order cancelled", Ref: order.String(), At: later,
+	}, s.Return(2, uuid.Nil, order, later))
 	require.Equal(t, Stock{SKU: "A", OnHand: 10, Number: 2}, s)
 }
 

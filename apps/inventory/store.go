@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -34,7 +35,43 @@ type stockTx struct {
 	tx pgx.Tx
 }
 
-const stockColumns = "sku, on_hand, cart_held, order_held, sold, number, in_stock, crossings, max_per_shopper"
+// stockColumns are those of stockRow.columns.
+const stockColumns = "sku, on_hand, cart_held, order_held, sold, number, in_stock, crossings, max_per_shopper, " +
+	"lot, lot_free, lot_held, lot_sold, lot_limit"
+
+// stockRow is a SKU's row as it is scanned.
+type stockRow struct {
+	Stock
+	lot      *uuid.UUID
+	lotLimit *int64
+}
+
+func (r *stockRow) columns() []any {
+	return []any{
+		&r.SKU, &r.OnHand, &r.CartHeld, &r.OrderHeld, &r.Sold, &r.Number, &r.InStock, &r.Crossings, &r.MaxPerShopper,
+		&r.lot, &r.Lot.Free, &r.Lot.Held, &r.Lot.Sold, &r.lotLimit,
+	}
+}
+
+// stock is the SKU of the row that was scanned.
+func (r *stockRow) stock() Stock {
+	r.Drop, r.Lot.Limit = dropOf(r.lot), 0
+	if r.lotLimit != nil {
+		r.Lot.Limit = *r.lotLimit
+	}
+	return r.Stock
+}
+
+// dropOf is the drop of a column lot.
+func dropOf(lot *uuid.UUID) uuid.UUID {
+	if lot == nil {
+		return uuid.Nil
+	}
+	return *lot
+}
+
+// forAnybody is how many of a SKU's row s anybody could take now, as Stock.Available says; lapsed holds are still held.
+const forAnybody = "CASE WHEN s.lot IS NULL THEN s.on_hand - s.cart_held - s.order_held ELSE 0 END"
 
 // How locks of SKUs are waited for: until the batch's own time is over, a second at most, or not at all.
 const (
@@ -61,41 +98,48 @@ func (b *stockTx) lock(ctx context.Context, how string, skus []string) error {
 	if err != nil {
 		return fmt.Errorf("lock stock: %w", err)
 	}
-	locked, err := pgx.CollectRows(rows, pgx.RowToStructByName[Stock])
-	if err != nil {
-		return fmt.Errorf("lock stock: %w", err)
-	}
-	for _, stock := range locked {
+	var row stockRow
+	_, err = pgx.ForEachRow(rows, row.columns(), func() error {
+		stock := row.stock()
 		b.stockRows[stock.SKU] = stock
 		b.stock[stock.SKU] = &stock
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("lock stock: %w", err)
 	}
 	return nil
 }
 
 // read reads what depends on the locks and must come after them: the cart holds of some shoppers, and what their orders
-// have of SKUs with a limit. It ends cart holds that have lapsed.
+// have of SKUs with a limit or in a lot; of SKUs that are not locked also what is free, to be told. It ends cart holds that
+// have lapsed.
 func (b *stockTx) read(ctx context.Context, shoppers []string) error {
 	shoppers = append([]string{}, slices.Compact(slices.Sorted(slices.Values(shoppers)))...) // an array, not NULL
 	// Shopper by shopper, SKU by SKU: a plan made while the table was small would go on reading it whole.
 	sql, args := `
-		SELECT h.shopper, h.sku, h.quantity, h.expires_at, h.retries FROM unnest(@shoppers::text[]) AS w (shopper) CROSS JOIN LATERAL (
-			SELECT shopper, sku, quantity, expires_at, retries FROM cart_holds WHERE shopper = w.shopper OFFSET 0) h
+		SELECT h.shopper, h.sku, h.quantity, h.expires_at, h.retries, h.lot,
+			CASE WHEN h.sku <> ALL(@skus) THEN (SELECT `+forAnybody+` FROM stock s WHERE s.sku = h.sku) END
+		FROM unnest(@shoppers::text[]) AS w (shopper) CROSS JOIN LATERAL (
+			SELECT shopper, sku, quantity, expires_at, retries, lot FROM cart_holds WHERE shopper = w.shopper OFFSET 0) h
 		UNION ALL
-		SELECT h.shopper, h.sku, h.quantity, h.expires_at, h.retries FROM unnest(@skus::text[]) AS w (sku) CROSS JOIN LATERAL (
-			SELECT shopper, sku, quantity, expires_at, retries FROM cart_holds
+		SELECT h.shopper, h.sku, h.quantity, h.expires_at, h.retries, h.lot, NULL
+		FROM unnest(@skus::text[]) AS w (sku) CROSS JOIN LATERAL (
+			SELECT shopper, sku, quantity, expires_at, retries, lot FROM cart_holds
 			WHERE sku = w.sku AND expires_at <= @now AND shopper <> ALL(@shoppers) OFFSET 0) h`,
-		pgx.StrictNamedArgs{"shoppers": shoppers, "skus": b.skus(), "now": b.now}
+		pgx.StrictNamedArgs{"shoppers": shoppers, "skus": append([]string{}, b.skus()...), "now": b.now}
 	var limited []string
 	for sku, stock := range b.stock {
-		if stock.MaxPerShopper != nil {
+		if stock.MaxPerShopper != nil || stock.Drop != uuid.Nil {
 			limited = append(limited, sku)
 		}
 	}
 	if limited != nil && len(shoppers) > 0 {
 		sql += `
 		UNION ALL
-		SELECT o.shopper, l.sku, sum(l.quantity)::bigint, NULL, 0 FROM order_holds o JOIN order_hold_lines l ON l.order_id = o.order_id
-		WHERE o.shopper = ANY(@shoppers) AND o.state <> 'released' AND l.sku = ANY(@limited) GROUP BY o.shopper, l.sku`
+		SELECT o.shopper, l.sku, sum(l.quantity)::bigint, NULL, 0, l.lot, NULL
+		FROM order_holds o JOIN order_hold_lines l ON l.order_id = o.order_id
+		WHERE o.shopper = ANY(@shoppers) AND o.state <> 'released' AND l.sku = ANY(@limited) GROUP BY o.shopper, l.sku, l.lot`
 		args["limited"] = limited
 	}
 	rows, err := b.tx.Query(ctx, sql, args)
@@ -106,19 +150,25 @@ func (b *stockTx) read(ctx context.Context, shoppers []string) error {
 		key     cartKey
 		hold    CartHold
 		expires *time.Time
+		lot     *uuid.UUID
+		free    *int64
 	)
-	_, err = pgx.ForEachRow(rows, []any{&key.shopper, &key.sku, &hold.Quantity, &expires, &hold.Retries}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&key.shopper, &key.sku, &hold.Quantity, &expires, &hold.Retries, &lot, &free}, func() error {
 		stock, locked := b.stock[key.sku]
+		hold.Drop = dropOf(lot)
+		if free != nil {
+			b.free[key.sku] = *free
+		}
 		switch {
 		case expires == nil:
-			b.ordered[key] = hold.Quantity
+			b.order(key.shopper, Line{key.sku, hold.Quantity}, hold)
 		case expires.After(b.now):
 			hold.ExpiresAt = *expires
 			b.cartRows[key] = hold
 			b.setCart(key.shopper, key.sku, hold)
 		case locked:
 			b.cartRows[key] = CartHold{}
-			stock.Lapse(hold.Quantity)
+			stock.Lapse(hold)
 		}
 		return nil
 	})
@@ -141,10 +191,10 @@ func add[R any](c *changes, name string, rows []R, sql string) {
 	}
 }
 
-// close writes what has changed, by one statement, and stock.crossed for what ran out or came back by another.
+// close writes what has changed, by one statement, and by another the events about what ran out or came back.
 func (b *stockTx) close(ctx context.Context) error {
 	c := &changes{args: pgx.StrictNamedArgs{}}
-	crossed := b.writeStock(c)
+	told := b.writeStock(c)
 	b.writeCarts(c)
 	b.writeOrders(c)
 	if len(c.parts) > 0 {
@@ -152,33 +202,47 @@ func (b *stockTx) close(ctx context.Context) error {
 			return fmt.Errorf("save stock and holds: %w", err)
 		}
 	}
-	return outbox.Put(ctx, b.tx, crossed...)
+	return outbox.Put(ctx, b.tx, told...)
 }
 
-func (b *stockTx) writeStock(c *changes) (crossed []outbox.Event) {
-	var changed []Stock
+func (b *stockTx) writeStock(c *changes) (told []outbox.Event) {
+	type row struct {
+		Stock
+		Lot      uuid.UUID `json:"lot,omitzero"`
+		LotFree  int64     `json:"lot_free,omitzero"`
+		LotHeld  int64     `json:"lot_held,omitzero"`
+		LotSold  int64     `json:"lot_sold,omitzero"`
+		LotLimit int64     `json:"lot_limit,omitzero"`
+	}
+	var changed []row
 	for _, sku := range b.skus() {
 		stock := b.stock[sku]
-		if *stock == b.stockRows[sku] {
+		was := b.stockRows[sku]
+		if *stock == was {
 			continue
 		}
 		if stock.Cross() {
-			crossed = append(crossed, events.StockCrossed{SKU: sku, InStock: stock.InStock, Number: stock.Crossings, At: b.now})
+			told = append(told, events.StockCrossed{SKU: sku, InStock: stock.InStock, Number: stock.Crossings, At: b.now})
 		}
-		changed = append(changed, *stock)
+		lot := stock.Lot
+		if stock.Drop != uuid.Nil && (lot.Free > 0) != (was.Lot.Free > 0) {
+			told = append(told, events.LotChanged{DropID: stock.Drop, SKU: sku, Free: lot.Free, At: b.now})
+		}
+		changed = append(changed, row{*stock, stock.Drop, lot.Free, lot.Held, lot.Sold, lot.Limit})
 	}
 	add(c, "stocks", changed, `
 		UPDATE stock s SET on_hand = v.on_hand, cart_held = v.cart_held, order_held = v.order_held, sold = v.sold,
-			number = v.number, in_stock = v.in_stock, crossings = v.crossings
+			number = v.number, in_stock = v.in_stock, crossings = v.crossings, lot = v.lot, lot_free = COALESCE(v.lot_free, 0),
+			lot_held = COALESCE(v.lot_held, 0), lot_sold = COALESCE(v.lot_sold, 0), lot_limit = v.lot_limit
 		FROM jsonb_to_recordset(@stocks) AS v (sku text, on_hand bigint, cart_held bigint, order_held bigint, sold bigint,
-			number bigint, in_stock bool, crossings bigint)
+			number bigint, in_stock bool, crossings bigint, lot uuid, lot_free bigint, lot_held bigint, lot_sold bigint, lot_limit bigint)
 		WHERE s.sku = v.sku`)
 	add(c, "entries", b.entries, `
 		INSERT INTO ledger (sku, number, kind, delta, before, after, reason, ref, at)
 		SELECT sku, number, kind, delta, before, after, reason, ref, at
 		FROM jsonb_to_recordset(@entries) AS e (sku text, number bigint, kind text, delta bigint, before bigint, after bigint,
 			reason text, ref text, at timestamptz)`)
-	return crossed
+	return told
 }
 
 // move brings units of a SKU in or takes free ones out. Errors: ErrSKUNotFound, ErrStockHeld, ErrInvalid.
@@ -219,8 +283,8 @@ func (s *store) setOnHand(ctx context.Context, tx pgx.Tx, sku string, quantity i
 	return b.close(ctx)
 }
 
-// learn takes over what products tells: which SKUs there are, what they start with, how many one account may have, and
-// whether shoppers see them.
+// learn takes over what products tells: which SKUs there are, what they start with and are called, how many one account may
+// have, and whether shoppers see them.
 // An older version than the one known changes nothing.
 func (s *store) learn(ctx context.Context, tx pgx.Tx, p events.Product, listed bool) error {
 	tag, err := tx.Exec(ctx, `
@@ -287,5 +351,5 @@ func (s *store) learn(ctx context.Context, tx pgx.Tx, p events.Product, listed b
 	if err != nil {
 		return fmt.Errorf("list SKUs: %w", err)
 	}
-	return nil
+	return s.label(ctx, tx, labelsOf(p), true)
 }

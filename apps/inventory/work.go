@@ -13,5 +13,6 @@ func (s *service) work(rt *serve.Runtime) {
 	rt.Go("pull outcomes of orders", feed.Every(s.settings.PullBehind), s.pullOutcomes().Run)
 	rt.Go("ask orders about old holds", max(time.Second, min(time.Minute, s.settings.AskAfter/2)), s.askOrders().Run)
 	rt.Go("forget tombstones", 10*time.Minute, s.store.prune)
+	rt.Alone("labels of old SKUs", 10*time.Minute, s.labelOld)
 	rt.Missed("products")
 }

@@ -77,10 +77,19 @@ func newLogged(m *Mail) Logged {
 	return l
 }
 
+// Schema is the kinds, all of them, in the service's OpenAPI document.
+func (Kind) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString}
+	for _, k := range Kinds {
+		s.Enum = append(s.Enum, string(k))
+	}
+	return s
+}
+
 type listInput struct {
 	rest.Page
 	Status    Status `query:"status" enum:"queued,sent,failed,skipped"`
-	Kind      Kind   `query:"kind" enum:"verify-email,welcome,password-reset,order-confirmed,order-shipped,order-reshipped,order-delivered,order-cancelled,order-refunded"`
+	Kind      Kind   `query:"kind"`
 	Recipient string `query:"recipient" maxLength:"254" doc:"How the recipient's address begins"`
 	OrderID   string `query:"order_id" format:"uuid"`
 	Sort      string `query:"sort" enum:"newest,oldest,recipient,-recipient" default:"newest"`

@@ -22,26 +22,33 @@ type Kind string
 
 // The kinds.
 const (
-	VerifyEmail    Kind = "verify-email"
-	PasswordReset  Kind = "password-reset"
-	Welcome        Kind = "welcome"
-	OrderConfirmed Kind = "order-confirmed"
-	OrderCancelled Kind = "order-cancelled"
-	OrderShipped   Kind = "order-shipped"
-	OrderReshipped Kind = "order-reshipped" // what was said of the parcel was wrong
-	OrderDelivered Kind = "order-delivered"
-	OrderRefunded  Kind = "order-refunded"
+	VerifyEmail      Kind = "verify-email"
+	PasswordReset    Kind = "password-reset"
+	Invitation       Kind = "invitation"          // to who came with another shop's file
+	EmailChange      Kind = "email-change"        // to the address that an account is to have
+	EmailNotice      Kind = "email-change-notice" // to the one that it has
+	Welcome          Kind = "welcome"
+	OrderConfirmed   Kind = "order-confirmed"
+	OrderCancelled   Kind = "order-cancelled"
+	OrderShipped     Kind = "order-shipped"
+	OrderReshipped   Kind = "order-reshipped"   // what was said of the parcel was wrong
+	OrderReaddressed Kind = "order-readdressed" // it goes to another address
+	OrderDelivered   Kind = "order-delivered"
+	OrderRefunded    Kind = "order-refunded"
+	StockConfirm     Kind = "stock-confirm" // whether an address wants to hear that something is back
+	BackInStock      Kind = "back-in-stock"
 )
 
 // Kinds lists them all, in the order of a customer's life.
 var Kinds = []Kind{
-	VerifyEmail, Welcome, PasswordReset,
-	OrderConfirmed, OrderShipped, OrderReshipped, OrderDelivered, OrderCancelled, OrderRefunded,
+	VerifyEmail, Welcome, Invitation, PasswordReset, EmailChange, EmailNotice,
+	OrderConfirmed, OrderReaddressed, OrderShipped, OrderReshipped, OrderDelivered, OrderCancelled, OrderRefunded,
+	StockConfirm, BackInStock,
 }
 
 // Secret reports whether mails of this kind carry a code: what they show is forgotten once they have ended, and they
 // are never sent a second time by hand.
-func (k Kind) Secret() bool { return k == VerifyEmail || k == PasswordReset }
+func (k Kind) Secret() bool { return k == VerifyEmail || k == PasswordReset || k == EmailChange }
 
 // Status is what became of a mail.
 type Status string
@@ -137,6 +144,8 @@ func CodeMail(e events.AccountCodeIssued, sender string, from Source, issued, no
 	case events.PurposeVerifyEmail:
 	case events.PurposePasswordReset:
 		kind, subject = PasswordReset, "Your code for a new Stampede password"
+	case events.PurposeChangeEmail:
+		kind, subject = EmailChange, "Your code for another e-mail address at Stampede"
 	default:
 		return nil, fmt.Errorf("a code for %q", e.Purpose)
 	}
@@ -146,6 +155,31 @@ func CodeMail(e events.AccountCodeIssued, sender string, from Source, issued, no
 		return nil, err
 	}
 	m.AccountID, m.ExpiresAt = &e.AccountID, &e.ExpiresAt
+	return m, nil
+}
+
+// EmailNoticeMail is the mail for an account that is to get another address, to the one that it has.
+func EmailNoticeMail(e events.AccountEmailChangeAsked, sender string, from Source, now time.Time) (*Mail, error) {
+	const subject = "Your e-mail address at Stampede is about to change"
+	m, err := newMail(EmailNotice, "email-change:"+from.EventID, sender, e.Email, subject, e, from, now)
+	if err != nil {
+		return nil, err
+	}
+	m.AccountID = &e.AccountID
+	return m, nil
+}
+
+// InvitationMail is the mail for an account that came with another shop's file; nil when none is asked for.
+func InvitationMail(e events.AccountImported, sender string, from Source, now time.Time) (*Mail, error) {
+	if !e.Invite {
+		return nil, nil
+	}
+	e.Phone, e.Address = "", nil // nothing that it shows
+	m, err := newMail(Invitation, "invitation:"+e.AccountID.String(), sender, e.Email, "Your account at Stampede", e, from, now)
+	if err != nil {
+		return nil, err
+	}
+	m.AccountID = &e.AccountID
 	return m, nil
 }
 
@@ -163,8 +197,12 @@ func WelcomeMail(e events.AccountActivated, sender string, from Source, now time
 }
 
 // OrderMail is the mail for what became of an order; nil when customers are not told: an order that is pending, or one
-// that ended because the card was declined. That shopper was told on the page and has the goods in the cart.
+// that ended because the card was declined. That shopper was told on the page and has the goods in the cart. An order that
+// was forgotten has no address.
 func OrderMail(o events.Order, sender string, from Source, now time.Time) (*Mail, error) {
+	if o.Email == "" {
+		return nil, nil
+	}
 	var kind Kind
 	var subject, again string
 	switch o.Status {
@@ -180,6 +218,8 @@ func OrderMail(o events.Order, sender string, from Source, now time.Time) (*Mail
 		if o.Shipment != nil && o.Shipment.Corrected {
 			kind, subject, again = OrderReshipped, "Another tracking number for your order "+o.Number, fmt.Sprintf(":%d", o.Version)
 		}
+	case "readdressed":
+		kind, subject, again = OrderReaddressed, "Your order "+o.Number+" goes to another address", fmt.Sprintf(":%d", o.Version)
 	case "delivered":
 		kind, subject = OrderDelivered, "Your order "+o.Number+" has arrived"
 	default:
@@ -193,8 +233,11 @@ func OrderMail(o events.Order, sender string, from Source, now time.Time) (*Mail
 	return m, nil
 }
 
-// RefundMail is the mail for one refund.
+// RefundMail is the mail for one refund; nil when the order was forgotten.
 func RefundMail(e events.PaymentRefunded, sender string, from Source, now time.Time) (*Mail, error) {
+	if e.Email == "" {
+		return nil, nil
+	}
 	subject := "We have refunded " + money.Money(e.Amount).String() + " for your order " + e.Number
 	m, err := newMail(OrderRefunded, "refund:"+e.RefundID.String(), sender, e.Email, subject, e, from, now)
 	if err != nil {
@@ -204,12 +247,25 @@ func RefundMail(e events.PaymentRefunded, sender string, from Source, now time.T
 	return m, nil
 }
 
+// ConfirmMail asks an address that somebody has typed whether it wants to hear that something is back.
+func ConfirmMail(e events.StockRequested, sender string, from Source, now time.Time) (*Mail, error) {
+	return newMail(StockConfirm, "stock-confirm:"+from.EventID, sender, e.Email,
+		"Shall we tell you when "+e.Name+" is back?", e.StockRequest, from, now)
+}
+
+// ReturnMail is the mail for something that is back, once a request.
+func ReturnMail(e events.StockReturned, sender string, from Source, now time.Time) (*Mail, error) {
+	return newMail(BackInStock, "back:"+e.RequestID.String(), sender, e.Email, e.Name+" is back", e.StockRequest, from, now)
+}
+
 // Overtaken tells why a mail of an order is not wanted, given the kinds that its log holds already; "" when it is.
 // Events overtake each other, and a customer who has read that an order was cancelled must not read that it is
 // confirmed.
 func Overtaken(kind Kind, logged []Kind) string {
 	switch {
 	case kind == OrderConfirmed && slices.Contains(logged, OrderCancelled):
+		return "the order has been cancelled"
+	case kind == OrderReaddressed && slices.Contains(logged, OrderCancelled):
 		return "the order has been cancelled"
 	case (kind == OrderShipped || kind == OrderReshipped) && slices.Contains(logged, OrderDelivered):
 		return "the order has been delivered"

@@ -68,7 +68,9 @@ func TestOvertaken(t *testing.T) {
 	require.NotEmpty(t, Overtaken(OrderShipped, []Kind{OrderReshipped}), "it has the wrong number")
 	require.Empty(t, Overtaken(OrderReshipped, []Kind{OrderShipped, OrderReshipped}))
 	require.NotEmpty(t, Overtaken(OrderReshipped, []Kind{OrderDelivered}))
-	for kind, by := range map[Kind]Kind{OrderConfirmed: OrderCancelled, OrderShipped: OrderDelivered} {
+	for kind, by := range map[Kind]Kind{
+		OrderConfirmed: OrderCancelled, OrderReaddressed: OrderCancelled, OrderShipped: OrderDelivered,
+	} {
 		for _, k := range all {
 			require.Equal(t, k == by, Overtaken(kind, []Kind{kind, k}) != "", "%s after %s", kind, k)
 		}
@@ -101,10 +103,11 @@ func TestMailFor(t *testing.T) {
 		kind    Kind
 		subject string
 	}{
-		"order pending":   {order("pending"), "", ""},
-		"order confirmed": {order("confirmed"), OrderConfirmed, "Your order S-7 is confirmed"},
-		"order cancelled": {order("cancelled"), OrderCancelled, "Your order S-7 was cancelled"},
-		"order shipped":   {order("shipped"), OrderShipped, "Your order S-7 is on its way"},
+		"order pending":     {order("pending"), "", ""},
+		"order confirmed":   {order("confirmed"), OrderConfirmed, "Your order S-7 is confirmed"},
+		"order cancelled":   {order("cancelled"), OrderCancelled, "Your order S-7 was cancelled"},
+		"order shipped":     {order("shipped"), OrderShipped, "Your order S-7 is on its way"},
+		"order readdressed": {order("readdressed"), OrderReaddressed, "Your order S-7 goes to another address"},
 		"order reshipped": {func() (*Mail, error) {
 			return OrderMail(events.Order{
 				Number: "S-7", Status: "shipped", Version: 4, Email: "ada@example.com", Shipment: &events.Shipment{Corrected: true},
@@ -119,6 +122,16 @@ func TestMailFor(t *testing.T) {
 		"later activation": {activated(false), "", ""},
 		"verification":     {code(events.PurposeVerifyEmail), VerifyEmail, "Your confirmation code for Stampede"},
 		"reset":            {code(events.PurposePasswordReset), PasswordReset, "Your code for a new Stampede password"},
+		"new address":      {code(events.PurposeChangeEmail), EmailChange, "Your code for another e-mail address at Stampede"},
+		"invitation": {func() (*Mail, error) {
+			return InvitationMail(events.AccountImported{Email: "ada@example.com", Invite: true}, "", Source{}, noon)
+		}, Invitation, "Your account at Stampede"},
+		"imported in silence": {func() (*Mail, error) {
+			return InvitationMail(events.AccountImported{Email: "ada@example.com"}, "", Source{}, noon)
+		}, "", ""},
+		"notice of it": {func() (*Mail, error) {
+			return EmailNoticeMail(events.AccountEmailChangeAsked{Email: "ada@example.com"}, "", Source{}, noon)
+		}, EmailNotice, "Your e-mail address at Stampede is about to change"},
 		"refund": {func() (*Mail, error) {
 			return RefundMail(events.PaymentRefunded{Number: "S-7", Email: "ada@example.com", Amount: events.Money{Amount: 1999, Currency: "GBP"}}, "", Source{}, noon)
 		}, OrderRefunded, "We have refunded £19.99 for your order S-7"},
@@ -244,7 +257,7 @@ func TestSums(t *testing.T) {
 		}
 		return all
 	}
-	require.Equal(t, []string{"Subtotal £20.00", "Delivery £4.95", "Total £24.95", "Tax included £4.16"},
+	require.Equal(t, []string{"Subtotal £20.00", "Delivery £4.95", "Total £24.95", "Of which tax £4.16"},
 		labels(events.Order{Subtotal: gbp(2000), Discount: gbp(0), Shipping: gbp(495), Tax: gbp(416), Total: gbp(2495)}))
 	require.Equal(t, []string{"Subtotal £20.00", "Discount -£2.00", "Delivery Free", "Tax £1.80", "Total £19.80"},
 		labels(events.Order{Subtotal: gbp(2000), Discount: gbp(200), Shipping: gbp(0), Tax: gbp(180), Total: gbp(1980)}))
@@ -273,15 +286,20 @@ func TestAbsolute(t *testing.T) {
 func TestTemplates(t *testing.T) {
 	t.Parallel()
 	says := map[Kind][]string{
-		VerifyEmail:    {"493817", "15 minutes", "Hello Ada,"},
-		PasswordReset:  {"493817", "15 minutes", "new password"},
-		Welcome:        {"Hello Ada,", "http://localhost:8000/"},
-		OrderConfirmed: {"S-7K3M9QX2TB", "£113.45", "Trail jacket", "M / Green", "2 × £12.25", "£19.50", "-£5.00", "£4.95", "Tax included", "£18.91", "SW1Y 4JH London", "United Kingdom", "http://localhost:8000/products/enamel-mug"},
-		OrderCancelled: {"S-7K3M9QX2TB", "You asked us to.", "Trail jacket"},
-		OrderShipped:   {"S-7K3M9QX2TB", "Royal Mail", "RM 4829 1GB", "Ada Lovelace", "https://carrier.example/RM48291GB"},
-		OrderReshipped: {"S-7K3M9QX2TB", "Royal Mail", "RM 4829 1GB", "was wrong", "https://carrier.example/RM48291GB"},
-		OrderDelivered: {"S-7K3M9QX2TB", "was delivered"},
-		OrderRefunded:  {"S-7K3M9QX2TB", "£24.50", "£113.45"},
+		VerifyEmail:   {"493817", "15 minutes", "Hello Ada,"},
+		PasswordReset: {"493817", "15 minutes", "new password"},
+		Welcome:       {"Hello Ada,", "http://localhost:8000/"},
+		OrderConfirmed: {"S-7K3M9QX2TB", "£113.45", "Trail jacket", "M / Green", "2 × £12.25",
+			"£19.50", "-£5.00", "£4.95", "Of which tax", "£18.91",
+			"SW1Y 4JH London", "United Kingdom", "http://localhost:8000/products/enamel-mug"},
+		OrderCancelled:   {"S-7K3M9QX2TB", "You asked us to.", "Trail jacket"},
+		OrderShipped:     {"S-7K3M9QX2TB", "Royal Mail", "RM 4829 1GB", "Ada Lovelace", "https://carrier.example/RM48291GB"},
+		OrderReaddressed: {"S-7K3M9QX2TB", "SW1Y 4JH London", "Was that not you?"},
+		OrderReshipped:   {"S-7K3M9QX2TB", "Royal Mail", "RM 4829 1GB", "was wrong", "https://carrier.example/RM48291GB"},
+		OrderDelivered:   {"S-7K3M9QX2TB", "was delivered"},
+		OrderRefunded:    {"S-7K3M9QX2TB", "£24.50", "£113.45"},
+		StockConfirm:     {"Trail jacket", "M / Green", "Yes, tell me", "Forget it now"},
+		BackInStock:      {"Trail jacket", "M / Green", "Have a look", "Unsubscribe"},
 	}
 	sixDigits := regexp.MustCompile(`\b\d{6}\b`)
 	for _, kind := range Kinds {

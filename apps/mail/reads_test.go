@@ -12,5 +12,6 @@ import (
 func TestReads(t *testing.T) {
 	t.Parallel()
 	servetest.Reads(t, "orders", "GET", "/internal/orders/ended", feed.Page[events.Order]{})
+	servetest.Reads(t, "orders", "GET", "/internal/orders/forgotten", feed.Page[events.OrderForgotten]{})
 	servetest.Reads(t, "payments", "GET", "/internal/refunds/made", feed.Page[events.PaymentRefunded]{})
 }

@@ -13,20 +13,27 @@ func sampleMail(kind Kind) (*Mail, error) {
 	placed := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 	gbp := func(minor int64) events.Money { return events.Money{Amount: minor, Currency: "GBP"} }
 	switch kind {
-	case VerifyEmail, PasswordReset:
-		purpose := events.PurposeVerifyEmail
-		if kind == PasswordReset {
-			purpose = events.PurposePasswordReset
-		}
+	case VerifyEmail, PasswordReset, EmailChange:
+		purpose := map[Kind]string{
+			VerifyEmail: events.PurposeVerifyEmail, PasswordReset: events.PurposePasswordReset, EmailChange: events.PurposeChangeEmail,
+		}[kind]
 		return CodeMail(events.AccountCodeIssued{Email: email, FirstName: "Ada", Purpose: purpose, Code: "493817", ExpiresAt: placed.Add(15 * time.Minute)},
 			sender, from, placed, placed)
+	case Invitation:
+		return InvitationMail(events.AccountImported{Email: email, FirstName: "Ada", Invite: true}, sender, from, placed)
+	case EmailNotice:
+		return EmailNoticeMail(events.AccountEmailChangeAsked{Email: email, FirstName: "Ada", At: placed}, sender, from, placed)
 	case Welcome:
 		return WelcomeMail(events.AccountActivated{Email: email, FirstName: "Ada", First: true}, sender, from, placed)
 	case OrderRefunded:
 		return RefundMail(events.PaymentRefunded{
 			Number: "S-7K3M9QX2TB", Email: email, Amount: gbp(2450), Refunded: gbp(2450), Captured: gbp(11345), Reason: "one was broken", RefundedAt: placed,
 		}, sender, from, placed)
-	case OrderConfirmed, OrderCancelled, OrderShipped, OrderReshipped, OrderDelivered:
+	case StockConfirm:
+		return ConfirmMail(events.StockRequested{StockRequest: sampleRequest(email)}, sender, from, placed)
+	case BackInStock:
+		return ReturnMail(events.StockReturned{StockRequest: sampleRequest(email)}, sender, from, placed)
+	case OrderConfirmed, OrderReaddressed, OrderCancelled, OrderShipped, OrderReshipped, OrderDelivered:
 	}
 	o := events.Order{
 		Number: "S-7K3M9QX2TB", Version: 2, Email: email, FirstName: "Ada",
@@ -41,6 +48,8 @@ func sampleMail(kind Kind) (*Mail, error) {
 	switch kind {
 	case OrderConfirmed:
 		o.Status = "confirmed"
+	case OrderReaddressed:
+		o.Status = "readdressed"
 	case OrderCancelled:
 		o.Status, o.Reason = "cancelled", "by-customer"
 	case OrderShipped, OrderReshipped, OrderDelivered:
@@ -55,4 +64,8 @@ func sampleMail(kind Kind) (*Mail, error) {
 		return nil, ErrTemplateNotFound
 	}
 	return OrderMail(o, sender, from, placed)
+}
+
+func sampleRequest(email string) events.StockRequest {
+	return events.StockRequest{Email: email, SKU: "TRAIL-JKT-M-GRN", Slug: "trail-jacket", Name: "Trail jacket", Variant: "M / Green"}
 }

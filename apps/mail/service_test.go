@@ -436,7 +436,7 @@ func TestBadRecipients(t *testing.T) {
 	}
 	require.Empty(t, b.sendDue(t))
 	failed := b.list(t, "?status=failed")
-	require.Len(t, failed, 10)
+	require.Len(t, failed, 9, "an order without an address was forgotten")
 	for _, r := range failed {
 		require.Equal(t, "the recipient is not one mail address", r.Error)
 		if r.Kind.Secret() {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stampede-shop/stampede/kit/forget"
 	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/rest"
@@ -30,8 +31,8 @@ const wanted = `
 	(mails.expires_at IS NOT NULL AND EXISTS (
 		SELECT FROM mails l WHERE l.account_id = mails.account_id AND l.kind = mails.kind AND l.expires_at > mails.expires_at)) AS newer`
 
-// insertMails logs mails, each unless the one that it is the only one about is logged already, and returns those that it
-// logged.
+// insertMails logs mails, each unless the one that it is the only one about is logged already, or it is about somebody who is
+// to be forgotten, and returns those that it logged.
 func insertMails(ctx context.Context, tx pgx.Tx, mails []*Mail) ([]Job, error) {
 	// In one order, in which those about the same are waited for.
 	mails = slices.SortedFunc(slices.Values(mails), func(a, b *Mail) int { return strings.Compare(about(a), about(b)) })
@@ -46,6 +47,7 @@ func insertMails(ctx context.Context, tx pgx.Tx, mails []*Mail) ([]Job, error) {
 			@created_at::timestamptz[])
 			AS m (id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data, status, error, tries,
 				next_try_at, leased_until, expires_at, again_of, created_at)
+		WHERE NOT `+forget.Noted("COALESCE(m.order_id, m.account_id)")+`
 		ON CONFLICT (about) DO NOTHING
 		RETURNING id, `+wanted, pgx.StrictNamedArgs{
 		"id":           pg.Column(mails, func(m *Mail) uuid.UUID { return m.ID }),
@@ -141,6 +143,17 @@ func noteTries(ctx context.Context, db pg.Querier, mails []*Mail) error {
 	})
 	if err != nil {
 		return fmt.Errorf("note tries: %w", err)
+	}
+	return nil
+}
+
+// deleteAbout deletes the mails about accounts, but for those about their orders, and about orders.
+func deleteAbout(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	b := &pgx.Batch{}
+	b.Queue(`DELETE FROM mails WHERE order_id = ANY ($1)`, ids)
+	b.Queue(`DELETE FROM mails WHERE account_id = ANY ($1) AND order_id IS NULL`, ids)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("delete mails about somebody: %w", err)
 	}
 	return nil
 }

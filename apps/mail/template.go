@@ -14,6 +14,7 @@ import (
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/pricing"
 )
 
 //go:embed templates/*.html templates/*.txt
@@ -71,6 +72,9 @@ type view struct {
 
 	Amount       string
 	ForCancelled bool
+
+	Product    line   // that somebody waits for
+	RequestURL string // where an address confirms, or stops
 }
 
 type line struct {
@@ -161,7 +165,7 @@ func (r renderer) view(m *Mail) (view, error) {
 		v.Host = u.Host
 	}
 	switch m.Kind {
-	case VerifyEmail, PasswordReset:
+	case VerifyEmail, PasswordReset, EmailChange:
 		var c Code
 		if err := json.Unmarshal(m.Data, &c); err != nil {
 			return v, err
@@ -176,6 +180,18 @@ func (r renderer) view(m *Mail) (view, error) {
 			return v, err
 		}
 		v.FirstName = e.FirstName
+	case Invitation:
+		var e events.AccountImported
+		if err := json.Unmarshal(m.Data, &e); err != nil {
+			return v, err
+		}
+		v.FirstName = e.FirstName
+	case EmailNotice:
+		var e events.AccountEmailChangeAsked
+		if err := json.Unmarshal(m.Data, &e); err != nil {
+			return v, err
+		}
+		v.FirstName = e.FirstName
 	case OrderRefunded:
 		var e events.PaymentRefunded
 		if err := json.Unmarshal(m.Data, &e); err != nil {
@@ -184,6 +200,14 @@ func (r renderer) view(m *Mail) (view, error) {
 		v.Number, v.OrderURL = e.Number, r.PublicURL+"/orders/"+e.OrderID.String()
 		v.Amount, v.ForCancelled = text(e.Amount), e.Reason == "order-cancelled"
 		v.Sums = []sum{{Label: "You paid", Amount: text(e.Captured), First: true}, {Label: "Refunded until now", Amount: text(e.Refunded), Strong: true}}
+	case StockConfirm, BackInStock:
+		var e events.StockRequest
+		if err := json.Unmarshal(m.Data, &e); err != nil {
+			return v, err
+		}
+		v.Product = r.line(e.Name, e.Slug, e.ImageURL)
+		v.Product.Variant, v.Product.SKU = e.Variant, e.SKU
+		v.RequestURL = r.PublicURL + "/notify/" + e.RequestID.String()
 	default:
 		var o events.Order
 		if err := json.Unmarshal(m.Data, &o); err != nil {
@@ -198,11 +222,10 @@ func (r renderer) view(m *Mail) (view, error) {
 func (r renderer) order(v *view, o events.Order) {
 	v.FirstName, v.Number, v.OrderURL, v.Total = o.FirstName, o.Number, r.PublicURL+"/orders/"+o.OrderID.String(), text(o.Total)
 	for _, l := range o.Lines {
-		initial, _ := utf8.DecodeRuneInString(l.Name)
-		v.Lines = append(v.Lines, line{
-			Name: l.Name, Variant: l.Variant, SKU: l.SKU, URL: r.PublicURL + "/products/" + url.PathEscape(l.Slug), Image: r.absolute(l.ImageURL),
-			Initial: strings.ToUpper(string(initial)), Quantity: l.Quantity, UnitPrice: text(l.UnitPrice), Total: text(l.LineTotal),
-		})
+		shown := r.line(l.Name, l.Slug, l.ImageURL)
+		shown.Variant, shown.SKU, shown.Quantity = l.Variant, l.SKU, l.Quantity
+		shown.UnitPrice, shown.Total = text(l.UnitPrice), text(l.LineTotal)
+		v.Lines = append(v.Lines, shown)
 	}
 	v.Sums = sums(o)
 	v.Cancelled = cancellationFor(o.Reason)
@@ -222,7 +245,16 @@ func (r renderer) order(v *view, o events.Order) {
 	}
 }
 
-// sums are the lines below an order. Prices include the tax where the total is reached without adding it.
+// line is a product as it is shown.
+func (r renderer) line(name, slug, image string) line {
+	initial, _ := utf8.DecodeRuneInString(name)
+	return line{
+		Name: name, URL: r.PublicURL + "/products/" + url.PathEscape(slug), Image: r.absolute(image),
+		Initial: strings.ToUpper(string(initial)),
+	}
+}
+
+// sums are the lines below an order.
 func sums(o events.Order) []sum {
 	all := []sum{{Label: "Subtotal", Amount: text(o.Subtotal)}}
 	if o.Discount.Amount != 0 {
@@ -233,13 +265,13 @@ func sums(o events.Order) []sum {
 		shipping = "Free"
 	}
 	all = append(all, sum{Label: "Delivery", Amount: shipping})
-	included := o.Subtotal.Amount-o.Discount.Amount+o.Shipping.Amount == o.Total.Amount
+	included := pricing.TaxIncluded(money.Money(o.Subtotal), money.Money(o.Discount), money.Money(o.Shipping), money.Money(o.Total))
 	if o.Tax.Amount != 0 && !included {
 		all = append(all, sum{Label: "Tax", Amount: text(o.Tax)})
 	}
 	all = append(all, sum{Label: "Total", Amount: text(o.Total), Strong: true})
 	if o.Tax.Amount != 0 && included {
-		all = append(all, sum{Label: "Tax included", Amount: text(o.Tax)})
+		all = append(all, sum{Label: "Of which tax", Amount: text(o.Tax)})
 	}
 	all[0].First = true
 	return all

@@ -12,6 +12,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/crew"
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/stampede-shop/stampede/kit/forget"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
@@ -40,8 +41,10 @@ func (s *service) work(rt *serve.Runtime) {
 	rt.Go("send", time.Second, s.send)
 	rt.Go("pull orders", every, s.pullOrders().Run)
 	rt.Go("pull refunds", every, s.pullRefunds().Run)
+	rt.Go("pull forgotten orders", every, s.pullForgotten().Run)
+	rt.Go("forget again", forget.Every, forget.Again(s.store.db, deleteAbout))
 	rt.Alone("prune", time.Hour, s.prune)
-	rt.Missed("auth")
+	rt.Missed("auth", "products")
 }
 
 // queue logs mails, which carry a code all or none, and tells how many of them are new. Once tx is committed senders of this
@@ -295,6 +298,14 @@ func (s *service) pullRefunds() feed.Pull[events.PaymentRefunded] {
 	return feed.Pull[events.PaymentRefunded]{
 		Name: "payments.refunds", DB: s.store.db, Log: s.log, Source: s.payments.refunds(), Behind: s.settings.PullBehind,
 		Apply: s.missedRefund,
+	}
+}
+
+// pullForgotten reads which orders were forgotten, in case an event never came.
+func (s *service) pullForgotten() feed.Pull[events.OrderForgotten] {
+	return feed.Pull[events.OrderForgotten]{
+		Name: "orders.forgotten", DB: s.store.db, Log: s.log, Source: s.orders.forgotten(), Behind: s.settings.PullBehind,
+		Apply: s.onOrderForgotten,
 	}
 }
 

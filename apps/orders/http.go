@@ -12,7 +12,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/stampede-shop/stampede/events"
-	"github.com/stampede-shop/stampede/kit/auth"
+	kitauth "github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/money"
@@ -22,29 +22,37 @@ import (
 
 func (s *service) routes(api huma.API) {
 	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/orders", "Order what is in the cart", rest.User, rest.Status(http.StatusCreated),
-		rest.Problems(ErrCartEmpty, ErrPriceChanged, ErrOutOfStock, ErrLimitReached, ErrProductUnavailable, ErrAlreadyOrdered,
-			ErrAccountSuspended), idempotency.Problems), s.postOrder)
+		rest.Problems(ErrCartEmpty, ErrPriceChanged, ErrOutOfStock, ErrLimitReached, ErrClaimRequired, ErrProductUnavailable,
+			ErrAlreadyOrdered, ErrAccountSuspended), idempotency.Problems), s.postOrder)
 	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/orders", "List one's orders, newest first", rest.User), s.listOrders)
 	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/orders/{id}", "Read an order, or wait for it to change", rest.User,
 		rest.Problems(ErrOrderNotFound)), s.getOrder)
 	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/orders/{id}/cancellation", "Cancel an order", rest.User, rest.Status(http.StatusAccepted),
 		rest.Problems(ErrOrderNotFound, ErrNotCancellable)), s.postCancellation)
+	rest.Handle(api, rest.Op(http.MethodPut, "/api/v1/orders/{id}/address", "Send an order somewhere else", rest.User,
+		rest.Describe("Until it is shipped, and within the country that its price is for."),
+		rest.Problems(ErrOrderNotFound, ErrAddressFixed, ErrOtherCountry)), s.putAddress)
 
 	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/orders", "List all orders", rest.Admin), s.adminListOrders)
 	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/orders/figures", "Count orders and what they brought in", rest.Admin), s.adminFigures)
 	rest.Handle(api, rest.Op(http.MethodGet, "/api/v1/admin/orders/{id}", "Read any order", rest.Admin,
 		rest.Problems(ErrOrderNotFound)), s.adminGetOrder)
 	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/shipment", "Ship an order", rest.Admin,
-		rest.Problems(ErrOrderNotFound, ErrNotShippable)), s.adminPostShipment)
+		rest.Problems(ErrOrderNotFound, ErrNotShippable, ErrOrderRefunded)), s.adminPostShipment)
 	rest.Handle(api, rest.Op(http.MethodPut, "/api/v1/admin/orders/{id}/shipment", "Correct what was said of a parcel", rest.Admin,
 		rest.Problems(ErrOrderNotFound, ErrNotShipped)), s.adminPutShipment)
+	rest.Handle(api, rest.Op(http.MethodPut, "/api/v1/admin/orders/{id}/address", "Send any order somewhere else", rest.Admin,
+		rest.Problems(ErrOrderNotFound, ErrAddressFixed, ErrOtherCountry)), s.adminPutAddress)
 	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/delivery", "Note that an order was delivered", rest.Admin,
 		rest.Problems(ErrOrderNotFound, ErrNotDeliverable)), s.adminPostDelivery)
 	rest.Handle(api, rest.Op(http.MethodPost, "/api/v1/admin/orders/{id}/cancellation", "Cancel any order", rest.Admin, rest.Status(http.StatusAccepted),
 		rest.Problems(ErrOrderNotFound, ErrNotCancellable)), s.adminPostCancellation)
 
+	s.importRoutes(api)
 	rest.Handle(api, rest.Op(http.MethodPost, "/internal/orders/void", "Tell what became of order ids, or block them", rest.Neighbours("inventory")), s.postVoid)
 	rest.Handle(api, rest.Op(http.MethodGet, "/internal/orders/outcomes", "List which orders were confirmed or cancelled", rest.Neighbours("inventory", "payments")), s.getOutcomes)
+	rest.Handle(api, rest.Op(http.MethodGet, "/internal/orders/forgotten", "List orders of which nobody is to keep who placed them",
+		rest.Neighbours("payments", "mail")), s.getForgotten)
 	rest.Handle(api, rest.Op(http.MethodGet, "/internal/orders/ended", "List what the events of orders told", rest.Neighbours("mail", "carts")), s.getEnded)
 }
 
@@ -76,7 +84,7 @@ func (s *service) postOrder(ctx context.Context, in *struct {
 	Key  string `header:"Idempotency-Key" doc:"1 to 255 characters: the same key and body gives the same answer for a day"`
 	Body placeRequest
 }) (*placedOutput, error) {
-	o, err := s.placeOrder(ctx, auth.Must(ctx), in.Key, in.Body)
+	o, err := s.placeOrder(ctx, kitauth.Must(ctx), in.Key, in.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +102,7 @@ func (s *service) listOrders(ctx context.Context, in *struct {
 	rest.Page
 	DeclinedFilter
 }) (*listOutput, error) {
-	account := auth.Must(ctx).ID
+	account := kitauth.Must(ctx).ID
 	out := &listOutput{}
 	var err error
 	out.Body.Items, out.Body.NextCursor, err = s.store.List(ctx, filter{Account: &account, Undeclined: !in.Declined}, "newest", in.Page)
@@ -105,7 +113,10 @@ func (s *service) listOrders(ctx context.Context, in *struct {
 type adminOrder struct {
 	Order
 	AccountID uuid.UUID `json:"account_id"`
+	Forgotten bool      `json:"forgotten" doc:"Who placed it has deleted the account: only country and state are left of the address"`
 }
+
+func toAdmin(o *Order) adminOrder { return adminOrder{*o, o.AccountID, o.Forgotten} }
 
 type adminListOutput struct{ Body rest.List[adminOrder] }
 
@@ -113,13 +124,13 @@ func (s *service) adminListOrders(ctx context.Context, in *struct {
 	rest.Page
 	DeclinedFilter
 	Status    Status    `query:"status" enum:"pending,confirmed,shipped,delivered,cancelled"`
-	Query     string    `query:"q" maxLength:"254" doc:"How the order's number or the e-mail address begins"`
+	Query     string    `query:"q" maxLength:"254" doc:"A number, an address with its @, or words of names, products, SKUs, tracking"`
 	AccountID string    `query:"account_id" format:"uuid"`
 	From      time.Time `query:"from" doc:"Placed then or later"`
 	Until     time.Time `query:"until" doc:"Placed before then"`
 	Sort      string    `query:"sort" enum:"newest,oldest,total,-total,email,-email" default:"newest"`
 }) (*adminListOutput, error) {
-	f := filter{Status: in.Status, Begins: strings.TrimSpace(in.Query), From: in.From, Until: in.Until, Undeclined: !in.Declined}
+	f := filter{Status: in.Status, Query: strings.TrimSpace(in.Query), From: in.From, Until: in.Until, Undeclined: !in.Declined}
 	if in.AccountID != "" {
 		id, err := uuid.Parse(in.AccountID)
 		if err != nil {
@@ -136,7 +147,7 @@ func (s *service) adminListOrders(ctx context.Context, in *struct {
 	}
 	out := &adminListOutput{rest.List[adminOrder]{Items: []adminOrder{}, NextCursor: next}}
 	for _, o := range found {
-		out.Body.Items = append(out.Body.Items, adminOrder{*o, o.AccountID})
+		out.Body.Items = append(out.Body.Items, toAdmin(o))
 	}
 	return out, nil
 }
@@ -207,7 +218,7 @@ func (s *service) getOrder(ctx context.Context, in *getOrderInput) (*orderOutput
 	if err != nil {
 		return nil, err
 	}
-	account, since := auth.Must(ctx).ID, in.Since
+	account, since := kitauth.Must(ctx).ID, in.Since
 	if in.sinceNow && in.Wait > 0 {
 		o, err := s.own(ctx, account, id)
 		if err != nil {
@@ -240,7 +251,7 @@ func (s *service) postCancellation(ctx context.Context, in *struct {
 		Reason string `json:"reason,omitempty" maxLength:"500" doc:"In the customer's own words"`
 	}
 }) (*orderOutput, error) {
-	account, note := auth.Must(ctx).ID, ""
+	account, note := kitauth.Must(ctx).ID, ""
 	if in.Body != nil {
 		note = strings.TrimSpace(in.Body.Reason)
 	}
@@ -250,6 +261,33 @@ func (s *service) postCancellation(ctx context.Context, in *struct {
 		}
 		return o.Cancel(ByCustomer, note, now)
 	})
+}
+
+type addressInput struct {
+	OrderPath
+	Body Address
+}
+
+func (s *service) putAddress(ctx context.Context, in *addressInput) (*orderOutput, error) {
+	a, err := in.Body.Check("body")
+	if err != nil {
+		return nil, err
+	}
+	account := kitauth.Must(ctx).ID
+	return s.change(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) {
+		if o.AccountID != account {
+			return nil, ErrOrderNotFound
+		}
+		return o.Readdress(a, now)
+	})
+}
+
+func (s *service) adminPutAddress(ctx context.Context, in *addressInput) (*adminOrderOutput, error) {
+	a, err := in.Body.Check("body")
+	if err != nil {
+		return nil, err
+	}
+	return s.adminChange(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) { return o.Readdress(a, now) })
 }
 
 // change changes the order of the path.
@@ -277,7 +315,7 @@ func (s *service) adminGetOrder(ctx context.Context, in *OrderPath) (*adminOrder
 	if err != nil {
 		return nil, err
 	}
-	return &adminOrderOutput{adminOrder{*o, o.AccountID}}, nil
+	return &adminOrderOutput{toAdmin(o)}, nil
 }
 
 // adminChange changes the order of the path.
@@ -286,23 +324,32 @@ func (s *service) adminChange(ctx context.Context, path OrderPath, fn func(*Orde
 	if err != nil {
 		return nil, err
 	}
-	return &adminOrderOutput{adminOrder{*out.Body, out.Body.AccountID}}, nil
+	return &adminOrderOutput{toAdmin(out.Body)}, nil
 }
 
-type shipmentInput struct {
+// Parcel is embedded in the bodies that tell of one; huma reads exported fields only.
+type Parcel struct {
+	Carrier        string `json:"carrier" text:"line" minLength:"1" maxLength:"80"`
+	TrackingNumber string `json:"tracking_number" text:"line" minLength:"1" maxLength:"80"`
+}
+
+func (s *service) adminPostShipment(ctx context.Context, in *struct {
 	OrderPath
 	Body struct {
-		Carrier        string `json:"carrier" text:"line" minLength:"1" maxLength:"80"`
-		TrackingNumber string `json:"tracking_number" text:"line" minLength:"1" maxLength:"80"`
+		Parcel
+		AlthoughRefunded bool `json:"although_refunded,omitempty" doc:"Ship it though money of it was given back"`
 	}
-}
-
-func (s *service) adminPostShipment(ctx context.Context, in *shipmentInput) (*adminOrderOutput, error) {
+}) (*adminOrderOutput, error) {
 	shipment := s.carriers.shipment(in.Body.Carrier, in.Body.TrackingNumber)
-	return s.adminChange(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) { return o.Ship(shipment, now) })
+	return s.adminChange(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) {
+		return o.Ship(shipment, in.Body.AlthoughRefunded, now)
+	})
 }
 
-func (s *service) adminPutShipment(ctx context.Context, in *shipmentInput) (*adminOrderOutput, error) {
+func (s *service) adminPutShipment(ctx context.Context, in *struct {
+	OrderPath
+	Body Parcel
+}) (*adminOrderOutput, error) {
 	shipment := s.carriers.shipment(in.Body.Carrier, in.Body.TrackingNumber)
 	return s.adminChange(ctx, in.OrderPath, func(o *Order, now time.Time) (Event, error) { return o.Reship(shipment, now) })
 }
@@ -350,6 +397,15 @@ type outcomesOutput struct{ Body feed.Page[outcome] }
 func (s *service) getOutcomes(ctx context.Context, in *feed.Ask) (*outcomesOutput, error) {
 	page, err := s.store.Outcomes(ctx, *in, Confirmed, Cancelled)
 	return &outcomesOutput{page}, err
+}
+
+type forgottenOutput struct {
+	Body feed.Page[events.OrderForgotten]
+}
+
+func (s *service) getForgotten(ctx context.Context, in *feed.Ask) (*forgottenOutput, error) {
+	page, err := s.store.Forgotten(ctx, *in)
+	return &forgottenOutput{page}, err
 }
 
 type endedOutput struct{ Body feed.Page[events.Order] }

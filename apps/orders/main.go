@@ -42,6 +42,7 @@ type service struct {
 	inventory inventory
 	payments  payments
 	users     users
+	auth      auth
 	rates     pricing.Rates
 	carriers  carriers
 	figures   *otter.Cache[stretch, figures]
@@ -60,7 +61,8 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 	}
 	s := &service{
 		settings: set, carriers: carriers, log: rt.Log, now: rt.Now, stopping: rt.Stopping(),
-		carts: carts{rt.Dapr}, products: products{rt.Dapr, newVariantCache()}, inventory: inventory{rt.Dapr}, payments: payments{rt.Dapr}, users: users{rt.Dapr},
+		carts: newCarts(rt.Dapr), products: newProducts(rt.Dapr), inventory: newInventory(rt.Dapr),
+		payments: payments{rt.Dapr}, users: users{rt.Dapr}, auth: auth{rt.Dapr},
 		rates: pricing.Builtin(set.Currency, set.Country), polls: newPolls(maxPolls), news: newNews(db),
 	}
 	s.figures = otter.Must(&otter.Options[stretch, figures]{

@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +17,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/postal"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/text"
 )
 
 // What a caller may be told about orders.
@@ -22,8 +25,11 @@ var (
 	ErrOrderNotFound  = problem.New(problem.NotFound, "order-not-found", "There is no such order")
 	ErrNotCancellable = problem.New(problem.Conflict, "order-not-cancellable", "The order is on its way and can no longer be cancelled")
 	ErrNotShippable   = problem.New(problem.Conflict, "order-not-shippable", "Only a confirmed order can be shipped")
+	ErrOrderRefunded  = problem.New(problem.Conflict, "order-refunded", "Money of the order was given back")
 	ErrNotShipped     = problem.New(problem.Conflict, "order-not-shipped", "The order is not on its way")
 	ErrNotDeliverable = problem.New(problem.Conflict, "order-not-deliverable", "Only a shipped order can be delivered")
+	ErrAddressFixed   = problem.New(problem.Conflict, "order-address-fixed", "The order's address can no longer be changed")
+	ErrOtherCountry   = problem.New(problem.Conflict, "order-other-country", "In another country the order would cost something else")
 )
 
 // errAnotherAmount means that payments reports a capture that is not the order's total.
@@ -128,15 +134,18 @@ type Moment struct {
 
 // Order is an order, as it is kept and as clients see it. Version grows with every change.
 type Order struct {
-	ID           uuid.UUID `json:"id"`
-	Number       string    `json:"number" doc:"For people"`
-	Status       Status    `json:"status" enum:"pending,confirmed,shipped,delivered,cancelled"`
-	Version      int       `json:"version"`
-	Email        string    `json:"email"`
-	Lines        []Line    `json:"lines" nullable:"false"`
-	PromoCode    *string   `json:"promo_code" doc:"Null: the shop has no promotions yet"`
-	Totals                 // flat
-	Address      Address   `json:"address"`
+	ID        uuid.UUID `json:"id"`
+	Number    string    `json:"number" doc:"For people"`
+	Status    Status    `json:"status" enum:"pending,confirmed,shipped,delivered,cancelled"`
+	Version   int       `json:"version"`
+	Email     string    `json:"email"`
+	Lines     []Line    `json:"lines" nullable:"false"`
+	PromoCode *string   `json:"promo_code" doc:"Null: the shop has no promotions yet"`
+	Totals              // flat
+	Address   Address   `json:"address"`
+
+	ReaddressedAt *time.Time `json:"readdressed_at" doc:"When the address was last changed after the order was placed; null: never"`
+
 	Payment      Payment   `json:"payment"`
 	Shipment     *Shipment `json:"shipment"`
 	CancelReason *string   `json:"cancel_reason" enum:"payment-declined,out-of-stock,timed-out,by-customer,by-shop"`
@@ -147,6 +156,7 @@ type Order struct {
 	AccountID  uuid.UUID `json:"-"`
 	FirstName  string    `json:"-"`
 	CheckoutID uuid.UUID `json:"-"`
+	Forgotten  bool      `json:"-"` // who placed it has deleted the account, and is not kept any more
 }
 
 // Event is what a transition tells the other services; nil when there is nothing to tell.
@@ -267,13 +277,18 @@ func (o *Order) cancel(reason CancelReason, note string, now time.Time) Event {
 	return events.OrderCancelled{Order: o.snapshot()}
 }
 
-// Ship hands a confirmed order to a carrier. The same shipment again changes nothing. Errors: ErrNotShippable.
-func (o *Order) Ship(s Shipment, now time.Time) (Event, error) {
+// Ship hands a confirmed order to a carrier, one of which money was given back only if that is said. The same shipment again
+// changes nothing. Errors: ErrNotShippable, ErrOrderRefunded.
+func (o *Order) Ship(s Shipment, althoughRefunded bool, now time.Time) (Event, error) {
 	if o.Shipment != nil && o.Shipment.same(s) {
 		return nil, nil
 	}
 	if o.Status != Confirmed {
 		return nil, ErrNotShippable.With("order_status", o.Status)
+	}
+	if !althoughRefunded && o.Payment.Refunded.Amount > 0 {
+		return nil, ErrOrderRefunded.With("refunded", o.Payment.Refunded).With("total", o.Total).
+			Detail("%v of %v went back to the customer", o.Payment.Refunded, o.Total)
 	}
 	o.Shipment = &s
 	o.become(Shipped, now)
@@ -292,6 +307,26 @@ func (o *Order) Reship(s Shipment, now time.Time) (Event, error) {
 	o.Shipment = &s
 	o.become(Shipped, now)
 	return events.OrderShipped{Order: o.snapshot()}, nil
+}
+
+// Readdress sends an order that is not on its way yet somewhere else in the same country: tax and shipping follow from the
+// country alone (pricing), so its price stays. The same address changes nothing. While it is pending nobody is told: the
+// confirmation has the address. Errors: ErrAddressFixed, ErrOtherCountry.
+func (o *Order) Readdress(a Address, now time.Time) (Event, error) {
+	switch {
+	case o.Status != Pending && o.Status != Confirmed:
+		return nil, ErrAddressFixed.With("order_status", o.Status)
+	case a.Country != o.Address.Country:
+		return nil, ErrOtherCountry.With("country", o.Address.Country)
+	case a == o.Address:
+		return nil, nil
+	}
+	o.Address, o.ReaddressedAt = a, &now
+	o.Version++
+	if o.Status == Pending {
+		return nil, nil
+	}
+	return events.OrderReaddressed{Order: o.snapshot()}, nil
 }
 
 // Deliver ends a shipped order well. Errors: ErrNotDeliverable.
@@ -369,8 +404,27 @@ func (o *Order) snapshotAt(m Moment) events.Order {
 	return e
 }
 
+// words are what the back office finds the order by: the buyer's name and the mail address before its @, the number, what was
+// bought, and the parcel, also with what its number has between spaces put together.
+func (o *Order) words() []string {
+	mailbox, _, _ := strings.Cut(o.Email, "@")
+	parts := []string{o.Number, strings.TrimPrefix(o.Number, numberPrefix), mailbox, o.FirstName, o.Address.Name}
+	for _, l := range o.Lines {
+		parts = append(parts, l.Name, l.Variant, l.SKU)
+	}
+	if o.Shipment != nil {
+		parts = append(parts, o.Shipment.TrackingNumber, strings.ReplaceAll(o.Shipment.TrackingNumber, " ", ""))
+	}
+	return text.Words(strings.Join(parts, " "))
+}
+
 // numberPrefix begins every order's number.
 const numberPrefix = "S-"
+
+var numberPattern = regexp.MustCompile(`^(?i)S-[0-9A-HJKMNP-TV-Z]{10}$`)
+
+// isNumber tells what is written like an order's number, in whatever letters.
+func isNumber(s string) bool { return numberPattern.MatchString(s) }
 
 // Number is an order's name for people: S- and ten characters of Crockford's base 32 (no I, L, O, U). They are
 // the last 50 bits of the order id, which are random, so a number tells neither the next one nor how many

@@ -45,11 +45,11 @@ var ways = map[string]func(o *Order){
 	"confirmed": func(o *Order) { captured(o, noon) },
 	"shipped": func(o *Order) {
 		captured(o, noon)
-		_, _ = o.Ship(Shipment{Carrier: "Royal Mail", TrackingNumber: "RM1"}, noon)
+		_, _ = o.Ship(Shipment{Carrier: "Royal Mail", TrackingNumber: "RM1"}, true, noon)
 	},
 	"delivered": func(o *Order) {
 		captured(o, noon)
-		_, _ = o.Ship(Shipment{Carrier: "Royal Mail", TrackingNumber: "RM1"}, noon)
+		_, _ = o.Ship(Shipment{Carrier: "Royal Mail", TrackingNumber: "RM1"}, true, noon)
 		_, _ = o.Deliver(noon)
 	},
 	"cancelled, not paid":      func(o *Order) { _, _ = o.Cancel(ByCustomer, "", noon) },
@@ -68,10 +68,10 @@ var actions = map[string]func(o *Order, now time.Time) (Event, error){
 	"all back":  func(o *Order, _ time.Time) (Event, error) { o.Refunded(gbp(4397)); return nil, nil },
 	"cancel":    func(o *Order, now time.Time) (Event, error) { return o.Cancel(ByCustomer, "too late", now) },
 	"ship": func(o *Order, now time.Time) (Event, error) {
-		return o.Ship(Shipment{Carrier: "DHL", TrackingNumber: "D1"}, now)
+		return o.Ship(Shipment{Carrier: "DHL", TrackingNumber: "D1"}, true, now)
 	},
 	"ship as before": func(o *Order, now time.Time) (Event, error) {
-		return o.Ship(Shipment{Carrier: "Royal Mail", TrackingNumber: "RM1"}, now)
+		return o.Ship(Shipment{Carrier: "Royal Mail", TrackingNumber: "RM1"}, true, now)
 	},
 	"deliver": func(o *Order, now time.Time) (Event, error) { return o.Deliver(now) },
 }
@@ -302,7 +302,7 @@ func TestEventsCarryTheOrder(t *testing.T) {
 	}, placed.Order)
 
 	confirmed := captured(o, noon.Add(time.Second)).(events.OrderConfirmed)
-	shippedEvent, err := o.Ship(Shipment{Carrier: "DHL", TrackingNumber: "D1"}, noon.Add(time.Minute))
+	shippedEvent, err := o.Ship(Shipment{Carrier: "DHL", TrackingNumber: "D1"}, true, noon.Add(time.Minute))
 	require.NoError(t, err)
 	shipped := shippedEvent.(events.OrderShipped)
 	require.Equal(t, &events.Shipment{Carrier: "DHL", TrackingNumber: "D1"}, shipped.Shipment)

@@ -77,6 +77,18 @@ func (s store) Remind(ctx context.Context, before, now time.Time, limit int) (lo
 	return looked, err
 }
 
+// Waiting is for how many seconds the oldest pending order has been pending; 0 when none is.
+func (s store) Waiting(ctx context.Context) (float64, error) {
+	var seconds float64
+	err := s.db.QueryRow(ctx, `
+		SELECT COALESCE(EXTRACT(EPOCH FROM now() - (
+		    SELECT created_at FROM orders WHERE status = 'pending' ORDER BY created_at LIMIT 1)), 0)::float8`).Scan(&seconds)
+	if err != nil {
+		return 0, fmt.Errorf("waiting: %w", err)
+	}
+	return seconds, nil
+}
+
 // Unsettled leases orders whose charge should be voided: pending ones whose order.placed was first sent before
 // deadline, and those cancelled before quiet whose payment has not been heard of. They come again at next.
 func (s store) Unsettled(ctx context.Context, deadline, quiet, now, next time.Time, limit int) ([]uuid.UUID, error) {

@@ -245,6 +245,15 @@ func TestPost(t *testing.T) {
 		require.Contains(t, string(r.Body), `"available":1`)
 	})
 
+	t.Run("what is in a drop and was not claimed", func(t *testing.T) {
+		t.Parallel()
+		s := openShop(t)
+		refusal := ErrClaimRequired.With("sku", "TEE-M").With("available", 0)
+		servetest.Neighbour(t, s.rt, "inventory", holdOperation, servetest.Refuses(refusal))
+		s.refused(s.post("k", teas), http.StatusForbidden, "claim-required")
+		require.Empty(t, s.released, "there is nothing to give back")
+	})
+
 	t.Run("what is not sold any more", func(t *testing.T) {
 		t.Parallel()
 		s := openShop(t)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/stampede-shop/stampede/kit/auth"
+	kitauth "github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/problem"
@@ -22,6 +22,7 @@ var (
 	ErrPriceChanged       = problem.New(problem.Conflict, "price-changed", "The total is not the expected one")
 	ErrOutOfStock         = problem.New(problem.Conflict, "out-of-stock", "Not enough stock")
 	ErrLimitReached       = problem.New(problem.Conflict, "limit-reached", "No shopper may have so many")
+	ErrClaimRequired      = problem.New(problem.Forbidden, "claim-required", "It is in a drop and has to be claimed there first")
 	ErrProductUnavailable = problem.New(problem.Conflict, "product-unavailable", "A product is no longer sold")
 	ErrAlreadyOrdered     = problem.New(problem.Conflict, "already-ordered", "This cart was ordered already")
 	ErrAccountSuspended   = problem.New(problem.Forbidden, "account-suspended", "The account is suspended")
@@ -97,7 +98,7 @@ type placeRequest struct {
 // A crash between any two steps is cured by the same key (another instance takes the attempt over when the lease is
 // out: same order id, and the hold is idempotent), by another key for the same checkout (which makes the old order id
 // void), or by inventory, which asks for the void of an order id whose hold grows old.
-func (s *service) placeOrder(ctx context.Context, who auth.Caller, key string, req placeRequest) (*Order, error) {
+func (s *service) placeOrder(ctx context.Context, who kitauth.Caller, key string, req placeRequest) (*Order, error) {
 	if err := idempotency.CheckKey(key); err != nil {
 		return nil, err
 	}
@@ -150,7 +151,7 @@ func (s *service) placeOrder(ctx context.Context, who auth.Caller, key string, r
 }
 
 // attempt goes through the steps from the cart to the order. It keeps a up to date, so that refuse knows what to undo.
-func (s *service) attempt(ctx context.Context, a *attempt, who auth.Caller, req placeRequest) (*Order, error) {
+func (s *service) attempt(ctx context.Context, a *attempt, who kitauth.Caller, req placeRequest) (*Order, error) {
 	address, err := s.address(ctx, who.ID, req)
 	if err != nil {
 		return nil, err
@@ -349,8 +350,7 @@ func (s *service) quote(ctx context.Context, b basket, country string) ([]Line, 
 	return lines, Totals{Subtotal: q.Subtotal, Discount: q.Discount, Tax: q.Tax, Shipping: q.Shipping, Total: q.Total}, nil
 }
 
-// hold asks inventory for the basket, all of it or nothing. Errors: ErrOutOfStock with its lines, ErrLimitReached with
-// sku, limit and available.
+// hold asks inventory for the basket, all of it or nothing. Errors: those of inventory.hold.
 func (s *service) hold(ctx context.Context, a *attempt, b basket) error {
 	a.Held = true // also when no answer comes
 	return a.held(s.inventory.hold(ctx, *a, b.Lines))
@@ -358,7 +358,7 @@ func (s *service) hold(ctx context.Context, a *attempt, b basket) error {
 
 // held notes what inventory answered to a request to hold.
 func (a *attempt) held(err error) error {
-	if errors.Is(err, ErrOutOfStock) || errors.Is(err, ErrLimitReached) {
+	if errors.Is(err, ErrOutOfStock) || errors.Is(err, ErrLimitReached) || errors.Is(err, ErrClaimRequired) {
 		a.Held = false
 	}
 	return err

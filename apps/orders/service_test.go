@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -237,7 +238,7 @@ func TestPlacedOrderReadsAsAnswered(t *testing.T) {
 	require.JSONEq(t, string(answered), string(res.Body))
 	var doc map[string]any
 	res.JSON(t, &doc)
-	for _, key := range []string{"promo_code", "shipment", "cancel_reason"} {
+	for _, key := range []string{"promo_code", "shipment", "cancel_reason", "readdressed_at"} {
 		value, there := doc[key]
 		require.True(t, there, key)
 		require.Nil(t, value, key)
@@ -800,6 +801,25 @@ func (b *bundle) version(t *testing.T, id uuid.UUID) int {
 	return b.count(t, `SELECT version FROM orders WHERE id = $1`, id)
 }
 
+// TestWaiting: the metric is the age of the oldest order that is pending, not of any other.
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	waiting := func() float64 {
+		seconds, err := b.store.Waiting(t.Context())
+		require.NoError(t, err)
+		return seconds
+	}
+	require.Zero(t, waiting())
+	done, o := b.order(t), b.order(t)
+	servetest.Deliver(t, b.rt, capturedEvent(done))
+	for id, age := range map[uuid.UUID]string{done.ID: "9 hours", o.ID: "90 seconds"} {
+		_, err := b.db.Exec(t.Context(), `UPDATE orders SET created_at = now() - $2::interval WHERE id = $1`, id, age)
+		require.NoError(t, err)
+	}
+	require.InDelta(t, 90, waiting(), 60)
+}
+
 // TestReminder is order.placed again for an order that stays pending.
 func TestReminder(t *testing.T) {
 	t.Parallel()
@@ -1068,10 +1088,10 @@ func TestAfterADecline(t *testing.T) {
 	b.at.Add(instead)
 	require.Nil(t, claim(o.AccountID, o.CheckoutID), "long ago")
 
-	request, err := json.Marshal(holdRequestOf(attempt{Account: o.AccountID, InsteadOf: &o.ID}, tee))
+	request, err := json.Marshal(holdOf(attempt{Account: o.AccountID, InsteadOf: &o.ID}, tee).holdRequest)
 	require.NoError(t, err)
 	require.JSONEq(t, fmt.Sprintf(`{"shopper": "account:%s", "lines": [{"sku": "TEE-M", "quantity": 2}], "instead_of": "%s"}`, o.AccountID, o.ID), string(request))
-	request, err = json.Marshal(holdRequestOf(attempt{Account: o.AccountID}, tee))
+	request, err = json.Marshal(holdOf(attempt{Account: o.AccountID}, tee).holdRequest)
 	require.NoError(t, err)
 	require.NotContains(t, string(request), "instead_of")
 }
@@ -1083,6 +1103,8 @@ func TestRefusedHold(t *testing.T) {
 	for slug, refusal := range map[string]*problem.Error{
 		"out-of-stock":  ErrOutOfStock.With("lines", []string{"TEE-M"}),
 		"limit-reached": ErrLimitReached.With("sku", "TEE-M").With("limit", 2).With("available", 1),
+
+		"claim-required": ErrClaimRequired.With("sku", "TEE-M").With("available", 0),
 	} {
 		p := placement()
 		a := b.begin(t, p.AccountID, "k", "body")
@@ -1278,6 +1300,38 @@ func TestShopActs(t *testing.T) {
 	require.Equal(t, []Status{Pending, Confirmed, Shipped, Shipped, Delivered}, statuses)
 }
 
+// TestShipRefunded: what was refunded, in part or whole, is shipped only by who says so.
+func TestShipRefunded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, part := range []int64{1, 4397} {
+		o := b.order(t)
+		servetest.Deliver(t, b.rt, capturedEvent(o))
+		servetest.Deliver(t, b.rt, refundedEvent(o, part))
+		ship := func(although any) servetest.Response {
+			parcel := map[string]any{"carrier": "DHL", "tracking_number": "1"}
+			if although != nil {
+				parcel["although_refunded"] = although
+			}
+			return servetest.Do(t, b.rt, "POST", "/api/v1/admin/orders/"+o.ID.String()+"/shipment", admin(t), parcel)
+		}
+		for _, although := range []any{nil, false} {
+			res := ship(although)
+			require.Equal(t, http.StatusConflict, res.Status, "%s", res.Body)
+			require.Equal(t, "order-refunded", res.Slug())
+			var told struct{ Refunded, Total money.Money }
+			res.JSON(t, &told)
+			require.Equal(t, []money.Money{gbp(part), o.Total}, []money.Money{told.Refunded, told.Total})
+		}
+		require.Equal(t, "invalid", ship("yes").Slug())
+		require.NotContains(t, b.topics(t, o.ID), "order.shipped.v1")
+		for range 2 {
+			require.Equal(t, http.StatusOK, ship(true).Status)
+		}
+		require.Equal(t, http.StatusOK, ship(nil).Status, "it is on its way already")
+	}
+}
+
 func TestCarriers(t *testing.T) {
 	t.Parallel()
 	known, err := parseCarriers([]string{"Royal Mail=https://a.example/#/{number}", " DHL=https://b.example/?n={number}"})
@@ -1416,6 +1470,7 @@ func TestAdminFilters(t *testing.T) {
 		b.at.Add(24 * time.Hour)
 	}
 	servetest.Deliver(t, b.rt, capturedEvent(made[1]))
+	require.NoError(t, b.words(t.Context()))
 	staff := admin(t)
 	type page struct {
 		Items []struct {
@@ -1484,6 +1539,117 @@ func TestAdminFilters(t *testing.T) {
 	require.NotContains(t, string(servetest.Do(t, b.rt, "GET", location(made[0].ID), shopper(t, made[0].AccountID), nil).Body), "account_id")
 }
 
+// TestFound: an order is found by whatever of it somebody has before them, and no longer by what was taken off it.
+func TestFound(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	made := map[string]*Order{} // whose numbers have no I, L, O or U
+	for name, change := range map[string]func(*Placement){
+		"ann": func(p *Placement) { p.Email, p.Address.Name = "ann.lee@example.test", "Ann Lee" },
+		"jose": func(p *Placement) {
+			p.Email, p.Address.Name = "gifts@example.test", "José Müller-Łódzki"
+			p.Lines[0].Name, p.Lines[0].Variant, p.Lines[0].SKU = "Crème Lamp 100% Wool", "M / Rouge", "LD 07/M+x"
+		},
+	} {
+		made[name] = b.order(t, change)
+	}
+	staff := admin(t)
+	found := func(q string) (names []string) {
+		t.Helper()
+		res := servetest.Do(t, b.rt, "GET", "/api/v1/admin/orders?sort=oldest&q="+url.QueryEscape(q), staff, nil)
+		require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+		var page struct{ Items []Order }
+		res.JSON(t, &page)
+		for name, o := range made {
+			if slices.Contains(idsOf(page.Items), o.ID) {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+	require.Equal(t, []string{"ann"}, found(made["ann"].Number), "a number at once")
+	require.Equal(t, []string{"ann"}, found("Ann.Lee@"), "an address at once")
+	require.Empty(t, found("lee"))
+	require.NoError(t, b.words(t.Context()))
+	for q, want := range map[string][]string{
+		"lee": {"ann"}, "ANN": {"ann"}, "ann.l": {"ann"}, "lee ann": {"ann"}, "ann muller": nil,
+		"jose": {"jose"}, "JOSÉ": {"jose"}, "muller": {"jose"}, "müller-łod": {"jose"}, "lodzki": {"jose"}, "gifts": {"jose"},
+		"creme": {"jose"}, "lamp wool": {"jose"}, "amp": nil, "rouge": {"jose"}, "100%": {"jose"},
+		"LD 07/M+x": {"jose"}, "07/m": {"jose"}, made["jose"].Number[2:7]: {"jose"}, made["jose"].Number[:8]: {"jose"},
+		"'": nil, `\`: nil, "' | 'ann": {"ann"}, "ann:*": {"ann"}, "& !": nil, "UP": nil, "example.test": nil,
+	} {
+		require.Equal(t, want, found(q), q)
+	}
+
+	// A parcel, and then the right one.
+	servetest.Deliver(t, b.rt, capturedEvent(made["ann"]))
+	for _, parcel := range []struct{ method, number, wrong string }{{"POST", "UP 12 34 GB", "DH-99"}, {"PUT", "DH-99", "UP 12 34 GB"}} {
+		res := servetest.Do(t, b.rt, parcel.method, "/api/v1/admin/orders/"+made["ann"].ID.String()+"/shipment", staff,
+			map[string]any{"carrier": "Post", "tracking_number": parcel.number})
+		require.Equal(t, http.StatusOK, res.Status, "%s", res.Body)
+		require.NoError(t, b.words(t.Context()))
+		require.Equal(t, []string{"ann"}, found(parcel.number))
+		require.Equal(t, []string{"ann"}, found(strings.ReplaceAll(strings.ToLower(parcel.number), " ", "")))
+		require.Empty(t, found(parcel.wrong))
+	}
+
+	// What is forgotten of a person is forgotten here in the same moment.
+	_, err := b.db.Exec(t.Context(), `
+		UPDATE orders SET email = 'nobody', first_name = '', address = address || '{"name": "Nobody"}' WHERE id = $1`, made["jose"].ID)
+	require.NoError(t, err)
+	require.Zero(t, b.count(t, `SELECT count(*) FROM order_words WHERE words::text LIKE '%jose%'`))
+	require.NoError(t, b.words(t.Context()))
+	require.Empty(t, found("jose"))
+	require.Equal(t, []string{"jose"}, found("creme lamp"), "the shop's books stay")
+}
+
+// TestWordsOfManyInstances: of several that write words each takes other orders, and an order that changes while its words are
+// written is due again.
+func TestWordsOfManyInstances(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for range 25 {
+		b.order(t)
+	}
+	var wait sync.WaitGroup
+	for range 3 {
+		wait.Go(func() {
+			for {
+				n, err := b.store.WriteWords(context.WithoutCancel(t.Context()), 4)
+				if err != nil || n == 0 {
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	require.NoError(t, b.words(t.Context()))
+	require.Equal(t, 25, b.count(t, `SELECT count(*) FROM order_words WHERE words IS NOT NULL`))
+	o := b.order(t)
+	writing, err := b.db.Begin(t.Context())
+	require.NoError(t, err)
+	defer writing.Rollback(context.WithoutCancel(t.Context()))
+	_, err = writing.Exec(t.Context(), `SELECT FROM order_words WHERE order_id = $1 FOR UPDATE`, o.ID) // as WriteWords does
+	require.NoError(t, err)
+	changed := make(chan error, 1)
+	go func() {
+		_, err := b.db.Exec(context.WithoutCancel(t.Context()), `UPDATE orders SET email = 'new@example.test' WHERE id = $1`, o.ID)
+		changed <- err
+	}()
+	for deadline := time.Now().Add(10 * time.Second); len(changed) == 0 && time.Now().Before(deadline); {
+		if b.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0 {
+			break
+		}
+	}
+	_, err = writing.Exec(t.Context(), `UPDATE order_words SET words = 'old'::tsvector WHERE order_id = $1`, o.ID)
+	require.NoError(t, err)
+	require.NoError(t, writing.Commit(t.Context()))
+	require.NoError(t, <-changed)
+	require.NoError(t, b.words(t.Context()))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_words WHERE words @@ 'new'::tsquery AND NOT words @@ 'old'::tsquery`))
+}
+
 func TestWhoMayCall(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -1492,6 +1658,7 @@ func TestWhoMayCall(t *testing.T) {
 	expired := servetest.TokenUntil(t, o.AccountID, o.Email, time.Now().Add(-time.Second), "USER")
 	for _, route := range []struct{ method, path string }{
 		{"POST", "/api/v1/orders"}, {"GET", "/api/v1/orders"}, {"GET", "/api/v1/orders/" + id}, {"POST", "/api/v1/orders/" + id + "/cancellation"},
+		{"PUT", "/api/v1/admin/orders/" + id + "/address"},
 		{"GET", "/api/v1/admin/orders"}, {"GET", "/api/v1/admin/orders/" + id}, {"POST", "/api/v1/admin/orders/" + id + "/shipment"},
 		{"POST", "/api/v1/admin/orders/" + id + "/delivery"}, {"POST", "/api/v1/admin/orders/" + id + "/cancellation"},
 	} {

@@ -21,6 +21,8 @@ func (s *service) subscribe(subs *sub.Subscriber) {
 	sub.On(subs, s.refunded)
 	sub.On(subs, s.suspended)
 	sub.On(subs, s.activated)
+	sub.On(subs, s.emailChanged)
+	sub.On(subs, s.removed)
 }
 
 // captured confirms orders, or has the money sent back of one that was cancelled.
@@ -63,12 +65,23 @@ func (s *service) suspended(ctx context.Context, tx pgx.Tx, e events.AccountSusp
 	return setSuspended(ctx, tx, e.AccountID, true, e.At)
 }
 
-// activated lets a suspended account order again. The first activation comes before any suspension.
+// activated lets a suspended account order again. The first activation comes before any suspension: it says that an address
+// is proved, whose imported orders are the account's.
 func (s *service) activated(ctx context.Context, tx pgx.Tx, e events.AccountActivated) error {
 	if e.First {
-		return nil
+		return claimImported(ctx, tx, e.Email, e.AccountID)
 	}
 	return setSuspended(ctx, tx, e.AccountID, false, e.At)
+}
+
+// emailChanged gives an account the imported orders of the address that it has proved.
+func (s *service) emailChanged(ctx context.Context, tx pgx.Tx, e events.AccountEmailChanged) error {
+	return claimImported(ctx, tx, e.Email, e.AccountID)
+}
+
+// removed keeps an account that is gone from ordering, and has its orders forgotten as they end.
+func (s *service) removed(ctx context.Context, tx pgx.Tx, e events.AccountRemoved) error {
+	return removeAccount(ctx, tx, e.AccountID, e.At, s.now())
 }
 
 // changeOrders changes the orders that events are about. payments learns of orders from orders, so one that is not here

@@ -1,8 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +18,8 @@ import (
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/servetest"
 	"github.com/stampede-shop/stampede/kit/sub"
 )
@@ -181,4 +189,109 @@ func TestCancelledWhileConfirmed(t *testing.T) {
 	require.Equal(t, "cancelled", last.Status, "as its last moment tells")
 	require.Equal(t, 3, last.Version, "said once more: the money has to go back")
 	require.False(t, last.At.IsZero())
+}
+
+// TestAskedTogether: what orders wants of carts and of inventory while they are at work for another order is asked for
+// by one call, and each shopper is told their own; a neighbour that does not know of several is asked for each.
+func TestAskedTogether(t *testing.T) {
+	t.Parallel()
+	for _, several := range []bool{true, false} {
+		t.Run(fmt.Sprintf("several %t", several), func(t *testing.T) {
+			t.Parallel()
+			s := openShop(t)
+			empty, short := newID(), newID()
+			cart := func(_ context.Context, account uuid.UUID) (map[string]any, error) {
+				lines := []basketLine{{SKU: "TEE-M", Quantity: 2}}
+				if account == empty {
+					lines = []basketLine{}
+				}
+				checkout := newID()
+				return map[string]any{"checkout_id": checkout, "since": checkout, "ended": []string{}, "lines": lines, "version": 1, "country": "GB"}, nil
+			}
+			hold := func(_ context.Context, o orderHold) (map[string]bool, error) {
+				if o.Shopper == "account:"+short.String() {
+					return nil, ErrOutOfStock.With("lines", []any{map[string]any{"sku": "TEE-M", "wanted": 2, "available": 1}})
+				}
+				return map[string]bool{"held": true}, nil
+			}
+			began, goOn := make(chan struct{}), make(chan struct{})
+			var first, held sync.Once
+			var came atomic.Int32 // in batches
+			counted := func(next http.HandlerFunc) http.HandlerFunc {
+				return func(w http.ResponseWriter, r *http.Request) {
+					body, err := io.ReadAll(r.Body)
+					require.NoError(t, err)
+					var in struct{ Items []json.RawMessage }
+					require.NoError(t, json.Unmarshal(body, &in))
+					came.Add(int32(len(in.Items)))
+					r.Body = io.NopCloser(bytes.NewReader(body))
+					next(w, r)
+				}
+			}
+			servetest.Neighbour(t, s.rt, "carts", "GET /internal/carts/{account_id}", func(w http.ResponseWriter, r *http.Request) {
+				first.Do(func() { close(began); <-goOn })
+				answer(w, r, uuid.MustParse(r.PathValue("account_id")), cart)
+			})
+			servetest.Neighbour(t, s.rt, "inventory", holdOperation, func(w http.ResponseWriter, r *http.Request) {
+				held.Do(func() { // until the others wait or came with it: the one whose cart is empty never comes here
+					require.Eventually(t, func() bool { return s.service.inventory.holds.Waits()+int(came.Load()) >= 2 },
+						10*time.Second, time.Millisecond)
+				})
+				in := orderHold{OrderID: uuid.MustParse(r.PathValue("id"))}
+				_ = json.NewDecoder(r.Body).Decode(&in.holdRequest)
+				answer(w, r, in, hold)
+			})
+			servetest.Neighbour(t, s.rt, "carts", "PUT /internal/carts", servetest.Refuses(problem.ErrInvalid))
+			servetest.Neighbour(t, s.rt, "inventory", "PUT /internal/order-holds", counted(servetest.Refuses(problem.ErrInvalid)))
+			var calls atomic.Int32
+			if several {
+				servetest.Neighbour(t, s.rt, "carts", "PUT /internal/carts", answerEach(&calls, cart))
+				servetest.Neighbour(t, s.rt, "inventory", "PUT /internal/order-holds", counted(answerEach(&calls, hold)))
+			}
+
+			told := make([]servetest.Response, 4)
+			var all sync.WaitGroup
+			post := func(i int, account uuid.UUID) {
+				all.Go(func() {
+					body := map[string]any{"address": home(), "payment_method": "pm_card_visa", "expected_total": teas}
+					told[i] = servetest.Do(t, s.rt, "POST", "/api/v1/orders", shopper(t, account), body, "Idempotency-Key", "k")
+				})
+			}
+			post(0, newID())
+			<-began
+			post(1, newID())
+			post(2, short)
+			post(3, empty)
+			require.Eventually(t, func() bool { return s.service.carts.baskets.Waits() == 3 }, 10*time.Second, time.Millisecond)
+			close(goOn)
+			all.Wait()
+			require.NotEqual(t, s.placed(told[0]).ID, s.placed(told[1]).ID)
+			require.Equal(t, "out-of-stock", told[2].Slug(), "%s", told[2].Body)
+			require.Contains(t, string(told[2].Body), `"available":1`)
+			require.Equal(t, "cart-empty", told[3].Slug(), "%s", told[3].Body)
+			if several {
+				require.EqualValues(t, 2, calls.Load())
+			}
+		})
+	}
+}
+
+// answer is a neighbour's answer to one.
+func answer[In, Out any](w http.ResponseWriter, r *http.Request, in In, do func(context.Context, In) (Out, error)) {
+	out, err := do(r.Context(), in)
+	if err != nil {
+		rest.WriteProblem(w, r, err)
+		return
+	}
+	servetest.Answers(out)(w, r)
+}
+
+// answerEach is a neighbour's answer to several, of which it counts the calls.
+func answerEach[In, Out any](calls *atomic.Int32, do func(context.Context, In) (Out, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		var in struct{ Items []In }
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		servetest.Answers(rest.DoEach(r.Context(), r.URL.Path, in.Items, do))(w, r)
+	}
 }

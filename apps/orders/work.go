@@ -10,6 +10,7 @@ import (
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/stampede-shop/stampede/kit/forget"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
@@ -20,6 +21,8 @@ const (
 	workLimit = 30 * time.Second    // of one batch
 	voidLimit = 10 * time.Second    // for payments to void a batch
 	keepVoid  = 30 * 24 * time.Hour // order ids that will never be an order
+	keepGone  = 30 * 24 * time.Hour // that an account is gone, once none of its orders is left to forget
+	arrived   = 30 * 24 * time.Hour // after it was shipped an order has ended, whether or not it was noted as delivered
 )
 
 // work begins what nobody asks for.
@@ -31,9 +34,14 @@ func (s *service) work(rt *serve.Runtime) {
 	rt.Go("tell", time.Second, s.news.tell)
 	rt.Go("remind", min(5*time.Second, s.settings.RemindAfter), s.remind)
 	rt.Go("settle", min(5*time.Second, s.settings.VoidEvery), s.settle)
+	rt.Go("words", time.Second, s.words)
+	rt.Go("forget", 2*time.Second, s.forget)
+	rt.Go("forget again", forget.Every, forget.Again(s.store.db, forgetImported))
+	rt.Go("owners", 2*time.Second, s.findOwners)
 	rt.Alone("prune keys", 10*time.Minute, s.prune)
 	rt.Go("pull refunds", feed.Every(s.settings.PullBehind), s.pullRefunds().Run)
 	rt.Missed("auth")
+	rt.Gauge("orders_pending_seconds", "For how long the oldest pending order has been pending.", s.store.Waiting)
 }
 
 // inBatches calls fn, which does up to size things and says how many it did, until there are no more.
@@ -83,6 +91,9 @@ func (s *service) settle(ctx context.Context) error {
 	})
 }
 
+// words writes what the back office finds orders by.
+func (s *service) words(ctx context.Context) error { return inBatches(ctx, batch, s.store.WriteWords) }
+
 // settled applies what payments answered to the request to void charges. Errors are those of single orders, joined.
 func (s *service) settled(ctx context.Context, charges []charge) error {
 	now := s.now()
@@ -116,6 +127,14 @@ func (s *service) pullRefunds() feed.Pull[events.PaymentRefunded] {
 	}
 }
 
+// forget has orders forgotten that have ended, of accounts that are gone.
+func (s *service) forget(ctx context.Context) error {
+	return inBatches(ctx, batch, func(ctx context.Context, size int) (int, error) {
+		now := s.now()
+		return s.store.ForgetOrders(ctx, now.Add(-arrived), now, size)
+	})
+}
+
 // prune forgets keys that are over, and order ids that nobody can ask about any more.
 func (s *service) prune(ctx context.Context) error {
 	return errors.Join(
@@ -126,6 +145,9 @@ func (s *service) prune(ctx context.Context) error {
 		}),
 		inBatches(ctx, pruned, func(ctx context.Context, size int) (int, error) {
 			return s.store.PruneVoid(ctx, s.now().Add(-keepVoid), size)
+		}),
+		inBatches(ctx, pruned, func(ctx context.Context, size int) (int, error) {
+			return s.store.PruneRemoved(ctx, s.now().Add(-keepGone), size)
 		}),
 	)
 }

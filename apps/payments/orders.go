@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/feed"
 )
@@ -17,6 +18,19 @@ type orders struct{ dapr *dapr.Client }
 // outcomes reads what was decided, by cursor.
 func (o orders) outcomes() feed.Source {
 	return feed.From(o.dapr, "orders", "/internal/orders/outcomes")
+}
+
+// forgotten reads of which orders nobody is to keep who placed them, by cursor.
+func (o orders) forgotten() feed.Source {
+	return feed.From(o.dapr, "orders", "/internal/orders/forgotten")
+}
+
+// pullForgotten reads which orders were forgotten, in case an event never came.
+func (s *service) pullForgotten() feed.Pull[events.OrderForgotten] {
+	return feed.Pull[events.OrderForgotten]{
+		Name: "orders.forgotten", DB: s.store.db, Log: s.log, Source: s.orders.forgotten(), Behind: s.settings.PullBehind,
+		Apply: s.onOrderForgotten,
+	}
 }
 
 // outcome is what orders tells of an order that was decided; its feed cures an order.cancelled that was lost.

@@ -542,6 +542,21 @@ func webhooksAbout(ctx context.Context, db pg.Querier, keys []string) ([]Webhook
 	return collect[WebhookRow](rows, "webhooks")
 }
 
+// forgetCharges deletes who paid for orders, what staff wrote about their refunds, and what was told of those.
+func forgetCharges(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) error {
+	b := &pgx.Batch{}
+	b.Queue(`SELECT FROM charges WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE`, orders)
+	b.Queue(`UPDATE charges SET email = '' WHERE order_id = ANY ($1)`, orders)
+	b.Queue(`UPDATE refunds SET reason = '' WHERE order_id = ANY ($1) AND origin = 'staff'`, orders)
+	b.Queue(`
+		DELETE FROM outbox e USING refunds r
+		WHERE r.order_id = ANY ($1) AND e.created_at = r.noted_at AND NOT e.secret AND e.data ->> 'order_id' = r.order_id::text`, orders)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("forget charges: %w", err)
+	}
+	return nil
+}
+
 // pruneBatch is how many rows one statement of a pruner deletes; each is a transaction of its own.
 const pruneBatch = 1000
 

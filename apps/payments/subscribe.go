@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/forget"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/sub"
 )
@@ -16,6 +17,15 @@ import (
 func (s *service) subscribe(subs *sub.Subscriber) {
 	sub.OnBatch(subs, s.onOrdersPlaced)
 	sub.OnBatch(subs, s.onOrdersCancelled)
+	sub.On(subs, s.onOrderForgotten)
+}
+
+// onOrderForgotten forgets who paid for an order. The books stay.
+func (s *service) onOrderForgotten(ctx context.Context, tx pgx.Tx, e events.OrderForgotten) error {
+	if err := forget.Note(ctx, tx, e.OrderID); err != nil {
+		return err
+	}
+	return forgetCharges(ctx, tx, []uuid.UUID{e.OrderID})
 }
 
 func (s *service) onOrdersPlaced(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.OrderPlaced]) error {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/crew"
 	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/stampede-shop/stampede/kit/forget"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/outbox"
@@ -24,6 +25,8 @@ func (s *service) work(rt *serve.Runtime) {
 	rt.Go("charges", time.Second, s.charging.Run)
 	rt.Go("refunds", time.Second, s.refunds)
 	rt.Go("pull orders", feed.Every(s.settings.PullBehind), s.pullOrders().Run)
+	rt.Go("pull forgotten orders", feed.Every(s.settings.PullBehind), s.pullForgotten().Run)
+	rt.Go("forget again", forget.Every, forget.Again(s.store.db, forgetCharges))
 	rt.Go("prune payments", time.Hour, s.prune)
 	rt.Go("sandbox webhooks", time.Second, s.sandbox.webhooks)
 	rt.Go("sandbox prune", time.Hour, s.sandbox.prune)

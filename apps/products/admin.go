@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
-	"mime/multipart"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -44,7 +41,7 @@ func (s *service) adminRoutes(api huma.API) {
 	rest.Handle(api, rest.Op("DELETE", adminPath+"/{id}/publication", "Unlist a product", rest.Admin,
 		rest.Problems(ErrProductNotFound)), s.unlist)
 	rest.Handle(api, rest.Op("POST", adminPath+"/{id}/images", "Upload an image of a product", rest.Admin,
-		rest.Status(http.StatusCreated), uploads("image/png", "image/jpeg", "image/webp", "image/svg+xml"),
+		rest.Status(http.StatusCreated), rest.Uploads("image/png", "image/jpeg", "image/webp", "image/svg+xml"),
 		rest.Describe("The picture as the body, or as the file of a form. PNG, JPEG, WebP, or an SVG that only draws; up to 10 MiB and "+
 			"24 million pixels. It is written anew: upright, without what a camera wrote beside it, at most 2,400 pixels wide or high."),
 		rest.Problems(ErrProductNotFound, ErrPictureRefused)), s.addImage)
@@ -55,11 +52,11 @@ func (s *service) adminRoutes(api huma.API) {
 	rest.Handle(api, rest.Op("DELETE", adminPath+"/{id}/images/{image_id}", "Remove an image of a product", rest.Admin,
 		rest.Problems(ErrProductNotFound, ErrImageNotFound)), s.removeImage)
 	rest.Handle(api, rest.Op("POST", adminPath+"/pictures", "Upload a picture for a product file to name", rest.Admin,
-		rest.Status(http.StatusCreated), uploads("image/png", "image/jpeg", "image/webp", "image/svg+xml"),
+		rest.Status(http.StatusCreated), rest.Uploads("image/png", "image/jpeg", "image/webp", "image/svg+xml"),
 		rest.Describe("Rows of an import whose Image Src is this name get the picture. A name uploaded again means the new picture."),
 		rest.Problems(ErrPictureRefused)), s.addPicture)
-	rest.Handle(api, rest.Op("POST", adminPath+"/import", "Import a product file", rest.Admin, uploads("text/csv"), answers[ImportReport](api),
-		rest.Describe("The CSV that Shopify or WooCommerce exports, as the body or as the file of a form, up to 64 MiB. A variant is taken "+
+	rest.Handle(api, rest.Op("POST", adminPath+"/import", "Import a product file", rest.Admin, rest.Uploads("text/csv"),
+		answers[ImportReport](api), rest.Describe("The CSV that Shopify or WooCommerce exports, as the body or as the file of a form, up to 64 MiB. A variant is taken "+
 			"whole or refused with its reason; the same file again changes nothing. Quantities begin the stock of new SKUs; with set_stock "+
 			"they also set that of known ones."),
 		rest.Problems(ErrImportRunning)), s.importFile)
@@ -488,75 +485,10 @@ func (s *service) unlist(ctx context.Context, in *ProductPath) (*adminOutput, er
 
 // Uploads
 
-// uploads tells the API document what the body may be; it is read as it comes, not by huma.
-func uploads(kinds ...string) func(*huma.Operation) {
-	return func(op *huma.Operation) {
-		binary := &huma.Schema{Type: huma.TypeString, Format: "binary"}
-		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-			"multipart/form-data": {}, // with a schema, huma would read the body
-		}}
-		for _, k := range kinds {
-			op.RequestBody.Content[k] = &huma.MediaType{Schema: binary}
-		}
-	}
-}
-
-// upload is a body that is read while it arrives.
-type upload struct {
-	contentType string
-	length      string
-	body        io.Reader
-}
-
-// Resolve implements huma.Resolver.
-func (u *upload) Resolve(ctx huma.Context) []error {
-	u.contentType, u.length, u.body = ctx.Header("Content-Type"), ctx.Header("Content-Length"), ctx.BodyReader()
-	return nil
-}
-
-// open returns the body, or the file of a form. Reading more than limit bytes is ErrTooLarge.
-func (u *upload) open(limit int64) (io.Reader, error) {
-	if n, err := strconv.ParseInt(u.length, 10, 64); err == nil && n > limit {
-		return nil, problem.ErrTooLarge
-	}
-	body := &limited{r: u.body, left: limit}
-	kind, params, err := mime.ParseMediaType(u.contentType)
-	if err != nil || kind != "multipart/form-data" {
-		//lint:ignore nilerr what is no form is the file itself
-		return body, nil
-	}
-	for form := multipart.NewReader(body, params["boundary"]); ; {
-		part, err := form.NextPart()
-		if errors.Is(err, problem.ErrTooLarge) {
-			return nil, problem.ErrTooLarge
-		}
-		if err != nil {
-			return nil, problem.InvalidField("body.file", problem.CodeRequired, "the form has no file")
-		}
-		if part.FileName() != "" || part.FormName() == "file" {
-			return part, nil
-		}
-	}
-}
-
-// limited is a reader that fails, rather than ends, at its limit.
-type limited struct {
-	r    io.Reader
-	left int64
-}
-
-func (l *limited) Read(p []byte) (int, error) {
-	n, err := l.r.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, problem.ErrTooLarge
-	}
-	return n, err
-}
-
 // keepPicture prepares an uploaded picture and gives it and its copies to the media binding; it returns the picture's name.
 // What fails half way leaves copies that nothing names.
-func (s *service) keepPicture(ctx context.Context, u *upload) (string, error) {
-	body, err := u.open(maxPictureBytes)
+func (s *service) keepPicture(ctx context.Context, u *rest.Upload) (string, error) {
+	body, err := u.Open(maxPictureBytes)
 	if err != nil {
 		return "", err
 	}
@@ -591,7 +523,7 @@ func (s *service) keepPicture(ctx context.Context, u *upload) (string, error) {
 
 type imageInput struct {
 	ProductPath
-	upload
+	rest.Upload
 	Alt string `query:"alt" maxLength:"1000" doc:"What the picture shows, for those who cannot see it"`
 }
 
@@ -599,7 +531,7 @@ func (s *service) addImage(ctx context.Context, in *imageInput) (*adminOutput, e
 	if _, err := one(loadProducts(ctx, s.store.db, byID, []uuid.UUID{in.ID})); err != nil {
 		return nil, err
 	}
-	file, err := s.keepPicture(ctx, &in.upload)
+	file, err := s.keepPicture(ctx, &in.Upload)
 	if err != nil {
 		return nil, err
 	}
@@ -644,7 +576,7 @@ func (s *service) removeImage(ctx context.Context, in *imagePath) (*adminOutput,
 }
 
 type pictureInput struct {
-	upload
+	rest.Upload
 	Name string `query:"name" required:"true" minLength:"1" maxLength:"255" pattern:"^[^\\p{Cc}/\\\\]+$" doc:"What product files call it, such as lamp.svg"`
 }
 
@@ -657,7 +589,7 @@ type Picture struct {
 type pictureOutput struct{ Body Picture }
 
 func (s *service) addPicture(ctx context.Context, in *pictureInput) (*pictureOutput, error) {
-	file, err := s.keepPicture(ctx, &in.upload)
+	file, err := s.keepPicture(ctx, &in.Upload)
 	if err != nil {
 		return nil, err
 	}

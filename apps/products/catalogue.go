@@ -41,10 +41,11 @@ type catalogue struct {
 	inventory *inventory
 	log       *slog.Logger
 	currency  string
+	now       func() time.Time
 
 	version *otter.Cache[struct{}, int64]
 	same    *otter.Cache[int64, synonyms] // by the catalogue's version
-	tree    *otter.Cache[struct{}, categoryTree]
+	shelf   *otter.Cache[struct{}, shelf]
 	hot     *otter.Cache[string, answer]
 	pages   *gather.Gatherer[string, answer]
 	state   pause
@@ -58,13 +59,10 @@ type answer struct {
 
 func newCatalogue(rt *serve.Runtime, db *pgxpool.Pool, inv *inventory, currency string, fresh time.Duration) *catalogue {
 	c := &catalogue{
-		db: db, dapr: rt.Dapr, inventory: inv, log: rt.Log, currency: currency, state: pause{now: rt.Now},
+		db: db, dapr: rt.Dapr, inventory: inv, log: rt.Log, currency: currency, now: rt.Now, state: pause{now: rt.Now},
 		version: otter.Must(&otter.Options[struct{}, int64]{MaximumSize: 1, ExpiryCalculator: otter.ExpiryWriting[struct{}, int64](fresh)}),
 		same:    otter.Must(&otter.Options[int64, synonyms]{MaximumSize: 2}),
-		tree: otter.Must(&otter.Options[struct{}, categoryTree]{
-			MaximumSize:      1,
-			ExpiryCalculator: otter.ExpiryWriting[struct{}, categoryTree](fresh),
-		}),
+		shelf:   otter.Must(&otter.Options[struct{}, shelf]{MaximumSize: 1, ExpiryCalculator: otter.ExpiryWriting[struct{}, shelf](fresh)}),
 		hot: otter.Must(&otter.Options[string, answer]{
 			MaximumWeight:    hotBytes,
 			Weigher:          func(key string, a answer) uint32 { return uint32(len(key) + len(a.body) + 64) },
@@ -389,7 +387,7 @@ func (c *catalogue) putRight(ctx context.Context, wrong []stockWord) {
 	if len(wrong) == 0 {
 		return
 	}
-	err := pg.InTx(ctx, c.db, func(tx pgx.Tx) error { return applyStock(ctx, tx, wrong) })
+	err := pg.InTx(ctx, c.db, func(tx pgx.Tx) error { return applyStock(ctx, tx, wrong, c.now()) })
 	if err != nil {
 		c.log.WarnContext(ctx, "stock was not put right", "error", err.Error())
 	}
@@ -406,6 +404,7 @@ type PublicProduct struct {
 	Attributes  map[string]string `json:"attributes"`
 	Version     int               `json:"version"`
 	Variants    []PublicVariant   `json:"variants" nullable:"false"`
+	SizeGuide   *SizeGuide        `json:"size_guide" doc:"The page of the shop about its sizes; null when there is none"`
 }
 
 // PublicImage is a picture of a product.
@@ -441,8 +440,7 @@ func (c *catalogue) makePages(ctx context.Context, slugs []string) ([]gather.Ans
 	if err != nil {
 		return nil, err
 	}
-	load := func(ctx context.Context, _ struct{}) (categoryTree, error) { return loadCategories(ctx, c.db) }
-	tree, err := c.tree.Get(ctx, struct{}{}, otter.LoaderFunc[struct{}, categoryTree](load))
+	beside, err := c.shelves(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -459,7 +457,7 @@ func (c *catalogue) makePages(ctx context.Context, slugs []string) ([]gather.Ans
 	var wrong []stockWord
 	for i, slug := range slugs {
 		if p := found[slug]; p != nil {
-			a, not, err := c.renderPage(p, tree, said)
+			a, not, err := c.renderPage(p, beside, said)
 			answers[i] = gather.Answer[answer]{Value: a, Err: err}
 			wrong = append(wrong, not...)
 		}
@@ -469,11 +467,12 @@ func (c *catalogue) makePages(ctx context.Context, slugs []string) ([]gather.Ans
 }
 
 // renderPage makes one page, and tells where the catalogue believed otherwise than inventory said.
-func (c *catalogue) renderPage(p *Product, tree categoryTree, said map[string]availability) (a answer, wrong []stockWord, err error) {
+func (c *catalogue) renderPage(p *Product, beside shelf, said map[string]availability) (a answer, wrong []stockWord, err error) {
 	out := PublicProduct{
-		Summary:     Summary{ID: p.ID, Slug: p.Slug, Name: p.Name, Category: tree.slug(p.CategoryID), VariantCount: len(p.Variants)},
+		Summary:     Summary{ID: p.ID, Slug: p.Slug, Name: p.Name, Category: beside.tree.slug(p.CategoryID), VariantCount: len(p.Variants)},
 		Description: p.Description, Vendor: p.Vendor, Tags: orEmpty(p.Tags), Options: orEmpty(p.OptionNames),
 		Images: []PublicImage{}, Attributes: orEmptyMap(p.Attributes), Version: p.Version, Variants: []PublicVariant{},
+		SizeGuide: beside.guides.of(p.Slug, p.CategoryID, beside.tree),
 	}
 	for _, img := range p.Images {
 		out.Images = append(out.Images, PublicImage{img.URL, img.Alt})

@@ -9,11 +9,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
+	"github.com/stampede-shop/stampede/kit/csvfile"
 	"github.com/stampede-shop/stampede/kit/money"
 )
 
@@ -157,12 +157,9 @@ func plainPrice(minor int64, currency string) string {
 // byteOrderMark begins a file that spreadsheets are to take for UTF-8.
 const byteOrderMark = "\ufeff"
 
-// formulas begin what a spreadsheet would compute (OWASP, CSV injection).
-const formulas = "=+-@\t\r＝＋－＠"
-
-// harmless marks what looks like a formula as text, the way spreadsheets do; plainText takes the mark off.
+// harmless marks what looks like a formula as text, the way spreadsheets do; csvfile.Text takes the mark off.
 func harmless(cell string) string {
-	if looksLikeFormula(cell) {
+	if csvfile.Formula(cell) {
 		return "'" + cell
 	}
 	return cell
@@ -170,21 +167,8 @@ func harmless(cell string) string {
 
 // harmlessSKU is harmless for a SKU, of which the import takes any apostrophe off.
 func harmlessSKU(sku string) string {
-	if looksLikeFormula(sku) || strings.HasPrefix(sku, "'") {
+	if csvfile.Formula(sku) || strings.HasPrefix(sku, "'") {
 		return "'" + sku
 	}
 	return sku
-}
-
-func plainText(cell string) string {
-	if text, marked := strings.CutPrefix(cell, "'"); marked && looksLikeFormula(text) {
-		return text
-	}
-	return cell
-}
-
-// looksLikeFormula also tells of what would after marks are taken off.
-func looksLikeFormula(cell string) bool {
-	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(cell, "'"))
-	return first != utf8.RuneError && strings.ContainsRune(formulas, first)
 }

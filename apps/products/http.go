@@ -21,15 +21,18 @@ import (
 const publicCache = "public, max-age=1, stale-while-revalidate=2"
 
 func (s *service) routes(api huma.API) {
-	outbox.Feed(api, s.store.db, rest.Neighbours("inventory"))
+	outbox.Feed(api, s.store.db, rest.Neighbours("inventory", "mail"))
 	rest.Handle(api, rest.Op("GET", "/api/v1/products", "List and search products", rest.Anyone, answers[Listing](api), notModified,
 		rest.Describe("Only published products. q finds words in any part of a product, and what they may have meant when mistyped.")), s.listProducts)
 	rest.Handle(api, rest.Op("GET", "/api/v1/products/{slug}", "Read a product", rest.Anyone, answers[PublicProduct](api), notModified,
 		rest.Problems(ErrProductNotFound)), s.getProduct)
 	rest.Handle(api, rest.Op("GET", "/api/v1/categories", "List the categories", rest.Anyone, answers[CategoryList](api), notModified), s.listCategories)
 
-	rest.Handle(api, rest.Op("POST", "/internal/variants", "Read many variants", rest.Neighbours("carts", "orders")), s.readVariants)
+	rest.Handle(api, rest.Op("POST", "/internal/variants", "Read many variants", rest.Neighbours("carts", "inventory", "orders")),
+		s.readVariants)
 
+	s.requestRoutes(api)
+	s.pageRoutes(api)
 	s.adminRoutes(api)
 }
 
@@ -236,12 +239,9 @@ func (s *service) readVariants(ctx context.Context, in *variantsInput) (*variant
 	for _, r := range found {
 		v := Variant{Options: r.Options}
 		item := VariantItem{
-			SKU: r.SKU, Slug: r.Slug, Name: r.Name, Variant: v.name(), ImageURL: r.Image,
+			SKU: r.SKU, Slug: r.Slug, Name: r.Name, Variant: v.name(), ImageURL: r.picture(),
 			UnitPrice: money.New(r.Price, s.settings.Currency), MaxPerShopper: r.MaxPerShopper, Status: r.Status, InStock: r.InStock,
 			Weight: r.Weight,
-		}
-		if item.ImageURL == "" && r.ImageURL != nil {
-			item.ImageURL = *r.ImageURL
 		}
 		out.Body.Items = append(out.Body.Items, item)
 	}

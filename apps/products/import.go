@@ -15,8 +15,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stampede-shop/stampede/kit/csvfile"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 const (
@@ -27,7 +29,7 @@ const (
 )
 
 type importInput struct {
-	upload
+	rest.Upload
 	SetStock bool `query:"set_stock" doc:"Quantities also set the stock of SKUs that are known, as a movement"`
 }
 
@@ -51,7 +53,7 @@ type importOutput struct {
 // whole: products are saved in batches, and the report waits on disk until the file has ended, because
 // the sidecars between pass no answer on before the request is over.
 func (s *service) importFile(ctx context.Context, in *importInput) (*importOutput, error) {
-	body, err := in.open(maxImportBytes)
+	body, err := in.Open(maxImportBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +96,7 @@ type importRun struct {
 func (r *importRun) run(ctx context.Context, body io.Reader) error {
 	reader, err := newGroupReader(body)
 	if err != nil {
-		return readError(err)
+		return err
 	}
 	_, _ = r.report.WriteString(`{"rows":[`)
 	var (
@@ -113,12 +115,12 @@ func (r *importRun) run(ctx context.Context, body io.Reader) error {
 			r.total.Complete = true
 			break
 		}
-		if errors.Is(err, errRowTooLong) || errors.Is(err, errEncoding) {
+		if errors.Is(err, csvfile.ErrRowTooLong) || errors.Is(err, csvfile.ErrEncoding) {
 			r.total.Stopped = err.Error()
 			break
 		}
 		if err != nil {
-			return readError(err)
+			return csvfile.Unread(err)
 		}
 		// A product is loaded once in a batch.
 		if handle := handleOf(group); handles[handle] || rows+len(group) > importBatch || bytes > importBatchSize {
@@ -139,15 +141,6 @@ func (r *importRun) run(ctx context.Context, body io.Reader) error {
 		return err
 	}
 	return r.finish()
-}
-
-// readError is what a client is told when its file cannot be read.
-func readError(err error) error {
-	var p *problem.Error
-	if errors.As(err, &p) {
-		return p
-	}
-	return problem.ErrMalformed.Detail("the file did not arrive whole").Because(err)
 }
 
 // take saves a batch in one transaction. When something in it collides with what somebody else saved in

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"encoding/csv"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"io"
 	"slices"
 
+	"github.com/stampede-shop/stampede/kit/csvfile"
 	"github.com/stampede-shop/stampede/kit/problem"
 )
 
@@ -74,10 +73,10 @@ const (
 
 // groupReader reads a file product by product, with one product in memory.
 type groupReader struct {
-	table  *table
-	decode func(record) row // into Shopify's columns
-	finish func(run []row)  // once a run is whole; nil: there is nothing to do
-	next   *row             // read, but of the next group
+	table  *csvfile.Table
+	decode func(csvfile.Record) row // into Shopify's columns
+	finish func(run []row)          // once a run is whole; nil: there is nothing to do
+	next   *row                     // read, but of the next group
 	done   error
 	seed   maphash.Seed
 	titles map[uint64]title // by the handle's hash
@@ -95,25 +94,16 @@ var errNotAnExport = problem.InvalidField("body", problem.CodeWrongFormat,
 	"must be a CSV file with the columns that Shopify or WooCommerce exports; Handle is missing")
 
 func newGroupReader(r io.Reader) (*groupReader, error) {
-	t, err := newTable(r, func(header []string) bool { return isShopify(header) || isWoo(header) })
-	var parse *csv.ParseError
-	switch {
-	case errors.Is(err, io.EOF), errors.As(err, &parse):
-		return nil, errNotAnExport
-	case errors.Is(err, errEncoding):
-		return nil, problem.InvalidField("body", problem.CodeNotAllowed, err.Error())
-	case err != nil:
+	t, err := csvfile.Open(r, func(header []string) bool { return isShopify(header) || isWoo(header) }, errNotAnExport)
+	if err != nil {
 		return nil, err
 	}
 	g := &groupReader{table: t, seed: maphash.MakeSeed(), titles: map[uint64]title{}}
-	switch {
-	case isShopify(t.header):
+	if isShopify(t.Header) {
 		g.decode = newShopify(t).row
-	case isWoo(t.header):
+	} else {
 		woo := newWoo(t)
 		g.decode, g.finish = woo.row, woo.finish
-	default:
-		return nil, errNotAnExport
 	}
 	return g, nil
 }
@@ -169,15 +159,15 @@ func (g *groupReader) row() (row, error) {
 	if g.done != nil {
 		return row{}, g.done
 	}
-	rec, err := g.table.read()
+	rec, err := g.table.Read()
 	if err != nil {
 		return row{}, err
 	}
-	if rec.refused != "" {
-		return row{line: rec.line, bytes: rec.bytes, refused: rec.refused}, nil
+	if rec.Refused != "" {
+		return row{line: rec.Line, bytes: rec.Bytes, refused: rec.Refused}, nil
 	}
 	r := g.decode(rec)
-	r.line, r.bytes = rec.line, rec.bytes
+	r.line, r.bytes = rec.Line, rec.Bytes
 	g.tellTitles(&r)
 	return r, nil
 }

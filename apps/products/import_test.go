@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stampede-shop/stampede/kit/csvfile"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/skus"
 )
@@ -249,13 +250,13 @@ func TestEncodings(t *testing.T) {
 		"old Macintosh": strings.ReplaceAll(strings.Replace(text, "Café", "Caf\x8e", 1), "\n", "\r"),
 	} {
 		_, err := readAll(t, strings.NewReplacer("“", "", "”", "", "€", "").Replace(file))
-		require.ErrorIs(t, err, errEncoding, name)
+		require.ErrorIs(t, err, csvfile.ErrEncoding, name)
 	}
 	_, err := newGroupReader(strings.NewReader("Handle,Title,\x81\n"))
 	var refused *problem.Error
 	require.ErrorAs(t, err, &refused)
 	require.Contains(t, refused.Fields()[0].Message, "Windows-1252")
-	for _, size := range []int{4094, 4095, 4096, 4097, maxHead - 1, maxHead, maxHead + 1} { // where buffers end
+	for _, size := range []int{4094, 4095, 4096, 4097, csvfile.MaxHead - 1, csvfile.MaxHead, csvfile.MaxHead + 1} { // where buffers end
 		pad := header + "pad,Pad," + strings.Repeat("x", size-len(header)-8-6) + ",,,,TRUE,Title,Default Title,P,1.00,1,,,active\n"
 		im := newImporter()
 		im.take(t, pad+text[len(header):])

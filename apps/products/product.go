@@ -10,13 +10,13 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/skus"
+	"github.com/stampede-shop/stampede/kit/text"
 )
 
 // The limits of a product. They bound what one product costs to read, send and index.
@@ -200,12 +200,16 @@ func (p *Product) SetVariant(v Variant) error { return p.putVariant(v, nil) }
 
 // putVariant is SetVariant, while other variants, by SKU, are leaving the options that they have.
 func (p *Product) putVariant(v Variant, leaving map[string]bool) error {
-	var err error
-	if v.SKU, err = line("variants.sku", v.SKU, skus.Max); err != nil {
+	v.SKU = strings.TrimSpace(v.SKU) // else kept to the letter: others know the thing by it
+	switch tidy, err := line("variants.sku", v.SKU, skus.Max); {
+	case err != nil:
 		return err
-	}
-	if v.SKU == "" {
+	case tidy == "":
 		return problem.InvalidField("body.variants.sku", problem.CodeRequired, "must not be empty")
+	case strings.Contains(v.SKU, "\t"):
+		return problem.InvalidField("body.variants.sku", problem.CodeWrongFormat, "must not have control characters")
+	case utf8.RuneCountInString(v.SKU) > skus.Max:
+		return problem.InvalidField("body.variants.sku", problem.CodeTooLong, fmt.Sprintf("must have at most %d characters", skus.Max))
 	}
 	if v.Price < 0 || v.Price == 0 && p.Status == Published || v.Price > maxPrice {
 		return problem.InvalidField("body.variants.price", problem.CodeOutOfRange, fmt.Sprintf("must be from 1 to %d minor units", int64(maxPrice)))
@@ -445,29 +449,24 @@ func checkSlug(slug string) error {
 	return nil
 }
 
-// seen tells what can be seen from spaces, joiners and marks of direction.
-func seen(r rune) bool { return unicode.IsPrint(r) && !unicode.IsSpace(r) }
-
-// line tidies a text of one line: no space around it, no control characters in it. What nobody can see is empty.
+// line is a text of one line by the one rule of the shop (text.Line), of at most limit characters. What nobody can see is
+// empty.
 func line(field, s string, limit int) (string, error) {
-	s = strings.TrimSpace(s)
-	if utf8.RuneCountInString(s) > limit {
-		return "", problem.InvalidField("body."+field, problem.CodeTooLong, fmt.Sprintf("must have at most %d characters", limit))
-	}
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+	tidy, ok := text.Line(s)
+	if !ok || !utf8.ValidString(s) {
 		return "", problem.InvalidField("body."+field, problem.CodeWrongFormat, "must not have control characters")
 	}
-	if !strings.ContainsFunc(s, seen) {
-		return "", nil
+	if utf8.RuneCountInString(tidy) > limit {
+		return "", problem.InvalidField("body."+field, problem.CodeTooLong, fmt.Sprintf("must have at most %d characters", limit))
 	}
-	return s, nil
+	return tidy, nil
 }
 
 // lines is line for a text of several: each is tidied, and none is empty.
 func lines(field, s string, limit int) (string, error) {
 	var out []string
 	for _, l := range strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }) {
-		l, err := line(field, strings.ReplaceAll(l, "\t", " "), limit)
+		l, err := line(field, l, limit)
 		if err != nil {
 			return "", err
 		}

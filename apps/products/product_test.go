@@ -54,9 +54,27 @@ func TestSetRefuses(t *testing.T) {
 	}
 }
 
+// TestLinesAreTidied: by the one rule of the shop, but for SKUs, by which others know the thing.
+func TestLinesAreTidied(t *testing.T) {
+	t.Parallel()
+	p := shirt()
+	require.NoError(t, p.Set(Details{
+		Name: ptr("\u00a0Blue\t\u00a0 Shirt\ufeff"), Vendor: ptr("Zoe\u0308"), Tags: &[]string{"\u200b", "a\u2003b", "a b"},
+		Attributes: &map[string]string{"Care": " Wash\tcold \n\u00a0\nDry  flat"},
+	}))
+	require.Equal(t, []string{"Blue Shirt", "Zoë"}, []string{p.Name, p.Vendor})
+	require.Equal(t, []string{"a b"}, p.Tags)
+	require.Equal(t, "Wash cold\nDry flat", p.Attributes["Care"])
+	require.NoError(t, p.SetVariant(Variant{SKU: " A  1\u00a0B ", Options: []string{"X\tL"}, Price: 1}))
+	require.Equal(t, "A  1\u00a0B", p.Variants[2].SKU)
+	require.Equal(t, []string{"X L"}, p.Variants[2].Options)
+}
+
 func TestSetVariant(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]Variant{
+		"tab in sku":         {SKU: "a\tb", Options: []string{"L"}, Price: 1},
+		"line end in sku":    {SKU: "a\u2028b", Options: []string{"L"}, Price: 1},
 		"no sku":             {Options: []string{"L"}, Price: 1},
 		"control in sku":     {SKU: "a\x00b", Options: []string{"L"}, Price: 1},
 		"sku of spaces":      {SKU: "\u00a0 ", Options: []string{"L"}, Price: 1},

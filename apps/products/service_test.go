@@ -74,6 +74,7 @@ func (s *inventoryStand) answerStock(w http.ResponseWriter, r *http.Request) {
 	s.set[sku] = in.Quantity
 	servetest.Answers(object{
 		"sku": sku, "on_hand": in.Quantity, "cart_held": 0, "order_held": 0, "available": in.Quantity, "sold": 0, "listed": true, "number": 1,
+		"product_id": nil, "name": "", "variant": "", "low_at": 5, "low_at_own": false,
 	})(w, r)
 }
 
@@ -254,7 +255,8 @@ func TestLifeOfAProduct(t *testing.T) {
 	require.NoError(t, json.Unmarshal(sent[0].Data, &e))
 	require.Equal(t, p.ID, e.ProductID)
 	require.Equal(t, events.ProductVariant{
-		SKU: "LAMP-RED", Options: map[string]string{"Colour": "Red"}, Price: events.Money{Amount: 2500, Currency: "GBP"}, InitialStock: 4, MaxPerShopper: ptr(2),
+		SKU: "LAMP-RED", Options: map[string]string{"Colour": "Red"}, Variant: "Red",
+		Price: events.Money{Amount: 2500, Currency: "GBP"}, InitialStock: 4, MaxPerShopper: ptr(2),
 	}, e.Variants[0])
 	require.Nil(t, e.Variants[1].MaxPerShopper, "no limit of its own, whatever a cart may hold")
 	require.Equal(t, []*int{nil, ptr(2)}, []*int{variants()[0].MaxPerShopper, variants()[1].MaxPerShopper})
@@ -1042,32 +1044,36 @@ func (r *rowsOf) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestImportTenThousandRows shows that memory does not grow with the file: 10,000 rows, 10 MB.
+// TestImportTenThousandRows shows that memory does not grow with the file: 10,000 rows, 6 MB.
 func TestImportTenThousandRows(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
 	b := setup(t)
+	// live is what is reachable: what is garbage depends on GOGC and on how often the collector came.
+	live := func() uint64 {
+		runtime.GC()
+		var now runtime.MemStats
+		runtime.ReadMemStats(&now)
+		return now.HeapAlloc
+	}
 	run := func() (took time.Duration, peak uint64, report ImportReport) {
 		file, err := os.CreateTemp(t.TempDir(), "report")
 		require.NoError(t, err)
 		defer file.Close()
 		r := &importRun{service: b.s, id: newID(), report: bufio.NewWriter(file)}
-		runtime.GC()
-		var before, now runtime.MemStats
-		runtime.ReadMemStats(&before)
+		before := live()
 		stop, stopped := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(stopped)
-			tick := time.NewTicker(20 * time.Millisecond)
+			tick := time.NewTicker(200 * time.Millisecond)
 			defer tick.Stop()
 			for {
 				select {
 				case <-stop:
 					return
 				case <-tick.C:
-					runtime.ReadMemStats(&now)
-					peak = max(peak, now.HeapAlloc)
+					peak = max(peak, live())
 				}
 			}
 		}()
@@ -1079,14 +1085,14 @@ func TestImportTenThousandRows(t *testing.T) {
 		_, err = file.Seek(0, io.SeekStart)
 		require.NoError(t, err)
 		require.NoError(t, json.NewDecoder(file).Decode(&report))
-		return took, peak - min(peak, before.HeapAlloc), report
+		return took, peak - min(peak, before), report
 	}
 	took, peak, report := run()
-	t.Logf("10,000 rows: %v, heap grew by at most %d MB", took.Round(time.Millisecond), peak>>20)
+	t.Logf("10,000 rows: %v, the live heap grew by at most %d MB", took.Round(time.Millisecond), peak>>20)
 	require.Equal(t, 10_000, report.Created)
-	require.Less(t, peak, uint64(64<<20))
+	require.Less(t, peak, uint64(8<<20), "keeping the rows takes 17 MB")
 	took, peak, report = run()
-	t.Logf("again: %v, heap grew by at most %d MB", took.Round(time.Millisecond), peak>>20)
+	t.Logf("again: %v, the live heap grew by at most %d MB", took.Round(time.Millisecond), peak>>20)
 	require.Equal(t, 10_000, report.Unchanged)
 	require.Len(t, b.topics(), 5_000)
 

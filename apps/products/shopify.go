@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/stampede-shop/stampede/kit/csvfile"
 )
 
 // This file reads the CSV that Shopify exports, and what its columns say about a product.
@@ -42,9 +44,9 @@ func isShopify(header []string) bool {
 	return slices.ContainsFunc(header, func(n string) bool { c, ok := columns[strings.ToLower(n)]; return ok && c == colHandle })
 }
 
-func newShopify(t *table) *shopify {
-	s := &shopify{columns: make([]column, len(t.header)), names: make([]string, len(t.header)), decimal: t.csv.Comma == ';'}
-	for i, name := range t.header {
+func newShopify(t *csvfile.Table) *shopify {
+	s := &shopify{columns: make([]column, len(t.Header)), names: make([]string, len(t.Header)), decimal: t.Comma == ';'}
+	for i, name := range t.Header {
 		c, ok := columns[strings.ToLower(name)]
 		// A metafield's column is called "Name (product.metafields.namespace.key)".
 		if field, key, is := strings.Cut(name, " (product.metafields."); is {
@@ -59,9 +61,9 @@ func newShopify(t *table) *shopify {
 	return s
 }
 
-func (s *shopify) row(rec record) row {
+func (s *shopify) row(rec csvfile.Record) row {
 	r := row{cells: map[column]string{}, extra: map[string]string{}}
-	for i, cell := range rec.cells {
+	for i, cell := range rec.Cells {
 		c := s.columns[i]
 		switch c {
 		case colSKU:
@@ -71,7 +73,7 @@ func (s *shopify) row(rec record) row {
 				cell = strings.Replace(cell, ",", ".", 1)
 			}
 		default:
-			cell = plainText(cell)
+			cell = csvfile.Text(cell)
 		}
 		if c >= 0 {
 			if _, twice := r.cells[c]; !twice || cell != "" {

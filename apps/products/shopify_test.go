@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/stampede-shop/stampede/kit/csvfile"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/skus"
 )
@@ -86,7 +87,7 @@ func TestNotAnExport(t *testing.T) {
 func TestRowTooLong(t *testing.T) {
 	t.Parallel()
 	_, err := readAll(t, header+"tee,Tee,\""+strings.Repeat("x", 3<<20))
-	require.ErrorIs(t, err, errRowTooLong)
+	require.ErrorIs(t, err, csvfile.ErrRowTooLong)
 }
 
 func TestLongRunIsReadInParts(t *testing.T) {

@@ -21,8 +21,8 @@ type stockWord struct {
 
 // applyStock notes whether SKUs are in stock, as inventory says, unless something newer is known. Of two events the
 // one with the greater number is newer; an answer to a question is newer than all that was heard before its time.
-// Unknown SKUs are left out.
-func applyStock(ctx context.Context, tx pgx.Tx, said []stockWord) error {
+// Unknown SKUs are left out. Who waits for one that is in stock is told soon.
+func applyStock(ctx context.Context, tx pgx.Tx, said []stockWord, now time.Time) error {
 	skus := make([]string, len(said))
 	for i, s := range said {
 		skus[i] = s.SKU
@@ -51,6 +51,7 @@ func applyStock(ctx context.Context, tx pgx.Tx, said []stockWord) error {
 			UPDATE products p SET in_stock = s.in_stock FROM stock s
 			WHERE p.id = s.product_id AND p.in_stock <> s.in_stock RETURNING p.status)
 		UPDATE catalogue SET version = version + 1 WHERE EXISTS (SELECT FROM changed WHERE status = 'published')`, ids)
+	markReturns(&batch, skus, now)
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return fmt.Errorf("apply stock: %w", err)
 	}

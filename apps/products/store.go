@@ -297,7 +297,7 @@ func eventOf(c change, currency string, now time.Time) outbox.Event {
 	e := events.Product{ProductID: p.ID, Version: p.Version, Slug: p.Slug, Name: p.Name, Status: string(p.Status), Variants: []events.ProductVariant{}, At: now}
 	for _, v := range p.Variants {
 		e.Variants = append(e.Variants, events.ProductVariant{
-			SKU: v.SKU, Options: v.named(p.OptionNames), Price: events.Money{Amount: v.Price, Currency: currency},
+			SKU: v.SKU, Options: v.named(p.OptionNames), Variant: v.name(), Price: events.Money{Amount: v.Price, Currency: currency},
 			InitialStock: v.InitialStock, MaxPerShopper: v.MaxPerShopper,
 		})
 	}
@@ -392,7 +392,8 @@ func catalogueVersion(ctx context.Context, q pg.Querier) (int64, error) {
 // taken turns a violated unique constraint into its problem.
 func taken(err error) error {
 	switch {
-	case pg.IsUnique(err, "products_slug"), pg.IsUnique(err, "categories_slug"), pg.IsUnique(err, "categories_name"):
+	case pg.IsUnique(err, "products_slug"), pg.IsUnique(err, "categories_slug"), pg.IsUnique(err, "categories_name"),
+		pg.IsUnique(err, "pages_pkey"):
 		return ErrSlugTaken
 	case pg.IsUnique(err, "variants_pkey"), pg.IsUnique(err, "variants_sku"):
 		return ErrSKUTaken

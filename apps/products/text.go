@@ -2,7 +2,6 @@ package main
 
 import (
 	"html"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -11,69 +10,53 @@ import (
 	"github.com/google/uuid"
 	"github.com/microcosm-cc/bluemonday"
 	"github.com/mozillazg/go-unidecode"
-	"golang.org/x/text/unicode/norm"
+
+	"github.com/stampede-shop/stampede/kit/text"
 )
 
 // What a description may have: text with structure and links, nothing that loads, runs or restyles.
 var (
 	descriptionPolicy = func() *bluemonday.Policy {
-		p := bluemonday.NewPolicy()
-		p.AllowElements("p", "br", "hr", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "blockquote",
-			"strong", "b", "em", "i", "u", "s", "small", "sub", "sup", "code", "pre",
-			"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td")
-		p.AllowAttrs("href").OnElements("a")
-		p.AllowURLSchemes("http", "https", "mailto")
-		p.RequireParseableURLs(true)
+		p := structure()
 		p.AllowRelativeURLs(false)
 		p.RequireNoFollowOnLinks(true)
 		p.RequireNoReferrerOnLinks(true)
 		return p
 	}()
+	// Pages that the shop writes itself may lead into the shop.
+	pagePolicy = structure().AllowRelativeURLs(true)
 	textPolicy = bluemonday.StrictPolicy().AddSpaceWhenStrippingTag(true)
 )
 
-// sanitise makes any HTML safe to show inside a page. It is the same when done twice.
-func sanitise(s string) string {
+// structure allows elements that give a text its structure, and links.
+func structure() *bluemonday.Policy {
+	p := bluemonday.NewPolicy()
+	p.AllowElements("p", "br", "hr", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "blockquote",
+		"strong", "b", "em", "i", "u", "s", "small", "sub", "sup", "code", "pre",
+		"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td")
+	p.AllowAttrs("href").OnElements("a")
+	p.AllowURLSchemes("http", "https", "mailto")
+	p.RequireParseableURLs(true)
+	return p
+}
+
+// sanitise makes any HTML safe to show inside a page, as a description. It is the same when done twice.
+func sanitise(s string) string { return sanitiseBy(descriptionPolicy, s) }
+
+func sanitiseBy(policy *bluemonday.Policy, s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
 			return -1
 		}
 		return r
 	}, strings.ToValidUTF8(s, ""))
-	return strings.TrimSpace(descriptionPolicy.Sanitize(apart(s)))
+	return strings.TrimSpace(policy.Sanitize(apart(s)))
 }
 
 // plain is the text of HTML.
 func plain(s string) string {
 	return html.UnescapeString(textPolicy.Sanitize(s))
 }
-
-// letters are those of Latin script that no normal form takes apart, as people write them without.
-var letters = strings.NewReplacer("ß", "ss", "æ", "ae", "œ", "oe", "ø", "o", "đ", "d", "ð", "d", "ħ", "h", "ı", "i", "ł", "l", "ŋ", "n",
-	"þ", "th", "ŧ", "t", "'", "", "’", "", "\u00ad", "")
-
-// isAccent tells accents, and the points and vowel marks of Hebrew and Arabic, from marks that make another letter, as those
-// of Japanese, Thai and the scripts of India do.
-func isAccent(r rune) bool {
-	return r >= 0x300 && r <= 0x36f || r >= 0x591 && r <= 0x5c7 || r >= 0x64b && r <= 0x65f || r == 0x670
-}
-
-// fold writes a text in small letters without accents, each letter in its plainest form.
-func fold(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf || r == '\'' }) {
-		return strings.ToLower(s) // most words, and this is the dearest step of an import
-	}
-	s = norm.NFC.String(strings.Map(func(r rune) rune {
-		if isAccent(r) {
-			return -1
-		}
-		return r
-	}, norm.NFKD.String(s)))
-	return letters.Replace(elided.ReplaceAllString(strings.ToLower(s), "$1 "))
-}
-
-// elided are the little words that French, Italian and Catalan join to the next one: d'été, l'eau.
-var elided = regexp.MustCompile(`\b([cdjlmnst]|qu|dell|all|un)['’]`)
 
 // isUnspaced tells letters of scripts that are written without spaces between words, and of Korean, whose words stand together.
 func isUnspaced(r rune) bool {
@@ -86,7 +69,7 @@ func isUnspaced(r rune) bool {
 func words(s string) []string {
 	var out []string
 	between := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) }
-	for _, w := range strings.FieldsFunc(fold(s), between) {
+	for _, w := range strings.FieldsFunc(text.Fold(s), between) {
 		for w != "" {
 			first, _ := utf8.DecodeRuneInString(w)
 			end := strings.IndexFunc(w, func(r rune) bool { return !unicode.IsMark(r) && isUnspaced(r) != isUnspaced(first) })

@@ -51,6 +51,14 @@ type variantRow struct {
 	ImageURL      *string
 }
 
+// picture is the variant's own, or the product's first; "" when there is none.
+func (r variantRow) picture() string {
+	if r.Image == "" && r.ImageURL != nil {
+		return *r.ImageURL
+	}
+	return r.Image
+}
+
 func loadVariants(ctx context.Context, q pg.Querier, skus []string) ([]variantRow, error) {
 	rows, err := q.Query(ctx, `
 		SELECT v.sku, v.options, v.price, v.max_per_shopper, v.in_stock, v.image, v.weight_grams, p.slug, p.name, p.status,

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/stampede-shop/stampede/kit/csvfile"
 )
 
 // This file reads the CSV that WooCommerce exports into Shopify's columns. A product is one row, of the type simple, or one
@@ -63,18 +65,18 @@ func isWoo(header []string) bool {
 	return true
 }
 
-func newWoo(t *table) *woo {
+func newWoo(t *csvfile.Table) *woo {
 	w := &woo{at: map[string]int{}, parents: map[string]*wooProduct{}, byHandle: map[string]*wooProduct{}}
-	for i, name := range t.header {
+	for i, name := range t.Header {
 		w.at[strings.ToLower(name)] = i
 	}
 	return w
 }
 
-func (w *woo) row(rec record) row {
+func (w *woo) row(rec csvfile.Record) row {
 	cell := func(name string) string {
 		if i, ok := w.at[name]; ok {
-			return plainText(rec.cells[i])
+			return csvfile.Text(rec.Cells[i])
 		}
 		return ""
 	}

@@ -19,5 +19,15 @@ func (s *service) work(rt *serve.Runtime) {
 		defer cancel()
 		return indexAgain(ctx, s.store.db)
 	})
-	rt.Missed("inventory")
+	rt.Go("tell who waits for stock", tellEvery, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		return tellReturned(ctx, s.store.db, s.now())
+	})
+	rt.Alone("prune requests for stock", time.Hour, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		return pruneRequests(ctx, s.store.db, s.now())
+	})
+	rt.Missed("inventory", "auth")
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/page"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/skus"
+	"github.com/stampede-shop/stampede/pricing"
 )
 
 // cart is a cart as carts tells it.
@@ -43,10 +44,37 @@ type cartLine struct {
 	UnitPrice     money.Money `json:"unit_price"`
 	LineTotal     money.Money `json:"line_total"`
 	HoldExpiresAt *time.Time  `json:"hold_expires_at"`
+	Available     *int64      `json:"available"` // for this cart, what it holds included; nil when nobody knows
+	Free          *int64      `json:"free"`      // besides, for anybody; nil likewise
 }
 
-// Most is how many a shopper may choose: as many as there are now, or ten.
-func (l cartLine) Most() int { return max(l.Quantity, 10) }
+// Most is how many the list offers: no more than the cart may have. Unless nobody knows that, more than ten only where
+// there are more already.
+func (l cartLine) Most() int {
+	most := max(l.Quantity, mostAtOnce)
+	if l.Available != nil {
+		most = min(most, int(*l.Available))
+	}
+	return most
+}
+
+// Lacks tells whether there is less than the line has.
+func (l cartLine) Lacks() bool { return l.Available != nil && int(*l.Available) < l.Quantity }
+
+// Stock is what is said about the line: what the cart may have.
+func (l cartLine) Stock() stock { return stockOf(l.Available == nil || *l.Available > 0, l.Available) }
+
+// Others is what is said of it where more of it could be put in, now that the cart has its part; nil when nobody knows.
+func (l cartLine) Others() *stock {
+	if l.Free == nil {
+		return nil
+	}
+	said := stockOf(*l.Free > 0, l.Free)
+	if l.Available != nil {
+		said.Most = min(said.Most, max(int(*l.Available)-l.Quantity, 0))
+	}
+	return &said
+}
 
 // Count is how many pieces there are.
 func (c cart) Count() (n int) {
@@ -57,10 +85,8 @@ func (c cart) Count() (n int) {
 }
 
 // TaxIncluded tells whether the prices hold the tax.
-func (c cart) TaxIncluded() bool { return included(c.Subtotal, c.Discount, c.Shipping, c.Total) }
-
-func included(subtotal, discount, shipping, total money.Money) bool {
-	return subtotal.Amount-discount.Amount+shipping.Amount == total.Amount
+func (c cart) TaxIncluded() bool {
+	return pricing.TaxIncluded(c.Subtotal, c.Discount, c.Shipping, c.Total)
 }
 
 // FirstEnd is when the first of the lines stops being held; nil when none is.
@@ -285,6 +311,8 @@ func cartProblem(err error, had *cartLine) string {
 		return "Somebody was faster: these are sold out. Carts give back what is not bought, so it is worth looking again in a few minutes."
 	case "limit-reached":
 		return limitWords(err)
+	case "claim-required":
+		return "This is sold in a drop now: it can be bought by those whose turn it is."
 	case "product-not-found", "sku-not-found":
 		return "This is not sold any more."
 	case "invalid":

@@ -39,7 +39,7 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) (page.Answer, err
 	if old := r.URL.Query(); old.Get("q") != "" || old.Get("category") != "" { // addresses of earlier days
 		return page.Moved(searchURL(url.Values{"q": old["q"], "category": old["category"]})), nil
 	}
-	v := homeView{Categories: s.catalogue.all(r.Context()), Goodbye: r.URL.Query().Has("goodbye")}
+	v := homeView{Categories: menuOf(s.catalogue.all(r.Context()), ""), Goodbye: r.URL.Query().Has("goodbye")}
 	newest, err := s.products(r.Context(), url.Values{"sort": {"newest"}, "in_stock": {"true"}, "limit": {"48"}})
 	if err != nil {
 		return nil, err
@@ -67,13 +67,14 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) (page.Answer, err
 		}
 	}
 	for _, p := range newest.Items {
-		if p.Low() > 0 && !seen[p.Slug] && len(v.Low) < 4 {
+		if p.Stock().State == "low" && !seen[p.Slug] && len(v.Low) < 4 {
 			v.Low = append(v.Low, p)
 		}
 	}
 	v.Pictures = s.catalogue.pictures(r.Context(), v.Categories)
 	shared(w, r, anonymous)
-	f := s.forAll(r, "/", "Sneakers, lamps, headphones and more that sell out in minutes. What is in your cart is held for you while you check out.")
+	f := s.forAll(r, "/", "Sneakers, lamps, headphones and more that sell out in minutes. "+
+		"What is in your cart is held for you while you check out.")
 	f.Data = map[string]any{
 		"@context": "https://schema.org", "@type": "WebSite", "name": "Stampede", "url": s.public + "/",
 		"potentialAction": map[string]any{"@type": "SearchAction", "target": s.public + "/search?q={q}", "query-input": "required name=q"},
@@ -229,8 +230,9 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) (page.Answer, e
 		asked = cleanQuery(url.Values{"q": asked["q"], "category": asked["category"]})
 	}
 	v := searchView{
-		Query: asked.Get("q"), Category: asked.Get("category"), Sort: asked.Get("sort"), Currency: strings.TrimRight(money.Zero(s.settings.Currency).String(), "0. "),
-		Min: asked.Get("min"), Max: asked.Get("max"), InStock: asked.Get("in_stock") != "",
+		Query: asked.Get("q"), Category: asked.Get("category"), Sort: asked.Get("sort"),
+		Currency: strings.TrimRight(money.Zero(s.settings.Currency).String(), "0. "),
+		Min:      asked.Get("min"), Max: asked.Get("max"), InStock: asked.Get("in_stock") != "",
 		Products: found.Items, Page: asked.Get("cursor") != "",
 	}
 	if found.Corrected != nil {
@@ -257,7 +259,8 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) (page.Answer, e
 	known := v.Category == ""
 	for _, c := range categories {
 		if c.Slug == v.Category {
-			title, description, known = c.Name, c.Name+" at Stampede: "+itoa(c.ProductCount)+" to choose from, and what is in your cart is held for you.", true
+			title, known = c.Name, true
+			description = c.Name + " at Stampede: " + itoa(c.ProductCount) + " to choose from, and what is in your cart is held for you."
 		}
 	}
 	if !known && len(found.Items) == 0 && len(categories) > 0 {
@@ -388,6 +391,45 @@ type productView struct {
 	Quantity     int
 }
 
+// Chosen is the variant that is chosen; nil when the shopper has to choose.
+func (v productView) Chosen() *variant {
+	for i := range v.Variant {
+		if v.Variant[i].SKU == v.Asked {
+			return &v.Variant[i]
+		}
+	}
+	return nil
+}
+
+// Notify is the form for what is sold out.
+func (v productView) Notify() notifyForm { return notifyForm{Product: v.product, SKU: v.Asked} }
+
+// Said is what the page says about stock: that of the chosen variant, or that there is something to choose.
+func (v productView) Said() stock {
+	if one := v.Chosen(); one != nil {
+		return one.Stock()
+	}
+	said := stockOf(v.InStock, nil)
+	if v.InStock {
+		said.State, said.Text = "", "Please choose"
+	}
+	return said
+}
+
+// Most is how many the list offers: of the chosen variant, or as many as there are of each that one may choose.
+func (v productView) Most() int {
+	if one := v.Chosen(); one != nil {
+		return max(one.Stock().Most, 1)
+	}
+	most := mostAtOnce
+	for _, one := range v.Variant {
+		if said := one.Stock(); said.State != "out" {
+			most = min(most, said.Most)
+		}
+	}
+	return most
+}
+
 // PictureAt is the address of the page with the picture at a place among the images.
 func (v productView) PictureAt(i int) string { return pictureAt(v.Slug, i) }
 
@@ -478,16 +520,11 @@ func (s *service) absolute(address string) string {
 func (s *service) structured(p product, category string) any {
 	var offers []any
 	for _, v := range p.Variant {
-		availability := "https://schema.org/OutOfStock"
-		switch {
-		case v.Low() > 0:
-			availability = "https://schema.org/LimitedAvailability"
-		case v.InStock:
-			availability = "https://schema.org/InStock"
-		}
+		availability := map[string]string{"in": "InStock", "low": "LimitedAvailability", "out": "OutOfStock"}[v.Stock().State]
 		offers = append(offers, map[string]any{
 			"@type": "Offer", "sku": v.SKU, "name": v.Name, "price": plain(v.Price), "priceCurrency": v.Price.Currency,
-			"availability": availability, "url": s.public + "/products/" + url.PathEscape(p.Slug), "itemCondition": "https://schema.org/NewCondition",
+			"availability": "https://schema.org/" + availability,
+			"url":          s.public + "/products/" + url.PathEscape(p.Slug), "itemCondition": "https://schema.org/NewCondition",
 		})
 	}
 	doc := map[string]any{
@@ -517,9 +554,8 @@ func plain(m money.Money) string {
 // stock answers how much of each variant there is, for a page that is open.
 func (s *service) stock(w http.ResponseWriter, r *http.Request) {
 	type item struct {
-		SKU   string `json:"sku"`
-		State string `json:"state"` // in, low, out
-		Text  string `json:"text"`
+		SKU string `json:"sku"`
+		stock
 	}
 	p, err := s.productBySlug(r.Context(), chi.URLParam(r, "slug"))
 	if err != nil {
@@ -528,14 +564,7 @@ func (s *service) stock(w http.ResponseWriter, r *http.Request) {
 	}
 	items := make([]item, 0, len(p.Variant))
 	for _, v := range p.Variant {
-		i := item{v.SKU, "in", "In stock"}
-		switch {
-		case !v.InStock:
-			i.State, i.Text = "out", "Sold out"
-		case v.Low() > 0:
-			i.State, i.Text = "low", "Only "+itoa(int(v.Low()))+" left"
-		}
-		items = append(items, i)
+		items = append(items, item{v.SKU, v.Stock()})
 	}
 	w.Header().Set("Cache-Control", anonymous)
 	w.Header().Set("Content-Type", "application/json")
@@ -547,7 +576,10 @@ func (s *service) robots(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "public, max-age=3600")
 	lines := []string{"User-agent: *"}
-	for _, path := range []string{"/account", "/admin", "/api/", "/cart", "/checkout", "/login", "/my/", "/orders", "/password", "/realms/", "/register", "/search", "/suggest", "/verify"} {
+	for _, path := range []string{
+		"/account", "/admin", "/api/", "/cart", "/checkout", "/login", "/my/", "/notify/", "/orders",
+		"/password", "/realms/", "/register", "/search", "/suggest", "/verify",
+	} {
 		lines = append(lines, "Disallow: "+path)
 	}
 	_, _ = w.Write([]byte(strings.Join(append(lines, "", "Sitemap: "+s.public+"/sitemap.xml", ""), "\n")))
@@ -592,6 +624,10 @@ func (s *service) makeSitemap(ctx context.Context) ([]byte, error) {
 		NS      string   `xml:"xmlns,attr"`
 		URLs    []entry  `xml:"url"`
 	}{NS: "http://www.sitemaps.org/schemas/sitemap/0.9", URLs: []entry{{s.public + "/"}}}
+	set.URLs = append(set.URLs, entry{s.public + "/categories"})
+	for _, p := range s.foot(ctx) {
+		set.URLs = append(set.URLs, entry{s.public + "/pages/" + url.PathEscape(p.Slug)})
+	}
 	for _, c := range s.catalogue.all(ctx) {
 		set.URLs = append(set.URLs, entry{s.public + searchURL(url.Values{"category": {c.Slug}})})
 	}

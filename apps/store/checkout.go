@@ -446,6 +446,12 @@ func (s *service) explain(w http.ResponseWriter, r *http.Request, form checkoutF
 		t.Problem = limitWords(err)
 		t.Explained = "Nothing was charged. Choose below how to go on."
 		t.Short = map[string]short{sku: {int(left), "Too many."}}
+	case "claim-required":
+		sku, _ := member(err, "sku").(string)
+		left, _ := member(err, "available").(float64)
+		t.Problem = "Something in your cart is sold in a drop now, and your turn there is over or still to come."
+		t.Explained = "Nothing was charged. Choose below how to go on."
+		t.Short = map[string]short{sku: {int(left), "Only in the drop."}}
 	case "product-unavailable":
 		t.Problem = "Something in your cart is not sold any more, and was taken out."
 		t.Explained = "Nothing was charged. Please look at the new total, then pay."

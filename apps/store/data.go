@@ -17,7 +17,9 @@ const maxPages = 100
 type ownData struct {
 	Profile json.RawMessage   `json:"profile"`
 	Orders  []json.RawMessage `json:"orders"`
+	Past    []json.RawMessage `json:"orders_of_the_shop_before"`
 	Logins  []json.RawMessage `json:"logins"`
+	Waiting []json.RawMessage `json:"waits_for_stock"`
 }
 
 // getData answers with a file of what the shop keeps of the shopper: all of it, or a problem.
@@ -30,9 +32,17 @@ func (s *service) getData(w http.ResponseWriter, r *http.Request) (page.Answer, 
 	if data.Orders, err = s.all(r.Context(), "orders", "/api/v1/orders"); err != nil {
 		return nil, err
 	}
+	if data.Past, err = s.all(r.Context(), "orders", "/api/v1/orders/imported"); err != nil {
+		return nil, err
+	}
 	if data.Logins, err = s.all(r.Context(), "auth", "/api/v1/auth/login-history"); err != nil {
 		return nil, err
 	}
+	waits, err := get[items[json.RawMessage]](r.Context(), s, "products", "/api/v1/stock-requests", nil) // 50 at most
+	if err != nil {
+		return nil, err
+	}
+	data.Waiting = waits.Items
 	body, err := json.MarshalIndent(data, "", "  ")
 	if err != nil {
 		return nil, err

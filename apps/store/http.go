@@ -39,10 +39,18 @@ func (s *service) routes(r chi.Router) {
 		r.Get("/", page(s.home))
 		r.Get("/search", page(s.search))
 		r.Get("/c/{category}", page(s.search))
+		r.Get("/categories", page(s.getCategories))
 		r.Get("/products/{slug}", page(s.product))
 		r.Get("/products/{slug}/pictures/{n}", page(s.picture))
+		r.Get("/pages/{slug}", page(s.getPage))
 		r.Get("/delivery", page(s.still("delivery", "Delivery and returns")))
 		r.Get("/privacy", page(s.still("privacy", "Privacy")))
+
+		// Who wants to hear that something is back.
+		r.Get("/products/{slug}/notify", page(s.getNotify))
+		r.Post("/products/{slug}/notify", page(s.postNotify))
+		r.Get("/notify/{id}", page(s.getRequest))
+		r.Post("/notify/{id}", page(s.postRequest))
 
 		// What belongs to the shopper.
 		r.Get("/my/header", page(s.header))
@@ -53,6 +61,7 @@ func (s *service) routes(r chi.Router) {
 		r.Get("/login", page(s.getLogin))
 		r.Get("/login/callback", page(s.getCallback))
 		r.Post("/logout", page(s.postLogout))
+		r.Get("/account-deleted", page(s.getDeleted))
 		r.Get("/register", page(s.getRegister))
 		r.Post("/register", page(s.postRegister))
 		r.Get("/verify", page(s.getVerify))
@@ -72,6 +81,8 @@ func (s *service) routes(r chi.Router) {
 			r.Get("/orders/{id}/status", page(s.orderStatus))
 			r.Post("/orders/{id}/payment", page(s.postPayment))
 			r.Post("/orders/{id}/cancellation", page(s.postCancellation))
+			r.Get("/orders/{id}/address", page(s.getOrderAddress))
+			r.Post("/orders/{id}/address", page(s.postOrderAddress))
 			r.Get("/account", page(s.getAccount))
 			r.Post("/account/profile", page(s.postProfile))
 			r.Get("/account/addresses", page(s.getAddresses))
@@ -80,6 +91,12 @@ func (s *service) routes(r chi.Router) {
 			r.Get("/account/addresses/{id}", page(s.getAddress))
 			r.Post("/account/addresses/{id}", page(s.putAddress))
 			r.Post("/account/addresses/{id}/removal", page(s.deleteAddress))
+			r.Get("/account/deletion", page(s.getDeletion))
+			r.Post("/account/deletion", page(s.postDeletion))
+			r.Get("/account/email", page(s.getEmail))
+			r.Post("/account/email", page(s.postEmail))
+			r.Get("/account/email/code", page(s.getEmailCode))
+			r.Post("/account/email/code", page(s.postEmailCode))
 			r.Get("/account/security", page(s.getSecurity))
 			r.Get("/account/data", page(s.getData))
 			r.Post("/account/password", page(s.postPassword))
@@ -101,19 +118,31 @@ type frame struct {
 	Image       string
 	NoIndex     bool
 	Data        any // structured data of schema.org
-	Categories  []category
 	Category    string
 	Query       string
 	Product     string // the slug of the product that the page shows
 	Token       string // for forms; empty for guests
 	LoggedIn    bool
-	Refresh     int // seconds, for browsers without scripts
-	Bare        bool
+	Refresh     int  // seconds, for browsers without scripts
+	Bare        bool // a page that leads nowhere else: head and foot are small
+	Foot        []pageLink
+	Help        string // where to find it
+
+	categories []category
 }
+
+// Menu are the categories that head and foot name.
+func (f *frame) Menu() []category { return menuOf(f.categories, f.Category) }
+
+// More tells whether there are others.
+func (f *frame) More() bool { return len(topOf(f.categories)) > menuMost }
 
 // frame is that of any page: not for search engines.
 func (s *service) frame(r *http.Request) *frame {
-	f := &frame{Lang: page.Locale(s.settings.Country), Home: s.public, Path: r.URL.Path, NoIndex: true, Categories: s.catalogue.all(r.Context())}
+	f := &frame{Lang: page.Locale(s.settings.Country), Home: s.public, Path: r.URL.Path, NoIndex: true}
+	f.categories = s.catalogue.all(r.Context())
+	f.Foot = s.foot(r.Context())
+	f.Help = helpAt(f.Foot)
 	if n := shopperOf(r.Context()).session; n != nil {
 		f.LoggedIn, f.Token = true, n.token()
 	}
@@ -304,16 +333,16 @@ func (s *service) still(name, title string) page.Handler {
 
 // funcs are what the templates of the storefront use besides.
 func (s *service) funcs() template.FuncMap {
-	known := s.factsOf()
+	known, zone := s.factsOf(), s.settings.Zone.Location()
 	all := template.FuncMap{
 		"shop": func() facts { return known },
 		"until": func(t *time.Time) template.HTML {
 			if t == nil {
 				return ""
 			}
-			at := t.UTC()
+			at := t.In(zone)
 			// Nothing but a time gets in here.
-			return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `" data-until>until ` + at.Format("15:04") + ` UTC</time>`)
+			return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `" data-until>until ` + at.Format("15:04 MST") + `</time>`)
 		},
 		"count": func(n int, one, many string) string {
 			if n == 1 {

@@ -23,6 +23,7 @@ func main() { serve.Main("store", newService) }
 // settings are what the environment may change.
 type settings struct {
 	serve.Shop
+	serve.Clock
 	Public       serve.URL     `env:"PUBLIC_URL" envDefault:"http://localhost:8000" doc:"Where browsers find the shop"`
 	Keycloak     serve.URL     `env:"KEYCLOAK_URL" doc:"Where the services find Keycloak"`
 	Realm        string        `env:"KEYCLOAK_REALM" envDefault:"stampede" doc:"Keycloak's realm"`
@@ -44,6 +45,7 @@ type service struct {
 	oauth       oauth2.Config
 	catalogue   catalogueCache
 	sitemapKept sitemap
+	footKept    lastKnown[[]pageLink]
 	waiters     chan struct{} // places for long polls
 	stopping    <-chan struct{}
 	now         func() time.Time
@@ -76,7 +78,9 @@ func newService(rt *serve.Runtime, set settings) (*service, error) {
 		now:      rt.Now,
 	}
 	var err error
-	if s.pages, err = page.Load(files, "/assets", rt.Log, page.Formats(page.Locale(set.Country)), s.funcs()); err != nil {
+	locale := page.Locale(set.Country)
+	times := page.Times(locale, set.Zone.Location())
+	if s.pages, err = page.Load(files, "/assets", rt.Log, page.Formats(locale), times, s.funcs()); err != nil {
 		return nil, err
 	}
 	s.pages.Meta = func(r *http.Request) any { return s.frame(r) }

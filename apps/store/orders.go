@@ -12,6 +12,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/pricing"
 )
 
 // order is an order as orders tells it.
@@ -28,6 +29,7 @@ type order struct {
 	Shipping money.Money `json:"shipping"`
 	Total    money.Money `json:"total"`
 	Address  address     `json:"address"`
+	MovedAt  *time.Time  `json:"readdressed_at"`
 	Payment  struct {
 		Status   string      `json:"status"`
 		Method   string      `json:"method"`
@@ -63,8 +65,21 @@ func (o order) Moving() bool { return o.Status == "pending" || o.Payment.Status 
 // Cancellable tells whether the shopper may still cancel.
 func (o order) Cancellable() bool { return o.Status == "pending" || o.Status == "confirmed" }
 
+// Moved is when the address was changed; the zero time when it never was.
+func (o order) Moved() time.Time {
+	if o.MovedAt == nil {
+		return time.Time{}
+	}
+	return *o.MovedAt
+}
+
+// Movable tells whether the address may still be changed.
+func (o order) Movable() bool { return o.Cancellable() }
+
 // TaxIncluded tells whether the prices hold the tax.
-func (o order) TaxIncluded() bool { return included(o.Subtotal, o.Discount, o.Shipping, o.Total) }
+func (o order) TaxIncluded() bool {
+	return pricing.TaxIncluded(o.Subtotal, o.Discount, o.Shipping, o.Total)
+}
 
 // Declined tells whether the card was refused: an attempt, which is no order.
 func (o order) Declined() bool {
@@ -266,7 +281,7 @@ func (s *service) postPayment(w http.ResponseWriter, r *http.Request) (page.Answ
 		}
 	}
 	switch slugOf(err) {
-	case "price-changed", "out-of-stock", "limit-reached", "product-unavailable":
+	case "price-changed", "out-of-stock", "limit-reached", "claim-required", "product-unavailable":
 		v.Explained, v.Again.Changed = "Nothing was charged. Your cart shows how to go on.", true
 	}
 	return page.Show("order", s.orderPage(r, v, status)), nil
@@ -311,14 +326,75 @@ func (s *service) orderStatus(w http.ResponseWriter, r *http.Request) (page.Answ
 
 // ordersView is the Data of the page "orders".
 type ordersView struct {
-	Orders []order
-	Next   string
-	First  bool
+	Orders  []order
+	Next    string
+	First   bool
+	Past    []pastOrder // of the shop before this one; once all own orders were listed
+	Earlier string      // where more of those are
+}
+
+// pastOrder is an order of the shop before this one.
+type pastOrder struct {
+	Number      string      `json:"number"`
+	PlacedAt    time.Time   `json:"placed_at"`
+	CancelledAt *time.Time  `json:"cancelled_at"`
+	Fulfilment  string      `json:"fulfilment"`
+	Total       money.Money `json:"total"`
+	Shipping    money.Money `json:"shipping"`
+	Discount    money.Money `json:"discount"`
+	Refunded    money.Money `json:"refunded"`
+	Lines       []struct {
+		Name      string      `json:"name"`
+		Quantity  int         `json:"quantity"`
+		UnitPrice money.Money `json:"unit_price"`
+	} `json:"lines"`
+	Address *struct {
+		Name       string `json:"name"`
+		Line1      string `json:"line1"`
+		Line2      string `json:"line2"`
+		City       string `json:"city"`
+		PostalCode string `json:"postal_code"`
+		Country    string `json:"country"`
+	} `json:"address"`
+}
+
+// Count is how many pieces were ordered.
+func (o pastOrder) Count() (n int) {
+	for _, l := range o.Lines {
+		n += l.Quantity
+	}
+	return n
+}
+
+// readPast adds a page of the shopper's orders of the shop before this one.
+func (s *service) readPast(ctx context.Context, v *ordersView, cursor string) error {
+	query := url.Values{"limit": {"20"}}
+	if cursor != "" {
+		query.Set("cursor", cursor)
+	}
+	out, err := get[items[pastOrder]](ctx, s, "orders", "/api/v1/orders/imported", query)
+	if err != nil {
+		return err
+	}
+	v.Past = out.Items
+	if out.NextCursor != nil {
+		v.Earlier = "/orders?earlier=" + url.QueryEscape(*out.NextCursor)
+	}
+	return nil
 }
 
 // getOrders lists the shopper's orders. An attempt whose card was declined is
 // none.
 func (s *service) getOrders(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
+	if earlier := r.URL.Query().Get("earlier"); earlier != "" {
+		v := ordersView{}
+		if err := s.readPast(r.Context(), &v, earlier); slugOf(err) == "invalid" {
+			return page.Redirect("/orders"), nil
+		} else if err != nil {
+			return nil, err
+		}
+		return page.Show("orders", page.View{Title: "Your orders", Meta: s.private(r), Data: v}), nil
+	}
 	query := url.Values{"limit": {"10"}, "declined": {"false"}}
 	cursor := r.URL.Query().Get("cursor")
 	if cursor != "" {
@@ -334,6 +410,8 @@ func (s *service) getOrders(w http.ResponseWriter, r *http.Request) (page.Answer
 	v := ordersView{Orders: out.Items, First: cursor == ""}
 	if out.NextCursor != nil {
 		v.Next = "/orders?cursor=" + url.QueryEscape(*out.NextCursor)
+	} else if err := s.readPast(r.Context(), &v, ""); err != nil && slugOf(err) != "order-not-found" { // of an instance that has none yet
+		return nil, err
 	}
 	return page.Show("orders", page.View{Title: "Your orders", Meta: s.private(r), Data: v}), nil
 }
@@ -355,4 +433,65 @@ func (s *service) postCancellation(w http.ResponseWriter, r *http.Request) (page
 		return page.Show("order", s.orderPage(r, v, http.StatusConflict)), nil
 	}
 	return nil, err
+}
+
+// orderAddressView is the Data of the page "order-address".
+type orderAddressView struct {
+	Order     order
+	Form      address
+	Countries []country // the order's own: another one would change what it costs
+	Problem   string
+	Wrong     map[string]string
+	Token     string
+}
+
+func (s *service) orderAddressPage(r *http.Request, v orderAddressView, status int) page.Answer {
+	f := s.private(r)
+	v.Token = f.Token
+	v.Countries = []country{{v.Order.Address.Country, page.Country(v.Order.Address.Country)}}
+	return page.Show("order-address", page.View{Status: status, Title: "Address of order " + v.Order.Number, Meta: f, Data: v})
+}
+
+// getOrderAddress shows the form for another address of an order that is not on its way yet.
+func (s *service) getOrderAddress(_ http.ResponseWriter, r *http.Request) (page.Answer, error) {
+	o, err := s.readOrder(r.Context(), chi.URLParam(r, "id"), nil)
+	if err != nil {
+		return nil, err
+	}
+	if !o.Movable() {
+		return page.Redirect("/orders/" + o.ID), nil
+	}
+	return s.orderAddressPage(r, orderAddressView{Order: o, Form: o.Address}, 0), nil
+}
+
+// postOrderAddress sends an order somewhere else. Nothing typed is lost.
+func (s *service) postOrderAddress(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
+	id := chi.URLParam(r, "id")
+	o, err := s.readOrder(r.Context(), id, nil)
+	if err != nil {
+		return nil, err
+	}
+	v := orderAddressView{Order: o, Form: readAddress(r)}
+	if v.Wrong = v.Form.wrong(); len(v.Wrong) > 0 {
+		return s.orderAddressPage(r, v, http.StatusUnprocessableEntity), nil
+	}
+	err = s.call(r.Context(), "orders", http.MethodPut, "/api/v1/orders/"+url.PathEscape(id)+"/address", v.Form.Address, nil)
+	switch {
+	case err == nil:
+		return page.Redirect("/orders/" + url.PathEscape(id)), nil
+	case slugOf(err) == "order-address-fixed":
+		if o, err = s.readOrder(r.Context(), id, nil); err != nil {
+			return nil, err
+		}
+		shown := s.viewOrder(w, r, o)
+		shown.Problem = "It was too late to change the address. Please write to us at once if it must not go there."
+		return page.Show("order", s.orderPage(r, shown, http.StatusConflict)), nil
+	case slugOf(err) == "order-other-country":
+		v.Problem = "In another country this order would cost something else. Please cancel it, and order again."
+		return s.orderAddressPage(r, v, http.StatusConflict), nil
+	}
+	if v.Wrong = fieldErrors(err); v.Wrong == nil {
+		return nil, err
+	}
+	return s.orderAddressPage(r, v, http.StatusUnprocessableEntity), nil
 }

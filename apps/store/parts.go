@@ -20,6 +20,7 @@ var parts = template.FuncMap{
 	"card":      func(p summary, eager bool) card { return card{p, eager} },
 	"cartCount": func(n int, oob bool) cartCount { return cartCount{n, oob} },
 	"failure":   func(problem string) trouble { return trouble{Problem: problem} },
+	"notify":    func(f notifyForm, loggedIn bool, token string) notifyPart { return notifyPart{f, loggedIn, token} },
 	"payment":   func(all []payMethod, on string, wrong map[string]string) payment { return payment{all, on, wrong} },
 	"personal":  func(loggedIn bool) headerView { return headerView{LoggedIn: loggedIn} },
 
@@ -93,6 +94,13 @@ type card struct {
 type cartCount struct {
 	Count int
 	OOB   bool
+}
+
+// notifyPart is the form of who wants to hear that something is back.
+type notifyPart struct {
+	Form     notifyForm
+	LoggedIn bool
+	Token    string
 }
 
 // payment is the choice of a card.

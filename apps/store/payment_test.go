@@ -28,6 +28,7 @@ type counter struct {
 	answers []answer
 	orders  map[string]order
 	cart    cart
+	past    []any
 }
 
 type answer struct {
@@ -75,6 +76,14 @@ func (c *counter) listOrders(w http.ResponseWriter, r *http.Request) {
 	servetest.Answers(map[string]any{"items": []any{}, "next_cursor": nil})(w, r)
 }
 
+func (c *counter) listPast(w http.ResponseWriter, r *http.Request) {
+	list := map[string]any{"items": c.past, "next_cursor": nil}
+	if c.past == nil {
+		list["items"] = []any{}
+	}
+	servetest.Answers(servetest.Like(c.t, "orders", "GET /api/v1/orders/imported", list))(w, r)
+}
+
 func (c *counter) getCart(w http.ResponseWriter, r *http.Request) {
 	servetest.Answers(servetest.Like(c.t, "carts", "GET /api/v1/cart", c.cart))(w, r)
 }
@@ -86,6 +95,7 @@ func newTill(t *testing.T, c *counter) *service {
 	c.t = t
 	servetest.Neighbour(t, rt, "orders", "POST /api/v1/orders", c.postOrder)
 	servetest.Neighbour(t, rt, "orders", "GET /api/v1/orders", c.listOrders)
+	servetest.Neighbour(t, rt, "orders", "GET /api/v1/orders/imported", c.listPast)
 	servetest.Neighbour(t, rt, "orders", "GET /api/v1/orders/{id}", c.getOrder)
 	servetest.Neighbour(t, rt, "carts", "GET /api/v1/cart", c.getCart)
 	return s
@@ -203,6 +213,7 @@ func TestAnotherCard(t *testing.T) {
 		{refused(409, "price-changed", ""), 409, "The total has changed", false},
 		{refused(409, "out-of-stock", `,"lines":[{"sku":"LAMP","wanted":2,"available":0}]`), 409, "Somebody was faster", false},
 		{refused(409, "limit-reached", `,"sku":"LAMP","limit":2,"available":1`), 409, "You can buy 2 of these, and you already have 1 in your orders", false},
+		{refused(403, "claim-required", `,"sku":"LAMP","available":0`), 409, "is sold in a drop now", false},
 		{refused(409, "product-unavailable", ""), 409, "is not sold any more", false},
 		{refused(422, "invalid", `,"errors":[{"location":"body.payment_method","code":"not-one-of","message":"x"}]`), 422, "Please choose how to pay", true},
 		{refused(503, "unavailable", ""), 503, "you will not be charged twice", true},
@@ -294,4 +305,22 @@ func TestOrdersAreNotAttempts(t *testing.T) {
 	s := newTill(t, c)
 	require.Equal(t, 200, send(t, s, s.pages.Handle(s.getOrders), "GET", nil).Code)
 	require.Contains(t, c.queries[0], "declined=false")
+}
+
+// TestPastOrders: below the own orders are those of the shop before this one, as far as orders knows of such.
+func TestPastOrders(t *testing.T) {
+	t.Parallel()
+	c := &counter{}
+	s := newTill(t, c)
+	text := func() string {
+		rec := send(t, s, s.pages.Handle(s.getOrders), "GET", nil)
+		require.Equal(t, 200, rec.Code)
+		return rec.Body.String()
+	}
+	require.Contains(t, text(), "You have not ordered anything yet")
+	lines := []any{map[string]any{"name": "Lamp", "quantity": 2}}
+	c.past = []any{map[string]any{"number": "#1001", "fulfilment": "fulfilled", "lines": lines}}
+	require.Contains(t, text(), "#1001")
+	require.Contains(t, text(), "2 pieces")
+	require.NotContains(t, text(), "You have not ordered anything yet")
 }

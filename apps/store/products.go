@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/microcosm-cc/bluemonday"
@@ -51,23 +50,12 @@ func (p summary) Cheapest() money.Money {
 // Varies tells whether the variants have several prices.
 func (p summary) Varies() bool { return p.PriceFrom != p.PriceTo }
 
-// lowStock is from where on a shopper is told how many are left.
-const lowStock = 5
-
-// Low tells how many are left when they are few; 0 when they are not, or when
-// nobody knows: of several variants a list knows the number of the first alone.
-func (p summary) Low() int64 {
+// Stock is what is said about it. Of several variants a list knows the number of the first alone, so it tells none.
+func (p summary) Stock() stock {
 	if p.VariantCount != 1 {
-		return 0
+		return stockOf(p.InStock, nil)
 	}
-	return low(p.InStock, p.Available)
-}
-
-func low(inStock bool, available *int64) int64 {
-	if inStock && available != nil && *available > 0 && *available <= lowStock {
-		return *available
-	}
-	return 0
+	return stockOf(p.InStock, p.Available)
 }
 
 type facets struct {
@@ -107,8 +95,14 @@ type variant struct {
 	ImageURL      string            `json:"image_url"`
 }
 
-// Low is as of a summary.
-func (v variant) Low() int64 { return low(v.InStock, v.Available) }
+// Stock is what is said about it.
+func (v variant) Stock() stock {
+	said := stockOf(v.InStock, v.Available)
+	if v.MaxPerShopper > 0 {
+		said.Most = min(said.Most, v.MaxPerShopper)
+	}
+	return said
+}
 
 type image struct {
 	URL string `json:"url"`
@@ -124,6 +118,7 @@ type product struct {
 	Images     []image           `json:"images"`
 	Attributes map[string]string `json:"attributes"`
 	Variant    []variant         `json:"variants"`
+	SizeGuide  *pageLink         `json:"size_guide"`
 }
 
 // described are the images, each with a text: what nobody has described is called by the product's name.
@@ -194,19 +189,6 @@ func (p product) fitting(options []string) (one variant) {
 	return variant{}
 }
 
-// Most is how many of a variant the form offers.
-func (p product) Most() int {
-	most := 1
-	for _, v := range p.Variant {
-		n := min(v.MaxPerShopper, 10)
-		if v.Available != nil {
-			n = min(n, int(*v.Available))
-		}
-		most = max(most, n)
-	}
-	return most
-}
-
 func (s *service) products(ctx context.Context, query url.Values) (listing, error) {
 	return get[listing](asNobody(ctx), s, "products", "/api/v1/products", query)
 }
@@ -218,13 +200,9 @@ func (s *service) productBySlug(ctx context.Context, slug string) (product, erro
 // catalogueCache keeps the categories and their pictures, so that not every
 // page asks for them. While products is away the last known ones are shown.
 type catalogueCache struct {
-	s *service
-
-	mu         sync.Mutex
-	categories []category
-	asked      time.Time
-	tiles      map[string]string // picture of a category
-	tilesAsked time.Time
+	s          *service
+	categories lastKnown[[]category]
+	tiles      lastKnown[map[string]string] // picture of a category
 }
 
 const (
@@ -234,40 +212,27 @@ const (
 
 // all lists the categories; the last known ones while products is away.
 func (h *catalogueCache) all(ctx context.Context) []category {
-	h.mu.Lock()
-	if h.s.now().Sub(h.asked) < categoriesFresh {
-		defer h.mu.Unlock()
-		return h.categories
-	}
-	h.asked = h.s.now() // one request asks, the others use what there is
-	h.mu.Unlock()
-	out, err := get[items[category]](asNobody(ctx), h.s, "products", "/api/v1/categories", nil)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if err == nil {
-		h.categories = out.Items
-	} else if h.categories == nil {
-		h.asked = time.Time{}
-	}
-	return h.categories
+	return h.categories.get(h.s.now(), categoriesFresh, func() ([]category, error) {
+		out, err := get[items[category]](asNobody(ctx), h.s, "products", "/api/v1/categories", nil)
+		return out.Items, err
+	}, func(known []category) bool { return known == nil })
 }
 
 // pictures gives each category that has products a picture: its newest
 // product's.
 func (h *catalogueCache) pictures(ctx context.Context, categories []category) map[string]string {
-	h.mu.Lock()
-	if h.s.now().Sub(h.tilesAsked) < tilesFresh {
-		defer h.mu.Unlock()
-		return h.tiles
-	}
-	h.tilesAsked = h.s.now()
-	h.mu.Unlock()
+	return h.tiles.get(h.s.now(), tilesFresh, func() (map[string]string, error) { return h.s.tiles(ctx, categories) },
+		func(map[string]string) bool { return true })
+}
+
+// tiles asks for the pictures of categories.
+func (s *service) tiles(ctx context.Context, categories []category) (map[string]string, error) {
 	found := make([]string, len(categories))
 	g, asking := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	for i, c := range categories {
 		g.Go(func() error {
-			l, err := h.s.products(asking, url.Values{"category": {c.Slug}, "limit": {"1"}, "sort": {"name"}})
+			l, err := s.products(asking, url.Values{"category": {c.Slug}, "limit": {"1"}, "sort": {"name"}})
 			if err == nil && len(l.Items) > 0 {
 				found[i] = l.Items[0].ImageURL
 			}
@@ -279,12 +244,5 @@ func (h *catalogueCache) pictures(ctx context.Context, categories []category) ma
 	for i, c := range categories {
 		tiles[c.Slug] = found[i]
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if err == nil {
-		h.tiles = tiles
-	} else {
-		h.tilesAsked = time.Time{}
-	}
-	return h.tiles
+	return tiles, err
 }

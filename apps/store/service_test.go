@@ -98,7 +98,8 @@ func TestForms(t *testing.T) {
 	send := func(path string, headers ...string) int {
 		return servetest.Do(t, rt, "POST", path, "", "sku=A&quantity=1&add=1", append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)...).Status
 	}
-	for _, path := range []string{"/cart/items", "/cart/empty", "/register", "/verify", "/verify/code", "/password/forgot", "/password/reset", "/checkout", "/logout", "/account/profile", "/orders/1/cancellation", "/orders/1/payment"} {
+	for _, path := range []string{"/cart/items", "/cart/empty", "/register", "/verify", "/verify/code", "/password/forgot", "/password/reset", "/checkout", "/logout", "/account/profile", "/orders/1/cancellation", "/orders/1/payment",
+		"/products/x/notify", "/notify/" + uuid.NewString()} {
 		require.Equal(t, 403, send(path), path)
 		require.Equal(t, 403, send(path, "Origin", "http://evil.test"), path)
 		require.Equal(t, 403, send(path, "Sec-Fetch-Site", "cross-site", "Origin", public), path)
@@ -321,6 +322,7 @@ func TestCartProblem(t *testing.T) {
 	require.Equal(t, "You can buy 2 of these, and you already have 2 in your orders.", cartProblem(limit.With("limit", 2.0).With("available", 0.0), nil))
 	require.Equal(t, "You can buy 3 of these, and you already have 1 in your orders. Your cart can hold 2.", cartProblem(limit.With("limit", 3.0).With("available", 2.0), nil))
 	require.Equal(t, "A cart holds at most 50 different things.", cartProblem(limit.With("limit", 50.0), nil))
+	require.Contains(t, cartProblem(problem.New(problem.Forbidden, "claim-required", ""), nil), "a drop")
 	require.Empty(t, cartProblem(problem.ErrUnavailable, nil))
 }
 

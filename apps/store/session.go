@@ -169,6 +169,16 @@ func (s sessions) end(ctx context.Context, n *session) error {
 	})
 }
 
+// expire has the next request of a session renew its tokens, because what they tell has changed.
+func (s sessions) expire(ctx context.Context, n *session, now time.Time) error {
+	n.AccessEnds = now
+	err := s.keep(ctx, "session", n.id, n.etag, n, sessionIdle)
+	if errors.Is(err, dapr.ErrConflict) { // another request is renewing them, or has
+		return nil
+	}
+	return err
+}
+
 // bury puts something in the place of a session that is no session, for as long as a request may still be renewing its
 // tokens: what that saves afterwards is of another etag. Over nothing at all a state store takes any etag.
 func (s sessions) bury(ctx context.Context, key string) error {
@@ -212,6 +222,11 @@ func (s sessions) note(ctx context.Context, account uuid.UUID, change func([]str
 		}
 	}
 	return dapr.ErrConflict
+}
+
+// forget deletes the list of an account's sessions.
+func (s sessions) forget(ctx context.Context, account uuid.UUID) error {
+	return s.dapr.DeleteState(ctx, serve.State, "account:"+account.String(), "")
 }
 
 // endAll closes every session of an account.
@@ -374,6 +389,9 @@ func (s *service) renew(ctx context.Context, w http.ResponseWriter, id string) (
 		return nil, err
 	}
 	n.Access, n.AccessEnds = t.AccessToken, t.Expiry.UTC()
+	if caller, err := s.verifier.Verify(n.Access); err == nil {
+		n.Email = caller.Email
+	}
 	if t.RefreshToken != "" {
 		n.Refresh = t.RefreshToken
 	}

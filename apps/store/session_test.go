@@ -142,7 +142,13 @@ func TestOwnData(t *testing.T) {
 		})
 	}
 	list("orders", "GET /api/v1/orders", map[string]any{"number": "S-1"}, map[string]any{"number": "S-2"})
+	list("orders", "GET /api/v1/orders/imported", map[string]any{"number": "#1"},
+		map[string]any{"number": "#2"})
 	list("auth", "GET /api/v1/auth/login-history", map[string]any{"address": "192.0.2.1"}, map[string]any{"address": "192.0.2.2"})
+	const waits = "GET /api/v1/stock-requests"
+	servetest.Neighbour(t, rt, "products", waits, servetest.Answers(servetest.Like(t, "products", waits, map[string]any{
+		"items": []any{map[string]any{"sku": "LAMP"}}, "next_cursor": nil,
+	})))
 	n, err := s.sessions.begin(t.Context(), session{Account: uuid.New(), Access: "x", AccessEnds: s.now().Add(time.Hour), Begun: s.now()})
 	require.NoError(t, err)
 	read := func(cookie string) servetest.Response {
@@ -156,7 +162,9 @@ func TestOwnData(t *testing.T) {
 	res.JSON(t, &data)
 	require.Contains(t, string(data.Profile), "ann@example.test")
 	require.Len(t, data.Orders, 2)
+	require.Len(t, data.Past, 2)
 	require.Len(t, data.Logins, 2)
+	require.Len(t, data.Waiting, 1)
 	require.Contains(t, string(res.Body), "S-2")
 	require.Contains(t, string(res.Body), "192.0.2.2")
 	require.Equal(t, 303, read("").Status, "to the login")

@@ -91,6 +91,82 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
+// TestEmailChanged: the newest address counts, in whatever order it is told, and comes with the names.
+func TestEmailChanged(t *testing.T) {
+	t.Parallel()
+	rt := setup(t)
+	at := time.Now().UTC()
+	admin := servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin)
+	told := []func(account uuid.UUID){
+		func(account uuid.UUID) {
+			servetest.Deliver(t, rt, events.AccountRegistered{
+				AccountID: account, Email: "old@example.test", FirstName: "Ada", LastName: "Lovelace", At: at,
+			})
+		},
+		func(account uuid.UUID) {
+			servetest.Deliver(t, rt, events.AccountActivated{
+				AccountID: account, Email: "old@example.test", FirstName: "Ada", First: true, At: at.Add(time.Second),
+			})
+		},
+		func(account uuid.UUID) {
+			servetest.Deliver(t, rt, events.AccountEmailChanged{AccountID: account, Email: "new@example.test", At: at.Add(time.Minute)})
+		},
+	}
+	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		account := uuid.New()
+		for _, i := range order {
+			told[i](account)
+		}
+		var one struct {
+			Email    string
+			LastName string `json:"last_name"`
+			Status   string
+		}
+		servetest.Do(t, rt, "GET", "/api/v1/admin/users/"+account.String(), admin, nil).JSON(t, &one)
+		require.Equal(t, []string{"new@example.test", "Lovelace", "active"}, []string{one.Email, one.LastName, one.Status}, "%v", order)
+	}
+	gone := uuid.New()
+	servetest.Deliver(t, rt, events.AccountRemoved{AccountID: gone, At: at})
+	told[2](gone)
+	require.Equal(t, 404, servetest.Do(t, rt, "GET", "/api/v1/admin/users/"+gone.String(), admin, nil).Status)
+}
+
+// TestImported: a file's telephone number and address are a new profile's, and nobody's who has told some.
+func TestImported(t *testing.T) {
+	t.Parallel()
+	rt := setup(t)
+	at := time.Now().UTC()
+	there := events.Address{Name: "Ada Lovelace", Line1: "1 High St", City: "London", PostalCode: "N1 9GU", Country: "GB"}
+	for _, late := range []bool{false, true} {
+		account := uuid.New()
+		token := servetest.Token(t, account, "ada@example.test", auth.RoleUser)
+		e := events.AccountImported{
+			AccountID: account, Email: "ada@example.test", FirstName: "Ada", LastName: "Lovelace", Phone: "+442079460000",
+			Address: &there, At: at,
+		}
+		if late {
+			require.Equal(t, 201, servetest.Do(t, rt, "POST", "/api/v1/users/me/addresses", token, address()).Status)
+			own := map[string]any{"phone": "+442079460001"}
+			require.Equal(t, 200, servetest.Do(t, rt, "PATCH", "/api/v1/users/me", token, own).Status)
+		}
+		id := servetest.Deliver(t, rt, e)
+		require.NoError(t, servetest.DeliverAs(t, rt, id, e))
+		servetest.Deliver(t, rt, events.AccountRegistered{
+			AccountID: account, Email: e.Email, FirstName: e.FirstName, LastName: e.LastName, At: at,
+		})
+		var p Profile
+		servetest.Do(t, rt, "GET", "/api/v1/users/me", token, nil).JSON(t, &p)
+		require.Len(t, p.Addresses, 1)
+		require.Equal(t, map[bool]string{false: "+442079460000", true: "+442079460001"}[late], *p.Phone)
+		require.Equal(t, "Lovelace", p.LastName)
+	}
+	gone := uuid.New()
+	servetest.Deliver(t, rt, events.AccountRemoved{AccountID: gone, At: at})
+	servetest.Deliver(t, rt, events.AccountImported{AccountID: gone, Email: "gone@example.test", Address: &there, At: at})
+	admin := servetest.Token(t, uuid.New(), "ops@example.test", auth.RoleAdmin)
+	require.Equal(t, 404, servetest.Do(t, rt, "GET", "/api/v1/admin/users/"+gone.String(), admin, nil).Status)
+}
+
 // TestMissedAccounts: what auth published, and no event told, makes a profile;
 // until auth answers nothing does.
 func TestMissedAccounts(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
@@ -53,13 +54,38 @@ func register(ctx context.Context, tx pgx.Tx, p stamped) error {
 		WHERE `+notRemoved+`
 		ON CONFLICT (account_id) DO UPDATE SET
 			created_at = least(profiles.created_at, excluded.created_at),
-			email = excluded.email, told_at = excluded.told_at,
+			email = CASE WHEN profiles.told_at > excluded.told_at THEN profiles.email ELSE excluded.email END,
+			told_at = GREATEST(profiles.told_at, excluded.told_at),
 			first_name = CASE WHEN profiles.first_name = '' THEN excluded.first_name ELSE profiles.first_name END,
 			last_name = CASE WHEN profiles.last_name = '' THEN excluded.last_name ELSE profiles.last_name END
 		WHERE profiles.told_at IS NULL OR profiles.told_at < excluded.told_at OR profiles.last_name = ''`,
 		p.AccountID, p.Email, p.FirstName, p.LastName, p.At)
 	if err != nil {
 		return fmt.Errorf("register profile: %w", err)
+	}
+	return nil
+}
+
+// importProfile gives a profile the telephone number and the address of a file, unless it has some.
+func importProfile(ctx context.Context, tx pgx.Tx, e events.AccountImported) error {
+	_, err := tx.Exec(ctx, `UPDATE profiles SET phone = NULLIF($2, '') WHERE account_id = $1 AND phone IS NULL`, e.AccountID, e.Phone)
+	if err != nil || e.Address == nil {
+		return err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	a := e.Address
+	_, err = tx.Exec(ctx, `
+		INSERT INTO addresses (id, account_id, name, line1, line2, city, region, postal_code, country, phone, created_at)
+		SELECT @id, account_id, @name, @line1, @line2, @city, @region, @postal_code, @country, @phone, @at FROM profiles
+		WHERE account_id = @account AND NOT EXISTS (SELECT FROM addresses WHERE account_id = @account)`, pgx.StrictNamedArgs{
+		"account": e.AccountID, "id": id, "name": a.Name, "line1": a.Line1, "line2": a.Line2, "city": a.City, "region": a.Region,
+		"postal_code": a.PostalCode, "country": a.Country, "phone": a.Phone, "at": e.At,
+	})
+	if err != nil {
+		return fmt.Errorf("import profile: %w", err)
 	}
 	return nil
 }

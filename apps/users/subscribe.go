@@ -14,6 +14,8 @@ func (s *service) subscribe(subs *sub.Subscriber) {
 	sub.On(subs, s.registered)
 	sub.On(subs, s.activated)
 	sub.On(subs, s.suspended)
+	sub.On(subs, s.imported)
+	sub.On(subs, s.emailChanged)
 	sub.On(subs, s.removed)
 }
 
@@ -33,6 +35,20 @@ func (s *service) activated(ctx context.Context, tx pgx.Tx, e events.AccountActi
 // suspended notes for the back office that the account is shut out.
 func (s *service) suspended(ctx context.Context, tx pgx.Tx, e events.AccountSuspended) error {
 	return setSuspended(ctx, tx, e.AccountID, e.Email, true, e.At)
+}
+
+// imported takes over what another shop's file had of somebody who has told nothing here yet.
+func (s *service) imported(ctx context.Context, tx pgx.Tx, e events.AccountImported) error {
+	p := stamped{AccountID: e.AccountID, Email: e.Email, FirstName: e.FirstName, LastName: e.LastName, At: e.At}
+	if err := register(ctx, tx, p); err != nil {
+		return err
+	}
+	return importProfile(ctx, tx, e)
+}
+
+// emailChanged takes over the address that an account has now.
+func (s *service) emailChanged(ctx context.Context, tx pgx.Tx, e events.AccountEmailChanged) error {
+	return register(ctx, tx, stamped{AccountID: e.AccountID, Email: e.Email, At: e.At})
 }
 
 // removed forgets an account.

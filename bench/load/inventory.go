@@ -17,6 +17,22 @@ type shelf struct{ free, carts int64 }
 // holders is how many carts hold one of the most popular SKU, and of each of as many others.
 const holders = 1000
 
+// SKUs of drops that are over, so many of each: all that was ever bought of them was claimed.
+const (
+	firstDropped, dropped = 40, 40
+	ofDrop                = 4
+)
+
+// lot is the drop that a SKU was in; nil: none.
+func lot(sku int) *uuid.UUID {
+	if sku < firstDropped || sku >= firstDropped+dropped {
+		return nil
+	}
+	n := (sku - firstDropped) / ofDrop
+	id := uuid4(draw(drawStock, -1-n, 3), draw(drawStock, -1-n, 4))
+	return &id
+}
+
 func (w *world) stock(sku int) shelf {
 	if sku >= w.sellable {
 		return shelf{free: 10} // as products expects of a draft; inventory has not heard of it
@@ -158,6 +174,21 @@ func (l *loader) inventory() error {
 					}
 				}
 			}},
+		into{"labels", "sku name variant found", func(yield func([]any) bool) {
+			for s := range l.sellable {
+				name, variant := l.thing(s/2).name, variantNames[s%2]
+				if !yield([]any{SKU(s), name, variant, strings.ToLower(SKU(s) + " " + name + " " + variant)}) {
+					return
+				}
+			}
+		}},
+		into{"lots", "drop sku units most opened_at closed_at", func(yield func([]any) bool) {
+			for s := firstDropped; s < min(firstDropped+dropped, l.sellable); s++ {
+				if !yield([]any{lot(s), SKU(s), sold[s] + 10, int64(1000), l.begun, l.now}) {
+					return
+				}
+			}
+		}},
 		into{"ledger", "sku number kind delta before after reason ref at", func(yield func([]any) bool) {
 			for _, e := range all {
 				var ref, reason, kind string
@@ -202,12 +233,12 @@ func (l *loader) inventory() error {
 				}
 			}
 		}},
-		into{"order_hold_lines", "order_id sku quantity cart_until", func(yield func([]any) bool) {
+		into{"order_hold_lines", "order_id sku quantity cart_until lot", func(yield func([]any) bool) {
 			for i := range l.Orders {
 				o := l.order(i)
 				until := o.placed.Add(12 * time.Minute)
 				for _, b := range o.lines {
-					if !yield([]any{o.id, SKU(b.sku), int64(b.quantity), &until}) {
+					if !yield([]any{o.id, SKU(b.sku), int64(b.quantity), &until, lot(b.sku)}) {
 						return
 					}
 				}

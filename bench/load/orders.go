@@ -3,11 +3,14 @@ package load
 import (
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/stampede-shop/stampede/events"
+	kittext "github.com/stampede-shop/stampede/kit/text"
 )
 
 // keepKeys is how long orders keeps idempotency keys, less a little.
@@ -84,7 +87,10 @@ func (o order) payment() string {
 }
 
 func (l *loader) orders() error {
-	return l.copy(
+	if _, err := l.tx.Exec(l.ctx, `ALTER TABLE orders DISABLE TRIGGER USER`); err != nil { // words are copied too
+		return err
+	}
+	err := l.copy(
 		into{"order_ids", "id fate decided_at", func(yield func([]any) bool) {
 			for i := range l.Orders {
 				if o := l.order(i); !yield([]any{o.id, "placed", o.placed}) {
@@ -142,6 +148,7 @@ func (l *loader) orders() error {
 				}
 			}
 		}},
+		into{"order_words", "order_id words", l.all(func(o order) []any { return []any{o.id, l.words(o)} })},
 		into{"order_keys", "account_id key body_hmac order_id lease_until answer expires_at",
 			l.since(l.latest(l.now.Add(-keepKeys)), func(o order) []any {
 				first := l.snapshot(o, l.quote(o), o.moments()[0])
@@ -151,6 +158,29 @@ func (l *loader) orders() error {
 			})},
 		l.outbox(l.told(keepOutbox, true)),
 		l.inbox(l.paid(keepInbox, false)))
+	if err != nil {
+		return err
+	}
+	_, err = l.tx.Exec(l.ctx, `ALTER TABLE orders ENABLE TRIGGER USER`)
+	return err
+}
+
+// words are what the back office finds an order by, as orders writes them.
+func (w *world) words(o order) pgtype.TSVector {
+	s := w.Shopper(o.shopper)
+	mailbox, _, _ := strings.Cut(s.Email, "@")
+	parts := []string{o.number, strings.TrimPrefix(o.number, "S-"), mailbox, s.address().Name}
+	for _, b := range o.lines {
+		parts = append(parts, w.thing(b.sku/2).name, variantNames[b.sku%2], SKU(b.sku))
+	}
+	if !o.shipped.IsZero() {
+		parts = append(parts, o.tracking())
+	}
+	found := pgtype.TSVector{Valid: true}
+	for _, word := range kittext.Words(strings.Join(parts, " ")) {
+		found.Lexemes = append(found.Lexemes, pgtype.TSVectorLexeme{Word: word})
+	}
+	return found
 }
 
 // paid are the events of payments about orders that are young enough.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -24,10 +25,12 @@ import (
 var values = map[string]string{
 	"auth account_id":    `SELECT account_id::text FROM accounts WHERE id = (SELECT mode() WITHIN GROUP (ORDER BY account) FROM logins)`,
 	"auth email":         `SELECT unnest(ARRAY['ada', 'ada.abbott.1', 'z'])`,
-	"inventory q":        `SELECT unnest(ARRAY['LD-', '0000012', '7-M'])`,
+	"inventory q":        `SELECT unnest(ARRAY['LD-', '0000012', '7-M', 'cotton shirt', 'nothingatall'])`,
 	"available_below":    `SELECT unnest(ARRAY['1', '6'])`,
 	"low":                `SELECT '5'`,
+	"drop":               `(SELECT drop::text FROM lots LIMIT 1) UNION ALL (SELECT gen_random_uuid()::text)`,
 	"inventory order_id": `SELECT order_id::text FROM order_holds WHERE state = 'sold' LIMIT 1`,
+	"product_id":         `SELECT product_id::text FROM stock LIMIT 1`,
 	"inventory sku":      `(SELECT sku FROM stock ORDER BY sold DESC LIMIT 1) UNION (SELECT max(sku) FROM stock WHERE cart_held > 0)`,
 	"shopper":            `SELECT shopper FROM cart_holds LIMIT 1`,
 	"mail id":            `SELECT id::text FROM mails ORDER BY id DESC LIMIT 1`,
@@ -36,7 +39,7 @@ var values = map[string]string{
 	"recipient":          `SELECT unnest(ARRAY['a', 'ada.abbott', 'ADA.ABBOTT.1'])`,
 	"orders account_id":  `(SELECT account_id::text FROM orders GROUP BY 1 ORDER BY count(*) DESC LIMIT 1)`,
 	"orders id":          `SELECT id::text FROM orders ORDER BY id DESC LIMIT 1`,
-	"orders q":           `(SELECT unnest(ARRAY['a', 'S-', 'ada.abbott', 'nobody'])) UNION ALL (SELECT number FROM orders LIMIT 1)`,
+	"orders q":           ordersAskedFor,
 	"from":               `SELECT to_char(now() - d * interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') FROM unnest(ARRAY[1, 120]) AS d`,
 	"until":              `SELECT to_char(now() - d * interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') FROM unnest(ARRAY[1, 120]) AS d`,
 	"last":               `SELECT unnest(ARRAY['60', '48'])`,
@@ -59,6 +62,11 @@ var values = map[string]string{
 	"since":              `SELECT to_char(now() - d * interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') FROM unnest(ARRAY[1, 120]) AS d`,
 	"q":                  `SELECT unnest(ARRAY['order', 'nothing'])`, // of dead letters
 }
+
+// ordersAskedFor are what people look for orders by: numbers and addresses, and words that few, some and most have.
+const ordersAskedFor = `(SELECT unnest(ARRAY['a', 'S-', 'ada.abbott', 'ada@', 'ada.abbott.1@', 'Ada Abbott', 'nobody', 'shirt',
+	'cotton shirt', 'LD-0000000-M', 'LD-0012345-M', 'LD-'])) UNION ALL (SELECT number FROM orders LIMIT 1)
+	UNION ALL (SELECT tracking_number FROM orders WHERE tracking_number IS NOT NULL LIMIT 1)`
 
 // untried are parameters that no statement depends on.
 var untried = []string{"If-None-Match", "cursor", "limit", "sort", "wait"}
@@ -251,6 +259,7 @@ func (a *asker) values(ctx context.Context, op operation, name string) ([]string
 
 // pages asks for the first pages of a list, or for what is no list, some times.
 func (a *asker) pages(ctx context.Context, op operation, path string, query url.Values, pair bool) error {
+	query = maps.Clone(query) // a cursor is of this path's list alone
 	for page := range pagesDeep {
 		var next struct {
 			NextCursor string `json:"next_cursor"`

@@ -4,16 +4,18 @@
 # products. Needs SHOP (the front's address), OPS_PASSWORD and the folder SEED.
 set -eu
 
-ask() { curl --silent --show-error --fail-with-body --max-time 300 "$@"; }
+# Five minutes: after a restart of everything Keycloak takes longest to come back. What is
+# sent twice is there once: pictures by their names, products by their handles.
+ask() { curl --silent --show-error --fail-with-body --max-time 300 --retry 150 --retry-delay 2 --retry-max-time 300 --retry-all-errors "$@"; }
 
-catalogue=$(ask --retry 30 --retry-delay 2 --retry-all-errors "$SHOP/api/v1/products?limit=1")
+catalogue=$(ask "$SHOP/api/v1/products?limit=1")
 case $catalogue in
 *'"items":[{'*) echo "the catalogue has products: nothing to do"; exit 0 ;;
 esac
 
 # auth makes the account a moment after it is up.
 answer=$(printf '{"email":"ops@stampede.test","password":"%s"}' "$OPS_PASSWORD" |
-  ask --retry 30 --retry-delay 2 --retry-all-errors --header 'Content-Type: application/json' --data @- "$SHOP/api/v1/auth/login")
+  ask --header 'Content-Type: application/json' --data @- "$SHOP/api/v1/auth/login")
 token=$(printf %s "$answer" | sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p')
 [ -n "$token" ] || { echo "no token in the answer to the login" >&2; exit 1; }
 

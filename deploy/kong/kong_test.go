@@ -3,6 +3,7 @@ package kong
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -348,6 +349,23 @@ func TestSharedDirectives(t *testing.T) {
 	}
 }
 
+// TestStart: Kong is not started without what it would go wrong without.
+func TestStart(t *testing.T) {
+	env := []string{"DAPR_API_TOKEN=a", "REDIS_PASSWORD=b", "ALLOWED_ORIGINS=c"}
+	for i := range env {
+		start := exec.CommandContext(t.Context(), "sh", "start.sh")
+		start.Env = slices.Delete(slices.Clone(env), i, i+1)
+		out, err := start.CombinedOutput()
+		name, _, _ := strings.Cut(env[i], "=")
+		require.Error(t, err)
+		require.Contains(t, string(out), name)
+	}
+	start := exec.CommandContext(t.Context(), "sh", "start.sh")
+	start.Env = env
+	out, _ := start.CombinedOutput()
+	require.Contains(t, string(out), "/docker-entrypoint.sh", "nothing is missing but the image's own script: %s", out)
+}
+
 // TestAddresses: kong.yml as committed looks for the sidecars at the ports of the run file.
 func TestAddresses(t *testing.T) {
 	apps, err := runfile.Parse([]byte(read(t, "../../dapr/dapr.yaml")))
@@ -370,7 +388,7 @@ func TestKongConf(t *testing.T) {
 			conf[name] = value
 		}
 	}
-	for name, want := range map[string]string{"database": "off", "admin_listen": "off", "admin_gui_listen": "off", "headers": "off", "headers_upstream": "off",
+	for name, want := range map[string]string{"database": "off", "admin_listen": "off", "admin_gui_listen": "off", "headers": "off", "headers_upstream": "off", "request_debug": "off",
 		"untrusted_lua": "sandbox", "untrusted_lua_sandbox_requires": "gateway", "proxy_access_log": "/dev/stdout json"} {
 		require.Equal(t, want, conf[name], name)
 	}

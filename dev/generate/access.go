@@ -9,6 +9,10 @@ import (
 	"strings"
 )
 
+// planned are the neighbours that operations are for before there is such an app: nobody can call those yet. An app that is
+// there is not planned (TestPlanned).
+var planned = []string{"drops"}
+
 // verbs in the order in which they are written.
 var verbs = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
 
@@ -45,7 +49,11 @@ func (s *shop) accessLists(g *generated) error {
 		for path, operations := range a.doc.Paths {
 			for method, o := range operations {
 				for _, caller := range o.Neighbours {
-					if c := s.find(caller); c == nil || c.Edge() {
+					c := s.find(caller)
+					if c == nil && slices.Contains(planned, caller) {
+						continue
+					}
+					if c == nil || c.Edge() {
 						return fmt.Errorf("%s: %s %s is for %s, which dapr/dapr.yaml does not have", a.ID, method, path, caller)
 					}
 					allowed[caller] = append(allowed[caller], rule{daprName(path), []string{strings.ToUpper(method)}})

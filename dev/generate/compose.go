@@ -32,7 +32,7 @@ type pair struct {
 
 type named struct{ Name, Anchor string }
 
-// compose writes the databases, the edges and the pairs of app and sidecar of
+// compose writes the databases, those that the auditor reads, the edges and the pairs of app and sidecar of
 // docker-compose.yml. All are made from the anchors &app, &app-settings and
 // &sidecar, or where there is one from an app's own, such as &products-app,
 // &auth-settings and &products-sidecar. What a component takes is &redis-host
@@ -79,14 +79,19 @@ func (s *shop) compose(g *generated) error {
 		}
 	}
 	databases := s.with(func(a app) bool { return a.Database })
-	var passwords strings.Builder
+	var passwords, audited strings.Builder
 	fmt.Fprintf(&passwords, "      DATABASES: keycloak %s\n", strings.Join(databases, " "))
 	for _, name := range append([]string{"keycloak"}, databases...) {
 		key := strings.ToUpper(name) + "_DATABASE_PASSWORD"
 		fmt.Fprintf(&passwords, "      %s: ${%s:?run make compose-env first}\n", key, key)
 	}
+	for _, name := range databases {
+		fmt.Fprintf(&audited, "      %s_DATABASE_URL: "+
+			"postgres://%s:${%[1]s_DATABASE_PASSWORD:?run make compose-env first}@postgres:5432/%[2]s\n", strings.ToUpper(name), name)
+	}
 	for _, p := range []struct{ name, body string }{
-		{"databases", passwords.String()}, {"edges", edges.String()}, {"services", strings.TrimSuffix(apps.String(), "\n")},
+		{"databases", passwords.String()}, {"audited", audited.String()}, {"edges", edges.String()},
+		{"services", strings.TrimSuffix(apps.String(), "\n")},
 	} {
 		if err := g.part(file, p.name, p.body); err != nil {
 			return err

@@ -111,7 +111,8 @@ func everything(ctx context.Context, root string) (map[string][]byte, error) {
 	}
 	g := &generated{root: root, files: map[string][]byte{}}
 	for _, write := range []func(*generated) error{
-		s.documents, s.events, s.problems, s.gateways, s.resiliency, s.scopes, s.accessLists, s.secrets, s.compose, s.lists, s.tables, s.settings,
+		s.documents, s.events, s.problems, s.gateways, s.resiliency, s.scopes, s.accessLists, s.secrets, s.compose, s.lists, s.tables,
+		s.settings, s.dashboards,
 		func(g *generated) error { return s.diagrams(ctx, g) },
 	} {
 		if err := write(g); err != nil {

@@ -124,7 +124,7 @@ func (s Servers) Retire(ctx context.Context) error {
 		return err
 	}
 	for _, r := range st.Processes {
-		if r.Stage == stack.StageApp || r.Stage == stack.StageEdge || s.Plugged.Needs(r.Name) {
+		if r.Stage == stack.StageApp || r.Stage == stack.StageEdge || s.Needs(r.Name) {
 			continue
 		}
 		if err := s.Supervisor().Stop(ctx, false, r.Name); err != nil {

@@ -42,6 +42,12 @@ func (s Servers) Describe(ctx context.Context, apps []stack.App) (map[string]sup
 		"keycloak": func() (supervise.Process, error) { return s.keycloak(ctx) },
 		"keys":     s.keys,
 		"nginx":    func() (supervise.Process, error) { return s.nginx(ctx, apps) },
+
+		"prometheus":        func() (supervise.Process, error) { return s.prometheus(apps) },
+		"alertmanager":      s.alertmanager,
+		"node-exporter":     s.nodeExporter,
+		"postgres-exporter": s.postgresExporter,
+		"redis-exporter":    s.redisExporter,
 	} {
 		if !s.Needs(name) {
 			continue
@@ -114,6 +120,9 @@ func (s Servers) Start(ctx context.Context, apps []stack.App) error {
 	one("nats", 30*time.Second, s.streams)
 	one("kafka", 60*time.Second, nil)
 	one("maildev", 30*time.Second, nil)
+	for _, name := range stack.Watchers {
+		one(name, 60*time.Second, nil)
+	}
 	one("sentry", 30*time.Second, func(context.Context) error {
 		anchors, err := os.ReadFile(filepath.Join(s.Data, "sentry", "ca.crt"))
 		if err != nil {
@@ -158,6 +167,8 @@ func (s Servers) Folders() error {
 		{"maildev", "", 0o755},
 		{"media", "", 0o755},
 		{"static", "", 0o755},
+		{"prometheus", "prometheus", 0o755},
+		{"alertmanager", "prometheus", 0o755},
 	} {
 		dir := filepath.Join(s.Data, f.name)
 		if err := os.MkdirAll(dir, f.mode); err != nil {
@@ -166,7 +177,7 @@ func (s Servers) Folders() error {
 		if err := os.Chmod(dir, f.mode); err != nil {
 			return err
 		}
-		if f.owner == "" || !s.Plugged.Needs(f.name) {
+		if f.owner == "" || !s.Needs(f.name) {
 			continue // the owner may not exist where the server was never needed
 		}
 		who, err := supervise.Credential(f.owner)

@@ -63,7 +63,9 @@ func (s Servers) keycloak(ctx context.Context) (supervise.Process, error) {
 			"--http-management-port=" + strconv.Itoa(s.Port(stack.PortKeycloakManagement)),
 			"--hostname=" + s.Settings.Get("PUBLIC_URL"), "--hostname-admin=" + s.Settings.Get("KEYCLOAK_URL"), "--proxy-headers=xforwarded",
 			"--db-url=jdbc:postgresql://" + database.Host + database.Path, "--db-username=" + database.User.Username(),
-			"--db-pool-initial-size=1", "--db-pool-max-size=" + strconv.Itoa(stack.KeycloakConnections), "--log-level=warn",
+			"--db-pool-initial-size=1", "--db-pool-max-size=" + strconv.Itoa(stack.KeycloakConnections),
+			// Its admin interface warns of a refused password with the account's name, which is an e-mail address.
+			"--log-level=warn,org.keycloak.services.resources.admin:error",
 		},
 		Env: slices.Concat(stack.Environment(), s.Settings.Env(func(key string) bool { return named[key] }), []string{
 			"KC_DB_PASSWORD=" + password,

@@ -23,6 +23,7 @@ func (s Servers) maildev() (supervise.Process, error) {
 			"--smtp", strconv.Itoa(s.Port(stack.PortSMTP)), "--ip", "127.0.0.1",
 			"--web", strconv.Itoa(s.Port(stack.PortMaildev)), "--web-ip", "127.0.0.1",
 			"--mail-directory", filepath.Join(s.Data, "maildev"), "--max-emails", strconv.Itoa(most),
+			"--silent", // it would log every recipient
 		},
 		Patience: 3 * time.Second, Stage: stack.StageInfra,
 		Health: "tcp:" + s.At(stack.PortMaildev),

@@ -54,6 +54,8 @@ func (s Servers) rabbitmq() (supervise.Process, error) {
 		"listeners.tcp.1 = " + s.At(stack.PortRabbitMQ),
 		"management.tcp.ip = 127.0.0.1",
 		"management.tcp.port = " + strconv.Itoa(s.Port(stack.PortRabbitMQPage)),
+		"prometheus.tcp.ip = 127.0.0.1",
+		"prometheus.tcp.port = " + strconv.Itoa(s.Port(stack.PortRabbitMQMetrics)),
 		"default_user = " + u.User.Username(),
 		"default_pass = " + password,
 		"vm_memory_high_watermark.absolute = 1GB",
@@ -64,7 +66,7 @@ func (s Servers) rabbitmq() (supervise.Process, error) {
 	if err := ownedFile(filepath.Join(dir, "rabbitmq.conf"), text, "rabbitmq"); err != nil {
 		return supervise.Process{}, err
 	}
-	if err := ownedFile(filepath.Join(dir, "enabled_plugins"), "[rabbitmq_management].\n", "rabbitmq"); err != nil {
+	if err := ownedFile(filepath.Join(dir, "enabled_plugins"), "[rabbitmq_management,rabbitmq_prometheus].\n", "rabbitmq"); err != nil {
 		return supervise.Process{}, err
 	}
 	return supervise.Process{

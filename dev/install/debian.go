@@ -22,6 +22,9 @@ type debian struct {
 	part string // the part of the infrastructure that it is for; "" for all
 }
 
+// Watch is the part of the infrastructure that make observe adds.
+const Watch = "watch"
+
 var debianPackages = []debian{
 	{"postgresql", "/usr/lib/postgresql/*/bin/postgres", ""},
 	{"redis-server", "redis-server", "redis"},
@@ -32,6 +35,11 @@ var debianPackages = []debian{
 	{"unzip", "unzip", ""},
 	{"gcc", "gcc", ""},
 	{"libc6-dev", "/usr/include/stdlib.h", ""}, // with gcc: the race detector
+	{"prometheus", "promtool", Watch},
+	{"prometheus-alertmanager", "prometheus-alertmanager", Watch},
+	{"prometheus-node-exporter", "prometheus-node-exporter", Watch},
+	{"prometheus-postgres-exporter", "prometheus-postgres-exporter", Watch},
+	{"prometheus-redis-exporter", "prometheus-redis-exporter", Watch},
 }
 
 func (d debian) installed() bool {

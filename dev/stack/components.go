@@ -170,6 +170,9 @@ func (p *Plugged) Needs(part string) bool {
 	return !optional
 }
 
+// Watchers are the parts that make observe adds.
+var Watchers = []string{"prometheus", "alertmanager", "node-exporter", "postgres-exporter", "redis-exporter"}
+
 // Needs reports whether this stack runs a part of the infrastructure.
 func (s *Stack) Needs(part string) bool {
 	switch part {
@@ -177,6 +180,11 @@ func (s *Stack) Needs(part string) bool {
 		return s.Proxied
 	case "keys":
 		return s.Bench
+	case install.Watch:
+		return s.Watched
+	}
+	if slices.Contains(Watchers, part) {
+		return s.Watched && (part != "redis-exporter" || s.Plugged.Needs("redis"))
 	}
 	return s.Plugged.Needs(part)
 }

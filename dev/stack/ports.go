@@ -42,6 +42,15 @@ const (
 	PortProxySMTP          = 8478
 	PortBenchKeys          = 8013  // where the bench's stack has its keys, see infra.ServeKeys
 	PortSentryHealth       = 15002 // below the ports of outgoing connections, which may take one above at any time
+	PortSentryMetrics      = 15003
+	PortRabbitMQMetrics    = 15692
+
+	// Of make observe.
+	PortPrometheus       = 9090
+	PortAlertmanager     = 9093
+	PortRedisExporter    = 9121
+	PortNodeExporter     = 9131
+	PortPostgresExporter = 9187
 
 	// maxOffset keeps the highest port of a stack below 65536.
 	maxOffset = 5000
@@ -85,13 +94,19 @@ var infraPorts = map[string][]int{
 	"postgres": {PortPostgres},
 	"redis":    {PortRedis},
 	"epmd":     {PortEpmd},
-	"rabbitmq": {PortRabbitMQ, PortRabbitMQPage, PortRabbitMQDist},
+	"rabbitmq": {PortRabbitMQ, PortRabbitMQPage, PortRabbitMQDist, PortRabbitMQMetrics},
 	"nats":     {PortNATS},
 	"kafka":    {PortKafka, PortKafkaController},
 	"s3":       {PortS3},
-	"sentry":   {PortSentry, PortSentryHealth},
+	"sentry":   {PortSentry, PortSentryHealth, PortSentryMetrics},
 	"keys":     {PortBenchKeys},
 	"proxies":  {PortProxies, PortProxyPostgres, PortProxyRedis, PortProxyRabbitMQ, PortProxySMTP},
+
+	"prometheus":        {PortPrometheus},
+	"alertmanager":      {PortAlertmanager},
+	"node-exporter":     {PortNodeExporter},
+	"postgres-exporter": {PortPostgresExporter},
+	"redis-exporter":    {PortRedisExporter},
 }
 
 // ports returns which process listens on each port of the stack.

@@ -22,7 +22,7 @@ func TestPortsOfStacks(t *testing.T) {
 		apps, err := parseRunFile(shifted)
 		require.NoError(t, err)
 		require.NotEmpty(t, apps)
-		s := &Stack{Offset: offset, Bench: true}
+		s := &Stack{Offset: offset, Bench: true, Proxied: true, Watched: true}
 		further := s.Surplus(apps)
 		require.Len(t, further, (mostInstances-1)*len(apps))
 		for port, name := range s.ports(append(apps, further...)) {

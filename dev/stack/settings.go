@@ -110,14 +110,29 @@ func defaults(s *Stack, services []App) []setting {
 
 		{"SHOP_CURRENCY", "GBP", everyApp},
 		{"SHOP_COUNTRY", "GB", everyApp},
+		{"SHOP_TIME_ZONE", "UTC", everyApp},
 		{"STORE_FEATURED", "stampede-runner,orbit-globe,roll-top-messenger", "store"},
 		{"HOLD_AT", "cart", everyApp},
 		{"HOLD_TTL", "15m", everyApp},
+		{"LOW_STOCK", "5", "inventory"},
 		{"MAIL_PULL_BEHIND", "10m", "mail"},
 		{"RATE_TOKEN", most("60000"), infra},
 		{"RATE_ADDRESS", most("60000"), infra},
 		{"RATE_LOGIN", most("6000"), infra},
 		{"RATE_FRONT", most("600000"), infra},
+
+		// Of make observe: how often is looked, and what is worth telling people (deploy/observe).
+		{"WATCH_EVERY", "15s", infra},
+		{"ALERT_MAIL", "ops@stampede.test", infra},
+		{"ALERT_AFTER", "2m", infra},
+		{"ALERT_WINDOW", "5m", infra},
+		{"ALERT_WINDOW_LONG", "1h", infra},
+		{"ALERT_ORDER_SECONDS", "300", infra},
+		{"ALERT_LAG_SECONDS", "60", infra},
+		{"ALERT_REFUSED", "0.3", infra},
+		{"ALERT_ERRORS", "0.01", infra},
+		{"ALERT_DISK_FREE", "0.1", infra},
+		{"ALERT_CERTIFICATE_DAYS", "7", infra},
 	}...)
 }
 
@@ -173,8 +188,9 @@ func (s *Stack) reach(base int) int {
 // choices may be given in the environment of the first make up, for a stack
 // that starts with other ones, such as a test's short hold time.
 var choices = []string{
-	"INSTANCES", "SHOP_CURRENCY", "SHOP_COUNTRY", "HOLD_AT", "HOLD_TTL", "MAIL_PULL_BEHIND",
+	"INSTANCES", "SHOP_CURRENCY", "SHOP_COUNTRY", "SHOP_TIME_ZONE", "HOLD_AT", "HOLD_TTL", "LOW_STOCK", "MAIL_PULL_BEHIND",
 	"RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN", "RATE_FRONT", "TRACES_RATIO",
+	"WATCH_EVERY", "ALERT_AFTER", "ALERT_WINDOW", "ALERT_WINDOW_LONG", "ALERT_ORDER_SECONDS", "ALERT_LAG_SECONDS",
 }
 
 func secret() string {

@@ -33,6 +33,7 @@ type Stack struct {
 	Offset   int    // added to every port
 	Proxied  bool   // what the apps reach, they reach through the proxies of make chaos
 	Bench    bool   // for make bench: statements are counted, apps serve profiles, and a key of the bench's signs tokens too
+	Watched  bool   // the processes of make observe are part of it
 	Settings *Settings
 	Plugged  *Plugged // the components in effect; nil until PlugIn
 	Out      *progress.Progress
@@ -147,7 +148,7 @@ func (s *Stack) Supervise(ctx context.Context) (started bool, err error) {
 func (s *Stack) Installer() *install.Installer {
 	return &install.Installer{
 		Root: s.Root, Cache: s.Cache, Logs: filepath.Join(s.Run, "logs"), Disks: []string{s.Run, s.Data},
-		Needs: s.Plugged.Needs, Out: s.Out,
+		Needs: s.Needs, Out: s.Out,
 	}
 }
 

@@ -29,6 +29,7 @@ const maxAnswer = 16 << 20
 type call struct {
 	header  http.Header
 	timeout time.Duration
+	file    io.ReadSeeker // instead of the body
 }
 
 // CallOption changes one call.
@@ -58,10 +59,12 @@ func Visitor(ctx context.Context) CallOption {
 	}
 }
 
-// Raw is what Call sends as it is, when that is not JSON.
+// Raw is what Call sends as it is, when that is not JSON: Data, or a File that is read while it is sent and is never in
+// memory as a whole.
 type Raw struct {
 	Type string
 	Data []byte
+	File io.ReadSeeker
 }
 
 // Timeout replaces CallTimeout.
@@ -87,7 +90,7 @@ func (c *Client) Call(ctx context.Context, app, method, path string, in, out any
 	switch in := in.(type) {
 	case nil:
 	case Raw:
-		body = in.Data
+		body, o.file = in.Data, in.File
 		o.header.Set("Content-Type", in.Type)
 	default:
 		var err error
@@ -117,6 +120,9 @@ var (
 
 func (c *Client) callOnce(ctx context.Context, app, method, path string, body []byte, out any, o call) error {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err == nil && o.file != nil {
+		err = sendFile(req, o.file)
+	}
 	if err != nil {
 		return fmt.Errorf("call %s: %w", app, err)
 	}
@@ -165,4 +171,13 @@ func (c *Client) callOnce(ctx context.Context, app, method, path string, body []
 		reason = errNotReached
 	}
 	return fmt.Errorf("%w: status %d: %.200s", reason, res.StatusCode, data)
+}
+
+// sendFile has a request send a file, from its beginning. The file stays open.
+func sendFile(req *http.Request, file io.ReadSeeker) (err error) {
+	if req.ContentLength, err = file.Seek(0, io.SeekEnd); err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	req.Body, req.GetBody = io.NopCloser(file), nil
+	return err
 }

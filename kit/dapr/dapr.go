@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,6 +25,9 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
+
+// The SDK says things in lines of its own, which are not the service's log.
+func init() { dapr.SetLogger(log.New(io.Discard, "", 0)) }
 
 // ErrConflict is returned by SaveState and DeleteState when the value has
 // changed since it was read, or exists already.

@@ -26,6 +26,27 @@ func TestString(t *testing.T) {
 	}
 }
 
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Money{
+		"19.99": New(1999, "GBP"), "0": Zero("GBP"), "5.": New(500, "GBP"), "1.500": New(150, "GBP"),
+		"999999999999.99": New(99999999999999, "GBP"),
+	} {
+		got, err := Parse(text, "GBP")
+		require.NoError(t, err, text)
+		require.Equal(t, want, got)
+	}
+	got, err := Parse("1.234", "KWD")
+	require.NoError(t, err)
+	require.Equal(t, New(1234, "KWD"), got)
+	for _, bad := range []string{"", ".5", "-1", "+1", "1,000.00", "1.999", "1e3", "1000000000000", "£1"} {
+		_, err := Parse(bad, "GBP")
+		require.ErrorIs(t, err, ErrAmount, bad)
+	}
+	_, err = Parse("1.50", "JPY")
+	require.ErrorIs(t, err, ErrAmount)
+}
+
 func TestArithmetic(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, New(30, "GBP"), New(10, "GBP").Add(New(20, "GBP")))

@@ -56,6 +56,7 @@ type Row struct {
 	Traceparent string
 	Secret      bool
 
+	event Event     // for what is counted of it
 	relay *Relay    // that runs here; nil when none does
 	since time.Time // when it took a slot for the row, and the lease with it; zero when it had none
 }
@@ -80,7 +81,9 @@ func newRows(ctx context.Context, db any, events ...Event) ([]*Row, error) {
 			return nil, fmt.Errorf("outbox: %w", err)
 		}
 		secret, ok := e.(Secret)
-		rows = append(rows, &Row{ID: id, Topic: e.Topic(), Data: data, Traceparent: carrier["traceparent"], Secret: ok && secret.Secret()})
+		rows = append(rows, &Row{
+			ID: id, Topic: e.Topic(), Data: data, Traceparent: carrier["traceparent"], Secret: ok && secret.Secret(), event: e,
+		})
 	}
 	if r, ok := relays.Load(db); ok {
 		for _, row := range rows {
@@ -115,6 +118,9 @@ func Args(args pgx.StrictNamedArgs, rows []*Row) pgx.StrictNamedArgs {
 // End has what is committed published: at once if there was a slot for it. What
 // was not committed gives its slot back.
 func (r *Row) End(committed bool) {
+	if committed {
+		count(r.event)
+	}
 	if r.relay != nil {
 		r.relay.end(r, committed)
 	}

@@ -29,8 +29,7 @@ func Country(code string) string {
 }
 
 // Formats are template functions that write for a locale: {{money .Total}}
-// with the country's separators, {{country .Code}}, {{date .At}} and {{moment .At}} as a <time>
-// that a script may turn into the reader's own time zone.
+// with the country's separators, and {{country .Code}}.
 func Formats(locale string) template.FuncMap {
 	printer := message.NewPrinter(language.Make(locale))
 	text := func(m money.Money) string {
@@ -52,22 +51,47 @@ func Formats(locale string) template.FuncMap {
 		}
 		return plain[:start] + printer.Sprint(number.Decimal(whole, number.Scale(digits)))
 	}
-	day, minute := "2 January 2006", "2 January 2006, 15:04"
+	return template.FuncMap{"money": text, "country": Country}
+}
+
+// Times are template functions that write times for a locale, as the shop's clocks show them: {{date .At}} and, with the
+// zone's name, {{moment .At}}, {{instant .At}} with its seconds, and {{clock .At}} without its date. Each is a <time>; the
+// zero time is nothing. No script changes them: what a filter by day finds is what the rows say.
+func Times(locale string, zone *time.Location) template.FuncMap {
+	layouts := map[string]string{
+		"date": "2 January 2006", "moment": "2 Jan 2006, 15:04 MST", "instant": "2 Jan 2006, 15:04:05 MST", "clock": "15:04 MST",
+	}
 	if strings.HasSuffix(locale, "-US") {
-		day, minute = "January 2, 2006", "January 2, 2006, 3:04 PM"
-	}
-	stamp := func(t time.Time, layout, kind, zone string) template.HTML {
-		if t.IsZero() {
-			return ""
+		layouts = map[string]string{
+			"date": "January 2, 2006", "moment": "Jan 2, 2006, 3:04 PM MST", "instant": "Jan 2, 2006, 3:04:05 PM MST",
+			"clock": "3:04 PM MST",
 		}
-		t = t.UTC()
-		// Nothing but a date gets in here.
-		return template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `" data-` + kind + `>` + t.Format(layout) + zone + `</time>`)
 	}
-	return template.FuncMap{
-		"money":   text,
-		"country": Country,
-		"date":    func(t time.Time) template.HTML { return stamp(t, day, "date", "") },
-		"moment":  func(t time.Time) template.HTML { return stamp(t, minute, "moment", " UTC") },
+	all := template.FuncMap{}
+	for name, layout := range layouts {
+		all[name] = func(t time.Time) template.HTML {
+			if t.IsZero() {
+				return ""
+			}
+			t = t.In(zone)
+			// Nothing but a date gets in here.
+			return template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `">` + t.Format(layout) + `</time>`)
+		}
 	}
+	return all
+}
+
+// DayBegins is when a day, "2006-01-02", begins in a zone, also where the clocks change at midnight. The next day may begin
+// 23 or 25 hours later.
+func DayBegins(day string, zone *time.Location) (time.Time, error) {
+	at, err := time.ParseInLocation(time.DateOnly, day, zone)
+	if err != nil {
+		return at, err
+	}
+	if at.Format(time.DateOnly) < day { // there is no midnight: the day begins when the clocks go on
+		_, at = at.ZoneBounds()
+	} else if first := at.Add(-time.Hour); first.Format(time.DateOnly) == day { // there are two
+		at = first
+	}
+	return at, nil
 }

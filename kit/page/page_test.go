@@ -65,10 +65,59 @@ func TestFormats(t *testing.T) {
 	require.Equal(t, "¥1,500", text("en-JP", 1500, "JPY"))
 	require.Equal(t, "€1.234,50", text("en-DE", 123450, "EUR"))
 	require.Equal(t, []string{"United Kingdom", "France", "what?"}, []string{Country("GB"), Country("FR"), Country("what?")})
-	at := time.Date(2026, 3, 2, 15, 4, 0, 0, time.UTC)
-	date := Formats("en-GB")["date"].(func(time.Time) template.HTML)
-	require.Equal(t, template.HTML(`<time datetime="2026-03-02T15:04:00Z" data-date>2 March 2026</time>`), date(at))
-	require.Empty(t, date(time.Time{}))
+}
+
+func TestTimes(t *testing.T) {
+	t.Parallel()
+	write := func(locale, zone, what string, at time.Time) string {
+		t.Helper()
+		in, err := time.LoadLocation(zone)
+		require.NoError(t, err)
+		return string(Times(locale, in)[what].(func(time.Time) template.HTML)(at))
+	}
+	at := time.Date(2026, 10, 25, 0, 30, 9, 0, time.UTC) // an hour before the clocks go back in Europe
+	for what, want := range map[string]string{
+		"date": "25 October 2026", "moment": "25 Oct 2026, 01:30 BST", "instant": "25 Oct 2026, 01:30:09 BST", "clock": "01:30 BST",
+	} {
+		require.Equal(t, `<time datetime="2026-10-25T01:30:09+01:00">`+want+`</time>`, write("en-GB", "Europe/London", what, at))
+	}
+	require.Contains(t, write("en-GB", "Europe/London", "moment", at.Add(time.Hour)),
+		">25 Oct 2026, 01:30 GMT<", "the same by the clock, an hour later")
+	require.Contains(t, write("en-US", "America/New_York", "moment", at), ">Oct 24, 2026, 8:30 PM EDT<")
+	require.Contains(t, write("en-IN", "Asia/Kolkata", "date", at.Add(18*time.Hour)), ">26 October 2026<")
+	require.Contains(t, write("en-GB", "UTC", "moment", at), ` datetime="2026-10-25T00:30:09Z">25 Oct 2026, 00:30 UTC<`)
+	require.Empty(t, write("en-GB", "UTC", "date", time.Time{}))
+}
+
+func TestDayBegins(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		zone, day, begins string
+		hours             float64
+	}{
+		{"UTC", "2026-03-29", "2026-03-29T00:00:00Z", 24},
+		{"Europe/London", "2026-03-29", "2026-03-29T00:00:00Z", 23},
+		{"Europe/London", "2026-10-25", "2026-10-24T23:00:00Z", 25},
+		{"America/New_York", "2026-03-08", "2026-03-08T05:00:00Z", 23},
+		{"America/New_York", "2026-11-01", "2026-11-01T04:00:00Z", 25},
+		{"Asia/Kolkata", "2026-06-01", "2026-05-31T18:30:00Z", 24},
+		{"Africa/Cairo", "2023-04-28", "2023-04-27T22:00:00Z", 23},   // from 00:00 to 01:00
+		{"America/Havana", "2022-11-06", "2022-11-06T04:00:00Z", 25}, // from 01:00 to 00:00
+		{"Australia/Lord_Howe", "2026-04-05", "2026-04-04T13:00:00Z", 24.5},
+	} {
+		zone, err := time.LoadLocation(tt.zone)
+		require.NoError(t, err)
+		begins, err := DayBegins(tt.day, zone)
+		require.NoError(t, err)
+		require.Equal(t, tt.begins, begins.UTC().Format(time.RFC3339), "%v", tt)
+		next, err := DayBegins(begins.AddDate(0, 0, 1).Format(time.DateOnly), zone)
+		require.NoError(t, err)
+		require.InDelta(t, tt.hours, next.Sub(begins).Hours(), 0, "%v", tt)
+	}
+	for _, wrong := range []string{"", "yesterday", "2026-02-30", "26-2-3"} {
+		_, err := DayBegins(wrong, time.UTC)
+		require.Error(t, err, wrong)
+	}
 }
 
 func TestPagesAndFragments(t *testing.T) {

@@ -40,7 +40,7 @@ type Config struct {
 // /readyz, /listz and /metrics is for the service's own sidecar only.
 func New(c Config) (chi.Router, huma.API) {
 	router := chi.NewRouter()
-	router.Use(noStore, recoverPanics(c.Log), remember, onlySidecar(c.AppToken), refuseBadText, middleware.GetHead)
+	router.Use(measured, noStore, recoverPanics(c.Log), remember, onlySidecar(c.AppToken), refuseBadText, middleware.GetHead)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) { WriteProblem(w, r, problem.ErrNotFound) })
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		WriteProblem(w, r, ErrMethodNotAllowed)
@@ -136,6 +136,7 @@ func internal(err error) *problem.Error {
 // occurred makes the document of a problem for this request, and logs it when it
 // is ours.
 func occurred(ctx context.Context, log *slog.Logger, method, path string, p *problem.Error) *document {
+	refused.WithLabelValues(routeOf(ctx), p.Slug()).Inc()
 	if p.Ours() {
 		log.ErrorContext(ctx, "request failed", "method", method, "path", path, "status", StatusOf(p), "error", p.Error())
 	}

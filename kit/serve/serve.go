@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -74,10 +75,12 @@ type worker struct {
 // servetest.
 func New(name string, set Settings, log *slog.Logger, verifier *auth.Verifier, sidecar *dapr.Client) *Runtime {
 	router, api := rest.New(rest.Config{Name: name, Verifier: verifier, AppToken: set.AppToken, Log: log})
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(slices.Concat(rest.Metrics(), outbox.Metrics(), sub.Metrics())...)
 	return &Runtime{
 		Name: name, Settings: set, Log: log, Router: router, API: api, Dapr: sidecar, Verifier: verifier, Now: now,
 		Subs:     &sub.Subscriber{Dapr: sidecar, Pubsub: Pubsub, Log: log},
-		Metrics:  prometheus.NewRegistry(),
+		Metrics:  metrics,
 		stopping: make(chan struct{}),
 	}
 }
@@ -102,30 +105,43 @@ func (rt *Runtime) openDatabase(ctx context.Context, set database, migrations fs
 	rt.Alone("prune", pruneEvery, func(ctx context.Context) error {
 		return errors.Join(relay.Prune(ctx), rt.Subs.Prune(ctx), idempotency.Prune(ctx, db))
 	})
-	rt.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "outbox_lag_seconds", Help: "Age of the oldest event that has not been published.",
-	}, func() float64 {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		lag, err := outbox.Lag(ctx, db)
-		if err != nil {
-			return -1
-		}
-		return lag
-	}))
-	rt.Metrics.MustRegister(counts{
+	return db, nil
+}
+
+// UseDatabase makes db the one that subscriptions, readiness and, the first one, metrics use.
+func (rt *Runtime) UseDatabase(db *pgxpool.Pool) {
+	first := rt.db == nil
+	rt.db = db
+	rt.Subs.DB = db
+	if !first {
+		return
+	}
+	rt.Gauge("outbox_lag_seconds", "Age of the oldest event that has not been published.", func(ctx context.Context) (float64, error) {
+		return outbox.Lag(ctx, db)
+	})
+	rt.Metrics.MustRegister(pool{db}, counts{
 		prometheus.NewDesc("feed_failures", "What neighbours told and could not be applied yet.", []string{"name"}, nil),
 		func(ctx context.Context) (map[string]int, error) {
 			return pg.Counts(ctx, db, `SELECT name, count(*) FROM feed_failures GROUP BY name`)
 		},
+	}, counts{
+		prometheus.NewDesc("dead_letters", "Events that could not be handled and wait for people.", []string{"topic"}, nil),
+		rt.Subs.Letters,
 	})
-	return db, nil
 }
 
-// UseDatabase makes db the one that subscriptions and readiness use.
-func (rt *Runtime) UseDatabase(db *pgxpool.Pool) {
-	rt.db = db
-	rt.Subs.DB = db
+// Gauge adds a metric that is read when it is asked for, within a second; -1 when
+// that fails.
+func (rt *Runtime) Gauge(name, help string, read func(ctx context.Context) (float64, error)) {
+	rt.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		value, err := read(ctx)
+		if err != nil {
+			return -1
+		}
+		return value
+	}))
 }
 
 // Go runs fn in the background from Serve until shutdown: again `every` after

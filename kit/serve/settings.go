@@ -49,6 +49,11 @@ type Shop struct {
 	Country  string `env:"SHOP_COUNTRY" envDefault:"GB" doc:"Where the shop is, ISO 3166-1 alpha-2: taxes, delivery, how numbers are written"`
 }
 
+// Clock is embedded in the settings of services that show times to people.
+type Clock struct {
+	Zone settings.Zone `env:"SHOP_TIME_ZONE" envDefault:"UTC" doc:"The shop's time zone, as IANA names it: Europe/London"`
+}
+
 // URL is a setting that is an address, without the slash at its end.
 type URL = settings.URL
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -94,4 +95,31 @@ func (c counts) Collect(to chan<- prometheus.Metric) {
 	for name, n := range all {
 		to <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(n), name)
 	}
+}
+
+// pool tells how many of a pool's connections are in use, and how long callers
+// have waited for one.
+type pool struct{ db *pgxpool.Pool }
+
+var (
+	poolConnections = prometheus.NewDesc("pool_connections", "Connections to PostgreSQL: used, idle, most.", []string{"state"}, nil)
+	poolWaits       = prometheus.NewDesc("pool_waits_total", "Callers that found no connection and waited for one.", nil, nil)
+	poolWaitSeconds = prometheus.NewDesc("pool_acquire_seconds_total", "What getting connections took, all callers together.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (p pool) Describe(to chan<- *prometheus.Desc) {
+	to <- poolConnections
+	to <- poolWaits
+	to <- poolWaitSeconds
+}
+
+// Collect implements prometheus.Collector.
+func (p pool) Collect(to chan<- prometheus.Metric) {
+	now := p.db.Stat()
+	for state, n := range map[string]int32{"used": now.AcquiredConns(), "idle": now.IdleConns(), "most": now.MaxConns()} {
+		to <- prometheus.MustNewConstMetric(poolConnections, prometheus.GaugeValue, float64(n), state)
+	}
+	to <- prometheus.MustNewConstMetric(poolWaits, prometheus.CounterValue, float64(now.EmptyAcquireCount()))
+	to <- prometheus.MustNewConstMetric(poolWaitSeconds, prometheus.CounterValue, now.AcquireDuration().Seconds())
 }

@@ -22,9 +22,29 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // images have no files of time zones
 
 	"github.com/caarlos0/env/v11"
 )
+
+// Zone is the name of a time zone in the database of IANA: Europe/London.
+type Zone string
+
+func parseZone(s string) (Zone, error) {
+	if _, err := time.LoadLocation(s); err != nil || s == "Local" {
+		return "", errors.New("is not the name of a time zone such as Europe/London")
+	}
+	return Zone(s), nil
+}
+
+// Location is the zone, UTC when there is none of its name.
+func (z Zone) Location() *time.Location {
+	zone, err := time.LoadLocation(string(z))
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
 
 // Setting describes a field.
 type Setting struct {
@@ -54,7 +74,10 @@ func Read[T any](environment map[string]string, prefix string) (T, error) {
 	}
 	value, err := env.ParseAsWithOptions[T](env.Options{
 		Environment: given, Prefix: prefix, RequiredIfNoDef: true,
-		FuncMap: map[reflect.Type]env.ParserFunc{reflect.TypeFor[URL](): func(s string) (any, error) { return parseURL(s) }},
+		FuncMap: map[reflect.Type]env.ParserFunc{
+			reflect.TypeFor[URL]():  func(s string) (any, error) { return parseURL(s) },
+			reflect.TypeFor[Zone](): func(s string) (any, error) { return parseZone(s) },
+		},
 	})
 	errs := explain(err)
 	for _, s := range Describe[T](given, prefix) {
@@ -164,6 +187,9 @@ func (s Setting) check(text string) error {
 		return oneOf(text, []string{"true", "false"})
 	case reflect.TypeFor[URL]():
 		_, err := parseURL(text)
+		return err
+	case reflect.TypeFor[Zone]():
+		_, err := parseZone(text)
 		return err
 	}
 	return nil

@@ -20,6 +20,7 @@ type sample struct {
 	Many   int           `env:"MANY" envDefault:"16" doc:"How many"`
 	Demo   bool          `env:"DEMO" envDefault:"false" doc:"Whether"`
 	Hosts  []string      `env:"HOSTS" envDefault:"" doc:"Which"`
+	Zone   Zone          `env:"ZONE" envDefault:"UTC" doc:"Where"`
 }
 
 const key = "0123456789abcdef"
@@ -28,16 +29,20 @@ func TestRead(t *testing.T) {
 	t.Parallel()
 	got, err := Read[sample](map[string]string{"HASH_KEY": key, "SHOP_CURRENCY": ""}, "")
 	require.NoError(t, err)
-	require.Equal(t, sample{Shop: Shop{"GBP"}, Key: key, Public: "http://localhost:8000", At: "cart", For: 15 * time.Minute, Many: 16}, got)
+	require.Equal(t, sample{
+		Shop: Shop{"GBP"}, Key: key, Public: "http://localhost:8000", At: "cart", For: 15 * time.Minute, Many: 16, Zone: "UTC",
+	}, got)
 
 	got, err = Read[sample](map[string]string{
 		"HASH_KEY": key, "SHOP_CURRENCY": "EUR", "PUBLIC_URL": "https://shop.example/", "HOLD_AT": "checkout", "HOLD_TTL": "30s", "MANY": "2", "DEMO": "true",
-		"HOSTS": "a.example,b.example",
+		"HOSTS": "a.example,b.example", "ZONE": "Europe/London",
 	}, "")
 	require.NoError(t, err)
 	require.Equal(t, sample{
 		Shop: Shop{"EUR"}, Key: key, Public: "https://shop.example", At: "checkout", For: 30 * time.Second, Many: 2, Demo: true, Hosts: []string{"a.example", "b.example"},
+		Zone: "Europe/London",
 	}, got)
+	require.Equal(t, "BST", time.Date(2026, 7, 1, 0, 0, 0, 0, got.Zone.Location()).Format("MST"))
 }
 
 func TestReadErrors(t *testing.T) {
@@ -50,6 +55,7 @@ func TestReadErrors(t *testing.T) {
 		"setting HOLD_TTL is not a duration such as 15m":                                                   {"HOLD_TTL": "-3s"},
 		"setting MANY is not a whole number of at least 1":                                                 {"MANY": "0"},
 		"setting DEMO is none of true, false":                                                              {"DEMO": "yes"},
+		"setting ZONE is not the name of a time zone such as Europe/London":                                {"ZONE": "Europe/Londonium"},
 		"setting HOLD_TTL is not a duration such as 15m\nsetting MANY is not a whole number of at least 1": {"HOLD_TTL": "15", "MANY": "many"},
 	} {
 		environment := map[string]string{"HASH_KEY": key}
@@ -64,7 +70,7 @@ func TestReadErrors(t *testing.T) {
 func TestDescribe(t *testing.T) {
 	t.Parallel()
 	list := Describe[sample](map[string]string{"HASH_KEY": key, "HOLD_TTL": "1m"}, "")
-	require.Len(t, list, 8)
+	require.Len(t, list, 9)
 	require.Equal(t, []any{"SHOP_CURRENCY", "GBP", "GBP", false}, []any{list[0].Name, list[0].Default, list[0].Value, list[0].Required})
 	require.Equal(t, []any{"HASH_KEY", "", "***", true, true}, []any{list[1].Name, list[1].Default, list[1].Value, list[1].Required, list[1].Secret})
 	require.Equal(t, []any{"HOLD_TTL", "15m", "1m"}, []any{list[4].Name, list[4].Default, list[4].Value})

@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/forget"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
@@ -135,6 +136,7 @@ func OnBatch[E outbox.Event](s *Subscriber, fn func(ctx context.Context, tx pgx.
 func newTopic[E outbox.Event]() *topic {
 	var zero E
 	secret, ok := any(zero).(outbox.Secret)
+	counted(zero.Topic())
 	return &topic{name: zero.Topic(), secret: ok && secret.Secret()}
 }
 
@@ -157,6 +159,7 @@ func (t *topic) once(ctx context.Context, tx pgx.Tx, batch []delivery) error {
 	if err != nil {
 		return fmt.Errorf("inbox: %w", err)
 	}
+	repeated.WithLabelValues(t.name).Add(float64(len(batch) - len(fresh)))
 	batch = slices.DeleteFunc(slices.Clone(batch), func(d delivery) bool { return !slices.Contains(fresh, d.ID) })
 	if len(batch) == 0 {
 		return nil
@@ -169,6 +172,7 @@ func (t *topic) once(ctx context.Context, tx pgx.Tx, batch []delivery) error {
 // event that cannot be decoded, or that fn drops, is logged and forgotten.
 func OnDirect[E outbox.Event](s *Subscriber, fn func(ctx context.Context, e E) error) {
 	var zero E
+	counted(zero.Topic())
 	s.topics = append(s.topics, &topic{name: zero.Topic(), direct: true, handle: func(ctx context.Context, ev dapr.Event) error {
 		e, err := decode[E](ev)
 		if err != nil {
@@ -360,8 +364,20 @@ func (s *Subscriber) deliver(ctx, life context.Context, t *topic, e dapr.Event) 
 	e.ID = rowID(e.ID)
 	err := s.try(ctx, t, e, t.handle)
 	if err == nil {
+		handled.WithLabelValues(t.name, done).Inc()
 		return dapr.Done
 	}
+	verdict := s.failed(ctx, life, t, e, err)
+	outcome := failed
+	if verdict == dapr.Done {
+		outcome = dead
+	}
+	handled.WithLabelValues(t.name, outcome).Inc()
+	return verdict
+}
+
+// failed is deliver's answer to a failure.
+func (s *Subscriber) failed(ctx, life context.Context, t *topic, e dapr.Event, err error) dapr.Verdict {
 	if t.direct {
 		if errors.Is(err, Drop) {
 			s.Log.ErrorContext(ctx, "event dropped", "topic", t.name, "event", e.ID, "error", err)
@@ -412,10 +428,21 @@ func (t *topic) bury(ctx context.Context, tx pgx.Tx, e dapr.Event, tries int, ca
 	if t.secret {
 		data = []byte("{}")
 	}
+	var about struct {
+		Account *uuid.UUID `json:"account_id"`
+		Order   *uuid.UUID `json:"order_id"`
+	}
+	if json.Unmarshal(data, &about) != nil { // it may be dead because it cannot be read
+		about.Account, about.Order = nil, nil
+	}
 	if _, err := tx.Exec(ctx, `
-		INSERT INTO dead_letters (event_id, topic, event, error, tries) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (event_id) DO UPDATE SET error = excluded.error, tries = excluded.tries, died_at = now()`,
-		e.ID, t.name, data, cause.Error(), tries); err != nil {
+		INSERT INTO dead_letters (event_id, topic, event, error, tries, account_id, order_id)
+		SELECT @id, @topic, @event, @error, @tries, @account::uuid, @order::uuid
+		WHERE NOT `+forget.Noted("COALESCE(@order::uuid, @account::uuid)")+`
+		ON CONFLICT (event_id) DO UPDATE SET error = excluded.error, tries = excluded.tries, died_at = now()`, pgx.StrictNamedArgs{
+		"id": e.ID, "topic": t.name, "event": data, "error": cause.Error(), "tries": tries,
+		"account": about.Account, "order": about.Order,
+	}); err != nil {
 		return fmt.Errorf("dead letter: %w", err)
 	}
 	if _, err := tx.Exec(ctx, `

@@ -97,8 +97,10 @@ func TestTokens(t *testing.T) {
 // own are the routes that give a shopper only what is theirs, whoever asks: nothing in them names somebody else's.
 var own = map[string]bool{
 	"GET /api/v1/auth/login-history": true, "GET /api/v1/auth/verify-token": true, "POST /api/v1/auth/password/change": true,
+	"POST /api/v1/auth/email/change": true, "POST /api/v1/auth/email/verify": true, "POST /api/v1/auth/deletion": true,
 	"GET /api/v1/users/me": true, "PATCH /api/v1/users/me": true, "POST /api/v1/users/me/addresses": true,
-	"GET /api/v1/orders": true, "POST /api/v1/orders": true, "POST /api/v1/cart/merge": true,
+	"GET /api/v1/orders": true, "GET /api/v1/orders/imported": true, "POST /api/v1/orders": true, "POST /api/v1/cart/merge": true,
+	"GET /api/v1/stock-requests": true,
 }
 
 // TestOthers asks for ann's things with bob's token, and for the administrators' too.

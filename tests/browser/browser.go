@@ -9,15 +9,18 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/tests/shop"
@@ -188,12 +191,31 @@ func (v *Visitor) There(selector string) *Visitor {
 // Click presses an element as a mouse does.
 func (v *Visitor) Click(selector string) *Visitor {
 	v.t.Helper()
-	v.Until("loaded", `document.readyState === "complete"`) // else a style sheet that comes late moves it away
+	// Else a style sheet that comes late moves it away, and what htmx has just brought is not listened to yet.
+	v.Until("loaded", `document.readyState === "complete" && !document.querySelector(".htmx-swapping, .htmx-settling")`)
 	v.There(selector)
 	ctx, cancel := context.WithTimeout(v.ctx, 20*time.Second)
 	defer cancel()
 	if err := chromedp.Run(ctx, chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible)); err != nil {
 		v.t.Fatalf("click %s: %s, at %s:\n%.1500s", selector, err, v.Where(), v.Text())
+	}
+	return v
+}
+
+// Press presses a key of package kb on what has the focus, in one go as a keyboard does: of chromedp's KeyEvent the page may
+// answer the first half before it hears the second, which a button that has the focus by then takes for its own.
+func (v *Visitor) Press(key string) *Visitor {
+	v.t.Helper()
+	for _, r := range key {
+		k := kb.Keys[r]
+		press := input.DispatchKeyEvent(input.KeyDown).WithKey(k.Key).WithCode(k.Code).
+			WithWindowsVirtualKeyCode(k.Windows).WithNativeVirtualKeyCode(k.Native)
+		release := *press
+		if k.Print {
+			press = press.WithText(k.Text)
+		}
+		release.Type = input.KeyUp
+		v.Run(press, &release)
 	}
 	return v
 }
@@ -290,6 +312,12 @@ func (v *Visitor) ForgetKeycloak() *Visitor {
 	return v
 }
 
+// touchingFields lists the fields of a page's forms that begin where the one above ends.
+const touchingFields = `[...document.querySelectorAll(".field + .field")].filter(f => {
+	const above = f.previousElementSibling.getBoundingClientRect(), at = f.getBoundingClientRect()
+	return f.checkVisibility() && above.height > 0 && at.top >= above.bottom && at.top < above.bottom + 4
+}).map(f => f.innerText)`
+
 // brokenWords lists the short words of a page that go on in another line, as those of a column that is too narrow do.
 const brokenWords = `(() => {
 	const broken = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
@@ -308,6 +336,9 @@ func (v *Visitor) fits(width int) {
 	var broken []string
 	v.Run(chromedp.Evaluate(brokenWords, &broken))
 	require.Empty(v.t, broken, "broken words: %s, %d wide", v.Where(), width)
+	var touching []string
+	v.Run(chromedp.Evaluate(touchingFields, &touching))
+	require.Empty(v.t, touching, "fields that touch the one above: %s, %d wide", v.Where(), width)
 	v.Until(fmt.Sprintf("as wide as the window of %d", width), fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, width)) // innerWidth grows with the page on a phone
 }
 
@@ -356,5 +387,28 @@ func (v *Visitor) Shot(file string) *Visitor {
 		return err
 	}))
 	require.NoError(v.t, os.WriteFile(file, jpeg, 0o644))
+	return v
+}
+
+// Printed looks at the page as it is printed: texts that are there, and selectors of what is not. A folder that SHEETS names
+// gets what comes out of the printer, A4, under a name.
+func (v *Visitor) Printed(name string, there []string, gone ...string) *Visitor {
+	v.t.Helper()
+	v.Run(emulation.SetEmulatedMedia().WithMedia("print"))
+	for _, text := range there {
+		v.Sees(text)
+	}
+	for _, selector := range gone {
+		v.Until("not on paper: "+selector, `![...document.querySelectorAll(`+Quote(selector)+`)].some(e => e.checkVisibility())`)
+	}
+	var sheet []byte
+	v.Run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		sheet, _, err = page.PrintToPDF().WithPaperWidth(8.27).WithPaperHeight(11.69).Do(ctx)
+		return err
+	}))
+	require.True(v.t, strings.HasPrefix(string(sheet), "%PDF"))
+	if dir := os.Getenv("SHEETS"); dir != "" {
+		require.NoError(v.t, os.WriteFile(filepath.Join(dir, name+".pdf"), sheet, 0o600))
+	}
 	return v
 }

@@ -96,12 +96,12 @@ func (s stack) do(ctx context.Context, a Act, crowd []*shopper) error {
 	case Swallow:
 		return toxic("timeout", map[string]any{"timeout": 0})
 	case DiskFull:
-		if err := s.diskLimit(last, "1000TB"); err != nil {
+		if err := s.DiskLimit(last, "1000000GB"); err != nil {
 			return nil // the broker is away, which is another act
 		}
 		over()
 		for last.Err() == nil {
-			if err := s.diskLimit(last, "200MB"); err == nil {
+			if err := s.DiskLimit(last, "200MB"); err == nil {
 				break
 			}
 		}

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -33,10 +31,10 @@ func (m *market) settled(ctx context.Context) (took time.Duration, wrong []strin
 func (m *market) unsettled(ctx context.Context) (wrong []string) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if out, err := m.dev(ctx, "status"); err != nil {
+	if out, err := m.Make(ctx, "status"); err != nil {
 		wrong = append(wrong, fmt.Sprintf("make status: %s: %s", err, lines(out, "not well", "error", "down", "does not", "answers")))
 	}
-	if out, err := m.dev(ctx, "audit"); err != nil || strings.Contains(out, "\nin flight:") {
+	if out, err := m.Make(ctx, "audit"); err != nil || strings.Contains(out, "\nin flight:") {
 		wrong = append(wrong, fmt.Sprintf("make audit: %v:\n%s", err, lines(out, "VIOLATION", "in flight:", "error")))
 	}
 	return append(wrong, m.pending(ctx)...)
@@ -78,17 +76,6 @@ func lines(text string, marks ...string) string {
 		found = append(found[:40], fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(found, "\n")
-}
-
-// dev runs a command of the program behind make.
-func (m *market) dev(ctx context.Context, args ...string) (string, error) {
-	_, here, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(here), "..", "..")
-	cmd := exec.CommandContext(ctx, filepath.Join(root, ".run", "bin", "dev"), args...)
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "RUN_DIR="+m.Run, "PORT_OFFSET="+m.Settings["PORT_OFFSET"])
-	out, err := cmd.CombinedOutput()
-	return string(out), err
 }
 
 // books is what the databases say about one order.

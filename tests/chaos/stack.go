@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -154,32 +153,4 @@ func (s stack) sql(ctx context.Context, database, statement string) ([][]string,
 		rows = append(rows, strings.Split(strings.TrimSuffix(line, "\n"), "\t"))
 	}
 	return rows, nil
-}
-
-// diskLimit says how much has to be free for RabbitMQ to take messages.
-func (s stack) diskLimit(ctx context.Context, limit string) error {
-	data, err := filepath.EvalSymlinks(filepath.Join(s.Run, "data"))
-	if err != nil {
-		return err
-	}
-	u, err := user.Lookup("rabbitmq")
-	if err != nil {
-		return err
-	}
-	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
-	node := "stampede@localhost"
-	if offset := s.Settings["PORT_OFFSET"]; offset != "0" {
-		node = "stampede-" + offset + "@localhost"
-	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "/usr/lib/rabbitmq/bin/rabbitmqctl", "--node", node, "set_disk_free_limit", limit)
-	cmd.Dir = filepath.Join(data, "rabbitmq")
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + cmd.Dir, "ERL_EPMD_PORT=" + s.Port(24369)}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("rabbitmqctl: %w %s", err, out)
-	}
-	return nil
 }

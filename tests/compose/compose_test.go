@@ -27,7 +27,8 @@ var required = regexp.MustCompile(`\$\{([A-Z0-9_]+):\?`)
 // variable that it demands.
 func parse(t *testing.T, env []string) (*types.Project, error) {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")}, cli.WithWorkingDirectory(root), cli.WithEnv(env))
+	options, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")},
+		cli.WithWorkingDirectory(root), cli.WithEnv(env), cli.WithProfiles([]string{"*"}))
 	require.NoError(t, err)
 	return options.LoadProject(t.Context())
 }
@@ -50,6 +51,34 @@ func TestFailsWithoutSettings(t *testing.T) {
 	t.Parallel()
 	_, err := parse(t, nil)
 	require.ErrorContains(t, err, "run make compose-env first")
+}
+
+// TestPorts: each published port has a setting, and the shop's moves its address, wherever it stands.
+func TestPorts(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "docker-compose.yml"))
+	require.NoError(t, err)
+	env := []string{"SHOP_PORT=18000", "MAIL_PORT=11080", "BROKER_PORT=25672", "TRACES_PORT=19411"}
+	for _, m := range required.FindAllStringSubmatch(string(text), -1) {
+		env = append(env, m[1]+"=value-of-"+m[1])
+	}
+	project, err := parse(t, env)
+	require.NoError(t, err)
+	var published []string
+	for name, s := range project.Services {
+		for _, p := range s.Ports {
+			published = append(published, p.Published)
+		}
+		for key, value := range s.Environment {
+			if value != nil {
+				require.NotContains(t, *value, "localhost:8000", "%s: %s", name, key)
+			}
+		}
+		for _, arg := range s.Command {
+			require.NotContains(t, arg, "localhost:8000", "%s", name)
+		}
+	}
+	require.ElementsMatch(t, []string{"18000", "11080", "25672", "19411"}, published)
 }
 
 // TestHoldsNoSecret: whatever is a password, token or key comes from outside.
@@ -92,6 +121,12 @@ func TestHardened(t *testing.T) {
 		if !strings.HasPrefix(s.Image, "stampede/") {
 			require.Regexp(t, pinned, s.Image, "%s: a version to the last number", name)
 		}
+		for _, place := range s.Tmpfs {
+			require.Regexp(t, `:.*\bmode=1777\b`, place, "%s: a tmpfs without a mode takes the image's, which may be root's alone", name)
+		}
+		if limit := s.Ulimits["nofile"]; limit != nil {
+			require.LessOrEqual(t, max(limit.Single, limit.Hard), 16384, "%s: more than many a host allows keeps it from starting", name)
+		}
 		for _, p := range s.Ports {
 			require.Equal(t, "127.0.0.1", p.HostIP, "%s: published beyond this machine", name)
 			require.Equal(t, strconv.Itoa(int(p.Target)), p.Published, name)
@@ -104,7 +139,7 @@ func TestHardened(t *testing.T) {
 				require.NoError(t, err, name)
 			}
 		}
-		if !strings.HasSuffix(name, "-net") && name != "seed" {
+		if !strings.HasSuffix(name, "-net") && name != "seed" && name != "audit" {
 			require.NotNil(t, s.HealthCheck, "%s: healthcheck", name)
 		}
 	}
@@ -122,6 +157,7 @@ func TestFrontFiles(t *testing.T) {
 		"deploy/media/folder/media.conf.template", "deploy/media/s3/media.conf.template"} {
 		conf, err := os.ReadFile(filepath.Join(root, file))
 		require.NoError(t, err)
+		require.NotContains(t, string(conf), "_by_lua", "%s: this Nginx has no Lua", file)
 		for _, m := range regexp.MustCompile(`(?m)^\s*include ([a-z-]+\.conf);`).FindAllStringSubmatch(string(conf), -1) {
 			included[m[1]] = true
 		}
@@ -316,6 +352,7 @@ func TestNetworks(t *testing.T) {
 		known := strings.HasSuffix(name, "-net") || strings.HasPrefix(name, "edge") || name == "sentry" || name == "zipkin"
 		require.True(t, known, "%s could have any app's certificate", name)
 	}
+	require.Contains(t, members["data"], "audit")
 	require.NotContains(t, members["data"], "nginx")
 	require.NotContains(t, members["data"], "kong-1")
 }

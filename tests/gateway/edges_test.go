@@ -81,3 +81,33 @@ func TestEdges(t *testing.T) {
 	}
 	require.Eventually(t, idle, 10*time.Second, time.Millisecond, "what failed is not in hand any more")
 }
+
+// TestCounts: what the gateway has answered is told to Prometheus, by service, work and status, and to nobody who comes
+// by the gateway.
+func TestCounts(t *testing.T) {
+	t.Parallel()
+	u, addresses := newUpstream(t, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"})
+	n := newNginx(t, map[string]string{"EDGE": addresses[0], "EDGE_AUTH": addresses[1], "EDGE_ADMIN": addresses[2]}, nil)
+	g := &gateway{address: n.gateway, host: publicHost, loopback: runtime.GOOS == "linux", upstream: u}
+	for range 3 {
+		require.Equal(t, 200, g.send(t, request{method: "GET", path: "/api/v1/products"}).status)
+	}
+	require.Equal(t, 404, g.send(t, request{method: "GET", path: "/api/v1/nothing"}).status)
+	require.NotContains(t, g.send(t, request{method: "GET", path: "/metrics"}).body, "gateway_requests_total")
+	told := func() string {
+		resp, err := http.Get("http://" + n.keys + "/metrics")
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return string(text)
+	}
+	var page string
+	require.Eventually(t, func() bool {
+		page = told()
+		return strings.Contains(page, `gateway_requests_total{service="products",work="browse",status="200"} 3`+"\n")
+	}, 10*time.Second, 10*time.Millisecond, "counted once it is logged")
+	require.Contains(t, page, `gateway_requests_total{service="none",work="other",status="404"} 2`+"\n")
+	require.Contains(t, page, `gateway_request_seconds_bucket{work="browse",le="+Inf"} 3`+"\n")
+	require.Contains(t, page, `nginx_connections{state="active"} `)
+}

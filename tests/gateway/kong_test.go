@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,6 +73,7 @@ func TestKongPluginsAreTold(t *testing.T) {
 		{"/api/v1/orders", strings.Repeat("s", 43), "", []string{"Authorization: Bearer " + token}},
 		{"/api/v1/auth/login", "", "", []string{"Authorization: Bearer " + token}},
 		{"/", "", "", []string{"Cache-Control: no-cache"}},
+		{"/api/v1/products?hit=1", "", "/api/v1/products?hit=1", nil},
 	} {
 		method := map[bool]string{true: "POST", false: "GET"}[strings.HasSuffix(c.path, "login")]
 		a := g.send(t, request{method: method, path: c.path, header: append(c.header, "X-Cache-Key: forged", "Kong-Debug: 1")})
@@ -84,10 +86,21 @@ func TestKongPluginsAreTold(t *testing.T) {
 		require.Empty(t, a.seen.header["X-Cache-Key"], c.path)
 		require.Empty(t, a.seen.header["Kong-Debug"], c.path)
 	}
+	u.answer("/api/v1/products/with-a-cookie", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Set-Cookie", "who=you")
+	})
+	for path, kept := range map[string]string{"/api/v1/products/plain": "application/json", "/api/v1/products/with-a-cookie": "", "/api/v1/cart": ""} {
+		a := g.send(t, request{method: "GET", path: path})
+		require.Equal(t, 200, a.status, a.body)
+		require.Equal(t, kept, a.header.Get("Kept-As"), path)
+		require.Equal(t, "application/json", a.header.Get("Content-Type"), path)
+	}
 	require.Eventually(t, func() bool {
 		log, err := os.ReadFile(filepath.Join(k.dir, "access.log"))
-		return err == nil && strings.Count(string(log), "\n") == 5 && !strings.Contains(string(log), "secret") && !strings.Contains(string(log), "sss") &&
-			strings.Contains(string(log), `"service":"gateway"`) && strings.Contains(string(log), `"app":"products"`)
+		return err == nil && strings.Count(string(log), "\n") == 9 && !strings.Contains(string(log), "secret") && !strings.Contains(string(log), "sss") &&
+			strings.Contains(string(log), `"service":"gateway"`) && strings.Contains(string(log), `"app":"products"`) &&
+			strings.Count(string(log), `"cache":"HIT"`) == 1
 	}, 5*time.Second, 10*time.Millisecond)
 }
 
@@ -252,6 +265,7 @@ http {
             vault = { get = function(name) return values[name] end },
             client = { load_consumer = function() return {} end, authenticate = function(_, credential) ngx.header["Counted-By"] = credential.id end },
             response = { exit = function(status) ngx.ctx.exit = status; coroutine.yield() end },
+            ctx = setmetatable({}, { __index = function() return { proxy_cache_hit = ngx.var.arg_hit and {} } end }), -- shared
         }
     }
     upstream sidecars {
@@ -317,7 +331,13 @@ http {
                 end
             end
         }
-        header_filter_by_lua_block { if ngx.ctx.route then ngx.ctx.route.header_filter() end header_filter() }
+        header_filter_by_lua_block {
+            if ngx.ctx.route then
+                ngx.ctx.route.header_filter()
+                ngx.header["Kept-As"] = ngx.header["Content-Type"] -- the type by which proxy-cache chooses
+            end
+            header_filter()
+        }
         body_filter_by_lua_block { body_filter() }
         log_by_lua_block { log() }
 

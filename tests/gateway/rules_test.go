@@ -300,7 +300,7 @@ var rules = []rule{
 				require.Contains(t, a.header.Get("Access-Control-Expose-Headers"), "Location")
 				require.Empty(t, a.header["Access-Control-Allow-Credentials"])
 			}
-			a := g.send(t, request{method: "PUT", path: "/api/v1/orders", header: []string{"Origin: " + origin}})
+			a := g.send(t, request{method: "PATCH", path: "/api/v1/orders", header: []string{"Origin: " + origin}})
 			require.Equal(t, 405, a.status)
 			require.Equal(t, origin, a.header.Get("Access-Control-Allow-Origin"), "errors must be readable too")
 		}

@@ -3,6 +3,7 @@ package journeys
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -208,6 +209,127 @@ func TestPassword(t *testing.T) {
 	require.Equal(t, 401, refresh(*ann))
 	ann.Password = "a-third-long-one"
 	ann.Login(t)
+}
+
+// TestChangeEmail moves an account to another address, with an order on its way.
+func TestChangeEmail(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann := s.NewProduct(t, 1_000, 5), s.Register(t)
+	ordered := ann.Bought(t, lamp, 1)
+	first := *ann
+	ann.Login(t)
+	bob := s.Register(t)
+	next := s.Nobody()
+	next.Email = "ann-new-" + shop.Random() + "@example.test"
+
+	change := func(password, email string) *shop.Answer {
+		return ann.Do(t, "POST", "/api/v1/auth/email/change", body{"password": password, "email": email})
+	}
+	change("not-the-password", next.Email).Refused(t, 401, "credentials-invalid")
+	change(ann.Password, bob.Email).Refused(t, 409, "email-taken")
+	change(ann.Password, next.Email).OK(t, 202)
+	code := next.Code(t, shop.EmailSubject, 1)
+	ann.AwaitMail(t, "Your e-mail address at Stampede is about to change", 1)
+	bob.Do(t, "POST", "/api/v1/auth/email/verify", body{"code": code}).Refused(t, 400, "code-invalid")
+	ann.Do(t, "POST", "/api/v1/auth/email/verify", body{"code": code}).OK(t, 204)
+
+	refresh := func(c shop.Client) int {
+		return s.Nobody().Do(t, "POST", "/api/v1/auth/refresh", body{"refresh_token": c.Refresh}).Status
+	}
+	require.Equal(t, []int{401, 200}, []int{refresh(first), refresh(*ann)})
+	before := body{"email": ann.Email, "password": ann.Password}
+	s.Nobody().Do(t, "POST", "/api/v1/auth/login", before).Refused(t, 401, "credentials-invalid")
+	old := ann.Email
+	ann.Email = next.Email
+	ann.Login(t)
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		return shop.Get[shop.Profile](t, ann, "/api/v1/users/me").Email == next.Email, "users has not heard of it"
+	})
+	require.Equal(t, old, shop.Get[shop.Order](t, ann, "/api/v1/orders/"+ordered.ID).Email, "an order stays as it was placed")
+	require.Equal(t, next.Email, ann.Bought(t, lamp, 1).Email)
+	s.Nobody().Do(t, "POST", "/api/v1/auth/register", body{
+		"email": next.Email, "password": "a-long-password", "first_name": "Ann", "last_name": "Lee",
+	}).Refused(t, 409, "email-taken")
+}
+
+// TestImportCustomers brings the customers of another shop along, who choose a password when they come.
+func TestImportCustomers(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	ops, bob := s.Admin(t), s.Register(t)
+	ann := s.Nobody()
+	ann.Email, ann.Password = "ann-"+shop.Random()+"@example.test", "correct-horse-"+shop.Random()
+	const head = "First Name,Last Name,Email,Default Address Address1,Default Address City,Default Address Country Code," +
+		"Default Address Zip,Phone\n"
+	file := head + "Ann,Lee," + ann.Email + ",1 High Street,Leeds,GB,LS1 1AA,+442079460000\n" +
+		"Bob,Other," + bob.Email + ",2 High Street,Leeds,GB,LS1 1AA,\n"
+	type report struct {
+		Created, Unchanged, Refused int
+	}
+	send := func() report {
+		t.Helper()
+		const path = "/api/v1/admin/auth/accounts/import?invite=true"
+		return shop.Read[report](t, ops.Do(t, "POST", path, shop.Raw{Type: "text/csv", Body: []byte(file)}).OK(t, 200))
+	}
+	require.Equal(t, report{Created: 1, Unchanged: 1}, send())
+	ann.AwaitMail(t, "Your account at Stampede", 1).Shows(t, "/password/forgot")
+	require.Equal(t, report{Unchanged: 2}, send())
+	login := body{"email": ann.Email, "password": ann.Password}
+	s.Nobody().Do(t, "POST", "/api/v1/auth/login", login).Refused(t, 401, "credentials-invalid")
+	ann.Do(t, "POST", "/api/v1/auth/password/forgot", body{"email": ann.Email}).OK(t, 202)
+	ann.Do(t, "POST", "/api/v1/auth/password/reset", body{
+		"email": ann.Email, "code": ann.Code(t, shop.ResetSubject, 1), "new_password": ann.Password,
+	}).OK(t, 204)
+	ann.Login(t)
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		me := shop.Get[shop.Profile](t, ann, "/api/v1/users/me")
+		return len(me.Addresses) == 1 && me.Phone != nil, "the address has not come"
+	})
+	require.Equal(t, "Ann", shop.Get[shop.Profile](t, bob, "/api/v1/users/me").FirstName, "who was there is as before")
+}
+
+// TestImportOrders brings the orders of another shop along as history: for the office, and for whoever has proved the address.
+func TestImportOrders(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	ops, ann, bob := s.Admin(t), s.Register(t), s.Register(t)
+	number := "#J-" + shop.Random()
+	file := []byte(shop.PastOrder(number, ann.Email, "Ann Lee", "1 High Street", ""))
+	type report struct {
+		Created, Changed, Unchanged, Refused int
+	}
+	send := func() report {
+		t.Helper()
+		a := ops.Do(t, "POST", "/api/v1/admin/orders/import", shop.Raw{Type: "text/csv", Body: file})
+		return shop.Read[report](t, a.OK(t, 200))
+	}
+	require.Equal(t, report{Created: 1}, send())
+	require.Equal(t, report{Unchanged: 1}, send())
+	type past struct {
+		ID, Number, Email string
+		Total             shop.Money
+		Lines             []struct{ Quantity int }
+	}
+	var mine []past
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		mine = shop.Get[shop.List[past]](t, ann, "/api/v1/orders/imported").Items
+		return len(mine) == 1, "nobody knows yet whose it is"
+	})
+	require.Equal(t, []any{number, shop.Pounds(3_450), 2}, []any{mine[0].Number, mine[0].Total, len(mine[0].Lines)})
+	require.Empty(t, shop.Get[shop.List[past]](t, bob, "/api/v1/orders/imported").Items)
+	bob.Do(t, "GET", "/api/v1/admin/orders/imported", nil).Refused(t, 403, "forbidden")
+
+	found := shop.Get[shop.List[past]](t, ops, "/api/v1/admin/orders/imported?q="+url.QueryEscape(number)).Items
+	require.Equal(t, []any{1, ann.Email}, []any{len(found), found[0].Email})
+	require.Equal(t, found[0].ID, shop.Get[past](t, ops, "/api/v1/admin/orders/imported/"+found[0].ID).ID)
+	// It is no order: nothing can be done with it.
+	require.Empty(t, shop.Get[shop.List[past]](t, ann, "/api/v1/orders").Items)
+	for _, act := range []string{"shipment", "delivery", "cancellation"} {
+		parcel := body{"carrier": "Royal Mail", "tracking_number": "1"}
+		a := ops.Do(t, "POST", "/api/v1/admin/orders/"+found[0].ID+"/"+act, map[string]any{"shipment": parcel, "cancellation": body{}}[act])
+		a.Refused(t, 404, "order-not-found")
+	}
 }
 
 func TestLoginHistory(t *testing.T) {

@@ -250,7 +250,10 @@ func TestRefund(t *testing.T) {
 		require.Contains(t, []int{409, 422}, a.Status, "%v: %s", bad, a.Body)
 	}
 	// Also after delivery, and the order's status stays.
-	ops.Do(t, "POST", "/api/v1/admin/orders/"+order.ID+"/shipment", map[string]string{"carrier": "Royal Mail", "tracking_number": "1"}).OK(t, 200)
+	parcel := map[string]any{"carrier": "Royal Mail", "tracking_number": "1"}
+	ops.Do(t, "POST", "/api/v1/admin/orders/"+order.ID+"/shipment", parcel).Refused(t, 409, "order-refunded")
+	parcel["although_refunded"] = true
+	ops.Do(t, "POST", "/api/v1/admin/orders/"+order.ID+"/shipment", parcel).OK(t, 200)
 	ops.Do(t, "POST", "/api/v1/admin/orders/"+order.ID+"/delivery", nil).OK(t, 200)
 	give(shop.Random(), nil).OK(t, 201)
 	refunded(6_000)

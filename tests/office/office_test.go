@@ -145,7 +145,7 @@ func TestImport(t *testing.T) {
 		if n == 7 || n == 33 {
 			price = "cheap"
 		}
-		fmt.Fprintf(&file, "i-%s-%d,Cup %d,\"<p>%s\n</p>\",Title,Default Title,I-%s-%d,%s,4,draft\n", id, n, n, long, id, n, price)
+		fmt.Fprintf(&file, "i-%s-%d,Cup %d,\"<p>%s\n</p>\",Title,Default Title,I-%s-n%d,%s,4,draft\n", id, n, n, long, id, n, price)
 	}
 	name := write(t, "cups.csv", []byte(file.String()))
 	c := work(t, s, "/admin/products/import")
@@ -165,11 +165,66 @@ func TestImport(t *testing.T) {
 	c.Open("/admin/products?status=draft&q=" + id).Sees("Café " + id).Sees("Noël " + id).Open("/admin/products/import")
 
 	exported := s.Admin(t).Do(t, "GET", "/api/v1/admin/products/export", nil).OK(t, 200)
-	require.Contains(t, string(exported.Body), "I-"+id+"-39")
-	c.Open("/admin/products?status=draft&q=I-"+id+"-39").Until("the file of what the list shows", `(() => { window.file ??= fetch(document.querySelector("#csv").href).then(r => r.text()).then(text => window.text = text);
-		return window.text?.includes("I-`+id+`-39") && !window.text.includes("I-`+id+`-38") && window.text.startsWith("Handle,") })()`)
+	require.Contains(t, string(exported.Body), "I-"+id+"-n39")
+	c.Open("/admin/products?status=draft&q=I-"+id+"-n39").Until("the file of what the list shows", `(() => { window.file ??= fetch(document.querySelector("#csv").href).then(r => r.text()).then(text => window.text = text);
+		return window.text?.includes("I-`+id+`-n39") && !window.text.includes("I-`+id+`-n38") && window.text.startsWith("Handle,") })()`)
 	// What no import can take says why.
 	c.Open("/admin/products/import").Upload("#file", write(t, "notes.txt", []byte("milk\neggs\n"))).Click("#import .button").Sees("It stopped:").Sees("Handle")
+}
+
+// TestImportCustomers brings in the customers of another shop in parts, and follows one of them by the mail to a password.
+func TestImportCustomers(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	ann := s.Nobody()
+	ann.Email, ann.Password = "moved-"+shop.Random()+"@example.test", "correct-horse-"+shop.Random()
+	var file strings.Builder
+	file.WriteString("First Name,Last Name,Email,Default Address Address1,Default Address City,Default Address Country Code," +
+		"Default Address Zip,Note\n")
+	fmt.Fprintf(&file, "Ann,Lee,%s,1 High Street,Leeds,GB,nonsense,\nNobody,At All,,,,,,\n", ann.Email)
+	for n := range 30 { // known by now
+		name := []string{"ops", "shopper"}[n%2]
+		fmt.Fprintf(&file, "Sam,Shopper,%s@stampede.test,,,,,\"%s\n\"\n", name, strings.Repeat("A long story. ", 1000))
+	}
+	name := write(t, "customers.csv", []byte(file.String()))
+	c := work(t, s, "/admin/customers")
+	c.Click(`a[href="/admin/customers/import"]`).At("/admin/customers/import").Click("#f-invite")
+	c.Upload("#file", name).Click("#import .button").Sees("Done: 1 created, 0 changed, 30 unchanged, 1 refused")
+	c.Until("the file's own line, in a later part", `document.querySelector("#report tbody tr:last-child td").textContent.trim() === "62"`)
+	c.Sees("The address was not taken: postal_code is not a postcode of the country").Sees("The row has no e-mail address")
+	c.Upload("#file", name).Click("#import .button").Sees("Done: 0 created, 0 changed, 31 unchanged, 1 refused")
+	c.Upload("#file", write(t, "orders.csv", []byte("Name,Email\n#1,a@example.test\n"))).Click("#import .button")
+	c.Sees("It stopped:").Sees("First Name")
+
+	const choose = "/password/forgot"
+	ann.AwaitMail(t, "Your account at Stampede", 1).Shows(t, s.Settings["PUBLIC_URL"]+choose)
+	v := browser.Visit(t, s, 390, 800)
+	v.Open(choose).Fill("#email", ann.Email).Click("main .button.buy").At("/password/reset")
+	v.Fill("#code", ann.Code(t, shop.ResetSubject, 1)).Fill("#new_password", ann.Password).Click("main .button.buy")
+	v.Login(ann.Email, ann.Password).At("/account").Holds("#first_name", "Ann")
+}
+
+// TestImportOrders brings in the orders of another shop, and finds one of them again; its customer sees it in the shop.
+func TestImportOrders(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	ann, number := s.Register(t), "#O-"+shop.Random()
+	file := write(t, "orders.csv", []byte(shop.PastOrder(number, ann.Email, "Ann Lee", "1 High Street", "")))
+	c := work(t, s, "/admin/orders")
+	c.Click(`a[href="/admin/orders/imported"]`).At("/admin/orders/imported")
+	c.Click(`a[href="/admin/orders/import"]`).At("/admin/orders/import")
+	c.Upload("#file", file).Click("#import .button").Sees("Done: 1 created, 0 changed, 0 unchanged, 0 refused")
+	c.Upload("#file", file).Click("#import .button").Sees("Done: 0 created, 0 changed, 1 unchanged, 0 refused")
+	c.Open("/admin/orders/imported").Fill("#q-q", number)
+	c.Until("the one order", `document.querySelectorAll("#found tbody tr").length === 1`)
+	c.Click("#found td a").Sees("Old lamp").Sees("£34.50").Sees("1 High Street").Sees("Nothing is sent or refunded for it here")
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		found := shop.Get[shop.List[struct{ Number string }]](t, ann, "/api/v1/orders/imported").Items
+		return len(found) == 1, "nobody knows yet whose it is"
+	})
+	v := browser.Visit(t, s, 390, 800)
+	v.Open("/orders").Login(ann.Email, ann.Password).At("/orders").Sees("From before we moved").Sees(number)
+	v.Click("details.past summary").Sees("2 × Old lamp, £11.00 each").Accessible("/orders")
 }
 
 // TestOrder takes an order from the list to the customer's door, and gives some of the money back.
@@ -210,7 +265,8 @@ func TestTooLate(t *testing.T) {
 	c.Click("a[href$='/refund']").Fill("#f-reason", "A gift").Click("form .button.danger").Sees("The refund is on its way")
 	c.Open("/admin/orders/" + order.ID + "/refund").Sees("Nothing is left to refund.")
 	c.Open("/admin/orders/" + order.ID + "/cancel").Sees("Cancel order")
-	s.Admin(t).Do(t, "POST", "/api/v1/admin/orders/"+order.ID+"/shipment", map[string]string{"carrier": "Post", "tracking_number": "1"}).OK(t, 200)
+	s.Admin(t).Do(t, "POST", "/api/v1/admin/orders/"+order.ID+"/shipment",
+		map[string]any{"carrier": "Post", "tracking_number": "1", "although_refunded": true}).OK(t, 200)
 	c.Click("form .button.danger").Sees("That cannot be done any more").Sees("The order is shipped.").Click(".problem .button").At("/admin/orders/" + order.ID)
 	require.Equal(t, "shipped", shop.Get[shop.Order](t, ann, "/api/v1/orders/"+order.ID).Status)
 	c.Open("/admin/inventory/release?sku=" + lamp.SKU + "&holder=account:" + ann.Account).Click("form .button.danger").Sees("There was no such hold any more.")
@@ -338,9 +394,25 @@ func TestAccessible(t *testing.T) {
 	lamp.Rename(t, strings.Repeat("Lichterkette", 19)+shop.Random())
 	order := ann.Bought(t, lamp, 1)
 	work(t, s, "/admin/orders").Accessible("/admin", "/admin/orders", "/admin/orders/"+order.ID, "/admin/orders/"+order.ID+"/refund",
-		"/admin/customers", "/admin/payments", "/admin/products", "/admin/products/"+lamp.ID, "/admin/products/new", "/admin/products/import", "/admin/categories",
+		"/admin/customers", "/admin/payments", "/admin/products", "/admin/products/"+lamp.ID, "/admin/products/new",
+		"/admin/products/import", "/admin/customers/import", "/admin/orders/import", "/admin/orders/imported",
+		"/admin/categories",
 		"/admin/inventory", "/admin/inventory/item?sku="+lamp.SKU, "/admin/inventory/ledger?sku="+lamp.SKU, "/admin/inventory/holds?sku="+lamp.SKU,
 		"/admin/customers/"+ann.Account, "/admin/customers/logins?account="+ann.Account, "/admin/mails", "/admin/letters", "/admin/nothing")
+}
+
+// TestNarrowHead: on the narrowest phones nothing of the head lies over anything else of it.
+func TestNarrowHead(t *testing.T) {
+	t.Parallel()
+	c := work(t, shop.Open(t), "/admin/orders")
+	for _, width := range []int{320, 360, 390} {
+		c.Device(width, 640, true, false).Open("/admin/orders").Until("a head that fits", `(() => {
+			const all = [...document.querySelectorAll(".brand, .menu > summary, .who, .leave")]
+				.map(e => e.getBoundingClientRect()).filter(r => r.width > 0);
+			return all.length === 4 && all.every((a, i) => a.right <= innerWidth &&
+				all.every((b, j) => i >= j || a.right <= b.left || b.right <= a.left));
+		})()`)
+	}
 }
 
 // TestList: filters stay with the next page and with the file, which has all that the list has.

@@ -63,12 +63,22 @@ func TestLighthouse(t *testing.T) {
 	mark("home", "/")
 	mark("category", "/c/sneakers")
 	mark("product", "/products/"+seeded[0].Slug)
+	mark("categories", "/categories")
+	returns := shop.Read[struct{ Slug string }](t, s.Admin(t).Do(t, "POST", "/api/v1/admin/products/pages", map[string]any{
+		"title": "Returns", "published": true, "foot": 1,
+		"body": "## How\n\nSend it back within 30 days.\n\n| From | Costs |\n|---|---|\n| UK | nothing |",
+	}).OK(t, 201))
+	mark("page of the shop's", "/pages/"+returns.Slug)
 	v.Open("/login?next=/cart").Login(ann.Email, ann.Password).At("/cart")
 	// For one shopper alone, so search engines are to leave them out: that is no fault.
 	private := "--skip-audits=is-crawlable"
+	mark("search", "/search?q=runner", private)
 	mark("cart", "/cart", private)
 	mark("checkout", "/checkout", private)
 	mark("order", "/orders/"+order.ID, private)
+	mark("address of an order", "/orders/"+order.ID+"/address", private)
+	mark("account", "/account", private)
+	mark("account, security", "/account/security", private)
 
 	text, err := json.Marshal(all)
 	require.NoError(t, err)

@@ -74,6 +74,7 @@ type Address struct {
 	Region     string `json:"region,omitempty"`
 	PostalCode string `json:"postal_code"`
 	Country    string `json:"country"`
+	Phone      string `json:"phone,omitempty"`
 }
 
 // Home is an address that the shop delivers to.

@@ -45,6 +45,7 @@ func (c *Client) Login(t testing.TB) Tokens {
 const (
 	VerifySubject = "Your confirmation code for Stampede"
 	ResetSubject  = "Your code for a new Stampede password"
+	EmailSubject  = "Your code for another e-mail address at Stampede"
 )
 
 var codePattern = regexp.MustCompile(`(?s)>\s*([0-9]{6})\s*<`)

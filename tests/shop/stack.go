@@ -1,11 +1,13 @@
 package shop
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -102,12 +104,20 @@ func (s *Shop) Broker(t testing.TB) string {
 	return name
 }
 
-// Dev runs a command of dev/ for this stack, such as "audit", and returns what it printed.
+// Dev runs a command of the program behind make for this stack, such as "audit", and returns what it printed.
 func (s *Shop) Dev(t testing.TB, args ...string) (string, error) {
 	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	dev := exec.CommandContext(t.Context(), "go", append([]string{"run", "./dev"}, args...)...)
-	dev.Dir = filepath.Join(filepath.Dir(here), "..", "..")
+	return s.Make(t.Context(), args...)
+}
+
+// Make is Dev without a test.
+func (s *Shop) Make(ctx context.Context, args ...string) (string, error) {
+	root, err := filepath.Abs("../..") // a suite runs in its own folder
+	if err != nil {
+		return "", err
+	}
+	dev := exec.CommandContext(ctx, filepath.Join(root, ".run", "bin", "dev"), args...)
+	dev.Dir = root
 	dev.Env = append(os.Environ(), "RUN_DIR="+s.Run, "PORT_OFFSET="+s.Settings["PORT_OFFSET"], "GOWORK=off")
 	out, err := dev.CombinedOutput()
 	return string(out), err
@@ -141,4 +151,32 @@ func (s *Shop) Processes(t testing.TB) []Process {
 	require.NoError(t, json.Unmarshal(text, &state))
 	require.NotEmpty(t, state.Processes)
 	return state.Processes
+}
+
+// DiskLimit says how much has to be free for RabbitMQ to take messages, as 200MB: more than there is, and it takes none.
+func (s *Shop) DiskLimit(ctx context.Context, limit string) error {
+	data, err := filepath.EvalSymlinks(filepath.Join(s.Run, "data"))
+	if err != nil {
+		return err
+	}
+	u, err := user.Lookup("rabbitmq")
+	if err != nil {
+		return err
+	}
+	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+	node := "stampede@localhost"
+	if offset := s.Settings["PORT_OFFSET"]; offset != "0" {
+		node = "stampede-" + offset + "@localhost"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/usr/lib/rabbitmq/bin/rabbitmqctl", "--node", node, "set_disk_free_limit", limit)
+	cmd.Dir = filepath.Join(data, "rabbitmq")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + cmd.Dir, "ERL_EPMD_PORT=" + s.Port(24369)}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("rabbitmqctl: %w %s", err, out)
+	}
+	return nil
 }

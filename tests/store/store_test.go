@@ -223,8 +223,7 @@ func TestTypeAhead(t *testing.T) {
 	lamp := s.NewProduct(t, 1_250, 3)
 	v := browser.Visit(t, s, 1280, 900)
 	v.Open("/").Fill("#q", lamp.Name).There(`#suggestions a[href="` + page(lamp) + `"]`)
-	v.Run(chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.Enter))
-	v.At(page(lamp)).Sees("£12.50")
+	v.Press(kb.ArrowDown).Press(kb.Enter).At(page(lamp)).Sees("£12.50")
 	v.Open("/search?q=nothing-is-called-" + shop.Random()).Sees("Nothing found")
 }
 
@@ -381,8 +380,7 @@ func TestGiveBack(t *testing.T) {
 	v := browser.Visit(t, s, 1280, 900)
 	v.Open(page(lamp)).Click("#add").There("dialog[open] .line").Open("/cart").Sees("Give it all back")
 	lamp.AwaitStock(t, 1, 0)
-	v.Choose(".much select", "3")
-	v.Sees("Only 2 of these")
+	v.Until("no more are offered than there are", `[...document.querySelectorAll(".much select option")].length === 2`)
 	v.Click(".give-back button").Sees("There is nothing in your cart")
 	lamp.AwaitStock(t, 2, 0)
 }

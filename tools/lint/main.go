@@ -1,8 +1,8 @@
-// Command lint holds the linters of the house. It is run by go vet, which keeps what it found (make lint):
+// Command lint holds the linters of the house, and vet's own. It is run by go vet, which keeps what it found (make lint):
 //
 //	go vet -vettool=… ./...
 //
-// The list is short: each of them has found something here.
+// The list beside vet's is short: each of them has found something here.
 package main
 
 import (
@@ -17,6 +17,7 @@ import (
 	"github.com/ryanrolds/sqlclosecheck/pkg/analyzer"
 	"github.com/timakin/bodyclose/passes/bodyclose"
 	"golang.org/x/tools/go/analysis"
+	"golang.org/x/tools/go/analysis/suite/vet"
 	"golang.org/x/tools/go/analysis/unitchecker"
 	"honnef.co/go/tools/analysis/lint"
 	"honnef.co/go/tools/simple"
@@ -32,7 +33,7 @@ func main() {
 	must(exhaustive.Analyzer.Flags.Set("typeonly", "stampede"))
 	hush(errcheck.Analyzer, unheard)
 	hush(bodyclose.Analyzer, nil)
-	set := []*analysis.Analyzer{bodyclose.Analyzer, nilerr.Analyzer, exhaustive.Analyzer, analyzer.NewAnalyzer(), errcheck.Analyzer}
+	set := append([]*analysis.Analyzer{bodyclose.Analyzer, nilerr.Analyzer, exhaustive.Analyzer, analyzer.NewAnalyzer(), errcheck.Analyzer}, vet.Suite...)
 	for _, group := range [][]*lint.Analyzer{staticcheck.Analyzers, simple.Analyzers, stylecheck.Analyzers} {
 		for _, a := range group {
 			if a.Analyzer.Name[:2] != "ST" || slices.Contains(mistakes, a.Analyzer.Name) {

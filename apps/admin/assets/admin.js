@@ -6,16 +6,6 @@
   const all = (selector, root = document) => root.querySelectorAll(selector);
   const kept = form => "form " + new URL(form.action).pathname;
 
-  // Times in the reader's own zone.
-  const day = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium" });
-  const moment = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
-  const second = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "medium" });
-  const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "short" });
-  const dates = root => {
-    for (const t of all("[data-clock]", root)) t.textContent = clock.format(new Date(t.dataset.clock));
-    for (const t of all("time[data-date]", root)) t.textContent = day.format(new Date(t.dateTime));
-    for (const t of all("time[data-moment]", root)) t.textContent = (t.closest(".timeline") ? second : moment).format(new Date(t.dateTime));
-  };
   // Where one is can be seen in a row of tabs that is wider than the window.
   const reveal = () => {
     for (const a of all(".tabs [aria-current]")) {
@@ -24,8 +14,7 @@
     }
   };
   reveal();
-  dates(document);
-  document.body.addEventListener("htmx:afterSwap", () => { dates(document); reveal(); });
+  document.body.addEventListener("htmx:afterSwap", reveal);
 
   // A fetched part that is no part of the back office is the login page: go there as a whole. What a list's page says
   // instead of rows is shown like rows; any other failure of a list is shown as a whole page. A dashboard that could not
@@ -100,8 +89,10 @@
   }
   window.addEventListener("beforeunload", e => { if (changed.size) e.preventDefault(); });
 
-  // The first wrong field gets the focus.
-  $("[aria-invalid=true]")?.focus();
+  // The first wrong field gets the focus, in the middle of whatever scrolls around it.
+  const wrong = $("[aria-invalid=true]");
+  wrong?.focus({ preventScroll: true });
+  wrong?.scrollIntoView({ block: "center", inline: "center" });
 
   // The menu closes when something else is wanted.
   document.addEventListener("click", e => { for (const m of all("details.menu[open]")) if (!m.contains(e.target)) m.open = false; });
@@ -126,7 +117,7 @@
     }
   });
 
-  // A product file goes in parts of whole products, so that the page can tell how far it is.
+  // A file goes in parts of whole products (customers, orders), so that the page can tell how far it is.
   const upload = $("#import");
   if (upload) upload.addEventListener("submit", async e => {
     e.preventDefault();
@@ -136,26 +127,31 @@
     button.disabled = true;
     $("#progress").hidden = false;
     report.replaceChildren();
-    const parts = await split(file);
     const sum = { created: 0, changed: 0, unchanged: 0, refused: 0 };
-    let whole, problem = "";
-    for (const [i, part] of parts.entries()) {
-      bar.value = i / parts.length;
-      far.textContent = `Part ${i + 1} of ${parts.length}; ${sum.created} created, ${sum.changed} changed, ${sum.refused} refused so far`;
+    const parts = split(file, upload.dataset.group.split(","));
+    let whole, problem = "", number = 0;
+    for (;;) {
+      const { value: part, done, lost } = await parts.next().catch(e => ({ lost: e.message }));
+      if (lost) problem = lost;
+      if (lost || done) break;
+      bar.value = part.before;
+      far.textContent = `Part ${++number}, ${Math.floor(100 * part.before)} % of the file; `
+        + `${sum.created} created, ${sum.changed} changed, ${sum.refused} refused so far`;
       const body = new FormData(upload);
       body.set("file", new Blob([part.blob], { type: "text/csv" }), file.name);
       body.set("offset", part.offset);
       let page;
       try {
         const res = await fetch(upload.action, { method: "POST", body, headers: { "HX-Request": "true" } });
-        if (!new URL(res.url).pathname.startsWith("/admin")) { location.assign("/admin/products/import?lost=1"); return; }
+        if (!new URL(res.url).pathname.startsWith("/admin")) { location.assign(`${upload.action}?lost=1`); return; }
         page = new DOMParser().parseFromString(await res.text(), "text/html");
         if (!res.ok || !$(".part", page)) problem = $(".alert", page)?.textContent.trim() || "The import is not answering.";
       } catch {
         problem = "The back office could not be reached.";
       }
       if (problem) break;
-      const got = $(".part", page);
+      const got = $(".part", page), left = $("#waiting", page);
+      if (left) $("#waiting").replaceWith(document.importNode(left, true));
       for (const k in sum) sum[k] += Number(got.dataset[k]);
       if (!whole) { whole = document.importNode(got, true); report.append(whole); }
       else { // of a long file what is worth reading: a page holds so many rows
@@ -174,56 +170,87 @@
     button.disabled = false;
   });
 
-  // split cuts a product file at products, about a quarter of a megabyte each, and gives every part the head. The bytes stay
-  // as they are, so that the service sees which encoding they are in; UTF-16 alone becomes UTF-8. A file that cannot be cut
-  // goes as a whole.
-  async function split(file) {
-    let bytes = new Uint8Array(await file.arrayBuffer());
-    const wide = { "255,254": "utf-16le", "254,255": "utf-16be" }[bytes.subarray(0, 2)];
-    if (wide) bytes = new TextEncoder().encode(new TextDecoder(wide).decode(bytes));
-    const text = (from, to) => new TextDecoder("latin1").decode(bytes.subarray(from, to)).trim().replace(/^"|"$/g, "");
-    const rows = [];
-    let end = 10; // LF; CR when the first line ends in one alone
-    for (let i = 0, from = 0, quoted = false, line = 1, at = 1; i <= bytes.length; i++) {
-      const c = bytes[i];
-      if (c === 34) quoted = !quoted;
-      if (c === 13 && !quoted && !rows.length && bytes[i + 1] !== 10) end = 13;
-      if (c === end) line++;
-      if (i === bytes.length ? from < i : c === end && !quoted) {
-        rows.push({ from, to: Math.min(i + 1, bytes.length), line: at });
-        from = i + 1;
-        at = line;
-      }
-    }
-    const whole = [{ blob: file, offset: 0 }];
-    if (rows.length < 3 || bytes.includes(0)) return whole;
-    const head = bytes.subarray(0, rows[0].to);
-    const cells = (row, comma) => {
+  // split cuts a file between rows that differ in a column, which has one of some names, about a quarter of a megabyte each,
+  // and gives every part the head, the number of lines before it, and how much of the file that was. It reads as it goes: no more than a few megabytes of the file are in
+  // memory. The bytes stay as they are, so that the service sees which encoding they are in; UTF-16 alone becomes UTF-8. A
+  // file that cannot be cut goes as a whole.
+  async function* split(file, group) {
+    const latin = new TextDecoder("latin1");
+    // cell is one of a row's cells, all of them without an index.
+    const cells = (bytes, comma, only) => {
       const found = [];
-      let from = row.from;
-      for (let i = row.from, quoted = false; i <= row.to; i++) {
+      for (let i = 0, from = 0, n = 0, quoted = false; i <= bytes.length; i++) {
         if (bytes[i] === 34) quoted = !quoted;
-        if (i === row.to || bytes[i] === comma && !quoted) {
-          found.push(text(from, i));
-          from = i + 1;
-        }
+        if (i < bytes.length && (bytes[i] !== comma || quoted)) continue;
+        if (only === undefined || only === n) found.push(latin.decode(bytes.subarray(from, i)).trim().replace(/^"|"$/g, ""));
+        if (only === n++) break;
+        from = i + 1;
       }
       return found;
     };
-    for (const comma of [44, 59, 9]) {
-      const names = cells(rows[0], comma).map(n => n.replace(/^ï»¿"?/, "").toLowerCase());
-      const column = Math.max(names.indexOf("handle"), names.indexOf("url handle"));
-      if (column < 0) continue;
-      const parts = [];
-      let part, last;
-      for (const row of rows.slice(1)) {
-        const handle = cells(row, comma)[column];
-        if (!part || part.to - part.from > 256 * 1024 && handle !== last) parts.push(part = { from: row.from, line: row.line });
-        part.to = row.to;
-        last = handle;
+    let head, comma, column, begin, part = [], size = 0, before = 0, line, last;
+    const cut = () => ({ blob: new Blob([head, ...part]), offset: line - begin, before: Math.min(0.99, before / file.size) });
+    for await (const row of rows(file)) {
+      if (!head) {
+        head = row.bytes.slice();
+        for (comma of [44, 59, 9]) {
+          const names = cells(head, comma).map(n => n.replace(/^ï»¿"?/, "").toLowerCase());
+          column = Math.max(...group.map(n => names.indexOf(n)));
+          if (column >= 0) break;
+        }
+        if (column < 0 || head.includes(0)) break;
+        continue;
       }
-      return parts.map(p => ({ blob: new Blob([head, bytes.subarray(p.from, p.to)]), offset: p.line - rows[1].line }));
+      begin ??= row.line;
+      const [handle] = cells(row.bytes, comma, column);
+      if (size > 256 * 1024 && handle !== last) {
+        yield cut();
+        before += size;
+        part = [];
+        size = 0;
+      }
+      if (!part.length) line = row.line;
+      part.push(row.bytes);
+      size += row.bytes.length;
+      last = handle;
     }
-    return whole;
+    yield part.length ? cut() : { blob: file, offset: 0, before: 0 };
+  }
+
+  // rows are those of a CSV file, each with its bytes, line end included, and the line that it begins in.
+  async function* rows(file) {
+    let rest = new Uint8Array(0), quoted = false, end = 0, line = 1, at = 1;
+    for await (const piece of pieces(file)) {
+      const bytes = new Uint8Array(rest.length + piece.length);
+      bytes.set(rest);
+      bytes.set(piece, rest.length);
+      let from = 0;
+      for (let i = rest.length; i < bytes.length; i++) {
+        const c = bytes[i];
+        if (c === 34) quoted = !quoted;
+        if (!end && !quoted && (c === 10 || c === 13)) end = c === 13 && bytes[i + 1] !== 10 ? 13 : 10; // CR alone ends lines, or LF does
+        if (c !== (end || 10)) continue;
+        line++;
+        if (quoted) continue;
+        yield { bytes: bytes.subarray(from, i + 1), line: at };
+        from = i + 1;
+        at = line;
+      }
+      rest = bytes.subarray(from);
+      if (rest.length > 4 << 20) throw new Error(`The row that begins in line ${at} does not end. Perhaps a quote is not closed.`);
+    }
+    if (rest.length) yield { bytes: rest, line: at };
+  }
+
+  // pieces are the bytes of a file, a megabyte at a time.
+  async function* pieces(file) {
+    const much = 1 << 20;
+    let decoder;
+    for (let at = 0; at < file.size; at += much) {
+      const bytes = new Uint8Array(await file.slice(at, at + much).arrayBuffer());
+      const wide = at === 0 && { "255,254": "utf-16le", "254,255": "utf-16be" }[bytes.subarray(0, 2)];
+      if (wide) decoder = new TextDecoder(wide);
+      yield decoder ? new TextEncoder().encode(decoder.decode(bytes, { stream: at + much < file.size })) : bytes;
+    }
   }
 })();

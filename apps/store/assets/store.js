@@ -6,15 +6,6 @@
   const all = (selector, root = document) => root.querySelectorAll(selector);
   document.documentElement.classList.add("js");
 
-  // Times in the reader's own zone and way of writing.
-  const locale = document.documentElement.lang || undefined;
-  const day = new Intl.DateTimeFormat(locale, { dateStyle: "long" });
-  const moment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
-  const dates = root => {
-    for (const t of all("time[data-date]", root)) t.textContent = day.format(new Date(t.dateTime));
-    for (const t of all("time[data-moment]", root)) t.textContent = moment.format(new Date(t.dateTime));
-  };
-
   // Where one is can be seen in a row of links that is wider than the window.
   for (const a of all(".cats [aria-current], .side [aria-current]")) {
     const row = a.closest("ul");
@@ -22,7 +13,7 @@
   }
 
   // Countdowns to the end of a hold.
-  let told = 0;
+  let told = 0, refreshed = 0;
   const tick = () => {
     for (const t of all("time[data-until]")) {
       const left = Math.floor((new Date(t.dateTime) - Date.now()) / 1000);
@@ -35,24 +26,25 @@
         if (Date.now() - told > 5000) {
           told = Date.now();
           toast("What was held for you is free again. It is still in your cart.");
-          setTimeout(refresh, 500);
+          // Not oftener than twice a minute: a device whose clock is wrong would never have done.
+          if (Date.now() - refreshed > 30000) {
+            refreshed = Date.now();
+            setTimeout(refresh, 500);
+          }
         }
       }
     }
   };
 
-  // What a page shows of the cart, as it is now. Not oftener than twice a minute: a device whose clock is wrong would
-  // never have done.
-  let refreshed = 0;
+  // What a page shows of the cart, as it is now.
   const refresh = () => {
     htmx.trigger("body", "look-again");
-    if (Date.now() - refreshed < 30000) return;
-    refreshed = Date.now();
     if ($("#cart-body")) htmx.ajax("GET", "/cart", { target: "#cart-body", select: "#cart-body", swap: "outerHTML" });
     if (drawer.open) htmx.ajax("GET", $("#cart-link").getAttribute("hx-get"), "#drawer-body");
     if ($("#checkout")) {
       const address = $("input[name=address_id]:checked") || $("input[name=address_id]");
-      htmx.ajax("GET", "/checkout/summary?" + new URLSearchParams({ address_id: address?.value || "new", country: $("#country")?.value || "" }), "#summary");
+      const query = new URLSearchParams({ address_id: address?.value || "new", country: $("#country")?.value || "" });
+      htmx.ajax("GET", "/checkout/summary?" + query, "#summary");
     }
   };
 
@@ -65,28 +57,37 @@
     toast.timer = setTimeout(() => box.classList.remove("on"), 6000);
   };
 
-  // The cart's drawer.
+  // The cart's drawer. When it closes, what opened it has the focus again: by its id, since the head may have been made anew
+  // meanwhile, and a button that can be pressed no more does not take it.
   const drawer = $("#drawer");
+  let opener = "cart-link";
+  drawer.addEventListener("close", () => {
+    const at = document.getElementById(opener);
+    (!at || at.disabled ? $("#cart-link") : at)?.focus();
+  });
   drawer.addEventListener("click", e => { if (e.target === drawer) drawer.close(); });
   document.addEventListener("click", e => {
     if (e.target.closest("#drawer a[href='/cart']") && location.pathname === "/cart") drawer.close();
   });
   document.body.addEventListener("htmx:afterSwap", e => {
     if (e.detail.target.id === "drawer-body") {
-      if (!drawer.open) drawer.showModal();
-      else if (!drawer.contains(document.activeElement)) $("button", drawer)?.focus(); // what had the focus is gone
+      if (!drawer.open) {
+        if (e.detail.requestConfig.elt === document.body) return; // it was closed while we looked again
+        drawer.showModal();
+      } else if (!drawer.contains(document.activeElement)) $("button", drawer)?.focus(); // what had the focus is gone
       htmx.trigger("body", "look-again");
     }
     if (e.detail.target.id === "order-body") { // the cart is emptied a moment after an order is paid
       htmx.trigger("body", "look-again");
       setTimeout(() => htmx.trigger("body", "look-again"), 2000);
     }
-    dates(e.detail.target);
     tick();
   });
-  // In the drawer's own page the cart is all there is.
   document.body.addEventListener("htmx:beforeRequest", e => {
-    if (e.detail.elt.id === "cart-link" && ["/cart", "/checkout"].includes(location.pathname)) {
+    const by = e.detail.elt;
+    if (e.detail.target.id === "drawer-body" && !drawer.open) opener = (by.matches("form") ? $("button", by) : by).id;
+    // In the drawer's own page the cart is all there is.
+    if (by.id === "cart-link" && ["/cart", "/checkout"].includes(location.pathname)) {
       e.preventDefault();
       location.assign("/cart");
     }
@@ -97,9 +98,15 @@
     const kept = e.detail.target.id === "personal" ? $("template[data-token]") : null;
     if (kept?.dataset.token) for (const i of all("input[name=token]")) i.value = kept.dataset.token;
   });
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) htmx.trigger("body", "look-again");
+  // A cart is one, in however many tabs: who changes it tells the others, and who comes back to a tab sees it as it is.
+  const tabs = "BroadcastChannel" in window ? new BroadcastChannel("cart") : null;
+  tabs?.addEventListener("message", refresh);
+  const changed = () => tabs?.postMessage("changed");
+  document.body.addEventListener("htmx:afterRequest", e => {
+    if (e.detail.successful && e.detail.requestConfig.verb === "post" && e.detail.requestConfig.path.startsWith("/cart/")) changed();
   });
+  if (new URLSearchParams(location.search).has("added")) changed(); // the page after a form that no script has sent
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
   window.addEventListener("pageshow", e => {
     if (!e.persisted) return;
     refresh();
@@ -205,22 +212,36 @@
     });
     const variants = [...all("[data-variant]", product)];
     const chosen = () => variants.find(v => v.type === "hidden" || v.checked);
+    const quantity = $("#quantity");
     const show = () => {
       const v = chosen(), stock = $("#stock"), button = $("#add");
       const gone = variants.every(i => i.dataset.state === "out");
       if (v) {
         $("#price").textContent = v.dataset.price;
-        const text = v.dataset.text || { in: "In stock", out: "Sold out" }[v.dataset.state];
-        if (text && stock.textContent.trim() !== text) {
+        if (stock.textContent.trim() !== v.dataset.text) {
           const dot = document.createElement("span");
           dot.className = "dot " + v.dataset.state;
-          stock.replaceChildren(dot, text);
+          stock.replaceChildren(dot, " " + v.dataset.text);
         }
       }
+      const can = v ? [v] : variants.filter(i => i.dataset.state !== "out"); // without a choice as many as there are of each
+      const most = gone ? 1 : Math.max(Math.min(10, ...can.map(i => i.dataset.most)), 1);
+      while (quantity.options.length > most) quantity.remove(most);
+      while (quantity.options.length < most) quantity.add(new Option(quantity.options.length + 1));
       const out = gone || v?.dataset.state === "out"; // with nothing chosen yet, the browser asks for it
       if (!button.closest(".htmx-request")) button.disabled = out;
       button.textContent = gone ? "Sold out" : out ? "Choose another" : "Add to cart";
       $("#gone-note").hidden = !gone;
+    };
+    // What is said about a variant, all of it at once.
+    const hear = (sku, said) => {
+      const v = variants.find(i => i.value === sku);
+      if (!v) return;
+      for (const part of ["state", "text", "note", "most"]) v.dataset[part] = said[part];
+      if (v.type !== "radio") return;
+      v.disabled = said.state === "out";
+      v.parentElement.classList.toggle("gone", v.disabled);
+      $(".note", v.parentElement).textContent = said.note;
     };
     for (const v of variants) v.addEventListener("change", () => {
       const own = v.dataset.shown && [...all("[data-picture]", product)].find(a => a.dataset.picture === v.dataset.shown);
@@ -231,26 +252,24 @@
       if (document.hidden) return;
       try {
         const answer = await fetch(product.dataset.stock, { headers: { Accept: "application/json" } });
-        if (!answer.ok) return;
-        for (const s of await answer.json()) {
-          const v = variants.find(i => i.value === s.sku);
-          if (!v) continue;
-          v.dataset.state = s.state;
-          v.dataset.text = s.text;
-          if (v.type === "radio") {
-            v.disabled = s.state === "out";
-            v.parentElement.classList.toggle("gone", v.disabled);
-            $(".note", v.parentElement).textContent = s.state === "in" ? "" : s.state === "out" ? "Sold out" : s.text.replace("Only ", "");
-          }
-        }
+        // An answer may be two seconds old, and older than what the cart has just told.
+        if (!answer.ok || Date.now() - heard < 3000) return;
+        for (const said of await answer.json()) hear(said.sku, said);
         show();
       } catch { /* the next look may work */ }
     };
+    let heard = 0;
     setInterval(look, 4000);
-    document.body.addEventListener("htmx:afterRequest", e => { if (e.detail.elt.id === "buy") look(); });
+    document.body.addEventListener("htmx:afterRequest", e => { if (e.detail.elt.id === "buy") show(); });
+    document.body.addEventListener("htmx:afterSwap", e => {
+      if (e.detail.target.id !== "drawer-body") return;
+      heard = Date.now();
+      for (const line of all("[data-sku]", drawer)) hear(line.dataset.sku, line.dataset);
+      show();
+    });
+    show(); // a browser that comes back may have chosen again what was chosen
   }
 
-  dates(document);
   tick();
   setInterval(tick, 1000);
 })();

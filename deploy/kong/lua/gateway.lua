@@ -89,9 +89,12 @@ function M.leave()
 end
 
 -- show_kind gives proxy-cache the Content-Type that server.conf hides for edge.lua's sake (pre-function, header_filter).
--- These two carry no charset that could stay behind.
+-- These two carry no charset that could stay behind. What sets a cookie is for one client: without a type it is not kept.
 function M.show_kind()
     local kind = var.upstream_http_content_type
+    if var.upstream_http_set_cookie then
+        return
+    end
     if kind == "application/json" or kind == "application/problem+json" then
         ngx.header["Content-Type"] = kind
     end
@@ -108,6 +111,11 @@ end
 M.answer_body = edge.answer_body
 
 -- answered: post-function, log.
-M.answered = edge.answered
+function M.answered()
+    if kong.ctx.shared.proxy_cache_hit then
+        var.cache = "HIT"
+    end
+    edge.answered()
+end
 
 return M

@@ -1,4 +1,7 @@
-package main
+// Package csvfile reads tables as spreadsheets save them: UTF-8, UTF-16 or
+// Windows-1252; lines that end in CR, LF or both; cells apart by commas,
+// semicolons or tabs.
+package csvfile
 
 import (
 	"bufio"
@@ -15,50 +18,49 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// This file reads tables as spreadsheets save them: UTF-8, UTF-16 or Windows-1252; lines that end in CR, LF or both; cells
-// apart by commas, semicolons or tabs.
+// MaxHead is how many bytes of a file are looked at to recognise it.
+const MaxHead = 64 << 10
 
-const (
-	maxRowBytes = 1 << 20
-	maxHead     = 64 << 10 // of a file, by which it is recognised
-)
+const maxRowBytes = 1 << 20
 
+// Why the rest of a file cannot be read.
 var (
-	errRowTooLong = fmt.Errorf("a row is longer than %d bytes; perhaps a quote is not closed", maxRowBytes)
-	errEncoding   = errors.New("the file is neither UTF-8, UTF-16 nor Windows-1252; save it as “CSV UTF-8”")
+	ErrRowTooLong = fmt.Errorf("a row is longer than %d bytes; perhaps a quote is not closed", maxRowBytes)
+	ErrEncoding   = errors.New("the file is neither UTF-8, UTF-16 nor Windows-1252; save it as “CSV UTF-8”")
 )
 
-// table is a CSV file that is read row by row.
-type table struct {
+// Table is a CSV file that is read row by row.
+type Table struct {
+	Header []string // trimmed
+	Comma  rune     // what stands between cells
+
 	csv    *csv.Reader
 	budget *budget
-	header []string
 }
 
-// newTable reads a file's header. knows tells whether a header is one that is looked for; by it the character is chosen
-// that stands between cells. Errors: io.EOF, *csv.ParseError, errEncoding, and those of r.
-func newTable(r io.Reader, knows func(header []string) bool) (*table, error) {
-	t := &table{budget: &budget{r: r}}
+// New reads a file's header. knows tells whether a header is one that is looked for; by it the character is chosen
+// that stands between cells. Errors: io.EOF, *csv.ParseError, ErrEncoding, and those of r.
+func New(r io.Reader, knows func(header []string) bool) (*Table, error) {
+	t := &Table{Comma: ',', budget: &budget{r: r}}
 	t.budget.reset()
-	in := newlines(bufio.NewReaderSize(decoded(bufio.NewReaderSize(t.budget, maxHead)), maxHead))
-	head, err := in.Peek(maxHead)
+	in := newlines(bufio.NewReaderSize(decoded(bufio.NewReaderSize(t.budget, MaxHead)), MaxHead))
+	head, err := in.Peek(MaxHead)
 	if len(head) == 0 && err != nil {
 		return nil, err
 	}
-	comma := ','
 	for _, c := range ",;\t" {
 		if header, err := readHeader(head, c); err == nil && knows(header) {
-			comma = c
+			t.Comma = c
 			break
 		}
 	}
-	t.csv = newCSV(in, comma)
+	t.csv = newCSV(in, t.Comma)
 	t.csv.ReuseRecord = true
 	header, err := t.csv.Read()
 	if err != nil {
 		return nil, err
 	}
-	t.header = tidyHeader(header)
+	t.Header = tidyHeader(header)
 	return t, nil
 }
 
@@ -76,43 +78,43 @@ func readHeader(head []byte, comma rune) ([]string, error) {
 func tidyHeader(header []string) []string {
 	out := make([]string, len(header))
 	for i, name := range header {
-		out[i] = plainText(strings.TrimSpace(name))
+		out[i] = Text(strings.TrimSpace(name))
 	}
 	return out
 }
 
-// record is a row of a table. Refused says why it cannot be read.
-type record struct {
-	line    int
-	cells   []string // as many as the header has
-	bytes   int
-	refused string
+// Record is a row of a table.
+type Record struct {
+	Line    int      // where it begins
+	Cells   []string // trimmed; as many as the header has
+	Bytes   int
+	Refused string // why it cannot be read
 }
 
-// read returns the next row. An error other than io.EOF means that the rest cannot be read.
-func (t *table) read() (record, error) {
+// Read returns the next row. An error other than io.EOF means that the rest cannot be read.
+func (t *Table) Read() (Record, error) {
 	t.budget.reset()
 	start := t.csv.InputOffset()
 	cells, err := t.csv.Read()
 	var parse *csv.ParseError
-	if errors.As(err, &parse) && !errors.Is(err, errRowTooLong) && !errors.Is(err, errEncoding) {
-		return record{line: parse.StartLine, refused: "the row is not valid CSV: " + parse.Err.Error()}, nil
+	if errors.As(err, &parse) && !errors.Is(err, ErrRowTooLong) && !errors.Is(err, ErrEncoding) {
+		return Record{Line: parse.StartLine, Refused: "the row is not valid CSV: " + parse.Err.Error()}, nil
 	}
 	if err != nil {
-		return record{}, err
+		return Record{}, err
 	}
 	line, _ := t.csv.FieldPos(0)
-	out := record{line: line, cells: make([]string, len(t.header)), bytes: int(t.csv.InputOffset() - start)}
+	out := Record{Line: line, Cells: make([]string, len(t.Header)), Bytes: int(t.csv.InputOffset() - start)}
 	for i, cell := range cells {
 		if !utf8.ValidString(cell) || strings.ContainsRune(cell, 0) {
-			out.refused = "the row is not UTF-8 text"
+			out.Refused = "the row is not UTF-8 text"
 			return out, nil
 		}
 		cell = strings.TrimSpace(strings.Clone(cell))
-		if i < len(out.cells) {
-			out.cells[i] = cell
+		if i < len(out.Cells) {
+			out.Cells[i] = cell
 		} else if cell != "" {
-			out.refused = fmt.Sprintf("the row has %d columns, the header has %d", len(cells), len(t.header))
+			out.Refused = fmt.Sprintf("the row has %d columns, the header has %d", len(cells), len(t.Header))
 			return out, nil
 		}
 	}
@@ -120,9 +122,9 @@ func (t *table) read() (record, error) {
 }
 
 // decoded is a file's text in UTF-8. A file that is not UTF-16 and whose first character beyond ASCII is not UTF-8 is
-// Windows-1252. Reading fails with errEncoding when it cannot be that either.
+// Windows-1252. Reading fails with ErrEncoding when it cannot be that either.
 func decoded(in *bufio.Reader) io.Reader {
-	head, _ := in.Peek(maxHead)
+	head, _ := in.Peek(MaxHead)
 	switch {
 	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
 		_, _ = in.Discard(3)
@@ -175,7 +177,7 @@ func (w *western) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err er
 				w.letters = 0
 			}
 			if r = charmap.Windows1252.DecodeByte(c); r == utf8.RuneError || w.old || w.letters > 3 || isUTF8(src[nSrc:]) {
-				return nDst, nSrc, errEncoding
+				return nDst, nSrc, ErrEncoding
 			}
 		} else {
 			w.letters = 0
@@ -199,7 +201,7 @@ func isUTF8(text []byte) bool {
 
 // newlines lets lines that all end in CR alone end in LF.
 func newlines(in *bufio.Reader) *bufio.Reader {
-	head, _ := in.Peek(maxHead)
+	head, _ := in.Peek(MaxHead)
 	quoted := false
 	for i, c := range head {
 		switch {
@@ -209,7 +211,7 @@ func newlines(in *bufio.Reader) *bufio.Reader {
 		case c == '\n', c == '\r' && i+1 < len(head) && head[i+1] == '\n':
 			return in
 		case c == '\r':
-			return bufio.NewReaderSize(transform.NewReader(in, carriageReturns{}), maxHead)
+			return bufio.NewReaderSize(transform.NewReader(in, carriageReturns{}), MaxHead)
 		}
 	}
 	return in
@@ -241,9 +243,26 @@ func (b *budget) reset() { b.left = maxRowBytes }
 
 func (b *budget) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, errRowTooLong
+		return 0, ErrRowTooLong
 	}
 	n, err := b.r.Read(p)
 	b.left -= n
 	return n, err
+}
+
+// formulas begin a cell that a spreadsheet would run.
+const formulas = "=+-@\t\r＝＋－＠"
+
+// Text is a cell without the apostrophe that keeps spreadsheets from taking it for a formula.
+func Text(cell string) string {
+	if text, marked := strings.CutPrefix(cell, "'"); marked && Formula(text) {
+		return text
+	}
+	return cell
+}
+
+// Formula reports whether a spreadsheet would run a cell, or would if apostrophes were taken off (OWASP, CSV injection).
+func Formula(cell string) bool {
+	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(cell, "'"))
+	return first != utf8.RuneError && strings.ContainsRune(formulas, first)
 }
