@@ -34,9 +34,11 @@ func (s *shop) check(ctx context.Context) error {
 	if err := s.Out.Step(ctx, "form", "gofmt and the linters", s.lint); err != nil {
 		return err
 	}
-	s.Out.Say("check", "the tests that need no shop, under the race detector")
-	// -vet=off: lint has just vetted all of it.
-	if err := runTests(ctx, os.Stdout, s.Root, []string{"GOWORK=off", "CGO_ENABLED=1"}, "-race", "-vet=off", "-timeout=15m", "./..."); err != nil {
+	err := s.Out.Step(ctx, "units", "the tests that need no shop, under the race detector", func(ctx context.Context) error {
+		// -vet=off: lint has just vetted all of it.
+		return runTests(ctx, os.Stdout, s.Root, []string{"GOWORK=off", "CGO_ENABLED=1"}, "-race", "-vet=off", "-timeout=15m", "./...")
+	})
+	if err != nil {
 		return err
 	}
 	s.Out.Say("check", "passed in %s", time.Since(begun).Round(time.Second))

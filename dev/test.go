@@ -59,7 +59,6 @@ var testSeeds = []string{"7", "11"}
 // testChaos is make chaos on the ports of the test stack, which is down by
 // then, with data of its own.
 func (s *shop) testChaos(ctx context.Context) error {
-	s.Out.Say("test", "anything breaks while people buy, seeds %s", strings.Join(testSeeds, " and "))
 	environment(append([][2]string{{"PORT_OFFSET", strconv.Itoa(s.Offset)}, {"RUN_DIR", s.Run + "-chaos"}, {"SWAP", "default"}}, chaosWaits...), true)
 	broken, err := openShop()
 	if err != nil {
@@ -79,9 +78,10 @@ func (s *shop) test(ctx context.Context) (err error) {
 	}
 	defer func() {
 		err = errors.Join(err, s.down(context.WithoutCancel(ctx)), s.races())
+		s.Out.Say("test", "took: %s", s.Out.Took())
 		s.Out.Say("test", "%s in %s", map[bool]string{true: "passed", false: "FAILED"}[err == nil], time.Since(begun).Round(time.Second))
 	}()
-	if err := s.up(ctx, false); err != nil {
+	if err := s.Out.Step(ctx, "start", "the shop", func(ctx context.Context) error { return s.up(ctx, false) }); err != nil {
 		return err
 	}
 	if err := s.Installer().Browser(ctx); err != nil {
@@ -112,7 +112,14 @@ func (s *shop) test(ctx context.Context) (err error) {
 	if err := s.audit(ctx); err != nil {
 		return err
 	}
-	s.Out.Say("test", "the same shop on %s", ciSwaps)
+	if err := s.Out.Step(ctx, "swaps", "the same shop on "+ciSwaps, s.testSwaps); err != nil {
+		return err
+	}
+	return s.Out.Step(ctx, "chaos", "anything breaks while people buy, seeds "+strings.Join(testSeeds, " and "), s.testChaos)
+}
+
+// testSwaps runs a suite on a shop of other parts, and stops it.
+func (s *shop) testSwaps(ctx context.Context) error {
 	if err := s.upWith(ctx, ciSwaps); err != nil {
 		return err
 	}
@@ -122,10 +129,7 @@ func (s *shop) test(ctx context.Context) (err error) {
 	if err := s.audit(ctx); err != nil {
 		return err
 	}
-	if err := s.down(ctx); err != nil {
-		return err
-	}
-	return s.testChaos(ctx)
+	return s.down(ctx)
 }
 
 // scaffoldTest makes a new service in a copy of the tree. That needs no shop: it
@@ -145,9 +149,36 @@ func (s *shop) scaffoldTest(ctx context.Context) error {
 
 // suites runs what needs the shop as it is by itself.
 func (s *shop) suites(ctx context.Context, env []string) error {
-	s.Out.Say("test", "auth, on Keycloak; the sidecar's sessions, mail, names and way to RabbitMQ")
+	err := s.Out.Step(ctx, "on Keycloak", "auth; the sidecar's sessions, mail, names and way to RabbitMQ", func(ctx context.Context) error {
+		return s.inward(ctx, env)
+	})
+	if err != nil {
+		return err
+	}
+	// Suites that mostly wait run two at a time. What is restarted or broken
+	// comes last and alone, because it is everybody's.
+	for _, names := range []string{"browser gateway compose journeys access input", "store office", "scale", "observe", "faults"} {
+		err := s.Out.Step(ctx, names, "the shop from outside", func(ctx context.Context) error {
+			args := []string{"-timeout=15m", "-vet=off", "-p=1"}
+			if strings.Contains(names, "gateway") {
+				args[2] = "-p=2"
+			}
+			for _, name := range strings.Fields(names) {
+				args = append(args, "./"+name+"/...")
+			}
+			return s.goTest(ctx, filepath.Join(s.Root, "tests"), env, args...)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inward runs the tests of packages that need the shop's own infrastructure.
+func (s *shop) inward(ctx context.Context, env []string) error {
 	sidecar := append(slices.Clip(env), "GONOSUMDB=github.com/dapr/*", "RABBITMQ_URL="+s.Settings.Get("RABBITMQ_URL"))
-	first, both := errgroup.WithContext(ctx)
+	g, ctx := errgroup.WithContext(ctx)
 	for _, suite := range []struct {
 		dir  string
 		env  []string
@@ -156,29 +187,14 @@ func (s *shop) suites(ctx context.Context, env []string) error {
 		{".", env, []string{"-timeout=15m", "-tags=keycloak", "./apps/auth"}},
 		{"dapr/daprd", sidecar, []string{"./session", "./mailer", "./rabbit", "./names"}},
 	} {
-		first.Go(func() error {
+		g.Go(func() error {
 			var said bytes.Buffer
-			err := runTests(both, &said, filepath.Join(s.Root, suite.dir), suite.env, append([]string{"-count=1"}, suite.args...)...)
+			err := runTests(ctx, &said, filepath.Join(s.Root, suite.dir), suite.env, append([]string{"-count=1"}, suite.args...)...)
 			s.Out.Print(said.String())
 			return err
 		})
 	}
-	if err := first.Wait(); err != nil {
-		return err
-	}
-	s.Out.Say("test", "the shop from outside")
-	// Suites that mostly wait run two at a time. What is restarted or broken
-	// comes last and alone, because it is everybody's.
-	for _, packages := range [][]string{
-		{"-p=2", "./gateway/...", "./compose/...", "./journeys/...", "./access/...", "./input/..."},
-		{"-p=1", "./store/...", "./office/..."}, {"-p=1", "./scale/..."}, {"-p=1", "./observe/..."}, {"-p=1", "./faults/..."},
-	} {
-		args := append([]string{"-timeout=40m", "-vet=off"}, packages...)
-		if err := s.goTest(ctx, filepath.Join(s.Root, "tests"), env, args...); err != nil {
-			return err
-		}
-	}
-	return nil
+	return g.Wait()
 }
 
 // goTest runs tests anew, whatever is remembered of them.

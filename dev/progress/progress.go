@@ -20,6 +20,7 @@ type Progress struct {
 	w     io.Writer
 	begun time.Time
 	steps []runningStep
+	took  []string // the long steps that have ended, each with its seconds
 }
 
 // runningStep is a step that has not ended.
@@ -54,11 +55,25 @@ func (p *Progress) Step(ctx context.Context, name, doing string, fn func(ctx con
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.steps = slices.DeleteFunc(p.steps, func(s runningStep) bool { return s == me })
+	if took := time.Since(me.begun); took >= long {
+		p.took = append(p.took, fmt.Sprintf("%s %.0f s", name, took.Seconds()))
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	p.line(name, fmt.Sprintf("done in %.1f s", time.Since(me.begun).Seconds()))
 	return nil
+}
+
+// long is from when on a step is worth a word at the end.
+const long = 10 * time.Second
+
+// Took tells where the time went: the long steps in the order of their ends, those that ran side by side each with all of its
+// time.
+func (p *Progress) Took() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.took, ", ")
 }
 
 // Tick says every 20 seconds which steps are still at it, until ctx ends.

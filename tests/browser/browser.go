@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,8 +42,22 @@ func Path(t testing.TB) string {
 	return ""
 }
 
-// places bounds how many browsers there are at once: the tests share two processors with the shop.
-var places = make(chan struct{}, 2)
+// places bounds how many tests look at pages at once: they share two processors with the shop. placed names who has one.
+var (
+	places = make(chan struct{}, 2)
+	placed sync.Map
+)
+
+// place gives a test a place until it ends. One is enough for all of its browsers: two tests that each had a place and waited
+// for another one would wait for ever.
+func place(t testing.TB) {
+	test, _, _ := strings.Cut(t.Name(), "/")
+	if _, has := placed.LoadOrStore(test, true); has {
+		return
+	}
+	places <- struct{}{}
+	t.Cleanup(func() { placed.Delete(test); <-places })
+}
 
 // Visitor is somebody before a browser.
 type Visitor struct {
@@ -55,8 +70,7 @@ type Visitor struct {
 // Visit starts a browser without cookies, with a window of that size. It is closed when the test ends.
 func Visit(t testing.TB, s *shop.Shop, width, height int, options ...chromedp.ExecAllocatorOption) *Visitor {
 	t.Helper()
-	places <- struct{}{}
-	t.Cleanup(func() { <-places })
+	place(t)
 	all := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(Path(t)), chromedp.WindowSize(width, height),
 		chromedp.Flag("lang", "en-GB"), chromedp.Flag("force-prefers-reduced-motion", true))
 	if os.Geteuid() == 0 {
