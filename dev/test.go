@@ -102,10 +102,7 @@ func (s *shop) test(ctx context.Context) (err error) {
 		"BASE=" + s.Settings.Get("PUBLIC_URL"),
 		"AXE_CORE=" + axe,
 	}
-	beside, both := errgroup.WithContext(ctx)
-	beside.Go(func() error { return s.scaffoldTest(both) })
-	beside.Go(func() error { return s.suites(both, env) })
-	if err := beside.Wait(); err != nil {
+	if err := s.suites(ctx, env); err != nil {
 		return err
 	}
 	s.Out.Say("test", "audit")
@@ -133,7 +130,7 @@ func (s *shop) testSwaps(ctx context.Context) error {
 }
 
 // scaffoldTest makes a new service in a copy of the tree. That needs no shop: it
-// takes what the suites beside it leave of the processors.
+// takes what the suite beside it leaves of the processors.
 func (s *shop) scaffoldTest(ctx context.Context) error {
 	cmd := testCommand(ctx, s.Root, []string{"GOWORK=off"},
 		"-count=1", "-timeout=30m", "-tags=scaffold", "-run=TestService$", "./dev/generate")
@@ -157,22 +154,29 @@ func (s *shop) suites(ctx context.Context, env []string) error {
 	}
 	// Suites that mostly wait run two at a time. What is restarted or broken
 	// comes last and alone, because it is everybody's.
-	for _, names := range []string{"browser gateway compose journeys access input", "store office", "scale", "observe", "faults"} {
-		err := s.Out.Step(ctx, names, "the shop from outside", func(ctx context.Context) error {
-			args := []string{"-timeout=15m", "-vet=off", "-p=1"}
-			if strings.Contains(names, "gateway") {
-				args[2] = "-p=2"
-			}
-			for _, name := range strings.Fields(names) {
-				args = append(args, "./"+name+"/...")
-			}
-			return s.goTest(ctx, filepath.Join(s.Root, "tests"), env, args...)
-		})
-		if err != nil {
+	for _, names := range []string{"browser gateway compose journeys access input", "store office", "scale", "observe"} {
+		if err := s.outward(ctx, env, names); err != nil {
 			return err
 		}
 	}
-	return nil
+	beside, ctx := errgroup.WithContext(ctx)
+	beside.Go(func() error { return s.outward(ctx, env, "faults") }) // which waits for most of its time
+	beside.Go(func() error { return s.scaffoldTest(ctx) })
+	return beside.Wait()
+}
+
+// outward runs suites of tests/ on the shop that is up.
+func (s *shop) outward(ctx context.Context, env []string, names string) error {
+	return s.Out.Step(ctx, names, "the shop from outside", func(ctx context.Context) error {
+		args := []string{"-timeout=15m", "-vet=off", "-p=1"}
+		if strings.Contains(names, "gateway") {
+			args[2] = "-p=2"
+		}
+		for _, name := range strings.Fields(names) {
+			args = append(args, "./"+name+"/...")
+		}
+		return s.goTest(ctx, filepath.Join(s.Root, "tests"), env, args...)
+	})
 }
 
 // inward runs the tests of packages that need the shop's own infrastructure.

@@ -20,7 +20,7 @@ import (
 // A storm of the size that all of these are put through.
 var storm = shop.Storm{Orders: 50, Before: 15, During: 10}
 
-const outage = 20 * time.Second // how long a service is away: not a wait for something, but what is tested
+const outage = 10 * time.Second // how long a service is away: not a wait for something, but what is tested
 
 func TestBrokerKilled(t *testing.T) {
 	s := shop.Open(t)
