@@ -346,7 +346,7 @@ func (r *Relay) claim(ctx context.Context) ([]row, error) {
 // same id, and with it a slot of the broker's. Consumers (kit/sub) go by the
 // row's.
 func (r *Relay) publish(ctx context.Context, e row) error {
-	ctx, cancel := context.WithTimeout(ctx, publishLimit)
+	ctx, cancel := context.WithTimeout(trace.Resume(ctx, e.Traceparent), publishLimit)
 	defer cancel()
 	return r.dapr.Publish(ctx, r.pubsub, e.Topic, fmt.Sprintf("%s.%d", e.ID, e.Tries), r.source, e.Traceparent, e.Data)
 }
