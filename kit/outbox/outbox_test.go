@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/dapr/daprtest"
@@ -66,6 +67,23 @@ func TestFrom(t *testing.T) {
 	require.Equal(t, []string{
 		parcel{}.Topic() + " false " + here, "code.issued.v1 true " + there, parcel{}.Topic() + " false " + here,
 	}, saved)
+}
+
+// TestPublishedInItsTrace: what the sidecar does to publish an event is a part of the event's trace.
+func TestPublishedInItsTrace(t *testing.T) {
+	t.Parallel()
+	const there = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-01"
+	seen := make(chan []string, 1)
+	sidecar, _ := daprtest.Sidecar{Publish: func(ctx context.Context, _, _ string) error {
+		md, _ := metadata.FromIncomingContext(ctx)
+		seen <- md.Get("traceparent")
+		return nil
+	}}.Start(t)
+	relay := NewRelay(nil, sidecar, "pubsub", "test", slog.New(slog.DiscardHandler))
+	require.NoError(t, relay.publish(t.Context(), row{Topic: "code.issued.v1", Data: []byte("{}"), Traceparent: there}))
+	require.Equal(t, []string{there}, <-seen)
+	require.NoError(t, relay.publish(t.Context(), row{Topic: "code.issued.v1", Data: []byte("{}")}))
+	require.Empty(t, <-seen)
 }
 
 // TestBrokerAway: nothing is lost or marked while nobody takes the events, and

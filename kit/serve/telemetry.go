@@ -39,7 +39,7 @@ func startTracing(ctx context.Context, name string, set Settings) (flush func(),
 		options = append(options, sdktrace.WithBatcher(exporter))
 	}
 	if set.Zipkin != "" {
-		exporter, err := zipkin.New("")
+		exporter, err := zipkin.New(set.Zipkin)
 		if err != nil {
 			return nil, fmt.Errorf("traces: %w", err)
 		}
