@@ -77,7 +77,8 @@ func TestTracesOfBatch(t *testing.T) {
 			b := setup(t)
 			good, bad, old := order(methodVisa), order(methodDeclined), order(methodVisa)
 			traces := []string{
-				servetest.DeliverTraced(t, b.rt, events.OrderPlaced{Order: good}), servetest.DeliverTraced(t, b.rt, events.OrderPlaced{Order: bad}),
+				servetest.DeliverTraced(t, b.rt, events.OrderPlaced{Order: good}),
+				servetest.DeliverTraced(t, b.rt, events.OrderPlaced{Order: bad}),
 			}
 			b.place(t, old)
 			leased, err := claimCharges(t.Context(), b.db, 100, b.settings.lease(), b.now())

@@ -103,7 +103,10 @@ func TestTogether(t *testing.T) {
 // TestTrace: one alone goes on in its own trace; of many the batch is in that of the first which is kept.
 func TestTrace(t *testing.T) {
 	t.Parallel()
-	const dropped, kept = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-01"
+	const (
+		dropped = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+		kept    = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-01"
+	)
 	began, goOn := make(chan string), make(chan struct{})
 	g := gather.New(gather.Settings[int]{}, gather.Whole(func(ctx context.Context, _ []int) error {
 		began <- trace.Of(ctx)

@@ -59,7 +59,9 @@ func TestPorts(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(root, "docker-compose.yml"))
 	require.NoError(t, err)
-	env := []string{"SHOP_PORT=18000", "MAIL_PORT=11080", "BROKER_PORT=25672", "TRACES_PORT=19411", "METRICS_PORT=19090", "DASHBOARDS_PORT=13001"}
+	env := []string{
+		"SHOP_PORT=18000", "MAIL_PORT=11080", "BROKER_PORT=25672", "TRACES_PORT=19411", "METRICS_PORT=19090", "DASHBOARDS_PORT=13001",
+	}
 	for _, m := range required.FindAllStringSubmatch(string(text), -1) {
 		env = append(env, m[1]+"=value-of-"+m[1])
 	}
@@ -295,7 +297,8 @@ func TestLikeRunFile(t *testing.T) {
 		require.Equal(t, strconv.Itoa(a.HTTPPort), *app.Environment["DAPR_HTTP_PORT"], a.ID)
 		require.Equal(t, strconv.Itoa(a.GRPCPort), *app.Environment["DAPR_GRPC_PORT"], a.ID)
 		require.Contains(t, app.HealthCheck.Test[2], ":"+strconv.Itoa(a.Port)+"/readyz", a.ID)
-		require.Equal(t, []string{":9464", "http://127.0.0.1:" + strconv.Itoa(a.Port) + "/metrics"}, []string(project.Services[holder].Command))
+		metrics := "http://127.0.0.1:" + strconv.Itoa(a.Port) + "/metrics"
+		require.Equal(t, []string{":9464", metrics}, []string(project.Services[holder].Command))
 	}
 	for name, s := range project.Services {
 		if s.Image == "stampede/dapr:dev" && !strings.HasSuffix(name, "-net") && name != "sentry" {

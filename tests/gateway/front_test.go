@@ -439,7 +439,8 @@ func TestFrontSendsAgain(t *testing.T) {
 	}
 	twice := drops(2)
 	f := newFront(t, map[string]string{
-		"GATEWAY_SERVERS": "server " + address(twice) + " max_fails=0; server " + address(twice) + " max_fails=0;", "KEYCLOAK": address(drops(2)),
+		"GATEWAY_SERVERS": "server " + address(twice) + " max_fails=0; server " + address(twice) + " max_fails=0;",
+		"KEYCLOAK":        address(drops(2)),
 	})
 	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE"} {
 		a := f.send(t, request{method: method, path: "/api/v1/cart/items/" + method})

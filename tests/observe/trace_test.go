@@ -69,7 +69,8 @@ func (w watch) trace(t *testing.T, p *shop.Product, ann *shop.Client) {
 		var missing []string
 		for _, want := range wanted {
 			service, name, _ := strings.Cut(want, " ")
-			if !slices.ContainsFunc(found[0], func(s span) bool { return s.Local.ServiceName == service && strings.Contains(s.Name, name) }) {
+			is := func(s span) bool { return s.Local.ServiceName == service && strings.Contains(s.Name, name) }
+			if !slices.ContainsFunc(found[0], is) {
 				missing = append(missing, want)
 			}
 		}
@@ -78,7 +79,8 @@ func (w watch) trace(t *testing.T, p *shop.Product, ann *shop.Client) {
 	shop.Eventually(t, shop.Patience, func() (bool, string) {
 		var found []span
 		w.traces(t, "trace/"+told.TraceID, &found)
-		return slices.ContainsFunc(found, func(s span) bool { return s.Tags["request_id"] == refusal }), fmt.Sprintf("request %s is not in %v", refusal, names(found))
+		is := func(s span) bool { return s.Tags["request_id"] == refusal }
+		return slices.ContainsFunc(found, is), fmt.Sprintf("request %s is not in %v", refusal, names(found))
 	})
 }
 
