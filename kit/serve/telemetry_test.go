@@ -15,7 +15,7 @@ import (
 )
 
 // TestZipkin: a request's span goes to Zipkin under the service's name, with the id by which people know the request.
-func TestZipkin(t *testing.T) { //nolint:paralleltest // sets the process's tracer
+func TestZipkin(t *testing.T) { // not parallel: it sets the process's tracer
 	before := otel.GetTracerProvider()
 	t.Cleanup(func() { otel.SetTracerProvider(before) })
 	type span struct {

@@ -30,7 +30,7 @@ func TestResumeGoesOn(t *testing.T) {
 }
 
 // TestTogether: a batch is in the first trace that is kept, knows the others, and outlives whoever asked for it.
-func TestTogether(t *testing.T) { //nolint:paralleltest // sets the process's tracer
+func TestTogether(t *testing.T) { // not parallel: it sets the process's tracer
 	spans := tracetest.NewSpanRecorder()
 	before := otel.GetTracerProvider()
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)))
