@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart scale backup restore import observe audit check lint fmt cover audit-deps test swaps chaos plans bench profile lighthouse screenshots compose-env generate service dev
+.PHONY: help up infra down clean status logs restart scale backup restore import observe audit check lint fmt cover audit-deps security kong images release-notes test swaps chaos plans bench profile lighthouse screenshots compose-env generate service dev
 
 DEV := .run/bin/dev
 
@@ -71,6 +71,20 @@ cover: dev ## tell how much of each package its own tests run
 
 audit-deps: dev ## check that the libraries are what they were, and are needed
 	@$(DEV) audit-deps
+
+security: ## look for known weaknesses of what is used, and for secrets in the history
+	@cd tools/security && GOWORK=off GOBIN=$(CURDIR)/.run/bin go install tool
+	@for module in . tests dapr/daprd; do (cd $$module && GOWORK=off GONOSUMDB='github.com/dapr/*' $(CURDIR)/.run/bin/govulncheck ./...) || exit 1; done
+	@.run/bin/gitleaks git --no-banner --redact .
+
+kong: ## hold Kong's own image to the gateway's contract, by Docker
+	@.ci/kong
+
+images: ## build and push every image for two architectures: make images IMAGES=ghcr.io/somebody/stampede TAG=1.2.0
+	@IMAGES=$(IMAGES) TAG=$(TAG) .ci/images digests.txt
+
+release-notes: ## what the changelog says of a version: make release-notes VERSION=1.2.0
+	@awk -v v='[$(VERSION)]' '$$1 == "##" { on = $$2 == v; n += on; next } on { print } END { if (!n) { print "CHANGELOG.md has no version $(VERSION)" > "/dev/stderr"; exit 1 } }' CHANGELOG.md
 
 test: dev ## run all tests, on a second shop of their own that is stopped afterwards
 	@$(DEV) test

@@ -482,6 +482,9 @@ func TestAccessLists(t *testing.T) {
 				} `yaml:"mtls"`
 				Tracing struct {
 					SamplingRate string `yaml:"samplingRate"`
+					Zipkin       struct {
+						EndpointAddress string `yaml:"endpointAddress"`
+					} `yaml:"zipkin"`
 				} `yaml:"tracing"`
 				AccessControl struct {
 					DefaultAction string   `yaml:"defaultAction"`
@@ -498,6 +501,7 @@ func TestAccessLists(t *testing.T) {
 		require.True(t, config.Spec.MTLS.Enabled, file)
 		require.Equal(t, "deny", config.Spec.AccessControl.DefaultAction, file)
 		require.Equal(t, "${TRACES_RATIO}", config.Spec.Tracing.SamplingRate, file)
+		require.Equal(t, "${OTEL_EXPORTER_ZIPKIN_ENDPOINT}", config.Spec.Tracing.Zipkin.EndpointAddress, file)
 		for _, p := range config.Spec.AccessControl.Policies {
 			require.Equal(t, "deny", p.DefaultAction, "%s: %s", file, p.AppID)
 			for _, o := range p.Operations {

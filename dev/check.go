@@ -17,8 +17,9 @@ import (
 var folders = []string{"apps", "audit", "bench", "dapr", "deploy", "dev", "drop", "events", "kit", "pricing", "tests", "tools"}
 
 // modules are the folders of our modules: the services', the tests from
-// outside, the sidecar, the linters.
-var modules = []string{".", "tests", "dapr/daprd", "tools/lint"}
+// outside, the sidecar, the linters of code and of workflows, what looks for
+// weaknesses.
+var modules = []string{".", "tests", "dapr/daprd", "tools/lint", "tools/security", "tools/workflows"}
 
 // check is what a change has to pass before anything is started: form, linters,
 // and all tests that need neither a shop nor Keycloak, under the race detector.
@@ -45,7 +46,7 @@ func (s *shop) check(ctx context.Context) error {
 	return nil
 }
 
-// lint demands what gofmt, go vet and the linters of tools/lint demand.
+// lint demands what gofmt, go vet, the linters of tools/lint and actionlint demand.
 func (s *shop) lint(ctx context.Context) error {
 	gofmt := exec.CommandContext(ctx, "gofmt", append([]string{"-l"}, folders...)...)
 	gofmt.Dir = s.Root
@@ -63,7 +64,11 @@ func (s *shop) lint(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	workflows, err := filepath.Glob(filepath.Join(s.Root, ".github", "workflows", "*.yml"))
+	if err != nil {
+		return err
+	}
+	return s.goCommand(ctx, "tools/workflows", append([]string{"tool", "actionlint"}, workflows...)...)
 }
 
 // format formats all Go files of ours.
@@ -83,7 +88,7 @@ func (s *shop) cover(ctx context.Context) error {
 
 // auditDeps checks what can be checked of the libraries offline: that they are
 // what go.sum says, and that go.mod names no more and no less than is used. Known
-// vulnerabilities are looked for by GitHub Actions.
+// vulnerabilities are looked for by make security, which asks others.
 func (s *shop) auditDeps(ctx context.Context) error {
 	for _, module := range modules {
 		if err := s.goCommand(ctx, module, "mod", "verify"); err != nil {

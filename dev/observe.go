@@ -9,7 +9,8 @@ import (
 )
 
 // observe adds to a shop that is up what watches it, and prints where to look.
-// It stays until make down.
+// Apps and sidecars are started again, to send their spans. It stays until make
+// down.
 func (s *shop) observe(ctx context.Context) error {
 	err := s.locked(func() error {
 		s.Watched = true
@@ -29,7 +30,10 @@ func (s *shop) observe(ctx context.Context) error {
 		if err := s.ListTargets(apps); err != nil {
 			return err
 		}
-		return s.Servers.Start(ctx, apps)
+		if err := s.Servers.Start(ctx, apps); err != nil {
+			return err
+		}
+		return s.startApps(ctx, apps)
 	})
 	if err != nil {
 		return err
@@ -40,14 +44,24 @@ The shop is watched, until make down.
   metrics       http://localhost:%d
   what is seen  http://localhost:%d/targets
   alerts        http://localhost:%d   (and by mail to %s)
+  traces        http://localhost:%d
   dashboards    %s, for Grafana
 `, s.Port(stack.PortPrometheus), s.Port(stack.PortPrometheus), s.Port(stack.PortAlertmanager), s.Settings.Get("ALERT_MAIL"),
-		filepath.Join(s.Root, "deploy", "observe", "dashboards")))
+		s.Port(stack.PortZipkin), filepath.Join(s.Root, "deploy", "observe", "dashboards")))
 	return nil
 }
 
-// unobserve takes it away again.
+// unobserve takes it away again, and first from the apps what they send there.
 func (s *shop) unobserve(ctx context.Context) error {
-	s.Watched = false
-	return s.Supervisor().Stop(ctx, false, stack.Watchers...)
+	return s.locked(func() error {
+		s.Watched = false
+		apps, err := s.LoadApps()
+		if err != nil {
+			return err
+		}
+		if err := s.startApps(ctx, apps); err != nil {
+			return err
+		}
+		return s.Supervisor().Stop(ctx, false, stack.Watchers...)
+	})
 }

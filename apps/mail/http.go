@@ -14,6 +14,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 func (s *service) routes(api huma.API) {
@@ -184,6 +185,7 @@ func (s *service) resend(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*resendO
 	if err != nil {
 		return nil, err
 	}
+	again.Traceparent = trace.Of(ctx)
 	out := &resendOutput{newLogged(again)} // before a sender has it
 	_, err = s.queue(ctx, tx, again)
 	return out, err

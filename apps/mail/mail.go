@@ -97,12 +97,13 @@ type Mail struct {
 	LeasedUntil *time.Time
 	ExpiresAt   *time.Time
 	AgainOf     *uuid.UUID
+	Traceparent string // of what it is about (kit/trace); "" of mails of before it was kept
 	CreatedAt   time.Time
 	SentAt      *time.Time
 }
 
-// Source is why a mail is written: the event, or, without an id, the answer of orders when it was asked.
-type Source struct{ Topic, EventID string }
+// Source is why a mail is written: the event and its trace, or, without an id, the answer of orders when it was asked.
+type Source struct{ Topic, EventID, Trace string }
 
 // newMail is a mail that is due at once; one to something that is not an address has failed already.
 func newMail(kind Kind, about, sender, recipient, subject string, data any, from Source, now time.Time) (*Mail, error) {
@@ -115,8 +116,8 @@ func newMail(kind Kind, about, sender, recipient, subject string, data any, from
 		return nil, fmt.Errorf("mail %s: %w", kind, err)
 	}
 	m := &Mail{
-		ID: id, Kind: kind, About: &about, Topic: from.Topic, EventID: from.EventID, Sender: sender, Recipient: recipient,
-		Subject: HeaderText(subject), Data: raw, Status: Queued, NextTryAt: now, CreatedAt: now,
+		ID: id, Kind: kind, About: &about, Topic: from.Topic, EventID: from.EventID, Traceparent: from.Trace, Sender: sender,
+		Recipient: recipient, Subject: HeaderText(subject), Data: raw, Status: Queued, NextTryAt: now, CreatedAt: now,
 	}
 	if !IsAddress(recipient) {
 		m.fail("the recipient is not one mail address")

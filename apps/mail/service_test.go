@@ -20,6 +20,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 // delivery is what the mail server was handed.
@@ -800,4 +801,26 @@ func TestPreviews(t *testing.T) {
 		require.Contains(t, answer.Header.Get("Content-Security-Policy"), "default-src 'none'")
 		require.Contains(t, textOf(t, string(answer.Body)), item.Subject)
 	}
+}
+
+// TestTrace: a mail is handed over in the trace of the event that it is about, also when that is tried again later.
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var seen []string
+	b.post = func(ctx context.Context, _ *Mail, _ parts) error {
+		seen = append(seen, trace.Of(ctx))
+		return fmt.Errorf("421 try again later")
+	}
+	alone := servetest.DeliverTraced(t, b.rt, code("493817", time.Hour))
+	b.sendDue(t)
+	b.advance(time.Minute)
+	b.sendDue(t)
+	require.Equal(t, []string{alone, alone}, seen)
+
+	seen = nil
+	together := servetest.DeliverTraced(t, b.rt, confirmed(order()))
+	servetest.Deliver(t, b.rt, confirmed(order())) // as one of before
+	b.sendDue(t)
+	require.Equal(t, []string{together, ""}, seen)
 }

@@ -22,7 +22,7 @@ import (
 type store struct{ db *pgxpool.Pool }
 
 const mailColumns = `id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data, status, error, tries, cut_off,
-	next_try_at, leased_until, expires_at, again_of, created_at, sent_at`
+	next_try_at, leased_until, expires_at, again_of, traceparent, created_at, sent_at`
 
 // wanted are columns that tell whether a mail is wanted still, beside those of mails: the kinds of mails about its order
 // that are in the log, and whether a code of its kind is there that ends later.
@@ -38,15 +38,15 @@ func insertMails(ctx context.Context, tx pgx.Tx, mails []*Mail) ([]Job, error) {
 	mails = slices.SortedFunc(slices.Values(mails), func(a, b *Mail) int { return strings.Compare(about(a), about(b)) })
 	rows, err := tx.Query(ctx, `
 		INSERT INTO mails (id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data, status, error, tries,
-			next_try_at, leased_until, expires_at, again_of, created_at)
+			next_try_at, leased_until, expires_at, again_of, traceparent, created_at)
 		SELECT id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data::jsonb, status, error, tries,
-			next_try_at, leased_until, expires_at, again_of, created_at
+			next_try_at, leased_until, expires_at, again_of, traceparent, created_at
 		FROM unnest(@id::uuid[], @kind::text[], @about::text[], @topic::text[], @event_id::text[], @order_id::uuid[], @account_id::uuid[],
 			@sender::text[], @recipient::text[], @subject::text[], @data::text[], @status::text[], @error::text[], @tries::int[],
 			@next_try_at::timestamptz[], @leased_until::timestamptz[], @expires_at::timestamptz[], @again_of::uuid[],
-			@created_at::timestamptz[])
+			@traceparent::text[], @created_at::timestamptz[])
 			AS m (id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, data, status, error, tries,
-				next_try_at, leased_until, expires_at, again_of, created_at)
+				next_try_at, leased_until, expires_at, again_of, traceparent, created_at)
 		WHERE NOT `+forget.Noted("COALESCE(m.order_id, m.account_id)")+`
 		ON CONFLICT (about) DO NOTHING
 		RETURNING id, `+wanted, pgx.StrictNamedArgs{
@@ -68,6 +68,7 @@ func insertMails(ctx context.Context, tx pgx.Tx, mails []*Mail) ([]Job, error) {
 		"leased_until": pg.Column(mails, func(m *Mail) *time.Time { return m.LeasedUntil }),
 		"expires_at":   pg.Column(mails, func(m *Mail) *time.Time { return m.ExpiresAt }),
 		"again_of":     pg.Column(mails, func(m *Mail) *uuid.UUID { return m.AgainOf }),
+		"traceparent":  pg.Column(mails, func(m *Mail) string { return m.Traceparent }),
 		"created_at":   pg.Column(mails, func(m *Mail) time.Time { return m.CreatedAt }),
 	})
 	if err != nil {
@@ -175,7 +176,7 @@ var mailLists = keyset.List{ID: "id", Sorts: map[string]string{
 func listMails(ctx context.Context, db pg.Querier, f filter, sort string, page rest.Page) ([]Mail, *string, error) {
 	return keyset.Read[Mail](ctx, db, mailLists, sort, page, `
 		SELECT id, kind, about, topic, event_id, order_id, account_id, sender, recipient, subject, '{}'::jsonb AS data, status, error,
-			tries, cut_off, next_try_at, leased_until, expires_at, again_of, created_at, sent_at
+			tries, cut_off, next_try_at, leased_until, expires_at, again_of, traceparent, created_at, sent_at
 		FROM mails
 		WHERE ($1::text = '' OR status = $1) AND ($2::text = '' OR kind = $2) AND ($3::text = '' OR lower(recipient) COLLATE "C" LIKE lower($4))
 			AND ($5::uuid IS NULL OR order_id = $5)`, f.Status, f.Kind, f.Recipient, pg.Begins(f.Recipient), f.Order)

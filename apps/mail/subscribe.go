@@ -11,6 +11,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/forget"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/sub"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 // subscribe says which events are handled, and by what. An order's come in crowds.
@@ -59,7 +60,7 @@ func forgetAbout(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 }
 
 func source(ctx context.Context, e outbox.Event) Source {
-	return Source{Topic: e.Topic(), EventID: sub.EventID(ctx)}
+	return Source{e.Topic(), sub.EventID(ctx), trace.Of(ctx)}
 }
 
 func (s *service) onCodeIssued(ctx context.Context, tx pgx.Tx, e events.AccountCodeIssued) error {
@@ -110,7 +111,7 @@ func onOrders[E outbox.Event](
 	for _, d := range batch {
 		o := order(d.Event)
 		o.Status = status
-		m, err := OrderMail(o, s.settings.Sender, Source{Topic: d.Event.Topic(), EventID: d.ID}, s.now())
+		m, err := OrderMail(o, s.settings.Sender, Source{d.Event.Topic(), d.ID, d.Trace}, s.now())
 		if err != nil {
 			return err
 		}
@@ -125,7 +126,7 @@ func onOrders[E outbox.Event](
 func (s *service) onRefunded(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.PaymentRefunded]) error {
 	mails := make([]*Mail, 0, len(batch))
 	for _, d := range batch {
-		m, err := RefundMail(d.Event, s.settings.Sender, Source{Topic: d.Event.Topic(), EventID: d.ID}, s.now())
+		m, err := RefundMail(d.Event, s.settings.Sender, Source{d.Event.Topic(), d.ID, d.Trace}, s.now())
 		if err != nil {
 			return err
 		}
@@ -149,7 +150,7 @@ func (s *service) onStockRequested(ctx context.Context, tx pgx.Tx, e events.Stoc
 func (s *service) onStockReturned(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.StockReturned]) error {
 	mails := make([]*Mail, 0, len(batch))
 	for _, d := range batch {
-		m, err := ReturnMail(d.Event, s.settings.Sender, Source{Topic: d.Event.Topic(), EventID: d.ID}, s.now())
+		m, err := ReturnMail(d.Event, s.settings.Sender, Source{d.Event.Topic(), d.ID, d.Trace}, s.now())
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/forget"
 	"github.com/stampede-shop/stampede/kit/serve"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 const (
@@ -195,6 +196,7 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // sendOne tries to send a mail that is leased, and notes what became of it.
 func (s *service) sendOne(ctx context.Context, j Job) {
+	ctx = trace.Resume(ctx, j.Traceparent)
 	away := s.try(ctx, &j)
 	s.gate.leave(j.probe, true, away, s.now())
 	if err := s.note(ctx, &j.Mail); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 type keyRow struct {
@@ -326,6 +327,7 @@ func queueOrdered(b *pgx.Batch, carts []cart, now time.Time, declined []*uuid.UU
 // placing is an order on its way into the table, in the name of its attempt.
 type placing struct {
 	attempt
+	trace  string // of who places it
 	order  *Order
 	event  Event
 	answer json.RawMessage
@@ -344,7 +346,7 @@ func (s store) place(ctx context.Context, batch []placing) ([]gather.Answer[stru
 		"answers":  pg.Column(batch, func(p placing) string { return string(p.answer) }),
 		"now":      batch[0].order.CreatedAt,
 	})
-	events, err := outbox.NewRows(ctx, s.db, pg.Column(batch, func(p placing) outbox.Event { return p.event })...)
+	events, err := outbox.NewRows(ctx, s.db, pg.Column(batch, func(p placing) outbox.Event { return outbox.From(p.trace, p.event) })...)
 	if err != nil {
 		return nil, err
 	}
@@ -401,7 +403,7 @@ func (s store) place(ctx context.Context, batch []placing) ([]gather.Answer[stru
 // Place writes the order, its event and the key's answer, all or nothing.
 // Errors: idempotency.ErrInProgress (another took the attempt over), errVoid, bought.
 func (s store) Place(ctx context.Context, a attempt, o *Order, event Event, answer json.RawMessage, now time.Time) error {
-	_, err := s.places.Do(ctx, placing{a, o, event, answer})
+	_, err := s.places.Do(ctx, placing{a, trace.Of(ctx), o, event, answer})
 	if pg.IsUnique(err, "orders_checkout") {
 		if _, err := ordered(ctx, s.db, cart{o.AccountID, basket{CheckoutID: o.CheckoutID, Since: o.CheckoutID}}, now); err != nil {
 			return err

@@ -285,7 +285,7 @@ func (s store) Update(ctx context.Context, id uuid.UUID, now time.Time, fn func(
 			return ErrOrderNotFound
 		}
 		o = c.Order
-		if err := c.apply(fn); err != nil {
+		if err := c.apply("", fn); err != nil {
 			return err
 		}
 		return s.save(ctx, tx, now, c)
@@ -305,7 +305,7 @@ func (s store) UpdateAll(ctx context.Context, ids []uuid.UUID, now time.Time, fn
 		}
 		var changed []*change
 		for _, c := range found {
-			if err := c.apply(fn); err != nil {
+			if err := c.apply("", fn); err != nil {
 				refused = append(refused, err)
 			} else {
 				changed = append(changed, c)
@@ -327,10 +327,11 @@ type change struct {
 	events         []outbox.Event
 }
 
-func (c *change) apply(fn func(*Order) (Event, error)) error {
+// apply lets fn alter the order, and keeps what it has to tell in the trace of what has caused it.
+func (c *change) apply(traceparent string, fn func(*Order) (Event, error)) error {
 	event, err := fn(c.Order)
 	if err == nil && event != nil {
-		c.events = append(c.events, event)
+		c.events = append(c.events, outbox.From(traceparent, event))
 	}
 	return err
 }

@@ -102,7 +102,7 @@ func changeOrders[E any](
 		if !ok {
 			return fmt.Errorf("order %s: %w: %w", idOf(d.Event), ErrOrderNotFound, sub.Drop)
 		}
-		if err := c.apply(func(o *Order) (Event, error) { return fn(o, d.Event) }); err != nil {
+		if err := c.apply(d.Trace, func(o *Order) (Event, error) { return fn(o, d.Event) }); err != nil {
 			return err
 		}
 	}

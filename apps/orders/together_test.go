@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/events"
@@ -73,6 +74,30 @@ func TestClaimsTogether(t *testing.T) {
 	require.Zero(t, written(again))
 }
 
+const (
+	trace1 = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	trace2 = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-01"
+)
+
+// TestTracesOfBatch: of events that are handled together each goes on with its own trace.
+func TestTracesOfBatch(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var batch []sub.Delivered[events.PaymentCaptured]
+	for _, traceparent := range []string{trace1, trace2} {
+		o := b.order(t)
+		batch = append(batch, sub.Delivered[events.PaymentCaptured]{
+			Event: events.PaymentCaptured{OrderID: o.ID, Amount: events.Money(o.Total)}, Trace: traceparent,
+		})
+	}
+	require.NoError(t, pg.InTx(t.Context(), b.db, func(tx pgx.Tx) error { return b.captured(t.Context(), tx, batch) }))
+	for _, d := range batch {
+		require.Equal(t, 1, b.count(t, `
+			SELECT count(*) FROM outbox WHERE topic = 'order.confirmed.v1' AND data ->> 'order_id' = $1::text AND traceparent = $2`,
+			d.Event.OrderID, d.Trace))
+	}
+}
+
 // TestPlacedTogether: of the orders of a batch each is placed whole or not at all, whatever becomes of the others.
 func TestPlacedTogether(t *testing.T) {
 	t.Parallel()
@@ -85,9 +110,10 @@ func TestPlacedTogether(t *testing.T) {
 		o, event := Place(withID(p, c.OrderID), b.now())
 		answer, err := json.Marshal(o)
 		require.NoError(t, err)
-		return placing{c.attempt, o, event, answer}
+		return placing{c.attempt, "", o, event, answer}
 	}
 	good, taken, void, last := ready(), ready(), ready(), ready()
+	good.trace, last.trace = trace1, trace2
 	_, err := b.db.Exec(t.Context(), `UPDATE order_keys SET attempt = 2 WHERE order_id = $1`, taken.OrderID)
 	require.NoError(t, err)
 	_, err = b.db.Exec(t.Context(), `INSERT INTO order_ids (id, fate, decided_at) VALUES ($1, 'void', now())`, void.OrderID)
@@ -106,6 +132,8 @@ func TestPlacedTogether(t *testing.T) {
 		require.NoError(t, err)
 		require.JSONEq(t, string(p.answer), string(read))
 		require.Equal(t, []string{"order.placed.v1"}, b.topics(t, p.OrderID))
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outbox WHERE data ->> 'order_id' = $1::text AND traceparent = $2`,
+			p.OrderID, p.trace))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_keys WHERE order_id = $1 AND answer::text = $2 AND checkout_id IS NULL`,
 			p.OrderID, string(p.answer)))
 	}

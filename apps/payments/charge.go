@@ -67,6 +67,7 @@ type Charge struct {
 	CapturedAt       *time.Time // when the provider took the money, whatever the state says
 	CapturedAmount   int64      // minor units, what it took then
 	CapturedCurrency string
+	Traceparent      string // of what placed the order (kit/trace); "" of charges of before it was kept
 	CreatedAt        time.Time
 	UpdatedAt        time.Time
 }
@@ -125,7 +126,7 @@ func Tombstone(order uuid.UUID, now time.Time) *Charge {
 func (c *Charge) Place(placed *Charge, now time.Time) Change {
 	if c.PlacedAt == nil {
 		c.Number, c.Email, c.Amount, c.Currency = placed.Number, placed.Email, placed.Amount, placed.Currency
-		c.Method, c.Provider, c.PlacedAt = placed.Method, placed.Provider, &now
+		c.Method, c.Provider, c.PlacedAt, c.Traceparent = placed.Method, placed.Provider, &now, placed.Traceparent
 		return Change{}
 	}
 	return Change{Captured: c.State == Captured, Failed: c.State == Failed}

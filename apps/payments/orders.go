@@ -10,6 +10,7 @@ import (
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/feed"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 // orders is the neighbour that decides what becomes of orders.
@@ -53,5 +54,5 @@ func (s *service) onOutcome(ctx context.Context, tx pgx.Tx, o outcome) error {
 	if o.Status != "cancelled" {
 		return nil
 	}
-	return s.cancel(ctx, tx, o.OrderID)
+	return s.cancel(ctx, tx, map[uuid.UUID]string{o.OrderID: trace.Of(ctx)})
 }

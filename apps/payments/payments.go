@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 const (
@@ -41,15 +43,15 @@ func (s *service) place(ctx context.Context, tx pgx.Tx, placed []*Charge) error 
 		return err
 	}
 	hands.Give(slices.DeleteFunc(begun, func(c Charge) bool { return !fresh[c.OrderID] })...)
-	again := map[uuid.UUID]*Charge{}
+	again, causes := map[uuid.UUID]*Charge{}, map[uuid.UUID]string{}
 	for _, c := range placed {
 		if !fresh[c.OrderID] {
-			again[c.OrderID] = c
+			again[c.OrderID], causes[c.OrderID] = c, c.Traceparent
 		} else if c.State == Voided {
 			s.log.WarnContext(ctx, "an order came too late to be charged", "order", c.OrderID)
 		}
 	}
-	return s.changeAll(ctx, tx, slices.Collect(maps.Keys(again)), func(c *Charge, now time.Time) Change {
+	return s.changeAll(ctx, tx, causes, func(c *Charge, now time.Time) Change {
 		return c.Place(again[c.OrderID], now)
 	})
 }
@@ -60,16 +62,17 @@ func byOrder(charges []*Charge) []*Charge {
 	return slices.CompactFunc(sorted, func(a, b *Charge) bool { return a.OrderID == b.OrderID })
 }
 
-// cancel makes sure that nothing is charged for the orders, or that it goes back.
-func (s *service) cancel(ctx context.Context, tx pgx.Tx, orders ...uuid.UUID) error {
-	tombstones := make([]*Charge, 0, len(orders))
-	for _, order := range orders {
+// cancel makes sure that nothing is charged for the orders, or that it goes back. Each comes with what has cancelled it
+// (kit/trace).
+func (s *service) cancel(ctx context.Context, tx pgx.Tx, causes map[uuid.UUID]string) error {
+	tombstones := make([]*Charge, 0, len(causes))
+	for order := range causes {
 		tombstones = append(tombstones, Tombstone(order, s.now()))
 	}
 	if _, err := insertCharges(ctx, tx, byOrder(tombstones)); err != nil {
 		return err
 	}
-	return s.changeAll(ctx, tx, orders, (*Charge).Cancel)
+	return s.changeAll(ctx, tx, causes, (*Charge).Cancel)
 }
 
 // void makes sure that nothing is charged from now on for the orders, or tells what already happened: captured,
@@ -131,17 +134,17 @@ func (s *service) chargesChanged(ctx context.Context, tx pgx.Tx, webhooks []seen
 	if err != nil {
 		return err
 	}
-	told := map[uuid.UUID]seen{}
+	told, causes := map[uuid.UUID]seen{}, map[uuid.UUID]string{}
 	for i, w := range webhooks {
 		switch order := w.order(); {
 		case !fresh[i] || w.Result.Outcome == Processing:
 		case order == nil:
 			s.notOurs(ctx, w.provider, w.Webhook)
 		default:
-			told[*order] = w
+			told[*order], causes[*order] = w, ""
 		}
 	}
-	err = s.changeAll(ctx, tx, slices.Collect(maps.Keys(told)), func(c *Charge, now time.Time) Change {
+	err = s.changeAll(ctx, tx, causes, func(c *Charge, now time.Time) Change {
 		result := told[c.OrderID].Result
 		delete(told, c.OrderID)
 		return c.Settle(result, s.settings.MissingAfter, now)
@@ -176,12 +179,13 @@ func (s *service) refundTold(ctx context.Context, tx pgx.Tx, provider string, w 
 }
 
 // changeAll locks the charges of orders, lets fn alter each, saves those that it altered, and does what follows from it,
-// all in tx. An order without a charge is passed over.
-func (s *service) changeAll(ctx context.Context, tx pgx.Tx, orders []uuid.UUID, fn func(*Charge, time.Time) Change) error {
-	if len(orders) == 0 {
+// all in tx. An order without a charge is passed over. The orders are those of causes, each with what has the charge changed
+// (kit/trace); where that is "", it is what has it charged.
+func (s *service) changeAll(ctx context.Context, tx pgx.Tx, causes map[uuid.UUID]string, fn func(*Charge, time.Time) Change) error {
+	if len(causes) == 0 {
 		return nil
 	}
-	charges, err := lockCharges(ctx, tx, orders)
+	charges, err := lockCharges(ctx, tx, slices.Collect(maps.Keys(causes)))
 	if err != nil {
 		return err
 	}
@@ -212,6 +216,7 @@ func (s *service) changeAll(ctx context.Context, tx pgx.Tx, orders []uuid.UUID, 
 		return err
 	}
 	for _, c := range refund {
+		ctx := trace.Resume(ctx, cmp.Or(causes[c.OrderID], c.Traceparent))
 		refunds, err := refundsOf(ctx, tx, c.OrderID)
 		if err != nil {
 			return err
@@ -224,13 +229,15 @@ func (s *service) changeAll(ctx context.Context, tx pgx.Tx, orders []uuid.UUID, 
 	return nil
 }
 
-// tells lists the events by which a change of c is told.
+// tells lists the events by which a change of c is told, in the trace of its order.
 func (t Change) tells(c *Charge) (told []outbox.Event) {
 	if t.Captured {
-		told = append(told, events.PaymentCaptured{OrderID: c.OrderID, Amount: events.Money(c.Taken()), CapturedAt: *c.CapturedAt})
+		e := events.PaymentCaptured{OrderID: c.OrderID, Amount: events.Money(c.Taken()), CapturedAt: *c.CapturedAt}
+		told = append(told, outbox.From(c.Traceparent, e))
 	}
 	if t.Failed {
-		told = append(told, events.PaymentFailed{OrderID: c.OrderID, Amount: events.Money(c.Total()), Reason: c.Reason})
+		e := events.PaymentFailed{OrderID: c.OrderID, Amount: events.Money(c.Total()), Reason: c.Reason}
+		told = append(told, outbox.From(c.Traceparent, e))
 	}
 	return told
 }

@@ -64,6 +64,7 @@ type Refund struct {
 	Tries       int
 	NextTryAt   time.Time
 	LeasedUntil *time.Time
+	Traceparent string // of what asked for it (kit/trace)
 	CreatedAt   time.Time
 	EndedAt     *time.Time
 }

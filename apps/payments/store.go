@@ -18,25 +18,28 @@ import (
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/rest"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 // store is the database of charges, refunds and webhooks.
 type store struct{ db *pgxpool.Pool }
 
 const chargeColumns = `order_id, number, email, amount, currency, method, provider, state, reason, provider_ref, tries, next_try_at,
-	leased_until, attempted_at, placed_at, cancelled_at, void_asked_at, captured_at, captured_amount, captured_currency, created_at, updated_at`
+	leased_until, attempted_at, placed_at, cancelled_at, void_asked_at, captured_at, captured_amount, captured_currency,
+	traceparent, created_at, updated_at`
 
 const refundColumns = `id, order_id, key, amount, reason, origin, requested_by, state, error, provider_ref, tries, next_try_at, leased_until,
-	created_at, ended_at`
+	traceparent, created_at, ended_at`
 
 // insertCharges saves charges, which are sorted by order (byOrder), unless their order has one, and tells whose are new.
 func insertCharges(ctx context.Context, tx pgx.Tx, charges []*Charge) (map[uuid.UUID]bool, error) {
 	rows, err := tx.Query(ctx, `
 		INSERT INTO charges (order_id, number, email, amount, currency, method, provider, state, tries, next_try_at, leased_until,
-			attempted_at, placed_at, created_at, updated_at)
+			attempted_at, placed_at, traceparent, created_at, updated_at)
 		SELECT * FROM unnest(@order_id::uuid[], @number::text[], @email::text[], @amount::bigint[], @currency::text[], @method::text[],
 			@provider::text[], @state::text[], @tries::int[], @next_try_at::timestamptz[], @leased_until::timestamptz[],
-			@attempted_at::timestamptz[], @placed_at::timestamptz[], @created_at::timestamptz[], @updated_at::timestamptz[])
+			@attempted_at::timestamptz[], @placed_at::timestamptz[], @traceparent::text[], @created_at::timestamptz[],
+			@updated_at::timestamptz[])
 		ON CONFLICT (order_id) DO NOTHING
 		RETURNING order_id`, pgx.StrictNamedArgs{
 		"order_id":     pg.Column(charges, func(c *Charge) uuid.UUID { return c.OrderID }),
@@ -52,6 +55,7 @@ func insertCharges(ctx context.Context, tx pgx.Tx, charges []*Charge) (map[uuid.
 		"leased_until": pg.Column(charges, func(c *Charge) *time.Time { return c.LeasedUntil }),
 		"attempted_at": pg.Column(charges, func(c *Charge) *time.Time { return c.AttemptedAt }),
 		"placed_at":    pg.Column(charges, func(c *Charge) *time.Time { return c.PlacedAt }),
+		"traceparent":  pg.Column(charges, func(c *Charge) string { return c.Traceparent }),
 		"created_at":   pg.Column(charges, func(c *Charge) time.Time { return c.CreatedAt }),
 		"updated_at":   pg.Column(charges, func(c *Charge) time.Time { return c.UpdatedAt }),
 	})
@@ -113,13 +117,15 @@ func updateCharges(ctx context.Context, tx pgx.Tx, charges []changed) error {
 			provider = u.provider, state = u.state, reason = u.reason, provider_ref = u.provider_ref, next_try_at = u.next_try_at,
 			leased_until = u.leased_until, placed_at = u.placed_at, cancelled_at = u.cancelled_at, void_asked_at = u.void_asked_at,
 			captured_at = u.captured_at, captured_amount = u.captured_amount, captured_currency = u.captured_currency,
-			updated_at = u.updated_at
+			traceparent = u.traceparent, updated_at = u.updated_at
 		FROM unnest(@order_id::uuid[], @was::text[], @number::text[], @email::text[], @amount::bigint[], @currency::text[], @method::text[],
 			@provider::text[], @state::text[], @reason::text[], @provider_ref::text[], @next_try_at::timestamptz[],
 			@leased_until::timestamptz[], @placed_at::timestamptz[], @cancelled_at::timestamptz[], @void_asked_at::timestamptz[],
-			@captured_at::timestamptz[], @captured_amount::bigint[], @captured_currency::text[], @updated_at::timestamptz[])
+			@captured_at::timestamptz[], @captured_amount::bigint[], @captured_currency::text[], @traceparent::text[],
+			@updated_at::timestamptz[])
 			AS u (order_id, was, number, email, amount, currency, method, provider, state, reason, provider_ref, next_try_at,
-				leased_until, placed_at, cancelled_at, void_asked_at, captured_at, captured_amount, captured_currency, updated_at)
+				leased_until, placed_at, cancelled_at, void_asked_at, captured_at, captured_amount, captured_currency, traceparent,
+				updated_at)
 		WHERE c.order_id = u.order_id AND c.state = u.was`, pgx.StrictNamedArgs{
 		"order_id":          pg.Column(charges, func(c changed) uuid.UUID { return c.OrderID }),
 		"was":               pg.Column(charges, func(c changed) string { return string(c.was) }),
@@ -140,6 +146,7 @@ func updateCharges(ctx context.Context, tx pgx.Tx, charges []changed) error {
 		"captured_at":       pg.Column(charges, func(c changed) *time.Time { return c.CapturedAt }),
 		"captured_amount":   pg.Column(charges, func(c changed) int64 { return c.CapturedAmount }),
 		"captured_currency": pg.Column(charges, func(c changed) string { return c.CapturedCurrency }),
+		"traceparent":       pg.Column(charges, func(c changed) string { return c.Traceparent }),
 		"updated_at":        pg.Column(charges, func(c changed) time.Time { return c.UpdatedAt }),
 	})
 	if err != nil {
@@ -326,15 +333,17 @@ func countCharges(ctx context.Context, db pg.Querier) (states map[string]int, fa
 	return states, failedRefunds, nil
 }
 
-// insertRefund saves a refund, also one that is done already.
+// insertRefund saves a refund, also one that is done already, with the trace of ctx.
 func insertRefund(ctx context.Context, tx pgx.Tx, r *Refund) error {
+	r.Traceparent = trace.Of(ctx)
 	_, err := tx.Exec(ctx, `
-		INSERT INTO refunds (id, order_id, key, amount, reason, origin, requested_by, state, provider_ref, next_try_at, created_at, ended_at, noted_at)
-		VALUES (@id, @order_id, @key, @amount, @reason, @origin, @requested_by, @state, @provider_ref, @next_try_at,
+		INSERT INTO refunds (id, order_id, key, amount, reason, origin, requested_by, state, provider_ref, next_try_at, traceparent,
+			created_at, ended_at, noted_at)
+		VALUES (@id, @order_id, @key, @amount, @reason, @origin, @requested_by, @state, @provider_ref, @next_try_at, @traceparent,
 			@created_at, @ended_at, CASE @state WHEN 'done' THEN transaction_timestamp() END)`, pgx.StrictNamedArgs{
 		"id": r.ID, "order_id": r.OrderID, "key": r.Key, "amount": r.Amount, "reason": r.Reason,
 		"origin": r.Origin, "requested_by": r.RequestedBy, "state": r.State, "provider_ref": r.ProviderRef,
-		"next_try_at": r.NextTryAt, "created_at": r.CreatedAt, "ended_at": r.EndedAt,
+		"next_try_at": r.NextTryAt, "traceparent": r.Traceparent, "created_at": r.CreatedAt, "ended_at": r.EndedAt,
 	})
 	if err != nil {
 		return fmt.Errorf("insert refund: %w", err)

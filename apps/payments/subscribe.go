@@ -36,18 +36,19 @@ func (s *service) onOrdersPlaced(ctx context.Context, tx pgx.Tx, batch []sub.Del
 			return fmt.Errorf("an order without id or total: %w", sub.Drop)
 		}
 		c := NewCharge(e.OrderID, e.Number, e.Email, money.Money(e.Total), e.PaymentMethod, s.provider, e.PlacedAt, s.now())
+		c.Traceparent = d.Trace
 		placed = append(placed, c)
 	}
 	return s.place(ctx, tx, placed)
 }
 
 func (s *service) onOrdersCancelled(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.OrderCancelled]) error {
-	orders := make([]uuid.UUID, 0, len(batch))
+	causes := map[uuid.UUID]string{}
 	for _, d := range batch {
 		if d.Event.OrderID == uuid.Nil {
 			return fmt.Errorf("an order without id: %w", sub.Drop)
 		}
-		orders = append(orders, d.Event.OrderID)
+		causes[d.Event.OrderID] = d.Trace
 	}
-	return s.cancel(ctx, tx, orders...)
+	return s.cancel(ctx, tx, causes)
 }

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,6 +16,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/serve"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 // work begins what nobody asks for.
@@ -91,6 +90,7 @@ func (a answer) note(c *Charge, missingAfter time.Duration, now time.Time) Chang
 // settle calls the provider about one leased charge, outside any transaction, and has noted what it said. Should this
 // process die before that, the lease ends and the provider is asked.
 func (s *service) settle(ctx context.Context, leased Charge) {
+	ctx = trace.Resume(ctx, leased.Traceparent)
 	a, ok := s.ask(ctx, leased)
 	if !ok {
 		return
@@ -158,12 +158,12 @@ func (s *service) decide(ctx context.Context, answers []answer) ([]gather.Answer
 
 // settleAll notes answers in the charges as they are by now.
 func (s *service) settleAll(ctx context.Context, answers []answer) error {
-	said := map[uuid.UUID]answer{}
+	said, causes := map[uuid.UUID]answer{}, map[uuid.UUID]string{}
 	for _, a := range answers {
-		said[a.leased.OrderID] = a
+		said[a.leased.OrderID], causes[a.leased.OrderID] = a, ""
 	}
 	return pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
-		return s.changeAll(ctx, tx, slices.Collect(maps.Keys(said)), func(c *Charge, now time.Time) Change {
+		return s.changeAll(ctx, tx, causes, func(c *Charge, now time.Time) Change {
 			return said[c.OrderID].note(c, s.settings.MissingAfter, now)
 		})
 	})
@@ -172,6 +172,7 @@ func (s *service) settleAll(ctx context.Context, answers []answer) error {
 // giveBack calls the provider about one claimed refund, outside any transaction, and notes what it said. When that is
 // no, or when it is the last try, the provider is also asked what it has given back of the charge.
 func (s *service) giveBack(ctx context.Context, claimed ClaimedRefund) {
+	ctx = trace.Resume(ctx, claimed.Traceparent)
 	provider, ok := s.providers[claimed.Provider]
 	if !ok {
 		s.log.ErrorContext(ctx, "refund of a provider that is not configured", "refund", claimed.ID, "provider", claimed.Provider)

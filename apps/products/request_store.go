@@ -14,6 +14,7 @@ import (
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 // Requests to hear that a SKU is back. Whoever asks or confirms locks the product before looking whether the SKU is in
@@ -112,20 +113,20 @@ func (s store) confirm(ctx context.Context, id uuid.UUID, now time.Time) error {
 			return err
 		}
 		var batch pgx.Batch
-		markReturns(&batch, skus, now)
+		markReturns(ctx, &batch, skus, now)
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 }
 
 // markReturns notes those of the SKUs that are in stock while somebody waits for them. It waits for who tells them at this
-// moment, so that nobody is overlooked.
-func markReturns(batch *pgx.Batch, skus []string, now time.Time) {
+// moment, so that nobody is overlooked. They are told in the trace of ctx.
+func markReturns(ctx context.Context, batch *pgx.Batch, skus []string, now time.Time) {
 	batch.Queue(`
-		INSERT INTO stock_returns (sku, at)
-		SELECT v.sku, $2 FROM variants v WHERE v.sku = ANY($1) AND v.in_stock AND EXISTS (
+		INSERT INTO stock_returns (sku, at, traceparent)
+		SELECT v.sku, $2, $3 FROM variants v WHERE v.sku = ANY($1) AND v.in_stock AND EXISTS (
 			SELECT FROM stock_requests r WHERE r.sku = v.sku AND r.confirmed_at IS NOT NULL AND r.told_at IS NULL)
 		ORDER BY v.sku
-		ON CONFLICT (sku) DO UPDATE SET at = stock_returns.at`, skus, now)
+		ON CONFLICT (sku) DO UPDATE SET at = stock_returns.at`, skus, now, trace.Of(ctx))
 }
 
 // tellReturned tells those who wait for SKUs that are back, of each SKU so many at a time, in the order of their asking. When
@@ -133,15 +134,16 @@ func markReturns(batch *pgx.Batch, skus []string, now time.Time) {
 func tellReturned(ctx context.Context, db *pgxpool.Pool, now time.Time) error {
 	for after := ""; ctx.Err() == nil; {
 		err := pg.InTx(ctx, db, func(tx pgx.Tx) error {
+			var traceparent string
 			err := tx.QueryRow(ctx, `
-				SELECT s.sku FROM stock_returns s WHERE s.sku > $1 AND NOT EXISTS (
+				SELECT s.sku, s.traceparent FROM stock_returns s WHERE s.sku > $1 AND NOT EXISTS (
 					SELECT FROM variants v JOIN products p ON p.id = v.product_id
 					WHERE v.sku = s.sku AND v.in_stock AND p.status <> 'published')
-				ORDER BY s.sku LIMIT 1 FOR UPDATE SKIP LOCKED`, after).Scan(&after)
+				ORDER BY s.sku LIMIT 1 FOR UPDATE SKIP LOCKED`, after).Scan(&after, &traceparent)
 			if err != nil {
 				return err
 			}
-			return tellOne(ctx, tx, after, now)
+			return tellOne(trace.Resume(ctx, traceparent), tx, after, now)
 		})
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil

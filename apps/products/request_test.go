@@ -308,3 +308,19 @@ func TestForgetRequests(t *testing.T) {
 	require.Equal(t, 1, later(waitingLife-time.Hour))
 	require.Equal(t, 0, later(waitingLife+time.Hour))
 }
+
+// TestReturnTrace: who waits for a SKU is told in the trace of what brought it back.
+func TestReturnTrace(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.soldOut("M-1", 1)
+	_, err := b.db.Exec(t.Context(), `
+		INSERT INTO stock_requests (id, sku, email, asked_at, confirmed_at)
+		VALUES (gen_random_uuid(), 'M-1', 'ann@example.test', now(), now())`)
+	require.NoError(t, err)
+	back := servetest.DeliverTraced(t, b.rt, events.StockCrossed{SKU: "M-1", InStock: true, Number: 2, At: b.s.now()})
+	b.tell()
+	told := servetest.Outbox(t, b.db)
+	require.Equal(t, returned, told[len(told)-1].Topic)
+	require.Equal(t, back, told[len(told)-1].Traceparent)
+}

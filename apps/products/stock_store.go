@@ -51,7 +51,7 @@ func applyStock(ctx context.Context, tx pgx.Tx, said []stockWord, now time.Time)
 			UPDATE products p SET in_stock = s.in_stock FROM stock s
 			WHERE p.id = s.product_id AND p.in_stock <> s.in_stock RETURNING p.status)
 		UPDATE catalogue SET version = version + 1 WHERE EXISTS (SELECT FROM changed WHERE status = 'published')`, ids)
-	markReturns(&batch, skus, now)
+	markReturns(ctx, &batch, skus, now)
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return fmt.Errorf("apply stock: %w", err)
 	}

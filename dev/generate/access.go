@@ -100,6 +100,8 @@ spec:
     trustDomain: public
 %s  tracing:
     samplingRate: "${TRACES_RATIO}"
+    zipkin:
+      endpointAddress: "${OTEL_EXPORTER_ZIPKIN_ENDPOINT}"
   metric:
     http:
       increasedCardinality: false

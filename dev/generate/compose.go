@@ -100,7 +100,27 @@ func (s *shop) compose(g *generated) error {
 	if text, err = g.text(file); err != nil {
 		return err
 	}
+	if err := g.part("deploy/compose/prometheus.yml", "targets", s.scraped()); err != nil {
+		return err
+	}
 	return s.told(text)
+}
+
+// scraped lists what Prometheus reads of apps and sidecars in containers, under the names that they have natively.
+func (s *shop) scraped() string {
+	var out strings.Builder
+	line := func(host string, port int, job, app, instance string) {
+		fmt.Fprintf(&out, "      - {targets: [\"%s:%d\"], labels: {job: %s, app: %s, instance: %s}}\n", host, port, job, app, instance)
+	}
+	for _, a := range s.apps {
+		if a.Edge() {
+			line(a.ID, a.MetricsPort, "sidecar", a.ID, a.ID)
+			continue
+		}
+		line(a.ID+"-net", 9464, "service", a.ID, a.ID)
+		line(a.ID+"-net", a.MetricsPort, "sidecar", a.ID, a.ID+"-daprd")
+	}
+	return out.String()
 }
 
 // told demands that docker-compose.yml gives each service the settings that it

@@ -48,6 +48,7 @@ func (s Servers) Describe(ctx context.Context, apps []stack.App) (map[string]sup
 		"node-exporter":     s.nodeExporter,
 		"postgres-exporter": s.postgresExporter,
 		"redis-exporter":    s.redisExporter,
+		"zipkin":            s.zipkin,
 	} {
 		if !s.Needs(name) {
 			continue
@@ -169,6 +170,7 @@ func (s Servers) Folders() error {
 		{"static", "", 0o755},
 		{"prometheus", "prometheus", 0o755},
 		{"alertmanager", "prometheus", 0o755},
+		{"zipkin", "", 0o755},
 	} {
 		dir := filepath.Join(s.Data, f.name)
 		if err := os.MkdirAll(dir, f.mode); err != nil {

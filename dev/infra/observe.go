@@ -11,8 +11,8 @@ import (
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
-// What make observe adds. All of it runs as the user of Debian's packages, and
-// listens on loopback.
+// What make observe adds. All of it listens on loopback, and what is Debian's
+// runs as the user of its packages.
 
 // watcher is a process of make observe: a program of Debian's on a port, with a
 // page that answers when it is well.
@@ -78,6 +78,21 @@ func (s Servers) redisExporter() (supervise.Process, error) {
 	return s.watcher("prometheus-redis-exporter", "prometheus", stack.PortRedisExporter, "/", "", env)
 }
 
+// zipkin keeps the traces of a while in memory: 100,000 spans are some two
+// thousand orders.
+func (s Servers) zipkin() (supervise.Process, error) {
+	java, err := exec.LookPath("java")
+	return supervise.Process{
+		Args: []string{
+			java, "-Xms32m", "-Xmx384m", "-XX:+UseSerialGC", "-jar", s.Installer().Zipkin(),
+			"--armeria.ports[0].ip=127.0.0.1", "--armeria.ports[0].port=" + strconv.Itoa(s.Port(stack.PortZipkin)),
+			"--armeria.ports[0].protocols[0]=http", "--logging.level.root=warn",
+		},
+		Dir: filepath.Join(s.Data, "zipkin"), Env: append(stack.Environment(), "MEM_MAX_SPANS=100000"),
+		Patience: 5 * time.Second, Stage: stack.StageInfra, Health: "http://" + s.At(stack.PortZipkin) + "/health",
+	}, err
+}
+
 // target is one address that Prometheus reads, as its file_sd_config has it.
 type target struct {
 	Targets []string          `json:"targets"`
@@ -132,6 +147,9 @@ func (s Servers) targets(apps []stack.App) []target {
 		if s.Needs(server.name) {
 			add(server.name, server.name, server.name, s.Port(server.port))
 		}
+	}
+	if s.Needs("zipkin") {
+		add("zipkin", "zipkin", "zipkin", s.Port(stack.PortZipkin), "__metrics_path__", "/prometheus")
 	}
 	if s.Needs("rabbitmq") { // a queue at a time
 		add("queues", "rabbitmq", "rabbitmq-queues", s.Port(stack.PortRabbitMQMetrics),

@@ -26,11 +26,12 @@ func TestTargets(t *testing.T) {
 		"sidecar edge edge":               "127.0.0.1:14811",
 		"postgres postgres postgres":      "127.0.0.1:10187",
 		"redis redis redis":               "127.0.0.1:10121",
+		"zipkin zipkin zipkin":            "127.0.0.1:10411",
 		"queues rabbitmq rabbitmq-queues": "127.0.0.1:16692",
 	} {
 		require.Equal(t, address, at[name], name)
 	}
-	require.Len(t, at, 13)
+	require.Len(t, at, 14)
 
 	s.Watched = false
 	require.NoError(t, s.ListTargets(nil), "nobody reads it")

@@ -37,6 +37,7 @@ const (
 	kafkaVersion    = "3.9.1"
 	axeVersion      = "4.14.1"
 	s3Version       = "1.8.0"
+	zipkinVersion   = "3.6.1"
 )
 
 // Installer gets what one stack needs.
@@ -90,7 +91,7 @@ func (i *Installer) Install(ctx context.Context) error {
 	g.Go(func() error {
 		select {
 		case <-maven:
-			return errors.Join(i.installKeycloak(ctx), i.installKafka(ctx))
+			return errors.Join(i.installKeycloak(ctx), i.installKafka(ctx), i.installZipkin(ctx))
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -193,6 +194,33 @@ func (i *Installer) installKafka(ctx context.Context) error {
 			return fmt.Errorf("Kafka %s cannot be had: %w", kafkaVersion, err)
 		}
 		return os.Rename(jars, home)
+	})
+}
+
+// Zipkin is the server, a jar that java runs.
+func (i *Installer) Zipkin() string {
+	return filepath.Join(i.Cache, "zipkin-"+zipkinVersion, "zipkin-server-"+zipkinVersion+"-exec.jar")
+}
+
+// installZipkin fetches the server.
+func (i *Installer) installZipkin(ctx context.Context) error {
+	jar := i.Zipkin()
+	if Exists(jar) || !i.Needs("zipkin") {
+		return nil
+	}
+	return i.Out.Step(ctx, "zipkin", "fetching Zipkin "+zipkinVersion, func(ctx context.Context) error {
+		tmp, err := i.scratch("zipkin")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(tmp)
+		err = supervise.Run(ctx, i.logFile("install-zipkin"), exec.CommandContext(ctx, "mvn", "-B", "-ntp",
+			"org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy",
+			"-Dartifact=io.zipkin:zipkin-server:"+zipkinVersion+":jar:exec", "-DoutputDirectory="+tmp))
+		if err != nil {
+			return fmt.Errorf("Zipkin %s cannot be had: %w", zipkinVersion, err)
+		}
+		return os.Rename(tmp, filepath.Dir(jar))
 	})
 }
 

@@ -265,6 +265,9 @@ func (s *Stack) Processes(a App, apps []App) ([]supervise.Process, error) {
 	for _, key := range slices.Sorted(maps.Keys(a.Env)) {
 		own = append(own, key+"="+a.Env[key])
 	}
+	if s.Watched { // both send their spans there
+		own = append(own, "OTEL_EXPORTER_ZIPKIN_ENDPOINT=http://"+s.At(PortZipkin)+"/api/v2/spans")
+	}
 	daprd := a.RuntimePath
 	if daprd == "" {
 		daprd = s.Installer().Daprd()

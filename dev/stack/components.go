@@ -171,7 +171,7 @@ func (p *Plugged) Needs(part string) bool {
 }
 
 // Watchers are the parts that make observe adds.
-var Watchers = []string{"prometheus", "alertmanager", "node-exporter", "postgres-exporter", "redis-exporter"}
+var Watchers = []string{"prometheus", "alertmanager", "node-exporter", "postgres-exporter", "redis-exporter", "zipkin"}
 
 // Needs reports whether this stack runs a part of the infrastructure.
 func (s *Stack) Needs(part string) bool {

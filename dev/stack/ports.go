@@ -49,6 +49,7 @@ const (
 	PortPrometheus       = 9090
 	PortAlertmanager     = 9093
 	PortRedisExporter    = 9121
+	PortZipkin           = 9411
 	PortNodeExporter     = 9131
 	PortPostgresExporter = 9187
 
@@ -107,6 +108,7 @@ var infraPorts = map[string][]int{
 	"node-exporter":     {PortNodeExporter},
 	"postgres-exporter": {PortPostgresExporter},
 	"redis-exporter":    {PortRedisExporter},
+	"zipkin":            {PortZipkin},
 }
 
 // ports returns which process listens on each port of the stack.

@@ -24,6 +24,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 // The SDK says things in lines of its own, which are not the service's log.
@@ -74,17 +76,21 @@ type Client struct {
 
 // At makes a client of the sidecar at two addresses (host:port).
 func At(grpcAddress, httpAddress, token string) (*Client, error) {
-	withToken := func(ctx context.Context) context.Context {
-		return metadata.AppendToOutgoingContext(ctx, "dapr-api-token", token)
+	with := func(ctx context.Context) context.Context {
+		ctx = metadata.AppendToOutgoingContext(ctx, "dapr-api-token", token)
+		if traceparent := trace.Of(ctx); traceparent != "" { // what the sidecar does is a part of it
+			ctx = metadata.AppendToOutgoingContext(ctx, "traceparent", traceparent)
+		}
+		return ctx
 	}
 	conn, err := grpc.NewClient(grpcAddress,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // loopback; sidecars speak mTLS to each other
 		grpc.WithConnectParams(comesBack),
 		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			return invoke(withToken(ctx), method, req, reply, cc, opts...)
+			return invoke(with(ctx), method, req, reply, cc, opts...)
 		}),
 		grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, stream grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-			return stream(withToken(ctx), desc, cc, method, opts...)
+			return stream(with(ctx), desc, cc, method, opts...)
 		}),
 	)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 // ErrCrowded is answered at once when too many wait already.
@@ -168,7 +169,9 @@ func (g *Gatherer[In, Out]) answer(batch []*member[In, Out]) {
 
 func (g *Gatherer[In, Out]) attempt(batch []*member[In, Out]) (answers []Answer[Out], err error) {
 	// The batch belongs to all who wait for it: no one of them can cancel it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), g.set.Limit)
+	ctx, end := trace.Together(pg.Column(batch, func(m *member[In, Out]) context.Context { return m.ctx }))
+	defer end()
+	ctx, cancel := context.WithTimeout(ctx, g.set.Limit)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 const waitFor, tick = 10 * time.Second, time.Millisecond
@@ -97,6 +98,35 @@ func TestTogether(t *testing.T) {
 	require.EqualError(t, answers[-3].Err, "no -3")
 	require.Equal(t, "4", answers[4].Value)
 	require.Equal(t, "5", answers[5].Value)
+}
+
+// TestTrace: one alone goes on in its own trace; of many the batch is in that of the first which is kept.
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	const (
+		dropped = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+		kept    = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-01"
+	)
+	began, goOn := make(chan string), make(chan struct{})
+	g := gather.New(gather.Settings[int]{}, gather.Whole(func(ctx context.Context, _ []int) error {
+		began <- trace.Of(ctx)
+		<-goOn
+		return nil
+	}))
+	var all sync.WaitGroup
+	for i, traceparent := range []string{dropped, dropped, kept} {
+		before := g.Waits()
+		all.Go(func() { _, _ = g.Do(trace.Resume(context.Background(), traceparent), i) })
+		if i == 0 {
+			require.Equal(t, dropped, <-began)
+			continue
+		}
+		require.Eventually(t, func() bool { return g.Waits() > before }, waitFor, tick)
+	}
+	goOn <- struct{}{}
+	require.Equal(t, kept, <-began)
+	goOn <- struct{}{}
+	all.Wait()
 }
 
 // TestConflicts: what must not share a batch does not, and the others do not wait for it.

@@ -15,12 +15,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/propagation"
-
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 // Event is a fact to publish. Topic is also the CloudEvent's type, for
@@ -47,6 +45,20 @@ const (
 	markEvery = 100 * time.Millisecond
 )
 
+// From is e in the trace of its own cause: that of ctx is the one of who saves it, with others maybe. Where traceparent is ""
+// it stays in that.
+func From(traceparent string, e Event) Event {
+	if traceparent == "" {
+		return e
+	}
+	return caused{e, traceparent}
+}
+
+type caused struct {
+	Event
+	traceparent string
+}
+
 // Row is an event on its way through the table. Its id, a UUIDv7, begins the
 // CloudEvent's; the trace in which it was caused goes with it.
 type Row struct {
@@ -68,10 +80,13 @@ func NewRows(ctx context.Context, db *pgxpool.Pool, events ...Event) ([]*Row, er
 }
 
 func newRows(ctx context.Context, db any, events ...Event) ([]*Row, error) {
-	carrier := propagation.MapCarrier{}
-	otel.GetTextMapPropagator().Inject(ctx, carrier)
+	here := trace.Of(ctx)
 	rows := make([]*Row, 0, len(events))
 	for _, e := range events {
+		traceparent := here
+		if c, ok := e.(caused); ok {
+			e, traceparent = c.Event, c.traceparent
+		}
 		data, err := json.Marshal(e)
 		if err != nil {
 			return nil, fmt.Errorf("outbox %s: %w", e.Topic(), err)
@@ -82,7 +97,7 @@ func newRows(ctx context.Context, db any, events ...Event) ([]*Row, error) {
 		}
 		secret, ok := e.(Secret)
 		rows = append(rows, &Row{
-			ID: id, Topic: e.Topic(), Data: data, Traceparent: carrier["traceparent"], Secret: ok && secret.Secret(), event: e,
+			ID: id, Topic: e.Topic(), Data: data, Traceparent: traceparent, Secret: ok && secret.Secret(), event: e,
 		})
 	}
 	if r, ok := relays.Load(db); ok {
@@ -331,7 +346,7 @@ func (r *Relay) claim(ctx context.Context) ([]row, error) {
 // same id, and with it a slot of the broker's. Consumers (kit/sub) go by the
 // row's.
 func (r *Relay) publish(ctx context.Context, e row) error {
-	ctx, cancel := context.WithTimeout(ctx, publishLimit)
+	ctx, cancel := context.WithTimeout(trace.Resume(ctx, e.Traceparent), publishLimit)
 	defer cancel()
 	return r.dapr.Publish(ctx, r.pubsub, e.Topic, fmt.Sprintf("%s.%d", e.ID, e.Tries), r.source, e.Traceparent, e.Data)
 }

@@ -13,11 +13,13 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/dapr/daprtest"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/pgtest"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 type code struct {
@@ -46,6 +48,42 @@ func TestPutIsPartOfTheTransaction(t *testing.T) {
 	require.NoError(t, db.QueryRow(ctx, `SELECT topic, secret FROM outbox`).Scan(&topic, &secret))
 	require.Equal(t, "code.issued.v1", topic)
 	require.True(t, secret)
+}
+
+// TestFrom: an event is in the trace of the transaction that saves it, or in that of its own cause, and is what it is
+// in either.
+func TestFrom(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, nil)
+	const here, there = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-00"
+	ctx := trace.Resume(t.Context(), here)
+	require.NoError(t, pg.InTx(ctx, db, func(tx pgx.Tx) error {
+		return Put(ctx, tx, parcel{N: 1}, From(there, code{"123456"}), From("", parcel{N: 2}))
+	}))
+	rows, err := db.Query(ctx, `SELECT topic || ' ' || secret || ' ' || traceparent FROM outbox ORDER BY id`)
+	require.NoError(t, err)
+	saved, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		parcel{}.Topic() + " false " + here, "code.issued.v1 true " + there, parcel{}.Topic() + " false " + here,
+	}, saved)
+}
+
+// TestPublishedInItsTrace: what the sidecar does to publish an event is a part of the event's trace.
+func TestPublishedInItsTrace(t *testing.T) {
+	t.Parallel()
+	const there = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-01"
+	seen := make(chan []string, 1)
+	sidecar, _ := daprtest.Sidecar{Publish: func(ctx context.Context, _, _ string) error {
+		md, _ := metadata.FromIncomingContext(ctx)
+		seen <- md.Get("traceparent")
+		return nil
+	}}.Start(t)
+	relay := NewRelay(nil, sidecar, "pubsub", "test", slog.New(slog.DiscardHandler))
+	require.NoError(t, relay.publish(t.Context(), row{Topic: "code.issued.v1", Data: []byte("{}"), Traceparent: there}))
+	require.Equal(t, []string{there}, <-seen)
+	require.NoError(t, relay.publish(t.Context(), row{Topic: "code.issued.v1", Data: []byte("{}")}))
+	require.Empty(t, <-seen)
 }
 
 // TestBrokerAway: nothing is lost or marked while nobody takes the events, and

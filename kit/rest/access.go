@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/problem"
@@ -161,6 +163,8 @@ func remember(next http.Handler) http.Handler {
 			agent:   cut(r.UserAgent(), 400),
 			id:      cut(r.Header.Get("X-Request-Id"), 64),
 		}
+		// By this a request's trace is found.
+		trace.SpanFromContext(r.Context()).SetAttributes(attribute.String("request_id", info.id))
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, info)))
 	})
 }

@@ -102,7 +102,7 @@ func (p program[S]) run(ctx context.Context) error {
 	slog.SetDefault(log)
 	rest.SignCursors([]byte(common.CursorKey))
 	idempotency.UseKey([]byte(common.HashKey))
-	flush, err := startTracing(ctx, p.name, common.Traces != "", common.TracesRatio)
+	flush, err := startTracing(ctx, p.name, common)
 	if err != nil {
 		return err
 	}

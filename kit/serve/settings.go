@@ -29,7 +29,8 @@ type Settings struct {
 
 	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" enum:"debug,info,warn,error" doc:"The least that is logged"`
 	PprofPort int    `env:"PPROF_PORT" envDefault:"" doc:"Where profiles are served, on loopback whatever APP_HOST is; empty: nowhere"`
-	Traces    string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" envDefault:"" doc:"Where traces go; empty: they are made, passed on and dropped"`
+	Traces    string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" envDefault:"" doc:"Where traces go by OTLP; without both they are only passed on"`
+	Zipkin    string `env:"OTEL_EXPORTER_ZIPKIN_ENDPOINT" envDefault:"" doc:"Where traces go in Zipkin's format, those of sidecars too"`
 
 	TracesRatio float64 `env:"TRACES_RATIO" envDefault:"1" doc:"Which part of the traces is made, above 0; ids are always logged"`
 

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/zipkin" // deprecated: docs/decisions/zipkin.md
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -21,17 +22,24 @@ import (
 )
 
 // startTracing makes spans and passes traces on; they are exported when
-// OTEL_EXPORTER_OTLP_ENDPOINT is set (OpenTelemetry's own variable). Whoever
-// begins a trace decides, for that part of all, that it is kept; every trace has
-// its id.
-func startTracing(ctx context.Context, name string, export bool, part float64) (flush func(), err error) {
+// OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_ZIPKIN_ENDPOINT is set
+// (OpenTelemetry's own variables, which the exporters read). Whoever begins a
+// trace decides, for that part of all, that it is kept; every trace has its id.
+func startTracing(ctx context.Context, name string, set Settings) (flush func(), err error) {
 	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
 	options := []sdktrace.TracerProviderOption{
 		sdktrace.WithResource(resource.NewSchemaless(semconv.ServiceName(name))),
-		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(part))),
+		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(set.TracesRatio))),
 	}
-	if export {
+	if set.Traces != "" {
 		exporter, err := otlptracehttp.New(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("traces: %w", err)
+		}
+		options = append(options, sdktrace.WithBatcher(exporter))
+	}
+	if set.Zipkin != "" {
+		exporter, err := zipkin.New(set.Zipkin)
 		if err != nil {
 			return nil, fmt.Errorf("traces: %w", err)
 		}

@@ -318,22 +318,39 @@ func Deliver(t testing.TB, rt *serve.Runtime, e outbox.Event) (id string) {
 // says.
 func DeliverAs(t testing.TB, rt *serve.Runtime, id string, e outbox.Event) error {
 	t.Helper()
+	return deliver(t, rt, id, "", e)
+}
+
+// DeliverTraced is Deliver of an event that was published in a trace of its own, whose traceparent is returned.
+func DeliverTraced(t testing.TB, rt *serve.Runtime, e outbox.Event) (traceparent string) {
+	t.Helper()
+	id := uuid.Must(uuid.NewV7())
+	traceparent = fmt.Sprintf("00-%x-%x-01", id[:], id[8:])
+	require.NoError(t, deliver(t, rt, id.String(), traceparent, e))
+	return traceparent
+}
+
+func deliver(t testing.TB, rt *serve.Runtime, id, traceparent string, e outbox.Event) error {
+	t.Helper()
 	data, err := json.Marshal(e)
 	require.NoError(t, err)
-	return rt.Subs.Deliver(t.Context(), dapr.Event{ID: id, Type: e.Topic(), Topic: e.Topic(), Source: "test", Data: data})
+	return rt.Subs.Deliver(t.Context(), dapr.Event{
+		ID: id, Type: e.Topic(), Topic: e.Topic(), Source: "test", Data: data, Traceparent: traceparent,
+	})
 }
 
 // Sent is a row of the outbox.
 type Sent struct {
-	ID    uuid.UUID
-	Topic string
-	Data  json.RawMessage
+	ID          uuid.UUID
+	Topic       string
+	Data        json.RawMessage
+	Traceparent string
 }
 
 // Outbox lists what the service has put into its outbox, oldest first.
 func Outbox(t testing.TB, db *pgxpool.Pool) []Sent {
 	t.Helper()
-	rows, err := db.Query(t.Context(), `SELECT id, topic, data FROM outbox ORDER BY id`)
+	rows, err := db.Query(t.Context(), `SELECT id, topic, data, traceparent FROM outbox ORDER BY id`)
 	require.NoError(t, err)
 	sent, err := pgx.CollectRows(rows, pgx.RowToStructByName[Sent])
 	require.NoError(t, err)

@@ -20,14 +20,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
+	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/forget"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 // Drop marks a failure that no repetition can cure: wrap it and the event
@@ -79,6 +79,7 @@ type delivery struct {
 type Delivered[E any] struct {
 	Event E
 	ID    string // as EventID tells it
+	Trace string // what trace.Of would tell of it alone; that of the batch's context is another's, maybe
 }
 
 // On consumes the events of type E in services with a database. fn runs in
@@ -117,7 +118,7 @@ func OnBatch[E outbox.Event](s *Subscriber, fn func(ctx context.Context, tx pgx.
 			if err != nil {
 				return err
 			}
-			events = append(events, Delivered[E]{e, d.ID})
+			events = append(events, Delivered[E]{e, d.ID, trace.Of(d.ctx)})
 		}
 		return fn(ctx, tx, events)
 	}
@@ -337,8 +338,8 @@ func (s *Subscriber) topic(name string) *topic {
 func (s *Subscriber) try(ctx context.Context, t *topic, e dapr.Event, handle func(context.Context, dapr.Event) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	ctx = otel.GetTextMapPropagator().Extract(ctx, propagation.MapCarrier{"traceparent": e.Traceparent})
-	ctx, span := otel.Tracer("kit/sub").Start(ctx, t.name+" process", trace.WithSpanKind(trace.SpanKindConsumer))
+	ctx = trace.Resume(ctx, e.Traceparent)
+	ctx, span := otel.Tracer("kit/sub").Start(ctx, t.name+" process", oteltrace.WithSpanKind(oteltrace.SpanKindConsumer))
 	defer span.End()
 	defer func() {
 		if p := recover(); p != nil {
@@ -362,6 +363,7 @@ func rowID(id string) string {
 // buries the event.
 func (s *Subscriber) deliver(ctx, life context.Context, t *topic, e dapr.Event) dapr.Verdict {
 	e.ID = rowID(e.ID)
+	ctx = trace.Resume(ctx, e.Traceparent) // for what is logged of a failure, too
 	err := s.try(ctx, t, e, t.handle)
 	if err == nil {
 		handled.WithLabelValues(t.name, done).Inc()

@@ -17,6 +17,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/dapr/daprtest"
 	"github.com/stampede-shop/stampede/kit/pgtest"
+	"github.com/stampede-shop/stampede/kit/trace"
 )
 
 type thing struct {
@@ -262,4 +263,63 @@ func TestPrune(t *testing.T) {
 	require.Equal(t, 1, count(t, s, `SELECT count(*) FROM inbox WHERE event_id = 'new'`))
 	require.Equal(t, 1, count(t, s, `SELECT count(*) FROM inbox`))
 	require.Equal(t, 1, count(t, s, `SELECT count(*) FROM dead_letters`))
+}
+
+// TestTraceOfEach: a handler goes on in the trace of its event, and of a batch each event brings its own.
+func TestTraceOfEach(t *testing.T) {
+	t.Parallel()
+	s := &Subscriber{DB: pgtest.New(t, migrations), Log: slog.New(slog.DiscardHandler)}
+	var alone string
+	On(s, func(ctx context.Context, _ pgx.Tx, _ thing) error {
+		alone = trace.Of(ctx)
+		return nil
+	})
+	traced := map[int]string{}
+	OnBatch(s, func(_ context.Context, _ pgx.Tx, batch []Delivered[thing]) error {
+		for _, d := range batch {
+			traced[d.Event.N] = d.Trace
+		}
+		return nil
+	})
+	traces := map[int]string{
+		1: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 2: "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-00", 3: "",
+	}
+	var batch []delivery
+	for n, traceparent := range traces {
+		e := event(n)
+		e.Traceparent = traceparent
+		require.NoError(t, s.try(t.Context(), s.topics[0], e, s.topics[0].handle))
+		require.Equal(t, traceparent, alone)
+		require.NoError(t, s.try(t.Context(), s.topics[1], event(n), func(ctx context.Context, _ dapr.Event) error {
+			batch = append(batch, delivery{trace.Resume(ctx, traceparent), event(n)})
+			return nil
+		}))
+	}
+	require.NoError(t, pgx.BeginFunc(t.Context(), s.DB, func(tx pgx.Tx) error { return s.topics[1].once(t.Context(), tx, batch) }))
+	require.Equal(t, traces, traced)
+}
+
+// TestFailureIsLoggedInTheTrace: what is logged of an event that failed names the trace that it came in.
+func TestFailureIsLoggedInTheTrace(t *testing.T) {
+	t.Parallel()
+	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	s := bench(t, func(int) error { return errors.New("not now") })
+	logged := &inTraces{}
+	s.Log = slog.New(logged)
+	e := event(1)
+	e.Traceparent = traceparent
+	require.Equal(t, dapr.Again, s.deliverNow(t, e))
+	require.Equal(t, []string{traceparent}, logged.traces)
+}
+
+// inTraces notes the trace of each line.
+type inTraces struct {
+	slog.Handler
+	traces []string
+}
+
+func (h *inTraces) Enabled(context.Context, slog.Level) bool { return true }
+func (h *inTraces) Handle(ctx context.Context, _ slog.Record) error {
+	h.traces = append(h.traces, trace.Of(ctx))
+	return nil
 }

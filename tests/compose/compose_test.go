@@ -3,6 +3,7 @@
 package compose
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -58,7 +59,9 @@ func TestPorts(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(root, "docker-compose.yml"))
 	require.NoError(t, err)
-	env := []string{"SHOP_PORT=18000", "MAIL_PORT=11080", "BROKER_PORT=25672", "TRACES_PORT=19411"}
+	env := []string{
+		"SHOP_PORT=18000", "MAIL_PORT=11080", "BROKER_PORT=25672", "TRACES_PORT=19411", "METRICS_PORT=19090", "DASHBOARDS_PORT=13001",
+	}
 	for _, m := range required.FindAllStringSubmatch(string(text), -1) {
 		env = append(env, m[1]+"=value-of-"+m[1])
 	}
@@ -78,7 +81,7 @@ func TestPorts(t *testing.T) {
 			require.NotContains(t, arg, "localhost:8000", "%s", name)
 		}
 	}
-	require.ElementsMatch(t, []string{"18000", "11080", "25672", "19411"}, published)
+	require.ElementsMatch(t, []string{"18000", "11080", "25672", "19411", "19090", "13001"}, published)
 }
 
 // TestHoldsNoSecret: whatever is a password, token or key comes from outside.
@@ -129,7 +132,9 @@ func TestHardened(t *testing.T) {
 		}
 		for _, p := range s.Ports {
 			require.Equal(t, "127.0.0.1", p.HostIP, "%s: published beyond this machine", name)
-			require.Equal(t, strconv.Itoa(int(p.Target)), p.Published, name)
+			if name != "grafana" { // whose port is that of many a page in development
+				require.Equal(t, strconv.Itoa(int(p.Target)), p.Published, name)
+			}
 			require.Contains(t, s.Networks, "outside", "%s: a published port wants a network with a way out", name)
 		}
 		for _, v := range s.Volumes {
@@ -181,7 +186,7 @@ func TestBaseImages(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "deploy/Dockerfile"))
 	require.NoError(t, err)
 	stages := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^FROM (\S+) AS (\S+)$`).FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^FROM (?:--platform=\$BUILDPLATFORM )?(\S+) AS (\S+)$`).FindAllStringSubmatch(string(text), -1) {
 		if !stages[m[1]] && m[1] != "scratch" {
 			require.Regexp(t, `:\d+\.\d+\.\d+`, m[1])
 		}
@@ -230,7 +235,7 @@ func TestLikeRunFile(t *testing.T) {
 		}
 		want := map[string]string{
 			"--app-id": a.ID, "--dapr-http-port": strconv.Itoa(a.HTTPPort), "--dapr-grpc-port": strconv.Itoa(a.GRPCPort),
-			"--metrics-port": strconv.Itoa(a.MetricsPort), "--metrics-listen-address": "127.0.0.1",
+			"--metrics-port": strconv.Itoa(a.MetricsPort), "--metrics-listen-address": "0.0.0.0",
 			// names.yaml finds every sidecar at this port.
 			"--dapr-internal-grpc-port": "50002", "--dapr-internal-grpc-listen-address": "0.0.0.0",
 			"--sentry-address": "sentry:50001", "--max-body-size": a.MaxBodySize,
@@ -292,6 +297,8 @@ func TestLikeRunFile(t *testing.T) {
 		require.Equal(t, strconv.Itoa(a.HTTPPort), *app.Environment["DAPR_HTTP_PORT"], a.ID)
 		require.Equal(t, strconv.Itoa(a.GRPCPort), *app.Environment["DAPR_GRPC_PORT"], a.ID)
 		require.Contains(t, app.HealthCheck.Test[2], ":"+strconv.Itoa(a.Port)+"/readyz", a.ID)
+		metrics := "http://127.0.0.1:" + strconv.Itoa(a.Port) + "/metrics"
+		require.Equal(t, []string{":9464", metrics}, []string(project.Services[holder].Command))
 	}
 	for name, s := range project.Services {
 		if s.Image == "stampede/dapr:dev" && !strings.HasSuffix(name, "-net") && name != "sentry" {
@@ -346,8 +353,8 @@ func TestNetworks(t *testing.T) {
 			require.NotContains(t, s.Networks, "default", "%s names its networks", name)
 		}
 	}
-	require.ElementsMatch(t, []string{"nginx", "kong-1", "kong-2"}, members["gateway"])
-	require.ElementsMatch(t, []string{"nginx", "maildev", "rabbitmq", "zipkin"}, members["outside"])
+	require.ElementsMatch(t, []string{"nginx", "kong-1", "kong-2", "prometheus"}, members["gateway"])
+	require.ElementsMatch(t, []string{"nginx", "maildev", "rabbitmq", "zipkin", "prometheus", "grafana"}, members["outside"])
 	for _, name := range members["mesh"] {
 		known := strings.HasSuffix(name, "-net") || strings.HasPrefix(name, "edge") || name == "sentry" || name == "zipkin"
 		require.True(t, known, "%s could have any app's certificate", name)
@@ -358,7 +365,7 @@ func TestNetworks(t *testing.T) {
 }
 
 // TestNames: the one file that is laid over the apps' configurations changes how names are
-// found and where traces go, and nothing else.
+// found, and nothing else.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(root, "deploy/compose/names.yaml"))
@@ -374,8 +381,54 @@ func TestNames(t *testing.T) {
 			"component": "kubernetes", "version": "v1",
 			"configuration": map[string]any{"template": "{{.ID}}:50002"},
 		},
-		"tracing": map[string]any{"samplingRate": "${TRACES_RATIO}", "zipkin": map[string]any{"endpointAddress": "http://zipkin:9411/api/v2/spans"}},
 	}, file.Spec)
+}
+
+// TestWatched: what Prometheus is to read are services that it shares a network with, every app and sidecar among them, and
+// what is published of them is what the sidecars and holders serve.
+func TestWatched(t *testing.T) {
+	t.Parallel()
+	project := load(t)
+	text, err := os.ReadFile(filepath.Join(root, "deploy/compose/prometheus.yml"))
+	require.NoError(t, err)
+	var file struct {
+		Jobs []struct {
+			Static []struct {
+				Targets []string          `yaml:"targets"`
+				Labels  map[string]string `yaml:"labels"`
+			} `yaml:"static_configs"`
+		} `yaml:"scrape_configs"`
+	}
+	require.NoError(t, yaml.Unmarshal(text, &file))
+	seen := map[string]bool{}
+	for _, target := range file.Jobs[0].Static {
+		require.Len(t, target.Targets, 1)
+		host, port, err := net.SplitHostPort(target.Targets[0])
+		require.NoError(t, err)
+		seen[target.Labels["instance"]] = true
+		if host == "localhost" {
+			continue
+		}
+		require.Contains(t, project.Services, host)
+		shared := false
+		for network := range project.Services[host].Networks {
+			_, there := project.Services["prometheus"].Networks[network]
+			shared = shared || there
+		}
+		require.True(t, shared, "prometheus does not reach %s", host)
+		switch side := project.Services[target.Labels["instance"]]; target.Labels["job"] {
+		case "service":
+			require.Equal(t, ":"+port, project.Services[host].Command[0], host)
+		case "sidecar":
+			require.Contains(t, side.Command, port, host)
+		}
+	}
+	for name, s := range project.Services {
+		if s.Image == "stampede/dapr:dev" && !strings.HasSuffix(name, "-net") && name != "sentry" {
+			require.True(t, seen[name], "%s is not read", name)
+			require.True(t, seen[strings.TrimSuffix(name, "-daprd")], "%s is not read", name)
+		}
+	}
 }
 
 // TestKong: the gateway's addresses are services and ports of this file.

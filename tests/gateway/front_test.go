@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -409,6 +411,48 @@ func TestFrontBalances(t *testing.T) {
 	}
 	require.Greater(t, got[0].Load(), int64(4))
 	require.Greater(t, got[1].Load(), int64(4))
+}
+
+// TestFrontSendsAgain: what a gateway drops unanswered goes to another once, unless doing it twice would do more; what
+// Keycloak drops is not sent again.
+func TestFrontSendsAgain(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	got := map[string]int{}
+	drops := func(answered int) http.HandlerFunc { // all before that one
+		return func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			got[r.URL.Path]++
+			n := got[r.URL.Path]
+			mu.Unlock()
+			if n < answered {
+				panic(http.ErrAbortHandler)
+			}
+		}
+	}
+	address := func(handler http.HandlerFunc) string {
+		s := httptest.NewUnstartedServer(handler)
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.Start()
+		t.Cleanup(s.Close)
+		return s.Listener.Addr().String()
+	}
+	twice := drops(2)
+	f := newFront(t, map[string]string{
+		"GATEWAY_SERVERS": "server " + address(twice) + " max_fails=0; server " + address(twice) + " max_fails=0;",
+		"KEYCLOAK":        address(drops(2)),
+	})
+	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE"} {
+		a := f.send(t, request{method: method, path: "/api/v1/cart/items/" + method})
+		require.Equal(t, 200, a.status, "%s: %s", method, a.body)
+		require.Equal(t, 2, got["/api/v1/cart/items/"+method], method)
+	}
+	for _, method := range []string{"POST", "PATCH"} {
+		problem(t, f.send(t, request{method: method, path: "/api/v1/orders/" + method, body: "{}"}), 503, "unavailable")
+		require.Equal(t, 1, got["/api/v1/orders/"+method], method)
+	}
+	require.Equal(t, 503, f.send(t, request{method: "GET", path: "/realms/stampede/x"}).status)
+	require.Equal(t, 1, got["/realms/stampede/x"])
 }
 
 func TestLogs(t *testing.T) {

@@ -117,6 +117,7 @@ func TestEveryKongLineBites(t *testing.T) {
 		{"other paths are 404", "kong/kong.yml", `(?i:`, `(?:`},
 		{"other paths are 404", "kong/kong.yml", `|healthz`, ``},
 		{"paths that can be read in two ways are refused", "kong/lua/gateway.lua", `edge.check() `, `do end `},
+		{"a request without a host is refused", "kong/lua/gateway.lua", `edge.check() `, `do end `},
 		{"letters and spaces in a path pass encoded", "kong/lua/gateway.lua", `var.upstream_uri = var.raw_path`, `local _ = nil`},
 		{"what clients say about themselves is removed", "kong/lua/gateway.lua", `set("dapr-api-token", dapr_api_token)`, ``},
 		{"what clients say about themselves is removed", "kong/lua/gateway.lua", `"Upgrade", `, ``},
@@ -299,7 +300,7 @@ http {
             if not ctx.route then
                 return ngx.exit(404)
             end
-            var.upstream_host = var.http_host or ""
+            var.upstream_host = var.http_host or "service" -- preserve_host, or else the service's own
             var.upstream_upgrade = var.http_upgrade or ""
             var.upstream_via = "1.1 kong/3.9.1"
             var.upstream_x_forwarded_for = (var.http_x_forwarded_for or "") .. var.remote_addr

@@ -84,6 +84,7 @@ func TestEveryRuleBites(t *testing.T) {
 		{"requests are limited by token", "lua/edge.lua", `header["Retry-After"] = wait`, ``},
 		{"requests without a token are limited by address", "lua/edge.lua", `page = page:gsub(`, `local _ = page:gsub(`},
 		{"no version is told", "common.conf", `server_tokens off;`, ``},
+		{"a request without a host is refused", "lua/edge.lua", `return refuse(400) -- HTTP/1.0`, `ngx.req.set_header("Host", "x") --`},
 		{"headers that are too large are refused", "lua/edge.lua", `[414] = `, `[999] = `},
 	} {
 		t.Run(strings.ReplaceAll(m.rule+" without "+m.old, " ", "_"), func(t *testing.T) {

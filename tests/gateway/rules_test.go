@@ -415,6 +415,24 @@ var rules = []rule{
 			require.Nil(t, g.upstream.find("lengths"))
 		}
 	}},
+	{"a request without a host is refused", outside, func(t require.TestingT, g *gateway) {
+		for _, version := range []string{"1.0", "1.1"} {
+			conn := g.dial(t, "")
+			fmt.Fprintf(conn, "GET /api/v1/categories HTTP/%s\r\nX-Probe: hostless\r\nConnection: close\r\n\r\n", version)
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			body, err := io.ReadAll(response.Body)
+			require.NoError(t, err)
+			conn.Close()
+			require.Equal(t, 400, response.StatusCode, "HTTP/%s: %s", version, body)
+			if version == "1.0" { // what of 1.1 Nginx answers by itself, Kong tells in its own words
+				problem(t, answer{status: response.StatusCode, header: response.Header, body: string(body)}, 400, "malformed")
+			}
+		}
+		if g.upstream != nil {
+			require.Nil(t, g.upstream.find("hostless"))
+		}
+	}},
 	{"headers that are too large are refused", outside, func(t require.TestingT, g *gateway) {
 		a := g.send(t, request{method: "GET", path: "/api/v1/categories", header: []string{"X-Large: " + strings.Repeat("x", 70<<10)}})
 		require.Nil(t, a.seen)

@@ -77,6 +77,7 @@ func TestObserve(t *testing.T) {
 	}
 	p, ann := s.NewProduct(t, 1_500, 10), s.Register(t)
 	w.buy(t, p, ann)
+	t.Run("trace", func(t *testing.T) { w.trace(t, p, ann) })
 	t.Run("dashboards", w.dashboards)
 	t.Run("alerts", func(t *testing.T) { w.alerts(t, p, ann) })
 }

@@ -102,6 +102,9 @@ function M.check()
     end
 
     local headers = ngx.req.get_headers(0)
+    if (headers["host"] or "") == "" then
+        return refuse(400) -- HTTP/1.0; Nginx itself refuses the others
+    end
     for name, value in pairs(headers) do
         if find(name, spoofable, "ijo") then
             ngx.req.clear_header(name)
