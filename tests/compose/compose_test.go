@@ -186,7 +186,8 @@ func TestBaseImages(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "deploy/Dockerfile"))
 	require.NoError(t, err)
 	stages := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^FROM (?:--platform=\$BUILDPLATFORM )?(\S+) AS (\S+)$`).FindAllStringSubmatch(string(text), -1) {
+	stage := regexp.MustCompile(`(?m)^FROM (?:--platform=\$BUILDPLATFORM )?(\S+) AS (\S+)$`)
+	for _, m := range stage.FindAllStringSubmatch(string(text), -1) {
 		if !stages[m[1]] && m[1] != "scratch" {
 			require.Regexp(t, `:\d+\.\d+\.\d+`, m[1])
 		}
