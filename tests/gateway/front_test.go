@@ -437,10 +437,10 @@ func TestFrontSendsAgain(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s.Listener.Addr().String()
 	}
-	twice := drops(2)
+	twice, keycloak := drops(2), drops(2)
 	f := newFront(t, map[string]string{
 		"GATEWAY_SERVERS": "server " + address(twice) + " max_fails=0; server " + address(twice) + " max_fails=0;",
-		"KEYCLOAK":        address(drops(2)),
+		"KEYCLOAK":        address(keycloak) + " max_fails=0; server " + address(keycloak),
 	})
 	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE"} {
 		a := f.send(t, request{method: method, path: "/api/v1/cart/items/" + method})
