@@ -41,7 +41,8 @@ func (s *service) adminRoutes(api huma.API) {
 	rest.Handle(api, rest.Op("PUT", one+"/exclusions/{idx}", "Shut an entry out", rest.Admin, known, rest.Problems(ErrEntryNotFound)), s.putExclusion)
 }
 
-type idPath struct {
+// IDPath names a drop to staff.
+type IDPath struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
@@ -167,7 +168,7 @@ func (s *service) listAll(ctx context.Context, _ *struct{}) (*body[items[DropVie
 	return &body[items[DropView]]{items[DropView]{views}}, err
 }
 
-func (s *service) watch(ctx context.Context, in *idPath) (*body[Watched], error) {
+func (s *service) watch(ctx context.Context, in *IDPath) (*body[Watched], error) {
 	return s.watched(ctx, in.ID)
 }
 
@@ -211,7 +212,7 @@ func (s *service) act(
 var errNothing = errors.New("done before")
 
 func (s *service) putDrop(ctx context.Context, in *struct {
-	idPath
+	IDPath
 	Body DropInput
 }) (*body[Watched], error) {
 	return s.act(ctx, in.ID, "changed", "", func(tx pgx.Tx, d *Drop) error {
@@ -225,7 +226,7 @@ func (s *service) putDrop(ctx context.Context, in *struct {
 	})
 }
 
-func (s *service) schedule(ctx context.Context, in *idPath) (*body[Watched], error) {
+func (s *service) schedule(ctx context.Context, in *IDPath) (*body[Watched], error) {
 	_, lots, err := s.store.byID(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -256,7 +257,7 @@ func (s *service) schedule(ctx context.Context, in *idPath) (*body[Watched], err
 	return s.watched(ctx, in.ID)
 }
 
-func (s *service) pause(ctx context.Context, in *idPath) (*body[Watched], error) {
+func (s *service) pause(ctx context.Context, in *IDPath) (*body[Watched], error) {
 	return s.act(ctx, in.ID, "paused", "", func(_ pgx.Tx, d *Drop) error {
 		switch {
 		case d.State == Paused:
@@ -270,7 +271,7 @@ func (s *service) pause(ctx context.Context, in *idPath) (*body[Watched], error)
 	})
 }
 
-func (s *service) resume(ctx context.Context, in *idPath) (*body[Watched], error) {
+func (s *service) resume(ctx context.Context, in *IDPath) (*body[Watched], error) {
 	return s.act(ctx, in.ID, "resumed", "", func(tx pgx.Tx, d *Drop) error {
 		switch {
 		case d.State.Gives():
@@ -285,7 +286,7 @@ func (s *service) resume(ctx context.Context, in *idPath) (*body[Watched], error
 }
 
 func (s *service) putRate(ctx context.Context, in *struct {
-	idPath
+	IDPath
 	Body struct {
 		CallsPerS int64 `json:"calls_per_s" minimum:"1" maximum:"1000000"`
 	}
@@ -300,7 +301,7 @@ func (s *service) putRate(ctx context.Context, in *struct {
 }
 
 func (s *service) putUnits(ctx context.Context, in *struct {
-	idPath
+	IDPath
 	SKU  skus.InPath `path:"sku"`
 	Body struct {
 		Units int64 `json:"units" minimum:"1" maximum:"1000000000" doc:"In all: more than before"`
@@ -338,7 +339,7 @@ func (s *service) putUnits(ctx context.Context, in *struct {
 }
 
 func (s *service) putMessage(ctx context.Context, in *struct {
-	idPath
+	IDPath
 	Body struct {
 		Message string `json:"message" maxLength:"500" doc:"Empty: none"`
 	}
@@ -349,7 +350,7 @@ func (s *service) putMessage(ctx context.Context, in *struct {
 	})
 }
 
-func (s *service) postEnd(ctx context.Context, in *idPath) (*body[Watched], error) {
+func (s *service) postEnd(ctx context.Context, in *IDPath) (*body[Watched], error) {
 	_, lots, err := s.store.byID(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -370,7 +371,7 @@ func (s *service) postEnd(ctx context.Context, in *idPath) (*body[Watched], erro
 }
 
 func (s *service) putExclusion(ctx context.Context, in *struct {
-	idPath
+	IDPath
 	Idx  int64 `path:"idx" minimum:"0" doc:"The entry's place in the log"`
 	Body struct {
 		Reason string `json:"reason" text:"line" minLength:"1" maxLength:"200" doc:"Everybody can read it"`

@@ -26,6 +26,7 @@ func (s *service) routes(api huma.API) {
 		rest.Problems(ErrDropNotFound)), s.getLeaves)
 
 	rest.Handle(api, rest.Op("POST", "/api/v1/drops/{slug}/entry", "Enter a drop", rest.User, rest.Status(http.StatusCreated),
+		rest.Also(http.StatusOK, "The account has entered before"),
 		rest.Describe("An account has one entry, whatever its devices: again it is the same, with 200. What it is for may be changed "+
 			"until the opening."),
 		rest.Problems(ErrDropNotFound, ErrDropNotOpen, ErrDropDrawing, ErrEntryClosed, ErrDropEnded, ErrNotEligible)), s.postEntry)
@@ -36,6 +37,7 @@ func (s *service) routes(api huma.API) {
 	rest.Handle(api, rest.Op("GET", "/api/v1/drops/{slug}/entry/proof", "Read the proof that my entry is in the log", rest.User,
 		rest.Problems(ErrDropNotFound, ErrEntryNotFound, ErrDropNotOpen)), s.getEntryProof)
 	rest.Handle(api, rest.Op("POST", "/api/v1/drops/{slug}/claim", "Claim a unit when it is my turn", rest.User, rest.Status(http.StatusCreated),
+		rest.Also(http.StatusAccepted, "Nothing is free: I stand by"),
 		rest.Describe("201: the units are held for my cart; put them in. 202: nothing is free, and I stand by. Again it is the same claim."),
 		rest.Problems(ErrDropNotFound, ErrEntryNotFound, ErrTicket, ErrNotEligible, ErrNotEntered, ErrNotCalled, ErrDropNotOpen,
 			ErrDropPaused, ErrDropEnded, ErrSoldOut, ErrLimitReached, ErrClaimLapsed)), s.postClaim)
@@ -43,7 +45,8 @@ func (s *service) routes(api huma.API) {
 	s.adminRoutes(api)
 }
 
-type slugPath struct {
+// SlugPath names a drop to everybody.
+type SlugPath struct {
 	Slug string `path:"slug" minLength:"1" maxLength:"100" pattern:"^[a-z0-9-]+$"`
 }
 
@@ -115,7 +118,7 @@ func (s *service) listDrops(ctx context.Context, _ *struct{}) (*shared[items[Dro
 	return &shared[items[DropView]]{aWhile, items[DropView]{views}}, err
 }
 
-func (s *service) getDrop(ctx context.Context, in *slugPath) (*shared[DropView], error) {
+func (s *service) getDrop(ctx context.Context, in *SlugPath) (*shared[DropView], error) {
 	d, lots, err := s.store.bySlug(ctx, in.Slug)
 	if err != nil {
 		return nil, err
@@ -124,12 +127,12 @@ func (s *service) getDrop(ctx context.Context, in *slugPath) (*shared[DropView],
 	return &shared[DropView]{aSecond, view(d, lots, acts)}, err
 }
 
-func (s *service) getStatus(ctx context.Context, in *slugPath) (*shared[Status], error) {
+func (s *service) getStatus(ctx context.Context, in *SlugPath) (*shared[Status], error) {
 	status, err := s.readStatus(ctx, in.Slug)
 	return &shared[Status]{aSecond, status}, err
 }
 
-func (s *service) getProof(ctx context.Context, in *slugPath) (*shared[proof.Document], error) {
+func (s *service) getProof(ctx context.Context, in *SlugPath) (*shared[proof.Document], error) {
 	d, _, err := s.store.bySlug(ctx, in.Slug)
 	if err != nil {
 		return nil, err
@@ -157,7 +160,7 @@ type leaves struct {
 }
 
 func (s *service) getLeaves(ctx context.Context, in *struct {
-	slugPath
+	SlugPath
 	From int64 `query:"from" minimum:"0" doc:"Place in the log of the first one"`
 }) (*shared[leaves], error) {
 	d, _, err := s.store.bySlug(ctx, in.Slug)
@@ -212,7 +215,7 @@ func (s *service) entryView(ctx context.Context, d Drop, lots []Lot, e Entry) (E
 }
 
 type entryInput struct {
-	slugPath
+	SlugPath
 	Body struct {
 		SKUs     []string `json:"skus" minItems:"1" maxItems:"20" nullable:"false" doc:"Of its lots; each is called for by itself"`
 		Quantity int64    `json:"quantity" minimum:"1" maximum:"1000" doc:"Units of each, at most"`
@@ -257,7 +260,7 @@ func (s *service) mine(ctx context.Context, slug string) (d Drop, lots []Lot, e 
 	return d, lots, e, err
 }
 
-func (s *service) getEntry(ctx context.Context, in *slugPath) (*body[EntryView], error) {
+func (s *service) getEntry(ctx context.Context, in *SlugPath) (*body[EntryView], error) {
 	d, lots, e, err := s.mine(ctx, in.Slug)
 	if err != nil {
 		return nil, err
@@ -266,7 +269,7 @@ func (s *service) getEntry(ctx context.Context, in *slugPath) (*body[EntryView],
 	return &body[EntryView]{v}, err
 }
 
-func (s *service) deleteEntry(ctx context.Context, in *slugPath) (*struct{}, error) {
+func (s *service) deleteEntry(ctx context.Context, in *SlugPath) (*struct{}, error) {
 	d, _, err := s.store.bySlug(ctx, in.Slug)
 	if err != nil {
 		return nil, err
@@ -286,7 +289,7 @@ type EntryProof struct {
 	Path      []proof.Hex `json:"path" nullable:"false" doc:"RFC 6962: the hashes beside the leaf's way to the root, from below"`
 }
 
-func (s *service) getEntryProof(ctx context.Context, in *slugPath) (*body[EntryProof], error) {
+func (s *service) getEntryProof(ctx context.Context, in *SlugPath) (*body[EntryProof], error) {
 	d, _, e, err := s.mine(ctx, in.Slug)
 	if err != nil {
 		return nil, err
@@ -313,7 +316,7 @@ func (s *service) getEntryProof(ctx context.Context, in *slugPath) (*body[EntryP
 }
 
 type claimInput struct {
-	slugPath
+	SlugPath
 	Ticket string `header:"Drop-Ticket" maxLength:"1000"`
 	Body   struct {
 		SKU      string `json:"sku" minLength:"1" maxLength:"255"`
