@@ -125,7 +125,7 @@ func TestAuditOfAnEmptyShop(t *testing.T) {
 // shop in which one thing of each kind is wrong.
 func TestAuditReads(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, "orders", "payments", "inventory", "mail", "users")
+	s := newShop(t, "orders", "payments", "inventory", "mail", "users", "drops")
 	s.environ["KEYCLOAK_DATABASE_URL"] = withoutTables(t, s.environ["USERS_DATABASE_URL"])
 	id := func(n int) string { return fmt.Sprintf("01900000-0000-7000-8000-%012d", n) }
 
