@@ -6,4 +6,4 @@ package main
 var publishers = []string{"auth", "users", "products", "inventory", "orders", "payments", "mail", "drops"}
 
 // consumers are the services that keep dead letters.
-var consumers = []string{"users", "products", "inventory", "orders", "payments", "mail"}
+var consumers = []string{"users", "products", "inventory", "orders", "payments", "mail", "drops"}

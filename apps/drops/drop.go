@@ -245,14 +245,14 @@ func (d *Drop) MayClaim() error {
 
 // Give says in which state a drop is whose lots stand like that.
 func (d *Drop) Give(lots []Lot) State {
-	var free, held int64
+	var free, unsold int64
 	for _, l := range lots {
-		free, held = free+l.Free, held+l.Held
+		free, unsold = free+l.Free, unsold+l.Units-l.Sold
 	}
 	switch {
-	case !d.State.Gives() || free > 0:
+	case free > 0:
 		return Open
-	case held > 0:
+	case unsold > 0:
 		return AllHeld
 	}
 	return SoldOut

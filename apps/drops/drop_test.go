@@ -66,11 +66,12 @@ func TestMayClaim(t *testing.T) {
 func TestGive(t *testing.T) {
 	t.Parallel()
 	open := Drop{State: Open}
-	require.Equal(t, Open, open.Give([]Lot{{Held: 1}, {Free: 1}}))
-	require.Equal(t, AllHeld, open.Give([]Lot{{Held: 1, Sold: 4}, {Sold: 2}}))
-	require.Equal(t, SoldOut, open.Give([]Lot{{Sold: 4}, {Sold: 2}}))
+	require.Equal(t, Open, open.Give([]Lot{{Units: 1, Held: 1}, {Units: 1, Free: 1}}))
+	require.Equal(t, AllHeld, open.Give([]Lot{{Units: 5, Held: 1, Sold: 4}, {Units: 2, Sold: 2}}))
+	require.Equal(t, AllHeld, open.Give([]Lot{{Units: 5, Sold: 4}}), "one is on its way")
+	require.Equal(t, SoldOut, open.Give([]Lot{{Units: 4, Sold: 4}, {Units: 2, Sold: 2}}))
 	all := Drop{State: AllHeld}
-	require.Equal(t, Open, all.Give([]Lot{{Free: 1}}), "something came back")
+	require.Equal(t, Open, all.Give([]Lot{{Units: 1, Free: 1}}), "something came back")
 }
 
 func TestEnters(t *testing.T) {

@@ -265,7 +265,8 @@ func TestStandby(t *testing.T) {
 	require.Equal(t, Lapsed, b.entry(order[2]).Claims[0].State)
 	require.Equal(t, Offered, b.entry(order[0]).Claims[0].State)
 	require.Equal(t, b.clock().Add(time.Minute), *b.entry(order[0]).Claims[0].HoldExpiresAt)
-	require.Equal(t, http.StatusAccepted, b.claim(order[2]).Status, "who let it lapse stands behind all others")
+	r = b.claim(order[2])
+	require.Equal(t, http.StatusAccepted, r.Status, "%s: who let it lapse stands behind all others", r.Body)
 	require.Equal(t, int64(2), b.entry(order[2]).Claims[0].Standby)
 	b.later(62 * time.Second) // not accepted
 	require.Equal(t, Offered, b.entry(order[1]).Claims[0].State)

@@ -336,7 +336,7 @@ func (s *service) offer(ctx context.Context, d Drop, lot *Lot) (waits bool, err 
 	if err != nil {
 		return waits, err
 	}
-	lot.Free = free
+	lot.Free, lot.Held = free, lot.Held+lot.Free-free
 	_, err = s.hold(ctx, d.ID, asked)
 	return waits, err
 }
