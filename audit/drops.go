@@ -80,21 +80,29 @@ func judgeDrop(p published, heads []proof.Head, entries []entry) (found []findin
 	return found
 }
 
+// into keeps rows.
+func into[T any](list *[]T) func(T) error {
+	return func(row T) error {
+		*list = append(*list, row)
+		return nil
+	}
+}
+
 // auditDrops holds each drop to its proof, its claims to its calls, and what is held of its lots to its claims.
 func auditDrops(ctx context.Context, dbs databases, _ deadlines, r *report) error {
 	var all []published
-	if err := each(ctx, dbs, "drops", dropsSQL, nil, func(p published) error { all = append(all, p); return nil }); err != nil {
+	if err := each(ctx, dbs, "drops", dropsSQL, nil, into(&all)); err != nil {
 		return err
 	}
 	for _, p := range all {
 		r.counts["drops "+p.State]++
 		of := pgx.NamedArgs{"drop": p.ID}
 		var heads []proof.Head
-		if err := each(ctx, dbs, "drops", dropHeadsSQL, of, func(h proof.Head) error { heads = append(heads, h); return nil }); err != nil {
+		if err := each(ctx, dbs, "drops", dropHeadsSQL, of, into(&heads)); err != nil {
 			return err
 		}
 		var entries []entry
-		if err := each(ctx, dbs, "drops", dropEntriesSQL, of, func(e entry) error { entries = append(entries, e); return nil }); err != nil {
+		if err := each(ctx, dbs, "drops", dropEntriesSQL, of, into(&entries)); err != nil {
 			return err
 		}
 		r.counts["drop entries"] += int64(len(entries))
@@ -111,7 +119,7 @@ func auditHolders(ctx context.Context, dbs databases, p published, r *report) er
 	type holder struct{ Drop, Account, SKU string }
 	var holders []holder
 	args := pgx.NamedArgs{"drop": p.ID, "now": r.now}
-	if err := each(ctx, dbs, "inventory", lotHoldersSQL, args, func(h holder) error { holders = append(holders, h); return nil }); err != nil {
+	if err := each(ctx, dbs, "inventory", lotHoldersSQL, args, into(&holders)); err != nil {
 		return err
 	}
 	// A claim is written before inventory is asked: whatever was held before is there now.
@@ -149,7 +157,8 @@ func auditCalls(ctx context.Context, dbs databases, r *report) error {
 		Position, Called int64
 	}
 	if err := each(ctx, dbs, "drops", dropUncalledSQL, nil, func(c uncalled) error {
-		r.add("drop "+c.Slug, finding{what: fmt.Sprintf("entry %s has claimed SKU %s at position %d, called are %d", c.EntryID, c.SKU, c.Position, c.Called)})
+		what := fmt.Sprintf("entry %s has claimed SKU %s at position %d, called are %d", c.EntryID, c.SKU, c.Position, c.Called)
+		r.add("drop "+c.Slug, finding{what: what})
 		return nil
 	}); err != nil {
 		return err

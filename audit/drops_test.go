@@ -90,10 +90,10 @@ func TestAuditDrops(t *testing.T) {
 	p, heads, entries := opened(t, 5)
 	bytea := func(b []byte) string { return fmt.Sprintf(`'\x%x'`, b) }
 	var sql strings.Builder
-	fmt.Fprintf(&sql, `INSERT INTO drops (id, slug, title, preset, state, zone, prequeue_at, opens_at, closes_at, grace_s, hold_s, standby_s, calls_per_s,
-			notify, beacon, rules, commitment, entered, n, root, secret, seed, created_at)
-		VALUES ('%s', 'spring', '', 'queue', 'open', 'UTC', now() - interval '2 hours', now() - interval '1 hour', now() + interval '1 hour', 45, 600,
-			60, 100, false, 'commit', '%s', %s, 5, 5, %s, %s, %s, now());
+	fmt.Fprintf(&sql, `INSERT INTO drops (id, slug, title, preset, state, zone, prequeue_at, opens_at, closes_at, grace_s, hold_s, standby_s,
+			calls_per_s, notify, beacon, rules, commitment, entered, n, root, secret, seed, created_at)
+		VALUES ('%s', 'spring', '', 'queue', 'open', 'UTC', now() - interval '2 hours', now() - interval '1 hour',
+			now() + interval '1 hour', 45, 600, 60, 100, false, 'commit', '%s', %s, 5, 5, %s, %s, %s, now());
 		INSERT INTO drop_lots (drop_id, sku, units, most, called) VALUES ('%[1]s', 'TEE', 4, 1, 3);
 		INSERT INTO calls (drop_id, sku, first, last, called, called_at) VALUES ('%[1]s', 'TEE', 0, 3, 3, now());`,
 		p.ID, p.Rules, bytea(p.Commitment), bytea(p.Root), bytea(p.Secret), bytea(p.Seed))
@@ -122,7 +122,8 @@ func TestAuditDrops(t *testing.T) {
 	}
 	s.write("inventory", `
 		INSERT INTO stock (sku, on_hand, lot, lot_free, lot_limit) VALUES ('TEE', 10, '`+p.ID.String()+`', 4, 1);
-		INSERT INTO ledger (sku, number, kind, delta, before, after, reason, ref, at) VALUES ('TEE', 1, 'initial', 10, 0, 10, '', '', now());
+		INSERT INTO ledger (sku, number, kind, delta, before, after, reason, ref, at)
+		VALUES ('TEE', 1, 'initial', 10, 0, 10, '', '', now());
 		INSERT INTO lots (drop, sku, units, most, opened_at) VALUES ('`+p.ID.String()+`', 'TEE', 4, 1, now());`+holds(0)+holds(1)+stock(2))
 	out, err := s.audit()
 	require.NoError(t, err, out)

@@ -257,7 +257,8 @@ const lotHoldersSQL = `
 	SELECT DISTINCT lot::text AS drop, substr(shopper, 9) AS account, sku FROM (
 		SELECT lot, shopper, sku FROM cart_holds WHERE lot = @drop AND expires_at > @now
 		UNION ALL
-		SELECT lot, shopper, sku FROM order_holds JOIN order_hold_lines USING (order_id) WHERE lot = @drop AND state IN ('held', 'sold')) had`
+		SELECT lot, shopper, sku FROM order_holds JOIN order_hold_lines USING (order_id)
+		WHERE lot = @drop AND state IN ('held', 'sold')) had`
 
 const ordersSQL = `
 	SELECT id, status, payment_status AS payment, currency, total, refunded, updated_at, placed_sent_at AS sent_at

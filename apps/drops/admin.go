@@ -30,7 +30,7 @@ func (s *service) adminRoutes(api huma.API) {
 	rest.Handle(api, rest.Op("GET", one, "Watch a drop", rest.Admin, rest.Problems(ErrDropNotFound)), s.watch)
 	rest.Handle(api, rest.Op("PUT", one, "Change a draft", rest.Admin, known), s.putDrop)
 	rest.Handle(api, rest.Op("POST", one+"/schedule", "Set the units aside, and fix the rules", rest.Admin,
-		rest.Describe("Rules do not change from then on. When inventory does not answer, it is asked again: the drop stays a draft until then."),
+		rest.Describe("Rules do not change from then on. When inventory does not answer, the drop stays a draft, and it is asked again."),
 		known, rest.Problems(ErrLots)), s.schedule)
 	rest.Handle(api, rest.Op("PUT", one+"/pause", "Pause: nobody is called, and nothing claimed", rest.Admin, known), s.pause)
 	rest.Handle(api, rest.Op("DELETE", one+"/pause", "Go on after a pause", rest.Admin, known), s.resume)
@@ -38,7 +38,8 @@ func (s *service) adminRoutes(api huma.API) {
 	rest.Handle(api, rest.Op("PUT", one+"/units/{sku}", "Add units to a lot", rest.Admin, known, rest.Problems(ErrLots)), s.putUnits)
 	rest.Handle(api, rest.Op("PUT", one+"/message", "Tell all who wait", rest.Admin, known), s.putMessage)
 	rest.Handle(api, rest.Op("POST", one+"/end", "End a drop before its time", rest.Admin, known), s.postEnd)
-	rest.Handle(api, rest.Op("PUT", one+"/exclusions/{idx}", "Shut an entry out", rest.Admin, known, rest.Problems(ErrEntryNotFound)), s.putExclusion)
+	rest.Handle(api, rest.Op("PUT", one+"/exclusions/{idx}", "Shut an entry out", rest.Admin, known,
+		rest.Problems(ErrEntryNotFound)), s.putExclusion)
 }
 
 // IDPath names a drop to staff.
@@ -57,7 +58,7 @@ type DropInput struct {
 	GraceS     int64       `json:"grace_s,omitempty" minimum:"10" maximum:"604800" doc:"45 without it; 86400 in a draw"`
 	HoldS      int64       `json:"hold_s,omitempty" minimum:"60" maximum:"86400" doc:"600 without it"`
 	StandbyS   int64       `json:"standby_s,omitempty" minimum:"20" maximum:"86400" doc:"60 without it; 86400 in a draw"`
-	CallsPerS  int64       `json:"calls_per_s,omitempty" minimum:"1" maximum:"1000000" doc:"How many are called in a second at most; 100 without it"`
+	CallsPerS  int64       `json:"calls_per_s,omitempty" minimum:"1" maximum:"1000000" doc:"How many are called in a second, at most: 100"`
 	Notify     *bool       `json:"notify,omitempty" doc:"Whether the called get a mail; in a draw they do unless it says no"`
 	Beacon     string      `json:"beacon,omitempty" enum:"drand,commit" doc:"commit without it"`
 	Lots       []LotWanted `json:"lots" minItems:"1" maxItems:"100" nullable:"false"`
@@ -155,7 +156,9 @@ func (s *service) watched(ctx context.Context, id uuid.UUID) (*body[Watched], er
 		return nil, err
 	}
 	acts, err := s.store.acts(ctx, id)
-	w := Watched{DropView: view(d, lots, acts), CallsPerS: d.CallsPerS, Notify: d.Notify, SetAside: d.Lots, Refused: d.Refused, Entered: d.Entered}
+	w := Watched{
+		DropView: view(d, lots, acts), CallsPerS: d.CallsPerS, Notify: d.Notify, SetAside: d.Lots, Refused: d.Refused, Entered: d.Entered,
+	}
 	for _, l := range lots {
 		rate := drop.Showing{Came: int(l.Came), Stayed: int(l.Stayed)}.Rate()
 		w.Watch = append(w.Watch, Watch{l.SKU, l.Called, l.Free, l.Held, l.Sold, l.Came, l.Stayed, rate})
@@ -174,7 +177,7 @@ func (s *service) watch(ctx context.Context, in *IDPath) (*body[Watched], error)
 
 func (s *service) postDrop(ctx context.Context, in *struct {
 	Body struct {
-		Slug string `json:"slug" minLength:"1" maxLength:"100" pattern:"^[a-z0-9]+(-[a-z0-9]+)*$" doc:"Its name in addresses; it never changes"`
+		Slug string `json:"slug" minLength:"1" maxLength:"100" pattern:"^[a-z0-9]+(-[a-z0-9]+)*$" doc:"Its name in addresses, for ever"`
 		DropInput
 	}
 }) (*body[Watched], error) {
@@ -335,7 +338,8 @@ func (s *service) putUnits(ctx context.Context, in *struct {
 	if err := s.store.stand(ctx, in.ID, stand); err != nil {
 		return nil, err
 	}
-	return s.act(ctx, in.ID, "units", fmt.Sprintf("%s: %d in all", in.SKU.String(), in.Body.Units), func(pgx.Tx, *Drop) error { return nil })
+	detail := fmt.Sprintf("%s: %d in all", in.SKU.String(), in.Body.Units)
+	return s.act(ctx, in.ID, "units", detail, func(pgx.Tx, *Drop) error { return nil })
 }
 
 func (s *service) putMessage(ctx context.Context, in *struct {

@@ -55,10 +55,12 @@ func (s store) changeClaims(
 			c := claims[k]
 			b.Queue(`
 				INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, lapses, made_at)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+				VALUES (@drop, @entry, @sku, @quantity, @position, @state, @until, @lapses, @made_at)
 				ON CONFLICT (entry_id, sku) DO UPDATE SET quantity = EXCLUDED.quantity, state = EXCLUDED.state, until = EXCLUDED.until,
-					lapses = EXCLUDED.lapses, made_at = EXCLUDED.made_at`,
-				of, c.EntryID, c.SKU, c.Quantity, c.Position, c.State, c.Until, c.Lapses, c.MadeAt)
+					lapses = EXCLUDED.lapses, made_at = EXCLUDED.made_at`, pgx.StrictNamedArgs{
+				"drop": of, "entry": c.EntryID, "sku": c.SKU, "quantity": c.Quantity, "position": c.Position, "state": c.State,
+				"until": c.Until, "lapses": c.Lapses, "made_at": c.MadeAt,
+			})
 		}
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return fmt.Errorf("save claims: %w", err)
@@ -166,7 +168,9 @@ func openCalls(ctx context.Context, tx pgx.Tx, of uuid.UUID) (map[string]int, er
 }
 
 // next reads who is next to be called for a SKU: positions, and whose they are.
-func next(ctx context.Context, tx pgx.Tx, of uuid.UUID, sku string, called int64, n int) (positions []int64, accounts []uuid.UUID, err error) {
+func next(
+	ctx context.Context, tx pgx.Tx, of uuid.UUID, sku string, called int64, n int,
+) (positions []int64, accounts []uuid.UUID, err error) {
 	rows, err := tx.Query(ctx, `
 		SELECT position, account_id FROM entries
 		WHERE drop_id = $1 AND position >= $2 AND $3 = ANY (skus) AND left_at IS NULL AND excluded IS NULL AND account_id IS NOT NULL
@@ -189,7 +193,8 @@ func next(ctx context.Context, tx pgx.Tx, of uuid.UUID, sku string, called int64
 // call notes that a drop has called the next ones for a SKU, up to before a position. What was called stays called.
 func call(ctx context.Context, tx pgx.Tx, of uuid.UUID, sku string, first, last int64, n int, now time.Time) error {
 	b := &pgx.Batch{}
-	b.Queue(`INSERT INTO calls (drop_id, sku, first, last, called, called_at) VALUES ($1, $2, $3, $4, $5, $6)`, of, sku, first, last, n, now)
+	b.Queue(`INSERT INTO calls (drop_id, sku, first, last, called, called_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		of, sku, first, last, n, now)
 	b.Queue(`UPDATE drop_lots SET called = greatest(called, $3) WHERE drop_id = $1 AND sku = $2`, of, sku, last)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return fmt.Errorf("call: %w", err)

@@ -50,8 +50,10 @@ func addEntries(ctx context.Context, tx pgx.Tx, d Drop, entries []Entry) error {
 	for _, e := range entries {
 		b.Queue(`
 			INSERT INTO entries (id, drop_id, account_id, idx, position, skus, quantity, salt, leaf, entered_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			e.ID, d.ID, e.AccountID, e.Idx, e.Position, e.SKUs, e.Quantity, e.Salt, e.Leaf, e.EnteredAt)
+			VALUES (@id, @drop, @account, @idx, @position, @skus, @quantity, @salt, @leaf, @entered_at)`, pgx.StrictNamedArgs{
+			"id": e.ID, "drop": d.ID, "account": e.AccountID, "idx": e.Idx, "position": e.Position, "skus": e.SKUs,
+			"quantity": e.Quantity, "salt": e.Salt, "leaf": e.Leaf, "entered_at": e.EnteredAt,
+		})
 		if d.OpenedAt != nil {
 			b.Queue(`UPDATE drop_lots SET entrants = entrants + 1, wanted = wanted + $3 WHERE drop_id = $1 AND sku = ANY ($2)`,
 				d.ID, e.SKUs, e.Quantity)

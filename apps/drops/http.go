@@ -36,9 +36,10 @@ func (s *service) routes(api huma.API) {
 		rest.Problems(ErrDropNotFound)), s.deleteEntry)
 	rest.Handle(api, rest.Op("GET", "/api/v1/drops/{slug}/entry/proof", "Read the proof that my entry is in the log", rest.User,
 		rest.Problems(ErrDropNotFound, ErrEntryNotFound, ErrDropNotOpen)), s.getEntryProof)
-	rest.Handle(api, rest.Op("POST", "/api/v1/drops/{slug}/claim", "Claim a unit when it is my turn", rest.User, rest.Status(http.StatusCreated),
+	rest.Handle(api, rest.Op("POST", "/api/v1/drops/{slug}/claim", "Claim a unit when it is my turn", rest.User,
+		rest.Status(http.StatusCreated),
 		rest.Also(http.StatusAccepted, "Nothing is free: I stand by"),
-		rest.Describe("201: the units are held for my cart; put them in. 202: nothing is free, and I stand by. Again it is the same claim."),
+		rest.Describe("201: the units are held for my cart; put them in. 202: nothing is free, I stand by. Again it is the same."),
 		rest.Problems(ErrDropNotFound, ErrEntryNotFound, ErrTicket, ErrNotEligible, ErrNotEntered, ErrNotCalled, ErrDropNotOpen,
 			ErrDropPaused, ErrDropEnded, ErrSoldOut, ErrLimitReached, ErrClaimLapsed)), s.postClaim)
 

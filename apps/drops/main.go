@@ -24,9 +24,9 @@ func main() { serve.MainWithDatabase("drops", migrations, newService) }
 
 // settings are what the environment may change.
 type settings struct {
-	Key       string    `env:"DROPS_KEY" secret:"32" doc:"Tickets are signed with keys derived from it; the gateway checks them"`
-	HeadKey   string    `env:"DROPS_HEAD_KEY" secret:"32" doc:"Signs the heads of the log of entries, and has the secrets of the shuffles. Several, with commas between them, while one takes another's place: the first signs"` //nolint:lll
-	BeaconURL serve.URL `env:"DROPS_BEACON_URL" envDefault:"https://api.drand.sh" doc:"A relay of drand, which is asked for the round that a drop's rules name"`
+	Key       string    `env:"DROPS_KEY" secret:"32" doc:"Signs tickets; the gateway has it, too"`
+	HeadKey   string    `env:"DROPS_HEAD_KEY" secret:"32" doc:"Signs heads and has the shuffles' secrets; old ones behind commas"`
+	BeaconURL serve.URL `env:"DROPS_BEACON_URL" envDefault:"https://api.drand.sh" doc:"A relay of drand"`
 }
 
 // statusFresh is how old a status may be.

@@ -71,7 +71,7 @@ func statusOf(d Drop, lots []Lot, rate map[string]int, now time.Time) Status {
 // Odds are what somebody is told about a lot.
 type Odds struct {
 	SKU    string       `json:"sku"`
-	Part   *float64     `json:"part" nullable:"true" doc:"Before the opening: which part of those who entered will be offered a unit, 0 to 1"`
+	Part   *float64     `json:"part" nullable:"true" doc:"Before the opening: of those who entered, who will be offered a unit, 0 to 1"`
 	Chance *drop.Chance `json:"chance" nullable:"true" enum:"likely,unlikely,if-others-quit" doc:"From the opening on"`
 }
 

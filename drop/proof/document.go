@@ -29,7 +29,7 @@ type Document struct {
 	State      string `json:"state"`
 	Rules      string `json:"rules" doc:"JSON, byte for byte as it was committed to"`
 	Commitment Hex    `json:"commitment" doc:"SHA-256 of drop, rules and secret, each after its length in 8 bytes"`
-	Heads      []Head `json:"heads" nullable:"false" doc:"The log of entries as it grew, the shop's word for each. The last one is what was frozen"`
+	Heads      []Head `json:"heads" nullable:"false" doc:"The log of entries as it grew; the last one is what was frozen"`
 
 	N         *uint64 `json:"n" nullable:"true" doc:"Entries when it was opened: their order is drawn"`
 	Root      Hex     `json:"root,omitempty" doc:"Of those entries"`
