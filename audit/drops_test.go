@@ -90,8 +90,9 @@ func TestAuditDrops(t *testing.T) {
 	p, heads, entries := opened(t, 5)
 	bytea := func(b []byte) string { return fmt.Sprintf(`'\x%x'`, b) }
 	var sql strings.Builder
-	fmt.Fprintf(&sql, `INSERT INTO drops (id, slug, title, preset, state, zone, prequeue_at, opens_at, closes_at, grace_s, hold_s, standby_s,
-			calls_per_s, notify, beacon, rules, commitment, entered, n, root, secret, seed, created_at)
+	fmt.Fprintf(&sql, `
+		INSERT INTO drops (id, slug, title, preset, state, zone, prequeue_at, opens_at, closes_at, grace_s, hold_s, standby_s, calls_per_s,
+			notify, beacon, rules, commitment, entered, n, root, secret, seed, created_at)
 		VALUES ('%s', 'spring', '', 'queue', 'open', 'UTC', now() - interval '2 hours', now() - interval '1 hour',
 			now() + interval '1 hour', 45, 600, 60, 100, false, 'commit', '%s', %s, 5, 5, %s, %s, %s, now());
 		INSERT INTO drop_lots (drop_id, sku, units, most, called) VALUES ('%[1]s', 'TEE', 4, 1, 3);

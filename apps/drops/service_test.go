@@ -480,6 +480,16 @@ func TestTogether(t *testing.T) {
 	for i, place := range idx {
 		require.Equal(t, int64(i+1), place, "no gap, none twice")
 	}
+	together(func(i int) { // as several instances would: no batch waits for another
+		answers, err := b.s.enterAll(t.Context(), []entering{{w.ID, account(200 + i), []string{"TEE"}, 1}})
+		require.NoError(t, err)
+		require.NoError(t, answers[0].Err)
+		idx[i] = answers[0].Value.Idx
+	})
+	slices.Sort(idx)
+	for i, place := range idx {
+		require.Equal(t, int64(i+65), place, "no gap, none twice")
+	}
 	b.at(w.OpensAt)
 	b.tick()
 	called := b.status().SKUs[0].Called

@@ -409,3 +409,33 @@ func TestExclude(t *testing.T) {
 	require.NotContains(t, page, account(order[0]).String())
 	require.NotContains(t, page, account(999_999).String(), "nor which of the staff did it")
 }
+
+// TestNoUnitWaits: one that is free goes to the next who wants no more, when somebody who stands by first wants two.
+func TestNoUnitWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.made("lots", []LotWanted{{"TEE", 2, 2}})
+	b.at(*w.PrequeueAt)
+	b.tick()
+	for n := range 3 {
+		r := b.do(b.token(n), "POST", "/drops/spring/entry", map[string]any{"skus": []string{"TEE"}, "quantity": 2})
+		require.Equal(t, http.StatusCreated, r.Status, "%s", r.Body)
+	}
+	b.at(w.OpensAt)
+	b.tick()
+	order := make([]int, 3)
+	for n := range 3 {
+		order[*b.entry(n).Position] = n
+	}
+	for range 3 { // two do not come in time
+		b.later(46 * time.Second)
+	}
+	claim := func(n int, quantity int64) int { return b.claimOf(n, b.entry(n).Ticket, "TEE", quantity).Status }
+	require.Equal(t, http.StatusCreated, claim(order[2], 1))
+	require.Equal(t, http.StatusAccepted, claim(order[0], 2))
+	require.Equal(t, http.StatusAccepted, claim(order[1], 1), "somebody stands by first")
+	b.later(time.Second)
+	require.Equal(t, Standby, b.entry(order[0]).Claims[0].State)
+	require.Equal(t, Offered, b.entry(order[1]).Claims[0].State)
+	require.Equal(t, http.StatusCreated, claim(order[1], 1))
+}

@@ -242,12 +242,11 @@ func (s *service) give(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	waits := map[string]bool{}
 	for i := range lots {
 		if !d.State.Gives() {
 			break
 		}
-		if waits[lots[i].SKU], err = s.offer(ctx, d, &lots[i]); err != nil {
+		if err := s.offer(ctx, d, &lots[i]); err != nil {
 			return err
 		}
 	}
@@ -255,7 +254,7 @@ func (s *service) give(ctx context.Context, id uuid.UUID) error {
 	_, err = s.store.change(ctx, id, func(tx pgx.Tx, d *Drop) error {
 		now := s.now()
 		if d.State.Gives() {
-			if err := s.callNext(ctx, tx, *d, lots, waits); err != nil {
+			if err := s.callNext(ctx, tx, *d, lots); err != nil {
 				return err
 			}
 			d.State = d.Give(lots)
@@ -298,30 +297,26 @@ func (s *service) settle(ctx context.Context, id uuid.UUID) error {
 	}
 }
 
-// offer holds what is free for those who stand by, the next first, and tells whether some still do.
-func (s *service) offer(ctx context.Context, d Drop, lot *Lot) (waits bool, err error) {
+// offer holds what is free for those who stand by, the next first. Who wants more than is free is passed over: no unit waits for
+// another one.
+func (s *service) offer(ctx context.Context, d Drop, lot *Lot) error {
 	standby, err := s.store.standby(ctx, d.ID, lot.SKU, askedAtOnce)
 	if err != nil {
-		return false, err
+		return err
 	}
-	free, offered := lot.Free, 0
-	for offered < len(standby) && standby[offered].Quantity <= free {
-		free -= standby[offered].Quantity
-		offered++
+	var keys []claimKey
+	accounts := map[claimKey]uuid.UUID{}
+	for _, c := range standby {
+		if c.Quantity <= lot.Free {
+			k := claimKey{c.EntryID, c.SKU}
+			keys, accounts[k] = append(keys, k), c.AccountID
+			lot.Free -= c.Quantity
+		}
 	}
-	waits = offered < len(standby) || len(standby) == askedAtOnce
-	if offered == 0 {
-		return waits, nil
+	if len(keys) == 0 {
+		return nil
 	}
 	until := s.now().Add(seconds(d.StandbyS))
-	keys := make([]claimKey, 0, offered)
-	for _, c := range standby[:offered] {
-		keys = append(keys, claimKey{c.EntryID, c.SKU})
-	}
-	accounts := map[claimKey]uuid.UUID{}
-	for i, k := range keys {
-		accounts[k] = standby[i].AccountID
-	}
 	var asked []toClaim
 	err = s.store.changeClaims(ctx, d.ID, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
 		asked = nil
@@ -334,15 +329,14 @@ func (s *service) offer(ctx context.Context, d Drop, lot *Lot) (waits bool, err 
 		return changed, nil
 	})
 	if err != nil {
-		return waits, err
+		return err
 	}
-	lot.Free, lot.Held = free, lot.Held+lot.Free-free
 	_, err = s.hold(ctx, d.ID, asked)
-	return waits, err
+	return err
 }
 
-// callNext calls as many as there is hope for, of each lot of which nobody stands by.
-func (s *service) callNext(ctx context.Context, tx pgx.Tx, d Drop, lots []Lot, waits map[string]bool) error {
+// callNext calls as many as there is hope for, of what is free after those who stand by.
+func (s *service) callNext(ctx context.Context, tx pgx.Tx, d Drop, lots []Lot) error {
 	now := s.now()
 	if err := settleCalls(ctx, tx, d.ID, now.Add(-seconds(d.GraceS)), now); err != nil {
 		return err
@@ -367,7 +361,7 @@ func (s *service) callNext(ctx context.Context, tx pgx.Tx, d Drop, lots []Lot, w
 			rule.Quantity = float64(l.Wanted) / float64(l.Entrants)
 		}
 		n := rule.More()
-		if n == 0 || waits[l.SKU] {
+		if n == 0 {
 			continue
 		}
 		positions, accounts, err := next(ctx, tx, d.ID, l.SKU, l.Called, n)
