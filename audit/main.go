@@ -108,7 +108,7 @@ func run(ctx context.Context, environ map[string]string, now time.Time, w io.Wri
 func audit(ctx context.Context, dbs databases, d deadlines, now time.Time) (*report, error) {
 	r := newReport(now)
 	for _, part := range []func(context.Context, databases, deadlines, *report) error{
-		auditStock, auditLots, auditOrders, auditEvents, auditLimits, auditMails,
+		auditStock, auditLots, auditDrops, auditOrders, auditEvents, auditLimits, auditMails,
 	} {
 		if err := part(ctx, dbs, d, r); err != nil {
 			return nil, err

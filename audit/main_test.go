@@ -125,7 +125,7 @@ func TestAuditOfAnEmptyShop(t *testing.T) {
 // shop in which one thing of each kind is wrong.
 func TestAuditReads(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, "orders", "payments", "inventory", "mail", "users")
+	s := newShop(t, "orders", "payments", "inventory", "mail", "users", "drops")
 	s.environ["KEYCLOAK_DATABASE_URL"] = withoutTables(t, s.environ["USERS_DATABASE_URL"])
 	id := func(n int) string { return fmt.Sprintf("01900000-0000-7000-8000-%012d", n) }
 
@@ -220,7 +220,7 @@ func TestAuditReads(t *testing.T) {
 // TestAuditOfLots: each statement about lots, where all is well and where one thing of each kind is wrong.
 func TestAuditOfLots(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, "orders", "payments", "inventory", "mail")
+	s := newShop(t, "orders", "payments", "inventory", "mail", "drops")
 	id := func(n int) string { return fmt.Sprintf("01900000-0000-7000-8000-%012d", n) }
 	const old = "now() - interval '1 hour'"
 	order := func(n int, shopper, state, sku, quantity, lot string) string {
@@ -283,7 +283,7 @@ func TestAuditOfLots(t *testing.T) {
 // TestForgottenMails: of orders whose buyers are gone no mail is missed once mail has forgotten them, and until then it is.
 func TestForgottenMails(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, "orders", "payments", "inventory", "mail")
+	s := newShop(t, "orders", "payments", "inventory", "mail", "drops")
 	const id = "01900000-0000-7000-8000-000000000001"
 	s.write("orders", `
 		INSERT INTO order_ids (id, fate, decided_at) VALUES ('`+id+`', 'placed', now());
@@ -310,7 +310,7 @@ func TestForgottenMails(t *testing.T) {
 // there are of the others and whichever service knows it.
 func TestAuditInBatches(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, "orders", "payments", "inventory", "mail")
+	s := newShop(t, "orders", "payments", "inventory", "mail", "drops")
 	const orders = 2*batch + 500
 	s.write("payments", fmt.Sprintf(`
 		INSERT INTO charges (order_id, state, next_try_at, created_at, updated_at)
@@ -335,7 +335,7 @@ func TestAuditInBatches(t *testing.T) {
 // TestPagesEnd: a last page that is full is followed by one more look.
 func TestPagesEnd(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, "inventory")
+	s := newShop(t, "inventory", "drops")
 	s.write("inventory", fmt.Sprintf(`
 		INSERT INTO order_holds (order_id, state, release_reason, held_at, changed_at)
 		SELECT gen_random_uuid(), 'released', 'void', now(), now() FROM generate_series(1, %d) n`, batch))

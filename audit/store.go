@@ -215,6 +215,51 @@ const lotLimitsSQL = `
 	GROUP BY shopper, had.sku, l.drop, l.most
 	HAVING sum(quantity) > l.most`
 
+// Drops that were published, with what proves their order. called and told must be the same, and so must entered and counted.
+const dropsSQL = `
+	SELECT id, slug, state, rules, commitment, entered, n, root, beacon_signature, secret, seed FROM drops WHERE state <> 'draft'`
+
+const dropHeadsSQL = `SELECT size, root, at, key, signature FROM heads WHERE drop_id = @drop ORDER BY at`
+
+const dropEntriesSQL = `
+	SELECT id, account_id, idx, position, salt, leaf FROM entries WHERE drop_id = @drop ORDER BY idx`
+
+const dropCalledSQL = `
+	SELECT d.slug, l.sku, l.called, COALESCE(max(c.last), 0) AS told
+	FROM drop_lots l JOIN drops d ON d.id = l.drop_id LEFT JOIN calls c ON c.drop_id = l.drop_id AND c.sku = l.sku
+	GROUP BY d.slug, l.sku, l.called HAVING l.called <> COALESCE(max(c.last), 0)`
+
+// Claims of those who were not called.
+const dropUncalledSQL = `
+	SELECT d.slug, c.sku, c.entry_id, c.position, l.called
+	FROM claims c JOIN drop_lots l ON l.drop_id = c.drop_id AND l.sku = c.sku JOIN drops d ON d.id = c.drop_id
+	WHERE c.position >= l.called`
+
+// Who stands by, and somebody behind them who asked later, for as much at least, and was served.
+const dropPassedSQL = `
+	SELECT DISTINCT ON (s.entry_id, s.sku) d.slug, s.sku, s.entry_id, s.position, o.position AS other, o.made_at AS since
+	FROM claims s JOIN drops d ON d.id = s.drop_id JOIN entries e ON e.id = s.entry_id
+	JOIN claims o ON o.drop_id = s.drop_id AND o.sku = s.sku AND o.state IN ('held', 'offered', 'bought')
+	 AND (o.lapses, o.position) > (s.lapses, s.position) AND o.made_at > s.made_at AND o.quantity >= s.quantity
+	WHERE s.state = 'standby' AND e.left_at IS NULL AND e.excluded IS NULL
+	  AND NOT EXISTS (SELECT FROM standings a WHERE a.account_id = e.account_id AND a.suspended)
+	ORDER BY s.entry_id, s.sku, o.made_at`
+
+// Whose claims drops knows.
+const dropClaimsSQL = `
+	SELECT c.drop_id::text || ' ' || e.account_id || ' ' || c.sku FROM claims c JOIN entries e ON e.id = c.entry_id
+	WHERE e.account_id IS NOT NULL AND c.drop_id = @drop`
+
+const dropForgottenSQL = `SELECT count(*) FROM entries WHERE drop_id = @drop AND account_id IS NULL`
+
+// Who has units of a lot.
+const lotHoldersSQL = `
+	SELECT DISTINCT lot::text AS drop, substr(shopper, 9) AS account, sku FROM (
+		SELECT lot, shopper, sku FROM cart_holds WHERE lot = @drop AND expires_at > @now
+		UNION ALL
+		SELECT lot, shopper, sku FROM order_holds JOIN order_hold_lines USING (order_id)
+		WHERE lot = @drop AND state IN ('held', 'sold')) had`
+
 const ordersSQL = `
 	SELECT id, status, payment_status AS payment, currency, total, refunded, updated_at, placed_sent_at AS sent_at
 	FROM orders WHERE id > @after ORDER BY id LIMIT @batch`

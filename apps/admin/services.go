@@ -3,7 +3,7 @@
 package main
 
 // publishers are the services with an outbox.
-var publishers = []string{"auth", "users", "products", "inventory", "orders", "payments", "mail"}
+var publishers = []string{"auth", "users", "products", "inventory", "orders", "payments", "mail", "drops"}
 
 // consumers are the services that keep dead letters.
-var consumers = []string{"users", "products", "inventory", "orders", "payments", "mail"}
+var consumers = []string{"users", "products", "inventory", "orders", "payments", "mail", "drops"}

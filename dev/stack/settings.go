@@ -107,6 +107,8 @@ func defaults(s *Stack, services []App) []setting {
 		{"CURSOR_KEY", secret(), everyApp},
 		{"HASH_KEY", secret(), everyApp},
 		{"PAYMENTS_WEBHOOK_SECRET", secret(), "payments"},
+		{"DROPS_KEY", secret(), "drops"},
+		{"DROPS_HEAD_KEY", secret(), "drops"},
 
 		{"SHOP_CURRENCY", "GBP", everyApp},
 		{"SHOP_COUNTRY", "GB", everyApp},

@@ -202,6 +202,8 @@ func TestAppSettings(t *testing.T) {
 		{"AUTH_CLIENT_SECRET", "auth"},
 		{"OPS_PASSWORD", "auth"},
 		{"PAYMENTS_WEBHOOK_SECRET", "payments"},
+		{"DROPS_KEY", ""}, // drops', which is not among these
+		{"DROPS_HEAD_KEY", ""},
 		{"PAYMENTS_PROVIDER", "payments"}, // added by the user
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "orders payments auth"},
 		{"POSTGRES_SUPERUSER_URL", ""},

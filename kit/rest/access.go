@@ -36,7 +36,10 @@ var (
 // Neighbours lets only the named services call, through their sidecars.
 func Neighbours(apps ...string) Access { return Access{neighbours: apps} }
 
-const accessKey = "access"
+const (
+	accessKey = "access"
+	alsoKey   = "also"
+)
 
 // Op describes an operation. The default status is 200, the default body
 // limit 1 MiB.
@@ -64,6 +67,17 @@ func Op(method, path, summary string, access Access, opts ...func(*huma.Operatio
 // Status sets the status of success.
 func Status(code int) func(*huma.Operation) {
 	return func(op *huma.Operation) { op.DefaultStatus = code }
+}
+
+// Also says that success may have another status, with an answer of the same
+// shape, and what that means.
+func Also(code int, means string) func(*huma.Operation) {
+	return func(op *huma.Operation) {
+		if op.Metadata[alsoKey] == nil {
+			op.Metadata[alsoKey] = map[int]string{}
+		}
+		op.Metadata[alsoKey].(map[int]string)[code] = means
+	}
 }
 
 // Describe adds a longer description to the API document.

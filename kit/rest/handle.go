@@ -43,6 +43,12 @@ func Handle[I, O any](api huma.API, op huma.Operation, handler func(context.Cont
 	oapi := api.OpenAPI()
 	documented := operation(oapi.Paths[op.Path], op.Method)
 	delete(documented.Responses, "default")
+	also, _ := op.Metadata[alsoKey].(map[int]string)
+	for code, means := range also {
+		same := *documented.Responses[strconv.Itoa(op.DefaultStatus)]
+		same.Description = means
+		documented.Responses[strconv.Itoa(code)] = &same
+	}
 	for _, schema := range oapi.Components.Schemas.Map() {
 		admitNull(schema)
 	}

@@ -82,7 +82,7 @@ local function preflight(methods)
     if allow_origin() then
         ngx.header["Access-Control-Allow-Methods"] = methods:gsub(" ", ", ")
         ngx.header["Access-Control-Allow-Headers"] =
-            "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Cart-Session, X-Request-Id"
+            "Authorization, Content-Type, Drop-Ticket, Idempotency-Key, If-None-Match, X-Cart-Session, X-Request-Id"
         ngx.header["Access-Control-Max-Age"] = "600"
     end
     return ngx.exit(204)

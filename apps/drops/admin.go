@@ -1,0 +1,387 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/drop"
+	"github.com/stampede-shop/stampede/drop/proof"
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/rest"
+	"github.com/stampede-shop/stampede/kit/skus"
+)
+
+func (s *service) adminRoutes(api huma.API) {
+	const one = "/api/v1/admin/drops/{id}"
+	known := rest.Problems(ErrDropNotFound, ErrDropState)
+	rest.Handle(api, rest.Op("GET", "/api/v1/admin/drops", "List drops, drafts too", rest.Admin), s.listAll)
+	rest.Handle(api, rest.Op("POST", "/api/v1/admin/drops", "Make a drop", rest.Admin, rest.Status(http.StatusCreated),
+		rest.Problems(ErrSlugTaken)), s.postDrop)
+	rest.Handle(api, rest.Op("GET", one, "Watch a drop", rest.Admin, rest.Problems(ErrDropNotFound)), s.watch)
+	rest.Handle(api, rest.Op("PUT", one, "Change a draft", rest.Admin, known), s.putDrop)
+	rest.Handle(api, rest.Op("POST", one+"/schedule", "Set the units aside, and fix the rules", rest.Admin,
+		rest.Describe("Rules do not change from then on. When inventory does not answer, the drop stays a draft, and it is asked again."),
+		known, rest.Problems(ErrLots)), s.schedule)
+	rest.Handle(api, rest.Op("PUT", one+"/pause", "Pause: nobody is called, and nothing claimed", rest.Admin, known), s.pause)
+	rest.Handle(api, rest.Op("DELETE", one+"/pause", "Go on after a pause", rest.Admin, known), s.resume)
+	rest.Handle(api, rest.Op("PUT", one+"/rate", "Say how many are called in a second at most", rest.Admin, known), s.putRate)
+	rest.Handle(api, rest.Op("PUT", one+"/units/{sku}", "Add units to a lot", rest.Admin, known, rest.Problems(ErrLots)), s.putUnits)
+	rest.Handle(api, rest.Op("PUT", one+"/message", "Tell all who wait", rest.Admin, known), s.putMessage)
+	rest.Handle(api, rest.Op("POST", one+"/end", "End a drop before its time", rest.Admin, known), s.postEnd)
+	rest.Handle(api, rest.Op("PUT", one+"/exclusions/{idx}", "Shut an entry out", rest.Admin, known,
+		rest.Problems(ErrEntryNotFound)), s.putExclusion)
+}
+
+// IDPath names a drop to staff.
+type IDPath struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+}
+
+// DropInput is what staff say of a drop.
+type DropInput struct {
+	Title      string      `json:"title" text:"line" minLength:"1" maxLength:"200"`
+	Preset     Preset      `json:"preset" enum:"queue,draw,first-come"`
+	Zone       string      `json:"zone" maxLength:"64" doc:"IANA time zone in which the times are told: Europe/London"`
+	PrequeueAt *time.Time  `json:"prequeue_at,omitempty" doc:"When entries begin; not for first-come"`
+	OpensAt    time.Time   `json:"opens_at" doc:"With the zone's offset at that time, or in UTC"`
+	ClosesAt   time.Time   `json:"closes_at"`
+	GraceS     int64       `json:"grace_s,omitempty" minimum:"10" maximum:"604800" doc:"45 without it; 86400 in a draw"`
+	HoldS      int64       `json:"hold_s,omitempty" minimum:"60" maximum:"86400" doc:"600 without it"`
+	StandbyS   int64       `json:"standby_s,omitempty" minimum:"20" maximum:"86400" doc:"60 without it; 86400 in a draw"`
+	CallsPerS  int64       `json:"calls_per_s,omitempty" minimum:"1" maximum:"1000000" doc:"How many are called in a second, at most: 100"`
+	Notify     *bool       `json:"notify,omitempty" doc:"Whether the called get a mail; in a draw they do unless it says no"`
+	Beacon     string      `json:"beacon,omitempty" enum:"drand,commit" doc:"commit without it"`
+	Lots       []LotWanted `json:"lots" minItems:"1" maxItems:"100" nullable:"false"`
+}
+
+// apply gives a drop what staff say. Errors: ErrInvalid.
+func (d *Drop) apply(in DropInput) error {
+	zone, err := time.LoadLocation(in.Zone)
+	if err != nil || in.Zone == "" || in.Zone == "Local" {
+		return problem.InvalidField("body.zone", problem.CodeNotFound, "is no time zone")
+	}
+	for field, at := range map[string]*time.Time{"prequeue_at": in.PrequeueAt, "opens_at": &in.OpensAt, "closes_at": &in.ClosesAt} {
+		if at != nil && !told(*at, zone) {
+			return problem.InvalidField("body."+field, problem.CodeNotAllowed, "has another offset than the zone has at that time")
+		}
+	}
+	switch {
+	case in.Preset == FirstCome && in.PrequeueAt != nil:
+		return problem.InvalidField("body.prequeue_at", problem.CodeNotAllowed, "nobody waits before the opening of this")
+	case in.Preset != FirstCome && in.PrequeueAt == nil:
+		return problem.InvalidField("body.prequeue_at", problem.CodeRequired, "is missing")
+	case in.PrequeueAt != nil && !in.PrequeueAt.Before(in.OpensAt):
+		return problem.InvalidField("body.opens_at", problem.CodeTooSmall, "is not after prequeue_at")
+	case !in.OpensAt.Before(in.ClosesAt):
+		return problem.InvalidField("body.closes_at", problem.CodeTooSmall, "is not after opens_at")
+	}
+	seen := map[string]bool{}
+	for i, l := range in.Lots {
+		if seen[l.SKU] {
+			return problem.InvalidField(fmt.Sprintf("body.lots[%d].sku", i), problem.CodeDuplicate, "is there twice")
+		}
+		seen[l.SKU] = true
+	}
+	d.Title, d.Preset, d.Zone, d.OpensAt, d.ClosesAt = in.Title, in.Preset, in.Zone, kept(in.OpensAt), kept(in.ClosesAt)
+	d.PrequeueAt = nil
+	if in.PrequeueAt != nil {
+		at := kept(*in.PrequeueAt)
+		d.PrequeueAt = &at
+	}
+	d.GraceS, d.HoldS, d.StandbyS, d.CallsPerS, d.Notify = 45, 600, 60, 100, in.Preset == Draw
+	if in.Preset == Draw {
+		d.GraceS, d.StandbyS = 24*3600, 24*3600
+	}
+	for to, v := range map[*int64]int64{&d.GraceS: in.GraceS, &d.HoldS: in.HoldS, &d.StandbyS: in.StandbyS, &d.CallsPerS: in.CallsPerS} {
+		if v > 0 {
+			*to = v
+		}
+	}
+	if in.Notify != nil {
+		d.Notify = *in.Notify
+	}
+	if d.Beacon = in.Beacon; d.Beacon == "" || in.Preset == FirstCome { // where nothing is drawn
+		d.Beacon = proof.BeaconCommit
+	}
+	return nil
+}
+
+// told tells whether a time is written as clocks of a zone show it, or in UTC: an offset that is an hour off on the day when
+// clocks change is a drop that opens an hour off.
+func told(at time.Time, zone *time.Location) bool {
+	_, given := at.Zone()
+	_, has := at.In(zone).Zone()
+	return given == 0 && at.Location() == time.UTC || given == has
+}
+
+// kept is a time as it is kept.
+func kept(at time.Time) time.Time { return at.UTC().Truncate(time.Millisecond) }
+
+// Watched is a drop as staff see it.
+type Watched struct {
+	DropView
+	CallsPerS int64   `json:"calls_per_s"`
+	Notify    bool    `json:"notify"`
+	SetAside  string  `json:"set_aside" enum:"none,asked,refused,open,closing,closed" doc:"How it stands with inventory's lots"`
+	Refused   string  `json:"refused" doc:"Why the units could not be set aside: a problem of inventory"`
+	Entered   int64   `json:"entered"`
+	Watch     []Watch `json:"watch" nullable:"false"`
+}
+
+// Watch is how a lot goes.
+type Watch struct {
+	SKU    string  `json:"sku"`
+	Called int64   `json:"called"`
+	Free   int64   `json:"free"`
+	Held   int64   `json:"held"`
+	Sold   int64   `json:"sold"`
+	Came   int64   `json:"came" doc:"Of those whose time is over"`
+	Stayed int64   `json:"stayed"`
+	Rate   float64 `json:"show_rate" doc:"Which part of the called is expected to come"`
+}
+
+func (s *service) watched(ctx context.Context, id uuid.UUID) (*body[Watched], error) {
+	d, lots, err := s.store.byID(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	acts, err := s.store.acts(ctx, id)
+	w := Watched{
+		DropView: view(d, lots, acts), CallsPerS: d.CallsPerS, Notify: d.Notify, SetAside: d.Lots, Refused: d.Refused, Entered: d.Entered,
+	}
+	for _, l := range lots {
+		rate := drop.Showing{Came: int(l.Came), Stayed: int(l.Stayed)}.Rate()
+		w.Watch = append(w.Watch, Watch{l.SKU, l.Called, l.Free, l.Held, l.Sold, l.Came, l.Stayed, rate})
+	}
+	return &body[Watched]{w}, err
+}
+
+func (s *service) listAll(ctx context.Context, _ *struct{}) (*body[items[DropView]], error) {
+	views, err := s.views(ctx, true)
+	return &body[items[DropView]]{items[DropView]{views}}, err
+}
+
+func (s *service) watch(ctx context.Context, in *IDPath) (*body[Watched], error) {
+	return s.watched(ctx, in.ID)
+}
+
+func (s *service) postDrop(ctx context.Context, in *struct {
+	Body struct {
+		Slug string `json:"slug" minLength:"1" maxLength:"100" pattern:"^[a-z0-9]+(-[a-z0-9]+)*$" doc:"Its name in addresses, for ever"`
+		DropInput
+	}
+}) (*body[Watched], error) {
+	d := Drop{ID: uuid.Must(uuid.NewV7()), Slug: in.Body.Slug, State: Draft, CreatedAt: s.now()}
+	if err := d.apply(in.Body.DropInput); err != nil {
+		return nil, err
+	}
+	if err := s.store.create(ctx, d, in.Body.Lots, auth.Must(ctx).ID); err != nil {
+		return nil, err
+	}
+	return s.watched(ctx, d.ID)
+}
+
+// act changes a drop and notes what was done.
+func (s *service) act(
+	ctx context.Context, id uuid.UUID, act, detail string, fn func(tx pgx.Tx, d *Drop) error,
+) (*body[Watched], error) {
+	by := auth.Must(ctx).ID
+	_, err := s.store.change(ctx, id, func(tx pgx.Tx, d *Drop) error {
+		if err := fn(tx, d); err != nil {
+			return err
+		}
+		return noteAct(ctx, tx, id, act, detail, by, s.now())
+	})
+	if errors.Is(err, errNothing) {
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.watched(ctx, id)
+}
+
+// errNothing ends an act that changes nothing: it was done before.
+var errNothing = errors.New("done before")
+
+func (s *service) putDrop(ctx context.Context, in *struct {
+	IDPath
+	Body DropInput
+}) (*body[Watched], error) {
+	return s.act(ctx, in.ID, "changed", "", func(tx pgx.Tx, d *Drop) error {
+		if d.State != Draft || d.Lots == "asked" {
+			return ErrDropState.With("state", d.State)
+		}
+		if err := d.apply(in.Body); err != nil {
+			return err
+		}
+		return replaceLots(ctx, tx, d.ID, in.Body.Lots)
+	})
+}
+
+func (s *service) schedule(ctx context.Context, in *IDPath) (*body[Watched], error) {
+	_, lots, err := s.store.byID(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.act(ctx, in.ID, "scheduled", "", func(_ pgx.Tx, d *Drop) error {
+		if d.State == Scheduled || d.Lots == "asked" {
+			return errNothing
+		}
+		if err := d.Schedulable(s.now()); err != nil {
+			return err
+		}
+		if err := d.Publish(lots); err != nil {
+			return err
+		}
+		d.Nonce = make([]byte, 32)
+		_, _ = rand.Read(d.Nonce) // it never fails
+		commitment := drop.Commitment(d.Slug, []byte(*d.Rules), drop.SecretOf([]byte(s.settings.headKeys()[0]), d.Nonce, d.Slug))
+		d.Commitment, d.Lots = commitment[:], "asked"
+		return nil
+	})
+	if err != nil || out.Body.SetAside != "asked" {
+		return out, err
+	}
+	var refused *problem.Error
+	if _, err := s.setAside(ctx, in.ID); errors.As(err, &refused) && !refused.Ours() {
+		return nil, err
+	}
+	return s.watched(ctx, in.ID)
+}
+
+func (s *service) pause(ctx context.Context, in *IDPath) (*body[Watched], error) {
+	return s.act(ctx, in.ID, "paused", "", func(_ pgx.Tx, d *Drop) error {
+		switch {
+		case d.State == Paused:
+			return errNothing
+		case !d.State.Gives():
+			return ErrDropState.With("state", d.State)
+		}
+		now := s.now()
+		d.State, d.PausedAt = Paused, &now
+		return nil
+	})
+}
+
+func (s *service) resume(ctx context.Context, in *IDPath) (*body[Watched], error) {
+	return s.act(ctx, in.ID, "resumed", "", func(tx pgx.Tx, d *Drop) error {
+		switch {
+		case d.State.Gives():
+			return errNothing
+		case d.State != Paused:
+			return ErrDropState.With("state", d.State)
+		}
+		took := s.now().Sub(*d.PausedAt)
+		d.State, d.PausedAt = Open, nil
+		return shiftCalls(ctx, tx, d.ID, took)
+	})
+}
+
+func (s *service) putRate(ctx context.Context, in *struct {
+	IDPath
+	Body struct {
+		CallsPerS int64 `json:"calls_per_s" minimum:"1" maximum:"1000000"`
+	}
+}) (*body[Watched], error) {
+	return s.act(ctx, in.ID, "rate", fmt.Sprintf("%d a second", in.Body.CallsPerS), func(_ pgx.Tx, d *Drop) error {
+		if d.State.Over() {
+			return ErrDropState.With("state", d.State)
+		}
+		d.CallsPerS = in.Body.CallsPerS
+		return nil
+	})
+}
+
+func (s *service) putUnits(ctx context.Context, in *struct {
+	IDPath
+	SKU  skus.InPath `path:"sku"`
+	Body struct {
+		Units int64 `json:"units" minimum:"1" maximum:"1000000000" doc:"In all: more than before"`
+	}
+}) (*body[Watched], error) {
+	d, lots, err := s.store.byID(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	wanted := wantedOf(lots)
+	found := false
+	for i := range wanted {
+		if wanted[i].SKU == in.SKU.String() {
+			wanted[i].Units, found = in.Body.Units, true
+		}
+	}
+	switch {
+	case d.State == Draft || d.State.Over():
+		return nil, ErrDropState.With("state", d.State)
+	case !found:
+		return nil, problem.InvalidField("path.sku", problem.CodeNotFound, "is not in this drop")
+	}
+	var refused *problem.Error
+	stand, err := s.inventory.open(ctx, in.ID, wanted)
+	if errors.As(err, &refused) && !refused.Ours() {
+		return nil, ErrLots.With("reason", refused.Slug())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.store.stand(ctx, in.ID, stand); err != nil {
+		return nil, err
+	}
+	detail := fmt.Sprintf("%s: %d in all", in.SKU.String(), in.Body.Units)
+	return s.act(ctx, in.ID, "units", detail, func(pgx.Tx, *Drop) error { return nil })
+}
+
+func (s *service) putMessage(ctx context.Context, in *struct {
+	IDPath
+	Body struct {
+		Message string `json:"message" maxLength:"500" doc:"Empty: none"`
+	}
+}) (*body[Watched], error) {
+	return s.act(ctx, in.ID, "message", in.Body.Message, func(_ pgx.Tx, d *Drop) error {
+		d.Message = strings.TrimSpace(in.Body.Message)
+		return nil
+	})
+}
+
+func (s *service) postEnd(ctx context.Context, in *IDPath) (*body[Watched], error) {
+	_, lots, err := s.store.byID(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.act(ctx, in.ID, "ended", "", func(tx pgx.Tx, d *Drop) error {
+		switch {
+		case d.State.Over():
+			return errNothing
+		case d.State == Draft:
+			return ErrDropState.With("state", d.State)
+		}
+		return s.end(ctx, tx, d, skusOf(lots))
+	})
+	if err != nil || out.Body.SetAside != "closing" || s.giveBack(ctx, in.ID) != nil { // then it is asked again
+		return out, err
+	}
+	return s.watched(ctx, in.ID)
+}
+
+func (s *service) putExclusion(ctx context.Context, in *struct {
+	IDPath
+	Idx  int64 `path:"idx" minimum:"0" doc:"The entry's place in the log"`
+	Body struct {
+		Reason string `json:"reason" text:"line" minLength:"1" maxLength:"200" doc:"Everybody can read it"`
+	}
+}) (*body[Watched], error) {
+	return s.act(ctx, in.ID, "excluded", fmt.Sprintf("entry %d: %s", in.Idx, in.Body.Reason), func(tx pgx.Tx, d *Drop) error {
+		return exclude(ctx, tx, d.ID, in.Idx, in.Body.Reason)
+	})
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/kit/pg"
+)
+
+const claimColumns = `entry_id, sku, quantity, position, state, until, lapses, made_at`
+
+// claimKey names a claim.
+type claimKey struct {
+	entry uuid.UUID
+	sku   string
+}
+
+// changeClaims locks entries, has fn change each of some claims, and saves them. A claim that is not there has no state; one
+// that fn returns false for is left as it is. So all that happens to one entry's claims happens one after the other,
+// whichever instance does it.
+func (s store) changeClaims(
+	ctx context.Context, of uuid.UUID, keys []claimKey, fn func(tx pgx.Tx, claims map[claimKey]*Claim) ([]claimKey, error),
+) error {
+	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		ids := pg.Column(keys, func(k claimKey) uuid.UUID { return k.entry })
+		rows, err := tx.Query(ctx, `SELECT id FROM entries WHERE id = ANY ($1) ORDER BY id FOR UPDATE`, ids)
+		if err != nil {
+			return fmt.Errorf("lock entries: %w", err)
+		}
+		if _, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID]); err != nil {
+			return fmt.Errorf("lock entries: %w", err)
+		}
+		rows, err = tx.Query(ctx, `SELECT `+claimColumns+` FROM claims WHERE entry_id = ANY ($1)`, ids)
+		if err != nil {
+			return fmt.Errorf("claims: %w", err)
+		}
+		found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Claim])
+		if err != nil {
+			return fmt.Errorf("claims: %w", err)
+		}
+		claims := make(map[claimKey]*Claim, len(found))
+		for i := range found {
+			claims[claimKey{found[i].EntryID, found[i].SKU}] = &found[i]
+		}
+		changed, err := fn(tx, claims)
+		if err != nil {
+			return err
+		}
+		b := &pgx.Batch{}
+		for _, k := range changed {
+			c := claims[k]
+			b.Queue(`
+				INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, lapses, made_at)
+				VALUES (@drop, @entry, @sku, @quantity, @position, @state, @until, @lapses, @made_at)
+				ON CONFLICT (entry_id, sku) DO UPDATE SET quantity = EXCLUDED.quantity, state = EXCLUDED.state, until = EXCLUDED.until,
+					lapses = EXCLUDED.lapses, made_at = EXCLUDED.made_at`, pgx.StrictNamedArgs{
+				"drop": of, "entry": c.EntryID, "sku": c.SKU, "quantity": c.Quantity, "position": c.Position, "state": c.State,
+				"until": c.Until, "lapses": c.Lapses, "made_at": c.MadeAt,
+			})
+		}
+		if err := tx.SendBatch(ctx, b).Close(); err != nil {
+			return fmt.Errorf("save claims: %w", err)
+		}
+		return nil
+	})
+}
+
+// firstStandby reads who is first among those who stand by, by SKU.
+func firstStandby(ctx context.Context, tx pgx.Tx, of uuid.UUID) (map[string]rank, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT DISTINCT ON (sku) sku, lapses, position FROM claims WHERE drop_id = $1 AND state = 'standby'
+		ORDER BY sku, lapses, position`, of)
+	if err != nil {
+		return nil, fmt.Errorf("standby: %w", err)
+	}
+	first := map[string]rank{}
+	var sku string
+	var r rank
+	_, err = pgx.ForEachRow(rows, []any{&sku, &r.Lapses, &r.Position}, func() error { first[sku] = r; return nil })
+	if err != nil {
+		return nil, fmt.Errorf("standby: %w", err)
+	}
+	return first, nil
+}
+
+// claimed is a claim as its owner sees it.
+type claimed struct {
+	Claim
+	Place int64 // of who stands by: 1 is next
+}
+
+// claimsOf reads an entry's claims.
+func (s store) claimsOf(ctx context.Context, entry uuid.UUID) ([]claimed, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT `+claimColumns+`, CASE WHEN state = 'standby' THEN 1 + (
+			SELECT count(*) FROM claims o WHERE o.drop_id = c.drop_id AND o.sku = c.sku AND o.state = 'standby'
+			  AND (o.lapses, o.position) < (c.lapses, c.position)) ELSE 0 END AS place
+		FROM claims c WHERE entry_id = $1 ORDER BY sku`, entry)
+	if err != nil {
+		return nil, fmt.Errorf("claims of an entry: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[claimed])
+}
+
+// toClaim is a claim and whose it is.
+type toClaim struct {
+	Claim
+	AccountID uuid.UUID
+}
+
+// ended reads claims of a drop that inventory is to be asked about, because their end has come.
+func (s store) ended(ctx context.Context, of uuid.UUID, before time.Time, limit int) ([]toClaim, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, e.account_id
+		FROM claims c JOIN entries e ON e.id = c.entry_id
+		WHERE c.drop_id = $1 AND c.until <= $2 AND c.state IN ('asked', 'held', 'offered') AND e.account_id IS NOT NULL
+		ORDER BY c.until LIMIT $3`, of, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("ended claims: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[toClaim])
+}
+
+// standby reads who stands by for a SKU, the next first.
+func (s store) standby(ctx context.Context, of uuid.UUID, sku string, limit int64) ([]toClaim, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, e.account_id
+		FROM claims c JOIN entries e ON e.id = c.entry_id
+		WHERE c.drop_id = $1 AND c.sku = $2 AND c.state = 'standby' AND e.account_id IS NOT NULL AND e.left_at IS NULL
+		  AND e.excluded IS NULL AND NOT EXISTS (SELECT FROM standings s WHERE s.account_id = e.account_id AND s.suspended)
+		ORDER BY c.lapses, c.position LIMIT $3`, of, sku, limit)
+	if err != nil {
+		return nil, fmt.Errorf("standby: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[toClaim])
+}
+
+// settleCalls counts who came of those whose time is over.
+func settleCalls(ctx context.Context, tx pgx.Tx, of uuid.UUID, before, now time.Time) error {
+	_, err := tx.Exec(ctx, `
+		WITH settled AS (
+			UPDATE calls SET settled_at = $3 WHERE drop_id = $1 AND settled_at IS NULL AND called_at <= $2
+			RETURNING sku, first, last, called),
+		counted AS (
+			SELECT k.sku, sum(k.called) AS called, sum((
+				SELECT count(*) FROM claims c
+				WHERE c.drop_id = $1 AND c.sku = k.sku AND c.position >= k.first AND c.position < k.last)) AS came
+			FROM settled k GROUP BY k.sku)
+		UPDATE drop_lots l SET came = l.came + c.came, stayed = l.stayed + greatest(c.called - c.came, 0)
+		FROM counted c WHERE l.drop_id = $1 AND l.sku = c.sku`, of, before, now)
+	if err != nil {
+		return fmt.Errorf("settle calls: %w", err)
+	}
+	return nil
+}
+
+// openCalls counts whom a drop has called, by SKU, who have time left and were not heard of.
+func openCalls(ctx context.Context, tx pgx.Tx, of uuid.UUID) (map[string]int, error) {
+	return pg.Counts(ctx, tx, `
+		SELECT k.sku, sum(greatest(0, k.called - (
+			SELECT count(*) FROM claims c
+			WHERE c.drop_id = $1 AND c.sku = k.sku AND c.position >= k.first AND c.position < k.last)))::bigint
+		FROM calls k WHERE k.drop_id = $1 AND k.settled_at IS NULL GROUP BY k.sku`, of)
+}
+
+// next reads who is next to be called for a SKU: positions, and whose they are.
+func next(
+	ctx context.Context, tx pgx.Tx, of uuid.UUID, sku string, called int64, n int,
+) (positions []int64, accounts []uuid.UUID, err error) {
+	rows, err := tx.Query(ctx, `
+		SELECT position, account_id FROM entries
+		WHERE drop_id = $1 AND position >= $2 AND $3 = ANY (skus) AND left_at IS NULL AND excluded IS NULL AND account_id IS NOT NULL
+		ORDER BY position LIMIT $4`, of, called, sku, n)
+	if err != nil {
+		return nil, nil, fmt.Errorf("next: %w", err)
+	}
+	var position int64
+	var account uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&position, &account}, func() error {
+		positions, accounts = append(positions, position), append(accounts, account)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("next: %w", err)
+	}
+	return positions, accounts, nil
+}
+
+// call notes that a drop has called the next ones for a SKU, up to before a position. What was called stays called.
+func call(ctx context.Context, tx pgx.Tx, of uuid.UUID, sku string, first, last int64, n int, now time.Time) error {
+	b := &pgx.Batch{}
+	b.Queue(`INSERT INTO calls (drop_id, sku, first, last, called, called_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		of, sku, first, last, n, now)
+	b.Queue(`UPDATE drop_lots SET called = greatest(called, $3) WHERE drop_id = $1 AND sku = $2`, of, sku, last)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("call: %w", err)
+	}
+	return nil
+}
+
+// shiftCalls gives those who were called before a pause the time that it took.
+func shiftCalls(ctx context.Context, tx pgx.Tx, of uuid.UUID, by time.Duration) error {
+	_, err := tx.Exec(ctx, `UPDATE calls SET called_at = called_at + $2::interval WHERE drop_id = $1 AND settled_at IS NULL`, of, by)
+	if err != nil {
+		return fmt.Errorf("shift calls: %w", err)
+	}
+	return nil
+}
+
+// calledSince counts who was called for each SKU since a time.
+func (s store) calledSince(ctx context.Context, of uuid.UUID, since time.Time) (map[string]int, error) {
+	return pg.Counts(ctx, s.db, `SELECT sku, sum(called)::bigint FROM calls WHERE drop_id = $1 AND called_at > $2 GROUP BY sku`, of, since)
+}

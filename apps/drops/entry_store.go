@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/drop/proof"
+	"github.com/stampede-shop/stampede/kit/pg"
+)
+
+// Of a removed account only the leaf stays, and it has no entry.
+const entryColumns = `id, account_id, idx, position, skus, quantity, salt, leaf, entered_at, left_at, excluded`
+
+// entry reads an account's entry. Errors: ErrEntryNotFound.
+func (s store) entry(ctx context.Context, of, account uuid.UUID) (Entry, error) {
+	rows, err := s.db.Query(ctx, `SELECT `+entryColumns+` FROM entries WHERE drop_id = $1 AND account_id = $2`, of, account)
+	if err != nil {
+		return Entry{}, fmt.Errorf("entry: %w", err)
+	}
+	e, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Entry])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return e, ErrEntryNotFound
+	}
+	return e, err
+}
+
+// entriesOf reads entries of some accounts, by account.
+func entriesOf(ctx context.Context, tx pgx.Tx, of uuid.UUID, accounts []uuid.UUID) (map[uuid.UUID]Entry, error) {
+	rows, err := tx.Query(ctx, `SELECT `+entryColumns+` FROM entries WHERE drop_id = $1 AND account_id = ANY ($2)`, of, accounts)
+	if err != nil {
+		return nil, fmt.Errorf("entries: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Entry])
+	by := make(map[uuid.UUID]Entry, len(found))
+	for _, e := range found {
+		by[e.AccountID] = e
+	}
+	return by, err
+}
+
+// addEntries saves new entries of a drop that is locked and has counted them. When it has been opened, those who are to be
+// called grow by them.
+func addEntries(ctx context.Context, tx pgx.Tx, d Drop, entries []Entry) error {
+	b := &pgx.Batch{}
+	for _, e := range entries {
+		b.Queue(`
+			INSERT INTO entries (id, drop_id, account_id, idx, position, skus, quantity, salt, leaf, entered_at)
+			VALUES (@id, @drop, @account, @idx, @position, @skus, @quantity, @salt, @leaf, @entered_at)`, pgx.StrictNamedArgs{
+			"id": e.ID, "drop": d.ID, "account": e.AccountID, "idx": e.Idx, "position": e.Position, "skus": e.SKUs,
+			"quantity": e.Quantity, "salt": e.Salt, "leaf": e.Leaf, "entered_at": e.EnteredAt,
+		})
+		if d.OpenedAt != nil {
+			b.Queue(`UPDATE drop_lots SET entrants = entrants + 1, wanted = wanted + $3 WHERE drop_id = $1 AND sku = ANY ($2)`,
+				d.ID, e.SKUs, e.Quantity)
+		}
+	}
+	b.Queue(`UPDATE drops SET entered = $2 WHERE id = $1`, d.ID, d.Entered)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("add entries: %w", err)
+	}
+	return nil
+}
+
+// setEntry saves what somebody may change of an entry.
+func setEntry(ctx context.Context, tx pgx.Tx, e Entry) error {
+	_, err := tx.Exec(ctx, `UPDATE entries SET skus = $2, quantity = $3, left_at = $4 WHERE id = $1`, e.ID, e.SKUs, e.Quantity, e.LeftAt)
+	if err != nil {
+		return fmt.Errorf("set entry: %w", err)
+	}
+	return nil
+}
+
+// leave notes that an account does not want to be called any more.
+func (s store) leave(ctx context.Context, of, account uuid.UUID, at time.Time) error {
+	_, err := s.db.Exec(ctx, `
+		UPDATE entries SET left_at = $3 WHERE drop_id = $1 AND account_id = $2 AND left_at IS NULL`, of, account, at)
+	if err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+	return nil
+}
+
+// exclude shuts an entry out. Errors: ErrEntryNotFound.
+func exclude(ctx context.Context, tx pgx.Tx, of uuid.UUID, idx int64, reason string) error {
+	tag, err := tx.Exec(ctx, `UPDATE entries SET excluded = $3 WHERE drop_id = $1 AND idx = $2`, of, idx, reason)
+	if err != nil {
+		return fmt.Errorf("exclude: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrEntryNotFound
+	}
+	return nil
+}
+
+// forgetAccount forgets whose entries are an account's.
+func forgetAccount(ctx context.Context, tx pgx.Tx, account uuid.UUID) error {
+	b := &pgx.Batch{}
+	b.Queue(`UPDATE entries SET account_id = NULL, salt = NULL, left_at = COALESCE(left_at, now()) WHERE account_id = $1`, account)
+	b.Queue(`DELETE FROM standings WHERE account_id = $1`, account)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("forget account: %w", err)
+	}
+	return nil
+}
+
+// forgetOld forgets whose entries were of drops that ended before a time.
+func (s store) forgetOld(ctx context.Context, before time.Time) error {
+	_, err := s.db.Exec(ctx, `
+		UPDATE entries SET account_id = NULL, salt = NULL WHERE account_id IS NOT NULL AND drop_id IN (
+			SELECT id FROM drops WHERE ended_at < $1)`, before)
+	if err != nil {
+		return fmt.Errorf("forget old entries: %w", err)
+	}
+	return nil
+}
+
+// tree reads a drop's log of entries up to a size; of -1 as it is.
+func tree(ctx context.Context, db pg.Querier, of uuid.UUID, size int64, keep bool) (*proof.Tree, error) {
+	rows, err := db.Query(ctx, `SELECT leaf FROM entries WHERE drop_id = $1 AND ($2 < 0 OR idx < $2) ORDER BY idx`, of, size)
+	if err != nil {
+		return nil, fmt.Errorf("leaves: %w", err)
+	}
+	t := proof.NewTree(keep)
+	var leaf []byte
+	_, err = pgx.ForEachRow(rows, []any{&leaf}, func() error { return t.Add(leaf) })
+	if err != nil {
+		return nil, fmt.Errorf("leaves: %w", err)
+	}
+	return t, nil
+}
+
+// leaves reads a part of a drop's log.
+func (s store) leaves(ctx context.Context, of uuid.UUID, from int64, limit int) ([]proof.Hex, error) {
+	rows, err := s.db.Query(ctx, `SELECT leaf FROM entries WHERE drop_id = $1 AND idx >= $2 ORDER BY idx LIMIT $3`, of, from, limit)
+	if err != nil {
+		return nil, fmt.Errorf("leaves: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[proof.Hex])
+}
+
+// addHead keeps a head.
+func addHead(ctx context.Context, db pg.Querier, of uuid.UUID, h proof.Head) error {
+	_, err := db.Exec(ctx, `INSERT INTO heads (drop_id, size, root, at, key, signature) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (drop_id, at) DO NOTHING`, of, int64(h.Size), []byte(h.Root), h.At, []byte(h.Key), []byte(h.Signature))
+	if err != nil {
+		return fmt.Errorf("add head: %w", err)
+	}
+	return nil
+}
+
+// heads reads those of a drop, oldest first.
+func heads(ctx context.Context, db pg.Querier, of uuid.UUID, last int) ([]proof.Head, error) {
+	rows, err := db.Query(ctx, `
+		SELECT size, root, at, key, signature FROM (
+			SELECT size, root, at, key, signature FROM heads WHERE drop_id = $1 ORDER BY at DESC LIMIT $2) h ORDER BY at`, of, last)
+	if err != nil {
+		return nil, fmt.Errorf("heads: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[proof.Head])
+}
+
+// positionsAtOnce is how many positions one statement writes.
+const positionsAtOnce = 10_000
+
+// setPositions writes the positions of the entries from the first on. Again it changes nothing.
+func (s store) setPositions(ctx context.Context, of uuid.UUID, positions []uint64) error {
+	for from := 0; from < len(positions); from += positionsAtOnce {
+		part := positions[from:min(from+positionsAtOnce, len(positions))]
+		_, err := s.db.Exec(ctx, `
+			UPDATE entries e SET position = p.position
+			FROM unnest($3::bigint[]) WITH ORDINALITY AS p(position, number)
+			WHERE e.drop_id = $1 AND e.idx = $2 + p.number - 1`, of, from, pg.Column(part, func(p uint64) int64 { return int64(p) }))
+		if err != nil {
+			return fmt.Errorf("positions: %w", err)
+		}
+	}
+	return nil
+}
+
+// countWanted counts what all who are there want of each lot.
+func countWanted(ctx context.Context, tx pgx.Tx, of uuid.UUID) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE drop_lots l SET entrants = c.entrants, wanted = c.wanted
+		FROM (SELECT sku, count(*) AS entrants, sum(e.quantity) AS wanted
+			FROM entries e CROSS JOIN LATERAL unnest(e.skus) AS sku
+			WHERE e.drop_id = $1 AND e.left_at IS NULL AND e.excluded IS NULL GROUP BY sku) c
+		WHERE l.drop_id = $1 AND l.sku = c.sku`, of)
+	if err != nil {
+		return fmt.Errorf("count wanted: %w", err)
+	}
+	return nil
+}

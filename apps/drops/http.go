@@ -1,0 +1,354 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/drop/proof"
+	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/rest"
+)
+
+func (s *service) routes(api huma.API) {
+	rest.Handle(api, rest.Op("GET", "/api/v1/drops", "List drops", rest.Anyone), s.listDrops)
+	rest.Handle(api, rest.Op("GET", "/api/v1/drops/{slug}", "Read a drop: its rules, times, lots and what staff did to it", rest.Anyone,
+		rest.Problems(ErrDropNotFound)), s.getDrop)
+	rest.Handle(api, rest.Op("GET", "/api/v1/drops/{slug}/status", "Read how a drop stands this second", rest.Anyone,
+		rest.Describe("The same for everybody, at most a second old. Who has entered computes their own position from seed and n."),
+		rest.Problems(ErrDropNotFound)), s.getStatus)
+	rest.Handle(api, rest.Op("GET", "/api/v1/drops/{slug}/proof", "Read what proves a drop's order", rest.Anyone,
+		rest.Problems(ErrDropNotFound)), s.getProof)
+	rest.Handle(api, rest.Op("GET", "/api/v1/drops/{slug}/leaves", "Read the log of entries", rest.Anyone,
+		rest.Problems(ErrDropNotFound)), s.getLeaves)
+
+	rest.Handle(api, rest.Op("POST", "/api/v1/drops/{slug}/entry", "Enter a drop", rest.User, rest.Status(http.StatusCreated),
+		rest.Also(http.StatusOK, "The account has entered before"),
+		rest.Describe("An account has one entry, whatever its devices: again it is the same, with 200. What it is for may be changed "+
+			"until the opening."),
+		rest.Problems(ErrDropNotFound, ErrDropNotOpen, ErrDropDrawing, ErrEntryClosed, ErrDropEnded, ErrNotEligible)), s.postEntry)
+	rest.Handle(api, rest.Op("GET", "/api/v1/drops/{slug}/entry", "Read my entry and what I have claimed", rest.User,
+		rest.Problems(ErrDropNotFound, ErrEntryNotFound)), s.getEntry)
+	rest.Handle(api, rest.Op("DELETE", "/api/v1/drops/{slug}/entry", "Leave a drop", rest.User, rest.Status(http.StatusNoContent),
+		rest.Problems(ErrDropNotFound)), s.deleteEntry)
+	rest.Handle(api, rest.Op("GET", "/api/v1/drops/{slug}/entry/proof", "Read the proof that my entry is in the log", rest.User,
+		rest.Problems(ErrDropNotFound, ErrEntryNotFound, ErrDropNotOpen)), s.getEntryProof)
+	rest.Handle(api, rest.Op("POST", "/api/v1/drops/{slug}/claim", "Claim a unit when it is my turn", rest.User,
+		rest.Status(http.StatusCreated),
+		rest.Also(http.StatusAccepted, "Nothing is free: I stand by"),
+		rest.Describe("201: the units are held for my cart; put them in. 202: nothing is free, I stand by. Again it is the same."),
+		rest.Problems(ErrDropNotFound, ErrEntryNotFound, ErrTicket, ErrNotEligible, ErrNotEntered, ErrNotCalled, ErrDropNotOpen,
+			ErrDropPaused, ErrDropEnded, ErrSoldOut, ErrLimitReached, ErrClaimLapsed)), s.postClaim)
+
+	s.adminRoutes(api)
+}
+
+// SlugPath names a drop to everybody.
+type SlugPath struct {
+	Slug string `path:"slug" minLength:"1" maxLength:"100" pattern:"^[a-z0-9-]+$"`
+}
+
+type body[T any] struct{ Body T }
+
+// shared is an answer that is the same for everybody, and how long caches may keep it.
+type shared[T any] struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         T
+}
+
+const (
+	aSecond = "public, max-age=1"
+	aWhile  = "public, max-age=10"
+)
+
+type items[T any] struct {
+	Items []T `json:"items" nullable:"false"`
+}
+
+// DropView is a drop as everybody may see it.
+type DropView struct {
+	ID         uuid.UUID   `json:"id" format:"uuid"`
+	Slug       string      `json:"slug"`
+	Title      string      `json:"title"`
+	Preset     Preset      `json:"preset" enum:"queue,draw,first-come"`
+	State      State       `json:"state" enum:"draft,scheduled,prequeue,drawing,open,paused,all_held,sold_out,closed"`
+	Zone       string      `json:"zone" doc:"The IANA time zone in which its times are told to people"`
+	PrequeueAt *time.Time  `json:"prequeue_at" nullable:"true" doc:"Null: nobody waits before the opening"`
+	OpensAt    time.Time   `json:"opens_at"`
+	ClosesAt   time.Time   `json:"closes_at"`
+	GraceS     int64       `json:"grace_s" doc:"Seconds that who is called has to claim before others are called as well"`
+	HoldS      int64       `json:"hold_s" doc:"Seconds that a claim holds"`
+	StandbyS   int64       `json:"standby_s" doc:"Seconds that who stood by has to accept"`
+	Beacon     string      `json:"beacon" enum:"drand,commit" doc:"commit: no public randomness; the shop could have influenced the order"`
+	Message    string      `json:"message"`
+	Lots       []LotWanted `json:"lots" nullable:"false"`
+	Rules      *string     `json:"rules" nullable:"true" doc:"JSON, as it was committed to"`
+	Commitment proof.Hex   `json:"commitment,omitempty"`
+	Acts       []Act       `json:"acts,omitempty" doc:"What staff did, oldest first"`
+}
+
+func view(d Drop, lots []Lot, acts []Act) DropView {
+	return DropView{
+		ID: d.ID, Slug: d.Slug, Title: d.Title, Preset: d.Preset, State: d.State, Zone: d.Zone, PrequeueAt: d.PrequeueAt,
+		OpensAt: d.OpensAt, ClosesAt: d.ClosesAt, GraceS: d.GraceS, HoldS: d.HoldS, StandbyS: d.StandbyS, Beacon: d.Beacon,
+		Message: d.Message, Lots: wantedOf(lots), Rules: d.Rules, Commitment: d.Commitment, Acts: acts,
+	}
+}
+
+func (s *service) views(ctx context.Context, drafts bool) ([]DropView, error) {
+	drops, err := s.store.list(ctx, drafts)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]DropView, 0, len(drops))
+	for _, d := range drops {
+		lots, err := lotsOf(ctx, s.store.db, d.ID)
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, view(d, lots, nil))
+	}
+	return views, nil
+}
+
+func (s *service) listDrops(ctx context.Context, _ *struct{}) (*shared[items[DropView]], error) {
+	views, err := s.views(ctx, false)
+	return &shared[items[DropView]]{aWhile, items[DropView]{views}}, err
+}
+
+func (s *service) getDrop(ctx context.Context, in *SlugPath) (*shared[DropView], error) {
+	d, lots, err := s.store.bySlug(ctx, in.Slug)
+	if err != nil {
+		return nil, err
+	}
+	acts, err := s.store.acts(ctx, d.ID)
+	return &shared[DropView]{aSecond, view(d, lots, acts)}, err
+}
+
+func (s *service) getStatus(ctx context.Context, in *SlugPath) (*shared[Status], error) {
+	status, err := s.readStatus(ctx, in.Slug)
+	return &shared[Status]{aSecond, status}, err
+}
+
+func (s *service) getProof(ctx context.Context, in *SlugPath) (*shared[proof.Document], error) {
+	d, _, err := s.store.bySlug(ctx, in.Slug)
+	if err != nil {
+		return nil, err
+	}
+	all, err := heads(ctx, s.store.db, d.ID, 10_000)
+	if err != nil {
+		return nil, err
+	}
+	out := proof.Document{
+		Drop: d.Slug, State: string(d.State), Rules: *d.Rules, Commitment: d.Commitment, Heads: all, Root: d.Root, Secret: d.Secret,
+		Signature: d.BeaconSignature, Seed: d.Seed,
+	}
+	if d.N != nil {
+		n := uint64(*d.N)
+		out.N = &n
+	}
+	return &shared[proof.Document]{aSecond, out}, nil
+}
+
+// leavesAtOnce is how many leaves one answer has.
+const leavesAtOnce = 10_000
+
+type leaves struct {
+	Leaves []proof.Hex `json:"leaves" nullable:"false" doc:"H(entry ‖ H(account ‖ salt)), SHA-256, in order; none: there are no more"`
+}
+
+func (s *service) getLeaves(ctx context.Context, in *struct {
+	SlugPath
+	From int64 `query:"from" minimum:"0" doc:"Place in the log of the first one"`
+}) (*shared[leaves], error) {
+	d, _, err := s.store.bySlug(ctx, in.Slug)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.store.leaves(ctx, d.ID, in.From, leavesAtOnce)
+	return &shared[leaves]{aSecond, leaves{found}}, err
+}
+
+// EntryView is an entry as its owner sees it.
+type EntryView struct {
+	Ticket   string      `json:"ticket" doc:"To be shown at a claim, in the header Drop-Ticket"`
+	Idx      int64       `json:"idx" doc:"Place in the log of entries, from 0"`
+	Position *int64      `json:"position" nullable:"true" doc:"Place in the order, from 0; null before the opening"`
+	SKUs     []string    `json:"skus" nullable:"false"`
+	Quantity int64       `json:"quantity"`
+	Leaf     proof.Hex   `json:"leaf"`
+	Odds     []Odds      `json:"odds" nullable:"false"`
+	Left     bool        `json:"left"`
+	Excluded *string     `json:"excluded" nullable:"true" doc:"Why staff have shut it out"`
+	Claims   []ClaimView `json:"claims" nullable:"false"`
+}
+
+// ClaimView is a claim as its owner sees it.
+type ClaimView struct {
+	SKU           string     `json:"sku"`
+	State         ClaimState `json:"state" enum:"asked,held,standby,offered,bought,lapsed,refused"`
+	Quantity      int64      `json:"quantity"`
+	HoldExpiresAt *time.Time `json:"hold_expires_at" nullable:"true"`
+	Standby       int64      `json:"standby" doc:"1: next of those who stand by; 0: does not"`
+}
+
+func claimView(c claimed) ClaimView {
+	v := ClaimView{SKU: c.SKU, State: c.State, Quantity: c.Quantity, Standby: c.Place}
+	if c.State == Held || c.State == Offered {
+		v.HoldExpiresAt = c.Until
+	}
+	return v
+}
+
+func (s *service) entryView(ctx context.Context, d Drop, lots []Lot, e Entry) (EntryView, error) {
+	v := EntryView{
+		Ticket: s.ticket(d, e), Idx: e.Idx, Position: e.Position, SKUs: e.SKUs, Quantity: e.Quantity, Leaf: e.Leaf,
+		Left: e.LeftAt != nil, Excluded: e.Excluded, Odds: odds(d, lots, e), Claims: []ClaimView{},
+	}
+	claims, err := s.store.claimsOf(ctx, e.ID)
+	for _, c := range claims {
+		v.Claims = append(v.Claims, claimView(c))
+	}
+	return v, err
+}
+
+type entryInput struct {
+	SlugPath
+	Body struct {
+		SKUs     []string `json:"skus" minItems:"1" maxItems:"20" nullable:"false" doc:"Of its lots; each is called for by itself"`
+		Quantity int64    `json:"quantity" minimum:"1" maximum:"1000" doc:"Units of each, at most"`
+	}
+}
+
+type entryOutput struct {
+	Status int
+	Body   EntryView
+}
+
+func (s *service) postEntry(ctx context.Context, in *entryInput) (*entryOutput, error) {
+	caller := auth.Must(ctx)
+	d, lots, err := s.store.bySlug(ctx, in.Slug)
+	if err != nil {
+		return nil, err
+	}
+	if err := Enters(in.Body.SKUs, in.Body.Quantity, lots); err != nil {
+		return nil, err
+	}
+	if err := s.mayTakePart(ctx, caller); err != nil {
+		return nil, err
+	}
+	e, err := s.entries.Do(ctx, entering{d.ID, caller.ID, in.Body.SKUs, in.Body.Quantity})
+	if err != nil {
+		return nil, err
+	}
+	out := &entryOutput{Status: http.StatusOK}
+	if e.made {
+		out.Status = http.StatusCreated
+	}
+	out.Body, err = s.entryView(ctx, d, lots, e.Entry)
+	return out, err
+}
+
+// mine reads the caller's entry.
+func (s *service) mine(ctx context.Context, slug string) (d Drop, lots []Lot, e Entry, err error) {
+	if d, lots, err = s.store.bySlug(ctx, slug); err != nil {
+		return d, nil, e, err
+	}
+	e, err = s.store.entry(ctx, d.ID, auth.Must(ctx).ID)
+	return d, lots, e, err
+}
+
+func (s *service) getEntry(ctx context.Context, in *SlugPath) (*body[EntryView], error) {
+	d, lots, e, err := s.mine(ctx, in.Slug)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.entryView(ctx, d, lots, e)
+	return &body[EntryView]{v}, err
+}
+
+func (s *service) deleteEntry(ctx context.Context, in *SlugPath) (*struct{}, error) {
+	d, _, err := s.store.bySlug(ctx, in.Slug)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.store.leave(ctx, d.ID, auth.Must(ctx).ID, s.now())
+}
+
+// EntryProof proves that an entry is in the log that was frozen, or, of one that came later, in the log as it is.
+type EntryProof struct {
+	EntryID   uuid.UUID   `json:"entry_id" format:"uuid"`
+	AccountID uuid.UUID   `json:"account_id" format:"uuid"`
+	Salt      proof.Hex   `json:"salt"`
+	Leaf      proof.Hex   `json:"leaf" doc:"H(entry ‖ H(account ‖ salt)), SHA-256, of the ids' 16 bytes"`
+	Idx       int64       `json:"idx"`
+	Size      uint64      `json:"size"`
+	Root      proof.Hex   `json:"root"`
+	Path      []proof.Hex `json:"path" nullable:"false" doc:"RFC 6962: the hashes beside the leaf's way to the root, from below"`
+}
+
+func (s *service) getEntryProof(ctx context.Context, in *SlugPath) (*body[EntryProof], error) {
+	d, _, e, err := s.mine(ctx, in.Slug)
+	if err != nil {
+		return nil, err
+	}
+	if d.N == nil { // the log grows: a proof for each of its sizes would cost a tree each
+		return nil, ErrDropNotOpen.With("opens_at", d.OpensAt)
+	}
+	size := *d.N
+	if e.Idx >= size {
+		size = -1
+	}
+	t, err := tree(ctx, s.store.db, d.ID, size, true)
+	if err != nil {
+		return nil, err
+	}
+	path, err := t.Inclusion(uint64(e.Idx))
+	if err != nil {
+		return nil, err
+	}
+	root := t.Root()
+	return &body[EntryProof]{EntryProof{
+		EntryID: e.ID, AccountID: e.AccountID, Salt: e.Salt, Leaf: e.Leaf, Idx: e.Idx, Size: t.Size(), Root: root[:], Path: path,
+	}}, nil
+}
+
+type claimInput struct {
+	SlugPath
+	Ticket string `header:"Drop-Ticket" maxLength:"1000"`
+	Body   struct {
+		SKU      string `json:"sku" minLength:"1" maxLength:"255"`
+		Quantity int64  `json:"quantity" minimum:"1" maximum:"1000" doc:"In all, with what my orders have of it"`
+	}
+}
+
+type claimOutput struct {
+	Status int
+	Body   ClaimView
+}
+
+func (s *service) postClaim(ctx context.Context, in *claimInput) (*claimOutput, error) {
+	d, lots, err := s.store.bySlug(ctx, in.Slug)
+	if err != nil {
+		return nil, err
+	}
+	c := claiming{drop: d, sku: in.Body.SKU, quantity: in.Body.Quantity}
+	if err := s.mayClaim(ctx, auth.Must(ctx), d, lots, in.Ticket, &c); err != nil {
+		return nil, err
+	}
+	got, err := s.claims.Do(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	out := &claimOutput{http.StatusCreated, claimView(got)}
+	switch got.State {
+	case Standby:
+		out.Status = http.StatusAccepted
+	case Lapsed:
+		return nil, ErrClaimLapsed
+	}
+	return out, nil
+}

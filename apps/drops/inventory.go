@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/stampede-shop/stampede/kit/dapr"
+	"github.com/stampede-shop/stampede/kit/gather"
+)
+
+// inventory is the neighbour that has the lots.
+type inventory struct{ dapr *dapr.Client }
+
+func lotsPath(of uuid.UUID) string { return "/internal/lots/" + of.String() }
+
+// stands is how inventory says that a lot stands.
+type stands struct {
+	SKU   string `json:"sku"`
+	Units int64  `json:"units"`
+	Free  int64  `json:"free"`
+	Held  int64  `json:"held"`
+	Sold  int64  `json:"sold"`
+}
+
+type stand struct {
+	Items []stands `json:"items"`
+}
+
+// open sets a drop's units aside, or adds to them. The same again changes nothing.
+func (i inventory) open(ctx context.Context, of uuid.UUID, lots []LotWanted) ([]stands, error) {
+	var out stand
+	err := i.dapr.Call(ctx, "inventory", http.MethodPut, lotsPath(of), map[string]any{"items": lots}, &out)
+	return out.Items, err
+}
+
+// close gives back what nobody has of them.
+func (i inventory) close(ctx context.Context, of uuid.UUID) error {
+	return i.dapr.Call(ctx, "inventory", http.MethodDelete, lotsPath(of), nil, nil)
+}
+
+// lots reads how they stand.
+func (i inventory) lots(ctx context.Context, of uuid.UUID) ([]stands, error) {
+	var out stand
+	err := i.dapr.Call(ctx, "inventory", http.MethodGet, lotsPath(of), nil, &out)
+	return out.Items, err
+}
+
+// wantsHeld is what inventory is to hold of a lot for an account.
+type wantsHeld struct {
+	Account  uuid.UUID `json:"account"`
+	SKU      string    `json:"sku"`
+	Quantity int64     `json:"quantity"`
+	Position int64     `json:"position"`
+	Until    time.Time `json:"until"`
+}
+
+// isHeld is what an account has by a claim.
+type isHeld struct {
+	Held      int64      `json:"held"`
+	HeldUntil *time.Time `json:"held_until"`
+	Ordered   int64      `json:"ordered"`
+}
+
+// claimed holds what is claimed, each answered by itself.
+func (i inventory) claim(ctx context.Context, of uuid.UUID, wants []wantsHeld) ([]gather.Answer[isHeld], error) {
+	return dapr.CallEach[wantsHeld, isHeld](ctx, i.dapr, "inventory", lotsPath(of)+"/claims", wants)
+}

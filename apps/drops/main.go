@@ -1,0 +1,71 @@
+// Command drops holds sales to which more people come than there are units: who entered, in which order they are called, and
+// how anybody can check it. README.md says what it owns, whom it asks and whom it hears.
+package main
+
+import (
+	"crypto/ed25519"
+	"embed"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/maypok86/otter/v2"
+
+	"github.com/stampede-shop/stampede/drop/proof"
+	"github.com/stampede-shop/stampede/kit/gather"
+	"github.com/stampede-shop/stampede/kit/serve"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+func main() { serve.MainWithDatabase("drops", migrations, newService) }
+
+// settings are what the environment may change.
+type settings struct {
+	Key       string    `env:"DROPS_KEY" secret:"32" doc:"Signs tickets; the gateway has it, too"`
+	HeadKey   string    `env:"DROPS_HEAD_KEY" secret:"32" doc:"Signs heads and has the shuffles' secrets; old ones behind commas"`
+	BeaconURL serve.URL `env:"DROPS_BEACON_URL" envDefault:"https://api.drand.sh" doc:"A relay of drand"`
+}
+
+// statusFresh is how old a status may be.
+const statusFresh = time.Second
+
+// service is drops: what it keeps, what it signs with, and whom it asks.
+type service struct {
+	settings  settings
+	store     store
+	now       func() time.Time
+	headKey   ed25519.PrivateKey
+	entries   *gather.Gatherer[entering, entered]
+	claims    *gather.Gatherer[claiming, claimed]
+	inventory inventory
+	beacon    beacon
+	status    *otter.Cache[string, Status]
+}
+
+// newService puts the routes, subscriptions and background work on rt.
+func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
+	s := &service{
+		settings: set, store: store{db}, now: rt.Now, headKey: proof.HeadKey([]byte(set.headKeys()[0])),
+		inventory: inventory{rt.Dapr}, beacon: relay{http.DefaultClient, string(set.BeaconURL)},
+	}
+	s.entries = gather.New(gather.Settings[entering]{
+		Most: 200, Waiting: 5000, Conflict: func(e entering) string { return e.drop.String() + e.account.String() },
+	}, s.enterAll)
+	s.claims = gather.New(gather.Settings[claiming]{
+		Most: 100, Waiting: 5000, Conflict: func(c claiming) string { return c.entry.ID.String() },
+	}, s.claimAll)
+	s.status = otter.Must(&otter.Options[string, Status]{
+		MaximumSize: 100, ExpiryCalculator: otter.ExpiryWriting[string, Status](statusFresh),
+	})
+	s.routes(rt.API)
+	rt.Subs.Routes(rt.API, rt.Name)
+	s.subscribe(rt.Subs)
+	s.work(rt)
+	return s, nil
+}
+
+// headKeys are the setting's, the one that signs first.
+func (s settings) headKeys() []string { return strings.Split(s.HeadKey, ",") }

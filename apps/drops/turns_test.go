@@ -1,0 +1,441 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/drop"
+	"github.com/stampede-shop/stampede/drop/proof"
+	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/servetest"
+)
+
+func (b *bundle) schedule(id uuid.UUID) servetest.Response {
+	b.t.Helper()
+	return b.do(b.staff(), "POST", "/admin/drops/"+id.String()+"/schedule", nil)
+}
+
+func (b *bundle) watched(id uuid.UUID) (w Watched) {
+	b.t.Helper()
+	b.do(b.staff(), "GET", "/admin/drops/"+id.String(), nil).JSON(b.t, &w)
+	return w
+}
+
+func (b *bundle) drafted() (w Watched) {
+	b.t.Helper()
+	r := b.do(b.staff(), "POST", "/admin/drops", b.draft())
+	require.Equal(b.t, http.StatusCreated, r.Status, "%s", r.Body)
+	r.JSON(b.t, &w)
+	return w
+}
+
+// TestSchedule: the units are set aside once, whatever inventory does, and rules do not change any more.
+func TestSchedule(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.drafted()
+	require.Equal(t, "slug-taken", b.do(b.staff(), "POST", "/admin/drops", b.draft()).Slug())
+	require.Equal(t, http.StatusNotFound, b.do("", "GET", "/drops/spring", nil).Status, "nobody sees a draft")
+	require.Equal(t, http.StatusForbidden, b.do(b.token(1), "GET", "/admin/drops", nil).Status)
+
+	b.inv.free = 1
+	r := b.schedule(w.ID)
+	require.Equal(t, "lots-refused", r.Slug(), "%s", r.Body)
+	require.Contains(t, string(r.Body), `"out-of-stock"`)
+	require.Equal(t, []string{"draft", "refused"}, []string{string(b.watched(w.ID).State), b.watched(w.ID).SetAside})
+	overlaps := problem.New(problem.Conflict, "lot-overlaps", "It is in the open lot of another drop").With("sku", "TEE")
+	servetest.Neighbour(t, b.rt, "inventory", "PUT /internal/lots/{drop}", servetest.Refuses(overlaps))
+	require.Contains(t, string(b.schedule(w.ID).Body), `"lot-overlaps"`)
+
+	b.inv.free = 1000
+	servetest.Neighbour(t, b.rt, "inventory", "PUT /internal/lots/{drop}", servetest.HangsUp(b.inv.put))
+	require.Equal(t, http.StatusOK, b.schedule(w.ID).Status)
+	require.Equal(t, "asked", b.watched(w.ID).SetAside, "nobody knows")
+	change := b.draft()
+	delete(change, "slug")
+	require.Equal(t, "drop-state", b.do(b.staff(), "PUT", "/admin/drops/"+w.ID.String(), change).Slug())
+	require.Error(t, b.s.moveAll(t.Context()))
+	servetest.Neighbour(t, b.rt, "inventory", "PUT /internal/lots/{drop}", b.inv.put)
+	b.tick()
+	require.Equal(t, Scheduled, b.watched(w.ID).State)
+	require.Equal(t, int64(2), b.inv.all["TEE"].Units(), "once")
+	require.Equal(t, http.StatusOK, b.schedule(w.ID).Status, "again")
+	require.Equal(t, "drop-state", b.do(b.staff(), "PUT", "/admin/drops/"+w.ID.String(), change).Slug())
+	require.Equal(t, []string{"drop.scheduled.v1"}, b.topics())
+
+	var v DropView
+	b.do("", "GET", "/drops/spring", nil).JSON(t, &v)
+	require.NotNil(t, v.Rules)
+	require.NotEmpty(t, v.Commitment)
+	require.Equal(t, "created", v.Acts[0].Act)
+}
+
+// TestDraft: what staff write is checked, and a drop without units or in the past is none.
+func TestDraft(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for name, change := range map[string]func(map[string]any){
+		"no units":               func(in map[string]any) { in["lots"] = []LotWanted{{"TEE", 0, 1}} },
+		"no lots":                func(in map[string]any) { in["lots"] = []LotWanted{} },
+		"a SKU twice":            func(in map[string]any) { in["lots"] = []LotWanted{{"TEE", 1, 1}, {"TEE", 1, 1}} },
+		"no limit":               func(in map[string]any) { in["lots"] = []LotWanted{{"TEE", 1, 0}} },
+		"no such zone":           func(in map[string]any) { in["zone"] = "Europe/Nowhere" },
+		"closes before it opens": func(in map[string]any) { in["closes_at"] = in["opens_at"] },
+		"no pre-queue":           func(in map[string]any) { delete(in, "prequeue_at") },
+		"a pre-queue":            func(in map[string]any) { in["preset"] = "first-come" },
+		"no such preset":         func(in map[string]any) { in["preset"] = "raffle" },
+		"a slug with a slash":    func(in map[string]any) { in["slug"] = "a/b" },
+	} {
+		in := b.draft()
+		change(in)
+		require.Equal(t, "invalid", b.do(b.staff(), "POST", "/admin/drops", in).Slug(), name)
+	}
+	w := b.drafted()
+	b.at(w.OpensAt)
+	require.Equal(t, "invalid", b.schedule(w.ID).Slug(), "it would have begun")
+	require.Empty(t, b.inv.all)
+}
+
+// TestSecret: nothing that anybody can read has the secret, or what it follows from, before the reveal.
+func TestSecret(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.made()
+	b.at(*w.PrequeueAt)
+	b.tick()
+	b.entered(1)
+	b.tick()
+	d, _, err := b.s.store.byID(t.Context(), w.ID)
+	require.NoError(t, err)
+	secret, err := b.s.secretOf(d)
+	require.NoError(t, err)
+	var kept int
+	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT count(*) FROM drops WHERE secret IS NOT NULL OR seed IS NOT NULL`).Scan(&kept))
+	require.Zero(t, kept, "not even a backup has it")
+	look := func() (found bool) {
+		for _, path := range []string{
+			"/drops", "/drops/spring", "/drops/spring/status", "/drops/spring/proof", "/drops/spring/leaves", "/drops/spring/entry",
+			"/admin/drops", "/admin/drops/" + w.ID.String(),
+		} {
+			token := b.token(1)
+			if strings.HasPrefix(path, "/admin") {
+				token = b.staff()
+			}
+			r := b.do(token, "GET", path, nil)
+			require.Equal(t, http.StatusOK, r.Status, path)
+			require.NotContains(t, string(r.Body), hex.EncodeToString(d.Nonce), path)
+			found = found || strings.Contains(string(r.Body), hex.EncodeToString(secret[:]))
+		}
+		return found
+	}
+	require.False(t, look())
+	b.at(w.OpensAt)
+	b.tick()
+	require.True(t, look(), "after it everybody has")
+}
+
+// rounds are a beacon that has told some rounds.
+type rounds map[uint64][]byte
+
+func (r rounds) signature(_ context.Context, round uint64) ([]byte, error) {
+	if s, ok := r[round]; ok {
+		return s, nil
+	}
+	return nil, problem.ErrUnavailable
+}
+
+// round1000 of Quicknet, as the network has published it (drop/proof/testdata).
+const round1000 = "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39"
+
+// TestBeacon: nothing opens before the round that the rules name, nor by a signature that is not the network's.
+func TestBeacon(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	told := proof.Quicknet.TimeOf(1000)
+	opens := told.Add(-beaconAfter)
+	b.at(opens.Add(-2 * time.Hour))
+	real, err := hex.DecodeString(round1000)
+	require.NoError(t, err)
+	w := b.made("beacon", "drand", "prequeue_at", opens.Add(-time.Hour), "opens_at", opens, "closes_at", opens.Add(time.Hour))
+	b.at(*w.PrequeueAt)
+	b.tick()
+	for n := range 20 {
+		b.entered(n)
+	}
+	beacon := rounds{}
+	b.s.beacon = beacon
+	b.at(opens)
+	b.tick()
+	require.Equal(t, Drawing, b.status().State, "not told yet")
+	require.Nil(t, b.status().Seed)
+	b.at(told)
+	require.ErrorIs(t, b.s.moveAll(t.Context()), problem.ErrUnavailable)
+	beacon[1000] = make([]byte, 48)
+	require.Error(t, b.s.moveAll(t.Context()))
+	beacon[1000] = append([]byte{real[0] ^ 1}, real[1:]...)
+	require.Error(t, b.s.moveAll(t.Context()))
+	require.Equal(t, Drawing, b.status().State)
+	require.Nil(t, b.status().Seed)
+	beacon[1000] = real
+	b.tick()
+	require.Equal(t, Open, b.status().State)
+	d, leaves := b.proof()
+	r, err := proof.Check(d, leaves)
+	require.NoError(t, err)
+	require.Empty(t, r.Notes)
+	require.Equal(t, real, []byte(d.Signature))
+}
+
+// TestKeysChange: what was scheduled and signed under one key is right under the next one.
+func TestKeysChange(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.made()
+	b.at(*w.PrequeueAt)
+	b.tick()
+	b.entered(1)
+	b.tick()
+	const another = "another-key-of-the-tests-0123456789abcdef"
+	b.s.settings.HeadKey = another
+	b.at(w.OpensAt)
+	require.ErrorContains(t, b.s.moveAll(t.Context()), "DROPS_HEAD_KEY", "nobody has the secret")
+	b.s.settings.HeadKey = another + "," + headKey
+	b.tick()
+	require.Equal(t, Open, b.status().State)
+	d, leaves := b.proof()
+	_, err := proof.Check(d, leaves)
+	require.NoError(t, err)
+}
+
+// TestSuspended: who is suspended neither enters nor claims, and whoever is no shopper neither.
+func TestSuspended(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(2)
+	me := order[0]
+	at := b.clock()
+	for _, n := range []int{me, 77} {
+		servetest.Deliver(t, b.rt, events.AccountSuspended{AccountID: account(n), At: at})
+		servetest.Deliver(t, b.rt, events.AccountActivated{AccountID: account(n), At: at.Add(-time.Minute)}) // late
+	}
+	require.Equal(t, "not-eligible", b.enter(77).Slug())
+	require.Equal(t, "not-eligible", b.claim(me).Slug())
+	r := b.do(b.staff(), "POST", "/drops/spring/entry", map[string]any{"skus": []string{"TEE"}, "quantity": 1})
+	require.Equal(t, "not-eligible", r.Slug(), "staff")
+	servetest.Deliver(t, b.rt, events.AccountActivated{AccountID: account(me), At: at.Add(time.Minute)})
+	require.Equal(t, http.StatusCreated, b.claim(me).Status)
+	servetest.Deliver(t, b.rt, events.AccountRemoved{AccountID: account(me), At: at.Add(time.Hour)})
+	var whose int
+	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT count(*) FROM entries WHERE account_id = $1`, account(me)).Scan(&whose))
+	require.Zero(t, whose)
+	d, leaves := b.proof()
+	_, err := proof.Check(d, leaves)
+	require.NoError(t, err, "its leaf stays")
+}
+
+// TestStandby: who finds nothing free is served from what comes back, in order, and has a minute to accept.
+func TestStandby(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(6, "lots", []LotWanted{{"TEE", 1, 1}})
+	b.later(time.Second)
+	require.Equal(t, int64(1), b.status().SKUs[0].Called, "one unit calls one")
+	b.later(46 * time.Second) // who does not come is passed over, and stays called
+	require.Equal(t, int64(2), b.status().SKUs[0].Called)
+	b.later(46 * time.Second)
+	require.Equal(t, int64(3), b.status().SKUs[0].Called)
+	require.Equal(t, http.StatusCreated, b.claim(order[2]).Status)
+	r := b.claim(order[1])
+	require.Equal(t, http.StatusAccepted, r.Status, "%s", r.Body)
+	require.Equal(t, http.StatusAccepted, b.claim(order[0]).Status)
+	require.Equal(t, []int64{1, 2}, []int64{b.entry(order[0]).Claims[0].Standby, b.entry(order[1]).Claims[0].Standby}, "by position")
+	b.later(time.Second)
+	require.Equal(t, AllHeld, b.status().State)
+
+	b.later(11 * time.Minute) // the hold lapses
+	require.Equal(t, Lapsed, b.entry(order[2]).Claims[0].State)
+	require.Equal(t, Offered, b.entry(order[0]).Claims[0].State)
+	require.Equal(t, b.clock().Add(time.Minute), *b.entry(order[0]).Claims[0].HoldExpiresAt)
+	r = b.claim(order[2])
+	require.Equal(t, http.StatusAccepted, r.Status, "%s: who let it lapse stands behind all others", r.Body)
+	require.Equal(t, int64(2), b.entry(order[2]).Claims[0].Standby)
+	b.later(62 * time.Second) // not accepted
+	require.Equal(t, Offered, b.entry(order[1]).Claims[0].State)
+	r = b.claim(order[1])
+	require.Equal(t, http.StatusCreated, r.Status, "%s", r.Body)
+	require.Equal(t, b.clock().Add(10*time.Minute), *b.entry(order[1]).Claims[0].HoldExpiresAt)
+	require.Equal(t, int64(3), b.status().SKUs[0].Called, "nobody new is called while somebody stands by")
+	b.inv.buys(account(order[1]), "TEE")
+	b.later(11 * time.Minute)
+	require.Equal(t, Bought, b.entry(order[1]).Claims[0].State)
+	require.Equal(t, SoldOut, b.status().State)
+}
+
+// TestCalled: it never falls, and grows with what it learns of who comes.
+func TestCalled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(60, "lots", []LotWanted{{"TEE", 20, 1}}, "calls_per_s", 30)
+	last := b.status().SKUs[0].Called
+	want := drop.Call{Free: 20, Rate: 0.8, Quantity: 1, Most: 30}
+	require.Equal(t, int64(want.More()), last)
+	for range 10 { // nobody comes
+		b.later(23 * time.Second)
+		called := b.status().SKUs[0].Called
+		require.GreaterOrEqual(t, called, last)
+		last = called
+	}
+	require.Equal(t, int64(60), last)
+	for _, n := range order[:20] {
+		require.Equal(t, http.StatusCreated, b.claim(n).Status, "who was called stays called")
+	}
+	b.later(time.Second)
+	require.Equal(t, AllHeld, b.status().State)
+	require.Equal(t, int64(60), b.status().SKUs[0].Called)
+	w := b.watched(b.watchedID())
+	require.Equal(t, int64(0), w.Watch[0].Came)
+	require.Less(t, w.Watch[0].Rate, 0.3)
+}
+
+func (b *bundle) watchedID() (id uuid.UUID) {
+	require.NoError(b.t, b.db.QueryRow(b.t.Context(), `SELECT id FROM drops`).Scan(&id))
+	return id
+}
+
+// TestPause: nobody is called or claims, and who was called gets the time back.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(5, "lots", []LotWanted{{"TEE", 1, 1}})
+	b.later(40 * time.Second)
+	at := "/admin/drops/" + b.watchedID().String() + "/pause"
+	for range 2 {
+		require.Equal(t, http.StatusOK, b.do(b.staff(), "PUT", at, nil).Status)
+	}
+	require.Equal(t, "drop-paused", b.claim(order[0]).Slug())
+	b.later(30 * time.Minute)
+	require.Equal(t, int64(1), b.status().SKUs[0].Called)
+	for range 2 {
+		require.Equal(t, http.StatusOK, b.do(b.staff(), "DELETE", at, nil).Status)
+	}
+	b.later(2 * time.Second)
+	require.Equal(t, int64(1), b.status().SKUs[0].Called, "5 seconds were left")
+	b.later(5 * time.Second)
+	require.Equal(t, int64(2), b.status().SKUs[0].Called)
+	require.Equal(t, http.StatusCreated, b.claim(order[0]).Status)
+	var v DropView
+	b.do("", "GET", "/drops/spring", nil).JSON(t, &v)
+	require.Len(t, v.Acts, 4, "created, scheduled, paused, resumed")
+}
+
+// TestEndsWithOpenClaims: what is held stays its holder's, what is free goes back, and nothing is claimed any more.
+func TestEndsWithOpenClaims(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(2)
+	require.Equal(t, http.StatusCreated, b.claim(order[0]).Status)
+	servetest.Neighbour(t, b.rt, "inventory", "DELETE /internal/lots/{drop}", servetest.IsAway)
+	b.at(b.clock().Add(3 * time.Hour).Add(-time.Minute))
+	require.Error(t, b.s.moveAll(t.Context()), "inventory is away")
+	require.Equal(t, Closed, b.status().State)
+	require.Equal(t, "closing", b.watched(b.watchedID()).SetAside)
+	require.Equal(t, "drop-ended", b.claim(order[1]).Slug())
+	servetest.Neighbour(t, b.rt, "inventory", "DELETE /internal/lots/{drop}", servetest.AnswersStatus(http.StatusNoContent, nil))
+	b.tick()
+	require.Equal(t, "closed", b.watched(b.watchedID()).SetAside)
+	require.Equal(t, []string{"drop.scheduled.v1", "drop.opened.v1", "drop.closed.v1"}, b.topics())
+}
+
+// TestInventoryUnwell: a claim that nobody answered is asked again, and holds once.
+func TestInventoryUnwell(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(2)
+	me := order[0]
+	ticket := b.entry(me).Ticket
+	servetest.Unwell(t, b.rt, "inventory", claimsRoute, func(ctx context.Context, how string) {
+		require.GreaterOrEqual(t, b.claimOf(me, ticket, "TEE", 1).Status, 403, how)
+	})
+	servetest.Neighbour(t, b.rt, "inventory", claimsRoute, servetest.HangsUp(b.inv.claims))
+	require.Equal(t, "unavailable", b.claimOf(me, ticket, "TEE", 1).Slug())
+	require.Equal(t, Asked, b.entry(me).Claims[0].State)
+	end := b.clock().Add(10 * time.Minute)
+	b.at(b.clock().Add(time.Minute))
+	servetest.Neighbour(t, b.rt, "inventory", claimsRoute, b.inv.claims)
+	r := b.claimOf(me, ticket, "TEE", 1)
+	require.Equal(t, http.StatusCreated, r.Status, "%s", r.Body)
+	require.Equal(t, end, *b.entry(me).Claims[0].HoldExpiresAt, "the same end: no time is gained")
+	require.Equal(t, int64(1), b.inv.all["TEE"].Held)
+}
+
+// TestStatus: it is the same for everybody, kept for a second, and read once however many ask, whatever they add.
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.opened(1)
+	b.s.status.InvalidateAll()
+	first := b.do("", "GET", "/drops/spring/status", nil)
+	require.Equal(t, "public, max-age=1", first.Header.Get("Cache-Control"))
+	_, err := b.db.Exec(t.Context(), `UPDATE drops SET message = 'changed'`)
+	require.NoError(t, err)
+	require.Equal(t, string(first.Body), string(b.do(b.token(1), "GET", "/drops/spring/status?x=1", nil).Body))
+	require.Equal(t, "changed", b.status().Message)
+	require.Less(t, len(first.Body), 1000)
+	require.Equal(t, http.StatusNotFound, b.do("", "GET", "/drops/autumn/status", nil).Status)
+}
+
+// TestExclude: who is shut out is told why, everybody reads that somebody was, and nobody reads who.
+func TestExclude(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(2)
+	e := b.entry(order[0])
+	at := "/admin/drops/" + b.watchedID().String() + "/exclusions/"
+	require.Equal(t, http.StatusOK, b.do(b.staff(), "PUT", at+strconv.FormatInt(e.Idx, 10), map[string]any{"reason": "a script"}).Status)
+	require.Equal(t, "entry-not-found", b.do(b.staff(), "PUT", at+"99", map[string]any{"reason": "a script"}).Slug())
+	require.Equal(t, "not-eligible", b.claim(order[0]).Slug())
+	require.Equal(t, "not-eligible", b.enter(order[0]).Slug())
+	page := string(b.do("", "GET", "/drops/spring", nil).Body)
+	require.Contains(t, page, "entry "+strconv.FormatInt(e.Idx, 10)+": a script")
+	require.NotContains(t, page, account(order[0]).String())
+	require.NotContains(t, page, account(999_999).String(), "nor which of the staff did it")
+}
+
+// TestNoUnitWaits: one that is free goes to the next who wants no more, when somebody who stands by first wants two.
+func TestNoUnitWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.made("lots", []LotWanted{{"TEE", 2, 2}})
+	b.at(*w.PrequeueAt)
+	b.tick()
+	for n := range 3 {
+		r := b.do(b.token(n), "POST", "/drops/spring/entry", map[string]any{"skus": []string{"TEE"}, "quantity": 2})
+		require.Equal(t, http.StatusCreated, r.Status, "%s", r.Body)
+	}
+	b.at(w.OpensAt)
+	b.tick()
+	order := make([]int, 3)
+	for n := range 3 {
+		order[*b.entry(n).Position] = n
+	}
+	for range 3 { // two do not come in time
+		b.later(46 * time.Second)
+	}
+	claim := func(n int, quantity int64) int { return b.claimOf(n, b.entry(n).Ticket, "TEE", quantity).Status }
+	require.Equal(t, http.StatusCreated, claim(order[2], 1))
+	require.Equal(t, http.StatusAccepted, claim(order[0], 2))
+	require.Equal(t, http.StatusAccepted, claim(order[1], 1), "somebody stands by first")
+	b.later(time.Second)
+	require.Equal(t, Standby, b.entry(order[0]).Claims[0].State)
+	require.Equal(t, Offered, b.entry(order[1]).Claims[0].State)
+	require.Equal(t, http.StatusCreated, claim(order[1], 1))
+}

@@ -1,0 +1,394 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stampede-shop/stampede/drop"
+	"github.com/stampede-shop/stampede/drop/proof"
+	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/serve"
+)
+
+const (
+	headEvery   = 10 * time.Second // how often the log of entries is signed
+	entriesKept = 90 * 24 * time.Hour
+	askedAtOnce = 100         // claims that inventory takes at once
+	lapsedSince = time.Second // how long ago a claim's end was before it is asked what became of it
+)
+
+// work begins what nobody asks for.
+func (s *service) work(rt *serve.Runtime) {
+	rt.Alone("move drops on", time.Second, s.moveAll)
+	rt.Alone("forget old entries", time.Hour, func(ctx context.Context) error {
+		return s.store.forgetOld(ctx, s.now().Add(-entriesKept))
+	})
+	rt.Missed("auth")
+}
+
+// moveAll moves every drop on. One that cannot be moved does not hold the others up.
+func (s *service) moveAll(ctx context.Context) error {
+	drops, err := s.store.live(ctx)
+	for _, d := range drops {
+		if e := s.move(ctx, d); e != nil {
+			err = errors.Join(err, fmt.Errorf("drop %s: %w", d.Slug, e))
+		}
+	}
+	return err
+}
+
+// move does what is due about a drop. Each step is done again until it has succeeded, and changes nothing the second time.
+func (s *service) move(ctx context.Context, d Drop) error {
+	now := s.now()
+	switch {
+	case d.Lots == "asked":
+		_, err := s.setAside(ctx, d.ID)
+		return err
+	case d.Lots == "closing":
+		return s.giveBack(ctx, d.ID)
+	case d.State == Scheduled && d.Preset != FirstCome && !now.Before(*d.PrequeueAt):
+		_, err := s.store.change(ctx, d.ID, func(_ pgx.Tx, d *Drop) error {
+			if d.State == Scheduled {
+				d.State = Prequeue
+			}
+			return nil
+		})
+		return err
+	case (d.State == Scheduled || d.State == Prequeue) && !now.Before(d.OpensAt):
+		if err := s.freeze(ctx, d.ID); err != nil {
+			return err
+		}
+		return s.reveal(ctx, d.ID)
+	case d.State == Prequeue:
+		return s.signHead(ctx, d)
+	case d.State == Drawing:
+		return s.reveal(ctx, d.ID)
+	case d.State.Gives(), d.State == Paused:
+		return s.give(ctx, d.ID)
+	}
+	return nil
+}
+
+// setAside asks inventory for a drop's units, and schedules it when it has them. Errors: ErrLots with inventory's reason, when
+// they cannot be had: then the drop is a draft as before.
+func (s *service) setAside(ctx context.Context, id uuid.UUID) (Drop, error) {
+	_, lots, err := s.store.byID(ctx, id)
+	if err != nil {
+		return Drop{}, err
+	}
+	stand, err := s.inventory.open(ctx, id, wantedOf(lots))
+	var refused *problem.Error
+	if err != nil && (!errors.As(err, &refused) || refused.Ours()) {
+		return Drop{}, err // asked again
+	}
+	d, err := s.store.change(ctx, id, func(tx pgx.Tx, d *Drop) error {
+		switch {
+		case d.Lots != "asked":
+			return nil
+		case refused != nil:
+			d.Lots, d.Refused = "refused", refused.Slug()
+			return nil
+		}
+		d.Lots, d.Refused, d.State = "open", "", Scheduled
+		return outbox.Put(ctx, tx, events.DropScheduled{
+			DropID: d.ID, Slug: d.Slug, Title: d.Title, SKUs: skusOf(lots), OpensAt: d.OpensAt, ClosesAt: d.ClosesAt, At: s.now(),
+		})
+	})
+	switch {
+	case err != nil:
+		return d, err
+	case refused != nil:
+		p := ErrLots.With("reason", refused.Slug())
+		for _, member := range []string{"sku", "available"} {
+			if v := refused.Member(member); v != nil {
+				p = p.With(member, v)
+			}
+		}
+		return d, p
+	}
+	return d, s.store.stand(ctx, id, stand)
+}
+
+func skusOf(lots []Lot) []string {
+	skus := make([]string, 0, len(lots))
+	for _, l := range lots {
+		skus = append(skus, l.SKU)
+	}
+	return skus
+}
+
+// giveBack closes the lots of a drop that is over.
+func (s *service) giveBack(ctx context.Context, id uuid.UUID) error {
+	if err := s.inventory.close(ctx, id); err != nil {
+		return err
+	}
+	_, err := s.store.change(ctx, id, func(_ pgx.Tx, d *Drop) error {
+		d.Lots = "closed"
+		return nil
+	})
+	return err
+}
+
+// signHead signs the log of entries when it has grown and the last head is old enough.
+func (s *service) signHead(ctx context.Context, d Drop) error {
+	last, err := heads(ctx, s.store.db, d.ID, 1)
+	if err != nil {
+		return err
+	}
+	if len(last) > 0 && (s.now().Sub(last[0].At) < headEvery || int64(last[0].Size) == d.Entered) {
+		return nil
+	}
+	t, err := tree(ctx, s.store.db, d.ID, -1, false)
+	if err != nil {
+		return err
+	}
+	return addHead(ctx, s.store.db, d.ID, proof.SignHead(s.headKey, d.Slug, t.Size(), t.Root(), s.now()))
+}
+
+// freeze ends the log of those whose order is drawn: from now on its root is fixed, and signed.
+func (s *service) freeze(ctx context.Context, id uuid.UUID) error {
+	_, err := s.store.change(ctx, id, func(tx pgx.Tx, d *Drop) error {
+		if d.State != Scheduled && d.State != Prequeue {
+			return nil
+		}
+		t, err := tree(ctx, tx, id, -1, false)
+		if err != nil {
+			return err
+		}
+		n, root := int64(t.Size()), t.Root()
+		d.State, d.N, d.Root = Drawing, &n, root[:]
+		return addHead(ctx, tx, id, proof.SignHead(s.headKey, d.Slug, t.Size(), root, s.now()))
+	})
+	return err
+}
+
+// secretOf is the secret that a drop has committed itself to.
+func (s *service) secretOf(d Drop) ([32]byte, error) {
+	for _, key := range s.settings.headKeys() {
+		secret := drop.SecretOf([]byte(key), d.Nonce, d.Slug)
+		if commitment := drop.Commitment(d.Slug, []byte(*d.Rules), secret); string(commitment[:]) == string(d.Commitment) {
+			return secret, nil
+		}
+	}
+	return [32]byte{}, errors.New("no key of DROPS_HEAD_KEY gives the secret that the drop has committed itself to")
+}
+
+// reveal draws the order once the beacon has told its round, and opens the drop.
+func (s *service) reveal(ctx context.Context, id uuid.UUID) error {
+	d, lots, err := s.store.byID(ctx, id)
+	if err != nil || d.State != Drawing {
+		return err
+	}
+	var signature, randomness []byte
+	if d.Beacon == proof.BeaconDrand {
+		round := uint64(*d.BeaconRound)
+		if s.now().Before(proof.Quicknet.TimeOf(round)) {
+			return nil
+		}
+		if signature, err = s.beacon.signature(ctx, round); err != nil {
+			return err
+		}
+		told, err := proof.Quicknet.Check(round, signature)
+		if err != nil {
+			return err
+		}
+		randomness = told[:]
+	}
+	secret, err := s.secretOf(d)
+	if err != nil {
+		return err
+	}
+	seed := drop.Seed(secret, randomness, [32]byte(d.Root), uint64(*d.N))
+	if err := s.store.setPositions(ctx, id, drop.Positions(uint64(*d.N), seed)); err != nil {
+		return err
+	}
+	_, err = s.store.change(ctx, id, func(tx pgx.Tx, d *Drop) error {
+		if d.State != Drawing {
+			return nil
+		}
+		now := s.now()
+		d.State, d.OpenedAt, d.BeaconSignature, d.Secret, d.Seed = Open, &now, signature, secret[:], seed[:]
+		if err := countWanted(ctx, tx, id); err != nil {
+			return err
+		}
+		return outbox.Put(ctx, tx, events.DropOpened{DropID: id, Slug: d.Slug, SKUs: skusOf(lots), At: now})
+	})
+	if err != nil {
+		return err
+	}
+	return s.give(ctx, id)
+}
+
+// give moves an open drop on: what inventory says, what ended, what came back to those who stand by, and who is called next.
+func (s *service) give(ctx context.Context, id uuid.UUID) error {
+	stand, err := s.inventory.lots(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := s.store.stand(ctx, id, stand); err != nil {
+		return err
+	}
+	if err := s.settle(ctx, id); err != nil {
+		return err
+	}
+	d, lots, err := s.store.byID(ctx, id)
+	if err != nil {
+		return err
+	}
+	for i := range lots {
+		if !d.State.Gives() {
+			break
+		}
+		if err := s.offer(ctx, d, &lots[i]); err != nil {
+			return err
+		}
+	}
+	over := false
+	_, err = s.store.change(ctx, id, func(tx pgx.Tx, d *Drop) error {
+		now := s.now()
+		if d.State.Gives() {
+			if err := s.callNext(ctx, tx, *d, lots); err != nil {
+				return err
+			}
+			d.State = d.Give(lots)
+		}
+		if d.State.Over() || (d.State.Gives() || d.State == Paused) && !now.Before(d.ClosesAt) {
+			over = true
+			return s.end(ctx, tx, d, skusOf(lots))
+		}
+		return nil
+	})
+	if err != nil || !over {
+		return err
+	}
+	return s.giveBack(ctx, id)
+}
+
+// end ends a drop, and tells it.
+func (s *service) end(ctx context.Context, tx pgx.Tx, d *Drop, skus []string) error {
+	now := s.now()
+	if d.State != SoldOut {
+		d.State = Closed
+	}
+	d.EndedAt, d.Lots = &now, "closing"
+	if d.State == SoldOut {
+		return outbox.Put(ctx, tx, events.DropSoldOut{DropID: d.ID, Slug: d.Slug, SKUs: skus, At: now})
+	}
+	return outbox.Put(ctx, tx, events.DropClosed{DropID: d.ID, Slug: d.Slug, SKUs: skus, At: now})
+}
+
+// settle asks inventory what became of claims whose end has come: an order has the units, or they are free again.
+func (s *service) settle(ctx context.Context, id uuid.UUID) error {
+	for {
+		ended, err := s.store.ended(ctx, id, s.now().Add(-lapsedSince), askedAtOnce)
+		if err != nil || len(ended) == 0 {
+			return err
+		}
+		if _, err := s.hold(ctx, id, ended); err != nil || len(ended) < askedAtOnce {
+			return err
+		}
+	}
+}
+
+// offer holds what is free for those who stand by, the next first. Who wants more than is free is passed over: no unit waits for
+// another one.
+func (s *service) offer(ctx context.Context, d Drop, lot *Lot) error {
+	standby, err := s.store.standby(ctx, d.ID, lot.SKU, askedAtOnce)
+	if err != nil {
+		return err
+	}
+	var keys []claimKey
+	accounts := map[claimKey]uuid.UUID{}
+	for _, c := range standby {
+		if c.Quantity <= lot.Free {
+			k := claimKey{c.EntryID, c.SKU}
+			keys, accounts[k] = append(keys, k), c.AccountID
+			lot.Free -= c.Quantity
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	until := s.now().Add(seconds(d.StandbyS))
+	var asked []toClaim
+	err = s.store.changeClaims(ctx, d.ID, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
+		asked = nil
+		for _, k := range keys {
+			if c := claims[k]; c != nil && c.State == Standby {
+				c.State, c.Until = Offered, &until
+				changed, asked = append(changed, k), append(asked, toClaim{*c, accounts[k]})
+			}
+		}
+		return changed, nil
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.hold(ctx, d.ID, asked)
+	return err
+}
+
+// callNext calls as many as there is hope for, of what is free after those who stand by.
+func (s *service) callNext(ctx context.Context, tx pgx.Tx, d Drop, lots []Lot) error {
+	now := s.now()
+	if err := settleCalls(ctx, tx, d.ID, now.Add(-seconds(d.GraceS)), now); err != nil {
+		return err
+	}
+	open, err := openCalls(ctx, tx, d.ID)
+	if err != nil {
+		return err
+	}
+	fresh, err := lotsOf(ctx, tx, d.ID) // with who came until now
+	if err != nil {
+		return err
+	}
+	for i, l := range fresh {
+		rule := drop.Call{
+			Free: int(lots[i].Free), Open: open[l.SKU], Rate: drop.Showing{Came: int(l.Came), Stayed: int(l.Stayed)}.Rate(),
+			Quantity: 1, Most: int(d.CallsPerS),
+		}
+		if d.Preset == Draw { // who is drawn must not find that too many were
+			rule.Rate = 1
+		}
+		if l.Entrants > 0 {
+			rule.Quantity = float64(l.Wanted) / float64(l.Entrants)
+		}
+		n := rule.More()
+		if n == 0 {
+			continue
+		}
+		positions, accounts, err := next(ctx, tx, d.ID, l.SKU, l.Called, n)
+		if err != nil {
+			return err
+		}
+		if len(positions) == 0 {
+			continue
+		}
+		if err := call(ctx, tx, d.ID, l.SKU, l.Called, positions[len(positions)-1]+1, len(positions), now); err != nil {
+			return err
+		}
+		if d.Notify {
+			if err := outbox.Put(ctx, tx, calledEvents(d, l.SKU, accounts, now)...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func calledEvents(d Drop, sku string, accounts []uuid.UUID, now time.Time) []outbox.Event {
+	told := make([]outbox.Event, 0, len(accounts))
+	for _, a := range accounts {
+		told = append(told, events.DropCalled{
+			DropID: d.ID, Slug: d.Slug, Title: d.Title, AccountID: a, SKU: sku, Until: now.Add(seconds(d.GraceS)), At: now,
+		})
+	}
+	return told
+}
