@@ -168,7 +168,7 @@ func newKongLua(t *testing.T, sidecars [3]string, edit func(file, text string) s
 	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	for _, file := range []string{"kong/kong.yml", "kong/http.conf", "kong/server.conf", "kong/location.conf", "kong/lua/gateway.lua",
-		"nginx/lua/edge.lua", "nginx/lua/admission.lua", "nginx/html/4xx.html", "nginx/html/429.html", "nginx/html/503.html"} {
+		"nginx/lua/edge.lua", "nginx/lua/admission.lua", "nginx/lua/tickets.lua", "nginx/lua/hash.lua", "nginx/html/4xx.html", "nginx/html/429.html", "nginx/html/503.html"} {
 		raw, err := os.ReadFile(filepath.Join("../../deploy", file))
 		require.NoError(t, err)
 		text := string(raw)
@@ -210,7 +210,7 @@ func newKongLua(t *testing.T, sidecars [3]string, edit func(file, text string) s
 	}
 
 	text := strings.NewReplacer("@RUN@", dir, "@LISTEN@", n.gateway, "@ROUTES@", lua.String(),
-		"@TOKEN@", apiToken, "@ORIGINS@", strings.Join(origins, " ")).Replace(strings.ReplaceAll(kongLua, "@PROXY@", kongProxy))
+		"@TOKEN@", apiToken, "@DROPS@", dropsKey, "@ORIGINS@", strings.Join(origins, " ")).Replace(strings.ReplaceAll(kongLua, "@PROXY@", kongProxy))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(text), 0o644))
 	n.start(t, path)
 	t.Cleanup(func() {
@@ -261,7 +261,8 @@ http {
 
     init_by_lua_block {
         @ROUTES@
-        local values = { ["{vault://env/dapr-api-token}"] = "@TOKEN@", ["{vault://env/allowed-origins}"] = "@ORIGINS@" }
+        local values = { ["{vault://env/dapr-api-token}"] = "@TOKEN@", ["{vault://env/allowed-origins}"] = "@ORIGINS@",
+            ["{vault://env/drops-key}"] = "@DROPS@" }
         kong = {
             vault = { get = function(name) return values[name] end },
             client = { load_consumer = function() return {} end, authenticate = function(_, credential) ngx.header["Counted-By"] = credential.id end },
