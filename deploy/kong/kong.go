@@ -86,7 +86,8 @@ type entry struct {
 func entries(file routes.List, s Settings) []entry {
 	var list, last []entry
 	for _, r := range file.Routes {
-		e := entry{Name: name(r.Path), Service: r.Edge, Pattern: pattern(r.Path), Upload: r.Body == "upload", Cache: r.Edge == "edge" && kept.MatchString(r.Path)}
+		e := entry{Name: name(r.Path), Service: r.Edge, Pattern: pattern(r.Path), Upload: r.Body == "upload"}
+		e.Cache = r.Edge == "edge" && kept.MatchString(r.Path)
 		if r.Limit != "" {
 			e.Service += "-" + r.Limit
 		}

@@ -209,7 +209,7 @@ func newKongLua(t *testing.T, sidecars [3]string, edit func(file, text string) s
 		fmt.Fprintf(&lua, "%s = %s\n", phase, calls(file.Plugins, "post-function", phase))
 	}
 
-	text := strings.NewReplacer("@RUN@", dir, "@LISTEN@", n.gateway, "@ROUTES@", lua.String(),
+	text := strings.NewReplacer("@RUN@", dir, "@LISTEN@", n.gateway, "@ROUTES@", strings.ReplaceAll(lua.String(), "edge:3511", sidecars[0]),
 		"@TOKEN@", apiToken, "@DROPS@", dropsKey, "@ORIGINS@", strings.Join(origins, " ")).Replace(strings.ReplaceAll(kongLua, "@PROXY@", kongProxy))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(text), 0o644))
 	n.start(t, path)
