@@ -169,7 +169,7 @@ func TestCalled(t *testing.T) {
 	var seed [32]byte
 	copy(seed[:], "a seed")
 	status := func(of map[string]any) string {
-		body, err := d.Like(http.MethodGet, "/api/v1/drops/spring/status", http.StatusOK, of)
+		body, err := d.Like(http.MethodGet, "/api/v1/drops/{slug}/status", of)
 		require.NoError(t, err)
 		return string(body)
 	}
