@@ -369,7 +369,7 @@ func TestSharedDirectives(t *testing.T) {
 
 // TestStart: Kong is not started without what it would go wrong without.
 func TestStart(t *testing.T) {
-	env := []string{"DAPR_API_TOKEN=a", "DROPS_KEY=d", "REDIS_PASSWORD=b", "ALLOWED_ORIGINS=c"}
+	env := []string{"DAPR_API_TOKEN=a", "DROPS_KEY=" + strings.Repeat("d", 32), "REDIS_PASSWORD=b", "ALLOWED_ORIGINS=c"}
 	for i := range env {
 		start := exec.CommandContext(t.Context(), "sh", "start.sh")
 		start.Env = slices.Delete(slices.Clone(env), i, i+1)
@@ -379,8 +379,14 @@ func TestStart(t *testing.T) {
 		require.Contains(t, string(out), name)
 	}
 	start := exec.CommandContext(t.Context(), "sh", "start.sh")
+	start.Env = append(slices.Clone(env), "DROPS_KEY="+strings.Repeat("d", 31))
+	out, err := start.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "DROPS_KEY: 32")
+
+	start = exec.CommandContext(t.Context(), "sh", "start.sh")
 	start.Env = env
-	out, _ := start.CombinedOutput()
+	out, _ = start.CombinedOutput()
 	require.Contains(t, string(out), "/docker-entrypoint.sh", "nothing is missing but the image's own script: %s", out)
 }
 
