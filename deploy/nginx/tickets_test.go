@@ -180,7 +180,9 @@ func TestCalled(t *testing.T) {
 		return list
 	}
 	const n = 1000
-	open := map[string]any{"n": n, "seed": hex.EncodeToString(seed[:]), "message": `"called":99,"n":9 "seed":"00"`, "skus": lots(10, 40, 20)}
+	open := map[string]any{
+		"n": n, "seed": hex.EncodeToString(seed[:]), "message": `"called":99,"n":9 "seed":"00"`, "skus": lots(10, 40, 20),
+	}
 	with := func(changes map[string]any) map[string]any {
 		of := map[string]any{}
 		for key, value := range open {

@@ -309,8 +309,10 @@ func TestCache(t *testing.T) {
 		slug := newDrop()
 		serve(status(slug), "Cache-Control", "public, max-age=60", "Vary", "Accept")
 		first := get(status(slug))
-		for i, header := range []string{bearer(1), "Cookie: session=1", "Accept: text/html", "Origin: " + origins[0], "Origin: http://evil.example",
-			"Cache-Control: no-cache", `If-None-Match: "x"`, "Hx-Request: true", "Range: bytes=0-0", "X-Any: thing"} {
+		for i, header := range []string{
+			bearer(1), "Cookie: session=1", "Accept: text/html", "Origin: " + origins[0], "Origin: http://evil.example",
+			"Cache-Control: no-cache", `If-None-Match: "x"`, "Hx-Request: true", "Range: bytes=0-0", "X-Any: thing",
+		} {
 			for _, path := range []string{status(slug), fmt.Sprint(status(slug), "?", i), status(slug) + "/"} {
 				a := f.send(t, request{method: "GET", path: path, header: []string{header}})
 				require.Equal(t, 1, f.upstream.times(status(slug)), "%s with %s", path, header)

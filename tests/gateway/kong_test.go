@@ -74,7 +74,8 @@ func TestKongPluginsAreTold(t *testing.T) {
 		{"/api/v1/auth/login", "", "", []string{"Authorization: Bearer " + token}},
 		{"/", "", "", []string{"Cache-Control: no-cache"}},
 		{"/api/v1/products?hit=1", "", "/api/v1/products?hit=1", nil},
-		{"/api/v1/drops/spring/status?x=1", "", "/api/v1/drops/spring/status", []string{"Authorization: Bearer " + token, "Cache-Control: no-cache"}},
+		{"/api/v1/drops/spring/status?x=1", "", "/api/v1/drops/spring/status",
+			[]string{"Authorization: Bearer " + token, "Cache-Control: no-cache"}},
 	} {
 		method := map[bool]string{true: "POST", false: "GET"}[strings.HasSuffix(c.path, "login")]
 		a := g.send(t, request{method: method, path: c.path, header: append(c.header, "X-Cache-Key: forged", "Kong-Debug: 1")})
@@ -138,7 +139,7 @@ func TestEveryKongLineBites(t *testing.T) {
 		{"errors of a sidecar become problems", "kong/kong.yml", `      body_filter: ['require("gateway").answer_body()']`, ``},
 		{"a claim needs a ticket of its drop that is called", "kong/kong.yml", `, ticket = "edge:3511"`, ``},
 		{"a claim needs a ticket of its drop that is called", "kong/lua/gateway.lua", `edge.ticket(function()`, `local _ = (function()`},
-		{"a claim needs a ticket of its drop that is called", "kong/lua/gateway.lua", `var.ticket, var.shared = route.ticket and "wanted" or "",`, `var.ticket, var.shared = "",`},
+		{"a claim needs a ticket of its drop that is called", "kong/lua/gateway.lua", `= route.ticket and "wanted" or "",`, `= "",`},
 		{"claims ask for a drop's status once a second", "kong/lua/gateway.lua", `api_token = dapr_api_token`, `api_token = ""`},
 		{"a drop's status is asked for as everybody's", "kong/kong.yml", `, shared = true`, ``},
 		{"a drop's status is asked for as everybody's", "kong/lua/gateway.lua", `route.shared and "yes" or ""`, `""`},
@@ -175,7 +176,8 @@ func newKongLua(t *testing.T, sidecars [3]string, edit func(file, text string) s
 	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	for _, file := range []string{"kong/kong.yml", "kong/http.conf", "kong/server.conf", "kong/location.conf", "kong/lua/gateway.lua",
-		"nginx/lua/edge.lua", "nginx/lua/admission.lua", "nginx/lua/tickets.lua", "nginx/lua/hash.lua", "nginx/html/4xx.html", "nginx/html/429.html", "nginx/html/503.html"} {
+		"nginx/lua/edge.lua", "nginx/lua/admission.lua", "nginx/lua/tickets.lua", "nginx/lua/hash.lua",
+		"nginx/html/4xx.html", "nginx/html/429.html", "nginx/html/503.html"} {
 		raw, err := os.ReadFile(filepath.Join("../../deploy", file))
 		require.NoError(t, err)
 		text := string(raw)
@@ -216,8 +218,9 @@ func newKongLua(t *testing.T, sidecars [3]string, edit func(file, text string) s
 		fmt.Fprintf(&lua, "%s = %s\n", phase, calls(file.Plugins, "post-function", phase))
 	}
 
+	conf := strings.ReplaceAll(kongLua, "@PROXY@", kongProxy)
 	text := strings.NewReplacer("@RUN@", dir, "@LISTEN@", n.gateway, "@ROUTES@", strings.ReplaceAll(lua.String(), "edge:3511", sidecars[0]),
-		"@TOKEN@", apiToken, "@DROPS@", dropsKey, "@ORIGINS@", strings.Join(origins, " ")).Replace(strings.ReplaceAll(kongLua, "@PROXY@", kongProxy))
+		"@TOKEN@", apiToken, "@DROPS@", dropsKey, "@ORIGINS@", strings.Join(origins, " ")).Replace(conf)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(text), 0o644))
 	n.start(t, path)
 	t.Cleanup(func() {

@@ -234,7 +234,8 @@ var rules = []rule{
 	}},
 	{"headers that count once may not come twice", outside, func(t require.TestingT, g *gateway) {
 		// Not a path that the front keeps answers of: one that is kept asks nobody, and no header matters.
-		for _, name := range []string{"Authorization", "Idempotency-Key", "X-Cart-Session", "Content-Type", "Accept", "Origin", "Host", "Drop-Ticket"} {
+		names := []string{"Authorization", "Idempotency-Key", "X-Cart-Session", "Content-Type", "Accept", "Origin", "Host", "Drop-Ticket"}
+		for _, name := range names {
 			a := g.send(t, request{method: "GET", path: "/api/v1/cart", header: []string{name + ": one-two-three", strings.ToLower(name) + ": four-five-six"}})
 			require.Nil(t, a.seen, name)
 			require.Equal(t, 400, a.status, "%s: %s", name, a.body)
@@ -645,21 +646,21 @@ var rules = []rule{
 			"no ticket":                  "Drop-Ticket: x",
 			"over":                       ticket(slug, 0, -time.Second),
 			"another drop's":             ticket(slug+"-2", 0, time.Hour),
-			"forged":                     "Drop-Ticket: " + sealed(slug, 0, time.Hour, drop.TicketKey([]byte(strings.Repeat("x", 40)), slug)),
-			"of another drop's key":      "Drop-Ticket: " + sealed(slug, 0, time.Hour, drop.TicketKey([]byte(dropsKey), "x")),
-			"of the setting itself":      "Drop-Ticket: " + sealed(slug, 0, time.Hour, []byte(dropsKey)),
+			"forged":                     sealed(slug, 0, time.Hour, drop.TicketKey([]byte(strings.Repeat("x", 40)), slug)),
+			"of another drop's key":      sealed(slug, 0, time.Hour, drop.TicketKey([]byte(dropsKey), "x")),
+			"of the setting itself":      sealed(slug, 0, time.Hour, []byte(dropsKey)),
 			"changed":                    strings.Replace(ticket(slug, 0, time.Hour), ": ey", ": eY", 1),
 			"one character too many":     ticket(slug, 0, time.Hour) + "A",
 			"longer than headers may be": "Drop-Ticket: " + strings.Repeat("x", 5000) + ".x",
 		} {
-			a := g.send(t, request{method: "POST", path: claim(slug), header: []string{header, bearer(newClient())}})
+			a := claims(t, g, slug, header, bearer(newClient()))
 			require.Nil(t, a.seen, name)
 			problem(t, a, 403, "ticket-invalid")
 		}
 		require.Zero(t, g.upstream.times(status(slug)), "a forged ticket costs the drop nothing")
 
 		for idx, called := range []bool{true, true, false, false} {
-			a := g.send(t, request{method: "POST", path: claim(slug), header: []string{ticket(slug, idx, time.Hour), bearer(newClient())}, body: "{}"})
+			a := claims(t, g, slug, ticket(slug, idx, time.Hour), bearer(newClient()))
 			if called {
 				require.Equal(t, 200, a.status, a.body)
 				require.NotNil(t, a.seen)
@@ -670,14 +671,14 @@ var rules = []rule{
 			refused(t, a, 409, "not-called")
 			require.Equal(t, "2", a.header.Get("Retry-After"))
 		}
-		problem(t, g.send(t, request{method: "POST", path: claim(slug) + "/x", header: []string{ticket(slug, 0, time.Hour)}}), 404, "not-found")
+		problem(t, g.send(t, request{method: "POST", path: claim(slug) + "/x"}), 404, "not-found")
 	}},
 	{"a drop's order decides who is called", inside, func(t require.TestingT, g *gateway) {
 		slug, seed := newDrop(), [32]byte{1}
 		const n, called = 300, 150
 		answers(g, slug, fmt.Sprintf(`{"n":%d,"seed":"%x","skus":[{"called":%d}]}`, n, seed, called))
 		for idx := range 12 {
-			a := g.send(t, request{method: "POST", path: claim(slug), header: []string{ticket(slug, idx, time.Hour)}})
+			a := claims(t, g, slug, ticket(slug, idx, time.Hour))
 			want := 409
 			if drop.Position(uint64(idx), n, seed) < called {
 				want = 200
@@ -689,11 +690,11 @@ var rules = []rule{
 		slug := newDrop()
 		opens(g, slug, 1)
 		header, other := ticket(slug, 0, time.Hour), ticket(slug, 0, 2*time.Hour) // of one entry
-		require.Equal(t, 200, g.send(t, request{method: "POST", path: claim(slug), header: []string{header}}).status)
+		require.Equal(t, 200, claims(t, g, slug, header).status)
 		began := time.Now()
 		var got [20]answer
 		together(len(got), func(i int) {
-			got[i] = g.send(t, request{method: "POST", path: claim(slug), header: []string{[]string{header, other}[i%2]}})
+			got[i] = claims(t, g, slug, []string{header, other}[i%2])
 		})
 		if time.Since(began) < 1500*time.Millisecond { // else the machine was too slow to tell
 			for _, a := range got {
@@ -703,7 +704,7 @@ var rules = []rule{
 		}
 		a := got[0]
 		for end := time.Now().Add(20 * time.Second); a.status != 200 && time.Now().Before(end); {
-			a = g.send(t, request{method: "POST", path: claim(slug), header: []string{other}})
+			a = claims(t, g, slug, other)
 		}
 		require.Equal(t, 200, a.status, a.body)
 	}},
@@ -717,7 +718,7 @@ var rules = []rule{
 		began := time.Now()
 		var got [40]answer
 		together(len(got), func(i int) {
-			got[i] = g.send(t, request{method: "POST", path: claim(slug), header: []string{ticket(slug, i, time.Hour)}})
+			got[i] = claims(t, g, slug, ticket(slug, i, time.Hour))
 		})
 		for _, a := range got {
 			refused(t, a, 409, "not-called")
@@ -732,12 +733,14 @@ var rules = []rule{
 		called.Store(100_000)
 		var a answer
 		for i, end := 1000, time.Now().Add(10*time.Second); a.status != 200 && time.Now().Before(end); i++ {
-			a = g.send(t, request{method: "POST", path: claim(slug), header: []string{ticket(slug, i, time.Hour)}})
+			a = claims(t, g, slug, ticket(slug, i, time.Hour))
 		}
 		require.Equal(t, 200, a.status, "%s", a.body)
 	}},
 	{"a claim is refused while nobody can tell who is called", inside, func(t require.TestingT, g *gateway) {
-		for name, text := range map[string]string{"an error": "", "no status": `{"from":"edge"}`, "no seed": `{"n":9,"seed":"00","skus":[{"called":9}]}`} {
+		for name, text := range map[string]string{
+			"an error": "", "no status": `{"from":"edge"}`, "no seed": `{"n":9,"seed":"00","skus":[{"called":9}]}`,
+		} {
 			slug := newDrop()
 			g.upstream.answer(status(slug), func(w http.ResponseWriter, r *http.Request) {
 				if text == "" {
@@ -746,23 +749,24 @@ var rules = []rule{
 				}
 				io.WriteString(w, text)
 			})
-			a := g.send(t, request{method: "POST", path: claim(slug), header: []string{ticket(slug, 0, time.Hour)}})
+			a := claims(t, g, slug, ticket(slug, 0, time.Hour))
 			require.Nil(t, a.seen, name)
 			refused(t, a, 503, "unavailable")
 		}
 		slug := newDrop()
 		opens(g, slug, 1)
-		require.Equal(t, 200, g.send(t, request{method: "POST", path: claim(slug), header: []string{ticket(slug, 0, time.Hour)}}).status)
+		require.Equal(t, 200, claims(t, g, slug, ticket(slug, 0, time.Hour)).status)
 		g.upstream.answer(status(slug), func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) })
 		asked := g.upstream.times(status(slug))
 		for i, end := -1, time.Now().Add(10*time.Second); g.upstream.times(status(slug)) == asked && time.Now().Before(end); i-- {
-			a := g.send(t, request{method: "POST", path: claim(slug), header: []string{ticket(slug, i, time.Hour)}})
+			a := claims(t, g, slug, ticket(slug, i, time.Hour))
 			require.Equal(t, 200, a.status, "who was called stays it: %s", a.body)
 		}
 	}},
 	{"a drop's status is asked for as everybody's", inside, func(t require.TestingT, g *gateway) {
 		slug := newDrop()
-		for _, header := range []string{bearer(newClient()), "Accept: text/html", `If-None-Match: "v1"`, "If-Modified-Since: x", "Cookie: a=1"} {
+		own := []string{bearer(newClient()), "Accept: text/html", `If-None-Match: "v1"`, "If-Modified-Since: x", "Cookie: a=1"}
+		for _, header := range own {
 			a := g.send(t, request{method: "GET", path: status(slug) + "?x=" + newClient(), header: []string{header}})
 			require.Equal(t, 200, a.status, a.body)
 			require.Equal(t, status(slug), a.seen.uri)
