@@ -336,6 +336,8 @@ func TestCache(t *testing.T) {
 		for _, name := range []string{"Authorization", "Cookie", "Accept", "Origin", "X-Any"} {
 			require.Empty(t, asked.header[name], name)
 		}
+		get(status(slug))
+		require.Equal(t, 1, f.upstream.times(status(slug)), "what somebody with a token asked for first is kept, too")
 	})
 	t.Run("a drop's old status is better than none", func(t *testing.T) {
 		slug := newDrop()
