@@ -637,6 +637,11 @@ var rules = []rule{
 		require.Equal(t, 200, g.send(t, request{method: "POST", path: "/api/v1/auth/login", from: client}).status)
 	}},
 
+	{"a claim without a ticket is refused", outside, func(t require.TestingT, g *gateway) {
+		for _, header := range []string{"X-Plain: 1", bearer(newClient()), "Drop-Ticket: x.y"} {
+			refused(t, claims(t, g, "none", header), 403, "ticket-invalid")
+		}
+	}},
 	{"a claim needs a ticket of its drop that is called", inside, func(t require.TestingT, g *gateway) {
 		slug := newDrop()
 		opens(g, slug, 2)
