@@ -52,7 +52,7 @@ func Generate(list []byte, s Settings) ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	err = conf.Execute(&b, map[string]any{"Settings": s, "Services": services(s), "Routes": entries(public)})
+	err = conf.Execute(&b, map[string]any{"Settings": s, "Services": services(s), "Routes": entries(public, s)})
 	return b.Bytes(), err
 }
 
@@ -83,10 +83,11 @@ type entry struct {
 }
 
 // entries gives Kong's routes in the order of the list: the first match wins because it has the highest priority.
-func entries(file routes.List) []entry {
+func entries(file routes.List, s Settings) []entry {
 	var list, last []entry
 	for _, r := range file.Routes {
-		e := entry{Name: name(r.Path), Service: r.Edge, Pattern: pattern(r.Path), Upload: r.Body == "upload", Cache: catalogue.MatchString(r.Path)}
+		e := entry{Name: name(r.Path), Service: r.Edge, Pattern: pattern(r.Path), Upload: r.Body == "upload"}
+		e.Cache = r.Edge == "edge" && kept.MatchString(r.Path)
 		if r.Limit != "" {
 			e.Service += "-" + r.Limit
 		}
@@ -99,6 +100,12 @@ func entries(file routes.List) []entry {
 		}
 		if r.Page {
 			e.Lua += `, page = true`
+		}
+		if r.Ticket {
+			e.Lua += fmt.Sprintf(`, ticket = "%s"`, s.Edge)
+		}
+		if r.Shared {
+			e.Lua += `, shared = true`
 		}
 		if r.Work != "" {
 			e.Lua += fmt.Sprintf(`, work = "%s"`, r.Work)
@@ -123,8 +130,8 @@ func entries(file routes.List) []entry {
 	return list
 }
 
-// catalogue: what the front keeps for everybody too.
-var catalogue = regexp.MustCompile(`^/api/v1/(products|categories|availability)(/|$)`)
+// kept: what the front keeps for everybody too.
+var kept = regexp.MustCompile(`^/api/v1/(products|categories|availability|drops)(/|$)`)
 
 var (
 	segment = regexp.MustCompile(`\\{[a-z_]+\\}`)

@@ -200,7 +200,7 @@ func TestPlugins(t *testing.T) {
 	require.Equal(t, map[string]int{"": set.Address, "token": set.Token, "edge-login": set.Login}, limits)
 
 	for _, r := range d.Routes {
-		cached := regexp.MustCompile(`^~/api/v1/(products|categories|availability)\b`).MatchString(r.Paths[0])
+		cached := r.Service == "edge" && regexp.MustCompile(`^~/api/v1/(products|categories|availability|drops)\b`).MatchString(r.Paths[0])
 		require.Len(t, r.Plugins, map[bool]int{false: 1, true: 2}[cached], r.Name)
 		require.Equal(t, "pre-function", r.Plugins[0].Name)
 		require.Equal(t, cached, len(functions(t, r.Plugins[0])) == 2, "%s: proxy-cache must see the Content-Type", r.Name)
@@ -252,6 +252,7 @@ func functions(t *testing.T, p Plugin) map[string][]string {
 type choice struct {
 	App, Methods, Limit, Edge string
 	Page, Upload              bool
+	Ticket, Shared            bool
 }
 
 // kongChooses does what Kong 3.9's router does (traditional_compatible) with routes that have one regular expression and
@@ -264,7 +265,8 @@ func kongChooses(t *testing.T, d Declarative) func(path string) choice {
 		edge, upload := strings.CutSuffix(strings.TrimSuffix(r.Service, "-login"), "-upload")
 		require.Equal(t, strings.HasSuffix(r.Service, "-login"), field(code, "limit") == "login", r.Name)
 		all = append(all, chooser{regexp.MustCompile("^" + r.Paths[0][1:]),
-			choice{field(code, "app"), field(code, "methods"), field(code, "limit"), edge, strings.Contains(code, "page = true"), upload}})
+			choice{field(code, "app"), field(code, "methods"), field(code, "limit"), edge, strings.Contains(code, "page = true"), upload,
+				field(code, "ticket") == defaults(t).Edge, strings.Contains(code, "shared = true")}})
 	}
 	return first(all)
 }
@@ -280,7 +282,8 @@ func nginxChooses(conf string) func(path string) choice {
 		}
 		all = append(all, chooser{regexp.MustCompile(l[2]),
 			choice{group(`\$app "?([a-z]*)`, l[3]), group(`\$methods "([^"]*)`, l[3]), group(`\$limit ([a-z]+)`, l[3]),
-				group(`http://([a-z-]+)`, l[3]), strings.Contains(l[3], "$page yes"), strings.Contains(l[3], "64m")}})
+				group(`http://([a-z-]+)`, l[3]), strings.Contains(l[3], "$page yes"), strings.Contains(l[3], "64m"),
+				strings.Contains(l[3], "$ticket wanted"), strings.Contains(l[3], "$shared yes")}})
 	}
 	return first(all)
 }
@@ -342,7 +345,7 @@ func TestKongChoosesAsNginxDoes(t *testing.T) {
 	}
 	all := map[string]bool{fmt.Sprint(choice{}): true}
 	for _, r := range file.Routes {
-		all[fmt.Sprint(choice{r.App, methods(r.Methods), r.Limit, r.Edge, r.Page, r.Body == "upload"})] = true
+		all[fmt.Sprint(choice{r.App, methods(r.Methods), r.Limit, r.Edge, r.Page, r.Body == "upload", r.Ticket, r.Shared})] = true
 	}
 	require.Equal(t, all, chosen, "each kind of route was chosen once at least, and nothing else")
 }
@@ -366,7 +369,7 @@ func TestSharedDirectives(t *testing.T) {
 
 // TestStart: Kong is not started without what it would go wrong without.
 func TestStart(t *testing.T) {
-	env := []string{"DAPR_API_TOKEN=a", "REDIS_PASSWORD=b", "ALLOWED_ORIGINS=c"}
+	env := []string{"DAPR_API_TOKEN=a", "DROPS_KEY=" + strings.Repeat("d", 32), "REDIS_PASSWORD=b", "ALLOWED_ORIGINS=c"}
 	for i := range env {
 		start := exec.CommandContext(t.Context(), "sh", "start.sh")
 		start.Env = slices.Delete(slices.Clone(env), i, i+1)
@@ -376,8 +379,14 @@ func TestStart(t *testing.T) {
 		require.Contains(t, string(out), name)
 	}
 	start := exec.CommandContext(t.Context(), "sh", "start.sh")
+	start.Env = append(slices.Clone(env), "DROPS_KEY="+strings.Repeat("d", 31))
+	out, err := start.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "DROPS_KEY: 32")
+
+	start = exec.CommandContext(t.Context(), "sh", "start.sh")
 	start.Env = env
-	out, _ := start.CombinedOutput()
+	out, _ = start.CombinedOutput()
 	require.Contains(t, string(out), "/docker-entrypoint.sh", "nothing is missing but the image's own script: %s", out)
 }
 

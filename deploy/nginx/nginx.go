@@ -16,6 +16,7 @@ var conf = template.Must(template.New("").Funcs(template.FuncMap{"pattern": patt
 {{- define "route"}}
 location ~ {{pattern .Path}} {
     set $app {{.App}}; set $methods "{{methods .Methods}}";{{if .Limit}} set $limit {{.Limit}};{{end}}{{if .Page}} set $page yes;{{end}}
+{{- if .Ticket}} set $ticket wanted;{{end}}{{if .Shared}} set $shared yes;{{end}}
 {{- if .Work}}
     set $work {{.Work}}; set $admitted "";
 {{- end}}

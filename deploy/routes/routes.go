@@ -25,6 +25,8 @@ type Route struct {
 	Limit   string   `yaml:"limit"`
 	Work    string   `yaml:"work"`
 	Body    string   `yaml:"body"`
+	Ticket  bool     `yaml:"ticket"`
+	Shared  bool     `yaml:"shared"`
 	Page    bool     `yaml:"page"`
 }
 

@@ -19,6 +19,7 @@ import (
 // What an external gateway must be configured with for this suite.
 const (
 	apiToken   = "token-for-the-sidecars"
+	dropsKey   = "0123456789abcdef0123456789abcdef"
 	publicHost = "shop.test:8000"
 )
 

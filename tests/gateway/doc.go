@@ -7,7 +7,8 @@
 //	GATEWAY=127.0.0.1:8010 UPSTREAM=127.0.0.1:3511,127.0.0.1:3512,127.0.0.1:3513 go test ./gateway
 //
 // checks a running gateway (Kong): the suite listens at UPSTREAM in place of edge, edge-auth and edge-admin. That gateway
-// must trust X-Real-IP from 127.0.0.1, use the limits of [rates] and the origins of [origins], and send [apiToken].
+// must trust X-Real-IP from 127.0.0.1, use the limits of [rates] and the origins of [origins], send [apiToken] and
+// check tickets by [dropsKey].
 //
 //	BASE=http://localhost:8000 go test ./gateway
 //

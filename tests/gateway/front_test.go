@@ -305,6 +305,52 @@ func TestCache(t *testing.T) {
 			require.NotNil(t, f.send(t, request{method: "POST", path: "/form"}).seen)
 		}
 	})
+	t.Run("a drop's status is one for everybody", func(t *testing.T) {
+		slug := newDrop()
+		serve(status(slug), "Cache-Control", "public, max-age=60", "Vary", "Accept")
+		first := get(status(slug))
+		for i, header := range []string{
+			bearer(1), "Cookie: session=1", "Accept: text/html", "Origin: " + origins[0], "Origin: http://evil.example",
+			"Cache-Control: no-cache", `If-None-Match: "x"`, "Hx-Request: true", "Range: bytes=0-0", "X-Any: thing",
+		} {
+			for _, path := range []string{status(slug), fmt.Sprint(status(slug), "?", i), status(slug) + "/"} {
+				a := f.send(t, request{method: "GET", path: path, header: []string{header}})
+				require.Equal(t, 1, f.upstream.times(status(slug)), "%s with %s", path, header)
+				require.Equal(t, []string{"*"}, a.header["Access-Control-Allow-Origin"])
+				require.Len(t, a.header["X-Request-Id"], 1)
+				if a.status != 206 {
+					require.Equal(t, first.body, a.body)
+				}
+			}
+		}
+		require.Equal(t, 200, f.send(t, request{method: "HEAD", path: status(slug)}).status)
+		problem(t, f.send(t, request{method: "POST", path: status(slug)}), 405, "method-not-allowed")
+		require.Equal(t, 1, f.upstream.times(status(slug)))
+		require.NotEqual(t, first.body, get(status(newDrop())).body, "another drop's is another")
+
+		slug = newDrop()
+		serve(status(slug), "Cache-Control", "public, max-age=60")
+		get(status(slug)+"?x=1", bearer(1), "Cookie: a=1", "Accept: text/html", "Origin: "+origins[0], "X-Any: thing")
+		asked := f.upstream.asked(status(slug))
+		require.Equal(t, status(slug), asked.uri)
+		for _, name := range []string{"Authorization", "Cookie", "Accept", "Origin", "X-Any"} {
+			require.Empty(t, asked.header[name], name)
+		}
+		get(status(slug))
+		require.Equal(t, 1, f.upstream.times(status(slug)), "what somebody with a token asked for first is kept, too")
+	})
+	t.Run("a drop's old status is better than none", func(t *testing.T) {
+		slug := newDrop()
+		serve(status(slug), "Cache-Control", "public, max-age=1")
+		first := get(status(slug)).body
+		var failed atomic.Bool
+		f.upstream.answer(status(slug), func(w http.ResponseWriter, r *http.Request) {
+			failed.Store(true)
+			panic(http.ErrAbortHandler)
+		})
+		require.Eventually(t, func() bool { return get(status(slug)).body == first && failed.Load() }, 10*time.Second, 20*time.Millisecond)
+		require.Equal(t, first, get(status(slug)).body)
+	})
 	t.Run("a crowd makes one request", func(t *testing.T) {
 		f.upstream.answer("/api/v1/products/hot", func(w http.ResponseWriter, r *http.Request) {
 			wait(r, 200*time.Millisecond)

@@ -74,6 +74,8 @@ func TestKongPluginsAreTold(t *testing.T) {
 		{"/api/v1/auth/login", "", "", []string{"Authorization: Bearer " + token}},
 		{"/", "", "", []string{"Cache-Control: no-cache"}},
 		{"/api/v1/products?hit=1", "", "/api/v1/products?hit=1", nil},
+		{"/api/v1/drops/spring/status?x=1", "", "/api/v1/drops/spring/status",
+			[]string{"Authorization: Bearer " + token, "Cache-Control: no-cache"}},
 	} {
 		method := map[bool]string{true: "POST", false: "GET"}[strings.HasSuffix(c.path, "login")]
 		a := g.send(t, request{method: method, path: c.path, header: append(c.header, "X-Cache-Key: forged", "Kong-Debug: 1")})
@@ -98,7 +100,7 @@ func TestKongPluginsAreTold(t *testing.T) {
 	}
 	require.Eventually(t, func() bool {
 		log, err := os.ReadFile(filepath.Join(k.dir, "access.log"))
-		return err == nil && strings.Count(string(log), "\n") == 9 && !strings.Contains(string(log), "secret") && !strings.Contains(string(log), "sss") &&
+		return err == nil && strings.Count(string(log), "\n") == 10 && !strings.Contains(string(log), "secret") && !strings.Contains(string(log), "sss") &&
 			strings.Contains(string(log), `"service":"gateway"`) && strings.Contains(string(log), `"app":"products"`) &&
 			strings.Count(string(log), `"cache":"HIT"`) == 1
 	}, 5*time.Second, 10*time.Millisecond)
@@ -135,6 +137,12 @@ func TestEveryKongLineBites(t *testing.T) {
 		{"an upload is at most 64 MiB", "kong/server.conf", `client_max_body_size 64m;`, ``},
 		{"errors of a sidecar become problems", "kong/server.conf", `proxy_hide_header Content-Type;`, ``},
 		{"errors of a sidecar become problems", "kong/kong.yml", `      body_filter: ['require("gateway").answer_body()']`, ``},
+		{"a claim needs a ticket of its drop that is called", "kong/kong.yml", `, ticket = "edge:3511"`, ``},
+		{"a claim needs a ticket of its drop that is called", "kong/lua/gateway.lua", `edge.ticket(function()`, `local _ = (function()`},
+		{"a claim needs a ticket of its drop that is called", "kong/lua/gateway.lua", `= route.ticket and "wanted" or "",`, `= "",`},
+		{"claims ask for a drop's status once a second", "kong/lua/gateway.lua", `api_token = dapr_api_token`, `api_token = ""`},
+		{"a drop's status is asked for as everybody's", "kong/kong.yml", `, shared = true`, ``},
+		{"a drop's status is asked for as everybody's", "kong/lua/gateway.lua", `route.shared and "yes" or ""`, `""`},
 		{"a dead sidecar is unavailable and nothing is sent twice", "kong/server.conf", `proxy_next_upstream off;`, ``},
 	} {
 		t.Run(strings.ReplaceAll(m.rule+" without "+m.old, " ", "_"), func(t *testing.T) {
@@ -168,7 +176,8 @@ func newKongLua(t *testing.T, sidecars [3]string, edit func(file, text string) s
 	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	for _, file := range []string{"kong/kong.yml", "kong/http.conf", "kong/server.conf", "kong/location.conf", "kong/lua/gateway.lua",
-		"nginx/lua/edge.lua", "nginx/lua/admission.lua", "nginx/html/4xx.html", "nginx/html/429.html", "nginx/html/503.html"} {
+		"nginx/lua/edge.lua", "nginx/lua/admission.lua", "nginx/lua/tickets.lua", "nginx/lua/hash.lua",
+		"nginx/html/4xx.html", "nginx/html/429.html", "nginx/html/503.html"} {
 		raw, err := os.ReadFile(filepath.Join("../../deploy", file))
 		require.NoError(t, err)
 		text := string(raw)
@@ -209,8 +218,9 @@ func newKongLua(t *testing.T, sidecars [3]string, edit func(file, text string) s
 		fmt.Fprintf(&lua, "%s = %s\n", phase, calls(file.Plugins, "post-function", phase))
 	}
 
-	text := strings.NewReplacer("@RUN@", dir, "@LISTEN@", n.gateway, "@ROUTES@", lua.String(),
-		"@TOKEN@", apiToken, "@ORIGINS@", strings.Join(origins, " ")).Replace(strings.ReplaceAll(kongLua, "@PROXY@", kongProxy))
+	conf := strings.ReplaceAll(kongLua, "@PROXY@", kongProxy)
+	text := strings.NewReplacer("@RUN@", dir, "@LISTEN@", n.gateway, "@ROUTES@", strings.ReplaceAll(lua.String(), "edge:3511", sidecars[0]),
+		"@TOKEN@", apiToken, "@DROPS@", dropsKey, "@ORIGINS@", strings.Join(origins, " ")).Replace(conf)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(text), 0o644))
 	n.start(t, path)
 	t.Cleanup(func() {
@@ -261,7 +271,8 @@ http {
 
     init_by_lua_block {
         @ROUTES@
-        local values = { ["{vault://env/dapr-api-token}"] = "@TOKEN@", ["{vault://env/allowed-origins}"] = "@ORIGINS@" }
+        local values = { ["{vault://env/dapr-api-token}"] = "@TOKEN@", ["{vault://env/allowed-origins}"] = "@ORIGINS@",
+            ["{vault://env/drops-key}"] = "@DROPS@" }
         kong = {
             vault = { get = function(name) return values[name] end },
             client = { load_consumer = function() return {} end, authenticate = function(_, credential) ngx.header["Counted-By"] = credential.id end },

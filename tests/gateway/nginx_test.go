@@ -43,7 +43,7 @@ func newNginx(t testing.TB, vars map[string]string, edit func(file, text string)
 		"RUN_DIR": dir, "NGINX_USER": "www-data",
 		"LISTEN_FRONT": n.front, "LISTEN_GATEWAY": n.gateway, "LISTEN_KEYS": n.keys,
 		"PUBLIC_URL": "http://" + publicHost, "GATEWAY_SERVERS": "server " + n.gateway + ";",
-		"DAPR_API_TOKEN": apiToken, "KEYCLOAK": "127.0.0.1:9", "KEYCLOAK_REALM": "stampede",
+		"DAPR_API_TOKEN": apiToken, "DROPS_KEY": dropsKey, "KEYCLOAK": "127.0.0.1:9", "KEYCLOAK_REALM": "stampede",
 		"EDGE": "127.0.0.1:9", "EDGE_AUTH": "127.0.0.1:9", "EDGE_ADMIN": "127.0.0.1:9",
 		"MEDIA_DIR": filepath.Join(dir, "media"), "STATIC_DIR": filepath.Join(dir, "static"),
 		"ALLOWED_ORIGINS": strings.Join(origins, " "),

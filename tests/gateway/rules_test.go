@@ -8,10 +8,13 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/drop"
 )
 
 // route is a line of deploy/routes.yaml.
@@ -22,6 +25,8 @@ type route struct {
 	Methods []string
 	Limit   string
 	Body    string
+	Ticket  bool
+	Shared  bool
 	Page    bool
 }
 
@@ -65,12 +70,21 @@ var rules = []rule{
 					if !r.takes(method) {
 						continue
 					}
-					a := g.send(t, request{method: method, path: path + "?a=1"})
+					var header []string
+					if r.Ticket {
+						opens(g, "red-shirt", 1)
+						header = []string{ticket("red-shirt", 0, time.Hour)}
+					}
+					a := g.send(t, request{method: method, path: path + "?a=1", header: header})
 					require.Equal(t, 200, a.status, "%s %s: %s", method, path, a.body)
 					require.NotNil(t, a.seen, "%s %s", method, path)
 					require.Equal(t, []string{r.App}, a.seen.header["Dapr-App-Id"], "%s %s", method, path)
 					require.Equal(t, r.Edge, a.seen.edge, "%s %s", method, path)
 					require.Equal(t, method, a.seen.method)
+					if r.Shared {
+						require.Equal(t, path, a.seen.uri)
+						continue
+					}
 					require.Equal(t, path+"?a=1", a.seen.uri)
 				}
 			}
@@ -220,7 +234,8 @@ var rules = []rule{
 	}},
 	{"headers that count once may not come twice", outside, func(t require.TestingT, g *gateway) {
 		// Not a path that the front keeps answers of: one that is kept asks nobody, and no header matters.
-		for _, name := range []string{"Authorization", "Idempotency-Key", "X-Cart-Session", "Content-Type", "Accept", "Origin", "Host"} {
+		names := []string{"Authorization", "Idempotency-Key", "X-Cart-Session", "Content-Type", "Accept", "Origin", "Host", "Drop-Ticket"}
+		for _, name := range names {
 			a := g.send(t, request{method: "GET", path: "/api/v1/cart", header: []string{name + ": one-two-three", strings.ToLower(name) + ": four-five-six"}})
 			require.Nil(t, a.seen, name)
 			require.Equal(t, 400, a.status, "%s: %s", name, a.body)
@@ -335,7 +350,7 @@ var rules = []rule{
 			require.Contains(t, []int{200, 204}, a.status, "%s: %s", r.Path, a.body)
 			require.Equal(t, origins[1], a.header.Get("Access-Control-Allow-Origin"))
 			require.Contains(t, a.header.Get("Access-Control-Allow-Methods"), r.Methods[0])
-			for _, name := range []string{"authorization", "content-type", "idempotency-key", "x-cart-session"} {
+			for _, name := range []string{"authorization", "content-type", "drop-ticket", "idempotency-key", "x-cart-session"} {
 				require.Contains(t, strings.ToLower(a.header.Get("Access-Control-Allow-Headers")), name)
 			}
 			require.NotEmpty(t, a.header.Get("Access-Control-Max-Age"))
@@ -622,6 +637,149 @@ var rules = []rule{
 		require.Equal(t, 200, g.send(t, request{method: "POST", path: "/api/v1/auth/login", from: client}).status)
 	}},
 
+	{"a claim without a ticket is refused", outside, func(t require.TestingT, g *gateway) {
+		for _, header := range []string{"X-Plain: 1", bearer(newClient()), "Drop-Ticket: x.y"} {
+			refused(t, claims(t, g, "none", header), 403, "ticket-invalid")
+		}
+	}},
+	{"a claim needs a ticket of its drop that is called", inside, func(t require.TestingT, g *gateway) {
+		slug := newDrop()
+		opens(g, slug, 2)
+		for name, header := range map[string]string{
+			"none":                       "X-Plain: 1",
+			"an empty one":               "Drop-Ticket:",
+			"no ticket":                  "Drop-Ticket: x",
+			"over":                       ticket(slug, 0, -time.Second),
+			"another drop's":             ticket(slug+"-2", 0, time.Hour),
+			"forged":                     sealed(slug, 0, time.Hour, drop.TicketKey([]byte(strings.Repeat("x", 40)), slug)),
+			"of another drop's key":      sealed(slug, 0, time.Hour, drop.TicketKey([]byte(dropsKey), "x")),
+			"of the setting itself":      sealed(slug, 0, time.Hour, []byte(dropsKey)),
+			"changed":                    strings.Replace(ticket(slug, 0, time.Hour), ": ey", ": eY", 1),
+			"one character too many":     ticket(slug, 0, time.Hour) + "A",
+			"longer than headers may be": "Drop-Ticket: " + strings.Repeat("x", 5000) + ".x",
+		} {
+			a := claims(t, g, slug, header, bearer(newClient()))
+			require.Nil(t, a.seen, name)
+			problem(t, a, 403, "ticket-invalid")
+		}
+		require.Zero(t, g.upstream.times(status(slug)), "a forged ticket costs the drop nothing")
+
+		for idx, called := range []bool{true, true, false, false} {
+			a := claims(t, g, slug, ticket(slug, idx, time.Hour), bearer(newClient()))
+			if called {
+				require.Equal(t, 200, a.status, a.body)
+				require.NotNil(t, a.seen)
+				require.NotEmpty(t, a.seen.header.Get("Drop-Ticket"))
+				require.Equal(t, 2, a.seen.body)
+				continue
+			}
+			refused(t, a, 409, "not-called")
+			require.Equal(t, "2", a.header.Get("Retry-After"))
+		}
+		problem(t, g.send(t, request{method: "POST", path: claim(slug) + "/x"}), 404, "not-found")
+	}},
+	{"a drop's order decides who is called", inside, func(t require.TestingT, g *gateway) {
+		slug, seed := newDrop(), [32]byte{1}
+		const n, called = 300, 150
+		answers(g, slug, fmt.Sprintf(`{"n":%d,"seed":"%x","skus":[{"called":%d}]}`, n, seed, called))
+		for idx := range 12 {
+			a := claims(t, g, slug, ticket(slug, idx, time.Hour))
+			want := 409
+			if drop.Position(uint64(idx), n, seed) < called {
+				want = 200
+			}
+			require.Equal(t, want, a.status, "%d: %s", idx, a.body)
+		}
+	}},
+	{"an entry claims once in two seconds", inside, func(t require.TestingT, g *gateway) {
+		slug := newDrop()
+		opens(g, slug, 1)
+		header, other := ticket(slug, 0, time.Hour), ticket(slug, 0, 2*time.Hour) // of one entry
+		require.Equal(t, 200, claims(t, g, slug, header).status)
+		began := time.Now()
+		var got [20]answer
+		together(len(got), func(i int) {
+			got[i] = claims(t, g, slug, []string{header, other}[i%2])
+		})
+		if time.Since(began) < 1500*time.Millisecond { // else the machine was too slow to tell
+			for _, a := range got {
+				refused(t, a, 429, "too-many-requests")
+				require.Equal(t, "2", a.header.Get("Retry-After"))
+			}
+		}
+		a := got[0]
+		for end := time.Now().Add(20 * time.Second); a.status != 200 && time.Now().Before(end); {
+			a = claims(t, g, slug, other)
+		}
+		require.Equal(t, 200, a.status, a.body)
+	}},
+	{"claims ask for a drop's status once a second", inside, func(t require.TestingT, g *gateway) {
+		slug := newDrop()
+		var called atomic.Int64
+		g.upstream.answer(status(slug), func(w http.ResponseWriter, r *http.Request) {
+			wait(r, 200*time.Millisecond)
+			fmt.Fprintf(w, `{"n":0,"skus":[{"called":%d}]}`, called.Load())
+		})
+		began := time.Now()
+		var got [40]answer
+		together(len(got), func(i int) {
+			got[i] = claims(t, g, slug, ticket(slug, i, time.Hour))
+		})
+		for _, a := range got {
+			refused(t, a, 409, "not-called")
+		}
+		require.LessOrEqual(t, g.upstream.times(status(slug)), 1+int(time.Since(began)/time.Second))
+		seen := g.upstream.asked(status(slug))
+		require.Equal(t, "edge", seen.edge)
+		require.Equal(t, []string{"drops"}, seen.header["Dapr-App-Id"])
+		require.Equal(t, []string{apiToken}, seen.header["Dapr-Api-Token"])
+		require.Empty(t, seen.header["Drop-Ticket"])
+
+		called.Store(100_000)
+		var a answer
+		for i, end := 1000, time.Now().Add(10*time.Second); a.status != 200 && time.Now().Before(end); i++ {
+			a = claims(t, g, slug, ticket(slug, i, time.Hour))
+		}
+		require.Equal(t, 200, a.status, "%s", a.body)
+	}},
+	{"a claim is refused while nobody can tell who is called", inside, func(t require.TestingT, g *gateway) {
+		for name, text := range map[string]string{
+			"an error": "", "no status": `{"from":"edge"}`, "no seed": `{"n":9,"seed":"00","skus":[{"called":9}]}`,
+		} {
+			slug := newDrop()
+			g.upstream.answer(status(slug), func(w http.ResponseWriter, r *http.Request) {
+				if text == "" {
+					w.WriteHeader(http.StatusInternalServerError)
+					io.WriteString(w, `{"n":0,"skus":[{"called":9}]}`)
+				}
+				io.WriteString(w, text)
+			})
+			a := claims(t, g, slug, ticket(slug, 0, time.Hour))
+			require.Nil(t, a.seen, name)
+			refused(t, a, 503, "unavailable")
+		}
+		slug := newDrop()
+		opens(g, slug, 1)
+		require.Equal(t, 200, claims(t, g, slug, ticket(slug, 0, time.Hour)).status)
+		g.upstream.answer(status(slug), func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) })
+		asked := g.upstream.times(status(slug))
+		for i, end := -1, time.Now().Add(10*time.Second); g.upstream.times(status(slug)) == asked && time.Now().Before(end); i-- {
+			a := claims(t, g, slug, ticket(slug, i, time.Hour))
+			require.Equal(t, 200, a.status, "who was called stays it: %s", a.body)
+		}
+	}},
+	{"a drop's status is asked for as everybody's", inside, func(t require.TestingT, g *gateway) {
+		slug := newDrop()
+		own := []string{bearer(newClient()), "Accept: text/html", `If-None-Match: "v1"`, "If-Modified-Since: x", "Cookie: a=1"}
+		for _, header := range own {
+			a := g.send(t, request{method: "GET", path: status(slug) + "?x=" + newClient(), header: []string{header}})
+			require.Equal(t, 200, a.status, a.body)
+			require.Equal(t, status(slug), a.seen.uri)
+			name, _, _ := strings.Cut(header, ":")
+			require.Empty(t, a.seen.header[name], header)
+		}
+	}},
+
 	{"no version is told", outside, func(t require.TestingT, g *gateway) {
 		for _, path := range []string{"/api/v1/categories", "/api/v1/nothing", "/v1.0/x"} {
 			a := g.send(t, request{method: "GET", path: path})
@@ -652,7 +810,7 @@ var shopRules = []rule{
 	{"no token is 401 with a challenge", outside, func(t require.TestingT, g *gateway) {
 		list, _ := routes()
 		for _, r := range list {
-			if r.Edge != "edge-auth" {
+			if r.Edge != "edge-auth" || r.Ticket {
 				continue
 			}
 			for _, header := range [][]string{nil, {"Authorization: Bearer x"}, {"Authorization: Bearer a.b.c"}, {"Authorization: Basic eDp5"}, {"Cookie: Authorization=x"}, {"X-User-Id: 1"}} {

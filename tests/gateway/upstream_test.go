@@ -16,6 +16,7 @@ type upstream struct {
 	seen    map[string]*seen
 	answers map[string]http.HandlerFunc // by path
 	count   map[string]int              // by path
+	last    map[string]*seen            // by path
 }
 
 // seen is one request as a sidecar got it.
@@ -30,7 +31,7 @@ type seen struct {
 
 // newUpstream listens at these three addresses; a port of 0 is a free one. It gives the addresses back.
 func newUpstream(t testing.TB, addresses [3]string) (*upstream, [3]string) {
-	u := &upstream{seen: map[string]*seen{}, answers: map[string]http.HandlerFunc{}, count: map[string]int{}}
+	u := &upstream{seen: map[string]*seen{}, answers: map[string]http.HandlerFunc{}, count: map[string]int{}, last: map[string]*seen{}}
 	for i, edge := range []string{"edge", "edge-auth", "edge-admin"} {
 		listener, err := net.Listen("tcp", addresses[i])
 		require.NoError(t, err)
@@ -48,6 +49,7 @@ func (u *upstream) handler(edge string) http.HandlerFunc {
 		u.mu.Lock()
 		u.seen[r.Header.Get("X-Probe")] = s
 		u.count[r.URL.Path]++
+		u.last[r.URL.Path] = s
 		answer := u.answers[r.URL.Path]
 		u.mu.Unlock()
 		n, _ := io.Copy(io.Discard, r.Body)
@@ -67,6 +69,13 @@ func (u *upstream) find(id string) *seen {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.seen[id]
+}
+
+// asked is the last request for a path.
+func (u *upstream) asked(path string) *seen {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.last[path]
 }
 
 // answer says what the sidecars answer at a path from now on.

@@ -23,6 +23,7 @@ local function start()
         rates = { token = 60, address = 60, login = 60 }, -- a sidecar's own 429; the plugin says itself how long to wait
     }
     dapr_api_token = assert(kong.vault.get("{vault://env/dapr-api-token}"))
+    require("tickets").init { key = assert(kong.vault.get("{vault://env/drops-key}")), api_token = dapr_api_token }
 end
 
 -- enter comes before Kong's router (pre-function, rewrite). Kong removes, after all plugins, every header that
@@ -40,7 +41,9 @@ function M.check(route)
     end
     var.app, var.methods, var.limit, var.page = route.app, route.methods or "", route.limit or "", route.page and "yes" or ""
     var.work = route.work or ""
+    var.ticket, var.shared = route.ticket and "wanted" or "", route.shared and "yes" or ""
     edge.check() -- does not come back when it refuses
+    edge.ticket(function() return route.ticket:match("^(.*):(%d+)$") end) -- nor this
 
     local set, clear = ngx.req.set_header, ngx.req.clear_header
     set("dapr-app-id", route.app)
@@ -69,7 +72,7 @@ function M.check(route)
     -- proxy-cache joins the decoded query to its key so that two queries can have one: the raw one makes them two.
     -- Only who shows no token is served from it, and nobody can ask it to be left out.
     if route.cache then
-        set("X-Cache-Key", var.request_uri)
+        set("X-Cache-Key", route.shared and var.uri or var.request_uri)
         if var.http_authorization then
             set("Cache-Control", "no-store")
         else

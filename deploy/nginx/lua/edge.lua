@@ -3,6 +3,7 @@
 local M = {}
 
 local admission = require("admission").new()
+local tickets = require("tickets")
 
 local find = ngx.re.find
 
@@ -20,6 +21,15 @@ local problems = {
     [503] = { "unavailable", "Not available right now", "Please try again shortly." },
 }
 
+-- What is told of a claim that tickets.lua refuses, as the service would: { status, slug, title, detail, seconds to wait }.
+local refusals = {
+    ["ticket-invalid"] = { 403, "ticket-invalid", "The ticket is not this account's for this drop, or too old",
+        "A claim needs the ticket that its entry was answered with." },
+    ["not-called"] = { 409, "not-called", "It is not your turn yet", "Your place in the order has not been called.", 2 },
+    ["too-often"] = { 429, "too-many-requests", "Too many requests", "A claim may be sent again after 2 seconds.", 2 },
+    ["unclear"] = { 503, "unavailable", "Not available right now", "Please try again shortly.", 2 },
+}
+
 -- What no client may say: who it is, where it came from, which service it means, which trace it belongs to.
 local spoofable = [[^(dapr-|metadata\.|forwarded|x-forwarded|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip]]
     .. [[|cf-|fastly-|x-original-|x-rewrite-|x-envoy-|x-amzn-|x-kong-|x-consumer|x-credential|x-anonymous]]
@@ -31,7 +41,11 @@ local spoofable = [[^(dapr-|metadata\.|forwarded|x-forwarded|x-real-ip|x-client-
 local once = {
     authorization = true, accept = true, ["content-type"] = true, ["content-length"] = true, host = true,
     ["idempotency-key"] = true, origin = true, ["x-cart-session"] = true, ["x-request-id"] = true, ["user-agent"] = true,
+    ["drop-ticket"] = true,
 }
+
+-- What does not go with a request whose answer is the same for everybody.
+local personal = { "Authorization", "Accept", "If-None-Match", "If-Modified-Since" }
 
 -- Paths that the sidecar and the service would read differently: anything encoded that
 -- means something in a path, control characters, doubled slashes, dot segments.
@@ -129,6 +143,26 @@ function M.check()
     if not (" " .. var.methods .. " "):find(" " .. method .. " ", 1, true) then
         return refuse(405)
     end
+
+    if var.shared == "yes" then
+        for _, name in ipairs(personal) do
+            ngx.req.clear_header(name)
+        end
+        ngx.req.set_uri_args("")
+    end
+end
+
+-- ticket refuses a claim by its ticket, where the route wants one. sidecar is as in tickets.lua. Access phase.
+function M.ticket(sidecar)
+    local var = ngx.var
+    if var.ticket == "" then
+        return
+    end
+    local why = tickets.check(ngx.unescape_uri(var.raw_path), var.http_drop_ticket, var.app, sidecar)
+    if why then
+        var.ticket = why
+        return refuse(refusals[why][1])
+    end
 end
 
 -- work gives a request's class. Who waits for news (?wait=) holds a connection and no work.
@@ -184,7 +218,9 @@ end
 -- describe sets the headers of an answer of ours to this status, and gives its body. wait is how many seconds until
 -- one more request fits, when somebody else counts.
 local function describe(status, wait)
-    local known = problems[status]
+    local refusal = refusals[ngx.var.ticket]
+    local slug, title, detail = unpack(refusal or problems[status], refusal and 2 or 1)
+    wait = refusal and refusal[5] or wait
     local header = ngx.header
     local page = pages[status] or pages.refused
     header["Cache-Control"] = "no-store"
@@ -198,6 +234,8 @@ local function describe(status, wait)
         page = page:gsub('<!%-%-# echo var="wait_words" %-%->', tonumber(wait) == 1 and "1 second" or wait .. " seconds")
     elseif status == 503 then
         header["Retry-After"] = ngx.var.admitted == "refused" and math.random(3) or 2 -- a crowd comes back spread
+    elseif wait then
+        header["Retry-After"] = wait
     end
     if ngx.var.page == "yes" and status ~= 400 and status ~= 405 then
         header["Content-Type"] = "text/html; charset=utf-8"
@@ -206,12 +244,12 @@ local function describe(status, wait)
     header["Content-Type"] = "application/problem+json"
     return string.format(
         '{"type":"urn:stampede:problem:%s","title":"%s","status":%d,"detail":"%s","instance":%s,"trace_id":"%s"}',
-        known[1], known[2], status, known[3], quote(ngx.var.raw_path), ngx.var.rid)
+        slug, title, status, detail, quote(ngx.var.raw_path), ngx.var.rid)
 end
 
 -- tell gives the status that a client is told for one that Nginx or the sidecar came up with.
 local function tell(status)
-    if problems[status] then
+    if problems[status] or refusals[ngx.var.ticket] then
         return status
     elseif status == 494 then
         return 431
