@@ -60,7 +60,7 @@ type shared[T any] struct {
 }
 
 const (
-	aSecond = "public, max-age=1"
+	aSecond = "public, max-age=1, stale-while-revalidate=2" // or else all who ask when a second is over ask here
 	aWhile  = "public, max-age=10"
 )
 

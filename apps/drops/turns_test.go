@@ -384,7 +384,7 @@ func TestStatus(t *testing.T) {
 	b.opened(1)
 	b.s.status.InvalidateAll()
 	first := b.do("", "GET", "/drops/spring/status", nil)
-	require.Equal(t, "public, max-age=1", first.Header.Get("Cache-Control"))
+	require.Equal(t, "public, max-age=1, stale-while-revalidate=2", first.Header.Get("Cache-Control"))
 	_, err := b.db.Exec(t.Context(), `UPDATE drops SET message = 'changed'`)
 	require.NoError(t, err)
 	require.Equal(t, string(first.Body), string(b.do(b.token(1), "GET", "/drops/spring/status?x=1", nil).Body))

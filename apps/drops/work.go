@@ -21,6 +21,7 @@ const (
 	headEvery   = 10 * time.Second // how often the log of entries is signed
 	entriesKept = 90 * 24 * time.Hour
 	askedAtOnce = 100         // claims that inventory takes at once
+	mostSettled = 50          // so many hundreds of claims are settled before others have their turn
 	lapsedSince = time.Second // how long ago a claim's end was before it is asked what became of it
 )
 
@@ -286,7 +287,7 @@ func (s *service) end(ctx context.Context, tx pgx.Tx, d *Drop, skus []string) er
 
 // settle asks inventory what became of claims whose end has come: an order has the units, or they are free again.
 func (s *service) settle(ctx context.Context, id uuid.UUID) error {
-	for {
+	for range mostSettled {
 		ended, err := s.store.ended(ctx, id, s.now().Add(-lapsedSince), askedAtOnce)
 		if err != nil || len(ended) == 0 {
 			return err
@@ -295,6 +296,7 @@ func (s *service) settle(ctx context.Context, id uuid.UUID) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // offer holds what is free for those who stand by, the next first. Who wants more than is free is passed over: no unit waits for
