@@ -322,10 +322,10 @@ func (s *service) putUnits(ctx context.Context, in *struct {
 		}
 	}
 	switch {
-	case d.State == Draft || d.State.Over():
-		return nil, ErrDropState.With("state", d.State)
 	case !found:
 		return nil, problem.InvalidField("path.sku", problem.CodeNotFound, "is not in this drop")
+	case d.State == Draft || d.State.Over():
+		return nil, ErrDropState.With("state", d.State)
 	}
 	var refused *problem.Error
 	stand, err := s.inventory.open(ctx, in.ID, wanted)

@@ -39,10 +39,17 @@ func setup(t *testing.T) *bench {
 	b.address = shop.Read[shop.Address](t, b.ann.Do(t, "POST", "/api/v1/users/me/addresses", shop.Home).OK(t, 201))
 	category := "lamps-" + shop.Random()
 	b.ops.Do(t, "POST", "/api/v1/admin/products/categories", object{"name": category, "slug": category}).OK(t, 201)
+	units := []any{object{"sku": b.lamp.SKU, "units": 1, "limit": 1}}
+	drop := object{"title": "Lamps", "preset": "first-come", "zone": "UTC", "lots": units,
+		"opens_at": "2040-01-01T10:00:00Z", "closes_at": "2040-01-02T10:00:00Z"}
+	named := maps.Clone(drop)
+	named["slug"] = "lamps-" + shop.Random()
+	draft := shop.Read[struct{ ID string }](t, b.ops.Do(t, "POST", "/api/v1/admin/drops", named).OK(t, 201)).ID
 	b.paths = map[string]string{
 		"account_id": b.ann.Account, "order_id": b.order.ID, "sku": b.lamp.SKU, "slug": b.lamp.Slug, "image_id": nobodys, "id": nobodys,
 		"event_id": nobodys, "holder": "account:" + b.ann.Account, "auth account_id": s.Register(t).Account, // suspended by the way
 		"kind": "welcome", "provider": "sandbox", "code": "NONE", "category": category, "orders id": b.order.ID, "users id": b.address.ID, "products id": b.lamp.ID,
+		"drops id": draft, "idx": "0",
 	}
 	home := object{"name": "Ann Lee", "line1": "1 High Street", "city": "Leeds", "postal_code": "LS1 1AA", "country": "GB"}
 	pence := object{"amount_minor": 1_399, "currency": "GBP"}
@@ -84,6 +91,14 @@ func setup(t *testing.T) *bench {
 		"POST /api/v1/admin/orders/{id}/cancellation":    {"reason": "Why not"},
 		"POST /api/v1/admin/payments/{order_id}/refunds": {"amount": object{"amount_minor": 1, "currency": "GBP"}, "reason": "A scratch"},
 		"POST /api/v1/payments/webhooks/{provider}":      nil, // signed bytes: TestWebhook
+		"POST /api/v1/admin/drops":                       named,
+		"PUT /api/v1/admin/drops/{id}":                   drop,
+		"PUT /api/v1/admin/drops/{id}/rate":              {"calls_per_s": 5},
+		"PUT /api/v1/admin/drops/{id}/units/{sku}":       {"units": 2},
+		"PUT /api/v1/admin/drops/{id}/message":           {"message": "Soon"},
+		"PUT /api/v1/admin/drops/{id}/exclusions/{idx}":  {"reason": "Sells places"},
+		"POST /api/v1/drops/{slug}/entry":                {"skus": []any{b.lamp.SKU}, "quantity": 1},
+		"POST /api/v1/drops/{slug}/claim":                nil, // refused by its ticket before it is read: the service's own tests
 
 		"POST /api/v1/admin/auth/accounts/{account_id}/suspension": {"reason": "Sells tickets"},
 	}
@@ -389,6 +404,9 @@ func TestPaths(t *testing.T) {
 					statuses := []int{400, 404, 405, 414, 422}
 					if strings.HasSuffix(r.Path, "/pages/{slug}") {
 						statuses = append(statuses, 200, 204, 409) // TestBodies may just have made a page of such a title
+					}
+					if strings.HasSuffix(r.Path, "/claim") {
+						statuses = append(statuses, 403) // without a ticket
 					}
 					refused(t, a, n[1]+" "+bad, statuses...)
 				}
