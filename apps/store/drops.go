@@ -50,13 +50,18 @@ func (d drop) Begins() time.Time {
 }
 
 // Told writes a time as clocks of the drop's zone show it.
-func (d drop) Told(at time.Time) template.HTML {
+func (d drop) Told(at time.Time) template.HTML { return d.time(at, "Mon 2 Jan, 15:04 MST") }
+
+// Clock is Told without the date.
+func (d drop) Clock(at time.Time) template.HTML { return d.time(at, "15:04 MST") }
+
+func (d drop) time(at time.Time, layout string) template.HTML {
 	zone, err := time.LoadLocation(d.Zone)
 	if err != nil {
 		zone = time.UTC
 	}
 	// Nothing but a date gets in here.
-	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `">` + at.In(zone).Format("Mon 2 Jan, 15:04 MST") + `</time>`)
+	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `">` + at.In(zone).Format(layout) + `</time>`)
 }
 
 // HoldMinutes is how long a claim holds.
@@ -288,13 +293,14 @@ func dropAPI(slug string) string { return "/api/v1/drops/" + url.PathEscape(slug
 // seeDrop reads a drop and how it stands, once a second for all who look. While drops is away it is the last known one, and
 // old tells so.
 func (s *service) seeDrop(ctx context.Context, slug string) (d seenDrop, old bool, err error) {
-	d, err = s.drops.seen.Get(ctx, slug, otter.LoaderFunc[string, seenDrop](func(ctx context.Context, slug string) (d seenDrop, err error) {
+	load := func(ctx context.Context, slug string) (d seenDrop, err error) {
 		ctx = asNobody(context.WithoutCancel(ctx)) // others wait for the answer, too
 		if d.Drop, err = get[drop](ctx, s, "drops", dropAPI(slug), nil); err == nil {
 			d.Status, err = get[dropStatus](ctx, s, "drops", dropAPI(slug)+"/status", nil)
 		}
 		return d, err
-	}))
+	}
+	d, err = s.drops.seen.Get(ctx, slug, otter.LoaderFunc[string, seenDrop](load))
 	if err == nil {
 		s.drops.before.Set(slug, d)
 		return d, false, nil
@@ -314,7 +320,7 @@ type dropProduct struct {
 // productOf finds what a SKU is of: products is asked for what its search finds by the SKU. Without an answer the page names
 // the SKU alone.
 func (s *service) productOf(ctx context.Context, sku string) dropProduct {
-	found, err := s.drops.products.Get(ctx, sku, otter.LoaderFunc[string, dropProduct](func(ctx context.Context, sku string) (dropProduct, error) {
+	load := func(ctx context.Context, sku string) (dropProduct, error) {
 		ctx = context.WithoutCancel(ctx)
 		list, err := s.products(ctx, url.Values{"q": {sku}, "limit": {"3"}})
 		if err != nil {
@@ -336,7 +342,8 @@ func (s *service) productOf(ctx context.Context, sku string) dropProduct {
 			}
 		}
 		return dropProduct{}, otter.ErrNotFound
-	}))
+	}
+	found, err := s.drops.products.Get(ctx, sku, otter.LoaderFunc[string, dropProduct](load))
 	if err != nil {
 		return dropProduct{}
 	}
@@ -355,6 +362,14 @@ type dropRow struct {
 	Ahead   int64 // people who are called before; of no meaning before the opening
 }
 
+// Claimable hides the form of what cannot be claimed now.
+func (r dropRow) Claimable() template.HTMLAttr {
+	if r.State == "turn" || r.State == "offered" || r.State == "lapsed" {
+		return ""
+	}
+	return "hidden"
+}
+
 // Named is what the row is called.
 func (r dropRow) Named() string {
 	switch {
@@ -365,9 +380,6 @@ func (r dropRow) Named() string {
 	}
 	return r.Product.Name + ", " + r.Product.Variant
 }
-
-// Left is how many are neither sold nor held.
-func (r dropRow) Left() int64 { return r.Status.Free }
 
 // Share says the odds before the opening: "about 1 in 12".
 func (r dropRow) Share() string {
@@ -476,11 +488,14 @@ func (v dropView) Ahead() (least int64) {
 	return max(least, 0)
 }
 
+// Called is how far the line has come, for the SKU that comes first.
+func (v dropView) Called() int64 { return max(v.Place()-1-v.Ahead(), 0) }
+
 // Left is how many units nobody has yet, of what was entered for, or of all.
 func (v dropView) Left() (n int64) {
 	for _, r := range v.Rows {
 		if r.In || v.Entry == nil {
-			n += r.Left()
+			n += r.Status.Free
 		}
 	}
 	return n
