@@ -44,7 +44,8 @@ func standings() []standing {
 	at := func(state string, seconds int) dropStatus {
 		return dropStatus{
 			State: state, Now: opens.Add(time.Duration(seconds) * time.Second), OpensAt: opens, ClosesAt: opens.Add(time.Hour),
-			Entered: 1000, SKUs: []lotStatus{{"A", 100, 5, 5, 40, 60}, {"B", 50, 0, 3, 7, 0}, {"C", 900, 0, 0, 9, 0}}, PollS: [2]int64{2, 3},
+			Entered: 1000, PollS: [2]int64{2, 3},
+			SKUs: []lotStatus{{"A", 100, 5, 5, 40, 60}, {"B", 50, 0, 3, 7, 0}, {"C", 900, 0, 0, 9, 0}},
 		}
 	}
 	me := func(claims ...string) *standsFor {
@@ -286,7 +287,8 @@ func TestDropPage(t *testing.T) {
 		{"open", 60, held("lapsed", nil), []string{"lapsed", "ask for it again"}, false},
 		{"open", 60, held("bought", nil), []string{"bought", "Thank you"}, false},
 		{"paused", 60, map[string]any{"position": 99}, []string{"paused", "Your place is safe"}, true},
-		{"all_held", 60, map[string]any{"position": 411}, []string{"all-held", "All are being paid for", ">311</span> are before you"}, true},
+		{"all_held", 60, map[string]any{"position": 411},
+			[]string{"all-held", "All are being paid for", ">311</span> are before you"}, true},
 		{"sold_out", 60, map[string]any{"position": 411}, []string{"sold-out", "not charged", "/verify"}, false},
 		{"closed", 60, nil, []string{"closed", "has ended"}, false},
 		{"open", 60, map[string]any{"position": 10, "excluded": "two <accounts>"}, []string{"excluded", "two &lt;accounts&gt;"}, false},
@@ -439,7 +441,8 @@ func TestClaim(t *testing.T) {
 	require.Len(t, quantities, 3, "nothing goes into the cart")
 
 	for slug, says := range map[string]string{
-		"not-called": "not your turn yet", "drop-paused": "paused", "sold-out": "Nothing is left", "claim-lapsed": "Your time for it was over",
+		"not-called": "not your turn yet", "drop-paused": "paused", "sold-out": "Nothing is left",
+		"claim-lapsed": "Your time for it was over",
 	} {
 		servetest.Neighbour(t, c.rt, "drops", doClaim, servetest.Refuses(problem.New(problem.Conflict, slug, "")))
 		res = c.post("/in/lamp/claim", form)
@@ -469,7 +472,9 @@ func TestSoldInDrop(t *testing.T) {
 	sold := func(skus ...string) {
 		var variants []any
 		for _, sku := range skus {
-			variants = append(variants, map[string]any{"sku": sku, "price": price, "available": 0, "in_stock": false, "max_per_shopper": 20})
+			variants = append(variants, map[string]any{
+				"sku": sku, "price": price, "available": 0, "in_stock": false, "max_per_shopper": 20,
+			})
 		}
 		servetest.Neighbour(t, rt, "products", read, servetest.Answers(servetest.Like(t, "products", read, map[string]any{
 			"slug": "lamp", "sku": skus[0], "price": price, "variants": variants,
