@@ -547,6 +547,7 @@ func (v dropView) Refresh() int {
 func (v dropView) Script() (string, error) {
 	type mine struct {
 		Idx      int64   `json:"idx"`
+		Position *int64  `json:"position"`
 		Left     bool    `json:"left"`
 		Excluded bool    `json:"excluded"`
 		Claims   []claim `json:"claims"` // one for each SKU that was entered for, with an empty state where none was made
@@ -560,7 +561,7 @@ func (v dropView) Script() (string, error) {
 		Status dropStatus `json:"status"`
 	}{v.Drop.Slug, v.Drop.Preset, v.Drop.Begins(), v.Stage, nil, v.Status}
 	if v.Entry != nil {
-		out.Me = &mine{v.Entry.Idx, v.Entry.Left, v.Entry.Excluded != nil, []claim{}}
+		out.Me = &mine{v.Entry.Idx, v.Entry.Position, v.Entry.Left, v.Entry.Excluded != nil, []claim{}}
 		for _, sku := range v.Entry.SKUs {
 			out.Me.Claims = append(out.Me.Claims, v.Entry.claim(sku))
 		}

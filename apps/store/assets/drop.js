@@ -234,7 +234,9 @@
 
   let drawn = null; // one's place, worked out once
   const place = () => {
-    if (!me || status.n === null) return null;
+    if (!me) return null;
+    if (me.position !== null) return me.position; // the server knew it
+    if (status.n === null) return null;
     if (me.idx >= status.n) return me.idx;
     if (drawn === null && status.seed) drawn = position(me.idx, status.n, bytes(status.seed));
     return drawn;
@@ -364,7 +366,9 @@
   const tick = () => {
     for (const e of all("[data-until]", drop)) {
       const left = Date.parse(e.dataset.until === "begins" ? begins : status.opens_at) - now();
-      if (left < 48 * 3600_000 || !e.firstElementChild) e.textContent = left > 0 ? `in ${span(left)}` : "now";
+      if (left < 48 * 3600_000 || !e.firstElementChild) {
+        e.textContent = `${e.dataset.words || ""} ${left > 0 ? `in ${span(left)}` : "now"}`.trim();
+      }
     }
     for (const e of all(`section:not([hidden]) [data-ends]`, drop)) {
       const until = e.dataset.ends, left = Date.parse(until) - now();
