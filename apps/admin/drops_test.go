@@ -104,7 +104,9 @@ func TestWatchDrop(t *testing.T) {
 				require.NotContains(t, body, at+"/"+act, state)
 			}
 		}
-		for _, words := range []string{"1134", "80&nbsp;%", "The &lt;lamp&gt;", "&lt;b&gt;Soon", "Fri 4 Dec 2026, 19:00 CET", "could influence"} {
+		for _, words := range []string{
+			"1134", "80&nbsp;%", "The &lt;lamp&gt;", "&lt;b&gt;Soon", "Fri 4 Dec 2026, 19:00 CET", "could influence",
+		} {
 			require.Contains(t, body, words, state)
 		}
 	}
@@ -148,7 +150,9 @@ func TestMakeDrop(t *testing.T) {
 	wrong.Set("hold_s", "long")
 	res = d.post("/admin/drops/new", wrong)
 	require.Equal(t, http.StatusUnprocessableEntity, res.Status)
-	for _, words := range []string{"clocks go forward", "“LAMP; 100” is not", "Write a number", `value="2026-03-29T01:30"`, "LAMP; 100</textarea>"} {
+	for _, words := range []string{
+		"clocks go forward", "“LAMP; 100” is not", "Write a number", `value="2026-03-29T01:30"`, "LAMP; 100</textarea>",
+	} {
 		require.Contains(t, string(res.Body), words)
 	}
 	servetest.Neighbour(t, d.rt, "drops", makeDrop,
@@ -156,7 +160,8 @@ func TestMakeDrop(t *testing.T) {
 	res = d.post("/admin/drops/new", form())
 	require.Equal(t, http.StatusUnprocessableEntity, res.Status)
 	require.Contains(t, string(res.Body), "Must be after the opening.")
-	servetest.Neighbour(t, d.rt, "drops", makeDrop, servetest.Refuses(problem.New(problem.Conflict, "slug-taken", "Another drop has this name")))
+	servetest.Neighbour(t, d.rt, "drops", makeDrop,
+		servetest.Refuses(problem.New(problem.Conflict, "slug-taken", "Another drop has this name")))
 	require.Contains(t, string(d.post("/admin/drops/new", form()).Body), "Another one has this address.")
 }
 

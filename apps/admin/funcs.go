@@ -38,11 +38,13 @@ func words(s string) string {
 // quiet.
 func tone(s string) string {
 	switch s {
-	case "delivered", "captured", "sent", "active", "published", "done", "success", "enough", "in stock", "created", "open", "prequeue", "drawing":
+	case "delivered", "captured", "sent", "active", "published", "done", "success", "enough", "in stock", "created",
+		"open", "prequeue", "drawing":
 		return "good"
 	case "cancelled", "failed", "suspended", "out", "refused", "dead":
 		return "bad"
-	case "confirmed", "low", "pending", "unknown", "refund_pending", "queued", "requested", "attempted", "none", "changed", "paused", "all_held":
+	case "confirmed", "low", "pending", "unknown", "refund_pending", "queued", "requested", "attempted", "none", "changed",
+		"paused", "all_held":
 		return "warn"
 	case "shipped", "refunded", "partially_refunded", "draft", "scheduled":
 		return "blue"

@@ -43,7 +43,8 @@ var (
 		"order_id": {problem.CodeWrongFormat: "is not an id"},
 		"parent":   {problem.CodeNotFound: "there is no such category", problem.CodeNotAllowed: "must not be the category itself or below it"},
 		"prequeue_at": {
-			problem.CodeRequired: "say from when shoppers can enter", problem.CodeNotAllowed: "nobody waits before the opening of this kind",
+			problem.CodeRequired:   "say from when shoppers can enter",
+			problem.CodeNotAllowed: "nobody waits before the opening of this kind",
 		},
 		"price": {problem.CodeOutOfRange: "must be more than nothing, and less than ten million"},
 		"sku": {
