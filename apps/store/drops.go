@@ -532,12 +532,16 @@ func (v dropView) Refresh() int {
 	if v.Still {
 		return 0
 	}
+	soon := 15 + int(v.Status.Now.Unix()%11) // not all at once
+	if v.Stage == "holding" && v.Ends() == nil {
+		return soon
+	}
 	switch v.Stage {
 	case "in", "drawing", "waiting", "standby", "paused", "all-held":
-		return 15 + int(v.Status.Now.Unix()%11) // not all at once
+		return soon
 	case "announced":
 		if left := int(v.Drop.Begins().Sub(v.Status.Now).Seconds()); left < 3600 {
-			return max(left, 0) + 15 + int(v.Status.Now.Unix()%11)
+			return max(left, 0) + soon
 		}
 	}
 	return 0
