@@ -344,6 +344,7 @@ func TestDropAway(t *testing.T) {
 	body := c.get("/in/lamp")
 	require.Contains(t, body, `id="drop-old">`)
 	require.Contains(t, body, "Your place is safe")
+	require.Contains(t, c.get("/drops/lamp"), `id="drop-old">`, "also to who has not logged in")
 	require.Equal(t, 503, servetest.Do(t, c.rt, "GET", "/in/other", "", nil).Status)
 }
 
