@@ -22,6 +22,7 @@ type refusal struct{ Problem, Detail string }
 // named are statuses whose name does not say enough, or too much.
 var named = map[string]string{
 	"confirmed": "to ship", "refund_pending": "refund under way", "partially_refunded": "partly refunded", "attempted": "under way",
+	"prequeue": "entries open", "drawing": "being drawn", "all_held": "all held", "first-come": "first come", "sold_out": "sold out",
 	"pending": "pending", "creating": "being created", "ending": "being removed",
 }
 
@@ -37,13 +38,15 @@ func words(s string) string {
 // quiet.
 func tone(s string) string {
 	switch s {
-	case "delivered", "captured", "sent", "active", "published", "done", "success", "enough", "in stock", "created":
+	case "delivered", "captured", "sent", "active", "published", "done", "success", "enough", "in stock", "created",
+		"open", "prequeue", "drawing":
 		return "good"
 	case "cancelled", "failed", "suspended", "out", "refused", "dead":
 		return "bad"
-	case "confirmed", "low", "pending", "unknown", "refund_pending", "queued", "requested", "attempted", "none", "changed":
+	case "confirmed", "low", "pending", "unknown", "refund_pending", "queued", "requested", "attempted", "none", "changed",
+		"paused", "all_held":
 		return "warn"
-	case "shipped", "refunded", "partially_refunded", "draft":
+	case "shipped", "refunded", "partially_refunded", "draft", "scheduled":
 		return "blue"
 	}
 	return "quiet"

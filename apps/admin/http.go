@@ -21,6 +21,7 @@ func (s *service) routes(r chi.Router) {
 		s.dashboardRoutes(r)
 		s.orderRoutes(r)
 		s.productRoutes(r)
+		s.dropRoutes(r)
 		s.pageRoutes(r)
 		s.inventoryRoutes(r)
 		s.customerRoutes(r)
@@ -205,6 +206,7 @@ var menu = []group{
 	{"", []link{{Name: "Dashboard", Href: "/admin", Icon: "gauge"}}},
 	{"Sell", []link{
 		{Name: "Orders", Href: "/admin/orders", Icon: "bag"},
+		{Name: "Drops", Href: "/admin/drops", Icon: "ticket"},
 		{Name: "Customers", Href: "/admin/customers", Icon: "people"},
 		{Name: "Payments", Href: "/admin/payments", Icon: "card"},
 	}},
@@ -228,7 +230,11 @@ var notices = map[string]string{
 	"refunded": "The refund is on its way to the customer's card.",
 	"created":  "Created.", "saved": "Saved.", "published": "Published. Shoppers can see it now.", "unlisted": "Unlisted. Shoppers no longer see it.",
 	"picture": "The picture was added.", "picture-removed": "The picture was removed.", "variant-removed": "The variant was removed.",
-	"page-deleted":     "The page was deleted.",
+	"page-deleted":   "The page was deleted.",
+	"drop-scheduled": "Scheduled. Shoppers can see it as soon as the units are set aside.",
+	"drop-paused":    "Paused. Nobody is called, and nothing can be taken.", "drop-resumed": "It goes on.",
+	"drop-units": "The units were added.", "drop-message": "Those who wait read it within seconds.",
+	"drop-ended": "Ended.", "drop-excluded": "Shut out. It stands in the public log.",
 	"category-deleted": "The category was deleted.", "moved": "The movement is in the ledger.", "released": "The hold was released.", "lapsed": "There was no such hold any more.",
 	"was-cancelled": "It was cancelled already, and stays as it was.", "was-suspended": "It was suspended already; the first reason stays.",
 	"suspended": "Suspended. Every session of the account has ended.", "activated": "The account is active again.",

@@ -8,6 +8,7 @@ var views = map[string]any{
 	"categories": categoriesView{},
 	"customer":   customerView{},
 	"dashboard":  dashboardView{},
+	"drop":       dropView{},
 	"error":      page.Problem{},
 	"form":       form{},
 	"import":     importView{},

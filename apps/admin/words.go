@@ -24,6 +24,7 @@ var (
 		},
 		"category":    {problem.CodeNotFound: "there is no such category"},
 		"currency":    {problem.CodeNotAllowed: "is not the shop's currency"},
+		"closes_at":   {problem.CodeTooSmall: "must be after the opening"},
 		"cursor":      {problem.CodeWrongFormat: "is of another list, or too old"},
 		"delta":       {problem.CodeNotAllowed: "must not be 0"},
 		"description": {problem.CodeWrongFormat: "must not have control characters"},
@@ -38,9 +39,14 @@ var (
 			problem.CodeTooLarge:   "must be 20 or less",
 		},
 		"options":  {problem.CodeTooMany: "must be at most 3", problem.CodeDuplicate: "must differ from each other"},
+		"opens_at": {problem.CodeTooSmall: "must be after entries begin, and still to come"},
 		"order_id": {problem.CodeWrongFormat: "is not an id"},
 		"parent":   {problem.CodeNotFound: "there is no such category", problem.CodeNotAllowed: "must not be the category itself or below it"},
-		"price":    {problem.CodeOutOfRange: "must be more than nothing, and less than ten million"},
+		"prequeue_at": {
+			problem.CodeRequired:   "say from when shoppers can enter",
+			problem.CodeNotAllowed: "nobody waits before the opening of this kind",
+		},
+		"price": {problem.CodeOutOfRange: "must be more than nothing, and less than ten million"},
 		"sku": {
 			problem.CodeDuplicate: "is there twice",
 		},

@@ -30,6 +30,7 @@ type homeView struct {
 	Low        []summary
 	Categories []category
 	Pictures   map[string]string
+	Drops      []drop // that are not over
 	Goodbye    bool
 }
 
@@ -72,6 +73,7 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) (page.Answer, err
 		}
 	}
 	v.Pictures = s.catalogue.pictures(r.Context(), v.Categories)
+	v.Drops = s.comingDrops(r.Context())
 	shared(w, r, anonymous)
 	f := s.forAll(r, "/", "Sneakers, lamps, headphones and more that sell out in minutes. "+
 		"What is in your cart is held for you while you check out.")
@@ -389,6 +391,7 @@ type productView struct {
 	Problem      string // why it did not go into the cart
 	Asked        string // the SKU that is chosen, if one is
 	Quantity     int
+	Drop         *drop // in which it is sold
 }
 
 // Chosen is the variant that is chosen; nil when the shopper has to choose.
@@ -454,7 +457,8 @@ func (s *service) product(w http.ResponseWriter, r *http.Request) (page.Answer, 
 		return nil, err
 	}
 	shared(w, r, anonymous)
-	return page.Show("product", s.productPage(r, p, productView{product: p, Asked: p.fitting(r.URL.Query()["option"]).SKU})), nil
+	v := productView{product: p, Asked: p.fitting(r.URL.Query()["option"]).SKU, Drop: s.dropOf(r.Context(), p)}
+	return page.Show("product", s.productPage(r, p, v)), nil
 }
 
 // pictureView is the Data of the page "picture".

@@ -43,6 +43,7 @@ func (s *service) routes(r chi.Router) {
 		r.Get("/products/{slug}", page(s.product))
 		r.Get("/products/{slug}/pictures/{n}", page(s.picture))
 		r.Get("/pages/{slug}", page(s.getPage))
+		s.dropRoutes(r)
 		r.Get("/delivery", page(s.still("delivery", "Delivery and returns")))
 		r.Get("/privacy", page(s.still("privacy", "Privacy")))
 
@@ -123,8 +124,9 @@ type frame struct {
 	Product     string // the slug of the product that the page shows
 	Token       string // for forms; empty for guests
 	LoggedIn    bool
-	Refresh     int  // seconds, for browsers without scripts
-	Bare        bool // a page that leads nowhere else: head and foot are small
+	Refresh     int    // seconds, for browsers without scripts
+	Script      string // an asset that this page needs besides
+	Bare        bool   // a page that leads nowhere else: head and foot are small
 	Foot        []pageLink
 	Help        string // where to find it
 

@@ -46,6 +46,7 @@ type service struct {
 	catalogue   catalogueCache
 	sitemapKept sitemap
 	footKept    lastKnown[[]pageLink]
+	drops       dropsCache
 	waiters     chan struct{} // places for long polls
 	stopping    <-chan struct{}
 	now         func() time.Time
@@ -73,6 +74,7 @@ func newService(rt *serve.Runtime, set settings) (*service, error) {
 				AuthStyle: oauth2.AuthStyleInHeader,
 			},
 		},
+		drops:    newDropsCache(),
 		waiters:  make(chan struct{}, maxWaiters),
 		stopping: rt.Stopping(),
 		now:      rt.Now,

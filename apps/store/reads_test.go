@@ -36,6 +36,12 @@ func TestReads(t *testing.T) {
 		{"orders", "GET", "/api/v1/orders/imported", list[pastOrder]{}, nil},
 		{"users", "GET", "/api/v1/users/me", profile{}, nil},
 		{"users", "PATCH", "/api/v1/users/me", profile{}, nil},
+		{"drops", "GET", "/api/v1/drops", all[drop]{}, nil},
+		{"drops", "GET", "/api/v1/drops/{slug}", drop{}, nil},
+		{"drops", "GET", "/api/v1/drops/{slug}/status", dropStatus{}, nil},
+		{"drops", "GET", "/api/v1/drops/{slug}/entry", entry{}, nil},
+		{"drops", "GET", "/api/v1/drops/{slug}/entry/proof", entryProof{}, nil},
+		{"drops", "POST", "/api/v1/drops/{slug}/claim", claim{}, nil},
 		{"auth", "GET", "/api/v1/auth/login-history", all[loginLine]{}, nil},
 	} {
 		servetest.Reads(t, r.app, r.method, r.path, r.view, r.without...)

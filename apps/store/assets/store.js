@@ -196,20 +196,20 @@
 
   // A product: pictures, variants, and how many there are while the page is open.
   const product = $("article.product");
-  if (product) {
-    const stageOf = a => {
-      const stage = $("#stage");
-      stage.srcset = a.dataset.srcset;
-      stage.src = a.dataset.picture;
-      stage.alt = $("img", a).alt;
-      stage.closest("a").href = a.href;
-      for (const other of all("[data-picture]", product)) other.removeAttribute("aria-current");
-      a.setAttribute("aria-current", "true");
-    };
-    for (const a of all("[data-picture]", product)) a.addEventListener("click", e => {
-      e.preventDefault();
-      stageOf(a);
-    });
+  const stageOf = a => {
+    const stage = $("#stage");
+    stage.srcset = a.dataset.srcset;
+    stage.src = a.dataset.picture;
+    stage.alt = $("img", a).alt;
+    stage.closest("a").href = a.href;
+    for (const other of all("[data-picture]", product)) other.removeAttribute("aria-current");
+    a.setAttribute("aria-current", "true");
+  };
+  if (product) for (const a of all("[data-picture]", product)) a.addEventListener("click", e => {
+    e.preventDefault();
+    stageOf(a);
+  });
+  if ($("#buy")) { // in a drop nothing is sold on the product's page
     const variants = [...all("[data-variant]", product)];
     const chosen = () => variants.find(v => v.type === "hidden" || v.checked);
     const quantity = $("#quantity");

@@ -1,0 +1,503 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"flag"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/serve"
+	"github.com/stampede-shop/stampede/kit/servetest"
+)
+
+var update = flag.Bool("update", false, "write testdata/standings.json")
+
+// standing is an example of what the page of a drop shows to somebody, by which its script is tested too (tests/browser).
+type standing struct {
+	Name     string     `json:"name"`
+	Preset   string     `json:"preset"`
+	Status   dropStatus `json:"status"`
+	Me       *standsFor `json:"me"`
+	Position *int64     `json:"position"`
+	Rows     []string   `json:"rows"`
+	Stage    string     `json:"stage"`
+}
+
+type standsFor struct {
+	Left     bool    `json:"left"`
+	Excluded bool    `json:"excluded"`
+	Claims   []claim `json:"claims"`
+}
+
+func standings() []standing {
+	opens := time.Date(2026, 12, 4, 18, 0, 0, 0, time.UTC)
+	at := func(state string, seconds int) dropStatus {
+		return dropStatus{
+			State: state, Now: opens.Add(time.Duration(seconds) * time.Second), OpensAt: opens, ClosesAt: opens.Add(time.Hour),
+			Entered: 1000, PollS: [2]int64{2, 3},
+			SKUs: []lotStatus{{"A", 100, 5, 5, 40, 60}, {"B", 50, 0, 3, 7, 0}, {"C", 900, 0, 0, 9, 0}},
+		}
+	}
+	me := func(claims ...string) *standsFor {
+		m := &standsFor{Claims: []claim{}}
+		for _, c := range claims {
+			sku, state, _ := strings.Cut(c, " ")
+			m.Claims = append(m.Claims, claim{SKU: sku, State: state})
+		}
+		return m
+	}
+	place := func(n int64) *int64 { return &n }
+	left, out := me("A"), me("A held")
+	left.Left, out.Excluded = true, true
+	return []standing{
+		{"announced", "queue", at("scheduled", -900), nil, nil, nil, "announced"},
+		{"not entered", "queue", at("prequeue", -60), nil, nil, nil, "enter"},
+		{"has left", "queue", at("prequeue", -60), left, nil, []string{"waiting"}, "enter"},
+		{"in", "queue", at("prequeue", -60), me("A", "B"), nil, []string{"waiting", "waiting"}, "in"},
+		{"at the opening", "queue", at("prequeue", 0), me("A"), nil, []string{"waiting"}, "drawing"},
+		{"drawing", "queue", at("drawing", 3), me("A"), nil, []string{"waiting"}, "drawing"},
+		{"waiting", "queue", at("open", 30), me("A"), place(100), []string{"waiting"}, "waiting"},
+		{"called", "queue", at("open", 30), me("A"), place(99), []string{"turn"}, "turn"},
+		{"called for one of two", "queue", at("open", 30), me("A", "B"), place(50), []string{"turn", "waiting"}, "turn"},
+		{"another size is gone", "queue", at("open", 30), me("C", "B"), place(60), []string{"sold-out", "waiting"}, "waiting"},
+		{"all that was wanted is gone", "queue", at("open", 30), me("C"), place(10), []string{"sold-out"}, "sold-out"},
+		{"late", "queue", at("open", 30), nil, nil, nil, "late"},
+		{"late, and all is held", "queue", at("all_held", 30), nil, nil, nil, "late"},
+		{"late at a draw", "draw", at("open", 30), nil, nil, nil, "entry-closed"},
+		{"left, and it is open", "queue", at("open", 30), left, place(10), []string{"turn"}, "late"},
+		{"asked for", "queue", at("open", 30), me("A asked"), place(10), []string{"holding"}, "holding"},
+		{"holding", "queue", at("open", 30), me("A held", "B"), place(10), []string{"holding", "turn"}, "holding"},
+		{"holding in a pause", "queue", at("paused", 30), me("A held"), place(10), []string{"holding"}, "holding"},
+		{"holding the last one", "queue", at("all_held", 30), me("B held"), place(10), []string{"holding"}, "holding"},
+		{"standing by", "queue", at("all_held", 30), me("B standby"), place(10), []string{"standby"}, "standby"},
+		{"standing by for what is gone", "queue", at("open", 30), me("C standby"), place(10), []string{"sold-out"}, "sold-out"},
+		{"offered", "queue", at("all_held", 30), me("B offered", "A"), place(10), []string{"offered", "turn"}, "offered"},
+		{"lapsed", "queue", at("open", 30), me("A lapsed"), place(10), []string{"lapsed"}, "lapsed"},
+		{"beyond the limit", "queue", at("open", 30), me("A refused"), place(10), []string{"refused"}, "sold-out"},
+		{"bought", "queue", at("open", 30), me("A bought"), place(10), []string{"bought"}, "bought"},
+		{"bought one, called for another", "queue", at("open", 30), me("A bought", "B"), place(10), []string{"bought", "turn"}, "turn"},
+		{"bought one, and it is over", "queue", at("closed", 30), me("A bought", "B"), place(70), []string{"bought", "waiting"}, "bought"},
+		{"paused", "queue", at("paused", 30), me("A"), place(10), []string{"turn"}, "paused"},
+		{"all held", "queue", at("all_held", 30), me("A"), place(500), []string{"waiting"}, "all-held"},
+		{"sold out", "queue", at("sold_out", 30), me("A"), place(500), []string{"sold-out"}, "sold-out"},
+		{"over", "queue", at("closed", 30), me("A"), place(500), []string{"waiting"}, "closed"},
+		{"shut out", "queue", at("open", 30), out, place(10), []string{"holding"}, "excluded"},
+	}
+}
+
+// TestStandings: what is shown to whom. The file has the same examples for the script.
+func TestStandings(t *testing.T) {
+	t.Parallel()
+	const file = "testdata/standings.json"
+	if *update {
+		data, err := json.MarshalIndent(standings(), "", "  ")
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(file, append(data, '\n'), 0o644))
+	}
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var kept []standing
+	require.NoError(t, json.Unmarshal(data, &kept))
+	require.Equal(t, standings(), kept, "go test ./apps/store -run TestStandings -update")
+	for _, want := range kept {
+		var e *entry
+		var rows []string
+		if want.Me != nil {
+			e = &entry{Left: want.Me.Left}
+			if want.Me.Excluded {
+				e.Excluded = new(string)
+			}
+			for _, c := range want.Me.Claims {
+				rows = append(rows, want.Status.row(c, want.Position))
+			}
+		}
+		require.Equal(t, want.Rows, rows, want.Name)
+		require.Equal(t, want.Stage, want.Status.stage(want.Preset, e, rows), want.Name)
+	}
+}
+
+// TestWaitFor: a range, and nothing where nothing is known.
+func TestWaitFor(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		ahead, rate int64
+		want        string
+	}{
+		{0, 10, ""}, {10, 0, ""}, {5, 60, "within a minute"}, {60, 60, "within 2 minutes"}, {1000, 100, "in 8 to 12 minutes"},
+		{10_000, 900, "in 10 to 12 minutes"}, {3, 1, "within 8 minutes"},
+	} {
+		require.Equal(t, tt.want, waitFor(tt.ahead, tt.rate), "%d before, %d a minute", tt.ahead, tt.rate)
+	}
+}
+
+func TestOddsInWords(t *testing.T) {
+	t.Parallel()
+	for part, want := range map[float64]string{
+		0: "", 1: "nearly everybody who is in so far", .62: "6 in 10 of those who are in so far",
+		.01: "about 1 in 100 of those who are in so far",
+	} {
+		require.Equal(t, want, dropRow{Odds: odds{Part: &part}}.Share())
+	}
+	for chance, want := range map[string]string{"likely": "is likely", "unlikely": "is unlikely", "if-others-quit": "only if others"} {
+		require.Contains(t, dropRow{Odds: odds{Chance: &chance}}.Chance(), want)
+	}
+	require.Empty(t, dropRow{}.Chance())
+}
+
+const (
+	readDrop   = "GET /api/v1/drops/{slug}"
+	readStatus = "GET /api/v1/drops/{slug}/status"
+	readEntry  = "GET /api/v1/drops/{slug}/entry"
+	doClaim    = "POST /api/v1/drops/{slug}/claim"
+)
+
+// queue is a drop beside a storefront that somebody has logged in to.
+type queue struct {
+	t    *testing.T
+	rt   *serve.Runtime
+	who  *shopper
+	lots []any
+}
+
+func newQueue(t *testing.T) (*queue, *service) {
+	rt, s := newTest(t)
+	c := &queue{t: t, rt: rt, who: &shopper{session: &session{id: "the-id", Access: "the-access-token", Account: uuid.New()}}}
+	c.lots = []any{map[string]any{"sku": "A", "units": 50, "limit": 2}}
+	c.as(s)
+	return c, s
+}
+
+// as puts the pages at a path once more, where whoever asks has logged in.
+func (c *queue) as(s *service) {
+	for method, paths := range map[string]map[string]page.Handler{
+		"GET":  {"/in/{slug}": s.getDrop, "/in/{slug}/body": s.getDropBody, "/in/{slug}/verify": s.getDropProof},
+		"POST": {"/in/{slug}/entry": s.postEntry, "/in/{slug}/leave": s.postLeave, "/in/{slug}/claim": s.postClaim},
+	} {
+		for path, fn := range paths {
+			c.rt.Router.Method(method, path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				require.NoError(c.t, r.ParseForm())
+				s.pages.Handle(fn)(w, r.WithContext(withShopper(r.Context(), c.who)))
+			}))
+		}
+	}
+}
+
+var dropOpens = time.Date(2026, 12, 4, 18, 0, 0, 0, time.UTC)
+
+// stands has drops tell how the drop stands, and what somebody's entry is; nil: they have none.
+func (c *queue) stands(slug, state string, seconds int, mine map[string]any) {
+	c.t.Helper()
+	before := dropOpens.Add(-10 * time.Minute)
+	servetest.Neighbour(c.t, c.rt, "drops", readDrop, servetest.Answers(servetest.Like(c.t, "drops", readDrop, map[string]any{
+		"slug": slug, "title": "The <lamp>", "preset": "queue", "state": state, "zone": "Europe/Paris", "prequeue_at": before,
+		"opens_at": dropOpens, "closes_at": dropOpens.Add(time.Hour), "grace_s": 45, "hold_s": 600, "standby_s": 60, "lots": c.lots,
+		"beacon": "commit",
+	})))
+	status := map[string]any{
+		"v": 1, "state": state, "now": dropOpens.Add(time.Duration(seconds) * time.Second), "opens_at": dropOpens,
+		"closes_at": dropOpens.Add(time.Hour), "entered": 1234, "n": nil, "message": "", "poll_s": []any{2, 3},
+		"skus": []any{map[string]any{"sku": "A", "called": 100, "free": 7, "held": 3, "sold": 40, "rate_per_min": 60}},
+	}
+	servetest.Neighbour(c.t, c.rt, "drops", readStatus, servetest.Answers(servetest.Like(c.t, "drops", readStatus, status)))
+	if mine == nil {
+		servetest.Neighbour(c.t, c.rt, "drops", readEntry,
+			servetest.Refuses(problem.New(problem.NotFound, "entry-not-found", "The account has not entered")))
+		return
+	}
+	whole := map[string]any{
+		"ticket": "the.ticket", "idx": 411, "position": nil, "skus": []any{"A"}, "quantity": 2, "left": false, "excluded": nil,
+		"claims": []any{}, "odds": []any{},
+	}
+	for k, v := range mine {
+		whole[k] = v
+	}
+	servetest.Neighbour(c.t, c.rt, "drops", readEntry, servetest.Answers(servetest.Like(c.t, "drops", readEntry, whole)))
+}
+
+func (c *queue) get(path string) string {
+	c.t.Helper()
+	res := servetest.Do(c.t, c.rt, "GET", path, "", nil)
+	require.Equal(c.t, 200, res.Status, "%s", res.Body)
+	return string(res.Body)
+}
+
+func (c *queue) post(path string, form url.Values) servetest.Response {
+	c.t.Helper()
+	return servetest.Do(c.t, c.rt, "POST", path, "", form.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+}
+
+// seen is the section of a drop's page that is to be seen: there must be one.
+func seen(t *testing.T, body string) string {
+	t.Helper()
+	found := ""
+	for _, part := range strings.Split(body, `<section data-stage="`)[1:] {
+		head, _, _ := strings.Cut(part, ">")
+		if !strings.Contains(head, "hidden") {
+			require.Empty(t, found, "two sections are to be seen")
+			found, _, _ = strings.Cut(part, "</section>")
+		}
+	}
+	require.NotEmpty(t, found, "no section is to be seen")
+	return strings.Join(strings.Fields(found), " ")
+}
+
+func held(state string, more map[string]any) map[string]any {
+	c := map[string]any{"sku": "A", "state": state, "quantity": 2, "hold_expires_at": nil, "standby": 0}
+	for k, v := range more {
+		c[k] = v
+	}
+	return map[string]any{"position": 10, "claims": []any{c}}
+}
+
+// TestDropPage: each way that a drop can stand for somebody has its words; without scripts the page renews itself where
+// something moves, and never where somebody is about to act.
+func TestDropPage(t *testing.T) {
+	t.Parallel()
+	c, _ := newQueue(t)
+	until := dropOpens.Add(10 * time.Minute)
+	for i, tt := range []struct {
+		state   string
+		seconds int
+		mine    map[string]any
+		says    []string
+		renews  bool
+	}{
+		{"scheduled", -700, nil, []string{"announced", "Opens <time", "19:00 CET", "logged in", "calendar.ics"}, true},
+		{"prequeue", -100, nil, []string{"enter", "1234</span> are in", `action="/drops/d1/entry"`, `name="sku" value="A"`}, false},
+		{"prequeue", -100, map[string]any{}, []string{"in", "Entry number", "412", `action="/drops/d2/leave"`}, true},
+		{"drawing", 2, map[string]any{}, []string{"drawing", "being drawn"}, true},
+		{"open", 60, map[string]any{"position": 411},
+			[]string{"waiting", ">311</span> before you", "412</strong> of", "in 4 to 7 minutes"}, true},
+		{"open", 60, map[string]any{"position": 99}, []string{"turn", "It is your turn", `value="the.ticket"`, "Take <bdi>A</bdi>"}, false},
+		{"open", 60, nil, []string{"late", "still join", ">7</span> are left"}, false},
+		{"open", 60, held("held", map[string]any{"hold_expires_at": until}), []string{"holding", "19:10 CET", `href="/checkout"`}, false},
+		{"open", 60, held("asked", nil), []string{"holding", "putting it aside"}, true},
+		{"all_held", 60, held("standby", map[string]any{"standby": 3}), []string{"standby", ">3</span> for what comes back"}, true},
+		{"all_held", 60, held("offered", map[string]any{"hold_expires_at": until}),
+			[]string{"offered", "One has come back", "Take <bdi>"}, false},
+		{"open", 60, held("lapsed", nil), []string{"lapsed", "ask for it again"}, false},
+		{"open", 60, held("bought", nil), []string{"bought", "Thank you"}, false},
+		{"paused", 60, map[string]any{"position": 99}, []string{"paused", "Your place is safe"}, true},
+		{"all_held", 60, map[string]any{"position": 411},
+			[]string{"all-held", "All are being paid for", ">311</span> are before you"}, true},
+		{"sold_out", 60, map[string]any{"position": 411}, []string{"sold-out", "not charged", "/verify"}, false},
+		{"closed", 60, nil, []string{"closed", "has ended"}, false},
+		{"open", 60, map[string]any{"position": 10, "excluded": "two <accounts>"}, []string{"excluded", "two &lt;accounts&gt;"}, false},
+	} {
+		slug := "d" + itoa(i)
+		c.stands(slug, tt.state, tt.seconds, tt.mine)
+		body := c.get("/in/" + slug)
+		section := seen(t, body)
+		require.True(t, strings.HasPrefix(section, tt.says[0]+`"`), "%d: %s", i, section)
+		for _, words := range tt.says {
+			require.Contains(t, section, words, "%d: %s", i, tt.state)
+		}
+		require.Contains(t, body, "<h1 dir=\"auto\">The &lt;lamp&gt;</h1>")
+		require.Equal(t, tt.renews, strings.Contains(body, `<meta http-equiv="refresh"`), "%d: %s", i, section)
+		still := c.get("/in/" + slug + "?still=1")
+		require.NotContains(t, still, `<meta http-equiv="refresh"`)
+		require.NotRegexp(t, `(?i)<style|\sstyle=|\son[a-z]+=`, body, "nothing that the policy would refuse")
+		require.Equal(t, section, seen(t, c.get("/in/"+slug+"/body")), "the part says the same")
+	}
+}
+
+// TestDropForGuests: who has not logged in sees a page that the edge may keep, and is told to log in before it opens.
+func TestDropForGuests(t *testing.T) {
+	t.Parallel()
+	c, _ := newQueue(t)
+	c.stands("lamp", "scheduled", -700, nil)
+	res := servetest.Do(t, c.rt, "GET", "/drops/lamp", "", nil)
+	require.Equal(t, 200, res.Status)
+	require.Equal(t, anonymous, res.Header.Get("Cache-Control"))
+	require.Contains(t, seen(t, string(res.Body)), "Log in before it opens")
+	require.Contains(t, string(res.Body), `href="/login?next=/drops/lamp"`)
+
+	c.stands("chair", "prequeue", -60, nil)
+	require.Contains(t, seen(t, c.get("/drops/chair")), "Log in to enter")
+	require.Equal(t, http.StatusSeeOther, servetest.Do(t, c.rt, "POST", "/drops/chair/entry", "", "", "Origin", public).Status)
+
+	ics := servetest.Do(t, c.rt, "GET", "/drops/lamp/calendar.ics", "", nil)
+	require.Contains(t, ics.Header.Get("Content-Type"), "text/calendar")
+	require.Contains(t, string(ics.Body), "DTSTART:20261204T175000Z\r\n")
+}
+
+// TestDropAway: while drops does not answer the page shows what is known, says so, and loses nobody's place.
+func TestDropAway(t *testing.T) {
+	t.Parallel()
+	c, s := newQueue(t)
+	c.stands("lamp", "open", 60, map[string]any{"position": 411})
+	require.Contains(t, c.get("/in/lamp"), `id="drop-old" hidden`)
+	for _, operation := range []string{readDrop, readStatus, readEntry} {
+		servetest.Neighbour(t, c.rt, "drops", operation, servetest.IsAway)
+	}
+	s.drops.seen.InvalidateAll()
+	body := c.get("/in/lamp")
+	require.Contains(t, body, `id="drop-old">`)
+	require.Contains(t, body, "Your place is safe")
+	require.Contains(t, c.get("/drops/lamp"), `id="drop-old">`, "also to who has not logged in")
+	require.Equal(t, 503, servetest.Do(t, c.rt, "GET", "/in/other", "", nil).Status)
+}
+
+// TestEnter: a form is all it takes; what is refused is said on the page, with what was chosen.
+func TestEnter(t *testing.T) {
+	t.Parallel()
+	c, _ := newQueue(t)
+	c.lots = append(c.lots, map[string]any{"sku": "B", "units": 5, "limit": 2})
+	c.stands("lamp", "prequeue", -60, nil)
+	const enter, leave = "POST /api/v1/drops/{slug}/entry", "DELETE /api/v1/drops/{slug}/entry"
+	var sent map[string]any
+	servetest.Neighbour(t, c.rt, "drops", enter, func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewDecoder(r.Body).Decode(&sent)
+		require.Equal(t, "Bearer the-access-token", r.Header.Get("Authorization"))
+		servetest.Answers(servetest.Like(t, "drops", enter, nil))(w, r)
+	})
+	res := c.post("/in/lamp/entry", url.Values{"sku": {"A", "B"}, "quantity": {"2"}})
+	require.Equal(t, http.StatusSeeOther, res.Status, "%s", res.Body)
+	require.Equal(t, "/drops/lamp", res.Header.Get("Location"))
+	require.Equal(t, map[string]any{"skus": []any{"A", "B"}, "quantity": 2.0}, sent)
+
+	res = c.post("/in/lamp/entry", url.Values{"quantity": {"2"}})
+	require.Equal(t, http.StatusUnprocessableEntity, res.Status)
+	require.Contains(t, string(res.Body), "Please choose what you want")
+	require.Equal(t, http.StatusBadRequest, c.post("/in/lamp/entry", url.Values{"sku": {"A"}, "quantity": {"x"}}).Status)
+
+	servetest.Neighbour(t, c.rt, "drops", enter, servetest.Refuses(problem.New(problem.Conflict, "drop-drawing", "")))
+	res = c.post("/in/lamp/entry", url.Values{"sku": {"B"}, "quantity": {"2"}})
+	require.Equal(t, http.StatusConflict, res.Status)
+	require.Contains(t, string(res.Body), "being drawn at this moment")
+	require.Contains(t, string(res.Body), `value="B" checked`)
+
+	servetest.Neighbour(t, c.rt, "drops", enter,
+		servetest.Refuses(problem.New(problem.Forbidden, "not-eligible", "").With("rule", "suspended")))
+	res = c.post("/in/lamp/entry", url.Values{"sku": {"B"}, "quantity": {"2"}})
+	require.Equal(t, http.StatusForbidden, res.Status)
+	require.Contains(t, seen(t, string(res.Body)), "You cannot take part")
+	require.Contains(t, string(res.Body), "is suspended")
+
+	servetest.Neighbour(t, c.rt, "drops", leave, servetest.AnswersStatus(http.StatusNoContent, nil))
+	require.Equal(t, http.StatusSeeOther, c.post("/in/lamp/leave", nil).Status)
+}
+
+// TestClaim: what is claimed goes into the cart, by the ticket of the page; what is not one's turn is told.
+func TestClaim(t *testing.T) {
+	t.Parallel()
+	c, _ := newQueue(t)
+	c.stands("lamp", "open", 60, map[string]any{"position": 10})
+	const put = "PUT /api/v1/cart/items/{sku}"
+	var ticket string
+	answer := func(state string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			ticket = r.Header.Get("Drop-Ticket")
+			status := map[string]int{"standby": http.StatusAccepted}[state]
+			whole := servetest.Like(t, "drops", doClaim, map[string]any{"sku": "A", "state": state, "quantity": 2})
+			servetest.AnswersStatus(cmp.Or(status, http.StatusCreated), whole)(w, r)
+		}
+	}
+	var quantities []float64
+	inCart := func(most float64) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			var in map[string]float64
+			_ = json.NewDecoder(r.Body).Decode(&in)
+			quantities = append(quantities, in["quantity"])
+			if in["quantity"] > most {
+				servetest.Refuses(problem.New(problem.Conflict, "limit-reached", "").With("limit", 2).With("available", most))(w, r)
+				return
+			}
+			servetest.Answers(servetest.Like(t, "carts", put, map[string]any{"checkout_id": uuid.New()}))(w, r)
+		}
+	}
+	form := url.Values{"sku": {"A"}, "quantity": {"2"}, "ticket": {"the.ticket"}}
+	servetest.Neighbour(t, c.rt, "drops", doClaim, answer("held"))
+	servetest.Neighbour(t, c.rt, "carts", put, inCart(2))
+	res := c.post("/in/lamp/claim", form)
+	require.Equal(t, http.StatusSeeOther, res.Status, "%s", res.Body)
+	require.Equal(t, "the.ticket", ticket)
+	require.Equal(t, []float64{2}, quantities)
+
+	// One is in an order already.
+	servetest.Neighbour(t, c.rt, "carts", put, inCart(1))
+	require.Equal(t, http.StatusSeeOther, c.post("/in/lamp/claim", form).Status)
+	require.Equal(t, []float64{2, 2, 1}, quantities)
+
+	// Carts is away: nobody can take it meanwhile, and the page says how to go on.
+	servetest.Neighbour(t, c.rt, "carts", put, servetest.IsAway)
+	c.stands("chair", "open", 60, held("held", map[string]any{"hold_expires_at": dropOpens.Add(time.Hour)}))
+	res = c.post("/in/chair/claim", form)
+	require.Equal(t, http.StatusServiceUnavailable, res.Status)
+	require.Contains(t, string(res.Body), "held for you, but could not be put into your cart")
+	require.Contains(t, seen(t, string(res.Body)), "into my cart again")
+
+	// Nothing is free.
+	servetest.Neighbour(t, c.rt, "drops", doClaim, answer("standby"))
+	require.Equal(t, http.StatusSeeOther, c.post("/in/lamp/claim", form).Status)
+	require.Len(t, quantities, 3, "nothing goes into the cart")
+
+	for slug, says := range map[string]string{
+		"not-called": "not your turn yet", "drop-paused": "paused", "sold-out": "Nothing is left",
+		"claim-lapsed": "Your time for it was over",
+	} {
+		servetest.Neighbour(t, c.rt, "drops", doClaim, servetest.Refuses(problem.New(problem.Conflict, slug, "")))
+		res = c.post("/in/lamp/claim", form)
+		require.Equal(t, http.StatusConflict, res.Status)
+		require.Contains(t, string(res.Body), says)
+	}
+}
+
+// TestSoldInDrop: the home page tells of a drop, and a product that is sold in one leads there instead of into the cart, where
+// it would be refused.
+func TestSoldInDrop(t *testing.T) {
+	t.Parallel()
+	rt, _ := newTest(t)
+	const list, read = "GET /api/v1/drops", "GET /api/v1/products/{slug}"
+	one := func(slug, state string, lots ...any) any {
+		var whole any
+		require.NoError(t, json.Unmarshal(servetest.Like(t, "drops", readDrop, map[string]any{
+			"slug": slug, "title": "The " + slug, "state": state, "zone": "UTC", "opens_at": dropOpens, "lots": lots,
+		}), &whole))
+		return whole
+	}
+	lot := map[string]any{"sku": "LAMP", "units": 5, "limit": 1}
+	servetest.Neighbour(t, rt, "drops", list, servetest.Answers(map[string]any{"items": []any{
+		one("past", "sold_out", lot), one("lamp", "scheduled", lot),
+	}}))
+	price := map[string]any{"amount_minor": 2_899, "currency": "GBP"}
+	sold := func(skus ...string) {
+		var variants []any
+		for _, sku := range skus {
+			variants = append(variants, map[string]any{
+				"sku": sku, "price": price, "available": 0, "in_stock": false, "max_per_shopper": 20,
+			})
+		}
+		servetest.Neighbour(t, rt, "products", read, servetest.Answers(servetest.Like(t, "products", read, map[string]any{
+			"slug": "lamp", "sku": skus[0], "price": price, "variants": variants,
+		})))
+	}
+	get := func(path string) string { return string(servetest.Do(t, rt, "GET", path, "", nil).Body) }
+	sold("LAMP")
+	body := get("/products/lamp")
+	require.Contains(t, body, `href="/drops/lamp"`)
+	require.NotContains(t, body, `id="buy"`)
+	require.NotContains(t, body, "Tell me when it is back")
+	sold("LAMP", "OTHER")
+	body = get("/products/lamp")
+	require.NotContains(t, body, `href="/drops/lamp"`)
+	require.Contains(t, body, `id="buy"`)
+
+	body = get("/drops")
+	require.Less(t, strings.Index(body, "/drops/lamp"), strings.Index(body, "/drops/past"))
+	servetest.Neighbour(t, rt, "products", "GET /api/v1/products", servetest.Answers(map[string]any{"next_cursor": nil, "items": []any{}}))
+	servetest.Neighbour(t, rt, "products", "GET /api/v1/categories", servetest.Answers(map[string]any{"items": []any{}}))
+	body = get("/")
+	require.Contains(t, body, `href="/drops/lamp"`)
+	require.NotContains(t, body, `href="/drops/past"`)
+}

@@ -1,0 +1,186 @@
+package browser
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/drop"
+	"github.com/stampede-shop/stampede/drop/proof"
+	"github.com/stampede-shop/stampede/tests/shop"
+)
+
+// script opens a page that has nothing but the storefront's script of drops.
+func script(t *testing.T) *Visitor {
+	t.Helper()
+	files := http.FileServer(http.Dir("../../apps/store/assets"))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte(`<!doctype html><html lang="en"><script src="/drop.js"></script>`))
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return Visit(t, &shop.Shop{Base: server.URL}, 800, 600).Open("/").Until("loaded", `window.stampedeDrop`)
+}
+
+// said evaluates an expression of the script, in which d is what it offers.
+func said[T any](v *Visitor, expression string) (out T) {
+	v.t.Helper()
+	v.Run(chromedp.Evaluate("(d => "+expression+")(window.stampedeDrop)", &out))
+	return out
+}
+
+// TestDropPositions: a browser works out the places that Ethereum's own code gave (drop/testdata).
+func TestDropPositions(t *testing.T) {
+	t.Parallel()
+	v := script(t)
+	text, err := os.ReadFile("../../drop/testdata/shuffle.csv")
+	require.NoError(t, err)
+	lines := 0
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Split(strings.TrimSpace(line), ",")
+		places := strings.Split(fields[2], ":")
+		got := said[string](v, fmt.Sprintf(`[...Array(%[2]s).keys()].map(i => d.position(i, %[2]s, d.bytes(%[1]q))).join(":")`,
+			fields[0], fields[1]))
+		require.Equal(t, strings.Join(places, ":"), got)
+		lines++
+	}
+	require.Greater(t, lines, 40)
+	seed := drop.Seed([32]byte{1}, nil, [32]byte{2}, 100_000)
+	got := said[int](v, fmt.Sprintf(`d.position(99999, 100000, d.bytes("%x"))`, seed))
+	require.EqualValues(t, drop.Position(99_999, 100_000, seed), got)
+}
+
+// TestDropStandings: the script shows whom what the storefront shows (apps/store/testdata).
+func TestDropStandings(t *testing.T) {
+	t.Parallel()
+	v := script(t)
+	text, err := os.ReadFile("../../apps/store/testdata/standings.json")
+	require.NoError(t, err)
+	var all []struct {
+		Name  string
+		Rows  []string
+		Stage string
+	}
+	require.NoError(t, json.Unmarshal(text, &all))
+	require.Greater(t, len(all), 20)
+	got := said[[]struct {
+		Rows  []string
+		Stage string
+	}](v, `(`+string(text)+`).map(e => {
+		const rows = e.me ? e.me.claims.map(c => d.row(e.status, c, e.position)) : [];
+		return { rows, stage: d.stage(e.status, e.preset, e.me, rows, Date.parse(e.status.now)) };
+	})`)
+	for i, want := range all {
+		require.Equal(t, strings.Join(want.Rows, " "), strings.Join(got[i].Rows, " "), want.Name)
+		require.Equal(t, want.Stage, got[i].Stage, want.Name)
+	}
+}
+
+// TestDropPauses: how long a page waits before it looks again is what docs say: clamp(least, most, ETA/20), with a third more
+// by chance; the first look after the opening is spread over 8 s.
+func TestDropPauses(t *testing.T) {
+	t.Parallel()
+	v := script(t)
+	const opens = 1_000_000_000
+	for _, tt := range []struct {
+		state       string
+		now         int // ms after the opening
+		ahead, rate string
+		random      float64
+		want        float64
+	}{
+		{"open", 60_000, "5", "60", 0, 2000}, // ETA 5 s
+		{"open", 60_000, "5", "60", 1, 2600},
+		{"open", 60_000, "100", "60", 0, 5000}, // 100 s
+		{"open", 60_000, "9000", "60", 0, 10_000},
+		{"open", 60_000, "9000", "60", 1, 13_000},
+		{"open", 60_000, "9", "0", 0, 10_000},  // nobody is called
+		{"open", 60_000, "null", "0", 0, 2000}, // called, or holding
+		{"paused", 60_000, "9", "0", 0, 10_000},
+		{"prequeue", -60_000, "null", "0", 0, 10_000},
+		{"prequeue", -5_000, "null", "0", 0, 5_000}, // at the opening and not before
+		{"prequeue", -5_000, "null", "0", 1, 13_000},
+		{"scheduled", -900_000, "null", "0", 0, 30_000},
+		{"scheduled", -605_000, "null", "0", 0, 5_000}, // entries open ten minutes before
+		{"scheduled", -605_000, "null", "0", 1, 35_000},
+		{"sold_out", 60_000, "9", "60", 0, -1},
+		{"closed", 60_000, "9", "60", 0, -1},
+	} {
+		got := said[float64](v, fmt.Sprintf(`(ms => ms === Infinity ? -1 : ms)(d.pause(
+			{ state: %q, opens_at: new Date(%d).toISOString(), poll_s: [2, 10] }, new Date(%d).toISOString(), %s, %s, %d, %v))`,
+			tt.state, opens, opens-600_000, tt.ahead, tt.rate, opens+tt.now, tt.random))
+		require.InDelta(t, tt.want, got, 1e-6, "%+v", tt)
+	}
+}
+
+// published is the proof of a drop, as its service publishes it.
+func published(t *testing.T, n, late int) (proof.Document, []proof.Hex) {
+	t.Helper()
+	secret := [32]byte{7}
+	d := proof.Document{Drop: "lamp", State: "open", Rules: `{"drop":"lamp","beacon":"commit","title":"Lämp"}`}
+	commitment := drop.Commitment(d.Drop, []byte(d.Rules), secret)
+	log := proof.NewTree(false)
+	var leaves []proof.Hex
+	for i := range n + late {
+		leaf := proof.Leaf([16]byte{byte(i)}, [16]byte{1, byte(i)}, []byte{9, byte(i)})
+		leaves = append(leaves, leaf[:])
+		if i < n {
+			require.NoError(t, log.Add(leaf[:]))
+		}
+		if i%5 == 2 && i < n || i == n-1 {
+			root := log.Root()
+			d.Heads = append(d.Heads, proof.Head{Size: log.Size(), Root: root[:]})
+		}
+	}
+	root, size := log.Root(), uint64(n)
+	seed := drop.Seed(secret, nil, root, size)
+	d.N, d.Root, d.Secret, d.Commitment, d.Seed = &size, root[:], secret[:], commitment[:], seed[:]
+	return d, leaves
+}
+
+// TestDropProof: a browser finds right what is right, and each way in which a shop could have changed it wrong.
+func TestDropProof(t *testing.T) {
+	t.Parallel()
+	v := script(t)
+	check := func(change func(d *proof.Document, leaves []proof.Hex) []proof.Hex) string {
+		d, leaves := published(t, 13, 4)
+		if change != nil {
+			leaves = change(&d, leaves)
+		}
+		doc, err := json.Marshal(d)
+		require.NoError(t, err)
+		lines, err := json.Marshal(leaves)
+		require.NoError(t, err)
+		return said[string](v, `{
+			try { return "seed " + d.hex(d.check(`+string(doc)+`, `+string(lines)+`, () => {})) } catch (wrong) { return wrong }
+		}`)
+	}
+	right, leaves := published(t, 13, 4)
+	require.Equal(t, "seed "+fmt.Sprintf("%x", []byte(right.Seed)), check(nil))
+	require.Equal(t, fmt.Sprintf("%x", []byte(leaves[3])),
+		said[string](v, `d.leafOf("03000000-0000-0000-0000-000000000000", "01030000-0000-0000-0000-000000000000", "0903")`))
+	for says, change := range map[string]func(d *proof.Document, leaves []proof.Hex) []proof.Hex{
+		"not what they were": func(_ *proof.Document, l []proof.Hex) []proof.Hex { l[1], l[2] = l[2], l[1]; return l },
+		"fewer entries":      func(_ *proof.Document, l []proof.Hex) []proof.Hex { return l[:12] },
+		"is another one":     func(d *proof.Document, l []proof.Hex) []proof.Hex { *d.N = 12; return l },
+		"rules were changed": func(d *proof.Document, l []proof.Hex) []proof.Hex {
+			d.Rules = strings.Replace(d.Rules, "ä", "a", 1)
+			return l
+		},
+		"The secret is not": func(d *proof.Document, l []proof.Hex) []proof.Hex { d.Secret[0]++; return l },
+		"does not follow":   func(d *proof.Document, l []proof.Hex) []proof.Hex { d.Seed[0]++; return l },
+	} {
+		require.Contains(t, check(change), says)
+	}
+}

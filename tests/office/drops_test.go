@@ -1,0 +1,42 @@
+package office
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stampede-shop/stampede/tests/shop"
+)
+
+// TestDrops: a drop is made, corrected, scheduled, spoken of and ended, as a person does; its page follows what happens.
+func TestDrops(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp := s.NewProduct(t, 1_250, 5)
+	slug := "drop-" + shop.Random()
+	c := work(t, s, "/admin/drops")
+	c.Click("a[href='/admin/drops/new']").At("/admin/drops/new").Accessible("/admin/drops/new")
+	opens := time.Now().UTC().Add(48 * time.Hour)
+	at := func(d time.Duration) string { return opens.Add(d).Format("2006-01-02T15:04") }
+	set := func(selector, value string) { c.Choose(selector, value) } // a date field takes no keys of another language
+	c.Fill("#f-title", "Drop of "+lamp.Name).Fill("#f-slug", slug).Fill("#f-zone", "UTC").Fill("#f-lots", lamp.SKU+", 3")
+	set("#f-prequeue_at", at(-10*time.Minute))
+	set("#f-opens_at", at(0))
+	set("#f-closes_at", at(time.Hour))
+	set("#f-beacon", "commit")
+	c.Click("form .button:not(.line)").Sees("is not: SKU, units, units for one shopper").Holds("#f-slug", slug)
+	c.Fill("#f-lots", lamp.SKU+", 3, 1").Click("form .button:not(.line)").Sees("Created.").Sees("draft")
+	c.Click("#to-change").Fill("#f-lots", lamp.SKU+", 4, 1").Click("form .button:not(.line)").Sees("Saved.")
+	c.Click("#to-schedule").Sees("do not change from then on").Click("form .button:not(.line)").Sees("Scheduled.").Sees("Public log")
+	path, _, _ := strings.Cut(c.Where(), "?")
+	c.Click("#to-message").Fill("#f-message", "Soon.").Click("form .button:not(.line)").Sees("Those who wait read: Soon.")
+	c.Click("a[href*='/units']").Fill("#f-more", "1").Click("form .button:not(.line)").Sees("The units were added.")
+	c.Until("five are free", `[...document.querySelectorAll("#watch .figures dd")].some(e => e.textContent === "5")`)
+	c.Accessible("/admin/drops", path, path+"/end").Open(path)
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		a := s.Nobody().Do(t, "GET", "/api/v1/drops/"+slug+"/status", nil)
+		return a.Status == 200, string(a.Body)
+	})
+	c.Open(path).Click("#to-end").Sees("cannot be begun again").Click("form .button.danger").Sees("closed")
+	lamp.AwaitStock(t, 5, 0)
+}

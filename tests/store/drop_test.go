@@ -1,0 +1,130 @@
+package store
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/tests/browser"
+	"github.com/stampede-shop/stampede/tests/shop"
+)
+
+// newDrop schedules a drop of a product, whose entries open soon and which opens some seconds later.
+func newDrop(t *testing.T, s *shop.Shop, p *shop.Product, units int, prequeue, opens time.Duration) (slug string) {
+	t.Helper()
+	begins := time.Now().UTC().Truncate(time.Second)
+	slug = "drop-" + shop.Random()
+	made := shop.Read[struct{ ID string }](t, s.Admin(t).Do(t, "POST", "/api/v1/admin/drops", map[string]any{
+		"slug": slug, "title": "The drop of " + p.Name, "preset": "queue", "zone": "Europe/London", "prequeue_at": begins.Add(prequeue),
+		"opens_at": begins.Add(opens), "closes_at": begins.Add(time.Hour), "beacon": "commit",
+		"lots": []any{map[string]any{"sku": p.SKU, "units": units, "limit": 1}},
+	}).OK(t, 201))
+	s.Admin(t).Do(t, "POST", "/api/v1/admin/drops/"+made.ID+"/schedule", nil).OK(t, 200)
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		a := s.Nobody().Do(t, "GET", "/api/v1/drops/"+slug, nil)
+		return a.Status == 200, string(a.Body)
+	})
+	return slug
+}
+
+// stage waits until the page shows that section, and no other.
+func stage(v *browser.Visitor, name string) {
+	v.Until("at the stage "+name, `(all => all.length === 1 && all[0].dataset.stage === `+browser.Quote(name)+`)(
+		[...document.querySelectorAll("#drop > section")].filter(e => e.checkVisibility()))`)
+}
+
+// TestDrop: two people enter a drop of one unit, one with scripts and one without; it opens, one buys, the other reads that it
+// is sold out. Then the order is checked in the browser.
+func TestDrop(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann, bob := s.NewProduct(t, 6_250, 1), s.Register(t), s.Register(t)
+	at := "/drops/" + newDrop(t, s, lamp, 1, 5*time.Second, 90*time.Second)
+	scripted := browser.Visit(t, s, 1280, 900)
+	plain := browser.Visit(t, s, 390, 844).WithoutScripts()
+
+	scripted.Open(page(lamp)).Sees("Sold in the drop").Click(`main a[href="` + at + `"]`).At(at)
+	scripted.Open("/login?next="+at).Login(ann.Email, ann.Password).At(at)
+	plain.Open("/login?next="+at).Login(bob.Email, bob.Password).At(at)
+	stage(scripted, "enter") // by itself
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		plain.Open(at)
+		return strings.Contains(plain.Text(), "You can enter now"), plain.Text()
+	})
+	for _, v := range []*browser.Visitor{scripted, plain} {
+		v.Click(`section:not([hidden]) form[action$="/entry"] button`).At(at).Sees("You are in")
+	}
+	// The same place in another tab, and after coming back.
+	tab := scripted.Tab()
+	tab.Open(at).Sees("You are in").Click(`section:not([hidden]) form[action$="/leave"] button`).At(at)
+	stage(tab, "enter")
+	tab.Click(`section:not([hidden]) form[action$="/entry"] button`).At(at).Sees("You are in")
+
+	// Whoever is first in the order is called. The page with scripts goes on by itself, the other when it is loaded again.
+	type status struct {
+		State string
+		N     *int
+	}
+	var now status
+	shop.Eventually(t, 3*time.Minute, func() (bool, string) {
+		now = shop.Get[status](t, s.Nobody(), "/api/v1"+at+"/status")
+		return now.State == "open", now.State
+	})
+	require.Equal(t, 2, *now.N)
+	position := func(c *shop.Client) int {
+		return *shop.Get[struct{ Position *int }](t, c, "/api/v1"+at+"/entry").Position
+	}
+	first, second := scripted, plain
+	if position(ann) > position(bob) {
+		first, second = plain, scripted
+	}
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		if first == plain {
+			first.Open(at)
+		}
+		text := first.Text()
+		return strings.Contains(text, "It is your turn"), text
+	})
+	first.Click(`section:not([hidden]) form[action$="/claim"] button`).At(at).Sees("Yours until")
+	first.Click(`section:not([hidden]) a[href="/checkout"]`).At("/checkout").There("#line1").Address(shop.Home).Click("#pay")
+	first.Order()
+	first.Sees("It is yours")
+	first.Open(at).Sees("It is yours. Thank you")
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		if second == plain {
+			second.Open(at)
+		}
+		text := second.Text()
+		return strings.Contains(text, "Sold out"), text
+	})
+	scripted.Open(at + "/verify").Sees("Everything fits").Sees("Your own entry is number").Sees("Your place follows")
+	scripted.Open("/drops").Sees("The drop of " + lamp.Name)
+}
+
+// TestDropAccessible: no barrier on the pages of drops, as they stand before, in and after the line.
+func TestDropAccessible(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp, ann := s.NewProduct(t, 6_250, 1), s.Register(t)
+	at := "/drops/" + newDrop(t, s, lamp, 1, time.Hour/2, 50*time.Minute)
+	v := browser.Visit(t, s, 1280, 900)
+	v.Accessible("/drops", at, at+"/verify", page(lamp), "/")
+	open := "/drops/" + newDrop(t, s, s.NewProduct(t, 1_250, 1), 1, 3*time.Second, 50*time.Minute)
+	v.Open("/login?next="+open).Login(ann.Email, ann.Password).At(open)
+	stage(v, "enter")
+	v.Accessible(open)
+	v.Open(open).Click(`section:not([hidden]) form[action$="/entry"] button`).At(open).Sees("You are in").Accessible(open)
+	v.Until("one polite region, which says nothing of its own accord", `document.querySelector("#drop-said").textContent === ""`)
+}
+
+// TestDropStandstill: a page without scripts that was told to stays as it is.
+func TestDropStandstill(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	at := "/drops/" + newDrop(t, s, s.NewProduct(t, 1_250, 1), 1, 30*time.Minute, 50*time.Minute)
+	v := browser.Visit(t, s, 390, 844).WithoutScripts()
+	v.Open(at).There(`noscript a[href="` + at + `?still=1"]`).Click(`noscript a[href="` + at + `?still=1"]`).At(at + "?still=1")
+	v.Sees("This page stays as it is")
+}
