@@ -3,10 +3,13 @@ package browser
 import (
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -183,4 +186,61 @@ func TestDropProof(t *testing.T) {
 	} {
 		require.Contains(t, check(change), says)
 	}
+}
+
+// TestDropFollows: a page goes on by itself as the status does, says once what it shows, says when it knows nothing new, and
+// asks for nothing of its own before it is its turn. Its worker counts the time.
+func TestDropFollows(t *testing.T) {
+	t.Parallel()
+	status := func(state string, called, second int) string {
+		return fmt.Sprintf(`{"state":%q,"now":"2026-12-04T18:00:%02dZ","opens_at":"2026-12-04T18:00:00Z","entered":50,"n":50,"message":"",
+			"poll_s":[1,1],"skus":[{"sku":"A","called":%d,"free":5,"held":0,"sold":0,"rate_per_min":60}]}`, state, second, called)
+	}
+	begins := fmt.Sprintf(`{"slug":"lamp","preset":"queue","begins":"2026-12-04T17:50:00Z","stage":"waiting","status":%s,
+		"me":{"idx":3,"position":20,"left":false,"excluded":false,"claims":[{"sku":"A","state":"","standby":0}]}}`, status("open", 5, 10))
+	page := `<!doctype html><html lang="en"><title>Lamp</title><div id="drop" data-drop="` + html.EscapeString(begins) + `">
+		<p id="drop-message"></p><p id="drop-old" hidden><span id="drop-age"></span></p>
+		<section data-stage="waiting"><h2><span data-n="ahead">15</span> before you</h2><progress></progress><p data-n="wait"></p></section>
+		<section data-stage="turn" class="now" hidden><h2>It is your turn</h2><p data-row="A" hidden>Take it</p></section>
+		<section data-stage="sold-out" hidden><h2>Sold out</h2></section></div><p id="drop-said"></p><script src="/drop.js"></script>`
+	var now atomic.Value // what the status says; empty: nothing
+	var asked sync.Map
+	now.Store(status("open", 12, 12))
+	files := http.FileServer(http.Dir("../../apps/store/assets"))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(r.URL.Path, true)
+		switch text := now.Load().(string); {
+		case r.URL.Path == "/":
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte(page))
+		case r.URL.Path == "/drop.js":
+			files.ServeHTTP(w, r)
+		case r.URL.Path == "/api/v1/drops/lamp/status" && text != "":
+			_, _ = w.Write([]byte(text))
+		default:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(server.Close)
+	shows := func(v *Visitor, stage string) {
+		v.Until("at the stage "+stage,
+			`[...document.querySelectorAll("section")].filter(e => !e.hidden).map(e => e.dataset.stage).join() === `+Quote(stage))
+	}
+	v := Visit(t, &shop.Shop{Base: server.URL}, 800, 600).Open("/")
+	v.Until("eight before me", `document.querySelector("[data-n=ahead]").textContent === "8" &&
+		document.querySelector("progress").value === 12`)
+	v.Sees("It may be your turn within a minute")
+	v.Until("nothing is read out while numbers move", `document.querySelector("#drop-said").textContent === ""`)
+	_, own := asked.Load("/drops/lamp/body")
+	require.False(t, own, "nothing of one's own is asked for")
+	now.Store("")
+	v.Until("it says that it is old", `!document.querySelector("#drop-old").hidden`)
+	now.Store(status("open", 21, 30))
+	shows(v, "turn")
+	v.Until("said once", `document.querySelector("#drop-said").textContent === "It is your turn" &&
+		document.title === "It is your turn · Lamp"`)
+	v.Until("it can be taken", `!document.querySelector("[data-row]").hidden && document.querySelector("#drop-old").hidden`)
+	now.Store(status("sold_out", 21, 40))
+	shows(v, "sold-out")
+	v.Until("said", `document.querySelector("#drop-said").textContent === "Sold out" && document.title === "Lamp"`)
 }
