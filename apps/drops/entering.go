@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -307,6 +308,61 @@ func (s *service) hold(ctx context.Context, of uuid.UUID, asked []toClaim) (refu
 		}
 		return changed, nil
 	})
+}
+
+// looking is a claim of a drop whose owner wants to know what became of it.
+type looking struct {
+	drop uuid.UUID
+	toClaim
+}
+
+// look asks inventory what became of what an entry holds: an order may have it by now. Without an answer it is as it was.
+func (s *service) look(ctx context.Context, of uuid.UUID, e Entry) {
+	claims, err := s.store.claimsOf(ctx, e.ID)
+	for _, c := range claims {
+		if err == nil && (c.State == Held || c.State == Offered) {
+			_, err = s.looks.Do(ctx, looking{of, toClaim{c.Claim, e.AccountID}})
+		}
+	}
+	if err != nil {
+		slog.WarnContext(ctx, "a claim is shown as it was", "error", err)
+	}
+}
+
+// lookAll asks about all who look together, and changes nothing at inventory.
+func (s *service) lookAll(ctx context.Context, batch []looking) ([]gather.Answer[struct{}], error) {
+	drops := map[uuid.UUID][]toClaim{}
+	for _, l := range batch {
+		drops[l.drop] = append(drops[l.drop], l.toClaim)
+	}
+	for id, asked := range drops {
+		has, err := s.inventory.has(ctx, id, asked)
+		if err != nil {
+			return nil, err
+		}
+		keys := make([]claimKey, 0, len(asked))
+		for _, c := range asked {
+			keys = append(keys, claimKey{c.EntryID, c.SKU})
+		}
+		err = s.store.changeClaims(ctx, id, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
+			for i, k := range keys {
+				c := claims[k]
+				if c == nil || c.State != asked[i].State || !c.Until.Equal(*asked[i].Until) {
+					continue // something has become of it since
+				}
+				c.Answer(has[i].Held, has[i].Ordered, has[i].HeldUntil)
+				if c.State != Bought && has[i].Held == 0 && !s.now().Before(*c.Until) {
+					c.Lapse()
+				}
+				changed = append(changed, k)
+			}
+			return changed, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return make([]gather.Answer[struct{}], len(batch)), nil
 }
 
 // What inventory says to claims.

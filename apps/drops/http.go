@@ -266,6 +266,7 @@ func (s *service) getEntry(ctx context.Context, in *SlugPath) (*body[EntryView],
 	if err != nil {
 		return nil, err
 	}
+	s.look(ctx, d.ID, e)
 	v, err := s.entryView(ctx, d, lots, e)
 	return &body[EntryView]{v}, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/gather"
+	"github.com/stampede-shop/stampede/kit/problem"
 )
 
 // inventory is the neighbour that has the lots.
@@ -67,4 +68,22 @@ type isHeld struct {
 // claimed holds what is claimed, each answered by itself.
 func (i inventory) claim(ctx context.Context, of uuid.UUID, wants []wantsHeld) ([]gather.Answer[isHeld], error) {
 	return dapr.CallEach[wantsHeld, isHeld](ctx, i.dapr, "inventory", lotsPath(of)+"/claims", wants)
+}
+
+// has reads what accounts have of a drop, in the order in which they are asked about, also when its lots are closed.
+func (i inventory) has(ctx context.Context, of uuid.UUID, claims []toClaim) ([]isHeld, error) {
+	type who struct {
+		Account uuid.UUID `json:"account"`
+		SKU     string    `json:"sku"`
+	}
+	asked := make([]who, 0, len(claims))
+	for _, c := range claims {
+		asked = append(asked, who{c.AccountID, c.SKU})
+	}
+	var out struct{ Items []isHeld }
+	err := i.dapr.Call(ctx, "inventory", http.MethodPost, lotsPath(of)+"/claimed", map[string]any{"items": asked}, &out)
+	if err == nil && len(out.Items) != len(asked) {
+		err = problem.ErrUnavailable
+	}
+	return out.Items, err
 }

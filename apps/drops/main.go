@@ -40,6 +40,7 @@ type service struct {
 	headKey   ed25519.PrivateKey
 	entries   *gather.Gatherer[entering, entered]
 	claims    *gather.Gatherer[claiming, claimed]
+	looks     *gather.Gatherer[looking, struct{}]
 	inventory inventory
 	beacon    beacon
 	status    *otter.Cache[string, Status]
@@ -57,6 +58,9 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 	s.claims = gather.New(gather.Settings[claiming]{
 		Most: 100, Waiting: 5000, Conflict: func(c claiming) string { return c.entry.ID.String() },
 	}, s.claimAll)
+	s.looks = gather.New(gather.Settings[looking]{
+		Most: 100, Waiting: 5000, Conflict: func(l looking) string { return l.EntryID.String() + l.SKU },
+	}, s.lookAll)
 	s.status = otter.Must(&otter.Options[string, Status]{
 		MaximumSize: 100, ExpiryCalculator: otter.ExpiryWriting[string, Status](statusFresh),
 	})

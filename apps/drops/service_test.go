@@ -150,6 +150,28 @@ func (l *lots) claims(w http.ResponseWriter, r *http.Request) {
 	servetest.Answers(map[string]any{"answers": answers})(w, r)
 }
 
+func (l *lots) claimed(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Items []struct {
+			Account uuid.UUID
+			SKU     string
+		}
+	}
+	_ = json.NewDecoder(r.Body).Decode(&in)
+	l.Lock()
+	defer l.Unlock()
+	l.sweep()
+	has := []any{}
+	for _, c := range in.Items {
+		h := l.has[c.Account.String()+" "+c.SKU]
+		if h == nil {
+			h = &isHeld{}
+		}
+		has = append(has, map[string]any{"sku": c.SKU, "held": h.Held, "held_until": h.HeldUntil, "ordered": h.Ordered})
+	}
+	servetest.Answers(map[string]any{"items": has})(w, r)
+}
+
 type bundle struct {
 	t   *testing.T
 	rt  *serve.Runtime
@@ -197,6 +219,7 @@ func setup(t *testing.T) *bundle {
 		servetest.AnswersStatus(http.StatusNoContent, nil)(w, r)
 	})
 	servetest.Neighbour(t, rt, "inventory", claimsRoute, b.inv.claims)
+	servetest.Neighbour(t, rt, "inventory", "POST /internal/lots/{drop}/claimed", b.inv.claimed)
 	return b
 }
 
@@ -387,12 +410,15 @@ func TestDrop(t *testing.T) {
 	require.Equal(t, http.StatusCreated, b.claim(2).Status)
 	b.later(time.Second)
 	require.Equal(t, AllHeld, b.status().State)
+	require.Equal(t, Held, b.entry(1).Claims[0].State)
 	b.inv.buys(account(1), "TEE")
+	require.Equal(t, Bought, b.entry(1).Claims[0].State, "told at once to whom it is")
 	b.later(time.Second)
 	require.Equal(t, AllHeld, b.status().State)
 	b.inv.buys(account(2), "TEE")
 	b.later(time.Second)
 	require.Equal(t, SoldOut, b.status().State)
+	require.Equal(t, Bought, b.entry(2).Claims[0].State, "also when the drop is over by then")
 	require.True(t, b.inv.closed)
 	require.Equal(t, "sold-out", b.claim(1).Slug())
 	require.Equal(t, "drop-ended", b.enter(3).Slug())

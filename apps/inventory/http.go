@@ -67,6 +67,8 @@ func (s *service) routes(api huma.API) {
 	rest.Handle(api, rest.Op("PUT", "/internal/lots/{drop}/claims", "Hold what accounts claim of a drop", rest.Neighbours("drops"),
 		rest.Describe("Those that come together are served by their position, the lowest first. Each has an answer of its own."),
 		rest.Problems(ErrOutOfStock, ErrLimitReached, ErrClaimLapsed, ErrLotClosed)), s.putClaims)
+	rest.Handle(api, rest.Op("POST", "/internal/lots/{drop}/claimed", "Read what accounts have of a drop", rest.Neighbours("drops"),
+		rest.Describe("In the order in which they are asked about, also of lots that are closed.")), s.postClaimed)
 }
 
 // SKUPath is a path parameter. A SKU that inventory has never heard of is not an error of form.
@@ -332,6 +334,28 @@ func (s *service) putLots(ctx context.Context, in *putLotsInput) (*body[items[Lo
 
 func (s *service) deleteLots(ctx context.Context, in *DropPath) (*struct{}, error) {
 	return nil, s.store.closeLots(ctx, in.Drop)
+}
+
+// Claimant is whom a drop asks about, and of what.
+type Claimant struct {
+	Account uuid.UUID `json:"account" format:"uuid"`
+	SKU     string    `json:"sku" minLength:"1" maxLength:"255"`
+}
+
+type claimedInput struct {
+	DropPath
+	Body struct {
+		Items []Claimant `json:"items" minItems:"1" maxItems:"100" nullable:"false"`
+	}
+}
+
+func (s *service) postClaimed(ctx context.Context, in *claimedInput) (*body[items[Claimed]], error) {
+	var shoppers, skus []string
+	for _, c := range in.Body.Items {
+		shoppers, skus = append(shoppers, "account:"+c.Account.String()), append(skus, c.SKU)
+	}
+	all, err := s.store.claimed(ctx, in.Drop, shoppers, skus)
+	return &body[items[Claimed]]{items[Claimed]{all}}, err
 }
 
 type putClaimsInput struct {

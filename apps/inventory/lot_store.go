@@ -136,6 +136,22 @@ func (s *store) closeLots(ctx context.Context, of uuid.UUID) error {
 	})
 }
 
+// claimed reads what shoppers have of a drop, each of one SKU.
+func (s *store) claimed(ctx context.Context, of uuid.UUID, shoppers, skus []string) ([]Claimed, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT a.sku, COALESCE(c.quantity, 0) AS held, c.expires_at AS held_until, (
+			SELECT COALESCE(sum(n.quantity), 0)::bigint
+			FROM order_hold_lines n JOIN order_holds h ON h.order_id = n.order_id
+			WHERE h.shopper = a.shopper AND h.state <> 'released' AND n.lot = @drop AND n.sku = a.sku) AS ordered
+		FROM unnest(@shoppers::text[], @skus::text[]) WITH ORDINALITY AS a(shopper, sku, number)
+		LEFT JOIN cart_holds c ON c.shopper = a.shopper AND c.sku = a.sku AND c.lot = @drop AND c.expires_at > @now
+		ORDER BY a.number`, pgx.StrictNamedArgs{"drop": of, "shoppers": shoppers, "skus": skus, "now": s.now()})
+	if err != nil {
+		return nil, fmt.Errorf("what is claimed of drop %s: %w", of, err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Claimed])
+}
+
 // holdClaims holds what is claimed, and answers each claim; all that come together, whoever sent them, are served by their
 // position. Errors of an answer: those of books.holdClaim. A SKU that somebody else keeps locked is waited for as by
 // store.hold.

@@ -103,6 +103,24 @@ func (b *bundle) claim(of uuid.UUID, n int, sku string, quantity int64) verdict 
 	return b.claimAll(of, b.wants(n, sku, quantity, int64(n)))[0]
 }
 
+// has tells what accounts have of a lot: what their carts hold, and what their orders have.
+func (b *bundle) has(of uuid.UUID, sku string, accounts ...int) (all [][2]int64) {
+	b.t.Helper()
+	asked := []any{}
+	for _, n := range accounts {
+		asked = append(asked, map[string]any{"account": claimant(n), "sku": sku})
+	}
+	r := b.do("drops", "POST", lotPath(of)+"/claimed", map[string]any{"items": asked})
+	require.Equal(b.t, http.StatusOK, r.Status, "%.300s", r.Body)
+	var got struct{ Items []Claimed }
+	r.JSON(b.t, &got)
+	for _, c := range got.Items {
+		require.Equal(b.t, c.Held > 0, c.HeldUntil != nil)
+		all = append(all, [2]int64{c.Held, c.Ordered})
+	}
+	return all
+}
+
 // wakes lists what lot.changed told of a SKU: how many were free.
 func (b *bundle) wakes(sku string) (told []int64) {
 	b.t.Helper()
@@ -497,7 +515,11 @@ func TestCloseWithOpenClaims(t *testing.T) {
 	require.Empty(t, b.claim(of, 3, "TEE", 1).slug())
 	require.Empty(t, b.claim(of, 4, "TEE", 1).slug())
 	require.Equal(t, [3]int64{1, 4, 1}, b.lot(of))
+	has := [][2]int64{{1, 0}, {0, 0}, {0, 1}, {0, 1}}
+	require.Equal(t, has, b.has(of, "TEE", 4, 5, 0, 1))
 	b.closeLot(of)
+	require.Equal(t, has, b.has(of, "TEE", 4, 5, 0, 1), "also of a lot that is closed")
+	require.Equal(t, [][2]int64{{0, 0}}, b.has(uuid.New(), "TEE", 4), "of another drop nothing")
 	require.Equal(t, StockView{
 		SKU: "TEE", OnHand: 5, CartHeld: 2, OrderHeld: 2, Available: 1, Sold: 1, Listed: true, Number: 2,
 	}, b.view("TEE"))
@@ -516,6 +538,7 @@ func TestCloseWithOpenClaims(t *testing.T) {
 	require.Equal(t, http.StatusOK, b.put(account(4), "TEE", 2).Status, "like any other unit")
 	require.Equal(t, [3]int64{0, 2, 1}, b.lot(of), "a line of which not all was claimed is none of the lot's")
 	b.pass(ttl)
+	require.Equal(t, [][2]int64{{0, 0}, {0, 1}}, b.has(of, "TEE", 4, 3), "what lapsed is nobody's before it is swept")
 	require.NoError(t, b.store.sweep(t.Context()))
 	require.Equal(t, [3]int64{0, 1, 1}, b.lot(of))
 	require.Equal(t, int64(4), b.available("TEE"), "what lapsed is free")

@@ -319,7 +319,8 @@
     box.innerHTML = await answer.text();
     const fresh = $("#drop", box.content), data = fresh && JSON.parse(fresh.dataset.drop);
     if (!data) return;
-    const same = data.stage === shown && JSON.stringify(data.me) === JSON.stringify(me);
+    const but = m => JSON.stringify(m && { ...m, position: null }); // a place is the same whoever works it out
+    const same = data.stage === shown && but(data.me) === but(me);
     hear(data.status);
     ({ me, status } = data);
     if (!same) { // else what somebody chooses at this moment stays under their hands
