@@ -79,7 +79,7 @@ func TestDrop(t *testing.T) {
 		people[i].Bought(t, p, 1)
 	}
 	shop.Eventually(t, shop.Patience, func() (bool, string) { return status().State == "sold_out", status().State })
-	claim(third, entries[third].Ticket).OK(t, 409) // sold-out, or not-called by a gateway that was not told yet
+	claim(third, entries[third].Ticket).OK(t, 409)                    // sold-out, or not-called by a gateway that was not told yet
 	people[first].PutAny(t, p.SKU, 1).Refused(t, 409, "out-of-stock") // nothing is set aside any more, and nothing is left
 
 	verify := exec.CommandContext(t.Context(), "go", "run", "-trimpath", "./drop/verify", s.Base+at)

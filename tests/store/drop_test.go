@@ -86,7 +86,7 @@ func TestDrop(t *testing.T) {
 	if position(ann) > position(bob) {
 		first, second = plain, scripted
 	}
-	shop.Eventually(t, shop.Patience, func() (bool, string) { return reads(first, load[first], "It is your turn") })
+	shop.Eventually(t, shop.Patience, func() (bool, string) { return reads(first, load[first], "Take it now") })
 	first.Click(`section:not([hidden]) form[action$="/claim"] button`).At(at).Sees("Yours until")
 	first.Click(`section:not([hidden]) a[href="/checkout"]`).At("/checkout").There("#line1").Address(shop.Home).Click("#pay")
 	first.Order()
