@@ -469,6 +469,9 @@ func (v dropView) Place() int64 {
 	return *v.Entry.Position + 1
 }
 
+// Entered is how many have entered: oneself among them, whom an older status does not know.
+func (v dropView) Entered() int64 { return max(v.Status.Entered, v.Number()) }
+
 // Number is one's number in the log of entries, from 1; 0 for who has not entered.
 func (v dropView) Number() int64 {
 	if v.Entry == nil {

@@ -273,7 +273,7 @@ func TestDropPage(t *testing.T) {
 		renews  bool
 	}{
 		{"scheduled", -700, nil, []string{"announced", "Opens <time", "19:00 CET", "logged in", "calendar.ics"}, true},
-		{"prequeue", -100, nil, []string{"enter", "1234</span> are in", `action="/drops/d1/entry"`, `name="sku" value="A"`}, false},
+		{"prequeue", -100, nil, []string{"enter", "1234</span>.", `action="/drops/d1/entry"`, `name="sku" value="A"`}, false},
 		{"prequeue", -100, map[string]any{}, []string{"in", "Entry number", "412", `action="/drops/d2/leave"`}, true},
 		{"drawing", 2, map[string]any{}, []string{"drawing", "being drawn"}, true},
 		{"open", 60, map[string]any{"position": 411},

@@ -262,7 +262,7 @@
     const at = place(), near = nearest();
     const rows = me ? me.claims.map(c => row(status, c, at)) : [];
     const mine = me ? status.skus.filter(l => me.claims.some(c => c.sku === l.sku)) : status.skus;
-    fill("entered", status.entered);
+    fill("entered", Math.max(status.entered, me ? me.idx + 1 : 0)); // oneself among them
     fill("left", mine.reduce((n, l) => n + l.free, 0));
     if (at !== null) fill("place", at + 1);
     if (near) {
