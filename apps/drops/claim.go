@@ -57,6 +57,7 @@ func (c *Claim) Ask(quantity int64, now time.Time, hold time.Duration, first *ra
 		if quantity >= c.Quantity {
 			return false
 		}
+	default: // it begins, or begins anew
 	}
 	c.Quantity, c.MadeAt = quantity, now
 	if first != nil && first.before(rank{c.Lapses, c.Position}) {

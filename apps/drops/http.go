@@ -344,12 +344,12 @@ func (s *service) postClaim(ctx context.Context, in *claimInput) (*claimOutput, 
 	if err != nil {
 		return nil, err
 	}
-	out := &claimOutput{http.StatusCreated, claimView(got)}
-	switch got.State {
-	case Standby:
-		out.Status = http.StatusAccepted
-	case Lapsed:
+	if got.State == Lapsed {
 		return nil, ErrClaimLapsed
+	}
+	out := &claimOutput{http.StatusCreated, claimView(got)}
+	if got.State == Standby {
+		out.Status = http.StatusAccepted
 	}
 	return out, nil
 }

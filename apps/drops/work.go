@@ -89,12 +89,16 @@ func (s *service) setAside(ctx context.Context, id uuid.UUID) (Drop, error) {
 	if err != nil && (!errors.As(err, &refused) || refused.Ours()) {
 		return Drop{}, err // asked again
 	}
+	reason := ""
+	if refused != nil {
+		reason = refused.Slug()
+	}
 	d, err := s.store.change(ctx, id, func(tx pgx.Tx, d *Drop) error {
 		switch {
 		case d.Lots != "asked":
 			return nil
-		case refused != nil:
-			d.Lots, d.Refused = "refused", refused.Slug()
+		case reason != "":
+			d.Lots, d.Refused = "refused", reason
 			return nil
 		}
 		d.Lots, d.Refused, d.State = "open", "", Scheduled

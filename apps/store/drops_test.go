@@ -279,7 +279,7 @@ func TestDropPage(t *testing.T) {
 		{"open", 60, map[string]any{"position": 411},
 			[]string{"waiting", ">311</span> before you", "412</strong> of", "in 4 to 7 minutes"}, true},
 		{"open", 60, map[string]any{"position": 99}, []string{"turn", "It is your turn", `value="the.ticket"`, "Take <bdi>A</bdi>"}, false},
-		{"open", 60, nil, []string{"late", "still join", ">7</span> are left"}, false},
+		{"open", 60, nil, []string{"late", "still join", ">7</span>."}, false},
 		{"open", 60, held("held", map[string]any{"hold_expires_at": until}), []string{"holding", "19:10 CET", `href="/checkout"`}, false},
 		{"open", 60, held("asked", nil), []string{"holding", "putting it aside"}, true},
 		{"all_held", 60, held("standby", map[string]any{"standby": 3}), []string{"standby", ">3</span> for what comes back"}, true},
