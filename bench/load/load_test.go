@@ -20,7 +20,7 @@ func TestLoad(t *testing.T) {
 	size := load.Size{Products: 300, Orders: 3000, Ledger: 12_000, Mails: 5000}
 	urls := map[string]string{}
 	indexes := map[string][]string{}
-	for _, service := range []string{"auth", "inventory", "mail", "orders", "payments", "products", "users"} {
+	for _, service := range []string{"auth", "drops", "inventory", "mail", "orders", "payments", "products", "users"} {
 		urls[service] = pgtest.URL(t, os.DirFS("../../apps/"+service))
 		indexes[service] = column(t, urls[service], `SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1`)
 	}

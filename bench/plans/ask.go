@@ -25,6 +25,9 @@ import (
 var values = map[string]string{
 	"auth account_id":    `SELECT account_id::text FROM accounts WHERE id = (SELECT mode() WITHIN GROUP (ORDER BY account) FROM logins)`,
 	"auth email":         `SELECT unnest(ARRAY['ada', 'ada.abbott.1', 'z'])`,
+	"drops id":           `SELECT COALESCE((SELECT id FROM drops LIMIT 1), '01890000-0000-7000-8000-000000000000')::text`, // none is loaded
+	"drops slug":         `SELECT COALESCE((SELECT slug FROM drops LIMIT 1), 'spring')`,
+	"drops from":         `SELECT '0'`,
 	"inventory q":        `SELECT unnest(ARRAY['LD-', '0000012', '7-M', 'cotton shirt', 'nothingatall'])`,
 	"available_below":    `SELECT unnest(ARRAY['1', '6'])`,
 	"low":                `SELECT '5'`,

@@ -126,19 +126,8 @@ func TestAccess(t *testing.T) {
 	require.NotContains(t, string(g.files["config/shop.yaml"]), "policies")
 	require.Contains(t, string(g.files["config/orders.yaml"]), "# Sells.\n"+generatedBelow, "a new one")
 
-	s.apps[0].doc.Paths["/internal/stock/{id}"]["delete"] = operation{Neighbours: planned}
-	require.NoError(t, s.accessLists(g))
-	require.Equal(t, text, string(g.files["config/stock.yaml"]), "nobody can call that yet")
 	s.apps[0].doc.Paths["/internal/stock/{id}"]["delete"] = operation{Neighbours: []string{"nobody"}}
 	require.ErrorContains(t, s.accessLists(g), "nobody")
-}
-
-// TestPlanned: what was planned is taken off the list when it is there.
-func TestPlanned(t *testing.T) {
-	t.Parallel()
-	for _, app := range planned {
-		require.NoDirExists(t, filepath.Join("../../apps", app), "take it off the list planned")
-	}
 }
 
 func TestSummary(t *testing.T) {
