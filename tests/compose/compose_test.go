@@ -446,6 +446,34 @@ func TestWatched(t *testing.T) {
 	}
 }
 
+// TestReadme: the commands of deploy/compose/README.md name services, profiles and make targets that are there. make
+// compose-test runs those of its beginning.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	project := load(t)
+	text, err := os.ReadFile(filepath.Join(root, "deploy/compose/README.md"))
+	require.NoError(t, err)
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	require.NoError(t, err)
+	each := func(pattern string, check func(name string)) {
+		found := regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1)
+		require.NotEmpty(t, found, pattern)
+		for _, m := range found {
+			check(m[1])
+		}
+	}
+	service := func(name string) { require.Contains(t, project.Services, name) }
+	each(`(?:compose run --rm|compose exec|logs -f|up -d --build|compose ps -aq) ([a-z][a-z-]*)`, service)
+	each(`--scale ([a-z-]+)=`, service)
+	each("(?m)(?:^    |`)make ([a-z-]+)", func(name string) { require.Regexp(t, `(?m)^`+name+`:`, string(makefile)) })
+	each(`--profile ([a-z]+)`, func(name string) {
+		require.True(t, slices.ContainsFunc(project.ServiceNames(), func(s string) bool {
+			return slices.Contains(project.Services[s].Profiles, name)
+		}), name)
+	})
+	require.NotContains(t, string(text), project.Name+"-seed-", "a container's name moves with the project's")
+}
+
 // TestKong: the gateway's addresses are services and ports of this file.
 func TestKong(t *testing.T) {
 	t.Parallel()
