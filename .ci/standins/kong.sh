@@ -45,6 +45,7 @@ http {
     lua_package_path "$run/lua/?.lua;;";
     init_by_lua_block {
         require("edges").init("$run/edges.list")
+        require("tickets").init { key = "$DROPS_KEY", api_token = "$DAPR_API_TOKEN" }
         require("edge").init {
             pages = "$run/html",
             origins = "$ALLOWED_ORIGINS",
