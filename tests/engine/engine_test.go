@@ -166,7 +166,9 @@ func TestCompose(t *testing.T) {
 	lamp := s.NewProduct(t, 1_500, 1_000)
 	step("buys and cancels")
 	buys(t, s, ann, lamp)
-	for _, service := range []string{"orders", "orders-daprd", "edge-auth", "auth", "payments-daprd", "rabbitmq", "redis", "postgres", "sentry"} {
+	for _, service := range []string{
+		"orders", "orders-daprd", "edge-auth", "auth", "payments-daprd", "rabbitmq", "redis", "postgres", "sentry", "nginx", "kong-1",
+	} {
 		if !slices.ContainsFunc(containers(t), func(c container) bool { return c.Service == service }) {
 			t.Fatalf("there is no %s", service)
 		}
