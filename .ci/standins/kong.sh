@@ -37,6 +37,7 @@ events { worker_connections 4096; }
 http {
     include /etc/nginx/mime.types;
     include common.conf;
+    access_log off;
     client_body_temp_path $run/tmp-body;
     proxy_temp_path $run/tmp-proxy;
     fastcgi_temp_path $run/tmp-unused;
