@@ -94,9 +94,25 @@ func buys(t *testing.T, s *shop.Shop, c *shop.Client, p *shop.Product) {
 	defer cancel()
 	id, _, err := c.Insist(ctx, p, shop.Visa)
 	require.NoError(t, err)
-	c.Await(t, id, "confirmed")
-	c.Cancel(t, id).OK(t, http.StatusAccepted)
-	c.Await(t, id, "cancelled")
+	await(t, c, id, "confirmed")
+	var order shop.Order
+	_, err = c.Persist(ctx, http.StatusAccepted, &order, http.MethodPost, "/api/v1/orders/"+id+"/cancellation",
+		map[string]string{"reason": "Changed my mind"})
+	require.NoError(t, err)
+	await(t, c, id, "cancelled")
+}
+
+// await waits for an order's status. Of what was just killed it is told that it is not available now.
+func await(t *testing.T, c *shop.Client, id, status string) {
+	t.Helper()
+	shop.Eventually(t, 2*shop.Patience, func() (bool, string) {
+		a := c.Do(t, http.MethodGet, "/api/v1/orders/"+id, nil)
+		if a.Status == http.StatusServiceUnavailable {
+			return false, "orders is not available"
+		}
+		o := shop.Read[shop.Order](t, a.OK(t, http.StatusOK))
+		return o.Status == status, fmt.Sprintf("order %s is %s, not %s", id, o.Status, status)
+	})
 }
 
 // audit runs the auditor beside the databases until nothing is in flight.
@@ -140,7 +156,7 @@ func TestCompose(t *testing.T) {
 	require.NotEmpty(t, start)
 	t.Cleanup(func() {
 		if t.Failed() {
-			out, _ := command(context.Background(), "docker compose ps --all; docker compose logs --tail 40")
+			out, _ := command(context.Background(), "docker compose ps --all; docker compose logs --tail 15 | cut -c1-400")
 			t.Log(out)
 		}
 		out, err := command(context.Background(), "docker compose down --volumes --timeout 5")
