@@ -120,7 +120,7 @@ func TestHardened(t *testing.T) {
 		require.Positive(t, limits.NanoCPUs, "%s: cpus", name)
 		require.Positive(t, limits.MemoryBytes, "%s: memory", name)
 		require.Positive(t, limits.Pids, "%s: pids", name)
-		require.Contains(t, []string{"unless-stopped", "no"}, s.Restart, "%s: restart", name)
+		require.Contains(t, []string{"always", "no"}, s.Restart, "%s: restart", name)
 		if !strings.HasPrefix(s.Image, "stampede/") {
 			require.Regexp(t, pinned, s.Image, "%s: a version to the last number", name)
 		}
