@@ -168,7 +168,8 @@ func TestCompose(t *testing.T) {
 		fmt.Fprintf(os.Stderr, "compose-test: %s %s\n", time.Since(begun).Round(time.Second), name)
 	}
 	step("builds")
-	run(t, "make compose-env && docker compose --profile tools build --quiet") // up takes an image that is there, however old
+	// What an interrupted run has left goes; and up takes an image that is there, however old.
+	run(t, "make compose-env && docker compose down --volumes --timeout 5 && docker compose --profile tools build --quiet")
 	for _, m := range start {
 		step(m[1])
 		out := run(t, m[1])
