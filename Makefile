@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart scale backup restore import observe audit check lint fmt cover audit-deps security kong images release-notes test swaps chaos plans bench profile lighthouse screenshots compose-env generate service dev
+.PHONY: help up infra down clean status logs restart scale backup restore import observe audit check lint fmt cover audit-deps security kong images release-notes test swaps chaos plans bench profile lighthouse screenshots compose-env compose-test generate service dev
 
 DEV := .run/bin/dev
 
@@ -112,6 +112,9 @@ screenshots: dev ## take the pictures of docs/screenshots from the shop that is 
 
 compose-env: ## write the passwords and certificates that docker compose up needs
 	@go run ./deploy/compose
+
+compose-test: ## run the shop of docker-compose.yml on an engine, and break it
+	@.ci/compose
 
 generate: ## write all that follows from dapr/dapr.yaml, deploy/routes.yaml, components/ and the code
 	@go run ./dev/generate

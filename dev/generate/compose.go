@@ -32,7 +32,7 @@ type pair struct {
 
 type named struct{ Name, Anchor string }
 
-// compose writes the databases, those that the auditor reads, the edges and the pairs of app and sidecar of
+// compose writes the databases, those that the auditor reads, the edges, the pairs of app and sidecar and their networks of
 // docker-compose.yml. All are made from the anchors &app, &app-settings and
 // &sidecar, or where there is one from an app's own, such as &products-app,
 // &auth-settings and &products-sidecar. What a component takes is &redis-host
@@ -79,7 +79,10 @@ func (s *shop) compose(g *generated) error {
 		}
 	}
 	databases := s.with(func(a app) bool { return a.Database })
-	var passwords, audited strings.Builder
+	var passwords, audited, networks strings.Builder
+	for _, name := range s.with(func(app) bool { return true }) {
+		fmt.Fprintf(&networks, "  %s: {internal: true}\n", name)
+	}
 	fmt.Fprintf(&passwords, "      DATABASES: keycloak %s\n", strings.Join(databases, " "))
 	for _, name := range append([]string{"keycloak"}, databases...) {
 		key := strings.ToUpper(name) + "_DATABASE_PASSWORD"
@@ -90,7 +93,7 @@ func (s *shop) compose(g *generated) error {
 			"postgres://%s:${%[1]s_DATABASE_PASSWORD:?run make compose-env first}@postgres:5432/%[2]s\n", strings.ToUpper(name), name)
 	}
 	for _, p := range []struct{ name, body string }{
-		{"databases", passwords.String()}, {"audited", audited.String()}, {"edges", edges.String()},
+		{"databases", passwords.String()}, {"audited", audited.String()}, {"pairs", networks.String()}, {"edges", edges.String()},
 		{"services", strings.TrimSuffix(apps.String(), "\n")},
 	} {
 		if err := g.part(file, p.name, p.body); err != nil {
@@ -117,8 +120,8 @@ func (s *shop) scraped() string {
 			line(a.ID, a.MetricsPort, "sidecar", a.ID, a.ID)
 			continue
 		}
-		line(a.ID+"-net", 9464, "service", a.ID, a.ID)
-		line(a.ID+"-net", a.MetricsPort, "sidecar", a.ID, a.ID+"-daprd")
+		line(a.ID, a.Port, "service", a.ID, a.ID)
+		line(a.ID+"-daprd", a.MetricsPort, "sidecar", a.ID, a.ID+"-daprd")
 	}
 	return out.String()
 }

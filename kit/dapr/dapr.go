@@ -84,7 +84,7 @@ func At(grpcAddress, httpAddress, token string) (*Client, error) {
 		return ctx
 	}
 	conn, err := grpc.NewClient(grpcAddress,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), // loopback; sidecars speak mTLS to each other
+		grpc.WithTransportCredentials(insecure.NewCredentials()), // loopback, or a network of the two; sidecars speak mTLS to each other
 		grpc.WithConnectParams(comesBack),
 		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			return invoke(with(ctx), method, req, reply, cc, opts...)

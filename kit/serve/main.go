@@ -107,7 +107,7 @@ func (p program[S]) run(ctx context.Context) error {
 		return err
 	}
 	defer flush()
-	at := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+	at := func(port int) string { return net.JoinHostPort(common.DaprHost, strconv.Itoa(port)) }
 	sidecar, err := dapr.At(at(common.DaprGRPCPort), at(common.DaprHTTPPort), common.DaprToken)
 	if err != nil {
 		return err

@@ -12,10 +12,11 @@ import (
 // Settings are what every service reads from the environment. dapr run, make up
 // and the pod's annotations give the ports and tokens.
 type Settings struct {
-	AppHost  string `env:"APP_HOST" envDefault:"127.0.0.1" doc:"Where the service listens: loopback, since its sidecar is beside it"`
+	AppHost  string `env:"APP_HOST" envDefault:"127.0.0.1" doc:"Where the service listens: loopback, when its sidecar is beside it"`
 	AppPort  int    `env:"APP_PORT" doc:"The port where the service listens"`
 	AppToken string `env:"APP_API_TOKEN" secret:"16" doc:"What the sidecar sends with every call; nobody else is served"`
 
+	DaprHost     string `env:"DAPR_HOST" envDefault:"127.0.0.1" doc:"Where the sidecar is"`
 	DaprGRPCPort int    `env:"DAPR_GRPC_PORT" envDefault:"50001" doc:"The sidecar's port for gRPC"`
 	DaprHTTPPort int    `env:"DAPR_HTTP_PORT" envDefault:"3500" doc:"The sidecar's port for HTTP"`
 	DaprToken    string `env:"DAPR_API_TOKEN" envDefault:"" secret:"16" doc:"What the sidecar wants to be sent"`

@@ -120,7 +120,7 @@ func TestHardened(t *testing.T) {
 		require.Positive(t, limits.NanoCPUs, "%s: cpus", name)
 		require.Positive(t, limits.MemoryBytes, "%s: memory", name)
 		require.Positive(t, limits.Pids, "%s: pids", name)
-		require.Contains(t, []string{"unless-stopped", "no"}, s.Restart, "%s: restart", name)
+		require.Contains(t, []string{"always", "no"}, s.Restart, "%s: restart", name)
 		if !strings.HasPrefix(s.Image, "stampede/") {
 			require.Regexp(t, pinned, s.Image, "%s: a version to the last number", name)
 		}
@@ -144,7 +144,7 @@ func TestHardened(t *testing.T) {
 				require.NoError(t, err, name)
 			}
 		}
-		if !strings.HasSuffix(name, "-net") && name != "seed" && name != "audit" {
+		if name != "seed" && name != "audit" {
 			require.NotNil(t, s.HealthCheck, "%s: healthcheck", name)
 		}
 	}
@@ -239,20 +239,18 @@ func TestLikeRunFile(t *testing.T) {
 			"--metrics-port": strconv.Itoa(a.MetricsPort), "--metrics-listen-address": "0.0.0.0",
 			// names.yaml finds every sidecar at this port.
 			"--dapr-internal-grpc-port": "50002", "--dapr-internal-grpc-listen-address": "0.0.0.0",
-			"--sentry-address": "sentry:50001", "--max-body-size": a.MaxBodySize,
+			"--sentry-address": "sentry:50001", "--dapr-listen-addresses": "0.0.0.0", "--max-body-size": a.MaxBodySize,
 			"--read-buffer-size": a.ReadBufferSize, "--log-level": a.LogLevel,
 		}
 		health := a.HTTPPort
 		if edge {
 			health = a.HTTPPort + 400
-			want["--dapr-listen-addresses"] = "0.0.0.0"
 			want["--dapr-public-port"], want["--dapr-public-listen-address"] = strconv.Itoa(health), "127.0.0.1"
 			require.NotContains(t, flags, "--app-port")
 			require.Contains(t, side.Networks, "edge", name)
 			require.Contains(t, side.Networks, "mesh", name)
 		} else {
-			want["--dapr-listen-addresses"] = "127.0.0.1"
-			want["--app-port"] = strconv.Itoa(a.Port)
+			want["--app-channel-address"], want["--app-port"] = a.ID, strconv.Itoa(a.Port)
 		}
 		for flag, value := range want {
 			require.Equal(t, []string{value}, flags[flag], "%s: %s", name, flag)
@@ -271,9 +269,7 @@ func TestLikeRunFile(t *testing.T) {
 		}
 		require.Contains(t, side.HealthCheck.Test[2], ":"+strconv.Itoa(health)+"/v1.0/healthz", name)
 		require.Equal(t, "default", *side.Environment["NAMESPACE"], name)
-		for _, key := range []string{"DAPR_TRUST_ANCHORS", "DAPR_API_TOKEN", "APP_API_TOKEN"} {
-			require.Contains(t, side.Environment, key, name)
-		}
+		require.Contains(t, side.Environment, "DAPR_TRUST_ANCHORS", name)
 		for _, key := range componentSettings(t, a.ID) {
 			require.Contains(t, side.Environment, key, "%s: a component wants it", name)
 		}
@@ -284,25 +280,28 @@ func TestLikeRunFile(t *testing.T) {
 					require.Equal(t, "service_healthy", side.DependsOn[other.ID].Condition, "%s waits for %s", name, other.ID)
 				}
 			}
+			require.Equal(t, project.Services["kong-1"].Environment["DAPR_API_TOKEN"], side.Environment["DAPR_API_TOKEN"], name)
 			continue
 		}
 
 		require.Contains(t, project.Services, a.ID)
-		app, holder := project.Services[a.ID], a.ID+"-net"
-		require.Equal(t, "service:"+holder, app.NetworkMode, a.ID)
-		require.Equal(t, "service:"+holder, side.NetworkMode, name)
-		require.Contains(t, project.Services[holder].Networks["mesh"].Aliases, a.ID, "the name that other sidecars look up")
+		app := project.Services[a.ID]
+		require.Equal(t, name, *app.Environment["DAPR_HOST"], a.ID)
+		require.Equal(t, "0.0.0.0", *app.Environment["APP_HOST"], a.ID)
+		// Each is open to whoever shares a network with it: tokens that no other pair has say who may come.
+		for _, key := range []string{"DAPR_API_TOKEN", "APP_API_TOKEN"} {
+			require.Equal(t, "value-of-"+strings.ToUpper(a.ID)+"_"+key, *app.Environment[key], a.ID)
+			require.Equal(t, app.Environment[key], side.Environment[key], name)
+		}
 		require.Equal(t, a.ID, *app.Build.Args["SERVICE"])
 		require.Equal(t, "stampede/"+a.ID+":dev", app.Image)
 		require.Equal(t, strconv.Itoa(a.Port), *app.Environment["APP_PORT"], a.ID)
 		require.Equal(t, strconv.Itoa(a.HTTPPort), *app.Environment["DAPR_HTTP_PORT"], a.ID)
 		require.Equal(t, strconv.Itoa(a.GRPCPort), *app.Environment["DAPR_GRPC_PORT"], a.ID)
 		require.Contains(t, app.HealthCheck.Test[2], ":"+strconv.Itoa(a.Port)+"/readyz", a.ID)
-		metrics := "http://127.0.0.1:" + strconv.Itoa(a.Port) + "/metrics"
-		require.Equal(t, []string{":9464", metrics}, []string(project.Services[holder].Command))
 	}
 	for name, s := range project.Services {
-		if s.Image == "stampede/dapr:dev" && !strings.HasSuffix(name, "-net") && name != "sentry" {
+		if s.Image == "stampede/dapr:dev" && name != "sentry" {
 			sidecars--
 		}
 	}
@@ -350,19 +349,34 @@ func TestNetworks(t *testing.T) {
 		for network := range s.Networks {
 			members[network] = append(members[network], name)
 		}
-		if s.NetworkMode == "" {
-			require.NotContains(t, s.Networks, "default", "%s names its networks", name)
+		// In another's namespace it would be cut off for good when that one dies.
+		require.Empty(t, s.NetworkMode, name)
+		require.NotContains(t, s.Networks, "default", "%s names its networks", name)
+		if side, ok := project.Services[name+"-daprd"]; ok {
+			require.ElementsMatch(t, []string{name, name + "-daprd"}, sharing(project, name), "a network for the two alone")
+			_, stores := side.Networks["data"]
+			require.Equal(t, len(side.DependsOn) > 2, stores, "%s-daprd: its components' servers are on data", name)
 		}
 	}
 	require.ElementsMatch(t, []string{"nginx", "kong-1", "kong-2", "prometheus"}, members["gateway"])
 	require.ElementsMatch(t, []string{"nginx", "maildev", "rabbitmq", "zipkin", "prometheus", "grafana"}, members["outside"])
 	for _, name := range members["mesh"] {
-		known := strings.HasSuffix(name, "-net") || strings.HasPrefix(name, "edge") || name == "sentry" || name == "zipkin"
+		known := strings.HasSuffix(name, "-daprd") || strings.HasPrefix(name, "edge") || name == "sentry" || name == "zipkin"
 		require.True(t, known, "%s could have any app's certificate", name)
 	}
 	require.Contains(t, members["data"], "audit")
 	require.NotContains(t, members["data"], "nginx")
 	require.NotContains(t, members["data"], "kong-1")
+}
+
+// sharing lists who is on a network.
+func sharing(project *types.Project, network string) (names []string) {
+	for name, s := range project.Services {
+		if _, on := s.Networks[network]; on {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // TestNames: the one file that is laid over the apps' configurations changes how names are
@@ -380,13 +394,13 @@ func TestNames(t *testing.T) {
 	require.Equal(t, map[string]any{
 		"nameResolution": map[string]any{
 			"component": "kubernetes", "version": "v1",
-			"configuration": map[string]any{"template": "{{.ID}}:50002"},
+			"configuration": map[string]any{"template": "{{.ID}}-daprd:50002"},
 		},
 	}, file.Spec)
 }
 
 // TestWatched: what Prometheus is to read are services that it shares a network with, every app and sidecar among them, and
-// what is published of them is what the sidecars and holders serve.
+// what is read of them is what apps and sidecars serve.
 func TestWatched(t *testing.T) {
 	t.Parallel()
 	project := load(t)
@@ -419,17 +433,45 @@ func TestWatched(t *testing.T) {
 		require.True(t, shared, "prometheus does not reach %s", host)
 		switch side := project.Services[target.Labels["instance"]]; target.Labels["job"] {
 		case "service":
-			require.Equal(t, ":"+port, project.Services[host].Command[0], host)
+			require.Equal(t, port, *project.Services[host].Environment["APP_PORT"], host)
 		case "sidecar":
 			require.Contains(t, side.Command, port, host)
 		}
 	}
 	for name, s := range project.Services {
-		if s.Image == "stampede/dapr:dev" && !strings.HasSuffix(name, "-net") && name != "sentry" {
+		if s.Image == "stampede/dapr:dev" && name != "sentry" {
 			require.True(t, seen[name], "%s is not read", name)
 			require.True(t, seen[strings.TrimSuffix(name, "-daprd")], "%s is not read", name)
 		}
 	}
+}
+
+// TestReadme: the commands of deploy/compose/README.md name services, profiles and make targets that are there. make
+// compose-test runs those of its beginning.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	project := load(t)
+	text, err := os.ReadFile(filepath.Join(root, "deploy/compose/README.md"))
+	require.NoError(t, err)
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	require.NoError(t, err)
+	each := func(pattern string, check func(name string)) {
+		found := regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1)
+		require.NotEmpty(t, found, pattern)
+		for _, m := range found {
+			check(m[1])
+		}
+	}
+	service := func(name string) { require.Contains(t, project.Services, name) }
+	each(`(?:compose run --rm|compose exec|logs -f|up -d --build|compose ps -aq) ([a-z][a-z-]*)`, service)
+	each(`--scale ([a-z-]+)=`, service)
+	each("(?m)(?:^    |`)make ([a-z-]+)", func(name string) { require.Regexp(t, `(?m)^`+name+`:`, string(makefile)) })
+	each(`--profile ([a-z]+)`, func(name string) {
+		require.True(t, slices.ContainsFunc(project.ServiceNames(), func(s string) bool {
+			return slices.Contains(project.Services[s].Profiles, name)
+		}), name)
+	})
+	require.NotContains(t, string(text), project.Name+"-seed-", "a container's name moves with the project's")
 }
 
 // TestKong: the gateway's addresses are services and ports of this file.
