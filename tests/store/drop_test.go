@@ -54,7 +54,9 @@ func TestDrop(t *testing.T) {
 	scripted := browser.Visit(t, s, 1280, 900)
 	plain := browser.Visit(t, s, 390, 844).WithoutScripts()
 
-	scripted.Open(page(lamp)).Sees("Sold in the drop").Click(`main a[href="` + at + `"]`).At(at)
+	// What lists of drops say is kept a while.
+	shop.Eventually(t, shop.Patience, func() (bool, string) { return reads(scripted, page(lamp), "Sold in the drop") })
+	scripted.Click(`main a[href="` + at + `"]`).At(at)
 	scripted.Open("/login?next="+at).Login(ann.Email, ann.Password).At(at)
 	plain.Open("/login?next="+at).Login(bob.Email, bob.Password).At(at)
 	stage(scripted, "enter") // by itself
