@@ -19,6 +19,8 @@ type claimKey struct {
 	sku   string
 }
 
+func (c Claim) key() claimKey { return claimKey{c.EntryID, c.SKU} }
+
 // changeClaims locks entries, has fn change each of some claims, and saves them. A claim that is not there has no state; one
 // that fn returns false for is left as it is. So all that happens to one entry's claims happens one after the other,
 // whichever instance does it.
@@ -44,7 +46,7 @@ func (s store) changeClaims(
 		}
 		claims := make(map[claimKey]*Claim, len(found))
 		for i := range found {
-			claims[claimKey{found[i].EntryID, found[i].SKU}] = &found[i]
+			claims[found[i].key()] = &found[i]
 		}
 		changed, err := fn(tx, claims)
 		if err != nil {

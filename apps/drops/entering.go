@@ -268,11 +268,10 @@ func (s *service) hold(ctx context.Context, of uuid.UUID, asked []toClaim) (refu
 		return refused, nil
 	}
 	wants := make([]wantsHeld, 0, len(asked))
-	keys := make([]claimKey, 0, len(asked))
 	for _, c := range asked {
 		wants = append(wants, wantsHeld{c.AccountID, c.SKU, c.Quantity, c.Position, *c.Until})
-		keys = append(keys, claimKey{c.EntryID, c.SKU})
 	}
+	keys := pg.Column(asked, toClaim.key)
 	answers, err := s.inventory.claim(ctx, of, wants)
 	if err != nil {
 		return nil, err
@@ -316,17 +315,28 @@ type looking struct {
 	toClaim
 }
 
-// look asks inventory what became of what an entry holds: an order may have it by now. Without an answer it is as it was.
-func (s *service) look(ctx context.Context, of uuid.UUID, e Entry) {
+// look reads an entry's claims, after inventory was asked what became of those that hold something: an order may have it by
+// now. Without an answer they are as they were.
+func (s *service) look(ctx context.Context, of uuid.UUID, e Entry) ([]claimed, error) {
 	claims, err := s.store.claimsOf(ctx, e.ID)
-	for _, c := range claims {
-		if err == nil && (c.State == Held || c.State == Offered) {
-			_, err = s.looks.Do(ctx, looking{of, toClaim{c.Claim, e.AccountID}})
-		}
-	}
 	if err != nil {
-		slog.WarnContext(ctx, "a claim is shown as it was", "error", err)
+		return nil, err
 	}
+	asked := false
+	for _, c := range claims {
+		if c.State != Held && c.State != Offered {
+			continue
+		}
+		if _, err := s.looks.Do(ctx, looking{of, toClaim{c.Claim, e.AccountID}}); err != nil {
+			slog.WarnContext(ctx, "a claim is shown as it was", "error", err)
+			break
+		}
+		asked = true
+	}
+	if !asked {
+		return claims, nil
+	}
+	return s.store.claimsOf(ctx, e.ID)
 }
 
 // lookAll asks about all who look together, and changes nothing at inventory.
@@ -340,10 +350,7 @@ func (s *service) lookAll(ctx context.Context, batch []looking) ([]gather.Answer
 		if err != nil {
 			return nil, err
 		}
-		keys := make([]claimKey, 0, len(asked))
-		for _, c := range asked {
-			keys = append(keys, claimKey{c.EntryID, c.SKU})
-		}
+		keys := pg.Column(asked, toClaim.key)
 		err = s.store.changeClaims(ctx, id, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
 			for i, k := range keys {
 				c := claims[k]

@@ -203,16 +203,15 @@ func claimView(c claimed) ClaimView {
 	return v
 }
 
-func (s *service) entryView(ctx context.Context, d Drop, lots []Lot, e Entry) (EntryView, error) {
+func (s *service) entryView(d Drop, lots []Lot, e Entry, claims []claimed) EntryView {
 	v := EntryView{
 		Ticket: s.ticket(d, e), Idx: e.Idx, Position: e.Position, SKUs: e.SKUs, Quantity: e.Quantity, Leaf: e.Leaf,
-		Left: e.LeftAt != nil, Excluded: e.Excluded, Odds: odds(d, lots, e), Claims: []ClaimView{},
+		Left: e.LeftAt != nil, Excluded: e.Excluded, Odds: odds(d, lots, e), Claims: make([]ClaimView, 0, len(claims)),
 	}
-	claims, err := s.store.claimsOf(ctx, e.ID)
 	for _, c := range claims {
 		v.Claims = append(v.Claims, claimView(c))
 	}
-	return v, err
+	return v
 }
 
 type entryInput struct {
@@ -248,7 +247,8 @@ func (s *service) postEntry(ctx context.Context, in *entryInput) (*entryOutput, 
 	if e.made {
 		out.Status = http.StatusCreated
 	}
-	out.Body, err = s.entryView(ctx, d, lots, e.Entry)
+	claims, err := s.store.claimsOf(ctx, e.ID)
+	out.Body = s.entryView(d, lots, e.Entry, claims)
 	return out, err
 }
 
@@ -266,9 +266,8 @@ func (s *service) getEntry(ctx context.Context, in *SlugPath) (*body[EntryView],
 	if err != nil {
 		return nil, err
 	}
-	s.look(ctx, d.ID, e)
-	v, err := s.entryView(ctx, d, lots, e)
-	return &body[EntryView]{v}, err
+	claims, err := s.look(ctx, d.ID, e)
+	return &body[EntryView]{s.entryView(d, lots, e, claims)}, err
 }
 
 func (s *service) deleteEntry(ctx context.Context, in *SlugPath) (*struct{}, error) {

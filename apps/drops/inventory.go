@@ -65,7 +65,7 @@ type isHeld struct {
 	Ordered   int64      `json:"ordered"`
 }
 
-// claimed holds what is claimed, each answered by itself.
+// claim holds what is claimed, each answered by itself.
 func (i inventory) claim(ctx context.Context, of uuid.UUID, wants []wantsHeld) ([]gather.Answer[isHeld], error) {
 	return dapr.CallEach[wantsHeld, isHeld](ctx, i.dapr, "inventory", lotsPath(of)+"/claims", wants)
 }

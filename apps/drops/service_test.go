@@ -38,7 +38,6 @@ type lots struct {
 	free   int64              // units that can be set aside of each SKU
 	closed bool
 	asked  int // claims
-	lapsed bool
 }
 
 func (l *lots) list() map[string]any {

@@ -314,7 +314,7 @@ func (s *service) offer(ctx context.Context, d Drop, lot *Lot) error {
 	accounts := map[claimKey]uuid.UUID{}
 	for _, c := range standby {
 		if c.Quantity <= lot.Free {
-			k := claimKey{c.EntryID, c.SKU}
+			k := c.key()
 			keys, accounts[k] = append(keys, k), c.AccountID
 			lot.Free -= c.Quantity
 		}
