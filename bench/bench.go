@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stampede-shop/stampede/dev/stack"
-	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // bench is a shop with what is measured with.
@@ -110,7 +110,7 @@ func (b *bench) calm(ctx context.Context) error {
 			return err
 		}
 		begun := time.Now()
-		if !supervise.Pause(ctx, 10*time.Second) {
+		if !pause.For(ctx, 10*time.Second) {
 			return ctx.Err()
 		}
 		after, err := b.readStatements(ctx)
@@ -170,13 +170,13 @@ func (b *bench) watchRest(ctx context.Context) error {
 	if err := b.rest(ctx); err != nil {
 		return err
 	}
-	supervise.Pause(ctx, flushed)
+	pause.For(ctx, flushed)
 	before, err := b.read(ctx)
 	if err != nil {
 		return err
 	}
 	begun := time.Now()
-	supervise.Pause(ctx, flushed)
+	pause.For(ctx, flushed)
 	after, err := b.read(ctx)
 	if err != nil {
 		return err

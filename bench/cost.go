@@ -13,7 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // cost is what a measurement took of the machine, over all of the stack's
@@ -94,7 +94,7 @@ func (b *bench) counted(ctx context.Context, do func(ctx context.Context) (*resu
 	if err != nil {
 		return nil, err
 	}
-	supervise.Pause(ctx, flushed)
+	pause.For(ctx, flushed)
 	late, err := b.read(ctx)
 	if err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (b *bench) rest(ctx context.Context) error {
 		if last = now; time.Now().After(deadline) {
 			return fmt.Errorf("the stack does not come to rest: %d transactions wrote in half a second", now-last)
 		}
-		if !supervise.Pause(ctx, 500*time.Millisecond) {
+		if !pause.For(ctx, 500*time.Millisecond) {
 			return ctx.Err()
 		}
 	}

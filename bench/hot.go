@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // The minute in which everybody comes: so many want one of so few units, while
@@ -58,7 +58,7 @@ func (b *bench) hot(ctx context.Context) error {
 			}
 		})
 	}()
-	supervise.Pause(ctx, 2*time.Second) // those are at it
+	pause.For(ctx, 2*time.Second) // those are at it
 	with, again := b.race(ctx, crowd, hot[1].SKU)
 	told[1] = again
 	close(over)

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // result is what one measurement found.
@@ -123,7 +123,7 @@ func closed(ctx context.Context, clients int, limit time.Duration, most int, do 
 				t.add(time.Since(from), err)
 				var no *refusal
 				if errors.As(err, &no) && no.after > 0 {
-					supervise.Pause(ctx, min(no.after, time.Second))
+					pause.For(ctx, min(no.after, time.Second))
 				}
 			}
 		})

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/stampede-shop/stampede/dev/stack"
-	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // accounts is how many people log in, as many as do so at once: of two logins of
@@ -53,7 +53,7 @@ func (s *shop) register(ctx context.Context) (shopper, error) {
 				return who, s.send(ctx, "POST", "/api/v1/auth/verify-email", "", verify, nil)
 			}
 		}
-		if !supervise.Pause(ctx, 100*time.Millisecond) {
+		if !pause.For(ctx, 100*time.Millisecond) {
 			return who, fmt.Errorf("no mail came to %s", who.email)
 		}
 	}

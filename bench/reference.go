@@ -15,6 +15,7 @@ import (
 	"github.com/stampede-shop/stampede/dapr/runfile"
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // references measures in the same run what the parts can do without the shop.
@@ -128,7 +129,7 @@ func (b *bench) echoBehind(ctx context.Context, processes []supervise.Process, s
 		if err == nil {
 			break
 		}
-		if !supervise.Pause(ctx, 200*time.Millisecond) {
+		if !pause.For(ctx, 200*time.Millisecond) {
 			return err
 		}
 	}

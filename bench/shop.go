@@ -18,7 +18,7 @@ import (
 
 	"github.com/stampede-shop/stampede/dev/progress"
 	"github.com/stampede-shop/stampede/dev/stack"
-	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 	"github.com/stampede-shop/stampede/kit/skus"
 )
 
@@ -92,7 +92,7 @@ func (s *shop) send(ctx context.Context, method, path, token string, body, out a
 			return err
 		}
 		s.told.Add(1)
-		if !supervise.Pause(ctx, max(no.after, 200*time.Millisecond)) {
+		if !pause.For(ctx, max(no.after, 200*time.Millisecond)) {
 			return err
 		}
 	}
@@ -193,7 +193,7 @@ func (s *shop) await(ctx context.Context, sku string) error {
 		if err == nil || !errors.As(err, &no) || no.status != http.StatusNotFound {
 			return err
 		}
-		if !supervise.Pause(ctx, 50*time.Millisecond) {
+		if !pause.For(ctx, 50*time.Millisecond) {
 			return fmt.Errorf("%s has no stock yet", sku)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 const opsAccount = "ops@stampede.test"
@@ -89,7 +89,7 @@ func (s *shop) opsToken(ctx context.Context) (string, error) {
 		if err == nil {
 			err = errors.New("it is no administrator yet")
 		}
-		if time.Now().After(deadline) || !supervise.Pause(ctx, 500*time.Millisecond) {
+		if time.Now().After(deadline) || !pause.For(ctx, 500*time.Millisecond) {
 			return "", fmt.Errorf("%s cannot log in: %w", opsAccount, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/forget"
+	"github.com/stampede-shop/stampede/kit/pause"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/trace"
 )
@@ -102,7 +103,7 @@ func (s *service) send(ctx context.Context) error {
 	senders.Go(func() { _ = s.codes.Run(ctx) })
 	senders.Go(func() { _ = s.mails.Run(ctx) })
 	for ctx.Err() == nil {
-		sleep(ctx, time.Second)
+		pause.For(ctx, time.Second)
 		s.fit(ctx)
 	}
 	senders.Wait()
@@ -185,15 +186,6 @@ func (g *gate) leave(probe, found, away bool, now time.Time) {
 	}
 }
 
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
-
 // sendOne tries to send a mail that is leased, and notes what became of it.
 func (s *service) sendOne(ctx context.Context, j Job) {
 	ctx = trace.Resume(ctx, j.Traceparent)
@@ -234,7 +226,7 @@ func (s *service) try(ctx context.Context, j *Job) (away bool) {
 func (s *service) note(ctx context.Context, m *Mail) (err error) {
 	for try := range 3 {
 		if try > 0 {
-			sleep(ctx, time.Second)
+			pause.For(ctx, time.Second)
 		}
 		limited, cancel := context.WithTimeout(ctx, storeTimeout)
 		_, err = s.notes.Do(limited, m)

@@ -13,6 +13,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/page"
+	"github.com/stampede-shop/stampede/kit/pause"
 	"github.com/stampede-shop/stampede/kit/postal"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/pricing"
@@ -362,7 +363,7 @@ func (s *service) place(ctx context.Context, form *checkoutForm) (order, error) 
 		// declined; if it was not, orders says so.
 		form.Key = random()
 	case "request-in-progress":
-		if !pause(ctx, retryAfter(err)) {
+		if !pause.For(ctx, retryAfter(err)) {
 			return o, err
 		}
 	default:
@@ -378,18 +379,6 @@ func retryAfter(err error) time.Duration {
 		return min(max(p.Wait(), time.Second), 3*time.Second)
 	}
 	return time.Second
-}
-
-// pause waits, and reports false when ctx ended before.
-func pause(ctx context.Context, d time.Duration) bool {
-	wait := time.NewTimer(d)
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // notPlaced says in place why there is no order. Nothing typed is lost.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // Drain lets the shop come to rest before its events go another way: the edge
@@ -88,7 +89,7 @@ func (s Servers) Drain(ctx context.Context, apps []stack.App) (err error) {
 					"to switch all the same and leave those events behind: make down, then make up with SWAP",
 				}}
 			}
-			if !supervise.Pause(ctx, 200*time.Millisecond) {
+			if !pause.For(ctx, 200*time.Millisecond) {
 				return ctx.Err()
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // edgesFile tells the gateway which edge sidecars there are (deploy/nginx/lua/edges.lua).
@@ -77,14 +78,14 @@ func (s Servers) Relieve(ctx context.Context, apps []stack.App, edge stack.App) 
 		return err
 	}
 	const gatewayLooks = 300 * time.Millisecond // three times as long as it takes it to read the list again
-	supervise.Pause(ctx, gatewayLooks)
+	pause.For(ctx, gatewayLooks)
 	for deadline := time.Now().Add(35 * time.Second); time.Now().Before(deadline); {
 		n, err := s.inHand(ctx, address(edge))
 		if err != nil || n == 0 {
 			//lint:ignore nilerr a gateway that does not answer sends nothing
 			return nil
 		}
-		if !supervise.Pause(ctx, 50*time.Millisecond) {
+		if !pause.For(ctx, 50*time.Millisecond) {
 			return ctx.Err()
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // keycloak returns the identity server, in a home of this stack's own: links
@@ -109,7 +110,7 @@ func (s Servers) realmAnswers(ctx context.Context) error {
 		if why = supervise.Check(ctx, url); why == "" {
 			return nil
 		}
-		if !supervise.Pause(ctx, 100*time.Millisecond) {
+		if !pause.For(ctx, 100*time.Millisecond) {
 			return ctx.Err()
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // postgres makes the cluster when there is none and returns the server.
@@ -156,7 +157,7 @@ func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 		if strings.Contains(err.Error(), "password authentication failed") {
 			return nil, errors.New("PostgreSQL refuses the password in settings.env: the data is of other settings; make clean removes it")
 		}
-		if time.Now().After(deadline) || !supervise.Pause(ctx, 100*time.Millisecond) {
+		if time.Now().After(deadline) || !pause.For(ctx, 100*time.Millisecond) {
 			return nil, fmt.Errorf("PostgreSQL does not take connections: %w", err)
 		}
 	}

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // Client talks to the supervisor of a run folder. It needs none to run: then
@@ -94,7 +96,7 @@ func (c *Client) Start(ctx context.Context, cmd *exec.Cmd) (started bool, err er
 		if st, ok, _ := c.State(); ok && st.PID == cmd.Process.Pid {
 			return true, nil
 		}
-		if !Pause(ctx, 20*time.Millisecond) {
+		if !pause.For(ctx, 20*time.Millisecond) {
 			return true, ctx.Err()
 		}
 	}
@@ -157,7 +159,7 @@ func (c *Client) Down(ctx context.Context) error {
 		c.Say("down", "%s", scan.Text())
 	}
 	for st.Supervised() {
-		if !Pause(ctx, 20*time.Millisecond) {
+		if !pause.For(ctx, 20*time.Millisecond) {
 			return ctx.Err()
 		}
 		if st, _, err = c.State(); err != nil {
@@ -252,7 +254,7 @@ func (c *Client) Await(ctx context.Context, processes []Process, limit time.Dura
 			said = time.Now()
 			c.Say(step, "… waiting for %s (%s: %s)", list(Names(waiting)), waiting[0].Name, why[waiting[0].Name])
 		}
-		if !Pause(ctx, 100*time.Millisecond) {
+		if !pause.For(ctx, 100*time.Millisecond) {
 			return ctx.Err()
 		}
 	}
@@ -263,16 +265,6 @@ func (c *Client) notUp(p Process, why string) error {
 	return &Failure{
 		Line:  fmt.Sprintf("%s does not come up: %s; its log is %s", p.Name, why, c.LogFile(p.Name)),
 		Lines: Tail(c.LogFile(p.Name), 15),
-	}
-}
-
-// Pause waits, and reports false when ctx ended first.
-func Pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
 	}
 }
 

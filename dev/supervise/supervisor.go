@@ -19,6 +19,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // supervisor starts processes, starts them again when they exit, and stops
@@ -208,10 +210,8 @@ func (s *supervisor) keep(ctx context.Context, k *keeper, started chan<- error) 
 			wait = 250 * time.Millisecond
 		}
 		s.log.Warn("exited, starting it again", "process", k.spec.Name, "after", time.Since(began).Round(time.Millisecond).String(), "exit", exit, "in", wait.String())
-		select {
-		case <-ctx.Done():
+		if !pause.For(ctx, wait) {
 			return
-		case <-time.After(wait):
 		}
 		wait = min(2*wait, 5*time.Second)
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jws"
 	"github.com/lestrrat-go/jwx/v3/jwt"
 	"github.com/maypok86/otter/v2"
+
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // The roles of the shop, as Keycloak's realm names them.
@@ -90,13 +92,8 @@ func NewVerifier(ctx context.Context, issuer, audience, jwksURL string) *Verifie
 	}
 	wait := fetch()
 	go func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(wait):
-				wait = fetch()
-			}
+		for pause.For(ctx, wait) {
+			wait = fetch()
 		}
 	}()
 	return v

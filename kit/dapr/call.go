@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/stampede-shop/stampede/kit/pause"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
@@ -101,9 +102,7 @@ func (c *Client) Call(ctx context.Context, app, method, path string, in, out any
 	}
 	err := c.callOnce(ctx, app, method, path, body, out, o)
 	if (method == http.MethodGet || method == http.MethodPut) && errors.Is(err, errNotReached) && ctx.Err() == nil && c.repeats.Allow() {
-		select {
-		case <-ctx.Done():
-		case <-time.After(20*time.Millisecond + rand.N(60*time.Millisecond)): // not all at one moment
+		if pause.For(ctx, 20*time.Millisecond+rand.N(60*time.Millisecond)) { // not all at one moment
 			err = c.callOnce(ctx, app, method, path, body, out, o)
 		}
 	}

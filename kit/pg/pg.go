@@ -19,6 +19,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
+
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 //go:embed migrations/*.sql
@@ -307,10 +309,7 @@ func Listen(ctx context.Context, db *pgxpool.Pool, channel string, fn func(paylo
 	for ctx.Err() == nil {
 		if err := listen(ctx, db, channel, fn); err != nil && ctx.Err() == nil {
 			slog.WarnContext(ctx, "listen", "channel", channel, "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
+			pause.For(ctx, time.Second)
 		}
 	}
 }

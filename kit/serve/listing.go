@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 const (
@@ -47,22 +49,10 @@ func (l *listing) leave(ctx context.Context) {
 	}
 	limited, cancel := context.WithTimeout(ctx, leaveLimit)
 	defer cancel()
-	for listed := true; listed && pause(limited, 20*time.Millisecond); {
+	for listed := true; listed && pause.For(limited, 20*time.Millisecond); {
 		_, listed = l.state(time.Now())
 	}
-	pause(ctx, late)
-}
-
-// pause waits, and reports false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
+	pause.For(ctx, late)
 }
 
 // mayBeListed answers 503 from the moment at which the service begins to stop;

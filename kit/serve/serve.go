@@ -30,6 +30,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/idempotency"
 	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/pause"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/sub"
@@ -261,7 +262,7 @@ func (rt *Runtime) work(ctx context.Context, w worker) {
 		if err := protect(ctx, w.fn); err != nil && ctx.Err() == nil {
 			rt.Log.ErrorContext(ctx, "background work failed", "worker", w.name, "error", err)
 		}
-		pause(ctx, w.every+rand.N(w.every/10+1))
+		pause.For(ctx, w.every+rand.N(w.every/10+1))
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/forget"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/pause"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/trace"
 )
@@ -249,7 +250,7 @@ func (s *Subscriber) stream(life context.Context, t *topic) {
 			return
 		}
 		s.Log.WarnContext(life, "subscription ended, subscribing again", "topic", t.name, "error", err)
-		pause(life, time.Second)
+		pause.For(life, time.Second)
 	}
 }
 
@@ -386,26 +387,26 @@ func (s *Subscriber) failed(ctx, life context.Context, t *topic, e dapr.Event, e
 			return dapr.Done
 		}
 		s.Log.WarnContext(ctx, "event failed", "topic", t.name, "event", e.ID, "error", err)
-		pause(life, time.Second)
+		pause.For(life, time.Second)
 		return dapr.Again
 	}
 	tries, countErr := s.count(ctx, t, e)
 	if countErr != nil { // the database is away: that is nobody's fault, so nothing is counted
 		s.Log.ErrorContext(ctx, "event failed and could not be counted", "topic", t.name, "event", e.ID, "error", err, "count_error", countErr)
-		pause(life, maxWait)
+		pause.For(life, maxWait)
 		return dapr.Again
 	}
 	if errors.Is(err, Drop) || tries >= maxTries {
 		if buryErr := s.bury(ctx, t, e, tries, err); buryErr != nil {
 			s.Log.ErrorContext(ctx, "dead letter not written", "topic", t.name, "event", e.ID, "error", buryErr)
-			pause(life, maxWait)
+			pause.For(life, maxWait)
 			return dapr.Again
 		}
 		s.Log.ErrorContext(ctx, "event became a dead letter", "topic", t.name, "event", e.ID, "tries", tries, "error", err)
 		return dapr.Done
 	}
 	s.Log.WarnContext(ctx, "event failed", "topic", t.name, "event", e.ID, "tries", tries, "error", err)
-	pause(life, min(100*time.Millisecond<<min(tries-1, 10), maxWait))
+	pause.For(life, min(100*time.Millisecond<<min(tries-1, 10), maxWait))
 	return dapr.Again
 }
 
@@ -463,15 +464,6 @@ func (s *Subscriber) Prune(ctx context.Context) error {
 			SELECT event_id FROM inbox WHERE seen_at < now() - $2::interval ORDER BY seen_at LIMIT $1)`, keepInbox),
 		pg.Prune(ctx, s.DB, `DELETE FROM dead_letters WHERE event_id IN (
 			SELECT event_id FROM dead_letters WHERE died_at < now() - $2::interval ORDER BY died_at LIMIT $1)`, keepLetters))
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }
 
 type eventKey struct{}
