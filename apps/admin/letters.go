@@ -99,106 +99,128 @@ var lettersOrder = map[string]func(a, b letter) int{
 	"-tries": func(a, b letter) int { return b.Tries - a.Tries },
 }
 
-// lettersOf reads the dead letters of services as one list. Its cursor holds
-// those of the services, but of none that has been read to its end.
+// letterCursor is the place in a list of the dead letters of several services: each service's own cursor, "" at its
+// beginning. A service that was read to its end is not in it.
+type letterCursor map[string]string
+
+// readLetterCursor reads what String wrote; "" is the beginning of all of these services.
+func readLetterCursor(text string, apps []string) (letterCursor, error) {
+	c := letterCursor{}
+	if text == "" {
+		for _, app := range apps {
+			c[app] = ""
+		}
+		return c, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || json.Unmarshal(raw, &c) != nil {
+		return nil, problem.InvalidField("query.cursor", ownWords, "not a cursor of this list")
+	}
+	return c, nil
+}
+
+func (c letterCursor) String() string {
+	raw, _ := json.Marshal(c) // strings alone do not fail
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// advance goes on to where a service's answer ended; nil is its end.
+func (c letterCursor) advance(app string, next *string) {
+	if next == nil {
+		delete(c, app)
+		return
+	}
+	c[app] = *next
+}
+
+// letterParts is what services answered, by their names.
+type letterParts map[string]*part[items[letter]]
+
+// lettersAfter asks services for so many dead letters each, beginning at the cursor.
+func (s *service) lettersAfter(ctx context.Context, query url.Values, c letterCursor, limits map[string]int) letterParts {
+	parts := letterParts{}
+	var wait sync.WaitGroup
+	for app, n := range limits {
+		q := clone(query)
+		q.Set("limit", strconv.Itoa(n))
+		q.Set("cursor", c[app])
+		parts[app] = &part[items[letter]]{}
+		load(&wait, parts[app], func() (items[letter], error) { return get[items[letter]](ctx, s, app, lettersAPI(app), q) })
+	}
+	wait.Wait()
+	return parts
+}
+
+// lettersOf reads the dead letters of services as one list. A service that is away is told, unless it was the only one.
 func lettersOf(apps []string) func(ctx context.Context, s *service, query url.Values) (found[letter], error) {
 	return func(ctx context.Context, s *service, query url.Values) (out found[letter], err error) {
 		limit, err := strconv.Atoi(query.Get("limit"))
 		if err != nil {
 			return out, err
 		}
-		cursors := map[string]string{}
-		for _, app := range apps {
-			cursors[app] = ""
-		}
-		if query.Get("cursor") != "" {
-			clear(cursors)
-			raw, err := base64.RawURLEncoding.DecodeString(query.Get("cursor"))
-			if err != nil || json.Unmarshal(raw, &cursors) != nil {
-				return out, problem.InvalidField("query.cursor", ownWords, "not a cursor of this list")
-			}
-		}
-		// ask reads the first so many after the cursors.
-		ask := func(limits map[string]int) map[string]*part[items[letter]] {
-			parts := map[string]*part[items[letter]]{}
-			var wait sync.WaitGroup
-			for app, n := range limits {
-				q := clone(query)
-				q.Set("limit", strconv.Itoa(n))
-				q.Set("cursor", cursors[app])
-				parts[app] = &part[items[letter]]{}
-				load(&wait, parts[app], func() (items[letter], error) { return get[items[letter]](ctx, s, app, lettersAPI(app), q) })
-			}
-			wait.Wait()
-			return parts
+		cursor, err := readLetterCursor(query.Get("cursor"), apps)
+		if err != nil {
+			return out, err
 		}
 		limits := map[string]int{}
 		for _, app := range apps {
-			if _, more := cursors[app]; more {
+			if _, more := cursor[app]; more {
 				limits[app] = limit
 			}
 		}
-		parts := ask(limits)
-		for _, app := range apps {
-			p := parts[app]
-			switch {
+		parts := s.lettersAfter(ctx, query, cursor, limits)
+		for _, app := range apps { // in their order: equals stay as they are
+			switch p := parts[app]; {
 			case p == nil:
-			case p.Err != nil && (len(apps) == 1 || !p.Away()):
-				return out, p.Err
-			case p.Err != nil:
+			case p.Err == nil:
+				for _, l := range p.Data.Items {
+					l.App = app
+					out.Items = append(out.Items, l)
+				}
+			case len(apps) > 1 && p.Away():
 				out.Lacks += app + " did not answer; its dead letters are missing here. "
-			}
-			if p == nil || p.Err != nil {
-				continue
-			}
-			for _, l := range p.Data.Items {
-				l.App = app
-				out.Items = append(out.Items, l)
+			default:
+				return out, p.Err
 			}
 		}
 		if order := lettersOrder[query.Get("sort")]; order != nil {
 			slices.SortStableFunc(out.Items, order)
 		}
 		out.Items = out.Items[:min(limit, len(out.Items))]
-
-		// Those of which only some are shown are asked where these end.
-		shown, again := map[string]int{}, map[string]int{}
-		for _, l := range out.Items {
-			shown[l.App]++
+		if err := s.passLetters(ctx, query, cursor, parts, out.Items); err != nil {
+			return out, err
 		}
-		for app, p := range parts {
-			switch n := shown[app]; {
-			case p.Err != nil:
-			case n == len(p.Data.Items):
-				advance(cursors, app, p.Data.NextCursor)
-			case n > 0:
-				again[app] = n
-			}
-		}
-		for app, p := range ask(again) {
-			if p.Err != nil {
-				return out, p.Err
-			}
-			advance(cursors, app, p.Data.NextCursor)
-		}
-		if len(cursors) > 0 && len(out.Items) == limit {
-			raw, err := json.Marshal(cursors)
-			if err != nil {
-				return out, err
-			}
-			next := base64.RawURLEncoding.EncodeToString(raw)
+		if len(cursor) > 0 && len(out.Items) == limit {
+			next := cursor.String()
 			out.NextCursor = &next
 		}
 		return out, nil
 	}
 }
 
-func advance(cursors map[string]string, app string, next *string) {
-	if next == nil {
-		delete(cursors, app)
-		return
+// passLetters moves the cursor behind what is shown of the parts. Those of which only some are shown are asked again
+// for as many, since only a service knows its own cursors.
+func (s *service) passLetters(ctx context.Context, query url.Values, c letterCursor, parts letterParts, shown []letter) error {
+	count, again := map[string]int{}, map[string]int{}
+	for _, l := range shown {
+		count[l.App]++
 	}
-	cursors[app] = *next
+	for app, p := range parts {
+		switch n := count[app]; {
+		case p.Err != nil:
+		case n == len(p.Data.Items):
+			c.advance(app, p.Data.NextCursor)
+		case n > 0:
+			again[app] = n
+		}
+	}
+	for app, p := range s.lettersAfter(ctx, query, c, again) {
+		if p.Err != nil {
+			return p.Err
+		}
+		c.advance(app, p.Data.NextCursor)
+	}
+	return nil
 }
 
 func (s *service) letterRoutes(r chi.Router) {

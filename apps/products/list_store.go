@@ -169,20 +169,20 @@ func (f filter) selectPage(sort string, after *position, limit int) (string, arg
 		where += fmt.Sprintf(" AND (%s, p.id) %s (%s%s, %s)", key, compare, a.add(order.of(*after)), cast, a.add(after.ID))
 	}
 	// The page is chosen before anything is joined to it.
-	return fmt.Sprintf(`
+	return strings.NewReplacer("{at}", expression["at"], "{rank}", expression["rank"], "{where}", where,
+		"{key}", key, "{column}", order.key, "{direction}", direction, "{limit}", a.add(limit)).Replace(`
 		SELECT p.id, p.slug, p.name, p.price, p.in_stock, p.status, p.version, p.at AS published_at, p.rank, c.slug AS category,
 			coalesce(v.sku, '') AS sku, coalesce(v.variants, 0)::int AS variants, coalesce(v.price, 0) AS first_price,
 			coalesce(v.highest, 0) AS highest, coalesce(v.in_stock, false) AS first_in_stock, i.url AS image_url
 		FROM (
-			SELECT p.id, p.slug, p.name, p.price, p.in_stock, p.status, p.version, p.category_id, %s AS at, %s AS rank
-			FROM products p WHERE %s ORDER BY %s%s, p.id%s LIMIT %s) p
+			SELECT p.id, p.slug, p.name, p.price, p.in_stock, p.status, p.version, p.category_id, {at} AS at, {rank} AS rank
+			FROM products p WHERE {where} ORDER BY {key}{direction}, p.id{direction} LIMIT {limit}) p
 		LEFT JOIN categories c ON c.id = p.category_id
 		LEFT JOIN LATERAL (
 			SELECT sku, in_stock, price, count(*) OVER () AS variants, max(price) OVER () AS highest
 			FROM variants WHERE product_id = p.id ORDER BY position LIMIT 1) v ON true
 		LEFT JOIN LATERAL (SELECT url FROM images WHERE product_id = p.id ORDER BY position LIMIT 1) i ON true
-		ORDER BY p.%s%s, p.id%s`,
-		expression["at"], expression["rank"], where, key, direction, direction, a.add(limit), order.key, direction, direction), a
+		ORDER BY p.{column}{direction}, p.id{direction}`), a
 }
 
 // facetRow is one choice that narrows a list.
