@@ -103,7 +103,7 @@ var stockList = list[stock]{
 		{Name: "Variant", Hidden: true, Cell: func(s stock) cell { return text(s.Variant) }},
 		{Name: "Level", Cell: func(s stock) cell { return status(s.Level()) }},
 		{Name: "Available", Class: "number", Up: "available", Down: "-available", Cell: func(s stock) cell { return number(s.Available) }},
-		{Name: "Runs out at", Class: "number", Cell: func(s stock) cell { return number(s.LowAt) }},
+		{Name: "Runs out at", Hidden: true, Cell: func(s stock) cell { return number(s.LowAt) }},
 		{Name: "On hand", Class: "number", Cell: func(s stock) cell { return number(s.OnHand) }},
 		{Name: "In carts", Class: "number", Down: "-cart_held", Cell: func(s stock) cell { return number(s.CartHeld) }},
 		{Name: "In orders", Class: "number", Down: "-order_held", Cell: func(s stock) cell { return number(s.OrderHeld) }},

@@ -415,6 +415,18 @@ func TestNarrowHead(t *testing.T) {
 	}
 }
 
+// TestListsFit: on a small laptop no list has a column out of sight.
+func TestListsFit(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	s.Register(t).Bought(t, s.NewProduct(t, 1_000, 1), 1)
+	c := work(t, s, "/admin/orders").Device(1280, 800, false, false)
+	for _, list := range strings.Fields("orders orders/imported payments products inventory customers drops mails letters") {
+		c.Open("/admin/"+list).Until("all columns in sight",
+			`[...document.querySelectorAll(".table")].every(t => t.scrollWidth <= t.clientWidth)`)
+	}
+}
+
 // TestList: filters stay with the next page and with the file, which has all that the list has.
 func TestList(t *testing.T) {
 	t.Parallel()
