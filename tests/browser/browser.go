@@ -361,34 +361,44 @@ func (v *Visitor) fits(width int) {
 // the npm package), which make test fetches.
 func (v *Visitor) Accessible(paths ...string) *Visitor {
 	v.t.Helper()
-	axe, err := os.ReadFile(os.Getenv("AXE_CORE"))
+	script, err := os.ReadFile(os.Getenv("AXE_CORE"))
 	require.NoError(v.t, err, "AXE_CORE must name axe.min.js of the npm package axe-core")
-	for _, phone := range []bool{false, true} {
-		for _, dark := range []bool{false, true} {
+	for _, path := range paths {
+		for _, phone := range []bool{false, true} {
 			width, height := 1440, 900
 			if phone {
 				width, height = 390, 844
 			}
-			v.Device(width, height, phone, dark)
-			for _, path := range paths {
-				v.Open(path).Run(chromedp.Evaluate(string(axe)+";1", nil))
-				v.Run(chromedp.Evaluate(`window.found = null; axe.run(document, {resultTypes: ["violations"]}).then(r => {
-					window.found = r.violations.map(v => v.id + ": " + v.nodes.map(n => n.target.join(" ")).join(", ")) }); 1`, nil))
-				v.Until("looked at", `window.found !== null`)
-				var found []string
-				v.Run(chromedp.Evaluate(`window.found`, &found))
-				require.Empty(v.t, found, "%s, phone %t, dark %t", path, phone, dark)
+			v.Device(width, height, phone, false).Open(path).Run(chromedp.Evaluate(string(script)+";1", nil))
+			v.axe(path, phone, "{}")
+			v.fits(width)
+			// What is dark has other colours, and is the same otherwise.
+			v.Device(width, height, phone, true)
+			v.Until("dark", `matchMedia("(prefers-color-scheme: dark)").matches`)
+			v.axe(path+", dark", phone, `{runOnly: ["color-contrast", "link-in-text-block"]}`)
+			others := []int{1024}
+			if phone {
+				others = []int{320, 768}
+			}
+			for _, width := range others {
+				v.Device(width, 800, width < 768, false)
+				v.Until(fmt.Sprintf("%d wide", width), fmt.Sprintf(`document.documentElement.clientWidth === %d`, width))
 				v.fits(width)
 			}
 		}
 	}
-	for _, width := range []int{320, 768, 1024} {
-		v.Device(width, 800, width < 768, false)
-		for _, path := range paths {
-			v.Open(path).fits(width)
-		}
-	}
 	return v
+}
+
+// axe demands that axe-core, which is in the page that is open, finds nothing.
+func (v *Visitor) axe(what string, phone bool, options string) {
+	v.t.Helper()
+	v.Run(chromedp.Evaluate(`window.found = null; axe.run(document, {resultTypes: ["violations"], ...`+options+`}).then(r => {
+		window.found = r.violations.map(v => v.id + ": " + v.nodes.map(n => n.target.join(" ")).join(", ")) }); 1`, nil))
+	v.Until("looked at", `window.found !== null`)
+	var found []string
+	v.Run(chromedp.Evaluate(`window.found`, &found))
+	require.Empty(v.t, found, "%s, phone %t", what, phone)
 }
 
 // Shot takes a picture of what the window shows, as a JPEG, once the pictures in it are there.
