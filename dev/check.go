@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stampede-shop/stampede/dev/install"
+	"github.com/stampede-shop/stampede/dev/stack"
 )
 
 // folders are those with Go files of ours, for gofmt.
@@ -26,16 +27,22 @@ var modules = []string{".", "tests", "dapr/daprd", "tools/lint", "tools/security
 // They start their own PostgreSQL, Redis and daprd.
 func (s *shop) check(ctx context.Context) error {
 	begun := time.Now()
+	usual, err := stack.Plug(s.Root, "") // what swaps need is got by who plugs them in
+	if err != nil {
+		return err
+	}
 	installer := s.Installer()
 	needs := installer.Needs
-	installer.Needs = func(part string) bool { return part == install.Watch || needs(part) } // promtool, for the alerts' rules
+	installer.Needs = func(part string) bool {
+		return part == install.Watch || needs(part) && usual.Needs(part) // promtool, for the alerts' rules
+	}
 	if err := installer.Install(ctx); err != nil {
 		return err
 	}
 	if err := s.Out.Step(ctx, "form", "gofmt and the linters", s.lint); err != nil {
 		return err
 	}
-	err := s.Out.Step(ctx, "units", "the tests that need no shop, under the race detector", func(ctx context.Context) error {
+	err = s.Out.Step(ctx, "units", "the tests that need no shop, under the race detector", func(ctx context.Context) error {
 		// -vet=off: lint has just vetted all of it.
 		return runTests(ctx, os.Stdout, s.Root, []string{"GOWORK=off", "CGO_ENABLED=1"}, "-race", "-vet=off", "-timeout=15m", "./...")
 	})
@@ -60,7 +67,8 @@ func (s *shop) lint(ctx context.Context) error {
 	}
 	for _, module := range []string{".", "tests"} {
 		// Compiled as the apps will be (build), so that it is done once.
-		if err := s.goCommand(ctx, module, "vet", "-trimpath", "-tags=keycloak,scaffold,nodynamic", "-vettool="+linters, "./..."); err != nil {
+		err := s.goCommand(ctx, module, "vet", "-trimpath", "-tags=keycloak,scaffold,s3,nodynamic", "-vettool="+linters, "./...")
+		if err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stampede-shop/stampede/dev/install"
+	"github.com/stampede-shop/stampede/dev/stack"
 )
 
 // testWaits are those of the test stack. What is in a cart is held long enough
@@ -115,8 +116,26 @@ func (s *shop) test(ctx context.Context) (err error) {
 	return s.Out.Step(ctx, "chaos", "anything breaks while people buy, seeds "+strings.Join(testSeeds, " and "), s.testChaos)
 }
 
+// swapParts gets what the shop of testSwaps runs on and the usual one does not.
+func (s *shop) swapParts(ctx context.Context) error {
+	usual, err := stack.Plug(s.Root, "")
+	if err != nil {
+		return err
+	}
+	other, err := stack.Plug(s.Root, ciSwaps)
+	if err != nil {
+		return err
+	}
+	installer := s.Installer()
+	installer.Nice, installer.Needs = true, func(part string) bool { return other.Needs(part) && !usual.Needs(part) }
+	return installer.Install(ctx)
+}
+
 // testSwaps runs a suite on a shop of other parts, and stops it.
 func (s *shop) testSwaps(ctx context.Context) error {
+	if err := s.goTest(ctx, s.Root, []string{"GOWORK=off"}, "-vet=off", "-tags=s3", "-run=TestBucket", "./dev/infra"); err != nil {
+		return err
+	}
 	if err := s.upWith(ctx, ciSwaps); err != nil {
 		return err
 	}
@@ -134,9 +153,7 @@ func (s *shop) testSwaps(ctx context.Context) error {
 func (s *shop) scaffoldTest(ctx context.Context) error {
 	cmd := testCommand(ctx, s.Root, []string{"GOWORK=off"},
 		"-count=1", "-timeout=30m", "-tags=scaffold", "-run=TestService$", "./dev/generate")
-	nice := exec.CommandContext(ctx, "nice", append([]string{"-n", "19"}, cmd.Args...)...)
-	nice.Dir, nice.Env = cmd.Dir, cmd.Env
-	out, err := nice.CombinedOutput()
+	out, err := install.Nice(ctx, cmd).CombinedOutput()
 	s.Out.Print(string(out))
 	if err != nil {
 		return fmt.Errorf("a new service: %w", err)
@@ -161,7 +178,7 @@ func (s *shop) suites(ctx context.Context, env []string) error {
 	}
 	beside, ctx := errgroup.WithContext(ctx)
 	beside.Go(func() error { return s.outward(ctx, env, "faults") }) // which waits for most of its time
-	beside.Go(func() error { return s.scaffoldTest(ctx) })
+	beside.Go(func() error { return errors.Join(s.scaffoldTest(ctx), s.swapParts(ctx)) })
 	return beside.Wait()
 }
 

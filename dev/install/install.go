@@ -47,6 +47,7 @@ type Installer struct {
 	Logs  string                 // the folder for the output of what it runs
 	Disks []string               // folders that will be written to; the cache is another
 	Needs func(part string) bool // whether the stack runs a part of the infrastructure
+	Nice  bool                   // what it builds takes what others leave of the processors
 	Out   *progress.Progress
 }
 
@@ -269,6 +270,13 @@ func Go(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// Nice is a command that takes what others leave of the processors.
+func Nice(ctx context.Context, cmd *exec.Cmd) *exec.Cmd {
+	nice := exec.CommandContext(ctx, "nice", append([]string{"-n", "19"}, cmd.Args...)...)
+	nice.Dir, nice.Env = cmd.Dir, cmd.Env
+	return nice
+}
+
 // goInstall builds a program of another module, at a version, to a file.
 func (i *Installer) goInstall(ctx context.Context, name, pkg, file string) error {
 	tmp, err := i.scratch(name)
@@ -277,6 +285,9 @@ func (i *Installer) goInstall(ctx context.Context, name, pkg, file string) error
 	}
 	defer os.RemoveAll(tmp)
 	cmd := Go(ctx, "install", "-trimpath", "-ldflags=-s -w", pkg)
+	if i.Nice {
+		cmd = Nice(ctx, cmd)
+	}
 	cmd.Dir = tmp // outside the clone, whose go.mod and go.work are not this program's
 	cmd.Env = append(cmd.Env, "GOBIN="+tmp, "GOWORK=off")
 	if err := supervise.Run(ctx, i.logFile("install-"+name), cmd); err != nil {

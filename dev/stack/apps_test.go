@@ -136,7 +136,7 @@ func TestSecretsFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte("kind: Configuration\n"), 0o600))
-	p, err := plug("../..", "secrets-file")
+	p, err := Plug("../..", "secrets-file")
 	require.NoError(t, err)
 	s := &Stack{Run: dir, Plugged: p, Settings: &Settings{lines: []settingLine{{key: "RABBITMQ_URL", value: "amqp://a"}, {key: "SECRETS_FILE", value: filepath.Join(dir, "secrets.json")}}}}
 	require.NoError(t, s.LayOut())

@@ -58,9 +58,9 @@ type Plugged struct {
 	names []string            // settings that they take hosts and passwords from
 }
 
-// plug reads the components that swaps, names of folders in components/swaps
+// Plug reads the components that swaps, names of folders in components/swaps
 // with commas between, make of those in components/.
-func plug(root, swaps string) (*Plugged, error) {
+func Plug(root, swaps string) (*Plugged, error) {
 	dir := filepath.Join(root, "components")
 	p := &Plugged{files: map[string]string{}, types: map[string]string{}, scope: map[string][]string{}}
 	if err := p.read(dir, nil); err != nil {
@@ -275,7 +275,7 @@ func (s *Stack) Choose() (before string, err error) {
 	if given == "default" {
 		given = ""
 	}
-	if _, err := plug(s.Root, given); err != nil {
+	if _, err := Plug(s.Root, given); err != nil {
 		return before, err
 	}
 	return before, s.Settings.Put("SWAP", given)
@@ -285,7 +285,7 @@ func (s *Stack) Choose() (before string, err error) {
 // they need.
 func (s *Stack) PlugIn() error {
 	var err error
-	if s.Plugged, err = plug(s.Root, s.Settings.Get("SWAP")); err != nil {
+	if s.Plugged, err = Plug(s.Root, s.Settings.Get("SWAP")); err != nil {
 		return err
 	}
 	for _, d := range swapSettings(s) {

@@ -23,7 +23,7 @@ func TestPlug(t *testing.T) {
 		{"media-s3", "pubsub.rabbitmq", "state.redis", "s3 rabbitmq redis nginx", "nats kafka"},
 		{"redis-streams,state-postgres", "pubsub.redis", "state.postgresql", "redis", "rabbitmq nats kafka"},
 	} {
-		p, err := plug("../..", tc.swaps)
+		p, err := Plug("../..", tc.swaps)
 		require.NoError(t, err, tc.swaps)
 		require.Equal(t, tc.broker, p.Broker())
 		require.Equal(t, tc.state, p.types["state"])
@@ -39,7 +39,7 @@ func TestPlug(t *testing.T) {
 		"../swaps/kafka":  "there is no swap",
 		"kafka,jetstream": "the swaps kafka and jetstream both replace pubsub.yaml: choose one",
 	} {
-		_, err := plug("../..", swaps)
+		_, err := Plug("../..", swaps)
 		require.ErrorContains(t, err, why)
 	}
 }
@@ -49,7 +49,7 @@ func TestPlug(t *testing.T) {
 func TestSwapSettings(t *testing.T) {
 	t.Parallel()
 	for _, name := range append(swapNames("../.."), "") {
-		p, err := plug("../..", name)
+		p, err := Plug("../..", name)
 		require.NoError(t, err)
 		s := &Stack{Run: t.TempDir()}
 		known := map[string]bool{}
@@ -84,7 +84,7 @@ func TestLayOut(t *testing.T) {
 	t.Parallel()
 	s := &Stack{Run: t.TempDir(), Settings: &Settings{}}
 	var err error
-	s.Plugged, err = plug("../..", "kafka")
+	s.Plugged, err = Plug("../..", "kafka")
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(s.componentsDir(), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(s.componentsDir(), "removed.yaml"), []byte("kind: Component"), 0o600))
