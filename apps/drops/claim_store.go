@@ -95,15 +95,15 @@ type claimed struct {
 	Place int64 // of who stands by: 1 is next
 }
 
-// claimsOf reads an entry's claims.
-func (s store) claimsOf(ctx context.Context, entry uuid.UUID) ([]claimed, error) {
+// claimsOf reads the claims of entries.
+func (s store) claimsOf(ctx context.Context, entries ...uuid.UUID) ([]claimed, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT `+claimColumns+`, CASE WHEN state = 'standby' THEN 1 + (
 			SELECT count(*) FROM claims o WHERE o.drop_id = c.drop_id AND o.sku = c.sku AND o.state = 'standby'
 			  AND (o.lapses, o.position) < (c.lapses, c.position)) ELSE 0 END AS place
-		FROM claims c WHERE entry_id = $1 ORDER BY sku`, entry)
+		FROM claims c WHERE entry_id = ANY ($1) ORDER BY entry_id, sku`, entries)
 	if err != nil {
-		return nil, fmt.Errorf("claims of an entry: %w", err)
+		return nil, fmt.Errorf("claims of entries: %w", err)
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByName[claimed])
 }

@@ -243,18 +243,17 @@ func (s *service) claimOf(ctx context.Context, id uuid.UUID, batch []claiming, m
 	if err != nil {
 		return err
 	}
+	all, err := s.store.claimsOf(ctx, pg.Column(keys, func(k claimKey) uuid.UUID { return k.entry })...)
+	if err != nil {
+		return err
+	}
+	now := make(map[claimKey]claimed, len(all))
+	for _, c := range all {
+		now[c.key()] = c
+	}
 	for _, i := range members {
-		if answers[i].Err = refused[batch[i].key()]; answers[i].Err != nil {
-			continue
-		}
-		all, err := s.store.claimsOf(ctx, batch[i].entry.ID)
-		if err != nil {
-			return err
-		}
-		for _, c := range all {
-			if c.SKU == batch[i].sku {
-				answers[i].Value = c
-			}
+		if answers[i].Err = refused[batch[i].key()]; answers[i].Err == nil {
+			answers[i].Value = now[batch[i].key()]
 		}
 	}
 	return nil

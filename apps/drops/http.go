@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -119,8 +120,17 @@ func (s *service) listDrops(ctx context.Context, _ *struct{}) (*shared[items[Dro
 	return &shared[items[DropView]]{aWhile, items[DropView]{views}}, err
 }
 
+// public reads a drop for everybody: that there is none, caches may repeat as long as how one stands. Errors: ErrDropNotFound.
+func (s *service) public(ctx context.Context, slug string) (Drop, []Lot, error) {
+	d, lots, err := s.store.bySlug(ctx, slug)
+	if errors.Is(err, ErrDropNotFound) {
+		err = ErrDropNotFound.FreshFor(statusFresh)
+	}
+	return d, lots, err
+}
+
 func (s *service) getDrop(ctx context.Context, in *SlugPath) (*shared[DropView], error) {
-	d, lots, err := s.store.bySlug(ctx, in.Slug)
+	d, lots, err := s.public(ctx, in.Slug)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +144,7 @@ func (s *service) getStatus(ctx context.Context, in *SlugPath) (*shared[Status],
 }
 
 func (s *service) getProof(ctx context.Context, in *SlugPath) (*shared[proof.Document], error) {
-	d, _, err := s.store.bySlug(ctx, in.Slug)
+	d, _, err := s.public(ctx, in.Slug)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +174,7 @@ func (s *service) getLeaves(ctx context.Context, in *struct {
 	SlugPath
 	From int64 `query:"from" minimum:"0" doc:"Place in the log of the first one"`
 }) (*shared[leaves], error) {
-	d, _, err := s.store.bySlug(ctx, in.Slug)
+	d, _, err := s.public(ctx, in.Slug)
 	if err != nil {
 		return nil, err
 	}

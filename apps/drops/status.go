@@ -44,7 +44,7 @@ func (s *service) readStatus(ctx context.Context, slug string) (Status, error) {
 	return s.status.Get(ctx, slug, otter.LoaderFunc[string, Status](func(ctx context.Context, slug string) (Status, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusLimit)
 		defer cancel()
-		d, lots, err := s.store.bySlug(ctx, slug)
+		d, lots, err := s.public(ctx, slug)
 		if err != nil {
 			return Status{}, err
 		}

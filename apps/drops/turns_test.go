@@ -15,6 +15,7 @@ import (
 	"github.com/stampede-shop/stampede/drop"
 	"github.com/stampede-shop/stampede/drop/proof"
 	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/pgtest"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
@@ -390,7 +391,40 @@ func TestStatus(t *testing.T) {
 	require.Equal(t, string(first.Body), string(b.do(b.token(1), "GET", "/drops/spring/status?x=1", nil).Body))
 	require.Equal(t, "changed", b.status().Message)
 	require.Less(t, len(first.Body), 1000)
-	require.Equal(t, http.StatusNotFound, b.do("", "GET", "/drops/autumn/status", nil).Status)
+	for _, path := range []string{"", "/status", "/proof", "/leaves"} {
+		none := b.do("", "GET", "/drops/autumn"+path, nil)
+		require.Equal(t, http.StatusNotFound, none.Status)
+		require.Equal(t, "public, max-age=1", none.Header.Get("Cache-Control"), "caches keep that there is none, too: %s", path)
+	}
+}
+
+// TestStatementsOfClaims: many claims that come together cost what one does.
+func TestStatementsOfClaims(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(20, "lots", []LotWanted{{"TEE", 20, 1}})
+	d, _, err := b.s.store.bySlug(t.Context(), "spring")
+	require.NoError(t, err)
+	var batch []claiming
+	for _, n := range order {
+		e, err := b.s.store.entry(t.Context(), d.ID, account(n))
+		require.NoError(t, err)
+		batch = append(batch, claiming{d, e, "TEE", 1})
+	}
+	db, count := pgtest.Count(t, b.db)
+	b.s.store.db = db
+	cost := func(batch []claiming) int {
+		count.Reset()
+		answers, err := b.s.claimAll(t.Context(), batch)
+		require.NoError(t, err)
+		for i, a := range answers {
+			require.NoError(t, a.Err)
+			require.Equal(t, batch[i].entry.ID, a.Value.EntryID)
+			require.Equal(t, Held, a.Value.State)
+		}
+		return len(count.Statements("INSERT INTO claims")) // sent together, in one round
+	}
+	require.Equal(t, cost(batch[:1]), cost(batch[1:]))
 }
 
 // TestExclude: who is shut out is told why, everybody reads that somebody was, and nobody reads who.

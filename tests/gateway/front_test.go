@@ -338,6 +338,20 @@ func TestCache(t *testing.T) {
 		}
 		get(status(slug))
 		require.Equal(t, 1, f.upstream.times(status(slug)), "what somebody with a token asked for first is kept, too")
+
+		slug = newDrop()
+		f.upstream.answer(status(slug), func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.Header().Set("Cache-Control", "public, max-age=60")
+			w.WriteHeader(404)
+			io.WriteString(w, `{"type":"urn:stampede:problem:drop-not-found","title":"There is no such drop","status":404}`)
+		})
+		for i := range 3 {
+			a := get(fmt.Sprint(status(slug), "?", i))
+			require.Equal(t, 404, a.status)
+			require.Contains(t, a.body, "drop-not-found")
+			require.Equal(t, 1, f.upstream.times(status(slug)), "that there is none is kept, too")
+		}
 	})
 	t.Run("a drop's old status is better than none", func(t *testing.T) {
 		slug := newDrop()
