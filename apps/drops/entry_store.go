@@ -29,6 +29,28 @@ func (s store) entry(ctx context.Context, of, account uuid.UUID) (Entry, error) 
 	return e, err
 }
 
+// versions reads, by id, what changes with each thing that becomes of an entry, but for its place among those who stand by.
+func (s store) versions(ctx context.Context, ids ...uuid.UUID) (map[uuid.UUID]string, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT e.id, md5(concat_ws(' ', d.state IN ('sold_out', 'closed'), e.position, e.left_at IS NULL, e.excluded, e.quantity, e.skus,
+			ARRAY(SELECT l.sku FROM drop_lots l
+				WHERE l.drop_id = e.drop_id AND l.sku = ANY (e.skus) AND l.called > e.position ORDER BY l.sku),
+			ARRAY(SELECT concat_ws(' ', c.sku, c.state, c.quantity, extract(epoch FROM c.until)) FROM claims c
+				WHERE c.entry_id = e.id ORDER BY c.sku)))
+		FROM entries e JOIN drops d ON d.id = e.drop_id WHERE e.id = ANY ($1)`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("versions: %w", err)
+	}
+	versions := make(map[uuid.UUID]string, len(ids))
+	var id uuid.UUID
+	var version string
+	_, err = pgx.ForEachRow(rows, []any{&id, &version}, func() error { versions[id] = version; return nil })
+	if err != nil {
+		return nil, fmt.Errorf("versions: %w", err)
+	}
+	return versions, nil
+}
+
 // entriesOf reads entries of some accounts, by account.
 func entriesOf(ctx context.Context, tx pgx.Tx, of uuid.UUID, accounts []uuid.UUID) (map[uuid.UUID]Entry, error) {
 	rows, err := tx.Query(ctx, `SELECT `+entryColumns+` FROM entries WHERE drop_id = $1 AND account_id = ANY ($2)`, of, accounts)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stampede-shop/stampede/drop/proof"
 	"github.com/stampede-shop/stampede/kit/auth"
+	"github.com/stampede-shop/stampede/kit/longpoll"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
@@ -31,7 +32,9 @@ func (s *service) routes(api huma.API) {
 		rest.Describe("An account has one entry, whatever its devices: again it is the same, with 200. What it is for may be changed "+
 			"until the opening."),
 		rest.Problems(ErrDropNotFound, ErrDropNotOpen, ErrDropDrawing, ErrEntryClosed, ErrDropEnded, ErrNotEligible)), s.postEntry)
-	rest.Handle(api, rest.Op("GET", "/api/v1/drops/{slug}/entry", "Read my entry and what I have claimed", rest.User,
+	rest.Handle(api, rest.Op("GET", "/api/v1/drops/{slug}/entry", "Read my entry and what I have claimed, or wait for it to change", rest.User,
+		rest.Describe("With wait it comes back when I am called, stand by, am offered a unit, or anything else becomes of my entry; at "+
+			"once when too many wait. For those who are near: who waits in the line asks for the drop's status."),
 		rest.Problems(ErrDropNotFound, ErrEntryNotFound)), s.getEntry)
 	rest.Handle(api, rest.Op("DELETE", "/api/v1/drops/{slug}/entry", "Leave a drop", rest.User, rest.Status(http.StatusNoContent),
 		rest.Problems(ErrDropNotFound)), s.deleteEntry)
@@ -194,6 +197,7 @@ type EntryView struct {
 	Left     bool        `json:"left"`
 	Excluded *string     `json:"excluded" nullable:"true" doc:"Why staff have shut it out"`
 	Claims   []ClaimView `json:"claims" nullable:"false"`
+	Version  string      `json:"version,omitempty" doc:"Where one can wait: for since. It changes with the entry"`
 }
 
 // ClaimView is a claim as its owner sees it.
@@ -271,13 +275,42 @@ func (s *service) mine(ctx context.Context, slug string) (d Drop, lots []Lot, e 
 	return d, lots, e, err
 }
 
-func (s *service) getEntry(ctx context.Context, in *SlugPath) (*body[EntryView], error) {
-	d, lots, e, err := s.mine(ctx, in.Slug)
+func (s *service) getEntry(ctx context.Context, in *struct {
+	SlugPath
+	Wait  int64  `query:"wait" minimum:"0" maximum:"25" doc:"Seconds to wait for a change"`
+	Since string `query:"since" maxLength:"32" doc:"The version that the caller has; by default the one of now"`
+}) (*body[EntryView], error) {
+	d, _, e, err := s.mine(ctx, in.Slug)
 	if err != nil {
 		return nil, err
 	}
+	if in.Since == "" && in.Wait > 0 {
+		now, err := s.store.versions(ctx, e.ID)
+		if err != nil {
+			return nil, err
+		}
+		in.Since = now[e.ID]
+	}
+	v, err := longpoll.Read(ctx, s.polls, e.ID, seconds(in.Wait), s.stopping, func() (EntryView, error) {
+		return s.readEntry(ctx, d.Slug)
+	}, func(v EntryView) bool { return v.Version != in.Since })
+	return &body[EntryView]{v}, err
+}
+
+// readEntry reads the caller's entry as it is now. What changes while it is read is in the next version.
+func (s *service) readEntry(ctx context.Context, slug string) (EntryView, error) {
+	d, lots, e, err := s.mine(ctx, slug)
+	if err != nil {
+		return EntryView{}, err
+	}
+	now, err := s.store.versions(ctx, e.ID)
+	if err != nil {
+		return EntryView{}, err
+	}
 	claims, err := s.look(ctx, d.ID, e)
-	return &body[EntryView]{s.entryView(d, lots, e, claims)}, err
+	v := s.entryView(d, lots, e, claims)
+	v.Version = now[e.ID]
+	return v, err
 }
 
 func (s *service) deleteEntry(ctx context.Context, in *SlugPath) (*struct{}, error) {

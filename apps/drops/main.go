@@ -9,11 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/maypok86/otter/v2"
 
 	"github.com/stampede-shop/stampede/drop/proof"
 	"github.com/stampede-shop/stampede/kit/gather"
+	"github.com/stampede-shop/stampede/kit/longpoll"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
 
@@ -44,6 +46,9 @@ type service struct {
 	inventory inventory
 	beacon    beacon
 	status    *otter.Cache[string, Status]
+	polls     *longpoll.Polls
+	seen      map[uuid.UUID]string // versions of entries that are waited for
+	stopping  <-chan struct{}
 }
 
 // newService puts the routes, subscriptions and background work on rt.
@@ -51,6 +56,7 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 	s := &service{
 		settings: set, store: store{db}, now: rt.Now, headKey: proof.HeadKey([]byte(set.headKeys()[0])),
 		inventory: inventory{rt.Dapr}, beacon: relay{http.DefaultClient, string(set.BeaconURL)},
+		polls: longpoll.New(longpoll.Most), stopping: rt.Stopping(),
 	}
 	s.entries = gather.New(gather.Settings[entering]{
 		Most: 200, Waiting: 5000, Conflict: func(e entering) string { return e.drop.String() + e.account.String() },

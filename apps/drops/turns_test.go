@@ -15,6 +15,7 @@ import (
 	"github.com/stampede-shop/stampede/drop"
 	"github.com/stampede-shop/stampede/drop/proof"
 	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/longpoll"
 	"github.com/stampede-shop/stampede/kit/pgtest"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/servetest"
@@ -442,6 +443,67 @@ func TestExclude(t *testing.T) {
 	require.Contains(t, page, "entry "+strconv.FormatInt(e.Idx, 10)+": a script")
 	require.NotContains(t, page, account(order[0]).String())
 	require.NotContains(t, page, account(999_999).String(), "nor which of the staff did it")
+}
+
+// TestLongPoll: who waits is answered when something becomes of the entry, whichever instance did it; and at once when too many
+// wait, as the shop's other long polls are.
+func TestLongPoll(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(3, "lots", []LotWanted{{"TEE", 1, 1}})
+	get := func(n int, query string) (e EntryView) {
+		r := b.do(b.token(n), "GET", "/drops/spring/entry"+query, nil)
+		require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
+		r.JSON(t, &e)
+		return e
+	}
+	waits := func(n int, query string) <-chan EntryView {
+		answer := make(chan EntryView, 1)
+		go func() { answer <- get(n, query) }()
+		require.Eventually(t, func() bool { return b.s.polls.Waiting() == 1 }, 5*time.Second, time.Millisecond)
+		return answer
+	}
+	looks := func(answer <-chan EntryView) (e EntryView) { // as each instance does every second
+		for {
+			require.NoError(t, b.s.wakeChanged(t.Context()))
+			select {
+			case e = <-answer:
+				return e
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	me := order[1]
+	start := time.Now()
+	version := get(me, "").Version
+	require.Equal(t, version, get(me, "").Version)
+	require.Equal(t, version, get(me, "?wait=25&since=another").Version, "it has changed since")
+
+	answer := waits(me, "?wait=25&since="+version)
+	for range 3 {
+		require.NoError(t, b.s.wakeChanged(t.Context()))
+	}
+	require.Equal(t, 1, b.s.polls.Waiting(), "nothing has become of it")
+	require.Equal(t, http.StatusNoContent, b.do(b.token(order[2]), "DELETE", "/drops/spring/entry", nil).Status) // another's
+	b.later(46 * time.Second)
+	called := looks(answer)
+	require.NotEqual(t, version, called.Version, "called")
+	require.Equal(t, int64(2), b.status().SKUs[0].Called)
+
+	require.Equal(t, http.StatusCreated, b.claim(order[0]).Status)
+	answer = waits(me, "?wait=25")
+	require.Equal(t, http.StatusAccepted, b.claim(me).Status)
+	standing := looks(answer)
+	require.Equal(t, Standby, standing.Claims[0].State)
+	answer = waits(me, "?wait=25&since="+standing.Version)
+	b.later(11 * time.Minute)
+	require.Equal(t, Offered, looks(answer).Claims[0].State)
+
+	b.s.polls = longpoll.New(0)
+	require.Equal(t, Offered, get(me, "?wait=25").Claims[0].State)
+	require.Less(t, time.Since(start), 20*time.Second, "nobody waited for the time to pass")
+	require.Equal(t, 422, b.do(b.token(me), "GET", "/drops/spring/entry?wait=26", nil).Status)
+	require.Equal(t, "entry-not-found", b.do(b.token(9), "GET", "/drops/spring/entry?wait=25", nil).Slug())
 }
 
 // TestNoUnitWaits: one that is free goes to the next who wants no more, when somebody who stands by first wants two.

@@ -31,7 +31,29 @@ func (s *service) work(rt *serve.Runtime) {
 	rt.Alone("forget old entries", time.Hour, func(ctx context.Context) error {
 		return s.store.forgetOld(ctx, s.now().Add(-entriesKept))
 	})
+	rt.Go("long polls", time.Second, s.wakeChanged)
 	rt.Missed("auth")
+}
+
+// wakeChanged has those look again whose entries have changed, by one statement however many wait at this instance. Which
+// instance moves drops on makes no difference.
+func (s *service) wakeChanged(ctx context.Context) error {
+	ids := s.polls.IDs()
+	if len(ids) == 0 {
+		s.seen = nil
+		return nil
+	}
+	now, err := s.store.versions(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	for id, version := range now {
+		if s.seen[id] != version {
+			s.polls.Wake(id)
+		}
+	}
+	s.seen = now
+	return nil
 }
 
 // moveAll moves every drop on. One that cannot be moved does not hold the others up.

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/maypok86/otter/v2"
 
+	"github.com/stampede-shop/stampede/kit/longpoll"
 	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/pricing"
 )
@@ -46,7 +47,7 @@ type service struct {
 	rates     pricing.Rates
 	carriers  carriers
 	figures   *otter.Cache[stretch, figures]
-	polls     *polls
+	polls     *longpoll.Polls
 	news      *news
 	log       *slog.Logger
 	now       func() time.Time
@@ -63,12 +64,12 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 		settings: set, carriers: carriers, log: rt.Log, now: rt.Now, stopping: rt.Stopping(),
 		carts: newCarts(rt.Dapr), products: newProducts(rt.Dapr), inventory: newInventory(rt.Dapr),
 		payments: payments{rt.Dapr}, users: users{rt.Dapr}, auth: auth{rt.Dapr},
-		rates: pricing.Builtin(set.Currency, set.Country), polls: newPolls(maxPolls), news: newNews(db),
+		rates: pricing.Builtin(set.Currency, set.Country), polls: longpoll.New(longpoll.Most), news: newNews(db),
 	}
 	s.figures = otter.Must(&otter.Options[stretch, figures]{
 		MaximumSize: 100, ExpiryCalculator: otter.ExpiryWriting[stretch, figures](figuresFresh),
 	})
-	s.store = newStore(db, func(ids ...uuid.UUID) { s.polls.wake(ids...); s.news.add(ids...) })
+	s.store = newStore(db, func(ids ...uuid.UUID) { s.polls.Wake(ids...); s.news.add(ids...) })
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)

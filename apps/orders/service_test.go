@@ -20,6 +20,7 @@ import (
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/feed"
 	"github.com/stampede-shop/stampede/kit/idempotency"
+	"github.com/stampede-shop/stampede/kit/longpoll"
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
@@ -1177,11 +1178,7 @@ func TestLongPoll(t *testing.T) {
 		return got
 	}
 	waiting := func(n int) func() bool {
-		return func() bool {
-			b.polls.mu.Lock()
-			defer b.polls.mu.Unlock()
-			return b.polls.n == n
-		}
+		return func() bool { return b.polls.Waiting() == n }
 	}
 	patient := func(t *testing.T, o *Order, query string) <-chan Order {
 		answer := make(chan Order, 1)
@@ -1210,12 +1207,12 @@ func TestLongPoll(t *testing.T) {
 	answer := patient(t, other, "?wait=25&since=1")
 	_, err := b.db.Exec(t.Context(), `UPDATE orders SET version = 2 WHERE id = $1`, other.ID)
 	require.NoError(t, err)
-	b.polls.heard(o.ID.String() + "," + other.ID.String())
+	b.heard(o.ID.String() + "," + other.ID.String())
 	require.Equal(t, 2, (<-answer).Version)
 
 	// Notifications may have been missed: everybody looks again, and waits on.
 	answer = patient(t, o, "?wait=25&since=1")
-	b.polls.heard("")
+	b.heard("")
 	servetest.Deliver(t, b.rt, failedEvent(o))
 	require.Equal(t, Cancelled, (<-answer).Status)
 	require.Less(t, time.Since(start), 20*time.Second, "nobody waited for the time to pass")
@@ -1226,11 +1223,12 @@ func TestLongPoll(t *testing.T) {
 	require.Equal(t, 2, get(o, "?wait=1&since=99").Version)
 
 	// Too many wait: answered at once.
-	b.polls.max = 0
+	all := b.polls
+	b.polls = longpoll.New(0)
 	start = time.Now()
 	require.Equal(t, 2, get(o, "?wait=25&since=2").Version)
 	require.Less(t, time.Since(start), 5*time.Second)
-	b.polls.max = maxPolls
+	b.polls = all
 
 	// The service stops.
 	stopping := make(chan struct{})

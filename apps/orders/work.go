@@ -28,7 +28,7 @@ const (
 // work begins what nobody asks for.
 func (s *service) work(rt *serve.Runtime) {
 	rt.Go("polls", time.Second, func(ctx context.Context) error {
-		pg.Listen(ctx, s.store.db, changed, s.polls.heard)
+		pg.Listen(ctx, s.store.db, changed, s.heard)
 		return nil
 	})
 	rt.Go("tell", time.Second, s.news.tell)

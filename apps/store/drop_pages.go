@@ -103,9 +103,20 @@ func (s *service) getDrop(w http.ResponseWriter, r *http.Request) (page.Answer, 
 	return s.dropPage(r, v, 0), nil
 }
 
-// getDropBody is what of the page is somebody's own, for its script.
+// getDropBody is what of the page is somebody's own, for its script. With ?since= it waits for news of the entry, as far as
+// there are places: a page that is answered without news asks again after a pause.
 func (s *service) getDropBody(_ http.ResponseWriter, r *http.Request) (page.Answer, error) {
-	v, err := s.lookAt(r.Context(), chi.URLParam(r, "slug"))
+	ctx, slug := r.Context(), chi.URLParam(r, "slug")
+	if since := r.URL.Query().Get("since"); since != "" {
+		if waiting, leave, ok := s.waits(ctx, s.nearby); ok {
+			_, err := get[entry](waiting, s, "drops", dropAPI(slug)+"/entry", news(since), longAnswer)
+			leave()
+			if err != nil && unavailable(err) {
+				return nil, err
+			}
+		}
+	}
+	v, err := s.lookAt(ctx, slug) // how it stands now, not as it did before the wait
 	if err != nil {
 		return nil, err
 	}

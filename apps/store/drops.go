@@ -127,6 +127,7 @@ type entry struct {
 	Left     bool     `json:"left"`
 	Excluded *string  `json:"excluded"`
 	Claims   []claim  `json:"claims"`
+	Version  string   `json:"version"`
 }
 
 // odds are what is told to somebody about a SKU: before the opening Part, 0 to 1, afterwards Chance.
@@ -557,6 +558,7 @@ func (v dropView) Script() (string, error) {
 		Position *int64  `json:"position"`
 		Left     bool    `json:"left"`
 		Excluded bool    `json:"excluded"`
+		Version  string  `json:"version"`
 		Claims   []claim `json:"claims"` // one for each SKU that was entered for, with an empty state where none was made
 	}
 	out := struct {
@@ -568,7 +570,7 @@ func (v dropView) Script() (string, error) {
 		Status dropStatus `json:"status"`
 	}{v.Drop.Slug, v.Drop.Preset, v.Drop.Begins(), v.Stage, nil, v.Status}
 	if v.Entry != nil {
-		out.Me = &mine{v.Entry.Idx, v.Entry.Position, v.Entry.Left, v.Entry.Excluded != nil, []claim{}}
+		out.Me = &mine{v.Entry.Idx, v.Entry.Position, v.Entry.Left, v.Entry.Excluded != nil, v.Entry.Version, []claim{}}
 		for _, sku := range v.Entry.SKUs {
 			out.Me.Claims = append(out.Me.Claims, v.Entry.claim(sku))
 		}

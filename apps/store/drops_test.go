@@ -216,7 +216,7 @@ func (c *queue) stands(slug, state string, seconds int, mine map[string]any) {
 	}
 	whole := map[string]any{
 		"ticket": "the.ticket", "idx": 411, "position": nil, "skus": []any{"A"}, "quantity": 2, "left": false, "excluded": nil,
-		"claims": []any{}, "odds": []any{},
+		"claims": []any{}, "odds": []any{}, "version": "v1",
 	}
 	for k, v := range mine {
 		whole[k] = v
@@ -346,6 +346,27 @@ func TestDropAway(t *testing.T) {
 	require.Contains(t, body, "Your place is safe")
 	require.Contains(t, c.get("/drops/lamp"), `id="drop-old">`, "also to who has not logged in")
 	require.Equal(t, 503, servetest.Do(t, c.rt, "GET", "/in/other", "", nil).Status)
+}
+
+// TestNearby: a page that is near waits for news of its entry, as far as there are places; it then shows how it stands now.
+func TestNearby(t *testing.T) {
+	t.Parallel()
+	c, s := newQueue(t)
+	c.stands("lamp", "all_held", 60, held("standby", map[string]any{"standby": 3}))
+	require.Contains(t, c.get("/in/lamp"), "version&#34;:&#34;v1")
+	var asked []string
+	servetest.Neighbour(t, c.rt, "drops", readEntry, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.RawQuery)
+		c.stands("lamp", "all_held", 70, held("offered", map[string]any{"hold_expires_at": dropOpens.Add(time.Hour)}))
+		s.drops.seen.InvalidateAll()
+		servetest.Answers(servetest.Like(t, "drops", readEntry, nil))(w, r)
+	})
+	require.Contains(t, seen(t, c.get("/in/lamp/body?wait=20&since=v1")), "One has come back")
+	require.Equal(t, []string{"since=v1&wait=20"}, asked)
+
+	s.nearby = make(chan struct{}) // no place
+	require.Contains(t, seen(t, c.get("/in/lamp/body?wait=20&since=v1")), "One has come back")
+	require.Len(t, asked, 1, "what is there is shown")
 }
 
 // TestEnter: a form is all it takes; what is refused is said on the page, with what was chosen.

@@ -47,12 +47,13 @@ type service struct {
 	sitemapKept sitemap
 	footKept    lastKnown[[]pageLink]
 	drops       dropsCache
-	waiters     chan struct{} // places for long polls
+	waiters     chan struct{} // places for long polls of orders
+	nearby      chan struct{} // and of drops' entries
 	stopping    <-chan struct{}
 	now         func() time.Time
 }
 
-// maxWaiters bounds the long polls of one instance: a sidecar carries about a
+// maxWaiters bounds the long polls of one instance at another service: a sidecar carries about a
 // hundred calls to another at a time, and the rest of the shop needs some.
 const maxWaiters = 40
 
@@ -76,6 +77,7 @@ func newService(rt *serve.Runtime, set settings) (*service, error) {
 		},
 		drops:    newDropsCache(),
 		waiters:  make(chan struct{}, maxWaiters),
+		nearby:   make(chan struct{}, maxWaiters),
 		stopping: rt.Stopping(),
 		now:      rt.Now,
 	}

@@ -290,31 +290,45 @@ func (s *service) postPayment(w http.ResponseWriter, r *http.Request) (page.Answ
 // longPoll is how long the page waits for a change at a time.
 const longPoll = 20 * time.Second
 
+// news is the query that asks a service to wait for what is newer.
+func news(since string) url.Values {
+	return url.Values{"wait": {itoa(int(longPoll.Seconds()))}, "since": {since}}
+}
+
+// longAnswer lets it wait.
+var longAnswer = dapr.Timeout(longPoll + 5*time.Second)
+
+// waits lets a request wait for news, until leave is called, if one of the places is free. A stopping instance lets its
+// waiters go.
+func (s *service) waits(ctx context.Context, places chan struct{}) (waiting context.Context, leave func(), ok bool) {
+	select {
+	case places <- struct{}{}:
+	default:
+		return ctx, nil, false
+	}
+	waiting, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-s.stopping:
+			cancel()
+		case <-waiting.Done():
+		}
+	}()
+	return waiting, func() { cancel(); <-places }, true
+}
+
 // orderStatus answers the moving part of an order's page as soon as the order
 // changes. When too many wait it answers at once, and the page asks again
 // after a pause.
 func (s *service) orderStatus(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	since, err := strconv.Atoi(r.URL.Query().Get("since"))
-	query, opts, pause := url.Values{}, []dapr.CallOption(nil), "3s"
+	ctx, query, opts, pause := r.Context(), url.Values(nil), []dapr.CallOption(nil), "3s"
 	if err == nil && since >= 0 {
-		select {
-		case s.waiters <- struct{}{}:
-			defer func() { <-s.waiters }()
-			query.Set("wait", itoa(int(longPoll.Seconds())))
-			query.Set("since", itoa(since))
-			opts, pause = append(opts, dapr.Timeout(longPoll+5*time.Second)), "400ms"
-		default:
+		if waiting, leave, ok := s.waits(ctx, s.waiters); ok {
+			defer leave()
+			ctx, query, opts, pause = waiting, news(itoa(since)), append(opts, longAnswer), "400ms"
 		}
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	go func() { // a stopping instance lets its waiters go
-		select {
-		case <-s.stopping:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	o, err := s.readOrder(ctx, chi.URLParam(r, "id"), query, opts...)
 	if err != nil {
 		return nil, err

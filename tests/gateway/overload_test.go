@@ -50,7 +50,10 @@ func overload(t *testing.T, g *gateway) {
 		io.WriteString(w, "{}")
 	}
 	g.upstream.answer("/api/v1/products", held)
-	g.upstream.answer("/api/v1/orders/waits", held)
+	waits := []string{"/api/v1/orders/waits", "/api/v1/drops/waits/entry"}
+	for _, path := range waits {
+		g.upstream.answer(path, held)
+	}
 	browse := request{method: "GET", path: "/api/v1/products"}
 	answers := make(chan answer, browsers)
 	send := func(n int, r request) {
@@ -81,8 +84,10 @@ func overload(t *testing.T, g *gateway) {
 	require.NotEmpty(t, page.header.Get("Retry-After"))
 
 	// Whoever buys is let in, and who pays, works here or is only waiting for news.
-	send(30, request{method: "GET", path: "/api/v1/orders/waits?wait=25"})
-	soon(t, func() bool { return g.upstream.times("/api/v1/orders/waits") == 30 })
+	for _, path := range waits {
+		send(30, request{method: "GET", path: path + "?wait=25"})
+		soon(t, func() bool { return g.upstream.times(path) == 30 })
+	}
 	for _, r := range []request{
 		{method: "PUT", path: "/api/v1/cart/items/SKU-1"},
 		{method: "POST", path: "/api/v1/orders"},
@@ -100,7 +105,7 @@ func overload(t *testing.T, g *gateway) {
 
 	// Who was let in is answered, and then there is room again.
 	let()
-	for range browsers - refusals + 30 {
+	for range browsers - refusals + 30*len(waits) {
 		require.Equal(t, 200, (<-answers).status)
 	}
 	for range browsers {

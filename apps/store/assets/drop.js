@@ -311,18 +311,19 @@
 
   // What is somebody's own is asked for only by who is called, stands by or holds something: another device may have acted.
   let lookedAt = 0;
-  const body = async () => {
+  const body = async (query = "") => {
     lookedAt = now();
-    const answer = await fetch(`/drops/${slug}/body`, { headers: { Accept: "text/html" } });
+    const answer = await fetch(`/drops/${slug}/body${query}`, { headers: { Accept: "text/html" } });
     if (!answer.ok) return;
     const box = document.createElement("template");
     box.innerHTML = await answer.text();
     const fresh = $("#drop", box.content), data = fresh && JSON.parse(fresh.dataset.drop);
     if (!data) return;
-    const but = m => JSON.stringify(m && { ...m, position: null }); // a place is the same whoever works it out
+    const but = m => JSON.stringify(m && { ...m, position: null, version: null }); // a place is the same whoever works it out
     const same = data.stage === shown && but(data.me) === but(me);
     hear(data.status);
-    ({ me, status } = data);
+    me = data.me;
+    if (Date.parse(data.status.now) >= Date.parse(status.now)) status = data.status;
     if (!same) { // else what somebody chooses at this moment stays under their hands
       const before = shown;
       drop.replaceWith(fresh);
@@ -331,6 +332,23 @@
       if (before !== shown) announce();
     }
     show();
+  };
+
+  // Who is near waits for news of their entry. Thousands must not: who is further back follows the status alone, and so does
+  // who was answered without news, for a while: there are many who wait.
+  let hangs = false, full = 0;
+  const hang = async () => {
+    const near = nearest(), began = now(), version = me?.version;
+    const soon = shown === "waiting" && near?.rate > 0 && near.ahead / near.rate < .5 ||
+      shown === "standby" && me.claims.some(c => c.standby > 0 && c.standby <= 20);
+    if (!soon || !version || hangs || began < full) return;
+    hangs = true;
+    try {
+      await body(`?wait=20&since=${version}`);
+      if (me?.version === version && now() - began < 5000) full = now() + 30_000;
+    } catch { full = now() + 30_000; }
+    hangs = false;
+    hang();
   };
 
   let looks = 0, failed = 0;
@@ -345,7 +363,8 @@
       if (Date.parse(next.now) >= Date.parse(status.now)) status = next;
       failed = 0;
       show();
-      if (["turn", "offered", "standby", "holding"].includes(shown) && now() - lookedAt > 10_000) await body();
+      if (["turn", "offered", "standby", "holding"].includes(shown) && !hangs && now() - lookedAt > 10_000) await body();
+      hang();
     } catch { failed++; }
     if (mine === looks) again();
   };
