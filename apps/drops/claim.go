@@ -30,6 +30,7 @@ type Claim struct {
 	Until    *time.Time
 	Lapses   int64
 	MadeAt   time.Time
+	Extended int64 // times that its hold was given more time
 }
 
 // rank is a place among those who stand by: who has let a hold lapse stands behind all others.
@@ -59,7 +60,7 @@ func (c *Claim) Ask(quantity int64, now time.Time, hold time.Duration, first *ra
 		}
 	default: // it begins, or begins anew
 	}
-	c.Quantity, c.MadeAt = quantity, now
+	c.Quantity, c.MadeAt, c.Extended = quantity, now, 0
 	if first != nil && first.before(rank{c.Lapses, c.Position}) {
 		c.State, c.Until = Standby, nil
 		return false
@@ -80,6 +81,30 @@ func (c *Claim) Answer(held, ordered int64, until *time.Time) {
 		}
 		c.Until = until
 	}
+}
+
+// moreTimes is how often the hold of a claim is given more time.
+const moreTimes = 2
+
+// MoreTimes is how often it may be from now on.
+func (c *Claim) MoreTimes() int64 {
+	if c.State != Held {
+		return 0
+	}
+	return max(0, moreTimes-c.Extended)
+}
+
+// MoreTime is when a hold ends that is given more time. Errors: ErrNotHeld, ErrClaimLapsed, ErrNoMoreTime.
+func (c *Claim) MoreTime(now time.Time, by time.Duration) (until time.Time, err error) {
+	switch {
+	case c.State == Lapsed, c.State == Held && !now.Before(*c.Until):
+		return until, ErrClaimLapsed
+	case c.State != Held:
+		return until, ErrNotHeld
+	case c.MoreTimes() == 0:
+		return until, ErrNoMoreTime.With("hold_expires_at", c.Until)
+	}
+	return c.Until.Add(by), nil
 }
 
 // Lapse ends a claim whose time is over.

@@ -11,7 +11,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/pg"
 )
 
-const claimColumns = `entry_id, sku, quantity, position, state, until, lapses, made_at`
+const claimColumns = `entry_id, sku, quantity, position, state, until, lapses, made_at, extended`
 
 // claimKey names a claim.
 type claimKey struct {
@@ -56,12 +56,12 @@ func (s store) changeClaims(
 		for _, k := range changed {
 			c := claims[k]
 			b.Queue(`
-				INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, lapses, made_at)
-				VALUES (@drop, @entry, @sku, @quantity, @position, @state, @until, @lapses, @made_at)
+				INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, lapses, made_at, extended)
+				VALUES (@drop, @entry, @sku, @quantity, @position, @state, @until, @lapses, @made_at, @extended)
 				ON CONFLICT (entry_id, sku) DO UPDATE SET quantity = EXCLUDED.quantity, state = EXCLUDED.state, until = EXCLUDED.until,
-					lapses = EXCLUDED.lapses, made_at = EXCLUDED.made_at`, pgx.StrictNamedArgs{
+					lapses = EXCLUDED.lapses, made_at = EXCLUDED.made_at, extended = EXCLUDED.extended`, pgx.StrictNamedArgs{
 				"drop": of, "entry": c.EntryID, "sku": c.SKU, "quantity": c.Quantity, "position": c.Position, "state": c.State,
-				"until": c.Until, "lapses": c.Lapses, "made_at": c.MadeAt,
+				"until": c.Until, "lapses": c.Lapses, "made_at": c.MadeAt, "extended": c.Extended,
 			})
 		}
 		if err := tx.SendBatch(ctx, b).Close(); err != nil {
@@ -117,7 +117,7 @@ type toClaim struct {
 // ended reads claims of a drop that inventory is to be asked about, because their end has come.
 func (s store) ended(ctx context.Context, of uuid.UUID, before time.Time, limit int) ([]toClaim, error) {
 	rows, err := s.db.Query(ctx, `
-		SELECT c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, e.account_id
+		SELECT c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, c.extended, e.account_id
 		FROM claims c JOIN entries e ON e.id = c.entry_id
 		WHERE c.drop_id = $1 AND c.until <= $2 AND c.state IN ('asked', 'held', 'offered') AND e.account_id IS NOT NULL
 		ORDER BY c.until LIMIT $3`, of, before, limit)
@@ -130,7 +130,7 @@ func (s store) ended(ctx context.Context, of uuid.UUID, before time.Time, limit 
 // standby reads who stands by for a SKU, the next first.
 func (s store) standby(ctx context.Context, of uuid.UUID, sku string, limit int64) ([]toClaim, error) {
 	rows, err := s.db.Query(ctx, `
-		SELECT c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, e.account_id
+		SELECT c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, c.extended, e.account_id
 		FROM claims c JOIN entries e ON e.id = c.entry_id
 		WHERE c.drop_id = $1 AND c.sku = $2 AND c.state = 'standby' AND e.account_id IS NOT NULL AND e.left_at IS NULL
 		  AND e.excluded IS NULL AND NOT EXISTS (SELECT FROM standings s WHERE s.account_id = e.account_id AND s.suspended)

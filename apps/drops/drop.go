@@ -24,6 +24,8 @@ var (
 	ErrTicket        = problem.New(problem.Forbidden, "ticket-invalid", "The ticket is not this account's for this drop, or too old")
 	ErrNotEntered    = problem.New(problem.Conflict, "not-entered-for", "The entry is not for that")
 	ErrNotCalled     = problem.New(problem.Conflict, "not-called", "It is not your turn yet").RetryAfter(2 * time.Second)
+	ErrNotHeld       = problem.New(problem.Conflict, "not-held", "Nothing is held for you by that claim")
+	ErrNoMoreTime    = problem.New(problem.Conflict, "no-more-time", "The claim has been given more time as often as can be")
 	ErrSoldOut       = problem.New(problem.Conflict, "sold-out", "Nothing is left of it")
 	ErrDropState     = problem.New(problem.Conflict, "drop-state", "The drop is not in the state for that")
 	ErrSlugTaken     = problem.New(problem.Conflict, "slug-taken", "Another drop has this name")

@@ -122,6 +122,37 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+// TestMoreTime: a hold is prolonged twice, from its end, and as long as it is one.
+func TestMoreTime(t *testing.T) {
+	t.Parallel()
+	end, past := noon.Add(time.Minute), noon
+	for name, tc := range map[string]struct {
+		claim Claim
+		want  string
+		times int64
+	}{
+		"held":              {Claim{State: Held, Until: &end}, "", 2},
+		"prolonged once":    {Claim{State: Held, Until: &end, Extended: 1}, "", 1},
+		"prolonged twice":   {Claim{State: Held, Until: &end, Extended: 2}, "no-more-time", 0},
+		"over":              {Claim{State: Held, Until: &past}, "claim-lapsed", 2},
+		"lapsed":            {Claim{State: Lapsed, Until: &past}, "claim-lapsed", 0},
+		"offered":           {Claim{State: Offered, Until: &end}, "not-held", 0},
+		"stands by":         {Claim{State: Standby}, "not-held", 0},
+		"asked":             {Claim{State: Asked, Until: &end}, "not-held", 0},
+		"bought, and early": {Claim{State: Bought, Until: &end}, "not-held", 0},
+	} {
+		until, err := tc.claim.MoreTime(noon, 5*time.Minute)
+		require.Equal(t, tc.want, slug(err), name)
+		require.Equal(t, tc.times, tc.claim.MoreTimes(), name)
+		if err == nil {
+			require.Equal(t, end.Add(5*time.Minute), until, name)
+		}
+	}
+	c := Claim{State: Lapsed, Until: &past, Extended: 2, Position: 5}
+	require.True(t, c.Ask(1, noon, time.Minute, nil))
+	require.Zero(t, c.Extended, "another hold")
+}
+
 // TestDaylightSaving: a time that is written with an offset which the zone does not have then is an hour off, and refused.
 func TestDaylightSaving(t *testing.T) {
 	t.Parallel()

@@ -308,6 +308,33 @@ func (s *service) hold(ctx context.Context, of uuid.UUID, asked []toClaim) (refu
 	})
 }
 
+// more has inventory hold a claim until later, and notes it. Asked twice at once it is once, since the end follows from the one
+// that the claim had. What a crash leaves unnoted is learnt when the claim is looked at. Errors: ErrClaimLapsed, ErrDropEnded.
+func (s *service) more(ctx context.Context, of uuid.UUID, c toClaim, until time.Time) error {
+	answers, err := s.inventory.claim(ctx, of, []wantsHeld{{c.AccountID, c.SKU, c.Quantity, c.Position, until}})
+	if err != nil {
+		return err
+	}
+	var refused *problem.Error
+	switch a := answers[0]; {
+	case errors.Is(a.Err, ErrLotClosed): // what is held stays so until its end
+		return ErrDropEnded
+	case errors.As(a.Err, &refused) && !refused.Ours():
+		return ErrClaimLapsed
+	case a.Err != nil:
+		return a.Err
+	}
+	return s.store.changeClaims(ctx, of, []claimKey{c.key()}, func(_ pgx.Tx, claims map[claimKey]*Claim) ([]claimKey, error) {
+		now := claims[c.key()]
+		if now == nil || now.State != Held || now.Extended != c.Extended || !now.Until.Equal(*c.Until) {
+			return nil, nil // noted by now, or something has become of it since
+		}
+		now.Answer(answers[0].Value.Held, answers[0].Value.Ordered, answers[0].Value.HeldUntil)
+		now.Extended++
+		return []claimKey{c.key()}, nil
+	})
+}
+
 // looking is a claim of a drop whose owner wants to know what became of it.
 type looking struct {
 	drop uuid.UUID

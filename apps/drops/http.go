@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -46,6 +47,10 @@ func (s *service) routes(api huma.API) {
 		rest.Describe("201: the units are held for my cart; put them in. 202: nothing is free, I stand by. Again it is the same."),
 		rest.Problems(ErrDropNotFound, ErrEntryNotFound, ErrTicket, ErrNotEligible, ErrNotEntered, ErrNotCalled, ErrDropNotOpen,
 			ErrDropPaused, ErrDropEnded, ErrSoldOut, ErrLimitReached, ErrClaimLapsed)), s.postClaim)
+
+	rest.Handle(api, rest.Op("POST", "/api/v1/drops/{slug}/entry/more-time", "Ask for more time for what is held for me", rest.User,
+		rest.Describe("Twice for each claim, as long as it is held. It does not begin anew: the time comes on top."),
+		rest.Problems(ErrDropNotFound, ErrEntryNotFound, ErrNotHeld, ErrNoMoreTime, ErrClaimLapsed, ErrDropEnded)), s.postMoreTime)
 
 	s.adminRoutes(api)
 }
@@ -207,10 +212,11 @@ type ClaimView struct {
 	Quantity      int64      `json:"quantity"`
 	HoldExpiresAt *time.Time `json:"hold_expires_at" nullable:"true"`
 	Standby       int64      `json:"standby" doc:"1: next of those who stand by; 0: does not"`
+	MoreTime      int64      `json:"more_time" doc:"How often it may be given more time"`
 }
 
 func claimView(c claimed) ClaimView {
-	v := ClaimView{SKU: c.SKU, State: c.State, Quantity: c.Quantity, Standby: c.Place}
+	v := ClaimView{SKU: c.SKU, State: c.State, Quantity: c.Quantity, Standby: c.Place, MoreTime: c.MoreTimes()}
 	if c.State == Held || c.State == Offered {
 		v.HoldExpiresAt = c.Until
 	}
@@ -394,4 +400,41 @@ func (s *service) postClaim(ctx context.Context, in *claimInput) (*claimOutput, 
 		out.Status = http.StatusAccepted
 	}
 	return out, nil
+}
+
+type moreTimeInput struct {
+	SlugPath
+	Body struct {
+		SKU string `json:"sku" minLength:"1" maxLength:"255"`
+	}
+}
+
+func (s *service) postMoreTime(ctx context.Context, in *moreTimeInput) (*body[ClaimView], error) {
+	d, _, e, err := s.mine(ctx, in.Slug)
+	if err != nil {
+		return nil, err
+	}
+	find := func() (c claimed, err error) {
+		claims, err := s.look(ctx, d.ID, e)
+		if err != nil {
+			return c, err
+		}
+		if i := slices.IndexFunc(claims, func(c claimed) bool { return c.SKU == in.Body.SKU }); i >= 0 {
+			return claims[i], nil
+		}
+		return c, ErrNotHeld
+	}
+	c, err := find()
+	if err != nil {
+		return nil, err
+	}
+	until, err := c.MoreTime(s.now(), s.settings.MoreTime)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.more(ctx, d.ID, toClaim{c.Claim, e.AccountID}, until); err != nil {
+		return nil, err
+	}
+	c, err = find()
+	return &body[ClaimView]{claimView(c)}, err
 }

@@ -445,6 +445,52 @@ func TestExclude(t *testing.T) {
 	require.NotContains(t, page, account(999_999).String(), "nor which of the staff did it")
 }
 
+// TestMoreTimeHeld: inventory holds for longer, twice, whoever presses how often, and an answer that is lost gains nothing.
+func TestMoreTimeHeld(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(2, "lots", []LotWanted{{"TEE", 2, 1}})
+	me := order[0]
+	more := func(n int) servetest.Response {
+		return b.do(b.token(n), "POST", "/drops/spring/entry/more-time", map[string]any{"sku": "TEE"})
+	}
+	require.Equal(t, "not-held", more(me).Slug())
+	require.Equal(t, "entry-not-found", more(9).Slug())
+	require.Equal(t, http.StatusCreated, b.claim(me).Status)
+	end := b.clock().Add(10 * time.Minute)
+	require.Equal(t, int64(2), b.entry(me).Claims[0].MoreTime)
+	require.Equal(t, "not-held", more(order[1]).Slug(), "another's")
+
+	servetest.Neighbour(t, b.rt, "inventory", claimsRoute, servetest.HangsUp(b.inv.claims))
+	require.Equal(t, "unavailable", more(me).Slug())
+	servetest.Neighbour(t, b.rt, "inventory", claimsRoute, b.inv.claims)
+	d, _, err := b.s.store.bySlug(t.Context(), "spring")
+	require.NoError(t, err)
+	e, err := b.s.store.entry(t.Context(), d.ID, account(me))
+	require.NoError(t, err)
+	before, err := b.s.store.claimsOf(t.Context(), e.ID)
+	require.NoError(t, err)
+	require.Equal(t, end, before[0].Until.UTC(), "nobody has noted the answer that was lost")
+	for range 2 { // two at once have read the same
+		require.NoError(t, b.s.more(t.Context(), d.ID, toClaim{before[0].Claim, e.AccountID}, end.Add(5*time.Minute)))
+	}
+	v := b.entry(me).Claims[0]
+	require.Equal(t, end.Add(5*time.Minute), *v.HoldExpiresAt)
+	require.Equal(t, int64(1), v.MoreTime)
+
+	b.later(14 * time.Minute)
+	require.Equal(t, Held, b.entry(me).Claims[0].State, "its own time would have been over")
+	r := more(me)
+	require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
+	r.JSON(t, &v)
+	require.Equal(t, end.Add(10*time.Minute), *v.HoldExpiresAt)
+	require.Equal(t, "no-more-time", more(me).Slug())
+	require.Equal(t, int64(1), b.inv.all["TEE"].Held)
+	b.later(7 * time.Minute)
+	require.Equal(t, "claim-lapsed", more(me).Slug())
+	require.Zero(t, b.inv.all["TEE"].Held)
+}
+
 // TestLongPoll: who waits is answered when something becomes of the entry, whichever instance did it; and at once when too many
 // wait, as the shop's other long polls are.
 func TestLongPoll(t *testing.T) {

@@ -29,6 +29,7 @@ func (s *service) dropRoutes(r chi.Router) {
 		r.Post("/drops/{slug}/entry", page(s.postEntry))
 		r.Post("/drops/{slug}/leave", page(s.postLeave))
 		r.Post("/drops/{slug}/claim", page(s.postClaim))
+		r.Post("/drops/{slug}/more-time", page(s.postMoreTime))
 	})
 }
 
@@ -189,6 +190,10 @@ func dropProblem(err error) string {
 		return limitWords(err)
 	case "claim-lapsed":
 		return "Your time for it was over. You can ask for it again: who has not let one go yet comes first."
+	case "not-held":
+		return "It is not held for you just now."
+	case "no-more-time":
+		return "There is no more time to give: others wait for it."
 	case "invalid":
 		return "Please choose what you want, and how many."
 	}
@@ -258,6 +263,15 @@ func (s *service) postClaim(w http.ResponseWriter, r *http.Request) (page.Answer
 		return s.dropPage(r, v, http.StatusServiceUnavailable), nil
 	}
 	return page.Redirect(at), nil
+}
+
+// postMoreTime asks for more time for what is held.
+func (s *service) postMoreTime(_ http.ResponseWriter, r *http.Request) (page.Answer, error) {
+	slug, in := chi.URLParam(r, "slug"), map[string]any{"sku": field(r, "sku")}
+	if err := s.call(r.Context(), "drops", http.MethodPost, dropAPI(slug)+"/entry/more-time", in, nil); err != nil {
+		return s.refusedDrop(r, err, nil, 0)
+	}
+	return page.Redirect("/drops/" + url.PathEscape(slug)), nil
 }
 
 // intoCart puts what is claimed into the cart: as many as were claimed, less what orders have of it already.

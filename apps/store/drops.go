@@ -143,6 +143,7 @@ type claim struct {
 	Quantity      int        `json:"quantity"`
 	HoldExpiresAt *time.Time `json:"hold_expires_at"`
 	Standby       int64      `json:"standby"`
+	MoreTime      int64      `json:"more_time"` // how often it may be given more time
 }
 
 func (e entry) claim(sku string) claim {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -180,8 +181,9 @@ func newQueue(t *testing.T) (*queue, *service) {
 // as puts the pages at a path once more, where whoever asks has logged in.
 func (c *queue) as(s *service) {
 	for method, paths := range map[string]map[string]page.Handler{
-		"GET":  {"/in/{slug}": s.getDrop, "/in/{slug}/body": s.getDropBody, "/in/{slug}/verify": s.getDropProof},
-		"POST": {"/in/{slug}/entry": s.postEntry, "/in/{slug}/leave": s.postLeave, "/in/{slug}/claim": s.postClaim},
+		"GET": {"/in/{slug}": s.getDrop, "/in/{slug}/body": s.getDropBody, "/in/{slug}/verify": s.getDropProof},
+		"POST": {"/in/{slug}/entry": s.postEntry, "/in/{slug}/leave": s.postLeave, "/in/{slug}/claim": s.postClaim,
+			"/in/{slug}/more-time": s.postMoreTime},
 	} {
 		for path, fn := range paths {
 			c.rt.Router.Method(method, path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -252,7 +254,7 @@ func seen(t *testing.T, body string) string {
 }
 
 func held(state string, more map[string]any) map[string]any {
-	c := map[string]any{"sku": "A", "state": state, "quantity": 2, "hold_expires_at": nil, "standby": 0}
+	c := map[string]any{"sku": "A", "state": state, "quantity": 2, "hold_expires_at": nil, "standby": 0, "more_time": 0}
 	for k, v := range more {
 		c[k] = v
 	}
@@ -469,6 +471,36 @@ func TestClaim(t *testing.T) {
 	} {
 		servetest.Neighbour(t, c.rt, "drops", doClaim, servetest.Refuses(problem.New(problem.Conflict, slug, "")))
 		res = c.post("/in/lamp/claim", form)
+		require.Equal(t, http.StatusConflict, res.Status)
+		require.Contains(t, string(res.Body), says)
+	}
+}
+
+// TestMoreTime: who holds something may ask for more time, as often as there is some, with nothing but a form.
+func TestMoreTime(t *testing.T) {
+	t.Parallel()
+	c, _ := newQueue(t)
+	until := dropOpens.Add(10 * time.Minute)
+	for slug, says := range map[string]string{"2": "more time twice", "1": "more time once", "0": ""} {
+		n, _ := strconv.Atoi(slug)
+		c.stands(slug, "open", 60, held("held", map[string]any{"hold_expires_at": until, "more_time": n}))
+		section := seen(t, c.get("/in/"+slug))
+		require.Contains(t, section, says)
+		require.Equal(t, n > 0, strings.Contains(section, `action="/drops/`+slug+`/more-time"`))
+	}
+	const more = "POST /api/v1/drops/{slug}/entry/more-time"
+	var sent map[string]any
+	servetest.Neighbour(t, c.rt, "drops", more, func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewDecoder(r.Body).Decode(&sent)
+		servetest.Answers(servetest.Like(t, "drops", more, nil))(w, r)
+	})
+	res := c.post("/in/2/more-time", url.Values{"sku": {"A"}})
+	require.Equal(t, http.StatusSeeOther, res.Status, "%s", res.Body)
+	require.Equal(t, "/drops/2", res.Header.Get("Location"))
+	require.Equal(t, map[string]any{"sku": "A"}, sent)
+	for slug, says := range map[string]string{"no-more-time": "no more time to give", "not-held": "not held for you", "claim-lapsed": "was over"} {
+		servetest.Neighbour(t, c.rt, "drops", more, servetest.Refuses(problem.New(problem.Conflict, slug, "")))
+		res = c.post("/in/2/more-time", url.Values{"sku": {"A"}})
 		require.Equal(t, http.StatusConflict, res.Status)
 		require.Contains(t, string(res.Body), says)
 	}

@@ -98,6 +98,7 @@ func setup(t *testing.T) *bench {
 		"PUT /api/v1/admin/drops/{id}/message":           {"message": "Soon"},
 		"PUT /api/v1/admin/drops/{id}/exclusions/{idx}":  {"reason": "Sells places"},
 		"POST /api/v1/drops/{slug}/entry":                {"skus": []any{b.lamp.SKU}, "quantity": 1},
+		"POST /api/v1/drops/{slug}/entry/more-time":      {"sku": b.lamp.SKU},
 		"POST /api/v1/drops/{slug}/claim":                nil, // refused by its ticket before it is read: the service's own tests
 
 		"POST /api/v1/admin/auth/accounts/{account_id}/suspension": {"reason": "Sells tickets"},

@@ -395,9 +395,11 @@
       e.dataset.clock ||= e.textContent;
       e.textContent = `${e.dataset.clock} (${span(left)})`;
       e.closest("section").classList.toggle("soon", left < 120_000);
+      const more = all("section:not([hidden]) [data-more-time]", drop);
+      for (const form of more) form.hidden = left >= 120_000;
       if (shown === "holding" && left < 120_000 && left > 0 && warned !== until) {
         warned = until;
-        said.textContent = "Two minutes are left to pay for what is held for you.";
+        said.textContent = `Two minutes are left to pay for what is held for you.${more.length ? " You can ask for more time." : ""}`;
         document.title = `2 minutes left · ${title}`;
       }
       if (left < -1000 && ended !== until) { ended = until; body().catch(() => {}); }
