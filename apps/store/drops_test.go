@@ -465,6 +465,27 @@ func TestClaim(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, c.post("/in/lamp/claim", form).Status)
 	require.Len(t, quantities, 3, "nothing goes into the cart")
 
+	// The form has the ticket of the shopper's own entry. With another's, or without one, drops refuses it as any claim.
+	servetest.Neighbour(t, c.rt, "drops", doClaim, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Drop-Ticket") != "the.ticket" {
+			servetest.Refuses(problem.New(problem.Forbidden, "ticket-invalid", ""))(w, r)
+			return
+		}
+		answer("held")(w, r)
+	})
+	servetest.Neighbour(t, c.rt, "carts", put, inCart(2))
+	require.Contains(t, seen(t, c.get("/in/lamp")), `name="ticket" value="the.ticket"`)
+	for _, wrong := range []url.Values{
+		{"sku": {"A"}, "quantity": {"2"}, "ticket": {"another.ticket"}}, {"sku": {"A"}, "quantity": {"2"}},
+	} {
+		res = c.post("/in/lamp/claim", wrong)
+		require.Equal(t, http.StatusForbidden, res.Status)
+		require.Contains(t, string(res.Body), "was another account’s")
+		require.Contains(t, seen(t, string(res.Body)), `value="the.ticket"`, "from here it can be tried again")
+		require.Len(t, quantities, 3, "nothing goes into the cart")
+	}
+	require.Equal(t, http.StatusSeeOther, c.post("/in/lamp/claim", form).Status)
+
 	for slug, says := range map[string]string{
 		"not-called": "not your turn yet", "drop-paused": "paused", "sold-out": "Nothing is left",
 		"claim-lapsed": "Your time for it was over",
