@@ -32,15 +32,17 @@ type DropOpened struct {
 // Topic names the event's topic.
 func (DropOpened) Topic() string { return "drop.opened.v1" }
 
-// DropCalled tells somebody that it is their turn, until a time. It is told where a drop's rules say that the called get a
-// mail, as in draws.
+// DropCalled tells somebody who asked for it that it is their turn, until a time. It is told where a drop's rules say that
+// the called get a mail, as in draws.
 type DropCalled struct {
 	DropID    uuid.UUID `json:"drop_id"`
 	Slug      string    `json:"slug"`
 	Title     string    `json:"title"`
+	Zone      string    `json:"zone"` // IANA, in which times are told
 	AccountID uuid.UUID `json:"account_id"`
+	Email     string    `json:"email"`
 	SKU       string    `json:"sku"`
-	Until     time.Time `json:"until"` // then others are called as well
+	Until     time.Time `json:"until"` // then others are called
 	At        time.Time `json:"at"`
 }
 
@@ -69,3 +71,17 @@ type DropClosed struct {
 
 // Topic names the event's topic.
 func (DropClosed) Topic() string { return "drop.closed.v1" }
+
+// DropMissed tells somebody who asked for it that a drop is over in which they got nothing.
+type DropMissed struct {
+	DropID    uuid.UUID `json:"drop_id"`
+	Slug      string    `json:"slug"`
+	Title     string    `json:"title"`
+	AccountID uuid.UUID `json:"account_id"`
+	Email     string    `json:"email"`
+	SoldOut   bool      `json:"sold_out"` // all units are paid
+	At        time.Time `json:"at"`
+}
+
+// Topic names the event's topic.
+func (DropMissed) Topic() string { return "drop.missed.v1" }

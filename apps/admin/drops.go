@@ -48,6 +48,7 @@ type watched struct {
 	drop
 	CallsPerS int       `json:"calls_per_s"`
 	Notify    bool      `json:"notify"`
+	TellEnd   bool      `json:"tell_end"`
 	SetAside  string    `json:"set_aside"`
 	Refused   string    `json:"refused"`
 	Entered   int64     `json:"entered"`
@@ -227,9 +228,16 @@ func dropForm(d watched, isNew bool) form {
 		}
 		return f
 	}
-	notify := ""
-	if d.Notify {
-		notify = "1"
+	mails := func(name, label string, on bool) field {
+		f := field{
+			Name: name, Label: label, Type: "select", Hint: "Of who asked for it at entry.",
+			Options: []option{{Value: "", Label: "In a draw"}, {Value: "yes", Label: "Yes"}, {Value: "no", Label: "No"}},
+		}
+		if !isNew {
+			f.Value = map[bool]string{true: "yes", false: "no"}[on]
+		}
+		f.Options = chosen(f.Options, f.Value)
+		return f
 	}
 	moment := func(name, label, hint string, t *time.Time, required bool) field {
 		return field{Name: name, Label: label, Type: "datetime-local", Value: at(t), Required: required, Hint: hint}
@@ -261,7 +269,8 @@ func dropForm(d watched, isNew bool) form {
 			seconds("hold_s", "Seconds that it is held while they pay", "Empty: 600.", d.HoldS),
 			seconds("standby_s", "Seconds to take what comes back", "Empty: 60; in a draw, a day.", d.StandbyS),
 			seconds("calls_per_s", "Called in a second at most", "Empty: 100. It can be changed while the drop is on.", d.CallsPerS),
-			{Name: "notify", Label: "Mail those who are called", Type: "checkbox", Value: notify},
+			mails("notify", "Mail those who are called", d.Notify),
+			mails("tell_end", "Mail those who got nothing, when it is over", d.TellEnd),
 		},
 	}
 	if isNew {
@@ -358,7 +367,11 @@ func readDropForm(sent url.Values) (map[string]any, error) {
 		}
 		in[name] = n
 	}
-	in["notify"] = sent.Get("notify") != ""
+	for _, name := range []string{"notify", "tell_end"} {
+		if v := sent.Get(name); v != "" {
+			in[name] = v == "yes"
+		}
+	}
 	if wrong != nil {
 		return nil, wrong
 	}

@@ -126,6 +126,7 @@ func TestMakeDrop(t *testing.T) {
 			"slug": {"lamp"}, "title": {"The lamp"}, "preset": {"queue"}, "lots": {"LAMP, 100, 1\r\n\r\nCHAIR, 5, 2"},
 			"zone": {"Europe/London"}, "prequeue_at": {"2026-07-04T17:50"}, "opens_at": {"2026-07-04T18:00"},
 			"closes_at": {"2026-07-04T20:00"}, "beacon": {"drand"}, "grace_s": {""}, "hold_s": {"300"},
+			"notify": {""}, "tell_end": {"no"},
 		}
 	}
 	var sent map[string]any
@@ -139,7 +140,7 @@ func TestMakeDrop(t *testing.T) {
 	require.Equal(t, map[string]any{
 		"slug": "lamp", "title": "The lamp", "preset": "queue", "zone": "Europe/London", "prequeue_at": "2026-07-04T17:50:00+01:00",
 		"opens_at": "2026-07-04T18:00:00+01:00", "closes_at": "2026-07-04T20:00:00+01:00", "beacon": "drand", "hold_s": 300.0,
-		"notify": false, "lots": []any{
+		"tell_end": false, "lots": []any{
 			map[string]any{"sku": "LAMP", "units": 100.0, "limit": 1.0}, map[string]any{"sku": "CHAIR", "units": 5.0, "limit": 2.0},
 		},
 	}, sent)
@@ -159,7 +160,7 @@ func TestMakeDrop(t *testing.T) {
 		servetest.Refuses(problem.InvalidField("body.closes_at", problem.CodeTooSmall, "is not after opens_at")))
 	res = d.post("/admin/drops/new", form())
 	require.Equal(t, http.StatusUnprocessableEntity, res.Status)
-	require.Contains(t, string(res.Body), "Must be after the opening.")
+	require.Contains(t, string(res.Body), "Must be after the opening")
 	servetest.Neighbour(t, d.rt, "drops", makeDrop,
 		servetest.Refuses(problem.New(problem.Conflict, "slug-taken", "Another drop has this name")))
 	require.Contains(t, string(d.post("/admin/drops/new", form()).Body), "Another one has this address.")

@@ -44,6 +44,7 @@ var mailKinds = []option{
 	{Value: "order-delivered", Label: "Order delivered"}, {Value: "order-cancelled", Label: "Order cancelled"},
 	{Value: "order-refunded", Label: "Order refunded"},
 	{Value: "stock-confirm", Label: "Back in stock: confirm"}, {Value: "back-in-stock", Label: "Back in stock"},
+	{Value: "drop-called", Label: "Drop: your turn"}, {Value: "drop-missed", Label: "Drop: nothing this time"},
 }
 
 var mailList = list[mailItem]{

@@ -24,7 +24,7 @@ var (
 		},
 		"category":    {problem.CodeNotFound: "there is no such category"},
 		"currency":    {problem.CodeNotAllowed: "is not the shop's currency"},
-		"closes_at":   {problem.CodeTooSmall: "must be after the opening"},
+		"closes_at":   {problem.CodeTooSmall: "must be after the opening, in a draw by as long as those who are drawn have"},
 		"cursor":      {problem.CodeWrongFormat: "is of another list, or too old"},
 		"delta":       {problem.CodeNotAllowed: "must not be 0"},
 		"description": {problem.CodeWrongFormat: "must not have control characters"},

@@ -60,6 +60,7 @@ type DropInput struct {
 	StandbyS   int64       `json:"standby_s,omitempty" minimum:"20" maximum:"86400" doc:"60 without it; 86400 in a draw"`
 	CallsPerS  int64       `json:"calls_per_s,omitempty" minimum:"1" maximum:"1000000" doc:"How many are called in a second, at most: 100"`
 	Notify     *bool       `json:"notify,omitempty" doc:"Whether the called get a mail; in a draw they do unless it says no"`
+	TellEnd    *bool       `json:"tell_end,omitempty" doc:"Whether those who got nothing get one when it is over; in a draw they do unless it says no"`
 	Beacon     string      `json:"beacon,omitempty" enum:"drand,commit" doc:"commit without it"`
 	Lots       []LotWanted `json:"lots" minItems:"1" maxItems:"100" nullable:"false"`
 }
@@ -99,6 +100,7 @@ func (d *Drop) apply(in DropInput) error {
 		d.PrequeueAt = &at
 	}
 	d.GraceS, d.HoldS, d.StandbyS, d.CallsPerS, d.Notify = 45, 600, 60, 100, in.Preset == Draw
+	d.TellEnd = d.Notify
 	if in.Preset == Draw {
 		d.GraceS, d.StandbyS = 24*3600, 24*3600
 	}
@@ -107,8 +109,14 @@ func (d *Drop) apply(in DropInput) error {
 			*to = v
 		}
 	}
+	if in.Preset == Draw && d.ClosesAt.Before(d.OpensAt.Add(seconds(d.GraceS))) {
+		return problem.InvalidField("body.closes_at", problem.CodeTooSmall, "is before the time of those who are drawn first is over")
+	}
 	if in.Notify != nil {
 		d.Notify = *in.Notify
+	}
+	if in.TellEnd != nil {
+		d.TellEnd = *in.TellEnd
 	}
 	if d.Beacon = in.Beacon; d.Beacon == "" || in.Preset == FirstCome { // where nothing is drawn
 		d.Beacon = proof.BeaconCommit
@@ -131,7 +139,6 @@ func kept(at time.Time) time.Time { return at.UTC().Truncate(time.Millisecond) }
 type Watched struct {
 	DropView
 	CallsPerS int64   `json:"calls_per_s"`
-	Notify    bool    `json:"notify"`
 	SetAside  string  `json:"set_aside" enum:"none,asked,refused,open,closing,closed" doc:"How it stands with inventory's lots"`
 	Refused   string  `json:"refused" doc:"Why the units could not be set aside: a problem of inventory"`
 	Entered   int64   `json:"entered"`
@@ -157,7 +164,7 @@ func (s *service) watched(ctx context.Context, id uuid.UUID) (*body[Watched], er
 	}
 	acts, err := s.store.acts(ctx, id)
 	w := Watched{
-		DropView: view(d, lots, acts), CallsPerS: d.CallsPerS, Notify: d.Notify, SetAside: d.Lots, Refused: d.Refused, Entered: d.Entered,
+		DropView: view(d, lots, acts), CallsPerS: d.CallsPerS, SetAside: d.Lots, Refused: d.Refused, Entered: d.Entered,
 	}
 	for _, l := range lots {
 		rate := drop.Showing{Came: int(l.Came), Stayed: int(l.Stayed)}.Rate()

@@ -11,6 +11,7 @@ type ClaimState string
 
 // The states of claims.
 const (
+	Drawn    ClaimState = "drawn"   // in a draw: who is next; inventory is asked for the units before they are told
 	Asked    ClaimState = "asked"   // inventory is asked for the units; after a crash nobody knows its answer
 	Held     ClaimState = "held"    // until its end
 	Standby  ClaimState = "standby" // nothing was free: served from what comes back
@@ -48,10 +49,13 @@ func (c *Claim) Ask(quantity int64, now time.Time, hold time.Duration, first *ra
 	case Asked, Held, Bought:
 		c.Quantity = max(c.Quantity, quantity)
 		return true
-	case Offered:
+	case Offered, Drawn: // accepts
 		if now.Before(*c.Until) {
 			until := now.Add(hold)
-			c.State, c.Until = Asked, &until
+			if until.Before(*c.Until) { // who is drawn has it as long as it was said
+				until = *c.Until
+			}
+			c.State, c.Until, c.Quantity = Asked, &until, min(c.Quantity, quantity)
 		}
 		return true
 	case Standby:
@@ -111,6 +115,15 @@ func (c *Claim) MoreTime(now time.Time, by time.Duration) (until time.Time, err 
 func (c *Claim) Lapse() {
 	c.State = Lapsed
 	c.Lapses++
+}
+
+// Over ends a claim whose time is over: what an order has of it by then is bought, be it fewer than were held.
+func (c *Claim) Over(ordered int64) {
+	if ordered == 0 {
+		c.Lapse()
+		return
+	}
+	c.State, c.Quantity = Bought, ordered
 }
 
 // Wait has a claim stand by for which nothing is free.

@@ -127,14 +127,13 @@ func (s store) ended(ctx context.Context, of uuid.UUID, before time.Time, limit 
 	return pgx.CollectRows(rows, pgx.RowToStructByName[toClaim])
 }
 
-// standby reads who stands by for a SKU, the next first.
-func (s store) standby(ctx context.Context, of uuid.UUID, sku string, limit int64) ([]toClaim, error) {
+// standby reads who stands by for a SKU, the next first, of those who have let no more than so many lapse.
+func (s store) standby(ctx context.Context, of uuid.UUID, sku string, lapses, limit int64) ([]toClaim, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, c.extended, e.account_id
 		FROM claims c JOIN entries e ON e.id = c.entry_id
-		WHERE c.drop_id = $1 AND c.sku = $2 AND c.state = 'standby' AND e.account_id IS NOT NULL AND e.left_at IS NULL
-		  AND e.excluded IS NULL AND NOT EXISTS (SELECT FROM standings s WHERE s.account_id = e.account_id AND s.suspended)
-		ORDER BY c.lapses, c.position LIMIT $3`, of, sku, limit)
+		WHERE c.drop_id = $1 AND c.sku = $2 AND c.state = 'standby' AND c.lapses <= $3 AND `+mayCome+`
+		ORDER BY c.lapses, c.position LIMIT $4`, of, sku, lapses, limit)
 	if err != nil {
 		return nil, fmt.Errorf("standby: %w", err)
 	}
@@ -169,27 +168,33 @@ func openCalls(ctx context.Context, tx pgx.Tx, of uuid.UUID) (map[string]int, er
 		FROM calls k WHERE k.drop_id = $1 AND k.settled_at IS NULL GROUP BY k.sku`, of)
 }
 
+// called is who is called, and where they are told; nil: they are not.
+type called struct {
+	AccountID uuid.UUID
+	Email     *string
+}
+
 // next reads who is next to be called for a SKU: positions, and whose they are.
 func next(
-	ctx context.Context, tx pgx.Tx, of uuid.UUID, sku string, called int64, n int,
-) (positions []int64, accounts []uuid.UUID, err error) {
+	ctx context.Context, tx pgx.Tx, of uuid.UUID, sku string, from int64, n int,
+) (positions []int64, who []called, err error) {
 	rows, err := tx.Query(ctx, `
-		SELECT position, account_id FROM entries
+		SELECT position, account_id, email FROM entries
 		WHERE drop_id = $1 AND position >= $2 AND $3 = ANY (skus) AND left_at IS NULL AND excluded IS NULL AND account_id IS NOT NULL
-		ORDER BY position LIMIT $4`, of, called, sku, n)
+		ORDER BY position LIMIT $4`, of, from, sku, n)
 	if err != nil {
 		return nil, nil, fmt.Errorf("next: %w", err)
 	}
 	var position int64
-	var account uuid.UUID
-	_, err = pgx.ForEachRow(rows, []any{&position, &account}, func() error {
-		positions, accounts = append(positions, position), append(accounts, account)
+	var one called
+	_, err = pgx.ForEachRow(rows, []any{&position, &one.AccountID, &one.Email}, func() error {
+		positions, who = append(positions, position), append(who, one)
 		return nil
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("next: %w", err)
 	}
-	return positions, accounts, nil
+	return positions, who, nil
 }
 
 // call notes that a drop has called the next ones for a SKU, up to before a position. What was called stays called.

@@ -79,7 +79,8 @@ type Drop struct {
 	HoldS      int64
 	StandbyS   int64
 	CallsPerS  int64
-	Notify     bool
+	Notify     bool // the called get a mail, as far as they asked for it
+	TellEnd    bool // and so do those who got nothing, when it is over
 
 	Beacon      string
 	BeaconRound *int64
@@ -132,6 +133,7 @@ type Entry struct {
 	EnteredAt time.Time
 	LeftAt    *time.Time
 	Excluded  *string
+	Email     *string // where to tell what becomes of it; nil: nowhere
 }
 
 // beaconAfter is how long after the opening the round of the beacon is told that decides: longer than it takes to freeze the
@@ -153,6 +155,8 @@ type rules struct {
 	GraceS     int64       `json:"grace_s"`
 	HoldS      int64       `json:"hold_s"`
 	StandbyS   int64       `json:"standby_s"`
+	Notify     bool        `json:"notify"`
+	TellEnd    bool        `json:"tell_end"`
 	Lots       []LotWanted `json:"lots"`
 }
 
@@ -175,7 +179,7 @@ func wantedOf(lots []Lot) []LotWanted {
 func (d *Drop) Publish(lots []Lot) error {
 	r := rules{
 		Drop: d.Slug, Title: d.Title, Preset: d.Preset, Zone: d.Zone, PrequeueAt: d.PrequeueAt, ClosesAt: d.ClosesAt,
-		GraceS: d.GraceS, HoldS: d.HoldS, StandbyS: d.StandbyS, Lots: wantedOf(lots),
+		GraceS: d.GraceS, HoldS: d.HoldS, StandbyS: d.StandbyS, Notify: d.Notify, TellEnd: d.TellEnd, Lots: wantedOf(lots),
 		Rules: proof.Rules{OpensAt: d.OpensAt, Beacon: d.Beacon},
 	}
 	if d.Beacon == proof.BeaconDrand {

@@ -26,6 +26,7 @@ type entering struct {
 	drop, account uuid.UUID
 	skus          []string
 	quantity      int64
+	email         *string // where the account is told what becomes of it; nil: nowhere
 }
 
 // entered is an entry, and whether it was made just now.
@@ -103,7 +104,7 @@ func (s *service) enterAll(ctx context.Context, batch []entering) (answers []gat
 func (d *Drop) enter(in entering, now time.Time) Entry {
 	e := Entry{
 		ID: uuid.Must(uuid.NewV7()), AccountID: in.account, Idx: d.Entered, SKUs: in.skus, Quantity: in.quantity,
-		Salt: make([]byte, 16), EnteredAt: now,
+		Salt: make([]byte, 16), EnteredAt: now, Email: in.email,
 	}
 	_, _ = rand.Read(e.Salt) // it never fails
 	leaf := proof.Leaf(e.ID, e.AccountID, e.Salt)
@@ -117,7 +118,7 @@ func (d *Drop) enter(in entering, now time.Time) Entry {
 }
 
 // again has who has entered come again, from another device or after leaving: with the place that they have. What they want
-// they may change until the opening. Errors: ErrNotEligible; for who has left, those of MayEnter.
+// they may change until the opening, and whether they are told until it is over. Errors: ErrNotEligible; for who has left, those of MayEnter.
 func (e *entered) again(d Drop, in entering, now time.Time) error {
 	if e.Excluded != nil {
 		return ErrNotEligible.With("rule", "excluded").With("reason", *e.Excluded)
@@ -131,6 +132,9 @@ func (e *entered) again(d Drop, in entering, now time.Time) error {
 	}
 	if closed == nil && d.N == nil {
 		e.SKUs, e.Quantity = in.skus, in.quantity
+	}
+	if !d.State.Over() {
+		e.Email = in.email
 	}
 	return nil
 }
@@ -230,7 +234,14 @@ func (s *service) claimOf(ctx context.Context, id uuid.UUID, batch []claiming, m
 			if r, ok := first[in.sku]; ok {
 				ahead = &r
 			}
-			if c.Ask(in.quantity, s.now(), seconds(in.drop.HoldS), ahead) {
+			quantity := in.quantity
+			if in.drop.Preset == Draw { // nobody takes what the next one is drawn for
+				ahead = &rank{Lapses: -1}
+				if c.State != "" {
+					quantity = min(quantity, c.Quantity)
+				}
+			}
+			if c.Ask(quantity, s.now(), seconds(in.drop.HoldS), ahead) {
 				asked = append(asked, toClaim{*c, in.entry.AccountID})
 			}
 		}
@@ -372,30 +383,34 @@ func (s *service) lookAll(ctx context.Context, batch []looking) ([]gather.Answer
 		drops[l.drop] = append(drops[l.drop], l.toClaim)
 	}
 	for id, asked := range drops {
-		has, err := s.inventory.has(ctx, id, asked)
-		if err != nil {
-			return nil, err
-		}
-		keys := pg.Column(asked, toClaim.key)
-		err = s.store.changeClaims(ctx, id, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
-			for i, k := range keys {
-				c := claims[k]
-				if c == nil || c.State != asked[i].State || !c.Until.Equal(*asked[i].Until) {
-					continue // something has become of it since
-				}
-				c.Answer(has[i].Held, has[i].Ordered, has[i].HeldUntil)
-				if c.State != Bought && has[i].Held == 0 && !s.now().Before(*c.Until) {
-					c.Lapse()
-				}
-				changed = append(changed, k)
-			}
-			return changed, nil
-		})
-		if err != nil {
+		if err := s.learn(ctx, id, asked); err != nil {
 			return nil, err
 		}
 	}
 	return make([]gather.Answer[struct{}], len(batch)), nil
+}
+
+// learn notes what inventory says has become of claims that hold something.
+func (s *service) learn(ctx context.Context, of uuid.UUID, asked []toClaim) error {
+	has, err := s.inventory.has(ctx, of, asked)
+	if err != nil {
+		return err
+	}
+	keys := pg.Column(asked, toClaim.key)
+	return s.store.changeClaims(ctx, of, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
+		for i, k := range keys {
+			c := claims[k]
+			if c == nil || c.State != asked[i].State || !c.Until.Equal(*asked[i].Until) {
+				continue // something has become of it since
+			}
+			c.Answer(has[i].Held, has[i].Ordered, has[i].HeldUntil)
+			if c.State != Bought && has[i].Held == 0 && !s.now().Before(*c.Until) {
+				c.Over(has[i].Ordered)
+			}
+			changed = append(changed, k)
+		}
+		return changed, nil
+	})
 }
 
 // What inventory says to claims.

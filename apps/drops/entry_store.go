@@ -14,7 +14,7 @@ import (
 )
 
 // Of a removed account only the leaf stays, and it has no entry.
-const entryColumns = `id, account_id, idx, position, skus, quantity, salt, leaf, entered_at, left_at, excluded`
+const entryColumns = `id, account_id, idx, position, skus, quantity, salt, leaf, entered_at, left_at, excluded, email`
 
 // entry reads an account's entry. Errors: ErrEntryNotFound.
 func (s store) entry(ctx context.Context, of, account uuid.UUID) (Entry, error) {
@@ -71,10 +71,10 @@ func addEntries(ctx context.Context, tx pgx.Tx, d Drop, entries []Entry) error {
 	b := &pgx.Batch{}
 	for _, e := range entries {
 		b.Queue(`
-			INSERT INTO entries (id, drop_id, account_id, idx, position, skus, quantity, salt, leaf, entered_at)
-			VALUES (@id, @drop, @account, @idx, @position, @skus, @quantity, @salt, @leaf, @entered_at)`, pgx.StrictNamedArgs{
+			INSERT INTO entries (id, drop_id, account_id, idx, position, skus, quantity, salt, leaf, entered_at, email)
+			VALUES (@id, @drop, @account, @idx, @position, @skus, @quantity, @salt, @leaf, @entered_at, @email)`, pgx.StrictNamedArgs{
 			"id": e.ID, "drop": d.ID, "account": e.AccountID, "idx": e.Idx, "position": e.Position, "skus": e.SKUs,
-			"quantity": e.Quantity, "salt": e.Salt, "leaf": e.Leaf, "entered_at": e.EnteredAt,
+			"quantity": e.Quantity, "salt": e.Salt, "leaf": e.Leaf, "entered_at": e.EnteredAt, "email": e.Email,
 		})
 		if d.OpenedAt != nil {
 			b.Queue(`UPDATE drop_lots SET entrants = entrants + 1, wanted = wanted + $3 WHERE drop_id = $1 AND sku = ANY ($2)`,
@@ -90,7 +90,8 @@ func addEntries(ctx context.Context, tx pgx.Tx, d Drop, entries []Entry) error {
 
 // setEntry saves what somebody may change of an entry.
 func setEntry(ctx context.Context, tx pgx.Tx, e Entry) error {
-	_, err := tx.Exec(ctx, `UPDATE entries SET skus = $2, quantity = $3, left_at = $4 WHERE id = $1`, e.ID, e.SKUs, e.Quantity, e.LeftAt)
+	_, err := tx.Exec(ctx, `UPDATE entries SET skus = $2, quantity = $3, left_at = $4, email = $5 WHERE id = $1`,
+		e.ID, e.SKUs, e.Quantity, e.LeftAt, e.Email)
 	if err != nil {
 		return fmt.Errorf("set entry: %w", err)
 	}
@@ -122,7 +123,7 @@ func exclude(ctx context.Context, tx pgx.Tx, of uuid.UUID, idx int64, reason str
 // forgetAccount forgets whose entries are an account's.
 func forgetAccount(ctx context.Context, tx pgx.Tx, account uuid.UUID) error {
 	b := &pgx.Batch{}
-	b.Queue(`UPDATE entries SET account_id = NULL, salt = NULL, left_at = COALESCE(left_at, now()) WHERE account_id = $1`, account)
+	b.Queue(`UPDATE entries SET account_id = NULL, salt = NULL, email = NULL, left_at = COALESCE(left_at, now()) WHERE account_id = $1`, account)
 	b.Queue(`DELETE FROM standings WHERE account_id = $1`, account)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return fmt.Errorf("forget account: %w", err)
@@ -133,7 +134,7 @@ func forgetAccount(ctx context.Context, tx pgx.Tx, account uuid.UUID) error {
 // forgetOld forgets whose entries were of drops that ended before a time.
 func (s store) forgetOld(ctx context.Context, before time.Time) error {
 	_, err := s.db.Exec(ctx, `
-		UPDATE entries SET account_id = NULL, salt = NULL WHERE account_id IS NOT NULL AND drop_id IN (
+		UPDATE entries SET account_id = NULL, salt = NULL, email = NULL WHERE account_id IS NOT NULL AND drop_id IN (
 			SELECT id FROM drops WHERE ended_at < $1)`, before)
 	if err != nil {
 		return fmt.Errorf("forget old entries: %w", err)

@@ -13,10 +13,12 @@ import (
 	"github.com/stampede-shop/stampede/drop/proof"
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/longpoll"
+	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 func (s *service) routes(api huma.API) {
+	outbox.Feed(api, s.store.db, rest.Neighbours("mail"))
 	rest.Handle(api, rest.Op("GET", "/api/v1/drops", "List drops", rest.Anyone), s.listDrops)
 	rest.Handle(api, rest.Op("GET", "/api/v1/drops/{slug}", "Read a drop: its rules, times, lots and what staff did to it", rest.Anyone,
 		rest.Problems(ErrDropNotFound)), s.getDrop)
@@ -92,6 +94,8 @@ type DropView struct {
 	HoldS      int64       `json:"hold_s" doc:"Seconds that a claim holds"`
 	StandbyS   int64       `json:"standby_s" doc:"Seconds that who stood by has to accept"`
 	Beacon     string      `json:"beacon" enum:"drand,commit" doc:"commit: no public randomness; the shop could have influenced the order"`
+	Notify     bool        `json:"notify" doc:"Whether the called who asked for it get a mail"`
+	TellEnd    bool        `json:"tell_end" doc:"Whether those who asked for it and got nothing get one when it is over"`
 	Message    string      `json:"message"`
 	Lots       []LotWanted `json:"lots" nullable:"false"`
 	Rules      *string     `json:"rules" nullable:"true" doc:"JSON, as it was committed to"`
@@ -103,7 +107,7 @@ func view(d Drop, lots []Lot, acts []Act) DropView {
 	return DropView{
 		ID: d.ID, Slug: d.Slug, Title: d.Title, Preset: d.Preset, State: d.State, Zone: d.Zone, PrequeueAt: d.PrequeueAt,
 		OpensAt: d.OpensAt, ClosesAt: d.ClosesAt, GraceS: d.GraceS, HoldS: d.HoldS, StandbyS: d.StandbyS, Beacon: d.Beacon,
-		Message: d.Message, Lots: wantedOf(lots), Rules: d.Rules, Commitment: d.Commitment, Acts: acts,
+		Notify: d.Notify, TellEnd: d.TellEnd, Message: d.Message, Lots: wantedOf(lots), Rules: d.Rules, Commitment: d.Commitment, Acts: acts,
 	}
 }
 
@@ -200,6 +204,7 @@ type EntryView struct {
 	Leaf     proof.Hex   `json:"leaf"`
 	Odds     []Odds      `json:"odds" nullable:"false"`
 	Left     bool        `json:"left"`
+	Tell     bool        `json:"tell" doc:"I asked to be told by mail"`
 	Excluded *string     `json:"excluded" nullable:"true" doc:"Why staff have shut it out"`
 	Claims   []ClaimView `json:"claims" nullable:"false"`
 	Version  string      `json:"version,omitempty" doc:"Where one can wait: for since. It changes with the entry"`
@@ -217,8 +222,12 @@ type ClaimView struct {
 
 func claimView(c claimed) ClaimView {
 	v := ClaimView{SKU: c.SKU, State: c.State, Quantity: c.Quantity, Standby: c.Place, MoreTime: c.MoreTimes()}
-	if c.State == Held || c.State == Offered {
+	switch c.State {
+	case Held, Offered:
 		v.HoldExpiresAt = c.Until
+	case Drawn:
+		v.State = Asked
+	case Asked, Standby, Bought, Lapsed, Declined:
 	}
 	return v
 }
@@ -226,7 +235,7 @@ func claimView(c claimed) ClaimView {
 func (s *service) entryView(d Drop, lots []Lot, e Entry, claims []claimed) EntryView {
 	v := EntryView{
 		Ticket: s.ticket(d, e), Idx: e.Idx, Position: e.Position, SKUs: e.SKUs, Quantity: e.Quantity, Leaf: e.Leaf,
-		Left: e.LeftAt != nil, Excluded: e.Excluded, Odds: odds(d, lots, e), Claims: make([]ClaimView, 0, len(claims)),
+		Left: e.LeftAt != nil, Tell: e.Email != nil, Excluded: e.Excluded, Odds: odds(d, lots, e), Claims: make([]ClaimView, 0, len(claims)),
 	}
 	for _, c := range claims {
 		v.Claims = append(v.Claims, claimView(c))
@@ -239,6 +248,7 @@ type entryInput struct {
 	Body struct {
 		SKUs     []string `json:"skus" minItems:"1" maxItems:"20" nullable:"false" doc:"Of its lots; each is called for by itself"`
 		Quantity int64    `json:"quantity" minimum:"1" maximum:"1000" doc:"Units of each, at most"`
+		Tell     bool     `json:"tell,omitempty" doc:"Tell my account's address what becomes of it, as far as the drop's rules say so"`
 	}
 }
 
@@ -259,7 +269,11 @@ func (s *service) postEntry(ctx context.Context, in *entryInput) (*entryOutput, 
 	if err := s.mayTakePart(ctx, caller); err != nil {
 		return nil, err
 	}
-	e, err := s.entries.Do(ctx, entering{d.ID, caller.ID, in.Body.SKUs, in.Body.Quantity})
+	wants := entering{drop: d.ID, account: caller.ID, skus: in.Body.SKUs, quantity: in.Body.Quantity}
+	if in.Body.Tell && caller.Email != "" {
+		wants.email = &caller.Email
+	}
+	e, err := s.entries.Do(ctx, wants)
 	if err != nil {
 		return nil, err
 	}

@@ -100,10 +100,19 @@ func (l *lots) claim(c wantsHeld) (isHeld, error) {
 // buys has an account's order take what its cart holds, and pay.
 func (l *lots) buys(account uuid.UUID, sku string) {
 	l.Lock()
+	n := l.has[account.String()+" "+sku].Held
+	l.Unlock()
+	l.buysOf(account, sku, n)
+}
+
+// buysOf has it take so many of them: the cart's line was for no more.
+func (l *lots) buysOf(account uuid.UUID, sku string, n int64) {
+	l.Lock()
 	defer l.Unlock()
 	h := l.has[account.String()+" "+sku]
-	l.all[sku].Sell(h.Held)
-	h.Ordered, h.Held, h.HeldUntil = h.Ordered+h.Held, 0, nil
+	l.all[sku].Sell(n)
+	l.all[sku].Lapse(h.Held - n)
+	h.Ordered, h.Held, h.HeldUntil = h.Ordered+n, 0, nil
 }
 
 func (l *lots) put(w http.ResponseWriter, r *http.Request) {
@@ -506,7 +515,7 @@ func TestTogether(t *testing.T) {
 		require.Equal(t, int64(i+1), place, "no gap, none twice")
 	}
 	together(func(i int) { // as several instances would: no batch waits for another
-		answers, err := b.s.enterAll(t.Context(), []entering{{w.ID, account(200 + i), []string{"TEE"}, 1}})
+		answers, err := b.s.enterAll(t.Context(), []entering{{w.ID, account(200 + i), []string{"TEE"}, 1, nil}})
 		require.NoError(t, err)
 		require.NoError(t, answers[0].Err)
 		idx[i] = answers[0].Value.Idx
@@ -549,7 +558,8 @@ func TestAfterTheFreeze(t *testing.T) {
 	b.tick()
 	require.Equal(t, "entry-closed", b.enter(2).Slug())
 	require.Equal(t, http.StatusOK, b.enter(1).Status, "who is in is in")
-	require.Contains(t, b.topics(), "drop.called.v1")
+	require.Equal(t, Offered, b.entry(1).Claims[0].State)
+	require.NotContains(t, b.topics(), "drop.called.v1", "who did not ask is not told")
 }
 
 // TestNobodyEntersAtTheOpening: from the opening's time until the entries are frozen nobody is added whom a beacon that is

@@ -65,6 +65,9 @@ func statusOf(d Drop, lots []Lot, rate map[string]int, now time.Time) Status {
 		waiting = min(waiting, d.Entered-l.Called)
 	}
 	st.PollS = [2]int64{2, min(max(waiting/10_000, 3), 30)}
+	if d.Preset == Draw { // for hours
+		st.PollS[1] = 30
+	}
 	return st
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,6 +32,7 @@ func (s *service) work(rt *serve.Runtime) {
 	rt.Alone("forget old entries", time.Hour, func(ctx context.Context) error {
 		return s.store.forgetOld(ctx, s.now().Add(-entriesKept))
 	})
+	rt.Alone("tell that it is over", 2*time.Second, s.tellMissed)
 	rt.Go("long polls", time.Second, s.wakeChanged)
 	rt.Missed("auth")
 }
@@ -255,6 +257,15 @@ func (s *service) reveal(ctx context.Context, id uuid.UUID) error {
 
 // give moves an open drop on: what inventory says, what ended, what came back to those who stand by, and who is called next.
 func (s *service) give(ctx context.Context, id uuid.UUID) error {
+	d, _, err := s.store.byID(ctx, id)
+	if err != nil {
+		return err
+	}
+	if d.Preset == Draw && d.State.Gives() { // what they have is not free any more
+		if err := s.askDrawn(ctx, d); err != nil {
+			return err
+		}
+	}
 	stand, err := s.inventory.lots(ctx, id)
 	if err != nil {
 		return err
@@ -265,24 +276,31 @@ func (s *service) give(ctx context.Context, id uuid.UUID) error {
 	if err := s.settle(ctx, id); err != nil {
 		return err
 	}
-	d, lots, err := s.store.byID(ctx, id)
+	d, lots, err := s.store.byID(ctx, id) // as staff may have changed it
 	if err != nil {
 		return err
 	}
-	for i := range lots {
-		if !d.State.Gives() {
-			break
-		}
-		if err := s.offer(ctx, d, &lots[i]); err != nil {
+	switch {
+	case !d.State.Gives() || !s.now().Before(d.ClosesAt): // nobody could take it any more
+	case d.Preset == Draw:
+		if err := s.draw(ctx, d, lots); err != nil {
 			return err
+		}
+	default:
+		for i := range lots {
+			if err := s.offer(ctx, d, &lots[i], math.MaxInt64); err != nil {
+				return err
+			}
 		}
 	}
 	over := false
 	_, err = s.store.change(ctx, id, func(tx pgx.Tx, d *Drop) error {
 		now := s.now()
 		if d.State.Gives() {
-			if err := s.callNext(ctx, tx, *d, lots); err != nil {
-				return err
+			if d.Preset != Draw && now.Before(d.ClosesAt) {
+				if err := s.callNext(ctx, tx, *d, lots); err != nil {
+					return err
+				}
 			}
 			d.State = d.Give(lots)
 		}
@@ -318,7 +336,7 @@ func (s *service) settle(ctx context.Context, id uuid.UUID) error {
 		if err != nil || len(ended) == 0 {
 			return err
 		}
-		if _, err := s.hold(ctx, id, ended); err != nil || len(ended) < askedAtOnce {
+		if err := s.learn(ctx, id, ended); err != nil || len(ended) < askedAtOnce {
 			return err
 		}
 	}
@@ -326,9 +344,12 @@ func (s *service) settle(ctx context.Context, id uuid.UUID) error {
 }
 
 // offer holds what is free for those who stand by, the next first. Who wants more than is free is passed over: no unit waits for
-// another one.
-func (s *service) offer(ctx context.Context, d Drop, lot *Lot) error {
-	standby, err := s.store.standby(ctx, d.ID, lot.SKU, askedAtOnce)
+// another one. Who has let more than so many lapse has to wait.
+func (s *service) offer(ctx context.Context, d Drop, lot *Lot, lapses int64) error {
+	if lot.Free == 0 {
+		return nil
+	}
+	standby, err := s.store.standby(ctx, d.ID, lot.SKU, lapses, askedAtOnce)
 	if err != nil {
 		return err
 	}
@@ -344,7 +365,7 @@ func (s *service) offer(ctx context.Context, d Drop, lot *Lot) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	until := s.now().Add(seconds(d.StandbyS))
+	until := d.within(s.now(), d.StandbyS)
 	var asked []toClaim
 	err = s.store.changeClaims(ctx, d.ID, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
 		asked = nil
@@ -382,9 +403,6 @@ func (s *service) callNext(ctx context.Context, tx pgx.Tx, d Drop, lots []Lot) e
 			Free: int(lots[i].Free), Open: open[l.SKU], Rate: drop.Showing{Came: int(l.Came), Stayed: int(l.Stayed)}.Rate(),
 			Quantity: 1, Most: int(d.CallsPerS),
 		}
-		if d.Preset == Draw { // who is drawn must not find that too many were
-			rule.Rate = 1
-		}
 		if l.Entrants > 0 {
 			rule.Quantity = float64(l.Wanted) / float64(l.Entrants)
 		}
@@ -392,7 +410,7 @@ func (s *service) callNext(ctx context.Context, tx pgx.Tx, d Drop, lots []Lot) e
 		if n == 0 {
 			continue
 		}
-		positions, accounts, err := next(ctx, tx, d.ID, l.SKU, l.Called, n)
+		positions, who, err := next(ctx, tx, d.ID, l.SKU, l.Called, n)
 		if err != nil {
 			return err
 		}
@@ -403,20 +421,16 @@ func (s *service) callNext(ctx context.Context, tx pgx.Tx, d Drop, lots []Lot) e
 			return err
 		}
 		if d.Notify {
-			if err := outbox.Put(ctx, tx, calledEvents(d, l.SKU, accounts, now)...); err != nil {
+			var told []outbox.Event
+			for _, w := range who {
+				if w.Email != nil {
+					told = append(told, d.called(w, l.SKU, d.within(now, d.GraceS), now))
+				}
+			}
+			if err := outbox.Put(ctx, tx, told...); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-func calledEvents(d Drop, sku string, accounts []uuid.UUID, now time.Time) []outbox.Event {
-	told := make([]outbox.Event, 0, len(accounts))
-	for _, a := range accounts {
-		told = append(told, events.DropCalled{
-			DropID: d.ID, Slug: d.Slug, Title: d.Title, AccountID: a, SKU: sku, Until: now.Add(seconds(d.GraceS)), At: now,
-		})
-	}
-	return told
 }

@@ -37,13 +37,15 @@ const (
 	OrderRefunded    Kind = "order-refunded"
 	StockConfirm     Kind = "stock-confirm" // whether an address wants to hear that something is back
 	BackInStock      Kind = "back-in-stock"
+	DropCalled       Kind = "drop-called" // to who asked to be told, as the next one
+	DropMissed       Kind = "drop-missed" // and who got nothing
 )
 
 // Kinds lists them all, in the order of a customer's life.
 var Kinds = []Kind{
 	VerifyEmail, Welcome, Invitation, PasswordReset, EmailChange, EmailNotice,
 	OrderConfirmed, OrderReaddressed, OrderShipped, OrderReshipped, OrderDelivered, OrderCancelled, OrderRefunded,
-	StockConfirm, BackInStock,
+	StockConfirm, BackInStock, DropCalled, DropMissed,
 }
 
 // Secret reports whether mails of this kind carry a code: what they show is forgotten once they have ended, and they
@@ -257,6 +259,27 @@ func ConfirmMail(e events.StockRequested, sender string, from Source, now time.T
 // ReturnMail is the mail for something that is back, once a request.
 func ReturnMail(e events.StockReturned, sender string, from Source, now time.Time) (*Mail, error) {
 	return newMail(BackInStock, "back:"+e.RequestID.String(), sender, e.Email, e.Name+" is back", e.StockRequest, from, now)
+}
+
+// CalledMail is the mail for somebody whose turn it is in a drop, once for each SKU.
+func CalledMail(e events.DropCalled, sender string, from Source, now time.Time) (*Mail, error) {
+	about := "drop:" + e.DropID.String() + ":" + e.AccountID.String() + ":" + e.SKU
+	m, err := newMail(DropCalled, about, sender, e.Email, "It is your turn: "+e.Title, e, from, now)
+	if err != nil {
+		return nil, err
+	}
+	m.AccountID = &e.AccountID
+	return m, nil
+}
+
+// MissedMail is the mail for somebody who got nothing in a drop that is over.
+func MissedMail(e events.DropMissed, sender string, from Source, now time.Time) (*Mail, error) {
+	m, err := newMail(DropMissed, "drop:"+e.DropID.String()+":"+e.AccountID.String(), sender, e.Email, e.Title+" is over", e, from, now)
+	if err != nil {
+		return nil, err
+	}
+	m.AccountID = &e.AccountID
+	return m, nil
 }
 
 // Overtaken tells why a mail of an order is not wanted, given the kinds that its log holds already; "" when it is.

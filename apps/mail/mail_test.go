@@ -300,6 +300,8 @@ func TestTemplates(t *testing.T) {
 		OrderRefunded:    {"S-7K3M9QX2TB", "£24.50", "£113.45"},
 		StockConfirm:     {"Trail jacket", "M / Green", "Yes, tell me", "Forget it now"},
 		BackInStock:      {"Trail jacket", "M / Green", "Have a look", "Unsubscribe"},
+		DropCalled:       {"The trail jacket", "Monday 2 March, 12:00 GMT", "Take it", "/drops/trail-jacket"},
+		DropMissed:       {"The trail jacket", "all are sold", "charged nothing", "/drops/trail-jacket/verify"},
 	}
 	sixDigits := regexp.MustCompile(`\b\d{6}\b`)
 	for _, kind := range Kinds {

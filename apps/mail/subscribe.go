@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -38,6 +39,8 @@ func (s *service) subscribe(subs *sub.Subscriber) {
 	sub.OnBatch(subs, s.onRefunded)
 	sub.On(subs, s.onStockRequested)
 	sub.OnBatch(subs, s.onStockReturned)
+	sub.OnBatch(subs, s.onDropCalled)
+	sub.OnBatch(subs, s.onDropMissed)
 	sub.On(subs, s.onAccountRemoved)
 	sub.On(subs, s.onOrderForgotten)
 }
@@ -151,6 +154,29 @@ func (s *service) onStockReturned(ctx context.Context, tx pgx.Tx, batch []sub.De
 	mails := make([]*Mail, 0, len(batch))
 	for _, d := range batch {
 		m, err := ReturnMail(d.Event, s.settings.Sender, Source{d.Event.Topic(), d.ID, d.Trace}, s.now())
+		if err != nil {
+			return err
+		}
+		mails = append(mails, m)
+	}
+	_, err := s.queue(ctx, tx, mails...)
+	return err
+}
+
+func (s *service) onDropCalled(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.DropCalled]) error {
+	return onDrops(ctx, tx, s, batch, CalledMail)
+}
+
+func (s *service) onDropMissed(ctx context.Context, tx pgx.Tx, batch []sub.Delivered[events.DropMissed]) error {
+	return onDrops(ctx, tx, s, batch, MissedMail)
+}
+
+func onDrops[E outbox.Event](
+	ctx context.Context, tx pgx.Tx, s *service, batch []sub.Delivered[E], write func(E, string, Source, time.Time) (*Mail, error),
+) error {
+	mails := make([]*Mail, 0, len(batch))
+	for _, d := range batch {
+		m, err := write(d.Event, s.settings.Sender, Source{d.Event.Topic(), d.ID, d.Trace}, s.now())
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	texttemplate "text/template"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stampede-shop/stampede/events"
@@ -75,6 +76,14 @@ type view struct {
 
 	Product    line   // that somebody waits for
 	RequestURL string // where an address confirms, or stops
+
+	Drop drop
+}
+
+// drop is one that somebody is told of. Until is when their time is over, as its clocks show it.
+type drop struct {
+	Title, URL, Until string
+	SoldOut           bool
 }
 
 type line struct {
@@ -208,6 +217,22 @@ func (r renderer) view(m *Mail) (view, error) {
 		v.Product = r.line(e.Name, e.Slug, e.ImageURL)
 		v.Product.Variant, v.Product.SKU = e.Variant, e.SKU
 		v.RequestURL = r.PublicURL + "/notify/" + e.RequestID.String()
+	case DropCalled:
+		var e events.DropCalled
+		if err := json.Unmarshal(m.Data, &e); err != nil {
+			return v, err
+		}
+		zone, err := time.LoadLocation(e.Zone)
+		if err != nil {
+			zone = time.UTC
+		}
+		v.Drop = drop{Title: e.Title, URL: r.drop(e.Slug), Until: e.Until.In(zone).Format("Monday 2 January, 15:04 MST")}
+	case DropMissed:
+		var e events.DropMissed
+		if err := json.Unmarshal(m.Data, &e); err != nil {
+			return v, err
+		}
+		v.Drop = drop{Title: e.Title, URL: r.drop(e.Slug), SoldOut: e.SoldOut}
 	default:
 		var o events.Order
 		if err := json.Unmarshal(m.Data, &o); err != nil {
@@ -244,6 +269,8 @@ func (r renderer) order(v *view, o events.Order) {
 		v.Facts = append(v.Facts, f)
 	}
 }
+
+func (r renderer) drop(slug string) string { return r.PublicURL + "/drops/" + url.PathEscape(slug) }
 
 // line is a product as it is shown.
 func (r renderer) line(name, slug, image string) line {

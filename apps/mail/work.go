@@ -46,7 +46,7 @@ func (s *service) work(rt *serve.Runtime) {
 	rt.Go("pull forgotten orders", every, s.pullForgotten().Run)
 	rt.Go("forget again", forget.Every, forget.Again(s.store.db, deleteAbout))
 	rt.Alone("prune", time.Hour, s.prune)
-	rt.Missed("auth", "products")
+	rt.Missed("auth", "products", "drops")
 }
 
 // queue logs mails, which carry a code all or none, and tells how many of them are new. Once tx is committed senders of this

@@ -139,7 +139,7 @@ func (s *service) refusedDrop(r *http.Request, err error, chosen []string, quant
 		v.Stage = "excluded"
 	}
 	if chosen != nil {
-		v.Chosen, v.Quantity = chosen, quantity
+		v.Chosen, v.Quantity, v.Tell = chosen, quantity, field(r, "tell") != ""
 	}
 	return s.dropPage(r, v, statusOf(err)), nil
 }
@@ -219,7 +219,7 @@ func (s *service) postEntry(_ http.ResponseWriter, r *http.Request) (page.Answer
 	if len(skus) == 0 {
 		return s.refusedDrop(r, problem.InvalidField("body.skus", problem.CodeRequired, "choose one"), []string{}, quantity)
 	}
-	in := map[string]any{"skus": skus, "quantity": quantity}
+	in := map[string]any{"skus": skus, "quantity": quantity, "tell": field(r, "tell") != ""}
 	if err := s.call(r.Context(), "drops", http.MethodPost, dropAPI(slug)+"/entry", in, nil); err != nil {
 		return s.refusedDrop(r, err, skus, quantity)
 	}

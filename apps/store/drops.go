@@ -28,6 +28,8 @@ type drop struct {
 	HoldS      int        `json:"hold_s"`
 	StandbyS   int        `json:"standby_s"`
 	Beacon     string     `json:"beacon"`
+	Notify     bool       `json:"notify"`
+	TellEnd    bool       `json:"tell_end"`
 	Lots       []lot      `json:"lots"`
 }
 
@@ -64,8 +66,29 @@ func (d drop) time(at time.Time, layout string) template.HTML {
 	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `">` + at.In(zone).Format(layout) + `</time>`)
 }
 
-// HoldMinutes is how long a claim holds.
-func (v dropView) HoldMinutes() int { return (v.Drop.HoldS + 59) / 60 }
+// IsDraw tells that entries close at the opening, and that who is drawn has hours to buy.
+func (d drop) IsDraw() bool { return d.Preset == "draw" }
+
+// ToCome, ToPay and ToTake are how long who is called has to come, who has claimed to pay, and who stood by to take it.
+func (d drop) ToCome() string { return lasts(d.GraceS) }
+
+func (d drop) ToPay() string { return lasts(d.HoldS) }
+
+func (d drop) ToTake() string { return lasts(d.StandbyS) }
+
+// lasts says how long something is.
+func lasts(seconds int) string {
+	n, unit := seconds, "seconds"
+	for _, larger := range []struct {
+		size int
+		name string
+	}{{60, "minutes"}, {3600, "hours"}, {24 * 3600, "days"}} {
+		if seconds%larger.size == 0 && seconds > larger.size { // never one of them
+			n, unit = seconds/larger.size, larger.name
+		}
+	}
+	return itoa(n) + " " + unit
+}
 
 // Units is how many there are in all.
 func (d drop) Units() (n int64) {
@@ -125,6 +148,7 @@ type entry struct {
 	Quantity int      `json:"quantity"`
 	Odds     []odds   `json:"odds"`
 	Left     bool     `json:"left"`
+	Tell     bool     `json:"tell"`
 	Excluded *string  `json:"excluded"`
 	Claims   []claim  `json:"claims"`
 	Version  string   `json:"version"`
@@ -451,6 +475,7 @@ type dropView struct {
 	Problem  string
 	Chosen   []string // SKUs that a form was sent with
 	Quantity int
+	Tell     bool // a form was sent with it, or it is what is usual
 	Old      bool // drops is away: this is the last that is known
 	Still    bool // the page does not renew itself
 }
@@ -582,7 +607,7 @@ func (v dropView) Script() (string, error) {
 
 // view puts together what the page of a drop shows to somebody.
 func (s *service) dropView(ctx context.Context, d seenDrop, e *entry) dropView {
-	v := dropView{Drop: d.Drop, Status: d.Status, Entry: e, Quantity: 1}
+	v := dropView{Drop: d.Drop, Status: d.Status, Entry: e, Quantity: 1, Tell: d.Drop.IsDraw()}
 	if n := shopperOf(ctx).session; n != nil {
 		v.LoggedIn, v.Token = true, n.token()
 	}
@@ -606,7 +631,7 @@ func (s *service) dropView(ctx context.Context, d seenDrop, e *entry) dropView {
 	}
 	v.Stage = d.Status.stage(d.Drop.Preset, e, states)
 	if e != nil {
-		v.Chosen, v.Quantity = e.SKUs, e.Quantity
+		v.Chosen, v.Quantity, v.Tell = e.SKUs, e.Quantity, e.Tell
 	}
 	return v
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"flag"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -141,6 +142,46 @@ func TestWaitFor(t *testing.T) {
 	}
 }
 
+func TestLasts(t *testing.T) {
+	t.Parallel()
+	for seconds, want := range map[int]string{
+		45: "45 seconds", 60: "60 seconds", 90: "90 seconds", 600: "10 minutes", 3600: "60 minutes", 7200: "2 hours", 86400: "24 hours",
+		172800: "2 days",
+	} {
+		require.Equal(t, want, lasts(seconds))
+	}
+}
+
+// TestDrawPage: a draw says how long there is to buy, asks whether to write, and tells who is drawn that there is no hurry.
+func TestDrawPage(t *testing.T) {
+	t.Parallel()
+	c, _ := newQueue(t)
+	c.rules = map[string]any{"preset": "draw", "grace_s": 86400, "notify": true, "tell_end": true}
+	until := dropOpens.Add(24 * time.Hour)
+	c.stands("d1", "prequeue", -60, nil)
+	body := c.get("/in/d1")
+	require.Regexp(t, `name="tell" value="1" checked>\s+<span>\s+Tell me by e-mail when it is my turn, and when it is over and there was none for me\s+</span>`, body)
+	require.Contains(t, body, "you have 24 hours to buy")
+	for slug, tt := range map[string]struct {
+		state string
+		mine  map[string]any
+		says  []string
+	}{
+		"d2": {"all_held", held("offered", map[string]any{"hold_expires_at": until}), []string{"You were drawn", "no hurry"}},
+		"d3": {"all_held", map[string]any{"position": 411, "tell": true}, []string{"who were drawn", "we write to you", "and when it is over"}},
+		"d4": {"open", map[string]any{"position": 411}, []string{"24 hours to buy"}},
+		"d5": {"open", held("lapsed", nil), []string{"stand by"}},
+		"d6": {"open", nil, []string{"Entries are closed"}},
+	} {
+		c.stands(slug, tt.state, 60, tt.mine)
+		section := seen(t, c.get("/in/"+slug))
+		for _, words := range tt.says {
+			require.Contains(t, section, words, slug)
+		}
+		require.Equal(t, slug == "d3", strings.Contains(section, "we write to you"), slug)
+	}
+}
+
 func TestOddsInWords(t *testing.T) {
 	t.Parallel()
 	for part, want := range map[float64]string{
@@ -168,6 +209,8 @@ type queue struct {
 	rt   *serve.Runtime
 	who  *shopper
 	lots []any
+
+	rules map[string]any // of the drop, if they are others
 }
 
 func newQueue(t *testing.T) (*queue, *service) {
@@ -200,11 +243,13 @@ var dropOpens = time.Date(2026, 12, 4, 18, 0, 0, 0, time.UTC)
 func (c *queue) stands(slug, state string, seconds int, mine map[string]any) {
 	c.t.Helper()
 	before := dropOpens.Add(-10 * time.Minute)
-	servetest.Neighbour(c.t, c.rt, "drops", readDrop, servetest.Answers(servetest.Like(c.t, "drops", readDrop, map[string]any{
+	whole := map[string]any{
 		"slug": slug, "title": "The <lamp>", "preset": "queue", "state": state, "zone": "Europe/Paris", "prequeue_at": before,
 		"opens_at": dropOpens, "closes_at": dropOpens.Add(time.Hour), "grace_s": 45, "hold_s": 600, "standby_s": 60, "lots": c.lots,
-		"beacon": "commit",
-	})))
+		"beacon": "commit", "notify": false, "tell_end": false,
+	}
+	maps.Copy(whole, c.rules)
+	servetest.Neighbour(c.t, c.rt, "drops", readDrop, servetest.Answers(servetest.Like(c.t, "drops", readDrop, whole)))
 	status := map[string]any{
 		"v": 1, "state": state, "now": dropOpens.Add(time.Duration(seconds) * time.Second), "opens_at": dropOpens,
 		"closes_at": dropOpens.Add(time.Hour), "entered": 1234, "n": nil, "message": "", "poll_s": []any{2, 3},
@@ -216,13 +261,11 @@ func (c *queue) stands(slug, state string, seconds int, mine map[string]any) {
 			servetest.Refuses(problem.New(problem.NotFound, "entry-not-found", "The account has not entered")))
 		return
 	}
-	whole := map[string]any{
-		"ticket": "the.ticket", "idx": 411, "position": nil, "skus": []any{"A"}, "quantity": 2, "left": false, "excluded": nil,
+	whole = map[string]any{
+		"ticket": "the.ticket", "idx": 411, "position": nil, "skus": []any{"A"}, "quantity": 2, "left": false, "tell": false, "excluded": nil,
 		"claims": []any{}, "odds": []any{}, "version": "v1",
 	}
-	for k, v := range mine {
-		whole[k] = v
-	}
+	maps.Copy(whole, mine)
 	servetest.Neighbour(c.t, c.rt, "drops", readEntry, servetest.Answers(servetest.Like(c.t, "drops", readEntry, whole)))
 }
 
@@ -387,7 +430,9 @@ func TestEnter(t *testing.T) {
 	res := c.post("/in/lamp/entry", url.Values{"sku": {"A", "B"}, "quantity": {"2"}})
 	require.Equal(t, http.StatusSeeOther, res.Status, "%s", res.Body)
 	require.Equal(t, "/drops/lamp", res.Header.Get("Location"))
-	require.Equal(t, map[string]any{"skus": []any{"A", "B"}, "quantity": 2.0}, sent)
+	require.Equal(t, map[string]any{"skus": []any{"A", "B"}, "quantity": 2.0, "tell": false}, sent)
+	c.post("/in/lamp/entry", url.Values{"sku": {"A"}, "quantity": {"1"}, "tell": {"1"}})
+	require.Equal(t, true, sent["tell"])
 
 	res = c.post("/in/lamp/entry", url.Values{"quantity": {"2"}})
 	require.Equal(t, http.StatusUnprocessableEntity, res.Status)

@@ -105,7 +105,7 @@ func TestMailLog(t *testing.T) {
 	templates := shop.Get[shop.List[struct {
 		Kind string `json:"kind"`
 	}]](t, ops, "/api/v1/admin/mail/templates").Items
-	require.Len(t, templates, 15)
+	require.Len(t, templates, 17)
 	for _, k := range templates {
 		a := ops.Do(t, "GET", "/api/v1/admin/mail/templates/"+k.Kind+"/preview", nil).OK(t, 200)
 		require.Contains(t, a.Header.Get("Content-Type"), "text/html")
