@@ -254,7 +254,7 @@ func (s *service) postClaim(w http.ResponseWriter, r *http.Request) (page.Answer
 		return page.Redirect(at), nil
 	}
 	s.merge(ctx, w, shopperOf(ctx))
-	if err := s.intoCart(ctx, sku, quantity); err != nil {
+	if err := s.intoCart(ctx, sku, min(quantity, got.Quantity)); err != nil { // who is drawn last may have fewer
 		v, seen := s.lookAt(ctx, slug)
 		if seen != nil {
 			return nil, err

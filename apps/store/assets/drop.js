@@ -340,7 +340,7 @@
   const hang = async () => {
     const near = nearest(), began = now(), version = me?.version;
     const soon = shown === "waiting" && near?.rate > 0 && near.ahead / near.rate < .5 ||
-      shown === "standby" && me.claims.some(c => c.standby > 0 && c.standby <= 20);
+      shown === "standby" && me?.claims.some(c => c.standby > 0 && c.standby <= 20);
     if (!soon || !version || hangs || began < full) return;
     hangs = true;
     try {
