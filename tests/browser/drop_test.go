@@ -6,6 +6,7 @@ import (
 	"html"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -243,4 +244,67 @@ func TestDropFollows(t *testing.T) {
 	now.Store(status("sold_out", 21, 40))
 	shows(v, "sold-out")
 	v.Until("said", `document.querySelector("#drop-said").textContent === "Sold out" && document.title === "Lamp"`)
+}
+
+// TestDropMoreTime: what is held is warned of two minutes before its end, once, and more time is offered then; with much time
+// left neither is there. Who is near waits for news of the entry.
+func TestDropMoreTime(t *testing.T) {
+	t.Parallel()
+	const status = `{"state":"open","now":"2026-12-04T18:00:05Z","opens_at":"2026-12-04T18:00:00Z","entered":50,"n":50,"message":"",
+		"poll_s":[1,1],"skus":[{"sku":"A","called":30,"free":5,"held":1,"sold":0,"rate_per_min":60}]}`
+	page := func(stage, claim string, position int, ends string) string {
+		begins := fmt.Sprintf(`{"slug":"lamp","preset":"queue","begins":"2026-12-04T17:50:00Z","stage":%q,"status":%s,
+			"me":{"idx":3,"position":%d,"left":false,"excluded":false,"version":"v1","claims":[%s]}}`, stage, status, position, claim)
+		return `<!doctype html><html lang="en"><title>Lamp</title><div id="drop" data-drop="` + html.EscapeString(begins) + `">
+			<p id="drop-message"></p><p id="drop-old" hidden><span id="drop-age"></span></p>
+			<section data-stage="` + stage + `" class="now"><h2>Yours <span data-ends="` + ends + `">until then</span></h2>
+			<span data-n="ahead"></span><progress></progress>
+			<form data-more-time><button>I need more time</button></form></section></div>
+			<p id="drop-said"></p><script src="/drop.js"></script>`
+	}
+	held := `{"sku":"A","state":"held","standby":0,"more_time":2}`
+	pages := map[string]string{
+		"/soon":  page("holding", held, 20, "2026-12-04T18:01:45Z"),
+		"/later": page("holding", held, 20, "2026-12-04T18:09:45Z"),
+		"/near":  page("waiting", `{"sku":"A","state":"","standby":0}`, 35, ""),
+		"/far":   page("waiting", `{"sku":"A","state":"","standby":0}`, 900, ""),
+	}
+	var waited sync.Map // by the page that asks
+	files := http.FileServer(http.Dir("../../apps/store/assets"))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch text := pages[r.URL.Path]; {
+		case text != "":
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte(text))
+		case r.URL.Path == "/drop.js":
+			files.ServeHTTP(w, r)
+		case strings.HasSuffix(r.URL.Path, "/status"):
+			_, _ = w.Write([]byte(status))
+		case r.URL.Query().Get("since") == "v1" && r.URL.Query().Has("wait"):
+			from, _ := url.Parse(r.Referer())
+			n, _ := waited.LoadOrStore(from.Path, new(atomic.Int64))
+			n.(*atomic.Int64).Add(1)
+			w.WriteHeader(http.StatusServiceUnavailable) // no place to wait
+		default:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(server.Close)
+	s := &shop.Shop{Base: server.URL}
+	v := Visit(t, s, 800, 600).Open("/soon")
+	v.Until("warned", `document.querySelector("#drop-said").textContent ===
+		"Two minutes are left to pay for what is held for you. You can ask for more time."`)
+	v.Until("offered", `!document.querySelector("[data-more-time]").hidden`)
+	v.Open("/later")
+	v.Until("not yet", `document.querySelector("[data-more-time]").hidden && /\d:\d\d/.test(document.querySelector("h2").textContent)`)
+	v.Until("nothing is said", `document.querySelector("#drop-said").textContent === ""`)
+	for path, want := range map[string]bool{"/near": true, "/far": false} {
+		v.Open(path)
+		v.Until("it has looked twice", `performance.getEntriesByType("resource").filter(e => e.name.endsWith("/status")).length > 1`)
+		n, ok := waited.Load(path)
+		require.Equal(t, want, ok, path)
+		if ok {
+			require.EqualValues(t, 1, n.(*atomic.Int64).Load(), "where there is no place it follows the status alone")
+		}
+	}
 }
