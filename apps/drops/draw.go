@@ -28,7 +28,7 @@ func (s *service) draw(ctx context.Context, d Drop, lots []Lot) error {
 	}
 	for i := range lots {
 		l := &lots[i]
-		l.Free = max(0, l.Free-waiting[l.SKU])
+		l.Free = max(0, l.Free-int64(waiting[l.SKU]))
 		if err := s.offer(ctx, d, l, 0); err != nil {
 			return err
 		}

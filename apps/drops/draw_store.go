@@ -68,21 +68,10 @@ func (s store) drawn(ctx context.Context, of uuid.UUID, limit int) ([]toDraw, er
 }
 
 // drawnUnits counts their units, by SKU.
-func (s store) drawnUnits(ctx context.Context, of uuid.UUID) (map[string]int64, error) {
-	rows, err := s.db.Query(ctx, `
+func (s store) drawnUnits(ctx context.Context, of uuid.UUID) (map[string]int, error) {
+	return pg.Counts(ctx, s.db, `
 		SELECT c.sku, sum(c.quantity)::bigint FROM claims c JOIN entries e ON e.id = c.entry_id
 		WHERE c.drop_id = $1 AND c.state = 'drawn' AND e.account_id IS NOT NULL GROUP BY c.sku`, of)
-	if err != nil {
-		return nil, fmt.Errorf("drawn units: %w", err)
-	}
-	units := map[string]int64{}
-	var sku string
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&sku, &n}, func() error { units[sku] = n; return nil })
-	if err != nil {
-		return nil, fmt.Errorf("drawn units: %w", err)
-	}
-	return units, nil
 }
 
 // untold reads the drops that are over and of which somebody's address is kept still.

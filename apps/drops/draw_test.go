@@ -38,8 +38,8 @@ func (b *bundle) drawn(entrants int, quantity int64, changes ...any) (order []in
 	return order
 }
 
-// told lists what somebody was told by events of a type.
-func told[E any](b *bundle, topic string) (all []E) {
+// outboxOf lists the events of a type.
+func outboxOf[E any](b *bundle, topic string) (all []E) {
 	b.t.Helper()
 	for _, sent := range servetest.Outbox(b.t, b.db) {
 		if sent.Topic == topic {
@@ -52,7 +52,7 @@ func told[E any](b *bundle, topic string) (all []E) {
 }
 
 func (b *bundle) called() (all []string) {
-	for _, e := range told[events.DropCalled](b, "drop.called.v1") {
+	for _, e := range outboxOf[events.DropCalled](b, "drop.called.v1") {
 		require.Equal(b.t, []string{"spring", "Spring", "Europe/London", "TEE"}, []string{e.Slug, e.Title, e.Zone, e.SKU})
 		all = append(all, e.Email)
 	}
@@ -60,7 +60,7 @@ func (b *bundle) called() (all []string) {
 }
 
 func (b *bundle) missed() (all []string) {
-	for _, e := range told[events.DropMissed](b, "drop.missed.v1") {
+	for _, e := range outboxOf[events.DropMissed](b, "drop.missed.v1") {
 		all = append(all, e.Email)
 	}
 	slices.Sort(all)
@@ -82,7 +82,7 @@ func TestWholeDraw(t *testing.T) {
 	order := b.drawn(6, 1, "lots", []LotWanted{{"TEE", 3, 1}})
 	opened := b.clock()
 	require.Equal(t, addresses(order[:3]...), b.called())
-	require.Equal(t, opened.Add(30*time.Minute), told[events.DropCalled](b, "drop.called.v1")[0].Until.UTC())
+	require.Equal(t, opened.Add(30*time.Minute), outboxOf[events.DropCalled](b, "drop.called.v1")[0].Until.UTC())
 	st := b.status()
 	require.Equal(t, AllHeld, st.State)
 	require.Equal(t, int64(3), st.SKUs[0].Called)
@@ -104,7 +104,7 @@ func TestWholeDraw(t *testing.T) {
 
 	b.later(3 * time.Minute)
 	require.Equal(t, addresses(order[:5]...), b.called(), "the next in the order")
-	require.Equal(t, opened.Add(62*time.Minute), told[events.DropCalled](b, "drop.called.v1")[4].Until.UTC())
+	require.Equal(t, opened.Add(62*time.Minute), outboxOf[events.DropCalled](b, "drop.called.v1")[4].Until.UTC())
 	for _, n := range order[1:3] {
 		require.Equal(t, Lapsed, b.entry(n).Claims[0].State)
 	}

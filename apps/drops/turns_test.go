@@ -413,6 +413,7 @@ func TestStatementsOfClaims(t *testing.T) {
 		batch = append(batch, claiming{d, e, "TEE", 1})
 	}
 	db, count := pgtest.Count(t, b.db)
+	require.NoError(t, db.Ping(t.Context()))
 	b.s.store.db = db
 	cost := func(batch []claiming) int {
 		count.Reset()
