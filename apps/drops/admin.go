@@ -60,7 +60,7 @@ type DropInput struct {
 	StandbyS   int64       `json:"standby_s,omitempty" minimum:"20" maximum:"86400" doc:"60 without it; 86400 in a draw"`
 	CallsPerS  int64       `json:"calls_per_s,omitempty" minimum:"1" maximum:"1000000" doc:"How many are called in a second, at most: 100"`
 	Notify     *bool       `json:"notify,omitempty" doc:"Whether the called get a mail; in a draw they do unless it says no"`
-	TellEnd    *bool       `json:"tell_end,omitempty" doc:"Whether those who got nothing get one when it is over; in a draw they do unless it says no"`
+	TellEnd    *bool       `json:"tell_end,omitempty" doc:"Whether who got nothing gets one when it is over; in a draw unless it says no"`
 	Beacon     string      `json:"beacon,omitempty" enum:"drand,commit" doc:"commit without it"`
 	Lots       []LotWanted `json:"lots" minItems:"1" maxItems:"100" nullable:"false"`
 }

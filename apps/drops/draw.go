@@ -144,7 +144,8 @@ func (s *service) tellMissedOf(ctx context.Context, d Drop) error {
 			for _, e := range all {
 				if d.TellEnd && e.Missed {
 					told = append(told, events.DropMissed{
-						DropID: d.ID, Slug: d.Slug, Title: d.Title, AccountID: e.AccountID, Email: e.Email, SoldOut: d.State == SoldOut, At: s.now(),
+						DropID: d.ID, Slug: d.Slug, Title: d.Title, AccountID: e.AccountID, Email: e.Email, SoldOut: d.State == SoldOut,
+						At: s.now(),
 					})
 				}
 			}

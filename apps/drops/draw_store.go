@@ -27,7 +27,8 @@ func (s store) drawNext(ctx context.Context, d Drop, sku string, units int64, no
 				ORDER BY e.position LIMIT @units::bigint) n
 		), drawn AS (
 			INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, made_at)
-			SELECT @drop::uuid, id, @sku::text, least(quantity, @units::bigint - before), position, 'drawn', @until::timestamptz, @now::timestamptz
+			SELECT @drop::uuid, id, @sku::text, least(quantity, @units::bigint - before), position, 'drawn', @until::timestamptz,
+				@now::timestamptz
 			FROM next WHERE before < @units::bigint
 			RETURNING position, quantity
 		), counted AS (

@@ -118,7 +118,8 @@ func (d *Drop) enter(in entering, now time.Time) Entry {
 }
 
 // again has who has entered come again, from another device or after leaving: with the place that they have. What they want
-// they may change until the opening, and whether they are told until it is over. Errors: ErrNotEligible; for who has left, those of MayEnter.
+// they may change until the opening, and whether they are told until it is over. Errors: ErrNotEligible; for who has left,
+// those of MayEnter.
 func (e *entered) again(d Drop, in entering, now time.Time) error {
 	if e.Excluded != nil {
 		return ErrNotEligible.With("rule", "excluded").With("reason", *e.Excluded)

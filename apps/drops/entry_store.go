@@ -123,7 +123,8 @@ func exclude(ctx context.Context, tx pgx.Tx, of uuid.UUID, idx int64, reason str
 // forgetAccount forgets whose entries are an account's.
 func forgetAccount(ctx context.Context, tx pgx.Tx, account uuid.UUID) error {
 	b := &pgx.Batch{}
-	b.Queue(`UPDATE entries SET account_id = NULL, salt = NULL, email = NULL, left_at = COALESCE(left_at, now()) WHERE account_id = $1`, account)
+	b.Queue(`
+		UPDATE entries SET account_id = NULL, salt = NULL, email = NULL, left_at = COALESCE(left_at, now()) WHERE account_id = $1`, account)
 	b.Queue(`DELETE FROM standings WHERE account_id = $1`, account)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return fmt.Errorf("forget account: %w", err)

@@ -35,7 +35,7 @@ func (s *service) routes(api huma.API) {
 		rest.Describe("An account has one entry, whatever its devices: again it is the same, with 200. What it is for may be changed "+
 			"until the opening."),
 		rest.Problems(ErrDropNotFound, ErrDropNotOpen, ErrDropDrawing, ErrEntryClosed, ErrDropEnded, ErrNotEligible)), s.postEntry)
-	rest.Handle(api, rest.Op("GET", "/api/v1/drops/{slug}/entry", "Read my entry and what I have claimed, or wait for it to change", rest.User,
+	rest.Handle(api, rest.Op("GET", "/api/v1/drops/{slug}/entry", "Read my entry and my claims, or wait for them to change", rest.User,
 		rest.Describe("With wait it comes back when I am called, stand by, am offered a unit, or anything else becomes of my entry; at "+
 			"once when too many wait. For those who are near: who waits in the line asks for the drop's status."),
 		rest.Problems(ErrDropNotFound, ErrEntryNotFound)), s.getEntry)
@@ -107,7 +107,8 @@ func view(d Drop, lots []Lot, acts []Act) DropView {
 	return DropView{
 		ID: d.ID, Slug: d.Slug, Title: d.Title, Preset: d.Preset, State: d.State, Zone: d.Zone, PrequeueAt: d.PrequeueAt,
 		OpensAt: d.OpensAt, ClosesAt: d.ClosesAt, GraceS: d.GraceS, HoldS: d.HoldS, StandbyS: d.StandbyS, Beacon: d.Beacon,
-		Notify: d.Notify, TellEnd: d.TellEnd, Message: d.Message, Lots: wantedOf(lots), Rules: d.Rules, Commitment: d.Commitment, Acts: acts,
+		Notify: d.Notify, TellEnd: d.TellEnd, Message: d.Message, Lots: wantedOf(lots), Rules: d.Rules, Commitment: d.Commitment,
+		Acts: acts,
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 type store struct{ db *pgxpool.Pool }
 
 const dropColumns = `id, slug, title, preset, state, zone, prequeue_at, opens_at, closes_at, grace_s, hold_s, standby_s, calls_per_s,
-	notify, tell_end, beacon, beacon_round, message, lots, refused, rules, nonce, commitment, entered, n, root, beacon_signature, secret, seed,
-	opened_at, paused_at, ended_at, created_at`
+	notify, tell_end, beacon, beacon_round, message, lots, refused, rules, nonce, commitment, entered, n, root, beacon_signature, secret,
+	seed, opened_at, paused_at, ended_at, created_at`
 
 func oneDrop(rows pgx.Rows, err error) (Drop, error) {
 	if err != nil {
@@ -155,16 +155,16 @@ func saveDrop(ctx context.Context, tx pgx.Tx, d Drop) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE drops SET title = @title, preset = @preset, state = @state, zone = @zone, prequeue_at = @prequeue_at,
 			opens_at = @opens_at, closes_at = @closes_at, grace_s = @grace_s, hold_s = @hold_s, standby_s = @standby_s,
-			calls_per_s = @calls_per_s, notify = @notify, tell_end = @tell_end, beacon = @beacon, beacon_round = @beacon_round, message = @message,
-			lots = @lots, refused = @refused, rules = @rules, nonce = @nonce, commitment = @commitment, entered = @entered, n = @n,
-			root = @root, beacon_signature = @beacon_signature, secret = @secret, seed = @seed, opened_at = @opened_at,
+			calls_per_s = @calls_per_s, notify = @notify, tell_end = @tell_end, beacon = @beacon, beacon_round = @beacon_round,
+			message = @message, lots = @lots, refused = @refused, rules = @rules, nonce = @nonce, commitment = @commitment,
+			entered = @entered, n = @n, root = @root, beacon_signature = @beacon_signature, secret = @secret, seed = @seed, opened_at = @opened_at,
 			paused_at = @paused_at, ended_at = @ended_at
 		WHERE id = @id`, pgx.StrictNamedArgs{
 		"id": d.ID, "title": d.Title, "preset": d.Preset, "state": d.State, "zone": d.Zone, "prequeue_at": d.PrequeueAt,
 		"opens_at": d.OpensAt, "closes_at": d.ClosesAt, "grace_s": d.GraceS, "hold_s": d.HoldS, "standby_s": d.StandbyS,
 		"calls_per_s": d.CallsPerS, "notify": d.Notify, "tell_end": d.TellEnd, "beacon": d.Beacon, "beacon_round": d.BeaconRound,
-		"message": d.Message, "lots": d.Lots, "refused": d.Refused, "rules": d.Rules, "nonce": d.Nonce, "commitment": d.Commitment, "entered": d.Entered,
-		"n": d.N, "root": d.Root, "beacon_signature": d.BeaconSignature, "secret": d.Secret, "seed": d.Seed,
+		"message": d.Message, "lots": d.Lots, "refused": d.Refused, "rules": d.Rules, "nonce": d.Nonce, "commitment": d.Commitment,
+		"entered": d.Entered, "n": d.N, "root": d.Root, "beacon_signature": d.BeaconSignature, "secret": d.Secret, "seed": d.Seed,
 		"opened_at": d.OpenedAt, "paused_at": d.PausedAt, "ended_at": d.EndedAt,
 	})
 	if err != nil {

@@ -35,10 +35,12 @@ func sampleMail(kind Kind) (*Mail, error) {
 		return ReturnMail(events.StockReturned{StockRequest: sampleRequest(email)}, sender, from, placed)
 	case DropCalled:
 		return CalledMail(events.DropCalled{
-			Slug: "trail-jacket", Title: "The trail jacket", Zone: "Europe/London", Email: email, SKU: "TRAIL-JKT-M-GRN", Until: placed.Add(24 * time.Hour),
+			Slug: "trail-jacket", Title: "The trail jacket", Zone: "Europe/London", Email: email, SKU: "TRAIL-JKT-M-GRN",
+			Until: placed.Add(24 * time.Hour),
 		}, sender, from, placed)
 	case DropMissed:
-		return MissedMail(events.DropMissed{Slug: "trail-jacket", Title: "The trail jacket", Email: email, SoldOut: true}, sender, from, placed)
+		missed := events.DropMissed{Slug: "trail-jacket", Title: "The trail jacket", Email: email, SoldOut: true}
+		return MissedMail(missed, sender, from, placed)
 	case OrderConfirmed, OrderReaddressed, OrderCancelled, OrderShipped, OrderReshipped, OrderDelivered:
 	}
 	o := events.Order{

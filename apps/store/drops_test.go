@@ -160,7 +160,8 @@ func TestDrawPage(t *testing.T) {
 	until := dropOpens.Add(24 * time.Hour)
 	c.stands("d1", "prequeue", -60, nil)
 	body := c.get("/in/d1")
-	require.Regexp(t, `name="tell" value="1" checked>\s+<span>\s+Tell me by e-mail when it is my turn, and when it is over and there was none for me\s+</span>`, body)
+	require.Regexp(t, `name="tell" value="1" checked>\s+<span>\s+Tell me by e-mail when it is my turn, and when it is over `+
+		`and there was none for me\s+</span>`, body)
 	require.Contains(t, body, "you have 24 hours to buy")
 	for slug, tt := range map[string]struct {
 		state string
@@ -168,7 +169,8 @@ func TestDrawPage(t *testing.T) {
 		says  []string
 	}{
 		"d2": {"all_held", held("offered", map[string]any{"hold_expires_at": until}), []string{"You were drawn", "no hurry"}},
-		"d3": {"all_held", map[string]any{"position": 411, "tell": true}, []string{"who were drawn", "we write to you", "and when it is over"}},
+		"d3": {"all_held", map[string]any{"position": 411, "tell": true},
+			[]string{"who were drawn", "we write to you", "and when it is over"}},
 		"d4": {"open", map[string]any{"position": 411}, []string{"24 hours to buy"}},
 		"d5": {"open", held("lapsed", nil), []string{"stand by"}},
 		"d6": {"open", nil, []string{"Entries are closed"}},
@@ -262,8 +264,9 @@ func (c *queue) stands(slug, state string, seconds int, mine map[string]any) {
 		return
 	}
 	whole = map[string]any{
-		"ticket": "the.ticket", "idx": 411, "position": nil, "skus": []any{"A"}, "quantity": 2, "left": false, "tell": false, "excluded": nil,
-		"claims": []any{}, "odds": []any{}, "version": "v1",
+		"ticket": "the.ticket", "idx": 411, "position": nil, "skus": []any{"A"}, "quantity": 2, "left": false, "tell": false,
+		"excluded": nil,
+		"claims":   []any{}, "odds": []any{}, "version": "v1",
 	}
 	maps.Copy(whole, mine)
 	servetest.Neighbour(c.t, c.rt, "drops", readEntry, servetest.Answers(servetest.Like(c.t, "drops", readEntry, whole)))
@@ -564,7 +567,9 @@ func TestMoreTime(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, res.Status, "%s", res.Body)
 	require.Equal(t, "/drops/2", res.Header.Get("Location"))
 	require.Equal(t, map[string]any{"sku": "A"}, sent)
-	for slug, says := range map[string]string{"no-more-time": "no more time to give", "not-held": "not held for you", "claim-lapsed": "was over"} {
+	for slug, says := range map[string]string{
+		"no-more-time": "no more time to give", "not-held": "not held for you", "claim-lapsed": "was over",
+	} {
 		servetest.Neighbour(t, c.rt, "drops", more, servetest.Refuses(problem.New(problem.Conflict, slug, "")))
 		res = c.post("/in/2/more-time", url.Values{"sku": {"A"}})
 		require.Equal(t, http.StatusConflict, res.Status)

@@ -111,8 +111,8 @@ var own = map[string]bool{
 	"GET /api/v1/users/me": true, "PATCH /api/v1/users/me": true, "POST /api/v1/users/me/addresses": true,
 	"GET /api/v1/orders": true, "GET /api/v1/orders/imported": true, "POST /api/v1/orders": true, "POST /api/v1/cart/merge": true,
 	"GET /api/v1/stock-requests": true, "POST /api/v1/drops/{slug}/entry": true, "GET /api/v1/drops/{slug}/entry": true,
-	"DELETE /api/v1/drops/{slug}/entry": true, "GET /api/v1/drops/{slug}/entry/proof": true, "POST /api/v1/drops/{slug}/entry/more-time": true,
-	"POST /api/v1/drops/{slug}/claim": true,
+	"DELETE /api/v1/drops/{slug}/entry": true, "GET /api/v1/drops/{slug}/entry/proof": true,
+	"POST /api/v1/drops/{slug}/entry/more-time": true, "POST /api/v1/drops/{slug}/claim": true,
 }
 
 // TestOthers asks for ann's things with bob's token, and for the administrators' too.
