@@ -131,6 +131,9 @@ func TestWholeDraw(t *testing.T) {
 	lost := addresses(order[2], order[4], order[5])
 	slices.Sort(lost)
 	require.Equal(t, lost, b.missed(), "once, and nobody who has bought")
+	b.at(opened.Add(2*time.Hour + time.Minute)) // the end of what the last buyer held: only then it is looked at
+	require.NoError(t, b.s.tellMissed(t.Context()))
+	require.Equal(t, lost, b.missed())
 	var kept int
 	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT count(*) FROM entries WHERE email IS NOT NULL`).Scan(&kept))
 	require.Zero(t, kept, "nothing is left to tell")
