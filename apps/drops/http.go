@@ -236,7 +236,8 @@ func claimView(c claimed) ClaimView {
 func (s *service) entryView(d Drop, lots []Lot, e Entry, claims []claimed) EntryView {
 	v := EntryView{
 		Ticket: s.ticket(d, e), Idx: e.Idx, Position: e.Position, SKUs: e.SKUs, Quantity: e.Quantity, Leaf: e.Leaf,
-		Left: e.LeftAt != nil, Tell: e.Email != nil, Excluded: e.Excluded, Odds: odds(d, lots, e), Claims: make([]ClaimView, 0, len(claims)),
+		Left: e.LeftAt != nil, Tell: e.Email != nil, Excluded: e.Excluded, Odds: odds(d, lots, e),
+		Claims: make([]ClaimView, 0, len(claims)),
 	}
 	for _, c := range claims {
 		v.Claims = append(v.Claims, claimView(c))

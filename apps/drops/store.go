@@ -157,8 +157,8 @@ func saveDrop(ctx context.Context, tx pgx.Tx, d Drop) error {
 			opens_at = @opens_at, closes_at = @closes_at, grace_s = @grace_s, hold_s = @hold_s, standby_s = @standby_s,
 			calls_per_s = @calls_per_s, notify = @notify, tell_end = @tell_end, beacon = @beacon, beacon_round = @beacon_round,
 			message = @message, lots = @lots, refused = @refused, rules = @rules, nonce = @nonce, commitment = @commitment,
-			entered = @entered, n = @n, root = @root, beacon_signature = @beacon_signature, secret = @secret, seed = @seed, opened_at = @opened_at,
-			paused_at = @paused_at, ended_at = @ended_at
+			entered = @entered, n = @n, root = @root, beacon_signature = @beacon_signature, secret = @secret, seed = @seed,
+			opened_at = @opened_at, paused_at = @paused_at, ended_at = @ended_at
 		WHERE id = @id`, pgx.StrictNamedArgs{
 		"id": d.ID, "title": d.Title, "preset": d.Preset, "state": d.State, "zone": d.Zone, "prequeue_at": d.PrequeueAt,
 		"opens_at": d.OpensAt, "closes_at": d.ClosesAt, "grace_s": d.GraceS, "hold_s": d.HoldS, "standby_s": d.StandbyS,
