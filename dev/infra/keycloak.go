@@ -42,12 +42,12 @@ func (s Servers) keycloak(ctx context.Context) (supervise.Process, error) {
 		named[m[1]] = true
 	}
 	if themes := filepath.Join(deploy, "themes"); install.Exists(themes) {
-		if _, err := render(themes, filepath.Join(home, "themes"), nil); err != nil {
+		if _, err := render(themes, filepath.Join(home, "themes"), nil, 0o644); err != nil {
 			return supervise.Process{}, err
 		}
 		// Its colours and sizes are the pages' own.
 		look := filepath.Join(home, "themes", "stampede", "login", "resources", "css")
-		if _, err := render(filepath.Join(s.Root, "kit", "page", "style"), look, nil); err != nil {
+		if _, err := render(filepath.Join(s.Root, "kit", "page", "style"), look, nil, 0o644); err != nil {
 			return supervise.Process{}, err
 		}
 	}

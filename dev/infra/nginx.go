@@ -51,7 +51,7 @@ func (s Servers) nginx(ctx context.Context, list []stack.App) (supervise.Process
 	maps.Copy(values, pictures)
 	rendered := ""
 	for _, from := range []string{"nginx", filepath.Join("media", media)} {
-		stamp, err := render(filepath.Join(s.Root, "deploy", from), dir, values)
+		stamp, err := render(filepath.Join(s.Root, "deploy", from), dir, values, 0o600)
 		if err != nil {
 			return supervise.Process{}, err
 		}
@@ -70,9 +70,10 @@ func (s Servers) nginx(ctx context.Context, list []stack.App) (supervise.Process
 }
 
 // render copies a folder. Files ending in .template lose that ending and get
-// every ${NAME} in them replaced; a name without a value is an error. It
-// returns a text that changes with what was written.
-func render(from, to string, values map[string]string) (stamp string, err error) {
+// every ${NAME} in them replaced; a name without a value is an error. They get
+// mode filled, which is 0600 where one of the values is a secret. It returns a
+// text that changes with what was written.
+func render(from, to string, values map[string]string, filled fs.FileMode) (stamp string, err error) {
 	err = filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || strings.HasSuffix(path, ".go") || strings.HasSuffix(path, ".md") {
 			return err
@@ -85,20 +86,24 @@ func render(from, to string, values map[string]string) (stamp string, err error)
 		if err != nil {
 			return err
 		}
+		mode := fs.FileMode(0o644)
 		name, isTemplate := strings.CutSuffix(name, ".template")
 		if isTemplate {
 			if text, err = fill(text, values); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
+			mode = filled
 		}
-		if name != edgesFile { // which Nginx reads again by itself
+		if name == edgesFile { // which Nginx's workers read again by themselves
+			mode = 0o644
+		} else {
 			stamp = supervise.Digest(stamp + name + string(text))
 		}
 		target := filepath.Join(to, name)
 		if old, err := os.ReadFile(target); err == nil && string(old) == string(text) {
-			return nil
+			return os.Chmod(target, mode)
 		}
-		return stack.WriteFile(target, string(text), 0o644)
+		return stack.WriteFile(target, string(text), mode)
 	})
 	return stamp, err
 }

@@ -33,7 +33,7 @@ func (s Servers) prometheus(apps []stack.App) (supervise.Process, error) {
 	for key, value := range s.Settings.All() {
 		values[key] = value
 	}
-	stamp, err := render(filepath.Join(s.Root, "deploy", "observe", "prometheus"), dir, values)
+	stamp, err := render(filepath.Join(s.Root, "deploy", "observe", "prometheus"), dir, values, 0o644)
 	if err != nil {
 		return supervise.Process{}, err
 	}
@@ -52,7 +52,7 @@ func (s Servers) alertmanager() (supervise.Process, error) {
 	for key, value := range s.Settings.All() {
 		values[key] = value
 	}
-	stamp, err := render(filepath.Join(s.Root, "deploy", "observe", "alertmanager"), dir, values)
+	stamp, err := render(filepath.Join(s.Root, "deploy", "observe", "alertmanager"), dir, values, 0o644)
 	if err != nil {
 		return supervise.Process{}, err
 	}

@@ -3,6 +3,8 @@ package observe
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -21,12 +23,9 @@ var (
 	secret   = regexp.MustCompile(`_(PASSWORD|SECRET|TOKEN|KEY)$|_URL$`)
 )
 
-// secrets are those of the shop's settings, and what the tests' shoppers are called, where they live, and what begins
-// their passwords.
-func secrets(s *shop.Shop) map[string]string {
-	found := map[string]string{
-		shop.Home.Name: "a name", shop.Home.Line1: "an address", shop.Paris.Line1: "an address", "correct-horse-": "a shopper's password",
-	}
+// secrets are those of the shop's settings.
+func secrets(t *testing.T, s *shop.Shop) map[string]string {
+	found := map[string]string{}
 	for name, value := range s.Settings {
 		if strings.HasSuffix(name, "_URL") {
 			u, err := url.Parse(value)
@@ -39,6 +38,7 @@ func secrets(s *shop.Shop) map[string]string {
 			found[value] = name
 		}
 	}
+	require.Greater(t, len(found), 20, "those are all secrets?")
 	return found
 }
 
@@ -46,8 +46,13 @@ func secrets(s *shop.Shop) map[string]string {
 // person's, or a secret. What services and the gateway say is JSON, a line each.
 func TestLogs(t *testing.T) {
 	s := shop.Open(t)
-	known := secrets(s)
-	require.Greater(t, len(known), 20, "those are all secrets?")
+	known := secrets(t, s)
+	// What the tests' shoppers are called, where they live, and what begins their passwords.
+	for value, what := range map[string]string{
+		shop.Home.Name: "a name", shop.Home.Line1: "an address", shop.Paris.Line1: "an address", "correct-horse-": "a shopper's password",
+	} {
+		known[value] = what
+	}
 	var files []string
 	for _, pattern := range []string{"logs/*.log", "logs/*.log.1", "data/nginx/*.log", "data/nginx/*.log.1"} {
 		some, err := filepath.Glob(filepath.Join(s.Run, pattern))
@@ -81,4 +86,54 @@ func TestLogs(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFiles looks at all that the shop has written: what has a secret in it, only who needs it can read. A folder that is closed
+// to others closes what is in it.
+func TestFiles(t *testing.T) {
+	s := shop.Open(t)
+	known := secrets(t, s)
+	const most = 1 << 20 // what is larger is a program, or a store's
+	data, err := filepath.EvalSymlinks(filepath.Join(s.Run, "data"))
+	require.NoError(t, err)
+	var closed []string
+	for _, root := range []string{s.Run, data} {
+		require.NoError(t, filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+			if err != nil {
+				return ignoreGone(err)
+			}
+			info, err := entry.Info()
+			switch {
+			case err != nil:
+				return ignoreGone(err)
+			case entry.IsDir() && info.Mode()&0o007 == 0:
+				return fs.SkipDir
+			case !info.Mode().IsRegular() || info.Size() > most || filepath.Ext(file) == ".jar":
+				return nil
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return ignoreGone(err)
+			}
+			for value, name := range known {
+				if !bytes.Contains(text, []byte(value)) {
+					continue
+				}
+				if info.Mode()&0o077 != 0 {
+					t.Errorf("%s has %s and mode %s", file, name, info.Mode())
+				}
+				closed = append(closed, filepath.Base(file))
+			}
+			return nil
+		}))
+	}
+	require.Subset(t, closed, []string{"settings.env", "nginx.conf", "gateway.conf"})
+}
+
+// ignoreGone: the shop goes on, and takes files away.
+func ignoreGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
