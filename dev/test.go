@@ -45,6 +45,8 @@ var testWaits = [][2]string{
 	{"ALERT_WINDOW_LONG", "40s"},
 	{"ALERT_ORDER_SECONDS", "5"},
 	{"ALERT_LAG_SECONDS", "3"},
+	{"ALERT_DROP_SECONDS", "5"},
+	{"DROPS_BEACON_URL", "http://127.0.0.1:9"}, // where nobody is
 }
 
 // testStack makes this process's stack the one for tests: beside the

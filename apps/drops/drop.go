@@ -211,6 +211,22 @@ func (d *Drop) Schedulable(now time.Time) error {
 	return nil
 }
 
+// Late is for how long a drop should have been open and never was.
+func (d *Drop) Late(now time.Time) time.Duration {
+	if d.OpenedAt != nil || d.State.Over() {
+		return 0
+	}
+	return max(0, now.Sub(d.OpensAt))
+}
+
+// BeaconLate is for how long the beacon should have told the round that a drop waits for.
+func (d *Drop) BeaconLate(now time.Time) time.Duration {
+	if d.State != Drawing || d.BeaconRound == nil {
+		return 0
+	}
+	return max(0, now.Sub(proof.Quicknet.TimeOf(uint64(*d.BeaconRound))))
+}
+
 // MayEnter refuses entries while a drop takes none. Between the opening's time and the moment when the entries are frozen
 // nobody enters, so that they are what they were when no beacon was known. Errors: ErrDropNotOpen, ErrDropDrawing,
 // ErrEntryClosed, ErrDropEnded.

@@ -7,6 +7,7 @@ import (
 	"embed"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,6 +51,8 @@ type service struct {
 	polls     *longpoll.Polls
 	seen      map[uuid.UUID]string // versions of entries that are waited for
 	stopping  <-chan struct{}
+	started   time.Time
+	moved     sync.Map // when a drop was moved on by this instance, by its id
 }
 
 // newService puts the routes, subscriptions and background work on rt.
@@ -58,6 +61,7 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 		settings: set, store: store{db}, now: rt.Now, headKey: proof.HeadKey([]byte(set.headKeys()[0])),
 		inventory: inventory{rt.Dapr}, beacon: relay{http.DefaultClient, string(set.BeaconURL)},
 		polls: longpoll.New(longpoll.Most), stopping: rt.Stopping(),
+		started: rt.Now(),
 	}
 	s.entries = gather.New(gather.Settings[entering]{
 		Most: 200, Waiting: 5000, Conflict: func(e entering) string { return e.drop.String() + e.account.String() },

@@ -35,6 +35,15 @@ func (s *service) work(rt *serve.Runtime) {
 	rt.Alone("tell that it is over", 2*time.Second, s.tellMissed)
 	rt.Go("long polls", time.Second, s.wakeChanged)
 	rt.Missed("auth")
+	rt.Metrics.MustRegister(metrics{s})
+}
+
+// movedAt is when this instance moved a drop on; when it has never, when it began.
+func (s *service) movedAt(id uuid.UUID) time.Time {
+	if at, ok := s.moved.Load(id); ok {
+		return at.(time.Time)
+	}
+	return s.started
 }
 
 // wakeChanged has those look again whose entries have changed, by one statement however many wait at this instance. Which
@@ -64,7 +73,9 @@ func (s *service) moveAll(ctx context.Context) error {
 	for _, d := range drops {
 		if e := s.move(ctx, d); e != nil {
 			err = errors.Join(err, fmt.Errorf("drop %s: %w", d.Slug, e))
+			continue
 		}
+		s.moved.Store(d.ID, s.now())
 	}
 	return err
 }

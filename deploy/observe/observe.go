@@ -48,6 +48,14 @@ func one(title, unit, expr, legend string) Panel {
 	return Panel{title, unit, []Query{{expr, legend}}}
 }
 
+// lot is a figure that every instance of drops tells of a lot.
+func lot(title, unit, figure string) Panel {
+	return one(title, unit, "max by (drop, sku) ("+figure+")", "{{drop}} {{sku}}")
+}
+
+// claims is the route by which drops are bought.
+const claims = "/api/v1/drops/{slug}/claim"
+
 // Dashboards are all of them.
 func Dashboards() []Dashboard {
 	return []Dashboard{
@@ -70,6 +78,33 @@ func Dashboards() []Dashboard {
 				{"60 * " + rate(`events_saved_total{topic=~"payment\\..*"}`, "topic, reason"), "{{topic}} {{reason}}"},
 			}},
 			one("Mails a minute", "short", "60 * "+rate(`dapr_component_output_binding_count{app="mail"}`, "success"), "sent: {{success}}"),
+		}},
+		{Name: "drops", Title: "Drops", Panels: []Panel{
+			lot("Waiting", "short", "drop_waiting"),
+			lot("Called", "short", "drop_called"),
+			one("Called a minute", "short", "60 * max by (drop, sku) (rate(drop_called"+span+"))", "{{drop}} {{sku}}"),
+			lot("Which part of the called comes", "percentunit", "drop_show_rate"),
+			one("Units", "short", "max by (drop, sku, state) (drop_units)", "{{drop}} {{sku}} {{state}}"),
+			one("Claims, by what became of them", "short", "max by (drop, sku, state) (drop_claims)", "{{drop}} {{sku}} {{state}}"),
+			one("Claims a minute", "short",
+				"60 * "+rate(`http_request_seconds_count{app="drops",route="`+claims+`"}`, "status"), "{{status}}"),
+			one("Refused claims", "short", "60 * "+rate(`problems_total{app="drops",route="`+claims+`"}`, "problem"), "{{problem}}"),
+			one("At the gateway", "reqps", rate(`gateway_requests_total{service="drops"}`, "work, status"), "{{work}} {{status}}"),
+			{"Should have been open", "s", []Query{
+				{"max by (drop) (drop_late_seconds)", "{{drop}} for"},
+				{"max by (drop) (drop_beacon_late_seconds)", "{{drop}}: its beacon is late by"},
+			}},
+			lot("The next should have been called for", "s", "drop_idle_seconds"),
+			one("Moved on last; the lowest is at work", "s",
+				"max by (drop, instance) (drop_round_seconds)", "{{drop}} {{instance}}"),
+			one("Asked for the status", "reqps",
+				rate(`http_request_seconds_count{app="drops",route="/api/v1/drops/{slug}/status"}`, "instance"), "{{instance}}"),
+			one("Entries a minute", "short",
+				"60 * "+rate(`http_request_seconds_count{app="drops",method="POST",route="/api/v1/drops/{slug}/entry"}`, "status"),
+				"{{status}}"),
+			one("Held and refused by inventory", "short",
+				"60 * "+rate(`http_request_seconds_count{app="inventory",route=~"/internal/lots/.*"}`, "method, route, status"),
+				"{{method}} {{route}} {{status}}"),
 		}},
 		{Name: "service", Title: "A service", PerApp: true, Panels: []Panel{
 			one("Requests by route", "reqps",

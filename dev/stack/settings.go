@@ -131,6 +131,7 @@ func defaults(s *Stack, services []App) []setting {
 		{"ALERT_WINDOW_LONG", "1h", infra},
 		{"ALERT_ORDER_SECONDS", "300", infra},
 		{"ALERT_LAG_SECONDS", "60", infra},
+		{"ALERT_DROP_SECONDS", "30", infra},
 		{"ALERT_REFUSED", "0.3", infra},
 		{"ALERT_ERRORS", "0.01", infra},
 		{"ALERT_DISK_FREE", "0.1", infra},
@@ -162,7 +163,8 @@ func swapSettings(s *Stack) []setting {
 }
 
 // waits are settings that the services have defaults for. They are written
-// only where the environment has them: a stack for tests waits for seconds.
+// only where the environment has them: a stack for tests waits for seconds, and
+// asks nobody outside.
 var waits = []struct{ key, owner string }{
 	{"ORDER_DEADLINE", "orders"},
 	{"ORDER_REMIND_AFTER", "orders"},
@@ -175,6 +177,7 @@ var waits = []struct{ key, owner string }{
 	{"PROVIDER_TIMEOUT", "payments"},
 	{"PROVIDER_MISSING_AFTER", "payments"},
 	{"CARTS_PULL_BEHIND", "carts"},
+	{"DROPS_BEACON_URL", "drops"},
 	{"EVENTS_PULL_BEHIND", everyApp},
 }
 
@@ -193,6 +196,7 @@ var choices = []string{
 	"INSTANCES", "SHOP_CURRENCY", "SHOP_COUNTRY", "SHOP_TIME_ZONE", "HOLD_AT", "HOLD_TTL", "LOW_STOCK", "MAIL_PULL_BEHIND",
 	"RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN", "RATE_FRONT", "TRACES_RATIO",
 	"WATCH_EVERY", "ALERT_AFTER", "ALERT_WINDOW", "ALERT_WINDOW_LONG", "ALERT_ORDER_SECONDS", "ALERT_LAG_SECONDS",
+	"ALERT_DROP_SECONDS",
 }
 
 func secret() string {

@@ -106,9 +106,29 @@ func (w watch) buy(t *testing.T, p *shop.Product, ann *shop.Client) {
 	ann.PutAny(t, p.SKU, 15).Refused(t, 409, "out-of-stock")
 	w.refused(t, p, ann)
 	ann.AwaitOrder(t, returned.ID, "refunded", func(o shop.Order) bool { return o.Payment.Status == "refunded" })
+	w.drop(t)
 	shop.Get[shop.List[shop.Order]](t, w.Admin(t), "/api/v1/admin/orders")
 	_, err := w.Nobody().Send(t.Context(), "GET", "/", nil)
 	require.NoError(t, err)
+}
+
+// firstCome is a drop of units that opens at once, and where who is called has ten seconds.
+func (w watch) firstCome(t *testing.T, units int) shop.Drop {
+	t.Helper()
+	return w.NewDrop(t, w.NewProduct(t, 5_000, units), units, 0, 5*time.Second, map[string]any{"preset": "first-come", "grace_s": 10})
+}
+
+// drop is one that goes on: somebody has what they claimed, and somebody wants more than they may.
+func (w watch) drop(t *testing.T) {
+	t.Helper()
+	d, people := w.firstCome(t, 2), w.Crowd(t, 2)
+	for i, c := range people {
+		ticket := c.Enter(t, d)
+		shop.Eventually(t, shop.Patience, func() (bool, string) {
+			a := c.Claim(t, d, ticket, 1+i)
+			return a.Status == 201 || a.Problem().Slug() == "limit-reached", string(a.Body) // not-called until then
+		})
+	}
 }
 
 // refused is an order for another price than it has.
@@ -186,21 +206,37 @@ func (w watch) alerts(t *testing.T, p *shop.Product, ann *shop.Client) {
 		}
 	}
 
+	// A drop waits for a beacon that nobody tells. Of another nobody knows how its unit stands: one of eight is called every ten
+	// seconds until then, since none of them comes. Somebody tries the ticket of who was called first.
+	late := w.NewDrop(t, w.NewProduct(t, 5_000, 1), 1, 3*time.Second, 4*time.Second, map[string]any{"beacon": "drand"})
+	stands, people := w.firstCome(t, 1), w.Crowd(t, 8)
+	ticket := people[0].Enter(t, stands)
+	for _, c := range people[1:] {
+		c.Enter(t, stands)
+	}
+
 	// The broker believes that its disk is full, so events wait, and with them an order. Carts have no store, mail is away.
 	require.NoError(t, w.DiskLimit(t.Context(), "1000000GB"))
 	order := ann.Order(t, shop.Visa)
+	w.dev(t, "kill", "inventory")
 	w.dev(t, "kill", "redis")
 	w.dev(t, "kill", "mail")
 	w.fires(t, func() {
 		_, err := w.Guest().Send(t.Context(), "GET", "/api/v1/cart", nil)
 		require.NoError(t, err)
+		people[1].Claim(t, stands, ticket, 1)
 	},
 		`DiskFills job="rabbitmq"`, `EventsWait app="orders"`, "OrdersWait",
-		`StoreDown app="redis"`, "ErrorBudgetBurns", `Down instance="mail"`)
+		`StoreDown app="redis"`, "ErrorBudgetBurns", `Down instance="mail"`,
+		fmt.Sprintf("DropLate drop=%q", late.Slug), fmt.Sprintf("DropStands drop=%q", stands.Slug),
+		fmt.Sprintf("DropStale drop=%q", stands.Slug), "DropRefuses")
+	w.dev(t, "start", "inventory")
 	w.dev(t, "start", "redis")
 	w.dev(t, "start", "mail")
 	require.NoError(t, w.DiskLimit(t.Context(), "200MB"))
 
+	late.End(t)
+	stands.End(t)
 	ann.Await(t, order.ID, "confirmed")
 	shop.Eventually(t, shop.Patience, func() (bool, string) {
 		var subjects []string

@@ -11,24 +11,6 @@ import (
 	"github.com/stampede-shop/stampede/tests/shop"
 )
 
-// newDrop schedules a drop of a product, whose entries open soon and which opens some seconds later.
-func newDrop(t *testing.T, s *shop.Shop, p *shop.Product, units int, prequeue, opens time.Duration) (slug string) {
-	t.Helper()
-	begins := time.Now().UTC().Truncate(time.Second)
-	slug = "drop-" + shop.Random()
-	made := shop.Read[struct{ ID string }](t, s.Admin(t).Do(t, "POST", "/api/v1/admin/drops", map[string]any{
-		"slug": slug, "title": "The drop of " + p.Name, "preset": "queue", "zone": "Europe/London", "prequeue_at": begins.Add(prequeue),
-		"opens_at": begins.Add(opens), "closes_at": begins.Add(time.Hour), "beacon": "commit",
-		"lots": []any{map[string]any{"sku": p.SKU, "units": units, "limit": 1}},
-	}).OK(t, 201))
-	s.Admin(t).Do(t, "POST", "/api/v1/admin/drops/"+made.ID+"/schedule", nil).OK(t, 200)
-	shop.Eventually(t, shop.Patience, func() (bool, string) {
-		a := s.Nobody().Do(t, "GET", "/api/v1/drops/"+slug, nil)
-		return a.Status == 200, string(a.Body)
-	})
-	return slug
-}
-
 // stage waits until the page shows that section, and no other.
 func stage(v *browser.Visitor, name string) {
 	v.Until("at the stage "+name, `(all => all.length === 1 && all[0].dataset.stage === `+browser.Quote(name)+`)(
@@ -50,7 +32,7 @@ func TestDrop(t *testing.T) {
 	t.Parallel()
 	s := shop.Open(t)
 	lamp, ann, bob := s.NewProduct(t, 6_250, 1), s.Register(t), s.Register(t)
-	at := "/drops/" + newDrop(t, s, lamp, 1, 5*time.Second, time.Minute)
+	at := "/drops/" + s.NewDrop(t, lamp, 1, 5*time.Second, time.Minute, nil).Slug
 	scripted := browser.Visit(t, s, 1280, 900)
 	plain := browser.Visit(t, s, 390, 844).WithoutScripts()
 
@@ -104,10 +86,10 @@ func TestDropAccessible(t *testing.T) {
 	t.Parallel()
 	s := shop.Open(t)
 	lamp, ann := s.NewProduct(t, 6_250, 1), s.Register(t)
-	at := "/drops/" + newDrop(t, s, lamp, 1, time.Hour/2, 50*time.Minute)
+	at := "/drops/" + s.NewDrop(t, lamp, 1, time.Hour/2, 50*time.Minute, nil).Slug
 	v := browser.Visit(t, s, 1280, 900)
 	v.Accessible("/drops", at, at+"/verify", page(lamp), "/")
-	open := "/drops/" + newDrop(t, s, s.NewProduct(t, 1_250, 1), 1, 3*time.Second, 50*time.Minute)
+	open := "/drops/" + s.NewDrop(t, s.NewProduct(t, 1_250, 1), 1, 3*time.Second, 50*time.Minute, nil).Slug
 	v.Open("/login?next="+open).Login(ann.Email, ann.Password).At(open)
 	stage(v, "enter")
 	v.Accessible(open)
@@ -119,7 +101,7 @@ func TestDropAccessible(t *testing.T) {
 func TestDropStandstill(t *testing.T) {
 	t.Parallel()
 	s := shop.Open(t)
-	at := "/drops/" + newDrop(t, s, s.NewProduct(t, 1_250, 1), 1, 30*time.Minute, 50*time.Minute)
+	at := "/drops/" + s.NewDrop(t, s.NewProduct(t, 1_250, 1), 1, 30*time.Minute, 50*time.Minute, nil).Slug
 	v := browser.Visit(t, s, 390, 844).WithoutScripts()
 	v.Open(at).There(`noscript a[href="` + at + `?still=1"]`).Click(`noscript a[href="` + at + `?still=1"]`).At(at + "?still=1")
 	v.Sees("This page stays as it is")
