@@ -15,7 +15,7 @@ import (
 
 // The services whose events are sent again, and those whose are lost: what shoppers and their money need.
 var (
-	senders = []string{"auth", "users", "products", "inventory", "orders", "payments"}
+	senders = []string{"auth", "users", "products", "inventory", "orders", "payments", "drops"}
 	losers  = []string{"orders", "payments"}
 )
 

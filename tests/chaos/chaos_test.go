@@ -89,6 +89,7 @@ func blow(t *testing.T, s *shop.Shop, seed uint64, length, settle time.Duration)
 	for range probers {
 		probes = append(probes, m.newShopper(s.Register(t), seed, 0))
 	}
+	drop := m.newSale(t, seed, length) // last: it is entered in some seconds
 
 	// What was begun may go on for a while when nobody begins anything any more.
 	ctx, cancel := context.WithTimeout(t.Context(), length+2*time.Minute)
@@ -100,6 +101,12 @@ func blow(t *testing.T, s *shop.Shop, seed uint64, length, settle time.Duration)
 		people.Go(func() { b.shopping(begin, ctx, ops) })
 	}
 	people.Go(func() { ops.restock(begin, ctx) })
+	for _, f := range drop.fans {
+		people.Go(func() { f.goes(ctx) })
+	}
+	watched, unwatch := context.WithCancel(ctx)
+	defer unwatch()
+	probing.Go(func() { drop.watch(watched) })
 	free := make(chan *shopper, len(probes))
 	for _, b := range probes {
 		free <- b
@@ -133,8 +140,9 @@ func blow(t *testing.T, s *shop.Shop, seed uint64, length, settle time.Duration)
 	}
 	acting.Wait()
 	over := time.Now()
-	probing.Wait()
 	people.Wait()
+	unwatch()
+	probing.Wait()
 	say("traffic:\n%s", m.tally())
 
 	settling, enough := context.WithTimeout(t.Context(), settle)
@@ -142,6 +150,7 @@ func blow(t *testing.T, s *shop.Shop, seed uint64, length, settle time.Duration)
 	took, unsettled := m.settled(settling)
 	say("settled %s after the last act (%s of it after the last answer)", time.Since(over).Round(time.Second), took.Round(time.Second))
 	wrong := append(unsettled, m.prove(t.Context())...)
+	wrong = append(wrong, drop.proves(t.Context(), ops)...)
 	for _, b := range m.breaches {
 		wrong = append(wrong, "answer: "+b)
 	}

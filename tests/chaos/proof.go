@@ -49,6 +49,8 @@ func (m *market) pending(ctx context.Context) (wrong []string) {
 		{"payments", "charges under way", `SELECT count(*) FROM charges WHERE state IN ('requested', 'attempted', 'unknown')`},
 		{"mail", "mails to be sent", `SELECT count(*) FROM mails WHERE status = 'queued'`},
 		{"inventory", "cart holds", `SELECT count(*) FROM cart_holds`},
+		{"drops", "drops that go on", `
+			SELECT count(*) FROM drops WHERE state NOT IN ('draft', 'sold_out', 'closed') OR lots IN ('asked', 'closing')`},
 	} {
 		rows, err := m.sql(ctx, q.database, q.sql)
 		switch {
@@ -88,6 +90,9 @@ type books struct {
 	confirmedMail, ordered bool
 }
 
+// number is one that psql has printed.
+func number(text string) int64 { n, _ := strconv.ParseInt(text, 10, 64); return n }
+
 // prove holds what people were told against what the services and the provider wrote down.
 func (m *market) prove(ctx context.Context) (wrong []string) {
 	bad := func(format string, a ...any) { wrong = append(wrong, fmt.Sprintf(format, a...)) }
@@ -107,7 +112,6 @@ func (m *market) prove(ctx context.Context) (wrong []string) {
 			fn(row)
 		}
 	}
-	number := func(text string) int64 { n, _ := strconv.ParseInt(text, 10, 64); return n }
 	each("orders", `SELECT id, status, COALESCE(cancel_reason, ''), total, refunded FROM orders`, func(r []string) {
 		b := book(r[0])
 		b.ordered, b.status, b.reason, b.total, b.refunded = true, r[1], r[2], number(r[3]), number(r[4])

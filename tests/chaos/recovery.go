@@ -114,6 +114,8 @@ func (m *market) need(part string, who, ops *shopper) func(ctx context.Context) 
 		return get(ops, "/api/v1/admin/payments")
 	case "mail":
 		return get(ops, "/api/v1/admin/mail")
+	case "drops":
+		return get(who, "/api/v1/drops")
 	case "store":
 		return get(m.newShopper(m.Nobody(), 0, 0), "/")
 	case "admin", "edge-admin":

@@ -100,12 +100,11 @@ func (b *shopper) once(ctx context.Context, method, path string, body any, heade
 	return a, err
 }
 
-// ask asks again, with the same key, as long as the shop cannot be reached or says that it is not available now. What
+// ask asks again, with the same key and headers, as long as the shop cannot be reached or says that it is not available now. What
 // it returns is an answer to the request; the error is that time is over.
-func (b *shopper) ask(ctx context.Context, method, path string, body any) (*shop.Answer, error) {
-	var headers []string
+func (b *shopper) ask(ctx context.Context, method, path string, body any, headers ...string) (*shop.Answer, error) {
 	if method == "POST" {
-		headers = []string{"Idempotency-Key", shop.Random()}
+		headers = append(headers, "Idempotency-Key", shop.Random())
 	}
 	for {
 		a, err := b.once(ctx, method, path, body, headers...)
@@ -223,19 +222,27 @@ func (b *shopper) buy(ctx context.Context, p *shop.Product, quantity int, method
 }
 
 func (b *shopper) order(ctx context.Context, cart shop.Cart, method string) *placed {
+	o, refusal := b.place(ctx, cart, method)
+	if refusal != nil {
+		b.refused("order", refusal, "out-of-stock", "limit-reached", "already-ordered", "cart-empty", "price-changed")
+		b.clear(ctx)
+	}
+	return o
+}
+
+// place orders a cart, or returns the refusal; neither when time is over.
+func (b *shopper) place(ctx context.Context, cart shop.Cart, method string) (*placed, *shop.Answer) {
 	a, err := b.ask(ctx, "POST", "/api/v1/orders", shop.OrderRequest{Address: &shop.Home, PaymentMethod: method, ExpectedTotal: cart.Total})
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	if a.Status != 201 {
-		b.refused("order", a, "out-of-stock", "limit-reached", "already-ordered", "cart-empty", "price-changed")
-		b.clear(ctx)
-		return nil
+		return nil, a
 	}
 	var o shop.Order
 	if err := json.Unmarshal(a.Body, &o); err != nil {
 		b.breach("%s: %s", a.Request, err)
-		return nil
+		return nil, nil
 	}
 	taken := &placed{ID: o.ID, Number: o.Number, who: b, lines: map[string]int{}, total: o.Total}
 	for _, l := range o.Lines {
@@ -245,7 +252,7 @@ func (b *shopper) order(ctx context.Context, cart shop.Cart, method string) *pla
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.orders = append(b.orders, taken)
-	return taken
+	return taken, nil
 }
 
 func (b *shopper) refused(at string, a *shop.Answer, fine ...string) {
