@@ -376,14 +376,14 @@ func (f *fan) takes(ctx context.Context, until time.Time) (end string) {
 	default:
 		return lost(refusal)
 	}
-	switch end := f.await(ctx, o); {
-	case end == "confirmed" && kind >= 85 && kind < 95:
+	switch ended := f.await(ctx, o); {
+	case ended == "confirmed" && kind >= 85 && kind < 95:
 		f.cancel(ctx, o)
 		return "bought, and gave it back"
-	case end == "confirmed":
+	case ended == "confirmed":
 		return "bought"
 	default:
-		f.count("drop: an order ended " + end)
+		f.count("drop: an order ended " + ended)
 		return ""
 	}
 }
