@@ -16,7 +16,8 @@ import (
 var usual = map[string]string{
 	"WATCH_EVERY": "15s", "ALERT_AFTER": "2m", "ALERT_WINDOW": "5m", "ALERT_WINDOW_LONG": "1h", "ALERT_ORDER_SECONDS": "300",
 	"ALERT_LAG_SECONDS": "60", "ALERT_DROP_SECONDS": "30", "ALERT_REFUSED": "0.3", "ALERT_ERRORS": "0.01", "ALERT_DISK_FREE": "0.1",
-	"ALERT_CERTIFICATE_DAYS": "7", "ALERT_MAIL": "ops@stampede.test", "SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1025", "ALERTMANAGER": "127.0.0.1:9093",
+	"ALERT_CERTIFICATE_DAYS": "7", "ALERT_MAIL": "ops@stampede.test", "SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1025",
+	"ALERTMANAGER": "127.0.0.1:9093",
 }
 
 var variable = regexp.MustCompile(`\$\{([A-Z][A-Z0-9_]*)\}`)

@@ -261,7 +261,8 @@ func (f *fan) claims(ctx context.Context) (end string) {
 			return ""
 		}
 	}
-	a, err := f.ask(ctx, "POST", f.sale.At+"/claim", map[string]any{"sku": f.lot.SKU, "quantity": f.quantity}, "Drop-Ticket", f.known.Ticket)
+	wants := map[string]any{"sku": f.lot.SKU, "quantity": f.quantity}
+	a, err := f.ask(ctx, "POST", f.sale.At+"/claim", wants, "Drop-Ticket", f.known.Ticket)
 	if err != nil {
 		return ""
 	}
