@@ -66,7 +66,7 @@ func (m *market) newSale(t *testing.T, seed uint64, length time.Duration) *sale 
 		s.fans = append(s.fans, f)
 	}
 	s.Drop = m.NewDrop(t, small, 0, 5*time.Second, s.opens, map[string]any{
-		"lots": s.lots, "closes_at": time.Now().UTC().Add(length + 15*time.Second),
+		"lots": s.lots, "closes_at": time.Now().UTC().Add(length + 5*time.Second),
 		"grace_s": 10, "hold_s": 60, "standby_s": 20, // the least that there can be, but for the last
 	})
 	return s

@@ -47,7 +47,7 @@ var deck = []struct {
 	kind Kind
 	what string // of which processes
 }{
-	{Kill, "app"}, {Kill, "app"}, {Kill, "sidecar"}, {Kill, "sidecar"}, {Kill, "part"}, {Kill, "part"}, {Pause, "any"}, {Pause, "any"},
+	{Kill, "app"}, {Kill, "drops"}, {Kill, "sidecar"}, {Kill, "sidecar"}, {Kill, "part"}, {Kill, "part"}, {Pause, "any"}, {Pause, "any"},
 	{HangUp, ""}, {Cut, "wire"}, {Delay, "wire"}, {Slow, "wire"}, {Swallow, "wire"}, {DiskFull, ""}, {Twice, ""}, {Late, ""}, {Lost, ""}, {Lost, ""},
 }
 
@@ -64,6 +64,9 @@ func Plan(seed uint64, length time.Duration, processes []string) []Act {
 			group = "app"
 		}
 		groups[group] = append(groups[group], p)
+		if (Act{Target: p}).Part() == "drops" { // in the middle of the sale
+			groups["drops"] = append(groups["drops"], p)
+		}
 	}
 	between := func(least, most time.Duration) time.Duration {
 		return (least + rand64(r, most-least)).Round(10 * time.Millisecond)

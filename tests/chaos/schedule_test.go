@@ -7,7 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var some = []string{"orders", "orders-daprd", "mail", "mail-daprd", "edge-daprd", "postgres", "redis", "rabbitmq", "nginx", "keycloak", "maildev", "sentry"}
+var some = []string{
+	"orders", "orders-daprd", "mail", "mail-daprd", "drops", "drops-daprd", "edge-daprd", "postgres", "redis", "rabbitmq", "nginx", "keycloak",
+	"maildev", "sentry",
+}
 
 func TestPlan(t *testing.T) {
 	t.Parallel()
@@ -16,7 +19,7 @@ func TestPlan(t *testing.T) {
 	require.Equal(t, acts, Plan(7, length, some), "a seed replays")
 	require.NotEqual(t, acts, Plan(8, length, some))
 	for seed := range uint64(200) {
-		kinds := map[Kind]int{}
+		kinds, killed := map[Kind]int{}, 0
 		last := map[string]time.Duration{}
 		for _, a := range Plan(seed, length, some) {
 			require.Less(t, a.At, length)
@@ -26,8 +29,12 @@ func TestPlan(t *testing.T) {
 				last[a.Target] = a.End()
 			}
 			kinds[a.Kind]++
+			if a.Kind == Kill && a.Part() == "drops" {
+				killed++
+			}
 		}
 		require.Len(t, kinds, 11, "seed %d: all of it in 90 s", seed)
+		require.Positive(t, killed, "seed %d: drops or its sidecar", seed)
 	}
 }
 
