@@ -10,10 +10,44 @@ const sure = 1.64
 // time pass.
 type Showing struct{ Came, Stayed int }
 
-// Rate is which part of the called will come. At first it is a guess: four in
-// five, worth ten people (Beta 8, 2).
+// Before anybody was called, four in five are thought to come, with the weight
+// of ten people (Beta 8, 2).
+const (
+	guessedCame = 8
+	guessed     = 10
+)
+
+// Rate is which part of the called will come.
 func (s Showing) Rate() float64 {
-	return float64(8+s.Came) / float64(10+s.Came+s.Stayed)
+	return float64(guessedCame+s.Came) / float64(s.known())
+}
+
+// known is of how many people the rate was learnt, with those of the guess.
+func (s Showing) known() int { return guessed + s.Came + s.Stayed }
+
+// Line is what a drop knows of those who want a SKU, and of its lot.
+type Line struct {
+	Free, Open       int64 // units that nobody holds; people called, within their time, and not heard of
+	Came, Stayed     int64 // people called whose time is over
+	Entrants, Wanted int64 // people who entered for it, and the units that they want
+	Entered          int64 // people who entered the drop: as many positions there are
+	Most             int64 // people called in a second, at most
+}
+
+// Call is what calling the next ones depends on.
+func (l Line) Call() Call {
+	shown := Showing{Came: int(l.Came), Stayed: int(l.Stayed)}
+	return Call{
+		Free: int(l.Free), Open: int(l.Open), Rate: shown.Rate(), Known: shown.known(), Quantity: l.quantity(), Most: int(l.Most),
+	}
+}
+
+// quantity is how many units somebody wants, on average.
+func (l Line) quantity() float64 {
+	if l.Entrants <= 0 {
+		return 1
+	}
+	return max(float64(l.Wanted)/float64(l.Entrants), 1)
 }
 
 // Call is what calling the next ones for a SKU depends on.
@@ -21,6 +55,7 @@ type Call struct {
 	Free     int     // units that nobody holds
 	Open     int     // called, within their time, and not heard of
 	Rate     float64 // Showing.Rate
+	Known    int     // of how many people the rate was learnt
 	Quantity float64 // units that one who comes takes, on average; at least 1
 	Most     int     // that the shop can serve at a time
 }
@@ -39,28 +74,4 @@ func (c Call) More() int {
 	root := (math.Sqrt(spread*spread+4*p*free) - spread) / (2 * p)
 	together := max(math.Floor(root*root), math.Ceil(free))
 	return min(max(int(together)-c.Open, 0), c.Most)
-}
-
-// Chance is what somebody who waits is told about a unit.
-type Chance string
-
-// The chances.
-const (
-	Likely       Chance = "likely"         // offered one in nine cases of ten at least
-	Unlikely     Chance = "unlikely"       // there are units, and more people ahead than these will do for
-	IfOthersQuit Chance = "if-others-quit" // everything is held
-)
-
-// ChanceOf is that of somebody with so many ahead of them who have not been
-// heard of. The Free, Rate and Quantity of c count.
-func (c Call) ChanceOf(ahead int) Chance {
-	if c.Free <= 0 {
-		return IfOthersQuit
-	}
-	m := max(c.Quantity, 1)
-	takers := float64(ahead)*c.Rate*m + sure*m*math.Sqrt(float64(ahead)*c.Rate*(1-c.Rate))
-	if takers+m <= float64(c.Free) {
-		return Likely
-	}
-	return Unlikely
 }

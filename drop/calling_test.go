@@ -57,13 +57,3 @@ func TestMoreIsTheMost(t *testing.T) {
 		}
 	}
 }
-
-func TestChance(t *testing.T) {
-	t.Parallel()
-	c := Call{Free: 100, Rate: 0.8, Quantity: 1}
-	require.Equal(t, Likely, c.ChanceOf(0))
-	require.Equal(t, Likely, c.ChanceOf(110))
-	require.Equal(t, Unlikely, c.ChanceOf(130))
-	require.Equal(t, IfOthersQuit, Call{Rate: 0.8}.ChanceOf(0))
-	require.Equal(t, Unlikely, Call{Free: 1, Rate: 0.8, Quantity: 2}.ChanceOf(0), "one unit where each takes two")
-}

@@ -1,5 +1,7 @@
 package drop
 
+import "time"
+
 // Lot is how the units of one SKU stand in a drop. Each is one of these: free, held by a claim (in a cart, or in an order
 // that is not paid yet), or sold.
 type Lot struct {
@@ -17,7 +19,38 @@ type Refusal string
 const (
 	OverLimit Refusal = "over-limit" // the account would have more than the limit
 	NoneFree  Refusal = "none-free"  // fewer units are free: standby's turn
+	TooLate   Refusal = "too-late"   // units would have to be taken for a claim whose time is over
+	NoLot     Refusal = "no-lot"     // the lot is closed
 )
+
+// Has is what an account has of a lot.
+type Has struct {
+	Held    int64
+	Until   *time.Time // the end of what is held
+	Ordered int64      // in orders, pending and paid
+}
+
+// Hold has an account hold so much that it has a quantity in all, with what it has ordered, until a time. So the same again
+// changes nothing, wherever its units are by then; it lowers nothing, and takes no time away. Refused, it changes nothing.
+func (l *Lot) Hold(quantity int64, until, now time.Time, has Has) (Has, Refusal) {
+	want := quantity - has.Ordered
+	if want <= 0 {
+		return has, ""
+	}
+	if more := want - has.Held; more > 0 {
+		if !until.After(now) {
+			return has, TooLate
+		}
+		if refusal := l.Claim(has.Ordered+has.Held, more); refusal != "" {
+			return has, refusal
+		}
+		has.Held = want
+	}
+	if has.Until == nil || until.After(*has.Until) {
+		has.Until = &until
+	}
+	return has, ""
+}
 
 // Claim holds more units for an account that has some of the lot already. Refused, it changes nothing.
 func (l *Lot) Claim(has, more int64) Refusal {

@@ -3,6 +3,7 @@ package drop
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -33,6 +34,42 @@ func TestLotClaim(t *testing.T) {
 	l := Lot{Free: 1, Limit: 2}
 	require.Equal(t, NoneFree, l.Claim(0, 2))
 	require.Equal(t, Lot{Free: 1, Limit: 2}, l)
+}
+
+// TestLotHold: the same claim again changes nothing, wherever its units are by then.
+func TestLotHold(t *testing.T) {
+	t.Parallel()
+	end, later, past := noon.Add(time.Minute), noon.Add(time.Hour), noon.Add(-time.Minute)
+	for name, tc := range map[string]struct {
+		has      Has
+		quantity int64
+		until    time.Time
+		want     Has
+		free     int64
+		refusal  Refusal
+	}{
+		"a first one":              {Has{}, 2, end, Has{Held: 2, Until: &end}, 1, ""},
+		"again":                    {Has{Held: 2, Until: &end}, 2, end, Has{Held: 2, Until: &end}, 3, ""},
+		"again, for longer":        {Has{Held: 2, Until: &end}, 2, later, Has{Held: 2, Until: &later}, 3, ""},
+		"again, for less long":     {Has{Held: 2, Until: &later}, 2, end, Has{Held: 2, Until: &later}, 3, ""},
+		"fewer":                    {Has{Held: 2, Until: &end}, 1, end, Has{Held: 2, Until: &end}, 3, ""},
+		"one more":                 {Has{Held: 1, Until: &end}, 2, end, Has{Held: 2, Until: &end}, 2, ""},
+		"an order has it":          {Has{Ordered: 2}, 2, end, Has{Ordered: 2}, 3, ""},
+		"an order has one of two":  {Has{Ordered: 1}, 2, end, Has{Held: 1, Until: &end, Ordered: 1}, 2, ""},
+		"its time is over":         {Has{}, 1, past, Has{}, 3, TooLate},
+		"over, and an order's":     {Has{Ordered: 1}, 1, past, Has{Ordered: 1}, 3, ""},
+		"more than the limit":      {Has{Ordered: 2}, 3, end, Has{Ordered: 2}, 3, OverLimit},
+		"more than there are free": {Has{Ordered: 0}, 4, end, Has{}, 3, NoneFree},
+	} {
+		l := Lot{Free: 3, Limit: 2}
+		if tc.refusal == NoneFree {
+			l.Limit = 9
+		}
+		got, refusal := l.Hold(tc.quantity, tc.until, noon, tc.has)
+		require.Equal(t, tc.refusal, refusal, name)
+		require.Equal(t, tc.want, got, name)
+		require.Equal(t, tc.free, l.Free, name)
+	}
 }
 
 // TestLotKeepsItsUnits: whatever becomes of them, there are as many.

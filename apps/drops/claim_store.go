@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/drop"
 	"github.com/stampede-shop/stampede/kit/pg"
 )
 
@@ -72,16 +73,20 @@ func (s store) changeClaims(
 }
 
 // firstStandby reads who is first among those who stand by, by SKU.
-func firstStandby(ctx context.Context, tx pgx.Tx, of uuid.UUID) (map[string]rank, error) {
+func firstStandby(ctx context.Context, tx pgx.Tx, of uuid.UUID) (map[string]drop.Rank, error) {
 	rows, err := tx.Query(ctx, `
-		SELECT DISTINCT ON (sku) sku, lapses, position FROM claims WHERE drop_id = $1 AND state = 'standby'
-		ORDER BY sku, lapses, position`, of)
+		SELECT l.sku, f.lapses, f.position
+		FROM drop_lots l CROSS JOIN LATERAL (
+			SELECT c.lapses, c.position FROM claims c JOIN entries e ON e.id = c.entry_id
+			WHERE c.drop_id = l.drop_id AND c.sku = l.sku AND c.state = 'standby' AND `+mayCome+`
+			ORDER BY c.lapses, c.position LIMIT 1) f
+		WHERE l.drop_id = $1`, of)
 	if err != nil {
 		return nil, fmt.Errorf("standby: %w", err)
 	}
-	first := map[string]rank{}
+	first := map[string]drop.Rank{}
 	var sku string
-	var r rank
+	var r drop.Rank
 	_, err = pgx.ForEachRow(rows, []any{&sku, &r.Lapses, &r.Position}, func() error { first[sku] = r; return nil })
 	if err != nil {
 		return nil, fmt.Errorf("standby: %w", err)
@@ -127,13 +132,14 @@ func (s store) ended(ctx context.Context, of uuid.UUID, before time.Time, limit 
 	return pgx.CollectRows(rows, pgx.RowToStructByName[toClaim])
 }
 
-// standby reads who stands by for a SKU, the next first, of those who have let no more than so many lapse.
-func (s store) standby(ctx context.Context, of uuid.UUID, sku string, lapses, limit int64) ([]toClaim, error) {
+// standby reads who stands by for a SKU and wants no more than is free, the next first, of those who have let no more than so
+// many lapse.
+func (s store) standby(ctx context.Context, of uuid.UUID, sku string, free, lapses, limit int64) ([]toClaim, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, c.extended, e.account_id
 		FROM claims c JOIN entries e ON e.id = c.entry_id
-		WHERE c.drop_id = $1 AND c.sku = $2 AND c.state = 'standby' AND c.lapses <= $3 AND `+mayCome+`
-		ORDER BY c.lapses, c.position LIMIT $4`, of, sku, lapses, limit)
+		WHERE c.drop_id = $1 AND c.sku = $2 AND c.state = 'standby' AND c.quantity <= $3 AND c.lapses <= $4 AND `+mayCome+`
+		ORDER BY c.lapses, c.position LIMIT $5`, of, sku, free, lapses, limit)
 	if err != nil {
 		return nil, fmt.Errorf("standby: %w", err)
 	}
@@ -159,13 +165,13 @@ func settleCalls(ctx context.Context, tx pgx.Tx, of uuid.UUID, before, now time.
 	return nil
 }
 
-// openCalls counts whom a drop has called, by SKU, who have time left and were not heard of.
-func openCalls(ctx context.Context, tx pgx.Tx, of uuid.UUID) (map[string]int, error) {
+// openCalls counts whom a drop has called, by SKU, who have time left and were not heard of at a time.
+func openCalls(ctx context.Context, tx pgx.Tx, of uuid.UUID, at time.Time) (map[string]int, error) {
 	return pg.Counts(ctx, tx, `
 		SELECT k.sku, sum(greatest(0, k.called - (
 			SELECT count(*) FROM claims c
-			WHERE c.drop_id = $1 AND c.sku = k.sku AND c.position >= k.first AND c.position < k.last)))::bigint
-		FROM calls k WHERE k.drop_id = $1 AND k.settled_at IS NULL GROUP BY k.sku`, of)
+			WHERE c.drop_id = $1 AND c.sku = k.sku AND c.position >= k.first AND c.position < k.last AND c.made_at <= $2)))::bigint
+		FROM calls k WHERE k.drop_id = $1 AND k.settled_at IS NULL GROUP BY k.sku`, of, at)
 }
 
 // called is who is called, and where they are told; nil: they are not.
@@ -209,6 +215,18 @@ func call(ctx context.Context, tx pgx.Tx, of uuid.UUID, sku string, first, last 
 	return nil
 }
 
+// setLikely notes up to which positions units will do.
+func setLikely(ctx context.Context, tx pgx.Tx, of uuid.UUID, lots []Lot) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE drop_lots l SET likely_below = u.likely FROM unnest($2::text[], $3::bigint[]) AS u(sku, likely)
+		WHERE l.drop_id = $1 AND l.sku = u.sku AND l.likely_below <> u.likely`, of,
+		pg.Column(lots, func(l Lot) string { return l.SKU }), pg.Column(lots, func(l Lot) int64 { return l.LikelyBelow }))
+	if err != nil {
+		return fmt.Errorf("set likely: %w", err)
+	}
+	return nil
+}
+
 // shiftCalls gives those who were called before a pause the time that it took.
 func shiftCalls(ctx context.Context, tx pgx.Tx, of uuid.UUID, by time.Duration) error {
 	_, err := tx.Exec(ctx, `UPDATE calls SET called_at = called_at + $2::interval WHERE drop_id = $1 AND settled_at IS NULL`, of, by)
@@ -218,7 +236,8 @@ func shiftCalls(ctx context.Context, tx pgx.Tx, of uuid.UUID, by time.Duration) 
 	return nil
 }
 
-// calledSince counts who was called for each SKU since a time.
-func (s store) calledSince(ctx context.Context, of uuid.UUID, since time.Time) (map[string]int, error) {
-	return pg.Counts(ctx, s.db, `SELECT sku, sum(called)::bigint FROM calls WHERE drop_id = $1 AND called_at > $2 GROUP BY sku`, of, since)
+// forwardSince counts by how many positions each SKU's line came forward since a time.
+func (s store) forwardSince(ctx context.Context, of uuid.UUID, since time.Time) (map[string]int, error) {
+	return pg.Counts(ctx, s.db, `
+		SELECT sku, sum(last - first)::bigint FROM calls WHERE drop_id = $1 AND called_at > $2 GROUP BY sku`, of, since)
 }

@@ -92,7 +92,7 @@ func (s *service) holdDrawn(ctx context.Context, d Drop, drawn []toDraw) (heard 
 			switch {
 			case a.Err == nil:
 				c.State = Offered
-				c.Answer(a.Value.Held, a.Value.Ordered, a.Value.HeldUntil)
+				c.Answer(a.Value.has())
 				if d.Notify && drawn[i].Email != nil {
 					told = append(told, d.called(called{drawn[i].AccountID, drawn[i].Email}, c.SKU, *c.Until, s.now()))
 				}

@@ -118,6 +118,8 @@ type Lot struct {
 	Free     int64
 	Held     int64
 	Sold     int64
+
+	LikelyBelow int64 // whoever has a position below it is likely offered a unit; 0 in a draw
 }
 
 // Entry is somebody's place.

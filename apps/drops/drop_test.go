@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stampede-shop/stampede/drop"
 	"github.com/stampede-shop/stampede/kit/problem"
 )
 
@@ -87,41 +88,6 @@ func TestEnters(t *testing.T) {
 	}
 }
 
-// TestAsk: when inventory is asked for a claim, and what the claim is by then.
-func TestAsk(t *testing.T) {
-	t.Parallel()
-	const hold = 10 * time.Minute
-	end, past, more := noon.Add(time.Minute), noon.Add(-time.Minute), noon.Add(hold)
-	ahead, behind := &rank{0, 3}, &rank{0, 9}
-	for name, tc := range map[string]struct {
-		claim Claim
-		first *rank
-		ask   bool
-		state ClaimState
-		until *time.Time
-	}{
-		"a new one":                            {Claim{}, nil, true, Asked, &more},
-		"a new one, behind who stands by":      {Claim{}, ahead, false, Standby, nil},
-		"a new one, before who stands by":      {Claim{}, behind, true, Asked, &more},
-		"one that lapsed, before nobody":       {Claim{State: Lapsed, Lapses: 1}, nil, true, Asked, &more},
-		"one that lapsed, after who stands by": {Claim{State: Lapsed, Lapses: 1}, behind, false, Standby, nil},
-		"after a refusal":                      {Claim{State: Declined}, nil, true, Asked, &more},
-		"held: nothing more":                   {Claim{State: Held, Until: &end}, ahead, true, Held, &end},
-		"asked, and not heard of":              {Claim{State: Asked, Until: &end}, ahead, true, Asked, &end},
-		"held, and over":                       {Claim{State: Held, Until: &past}, nil, true, Held, &past},
-		"bought":                               {Claim{State: Bought, Until: &past}, nil, true, Bought, &past},
-		"offered: accepts":                     {Claim{State: Offered, Until: &end}, ahead, true, Asked, &more},
-		"offered, and over":                    {Claim{State: Offered, Until: &past}, nil, true, Offered, &past},
-		"stands by":                            {Claim{State: Standby}, nil, false, Standby, nil},
-	} {
-		c := tc.claim
-		c.Position, c.Quantity = 5, 1
-		require.Equal(t, tc.ask, c.Ask(1, noon, hold, tc.first), name)
-		require.Equal(t, tc.state, c.State, name)
-		require.Equal(t, tc.until, c.Until, name)
-	}
-}
-
 // TestMoreTime: a hold is prolonged twice, from its end, and as long as it is one.
 func TestMoreTime(t *testing.T) {
 	t.Parallel()
@@ -131,15 +97,15 @@ func TestMoreTime(t *testing.T) {
 		want  string
 		times int64
 	}{
-		"held":              {Claim{State: Held, Until: &end}, "", 2},
-		"prolonged once":    {Claim{State: Held, Until: &end, Extended: 1}, "", 1},
-		"prolonged twice":   {Claim{State: Held, Until: &end, Extended: 2}, "no-more-time", 0},
-		"over":              {Claim{State: Held, Until: &past}, "claim-lapsed", 2},
-		"lapsed":            {Claim{State: Lapsed, Until: &past}, "claim-lapsed", 0},
-		"offered":           {Claim{State: Offered, Until: &end}, "not-held", 0},
-		"stands by":         {Claim{State: Standby}, "not-held", 0},
-		"asked":             {Claim{State: Asked, Until: &end}, "not-held", 0},
-		"bought, and early": {Claim{State: Bought, Until: &end}, "not-held", 0},
+		"held":              {Claim{Claim: drop.Claim{State: Held, Until: &end}}, "", 2},
+		"prolonged once":    {Claim{Claim: drop.Claim{State: Held, Until: &end, Extended: 1}}, "", 1},
+		"prolonged twice":   {Claim{Claim: drop.Claim{State: Held, Until: &end, Extended: 2}}, "no-more-time", 0},
+		"over":              {Claim{Claim: drop.Claim{State: Held, Until: &past}}, "claim-lapsed", 2},
+		"lapsed":            {Claim{Claim: drop.Claim{State: Lapsed, Until: &past}}, "claim-lapsed", 0},
+		"offered":           {Claim{Claim: drop.Claim{State: Offered, Until: &end}}, "not-held", 0},
+		"stands by":         {Claim{Claim: drop.Claim{State: Standby}}, "not-held", 0},
+		"asked":             {Claim{Claim: drop.Claim{State: Asked, Until: &end}}, "not-held", 0},
+		"bought, and early": {Claim{Claim: drop.Claim{State: Bought, Until: &end}}, "not-held", 0},
 	} {
 		until, err := tc.claim.MoreTime(noon, 5*time.Minute)
 		require.Equal(t, tc.want, slug(err), name)
@@ -148,7 +114,7 @@ func TestMoreTime(t *testing.T) {
 			require.Equal(t, end.Add(5*time.Minute), until, name)
 		}
 	}
-	c := Claim{State: Lapsed, Until: &past, Extended: 2, Position: 5}
+	c := Claim{Claim: drop.Claim{State: Lapsed, Until: &past, Extended: 2, Position: 5}}
 	require.True(t, c.Ask(1, noon, time.Minute, nil))
 	require.Zero(t, c.Extended, "another hold")
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -201,7 +200,7 @@ func (s *service) claimAll(ctx context.Context, batch []claiming) ([]gather.Answ
 		drops[c.drop.ID] = append(drops[c.drop.ID], i)
 	}
 	for id, members := range drops {
-		slices.SortFunc(members, func(a, b int) int { return cmp.Compare(*batch[a].entry.Position, *batch[b].entry.Position) })
+		drop.InTurn(members, func(i int) int64 { return *batch[i].entry.Position })
 		if err := s.claimOf(ctx, id, batch, members, answers); err != nil {
 			for _, i := range members {
 				answers[i].Err = err
@@ -228,16 +227,16 @@ func (s *service) claimOf(ctx context.Context, id uuid.UUID, batch []claiming, m
 			in := batch[i]
 			c := claims[in.key()]
 			if c == nil {
-				c = &Claim{EntryID: in.entry.ID, SKU: in.sku, Position: *in.entry.Position}
+				c = &Claim{in.entry.ID, in.sku, drop.Claim{Position: *in.entry.Position}}
 				claims[in.key()] = c
 			}
-			var ahead *rank
+			var ahead *drop.Rank
 			if r, ok := first[in.sku]; ok {
 				ahead = &r
 			}
 			quantity := in.quantity
 			if in.drop.Preset == Draw { // nobody takes what the next one is drawn for
-				ahead = &rank{Lapses: -1}
+				ahead = &drop.Rank{Lapses: -1}
 				if c.State != "" {
 					quantity = min(quantity, c.Quantity)
 				}
@@ -293,26 +292,16 @@ func (s *service) hold(ctx context.Context, of uuid.UUID, asked []toClaim) (refu
 			if c == nil {
 				continue
 			}
-			mine := c.Until != nil && c.Until.Equal(*asked[i].Until) && c.Quantity == asked[i].Quantity
+			refusal, known := refusalOf(a.Err)
 			switch {
-			case a.Err == nil:
-				c.Answer(a.Value.Held, a.Value.Ordered, a.Value.HeldUntil)
-				if a.Value.Held == 0 && c.State == Held && mine {
-					c.Lapse()
-				}
-			case !mine: // somebody has asked for more meanwhile, whose answer counts
-			case errors.Is(a.Err, ErrOutOfStock):
-				c.Wait()
-			case errors.Is(a.Err, ErrClaimLapsed):
-				c.Lapse()
-				refused[k] = ErrClaimLapsed
-			case errors.Is(a.Err, ErrLimitReached):
-				c.State, c.Until, refused[k] = Declined, nil, a.Err
-			case errors.Is(a.Err, ErrLotClosed):
-				c.State, c.Until, refused[k] = Declined, nil, ErrDropEnded
-			default:
+			case !known:
 				refused[k] = a.Err
 				continue
+			case !c.Answered(asked[i].Claim.Claim, a.Value.has(), refusal):
+			case refusal == drop.NoLot:
+				refused[k] = ErrDropEnded
+			default:
+				refused[k] = a.Err
 			}
 			changed = append(changed, k)
 		}
@@ -341,7 +330,7 @@ func (s *service) more(ctx context.Context, of uuid.UUID, c toClaim, until time.
 		if now == nil || now.State != Held || now.Extended != c.Extended || !now.Until.Equal(*c.Until) {
 			return nil, nil // noted by now, or something has become of it since
 		}
-		now.Answer(answers[0].Value.Held, answers[0].Value.Ordered, answers[0].Value.HeldUntil)
+		now.Answer(answers[0].Value.has())
 		now.Extended++
 		return []claimKey{c.key()}, nil
 	})
@@ -404,10 +393,7 @@ func (s *service) learn(ctx context.Context, of uuid.UUID, asked []toClaim) erro
 			if c == nil || c.State != asked[i].State || !c.Until.Equal(*asked[i].Until) {
 				continue // something has become of it since
 			}
-			c.Answer(has[i].Held, has[i].Ordered, has[i].HeldUntil)
-			if c.State != Bought && has[i].Held == 0 && !s.now().Before(*c.Until) {
-				c.Over(has[i].Ordered)
-			}
+			c.Learn(has[i].has(), s.now())
 			changed = append(changed, k)
 		}
 		return changed, nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -65,10 +67,12 @@ func entriesOf(ctx context.Context, tx pgx.Tx, of uuid.UUID, accounts []uuid.UUI
 	return by, err
 }
 
-// addEntries saves new entries of a drop that is locked and has counted them. When it has been opened, those who are to be
-// called grow by them.
+// addEntries saves new entries of a drop that is locked and has counted them, and counts what they want. What those want who
+// were there at the opening is counted again then: until it, they may leave, and change what they want.
 func addEntries(ctx context.Context, tx pgx.Tx, d Drop, entries []Entry) error {
 	b := &pgx.Batch{}
+	type want struct{ entrants, units int64 }
+	wants := map[string]want{}
 	for _, e := range entries {
 		b.Queue(`
 			INSERT INTO entries (id, drop_id, account_id, idx, position, skus, quantity, salt, leaf, entered_at, email)
@@ -76,10 +80,14 @@ func addEntries(ctx context.Context, tx pgx.Tx, d Drop, entries []Entry) error {
 			"id": e.ID, "drop": d.ID, "account": e.AccountID, "idx": e.Idx, "position": e.Position, "skus": e.SKUs,
 			"quantity": e.Quantity, "salt": e.Salt, "leaf": e.Leaf, "entered_at": e.EnteredAt, "email": e.Email,
 		})
-		if d.OpenedAt != nil {
-			b.Queue(`UPDATE drop_lots SET entrants = entrants + 1, wanted = wanted + $3 WHERE drop_id = $1 AND sku = ANY ($2)`,
-				d.ID, e.SKUs, e.Quantity)
+		for _, sku := range e.SKUs {
+			w := wants[sku]
+			wants[sku] = want{w.entrants + 1, w.units + e.Quantity}
 		}
+	}
+	for _, sku := range slices.Sorted(maps.Keys(wants)) {
+		b.Queue(`UPDATE drop_lots SET entrants = entrants + $3, wanted = wanted + $4 WHERE drop_id = $1 AND sku = $2`,
+			d.ID, sku, wants[sku].entrants, wants[sku].units)
 	}
 	b.Queue(`UPDATE drops SET entered = $2 WHERE id = $1`, d.ID, d.Entered)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {

@@ -137,7 +137,7 @@ func (s *service) listDrops(ctx context.Context, _ *struct{}) (*shared[items[Dro
 func (s *service) public(ctx context.Context, slug string) (Drop, []Lot, error) {
 	d, lots, err := s.store.bySlug(ctx, slug)
 	if errors.Is(err, ErrDropNotFound) {
-		err = ErrDropNotFound.FreshFor(statusFresh)
+		err = ErrDropNotFound.FreshFor(time.Second)
 	}
 	return d, lots, err
 }
@@ -233,16 +233,17 @@ func claimView(c claimed) ClaimView {
 	return v
 }
 
-func (s *service) entryView(d Drop, lots []Lot, e Entry, claims []claimed) EntryView {
+func (s *service) entryView(ctx context.Context, d Drop, e Entry, claims []claimed) (EntryView, error) {
+	st, err := s.readStatus(ctx, d.Slug)
 	v := EntryView{
 		Ticket: s.ticket(d, e), Idx: e.Idx, Position: e.Position, SKUs: e.SKUs, Quantity: e.Quantity, Leaf: e.Leaf,
-		Left: e.LeftAt != nil, Tell: e.Email != nil, Excluded: e.Excluded, Odds: odds(d, lots, e),
+		Left: e.LeftAt != nil, Tell: e.Email != nil, Excluded: e.Excluded, Odds: st.odds(e),
 		Claims: make([]ClaimView, 0, len(claims)),
 	}
 	for _, c := range claims {
 		v.Claims = append(v.Claims, claimView(c))
 	}
-	return v
+	return v, err
 }
 
 type entryInput struct {
@@ -284,17 +285,20 @@ func (s *service) postEntry(ctx context.Context, in *entryInput) (*entryOutput, 
 		out.Status = http.StatusCreated
 	}
 	claims, err := s.store.claimsOf(ctx, e.ID)
-	out.Body = s.entryView(d, lots, e.Entry, claims)
+	if err != nil {
+		return nil, err
+	}
+	out.Body, err = s.entryView(ctx, d, e.Entry, claims)
 	return out, err
 }
 
 // mine reads the caller's entry.
-func (s *service) mine(ctx context.Context, slug string) (d Drop, lots []Lot, e Entry, err error) {
-	if d, lots, err = s.store.bySlug(ctx, slug); err != nil {
-		return d, nil, e, err
+func (s *service) mine(ctx context.Context, slug string) (d Drop, e Entry, err error) {
+	if d, _, err = s.store.bySlug(ctx, slug); err != nil {
+		return d, e, err
 	}
 	e, err = s.store.entry(ctx, d.ID, auth.Must(ctx).ID)
-	return d, lots, e, err
+	return d, e, err
 }
 
 func (s *service) getEntry(ctx context.Context, in *struct {
@@ -302,7 +306,7 @@ func (s *service) getEntry(ctx context.Context, in *struct {
 	Wait  int64  `query:"wait" minimum:"0" maximum:"25" doc:"Seconds to wait for a change"`
 	Since string `query:"since" maxLength:"32" doc:"The version that the caller has; by default the one of now"`
 }) (*body[EntryView], error) {
-	d, _, e, err := s.mine(ctx, in.Slug)
+	d, e, err := s.mine(ctx, in.Slug)
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +325,7 @@ func (s *service) getEntry(ctx context.Context, in *struct {
 
 // readEntry reads the caller's entry as it is now. What changes while it is read is in the next version.
 func (s *service) readEntry(ctx context.Context, slug string) (EntryView, error) {
-	d, lots, e, err := s.mine(ctx, slug)
+	d, e, err := s.mine(ctx, slug)
 	if err != nil {
 		return EntryView{}, err
 	}
@@ -330,7 +334,10 @@ func (s *service) readEntry(ctx context.Context, slug string) (EntryView, error)
 		return EntryView{}, err
 	}
 	claims, err := s.look(ctx, d.ID, e)
-	v := s.entryView(d, lots, e, claims)
+	if err != nil {
+		return EntryView{}, err
+	}
+	v, err := s.entryView(ctx, d, e, claims)
 	v.Version = now[e.ID]
 	return v, err
 }
@@ -356,7 +363,7 @@ type EntryProof struct {
 }
 
 func (s *service) getEntryProof(ctx context.Context, in *SlugPath) (*body[EntryProof], error) {
-	d, _, e, err := s.mine(ctx, in.Slug)
+	d, e, err := s.mine(ctx, in.Slug)
 	if err != nil {
 		return nil, err
 	}
@@ -426,7 +433,7 @@ type moreTimeInput struct {
 }
 
 func (s *service) postMoreTime(ctx context.Context, in *moreTimeInput) (*body[ClaimView], error) {
-	d, _, e, err := s.mine(ctx, in.Slug)
+	d, e, err := s.mine(ctx, in.Slug)
 	if err != nil {
 		return nil, err
 	}

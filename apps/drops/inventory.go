@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/stampede-shop/stampede/drop"
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/problem"
@@ -64,6 +65,8 @@ type isHeld struct {
 	HeldUntil *time.Time `json:"held_until"`
 	Ordered   int64      `json:"ordered"`
 }
+
+func (h isHeld) has() drop.Has { return drop.Has{Held: h.Held, Until: h.HeldUntil, Ordered: h.Ordered} }
 
 // claim holds what is claimed, each answered by itself.
 func (i inventory) claim(ctx context.Context, of uuid.UUID, wants []wantsHeld) ([]gather.Answer[isHeld], error) {

@@ -33,8 +33,8 @@ type settings struct {
 	MoreTime  time.Duration `env:"DROPS_MORE_TIME" envDefault:"5m" doc:"How much longer a claim is held when its owner asks, twice"`
 }
 
-// statusFresh is how old a status may be.
-const statusFresh = time.Second
+// statusFresh is how long a status is given again: one instance reads it so often at most, and the gateway asks once a second.
+const statusFresh = 250 * time.Millisecond
 
 // service is drops: what it keeps, what it signs with, and whom it asks.
 type service struct {

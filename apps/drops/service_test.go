@@ -73,27 +73,19 @@ func (l *lots) claim(c wantsHeld) (isHeld, error) {
 		l.has[key] = h
 	}
 	lot := l.all[c.SKU]
-	want := c.Quantity - h.Ordered
-	switch {
-	case l.closed || lot == nil:
+	if l.closed || lot == nil {
 		return *h, problem.New(problem.Conflict, "lot-closed", "The drop has no open lot of it").With("sku", c.SKU)
-	case want <= 0:
-		return *h, nil
-	case want <= h.Held:
-		if c.Until.After(*h.HeldUntil) {
-			h.HeldUntil = &c.Until
-		}
-		return *h, nil
-	case !c.Until.After(l.now()):
-		return *h, ErrClaimLapsed.With("sku", c.SKU)
 	}
-	switch lot.Claim(h.Ordered+h.Held, want-h.Held) {
+	has, refusal := lot.Hold(c.Quantity, c.Until, l.now(), drop.Has{Held: h.Held, Until: h.HeldUntil, Ordered: h.Ordered})
+	switch refusal {
+	case drop.TooLate:
+		return *h, ErrClaimLapsed.With("sku", c.SKU)
 	case drop.OverLimit:
 		return *h, ErrLimitReached.With("sku", c.SKU).With("limit", lot.Limit).With("available", 0)
 	case drop.NoneFree:
 		return *h, ErrOutOfStock.With("sku", c.SKU).With("available", 0)
 	}
-	h.Held, h.HeldUntil = want, &c.Until
+	h.Held, h.HeldUntil = has.Held, has.Until
 	return *h, nil
 }
 
@@ -395,7 +387,7 @@ func TestDrop(t *testing.T) {
 	st := b.status()
 	require.Equal(t, Open, st.State)
 	require.Equal(t, int64(2), *st.N)
-	require.Equal(t, LotsStatus{SKU: "TEE", Called: 2, Free: 2, RatePerMin: 2}, st.SKUs[0])
+	require.Equal(t, LotsStatus{SKU: "TEE", Called: 2, Free: 2, RatePerMin: 120, LikelyBelow: 2}, st.SKUs[0])
 	d, leaves = b.proof()
 	r, err = proof.Check(d, leaves)
 	require.NoError(t, err)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -33,7 +35,10 @@ type LotsStatus struct {
 	Free       int64  `json:"free"`
 	Held       int64  `json:"held"`
 	Sold       int64  `json:"sold"`
-	RatePerMin int    `json:"rate_per_min" doc:"Called within the last minute"`
+	RatePerMin int64  `json:"rate_per_min" doc:"Positions by which called rose within the last minute"`
+	// What a page tells its reader's odds by.
+	LikelyBelow int64    `json:"likely_below" doc:"Who has a position below it is likely offered a unit of those that are free"`
+	Part        *float64 `json:"part,omitempty" doc:"Before the opening: the part of those in so far whom the units will do for, 0 to 1"`
 }
 
 // statusLimit bounds the reading of a status, for which many may wait.
@@ -49,22 +54,37 @@ func (s *service) readStatus(ctx context.Context, slug string) (Status, error) {
 			return Status{}, err
 		}
 		now := s.now()
-		rate, err := s.store.calledSince(ctx, d.ID, now.Add(-time.Minute))
-		return statusOf(d, lots, rate, now), err
+		forward, err := s.store.forwardSince(ctx, d.ID, now.Add(-time.Minute))
+		return statusOf(d, lots, forward, now), err
 	}))
 }
 
-func statusOf(d Drop, lots []Lot, rate map[string]int, now time.Time) Status {
+// line is what a drop knows of those who want a lot's SKU, of whom so many are called and not heard of.
+func (l Lot) line(d Drop, open int) drop.Line {
+	return drop.Line{
+		Free: l.Free, Open: int64(open), Came: l.Came, Stayed: l.Stayed, Entrants: l.Entrants, Wanted: l.Wanted, Entered: d.Entered,
+		Most: d.CallsPerS,
+	}
+}
+
+func statusOf(d Drop, lots []Lot, forward map[string]int, now time.Time) Status {
 	st := Status{
 		V: 1, State: d.State, Now: now, OpensAt: d.OpensAt, ClosesAt: d.ClosesAt, Entered: d.Entered, N: d.N, Root: d.Root, Seed: d.Seed,
 		Message: d.Message, SKUs: make([]LotsStatus, 0, len(lots)),
 	}
 	waiting := d.Entered
 	for _, l := range lots {
-		st.SKUs = append(st.SKUs, LotsStatus{l.SKU, l.Called, l.Free, l.Held, l.Sold, rate[l.SKU]})
+		one := LotsStatus{SKU: l.SKU, Called: l.Called, Free: l.Free, Held: l.Held, Sold: l.Sold, LikelyBelow: l.LikelyBelow}
+		if d.OpenedAt != nil {
+			one.RatePerMin = drop.PerMin(int64(forward[l.SKU]), now.Sub(*d.OpenedAt).Seconds())
+		} else {
+			part := math.Round(l.line(d, 0).Part(l.Units)*1e6) / 1e6
+			one.Part = &part
+		}
+		st.SKUs = append(st.SKUs, one)
 		waiting = min(waiting, d.Entered-l.Called)
 	}
-	st.PollS = [2]int64{2, min(max(waiting/10_000, 3), 30)}
+	st.PollS = drop.Poll(waiting)
 	if d.Preset == Draw { // for hours
 		st.PollS[1] = 30
 	}
@@ -74,37 +94,29 @@ func statusOf(d Drop, lots []Lot, rate map[string]int, now time.Time) Status {
 // Odds are what somebody is told about a lot.
 type Odds struct {
 	SKU    string       `json:"sku"`
-	Part   *float64     `json:"part" nullable:"true" doc:"Before the opening: of those who entered, who will be offered a unit, 0 to 1"`
-	Chance *drop.Chance `json:"chance" nullable:"true" enum:"likely,unlikely,if-others-quit" doc:"From the opening on"`
+	Part   *float64     `json:"part" nullable:"true" doc:"Before the opening: of those in so far, whom units will do for, 0 to 1"`
+	Chance *drop.Chance `json:"chance" nullable:"true" enum:"likely,unlikely,if-others-quit" doc:"Before the opening null or likely"`
 }
 
-// odds are those of an entry, for each SKU that it is for.
-func odds(d Drop, lots []Lot, e Entry) []Odds {
+// odds are those of an entry, for each SKU that it is for: what its page tells by the same status.
+func (st Status) odds(e Entry) []Odds {
 	all := make([]Odds, 0, len(e.SKUs))
-	for _, l := range lots {
-		for _, sku := range e.SKUs {
-			if sku == l.SKU {
-				all = append(all, oddsOf(d, l, e))
-			}
+	for _, l := range st.SKUs {
+		if !slices.Contains(e.SKUs, l.SKU) {
+			continue
 		}
+		o := Odds{SKU: l.SKU, Part: l.Part}
+		var chance drop.Chance
+		switch {
+		case e.Position != nil && l.Part == nil:
+			chance = drop.ChanceAt(*e.Position, l.LikelyBelow, l.Free)
+		case l.Part != nil && drop.PartLikely(*l.Part):
+			chance = drop.Likely
+		}
+		if chance != "" {
+			o.Chance = &chance
+		}
+		all = append(all, o)
 	}
 	return all
-}
-
-func oddsOf(d Drop, l Lot, e Entry) Odds {
-	o := Odds{SKU: l.SKU}
-	rate := drop.Showing{Came: int(l.Came), Stayed: int(l.Stayed)}.Rate()
-	m := 1.0
-	if l.Entrants > 0 {
-		m = float64(l.Wanted) / float64(l.Entrants)
-	}
-	switch {
-	case e.Position != nil:
-		chance := drop.Call{Free: int(l.Free), Rate: rate, Quantity: m}.ChanceOf(int(max(0, *e.Position-l.Called)))
-		o.Chance = &chance
-	case d.Entered > 0:
-		part := min(1, float64(l.Units)/(float64(d.Entered)*rate*m))
-		o.Part = &part
-	}
-	return o
 }

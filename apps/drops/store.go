@@ -55,7 +55,7 @@ func (s store) byID(ctx context.Context, id uuid.UUID) (d Drop, lots []Lot, err 
 
 func lotsOf(ctx context.Context, db pg.Querier, of uuid.UUID) ([]Lot, error) {
 	rows, err := db.Query(ctx, `
-		SELECT sku, units, most, called, entrants, wanted, came, stayed, free, held, sold FROM drop_lots
+		SELECT sku, units, most, called, likely_below, entrants, wanted, came, stayed, free, held, sold FROM drop_lots
 		WHERE drop_id = $1 ORDER BY sku`, of)
 	if err != nil {
 		return nil, fmt.Errorf("lots: %w", err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/maypok86/otter/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/drop"
@@ -379,12 +380,12 @@ func TestInventoryUnwell(t *testing.T) {
 	require.Equal(t, int64(1), b.inv.all["TEE"].Held)
 }
 
-// TestStatus: it is the same for everybody, kept for a second, and read once however many ask, whatever they add.
+// TestStatus: it is the same for everybody, kept a while, and read once however many ask, whatever they add.
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.opened(1)
-	b.s.status.InvalidateAll()
+	b.s.status = otter.Must(&otter.Options[string, Status]{}) // as long as the test takes
 	first := b.do("", "GET", "/drops/spring/status", nil)
 	require.Equal(t, "public, max-age=1, stale-while-revalidate=2", first.Header.Get("Cache-Control"))
 	_, err := b.db.Exec(t.Context(), `UPDATE drops SET message = 'changed'`)
@@ -427,6 +428,58 @@ func TestStatementsOfClaims(t *testing.T) {
 		return len(count.Statements("INSERT INTO claims")) // sent together, in one round
 	}
 	require.Equal(t, cost(batch[:1]), cost(batch[1:]))
+}
+
+// TestOdds: before the opening everybody has the same, of those who are in so far; then they are by one's position, as a page
+// tells them by the status alone.
+func TestOdds(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.made("lots", []LotWanted{{"CAP", 5, 1}, {"TEE", 20, 2}}, "calls_per_s", 5)
+	b.at(*w.PrequeueAt)
+	b.tick()
+	likely := drop.Likely
+	part := func(v float64) *float64 { return &v }
+	require.Equal(t, []Odds{{"TEE", part(1), &likely}}, b.entered(0).Odds)
+	for n := range 30 {
+		b.entered(n)
+	}
+	b.s.status.InvalidateAll()
+	require.Equal(t, []Odds{{"TEE", part(.833333), nil}}, b.entry(0).Odds, "of those who want it: nobody wants a cap")
+	require.Equal(t, part(1), b.status().SKUs[0].Part)
+	b.at(w.OpensAt)
+	b.tick()
+	st := b.status().SKUs[1]
+	require.Equal(t, []int64{5, 20, 5 * 60, 19}, []int64{st.Called, st.Free, st.RatePerMin, st.LikelyBelow})
+	require.Nil(t, st.Part)
+	for n := range 30 {
+		e := b.entry(n)
+		require.Equal(t, []Odds{{"TEE", nil, e.Odds[0].Chance}}, e.Odds)
+		require.Equal(t, drop.ChanceAt(*e.Position, 19, 20), *e.Odds[0].Chance)
+	}
+}
+
+// TestFewWaitForMany: who stands by for one unit is served, however many stand by before them for more than is free.
+func TestFewWaitForMany(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(1, "lots", []LotWanted{{"TEE", 1, 1}})
+	id := b.watchedID()
+	_, err := b.db.Exec(t.Context(), `
+		INSERT INTO entries (id, drop_id, account_id, idx, position, skus, quantity, salt, leaf, entered_at)
+		SELECT gen_random_uuid(), $1, gen_random_uuid(), n, n, '{TEE}', 2, '', '', now() FROM generate_series(1, $2) AS n`,
+		id, 2*askedAtOnce)
+	require.NoError(t, err)
+	_, err = b.db.Exec(t.Context(), `
+		INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, made_at)
+		SELECT drop_id, id, 'TEE', CASE WHEN idx = $2 THEN 1 ELSE 2 END, position, 'standby', entered_at FROM entries
+		WHERE drop_id = $1 AND idx > 0`, id, 2*askedAtOnce)
+	require.NoError(t, err)
+	b.later(time.Second)
+	var position int64
+	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT position FROM claims WHERE state = 'offered'`).Scan(&position))
+	require.Equal(t, int64(2*askedAtOnce), position)
+	require.Equal(t, http.StatusAccepted, b.claim(order[0]).Status, "it is held by now")
 }
 
 // TestExclude: who is shut out is told why, everybody reads that somebody was, and nobody reads who.
@@ -581,4 +634,20 @@ func TestNoUnitWaits(t *testing.T) {
 	require.Equal(t, Standby, b.entry(order[0]).Claims[0].State)
 	require.Equal(t, Offered, b.entry(order[1]).Claims[0].State)
 	require.Equal(t, http.StatusCreated, claim(order[1], 1))
+}
+
+// TestLeaverStandsInNobodysWay: who stood by and has left does not keep others from claiming what is free.
+func TestLeaverStandsInNobodysWay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(3, "lots", []LotWanted{{"TEE", 1, 1}})
+	for range 3 { // nobody comes in time
+		b.later(46 * time.Second)
+	}
+	require.Equal(t, http.StatusCreated, b.claim(order[0]).Status)
+	require.Equal(t, http.StatusAccepted, b.claim(order[1]).Status)
+	require.Equal(t, http.StatusNoContent, b.do(b.token(order[1]), "DELETE", "/drops/spring/entry", nil).Status)
+	b.later(10*time.Minute + 2*time.Second)
+	require.Equal(t, int64(1), b.status().SKUs[0].Free, "it is over for who had it")
+	require.Equal(t, http.StatusCreated, b.claim(order[2]).Status)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stampede-shop/stampede/drop/proof"
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/serve"
 )
@@ -277,6 +278,7 @@ func (s *service) give(ctx context.Context, id uuid.UUID) error {
 			return err
 		}
 	}
+	stood := s.now()
 	stand, err := s.inventory.lots(ctx, id)
 	if err != nil {
 		return err
@@ -309,7 +311,7 @@ func (s *service) give(ctx context.Context, id uuid.UUID) error {
 		now := s.now()
 		if d.State.Gives() {
 			if d.Preset != Draw && now.Before(d.ClosesAt) {
-				if err := s.callNext(ctx, tx, *d, lots); err != nil {
+				if err := s.callNext(ctx, tx, *d, lots, stood); err != nil {
 					return err
 				}
 			}
@@ -354,24 +356,22 @@ func (s *service) settle(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// offer holds what is free for those who stand by, the next first. Who wants more than is free is passed over: no unit waits for
-// another one. Who has let more than so many lapse has to wait.
+// offer holds what is free for those who stand by, the next first. Who has let more than so many lapse has to wait.
 func (s *service) offer(ctx context.Context, d Drop, lot *Lot, lapses int64) error {
 	if lot.Free == 0 {
 		return nil
 	}
-	standby, err := s.store.standby(ctx, d.ID, lot.SKU, lapses, askedAtOnce)
+	standby, err := s.store.standby(ctx, d.ID, lot.SKU, lot.Free, lapses, askedAtOnce)
 	if err != nil {
 		return err
 	}
-	var keys []claimKey
+	served, left := drop.Serve(lot.Free, pg.Column(standby, func(c toClaim) int64 { return c.Quantity }))
+	lot.Free = left
+	keys := make([]claimKey, 0, len(served))
 	accounts := map[claimKey]uuid.UUID{}
-	for _, c := range standby {
-		if c.Quantity <= lot.Free {
-			k := c.key()
-			keys, accounts[k] = append(keys, k), c.AccountID
-			lot.Free -= c.Quantity
-		}
+	for _, i := range served {
+		k := standby[i].key()
+		keys, accounts[k] = append(keys, k), standby[i].AccountID
 	}
 	if len(keys) == 0 {
 		return nil
@@ -381,8 +381,7 @@ func (s *service) offer(ctx context.Context, d Drop, lot *Lot, lapses int64) err
 	err = s.store.changeClaims(ctx, d.ID, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
 		asked = nil
 		for _, k := range keys {
-			if c := claims[k]; c != nil && c.State == Standby {
-				c.State, c.Until = Offered, &until
+			if c := claims[k]; c != nil && c.Offer(until) {
 				changed, asked = append(changed, k), append(asked, toClaim{*c, accounts[k]})
 			}
 		}
@@ -395,13 +394,15 @@ func (s *service) offer(ctx context.Context, d Drop, lot *Lot, lapses int64) err
 	return err
 }
 
-// callNext calls as many as there is hope for, of what is free after those who stand by.
-func (s *service) callNext(ctx context.Context, tx pgx.Tx, d Drop, lots []Lot) error {
+// callNext calls as many as there is hope for, of what is free after those who stand by, and notes up to which position units
+// will do then. The lots stand as inventory said when it was asked, at stood: who has claimed since counts as not heard of, since
+// their units are still free there.
+func (s *service) callNext(ctx context.Context, tx pgx.Tx, d Drop, lots []Lot, stood time.Time) error {
 	now := s.now()
 	if err := settleCalls(ctx, tx, d.ID, now.Add(-seconds(d.GraceS)), now); err != nil {
 		return err
 	}
-	open, err := openCalls(ctx, tx, d.ID)
+	open, err := openCalls(ctx, tx, d.ID, stood)
 	if err != nil {
 		return err
 	}
@@ -409,39 +410,39 @@ func (s *service) callNext(ctx context.Context, tx pgx.Tx, d Drop, lots []Lot) e
 	if err != nil {
 		return err
 	}
-	for i, l := range fresh {
-		rule := drop.Call{
-			Free: int(lots[i].Free), Open: open[l.SKU], Rate: drop.Showing{Came: int(l.Came), Stayed: int(l.Stayed)}.Rate(),
-			Quantity: 1, Most: int(d.CallsPerS),
-		}
-		if l.Entrants > 0 {
-			rule.Quantity = float64(l.Wanted) / float64(l.Entrants)
-		}
-		n := rule.More()
-		if n == 0 {
-			continue
-		}
-		positions, who, err := next(ctx, tx, d.ID, l.SKU, l.Called, n)
-		if err != nil {
-			return err
-		}
-		if len(positions) == 0 {
-			continue
-		}
-		if err := call(ctx, tx, d.ID, l.SKU, l.Called, positions[len(positions)-1]+1, len(positions), now); err != nil {
-			return err
-		}
-		if d.Notify {
-			var told []outbox.Event
-			for _, w := range who {
-				if w.Email != nil {
-					told = append(told, d.called(w, l.SKU, d.within(now, d.GraceS), now))
-				}
-			}
-			if err := outbox.Put(ctx, tx, told...); err != nil {
+	for i := range fresh {
+		l := &fresh[i]
+		l.Free = lots[i].Free // less what was offered just now
+		line := l.line(d, open[l.SKU])
+		if n := line.Call().More(); n > 0 {
+			positions, who, err := next(ctx, tx, d.ID, l.SKU, l.Called, n)
+			if err != nil {
 				return err
 			}
+			if len(positions) > 0 {
+				if err := s.callThem(ctx, tx, d, l, positions, who, now); err != nil {
+					return err
+				}
+				line.Open += int64(len(positions))
+			}
+		}
+		l.LikelyBelow = line.LikelyBelow(l.Called)
+	}
+	return setLikely(ctx, tx, d.ID, fresh)
+}
+
+// callThem calls those at some positions, which are the next ones for a lot, and tells those of them who asked for it.
+func (s *service) callThem(ctx context.Context, tx pgx.Tx, d Drop, l *Lot, positions []int64, who []called, now time.Time) error {
+	first := l.Called
+	l.Called = positions[len(positions)-1] + 1
+	if err := call(ctx, tx, d.ID, l.SKU, first, l.Called, len(positions), now); err != nil || !d.Notify {
+		return err
+	}
+	var told []outbox.Event
+	for _, w := range who {
+		if w.Email != nil {
+			told = append(told, d.called(w, l.SKU, d.within(now, d.GraceS), now))
 		}
 	}
-	return nil
+	return outbox.Put(ctx, tx, told...)
 }

@@ -103,19 +103,6 @@ func (s *Stock) Claim(c claim, current CartHold, has ordered, now time.Time) (Ca
 	if s.claimed(current) {
 		held = current
 	}
-	switch {
-	case s.Drop == uuid.Nil || s.Drop != c.drop:
-		return current, ErrLotClosed.With("sku", s.SKU)
-	case c.until.After(now.Add(maxClaim)):
-		return current, problem.InvalidField("body.until", problem.CodeTooLarge, "must be within a week")
-	case want <= 0:
-		return current, nil
-	case want <= held.Quantity:
-		current.ExpiresAt = latest(c.until, current.ExpiresAt)
-		return current, nil
-	case !c.until.After(now):
-		return current, ErrClaimLapsed.With("sku", s.SKU)
-	}
 	left := s.Lot.Limit - has.ofLot
 	if s.MaxPerShopper != nil {
 		left = min(left, *s.MaxPerShopper-has.all)
@@ -123,17 +110,32 @@ func (s *Stock) Claim(c claim, current CartHold, has ordered, now time.Time) (Ca
 	refused := func(p *problem.Error) (CartHold, error) {
 		return current, p.With("sku", s.SKU).With("available", max(0, min(left, held.Quantity+s.Lot.Free)))
 	}
-	if s.MaxPerShopper != nil && want > *s.MaxPerShopper-has.all {
+	more := want > held.Quantity && c.until.After(now)
+	switch {
+	case s.Drop == uuid.Nil || s.Drop != c.drop:
+		return current, ErrLotClosed.With("sku", s.SKU)
+	case c.until.After(now.Add(maxClaim)):
+		return current, problem.InvalidField("body.until", problem.CodeTooLarge, "must be within a week")
+	case more && s.MaxPerShopper != nil && want > *s.MaxPerShopper-has.all:
 		return refused(ErrLimitReached.With("limit", *s.MaxPerShopper))
 	}
-	switch s.Lot.Claim(has.ofLot+held.Quantity, want-held.Quantity) {
-	case drop.OverLimit:
+	got, refusal := s.Lot.Hold(c.quantity, c.until, now, drop.Has{Held: held.Quantity, Until: &held.ExpiresAt, Ordered: has.ofLot})
+	switch {
+	case refusal == drop.TooLate:
+		return current, ErrClaimLapsed.With("sku", s.SKU)
+	case refusal == drop.OverLimit:
 		return refused(ErrLimitReached.With("limit", s.Lot.Limit))
-	case drop.NoneFree:
+	case refusal == drop.NoneFree:
 		return refused(ErrOutOfStock)
+	case want <= 0:
+		return current, nil
 	}
-	s.CartHeld += want - current.Quantity
-	return CartHold{Quantity: want, ExpiresAt: latest(c.until, held.ExpiresAt), Retries: held.Retries, Drop: s.Drop}, nil
+	if got.Held > held.Quantity {
+		s.CartHeld += got.Held - current.Quantity
+		current = CartHold{Quantity: got.Held, Retries: held.Retries, Drop: s.Drop}
+	}
+	current.ExpiresAt = *got.Until
+	return current, nil
 }
 
 func latest(a, b time.Time) time.Time {

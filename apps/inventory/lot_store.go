@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/drop"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/pg"
 )
@@ -184,7 +184,7 @@ func (s *store) claimBatch(ctx context.Context, batch [][]claim, how string) (an
 				skus, shoppers = append(skus, c.sku), append(shoppers, c.shopper)
 			}
 		}
-		slices.SortStableFunc(turns, func(a, b turn) int { return cmp.Compare(a.position, b.position) })
+		drop.InTurn(turns, func(t turn) int64 { return t.position })
 		b := &stockTx{newBooks(), tx}
 		passed, err := b.lockMost(ctx, how, skus)
 		if err != nil {

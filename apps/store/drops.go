@@ -11,6 +11,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	rules "github.com/stampede-shop/stampede/drop"
 	"github.com/stampede-shop/stampede/kit/money"
 )
 
@@ -128,6 +129,9 @@ type lotStatus struct {
 	Held       int64  `json:"held"`
 	Sold       int64  `json:"sold"`
 	RatePerMin int64  `json:"rate_per_min"`
+
+	LikelyBelow int64    `json:"likely_below"`
+	Part        *float64 `json:"part,omitempty"` // before the opening
 }
 
 func (st dropStatus) lot(sku string) lotStatus {
@@ -146,19 +150,11 @@ type entry struct {
 	Position *int64   `json:"position"`
 	SKUs     []string `json:"skus"`
 	Quantity int      `json:"quantity"`
-	Odds     []odds   `json:"odds"`
 	Left     bool     `json:"left"`
 	Tell     bool     `json:"tell"`
 	Excluded *string  `json:"excluded"`
 	Claims   []claim  `json:"claims"`
 	Version  string   `json:"version"`
-}
-
-// odds are what is told to somebody about a SKU: before the opening Part, 0 to 1, afterwards Chance.
-type odds struct {
-	SKU    string   `json:"sku"`
-	Part   *float64 `json:"part"`
-	Chance *string  `json:"chance"`
 }
 
 type claim struct {
@@ -384,8 +380,8 @@ type dropRow struct {
 	In      bool   // it was entered for
 	State   string // of what was entered for
 	Claim   claim
-	Odds    odds
-	Ahead   int64 // people who are called before; of no meaning before the opening
+	Odds    string // what is said of them
+	Ahead   int64  // people who are called before; of no meaning before the opening
 }
 
 // Claimable hides the form of what cannot be claimed now.
@@ -407,53 +403,43 @@ func (r dropRow) Named() string {
 	return r.Product.Name + ", " + r.Product.Variant
 }
 
-// Share says the odds before the opening: "about 1 in 12".
-func (r dropRow) Share() string {
-	switch part := r.Odds.Part; {
-	case part == nil || *part <= 0:
-		return ""
-	case *part >= .95:
-		return "nearly everybody who is in so far"
-	case *part >= .5:
-		return itoa(int(*part*10+.5)) + " in 10 of those who are in so far"
-	default:
-		return "about 1 in " + itoa(int(1 / *part + .5)) + " of those who are in so far"
-	}
-}
-
-// Chance says the odds after the opening.
-func (r dropRow) Chance() string {
-	if r.Odds.Chance == nil {
+// odds say what somebody who waits is told about a unit: before the opening what everybody is, position is nil then.
+// assets/drop.js says the same, since a page follows the status by itself: testdata/odds.json holds both to it.
+func (l lotStatus) odds(position *int64) string {
+	switch {
+	case l.Part != nil && *l.Part > 0:
+		return "There is enough for " + share(*l.Part) + " of those who are in so far."
+	case position == nil, *position < l.Called:
 		return ""
 	}
-	switch *r.Odds.Chance {
-	case "likely":
+	switch rules.ChanceAt(*position, l.LikelyBelow, l.Free) {
+	case rules.Likely:
 		return "It is likely that there is one for you."
-	case "unlikely":
-		return "It is unlikely that there is one for you: more people stand before you than there are left."
+	case rules.Unlikely:
+		return "It is unlikely that there is one for you: those who stand before you will probably take what is left."
 	}
 	return "All are held just now: there is one for you only if others give theirs up."
 }
 
-// Wait says when it may be one's turn: in eight cases of ten, if people go on being called as in the last minute.
-func (v dropView) Wait() string {
-	for _, r := range v.Rows {
-		if r.In && r.State == "waiting" && r.Ahead == v.Ahead() {
-			return waitFor(r.Ahead, r.Status.RatePerMin)
-		}
+// share says a part in words.
+func share(part float64) string {
+	switch {
+	case rules.PartLikely(part):
+		return "nearly all"
+	case part >= .5:
+		return itoa(int(part*10+.5)) + " in 10"
 	}
-	return ""
+	return "about 1 in " + itoa(int(1/part+.5))
 }
 
-// waitFor is a range of minutes in which so many are called who stand before; "" when nobody was called of late. Both
-// numbers are counts of what comes by chance: each has its own root for its spread, and 1.28 of that is eight cases of ten.
-func waitFor(ahead, rate int64) string {
-	if ahead <= 0 || rate <= 0 {
+// wait says when it may be somebody's turn, as a range that holds in eight cases of ten if people go on being called as in the
+// last minute; "" where that is not known, or not likely at all. assets/drop.js says the same.
+func (l lotStatus) wait(position int64) string {
+	from, to, known := rules.Wait(position-l.Called, l.RatePerMin)
+	if !known || position >= l.LikelyBelow {
 		return ""
 	}
-	mean := float64(ahead) / float64(rate)
-	spread := 1.28 * math.Sqrt(1/float64(ahead)+1/float64(rate))
-	least, most := int(max(mean*(1-spread), 0)), int(math.Ceil(mean*(1+spread)))
+	least, most := int(from), int(math.Ceil(to))
 	switch {
 	case most <= 1:
 		return "within a minute"
@@ -461,6 +447,16 @@ func waitFor(ahead, rate int64) string {
 		return "within " + itoa(most) + " minutes"
 	}
 	return "in " + itoa(least) + " to " + itoa(most) + " minutes"
+}
+
+// Wait says when it may be one's turn, for the SKU that comes first.
+func (v dropView) Wait() string {
+	for _, r := range v.Rows {
+		if r.In && r.State == "waiting" && r.Ahead == v.Ahead() && v.Entry.Position != nil {
+			return r.Status.wait(*v.Entry.Position)
+		}
+	}
+	return ""
 }
 
 // dropView is the Data of the page "drop" and of the part "drop-body".
@@ -621,10 +617,8 @@ func (s *service) dropView(ctx context.Context, d seenDrop, e *entry) dropView {
 			if e.Position != nil {
 				r.Ahead = max(*e.Position-r.Status.Called, 0)
 			}
-			for _, o := range e.Odds {
-				if o.SKU == l.SKU {
-					r.Odds = o
-				}
+			if r.State == "waiting" {
+				r.Odds = r.Status.odds(e.Position)
 			}
 		}
 		v.Rows = append(v.Rows, r)

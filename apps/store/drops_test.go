@@ -47,7 +47,7 @@ func standings() []standing {
 		return dropStatus{
 			State: state, Now: opens.Add(time.Duration(seconds) * time.Second), OpensAt: opens, ClosesAt: opens.Add(time.Hour),
 			Entered: 1000, PollS: [2]int64{2, 3},
-			SKUs: []lotStatus{{"A", 100, 5, 5, 40, 60}, {"B", 50, 0, 3, 7, 0}, {"C", 900, 0, 0, 9, 0}},
+			SKUs: []lotStatus{{"A", 100, 5, 5, 40, 60, 103, nil}, {"B", 50, 0, 3, 7, 0, 50, nil}, {"C", 900, 0, 0, 9, 0, 900, nil}},
 		}
 	}
 	me := func(claims ...string) *standsFor {
@@ -128,18 +128,12 @@ func TestStandings(t *testing.T) {
 	}
 }
 
-// TestWaitFor: a range, and nothing where nothing is known.
-func TestWaitFor(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		ahead, rate int64
-		want        string
-	}{
-		{0, 10, ""}, {10, 0, ""}, {5, 60, "within a minute"}, {60, 60, "within 2 minutes"}, {1000, 100, "in 8 to 12 minutes"},
-		{10_000, 900, "in 10 to 12 minutes"}, {3, 1, "within 8 minutes"},
-	} {
-		require.Equal(t, tt.want, waitFor(tt.ahead, tt.rate), "%d before, %d a minute", tt.ahead, tt.rate)
-	}
+// told is an example of what somebody who waits is told, by which the page's script is tested too (tests/browser).
+type told struct {
+	Lot      lotStatus `json:"lot"`
+	Position *int64    `json:"position"`
+	Odds     string    `json:"odds"`
+	Wait     string    `json:"wait"`
 }
 
 func TestLasts(t *testing.T) {
@@ -184,18 +178,53 @@ func TestDrawPage(t *testing.T) {
 	}
 }
 
+func examples() (all []told) {
+	lot := func(called, free, rate, likely int64) lotStatus {
+		return lotStatus{SKU: "A", Called: called, Free: free, RatePerMin: rate, LikelyBelow: likely}
+	}
+	for _, l := range []lotStatus{
+		lot(100, 5, 60, 1000), lot(100, 5, 1, 1000), lot(100, 5, 0, 1000), lot(100, 5, 7000, 100_000), lot(100, 0, 60, 100),
+		lot(100, 5, 60, 100), lot(0, 5, 900, 40_000),
+	} {
+		for _, position := range []int64{0, 99, 100, 104, 159, 399, 699, 999, 1000, 10_000, 99_999} {
+			all = append(all, told{l, &position, l.odds(&position), l.wait(position)})
+		}
+	}
+	for _, part := range []float64{0, .000_01, .0123, .15, .3, .333_333, .499_999, .5, .55, .749_999, .949_999, .95, 1} {
+		l := lotStatus{SKU: "A", Part: &part}
+		all = append(all, told{l, nil, l.odds(nil), ""})
+	}
+	return append(all, told{lot(100, 5, 60, 1000), nil, "", ""})
+}
+
+// TestOddsInWords: the file has the same examples for the script.
 func TestOddsInWords(t *testing.T) {
 	t.Parallel()
+	const file = "testdata/odds.json"
+	if *update {
+		data, err := json.MarshalIndent(examples(), "", "  ")
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(file, append(data, '\n'), 0o644))
+	}
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var kept []told
+	require.NoError(t, json.Unmarshal(data, &kept))
+	require.Equal(t, examples(), kept, "go test ./apps/store -run TestOddsInWords -update")
+
+	place, l := int64(699), lotStatus{Called: 100, Free: 5, RatePerMin: 60, LikelyBelow: 1000}
+	require.Equal(t, "It is likely that there is one for you.", l.odds(&place))
+	require.Equal(t, "in 8 to 13 minutes", l.wait(place))
+	l.LikelyBelow = 699
+	require.Contains(t, l.odds(&place), "is unlikely")
+	require.Empty(t, l.wait(place), "no time is told for what will probably not be")
+	l.Free = 0
+	require.Contains(t, l.odds(&place), "only if others")
 	for part, want := range map[float64]string{
-		0: "", 1: "nearly everybody who is in so far", .62: "6 in 10 of those who are in so far",
-		.01: "about 1 in 100 of those who are in so far",
+		1: "for nearly all of", .62: "for 6 in 10 of", .01: "for about 1 in 100 of",
 	} {
-		require.Equal(t, want, dropRow{Odds: odds{Part: &part}}.Share())
+		require.Contains(t, lotStatus{Part: &part}.odds(nil), want)
 	}
-	for chance, want := range map[string]string{"likely": "is likely", "unlikely": "is unlikely", "if-others-quit": "only if others"} {
-		require.Contains(t, dropRow{Odds: odds{Chance: &chance}}.Chance(), want)
-	}
-	require.Empty(t, dropRow{}.Chance())
 }
 
 const (
@@ -255,7 +284,8 @@ func (c *queue) stands(slug, state string, seconds int, mine map[string]any) {
 	status := map[string]any{
 		"v": 1, "state": state, "now": dropOpens.Add(time.Duration(seconds) * time.Second), "opens_at": dropOpens,
 		"closes_at": dropOpens.Add(time.Hour), "entered": 1234, "n": nil, "message": "", "poll_s": []any{2, 3},
-		"skus": []any{map[string]any{"sku": "A", "called": 100, "free": 7, "held": 3, "sold": 40, "rate_per_min": 60}},
+		"skus": []any{map[string]any{"sku": "A", "called": 100, "free": 7, "held": 3, "sold": 40, "rate_per_min": 60,
+			"likely_below": 500}},
 	}
 	servetest.Neighbour(c.t, c.rt, "drops", readStatus, servetest.Answers(servetest.Like(c.t, "drops", readStatus, status)))
 	if mine == nil {

@@ -91,6 +91,21 @@ func TestDropStandings(t *testing.T) {
 	}
 }
 
+// TestDropOdds: the script says what the storefront says of the same status (apps/store/testdata).
+func TestDropOdds(t *testing.T) {
+	t.Parallel()
+	v := script(t)
+	text, err := os.ReadFile("../../apps/store/testdata/odds.json")
+	require.NoError(t, err)
+	type words struct{ Odds, Wait string }
+	var all []words
+	require.NoError(t, json.Unmarshal(text, &all))
+	require.Greater(t, len(all), 50)
+	got := said[[]words](v, `(`+string(text)+`).map(e => (
+		{ odds: d.odds(e.lot, e.position), wait: e.position === null ? "" : d.waitFor(e.lot, e.position) }))`)
+	require.Equal(t, all, got)
+}
+
 // TestDropPauses: how long a page waits before it looks again is what docs say: clamp(least, most, ETA/20), with a third more
 // by chance; the first look after the opening is spread over 8 s.
 func TestDropPauses(t *testing.T) {
@@ -125,6 +140,12 @@ func TestDropPauses(t *testing.T) {
 			{ state: %q, opens_at: new Date(%d).toISOString(), poll_s: [2, 10] }, new Date(%d).toISOString(), %s, %s, %d, %v))`,
 			tt.state, opens, opens-600_000, tt.ahead, tt.rate, opens+tt.now, tt.random))
 		require.InDelta(t, tt.want, got, 1e-6, "%+v", tt)
+	}
+	// The simulation waits as long (drop.Pause).
+	for _, ahead := range []float64{0, 1, 30, 100, 500, 9000} {
+		got := said[float64](v, fmt.Sprintf(`d.pause(
+			{ state: "open", opens_at: new Date(0).toISOString(), poll_s: [2, 10] }, new Date(0).toISOString(), %v, 60, 1000, .4)`, ahead))
+		require.InDelta(t, drop.Pause([2]int64{2, 10}, ahead, .4)*1000, got, 1e-6, "%v", ahead)
 	}
 }
 
@@ -195,13 +216,15 @@ func TestDropFollows(t *testing.T) {
 	t.Parallel()
 	status := func(state string, called, second int) string {
 		return fmt.Sprintf(`{"state":%q,"now":"2026-12-04T18:00:%02dZ","opens_at":"2026-12-04T18:00:00Z","entered":50,"n":50,"message":"",
-			"poll_s":[1,1],"skus":[{"sku":"A","called":%d,"free":5,"held":0,"sold":0,"rate_per_min":60}]}`, state, second, called)
+			"poll_s":[1,1],"skus":[{"sku":"A","called":%d,"free":5,"held":0,"sold":0,"rate_per_min":60,"likely_below":%d}]}`,
+			state, second, called, called+10)
 	}
 	begins := fmt.Sprintf(`{"slug":"lamp","preset":"queue","begins":"2026-12-04T17:50:00Z","stage":"waiting","status":%s,
 		"me":{"idx":3,"position":20,"left":false,"excluded":false,"claims":[{"sku":"A","state":"","standby":0}]}}`, status("open", 5, 10))
 	page := `<!doctype html><html lang="en"><title>Lamp</title><div id="drop" data-drop="` + html.EscapeString(begins) + `">
 		<p id="drop-message"></p><p id="drop-old" hidden><span id="drop-age"></span></p>
-		<section data-stage="waiting"><h2><span data-n="ahead">15</span> before you</h2><progress></progress><p data-n="wait"></p></section>
+		<section data-stage="waiting"><h2><span data-n="ahead">15</span> before you</h2><progress></progress><p data-n="wait"></p>
+		<p hidden><span data-odds="A"></span></p></section>
 		<section data-stage="turn" class="now" hidden><h2>It is your turn</h2><p data-row="A" hidden>Take it</p></section>
 		<section data-stage="sold-out" hidden><h2>Sold out</h2></section></div><p id="drop-said"></p><script src="/drop.js"></script>`
 	var now atomic.Value // what the status says; empty: nothing
@@ -230,7 +253,7 @@ func TestDropFollows(t *testing.T) {
 	v := Visit(t, &shop.Shop{Base: server.URL}, 800, 600).Open("/")
 	v.Until("eight before me", `document.querySelector("[data-n=ahead]").textContent === "8" &&
 		document.querySelector("progress").value === 12`)
-	v.Sees("It may be your turn within a minute")
+	v.Sees("It may be your turn within a minute").Sees("It is likely that there is one for you")
 	v.Until("nothing is read out while numbers move", `document.querySelector("#drop-said").textContent === ""`)
 	_, own := asked.Load("/drops/lamp/body")
 	require.False(t, own, "nothing of one's own is asked for")

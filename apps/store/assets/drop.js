@@ -109,11 +109,22 @@
     return Math.min(Math.max(eta / 20, least), most) * 1000 * jitter;
   };
 
-  // When it may be one's turn, as waitFor of the storefront says it.
-  const waitFor = (ahead, rate) => {
-    if (!(ahead > 0 && rate > 0)) return "";
-    const spread = 1.28 * Math.sqrt(1 / ahead + 1 / rate);
-    const least = Math.floor(Math.max(ahead / rate * (1 - spread), 0)), most = Math.ceil(ahead / rate * (1 + spread));
+  // What is said of one's odds, and when it may be one's turn: as odds and wait of the storefront have it.
+  const odds = (lot, place) => {
+    if (lot.part > 0) {
+      const share = lot.part >= .95 ? "nearly all" :
+        lot.part >= .5 ? `${Math.floor(lot.part * 10 + .5)} in 10` : `about 1 in ${Math.floor(1 / lot.part + .5)}`;
+      return `There is enough for ${share} of those who are in so far.`;
+    }
+    if (place === null || place < lot.called) return "";
+    if (place < lot.likely_below) return "It is likely that there is one for you.";
+    return lot.free > 0
+      ? "It is unlikely that there is one for you: those who stand before you will probably take what is left."
+      : "All are held just now: there is one for you only if others give theirs up.";
+  };
+  const waitFor = (lot, place) => {
+    if (place < lot.called || place >= lot.likely_below || lot.rate_per_min <= 0) return "";
+    const mean = (place - lot.called + 1) / lot.rate_per_min, least = Math.floor(mean * .8), most = Math.ceil(mean * 1.3);
     return most <= 1 ? "within a minute" : least < 1 ? `within ${most} minutes` : `in ${least} to ${most} minutes`;
   };
 
@@ -170,7 +181,7 @@
   // The line of the log that is somebody's own.
   const leafOf = (entry, account, salt) => hex(sha256(bytes(entry), sha256(bytes(account), bytes(salt))));
 
-  window.stampedeDrop = { sha256, hex, bytes, position, row, stage, pause, waitFor, log, check, leafOf }; // for tests
+  window.stampedeDrop = { sha256, hex, bytes, position, row, stage, pause, odds, waitFor, log, check, leafOf }; // for tests
 
   const $ = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => root.querySelectorAll(selector);
@@ -249,7 +260,7 @@
     for (const c of me && !me.left && at !== null ? me.claims : []) {
       const lot = lotOf(c.sku);
       if (lot && row(status, c, at) === "waiting" && (!found || at - lot.called < found.ahead)) {
-        found = { ahead: at - lot.called, called: lot.called, rate: lot.rate_per_min };
+        found = { ahead: at - lot.called, rate: lot.rate_per_min, lot };
       }
     }
     return found;
@@ -267,11 +278,11 @@
     if (at !== null) fill("place", at + 1);
     if (near) {
       fill("ahead", near.ahead);
-      const words = waitFor(near.ahead, near.rate);
+      const words = waitFor(near.lot, at);
       fill("wait", words && `It may be your turn ${words}.`);
       const line = $("progress", drop);
       line.max = Math.max(at, 1);
-      line.value = near.called;
+      line.value = near.lot.called;
       if (near.rate > 0 && near.ahead / near.rate < 1.5) renew();
     }
     for (const lot of status.skus) {
@@ -281,6 +292,11 @@
     for (const li of all("[data-row]", drop)) {
       const i = me ? me.claims.findIndex(c => c.sku === li.dataset.row) : -1;
       li.hidden = !["turn", "offered", "lapsed"].includes(rows[i]);
+    }
+    for (const e of all("[data-odds]", drop)) {
+      const i = me ? me.claims.findIndex(c => c.sku === e.dataset.odds) : -1, lot = lotOf(e.dataset.odds);
+      e.textContent = lot && rows[i] === "waiting" ? odds(lot, at) : "";
+      e.parentElement.hidden = !e.textContent;
     }
     const message = $("#drop-message");
     if (message.textContent !== status.message) message.textContent = status.message;
@@ -293,7 +309,6 @@
     shown = next;
     drop.dataset.stage = next;
     for (const section of all("section[data-stage]", drop)) section.hidden = section.dataset.stage !== next;
-    for (const e of all("[data-said]", drop)) e.remove(); // odds that were told of another moment
     announce();
   };
   const announce = () => {

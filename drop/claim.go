@@ -1,0 +1,176 @@
+package drop
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// ClaimState is what became of a claim.
+type ClaimState string
+
+// The states of claims.
+const (
+	Drawn    ClaimState = "drawn"   // in a draw: who is next; inventory is asked for the units before they are told
+	Asked    ClaimState = "asked"   // inventory is asked for the units; after a crash nobody knows its answer
+	Held     ClaimState = "held"    // until its end
+	Standby  ClaimState = "standby" // nothing was free: served from what comes back
+	Offered  ClaimState = "offered" // to who stood by: held until its end, for longer when it is accepted
+	Bought   ClaimState = "bought"  // an order has the units
+	Lapsed   ClaimState = "lapsed"  // its end came: who claims again stands behind all who have never let one lapse
+	Declined ClaimState = "refused" // beyond a limit, or the lot is closed
+)
+
+// Claim is what somebody wants of a lot.
+type Claim struct {
+	Quantity int64
+	Position int64
+	State    ClaimState
+	Until    *time.Time
+	Lapses   int64
+	MadeAt   time.Time
+	Extended int64 // times that its hold was given more time
+}
+
+// Rank is a place among those who stand by: who has let a hold lapse stands behind all others.
+type Rank struct{ Lapses, Position int64 }
+
+// Compare is below 0 when r is served before other.
+func (r Rank) Compare(other Rank) int {
+	return cmp.Or(cmp.Compare(r.Lapses, other.Lapses), cmp.Compare(r.Position, other.Position))
+}
+
+// Rank is where a claim stands among those that stand by.
+func (c *Claim) Rank() Rank { return Rank{c.Lapses, c.Position} }
+
+// Ask has a claim ask for units. It tells whether inventory is to be asked, with the claim's quantity and end: not by who
+// stands by, or has to let those pass who stand by and come first. What is held is asked for again with the same end, which
+// changes nothing; of what has ended it is asked what became of it, before it begins anew.
+func (c *Claim) Ask(quantity int64, now time.Time, hold time.Duration, first *Rank) (ask bool) {
+	switch c.State {
+	case Asked, Held, Bought:
+		c.Quantity = max(c.Quantity, quantity)
+		return true
+	case Offered, Drawn: // accepts
+		if now.Before(*c.Until) {
+			until := now.Add(hold)
+			if until.Before(*c.Until) { // who is drawn has it as long as it was said
+				until = *c.Until
+			}
+			c.State, c.Until, c.Quantity = Asked, &until, min(c.Quantity, quantity)
+		}
+		return true
+	case Standby:
+		if quantity >= c.Quantity {
+			return false
+		}
+	default: // it begins, or begins anew
+	}
+	c.Quantity, c.MadeAt, c.Extended = quantity, now, 0
+	if first != nil && first.Compare(c.Rank()) < 0 {
+		c.State, c.Until = Standby, nil
+		return false
+	}
+	until := now.Add(hold)
+	c.State, c.Until = Asked, &until
+	return true
+}
+
+// Answer is what inventory says to a claim: what the account has.
+func (c *Claim) Answer(has Has) {
+	switch {
+	case has.Ordered >= c.Quantity:
+		c.State = Bought
+	case has.Held > 0:
+		if c.State != Offered {
+			c.State = Held
+		}
+		c.Until = has.Until
+	}
+}
+
+// Answered notes what inventory has said to what was asked: a refusal, or what the account has. It tells whether the claim's
+// owner is refused. A refusal is none when somebody has asked for something else meanwhile, whose answer counts.
+func (c *Claim) Answered(asked Claim, has Has, refusal Refusal) (refused bool) {
+	mine := c.Until != nil && asked.Until != nil && c.Until.Equal(*asked.Until) && c.Quantity == asked.Quantity
+	switch {
+	case refusal == "":
+		c.Answer(has)
+		if has.Held == 0 && c.State == Held && mine {
+			c.Over(has.Ordered)
+		}
+	case !mine:
+	case refusal == NoneFree:
+		c.Wait()
+	case refusal == TooLate:
+		c.Lapse()
+		return true
+	default:
+		c.State, c.Until = Declined, nil
+		return true
+	}
+	return false
+}
+
+// Learn notes what became of a claim that holds something.
+func (c *Claim) Learn(has Has, now time.Time) {
+	c.Answer(has)
+	if c.State != Bought && has.Held == 0 && !now.Before(*c.Until) {
+		c.Over(has.Ordered)
+	}
+}
+
+// moreTimes is how often the hold of a claim is given more time.
+const moreTimes = 2
+
+// MoreTimes is how often it may be from now on.
+func (c *Claim) MoreTimes() int64 {
+	if c.State != Held {
+		return 0
+	}
+	return max(0, moreTimes-c.Extended)
+}
+
+// Over ends a claim whose time is over: what an order has of it by then is bought, be it fewer than were held.
+func (c *Claim) Over(ordered int64) {
+	if ordered == 0 {
+		c.Lapse()
+		return
+	}
+	c.State, c.Quantity = Bought, ordered
+}
+
+// Lapse ends a claim whose time is over.
+func (c *Claim) Lapse() {
+	c.State = Lapsed
+	c.Lapses++
+}
+
+// Wait has a claim stand by for which nothing is free.
+func (c *Claim) Wait() { c.State, c.Until = Standby, nil }
+
+// Offer holds for who stands by, until they accept: it tells whether there is anything to ask inventory for.
+func (c *Claim) Offer(until time.Time) bool {
+	if c.State != Standby {
+		return false
+	}
+	c.State, c.Until = Offered, &until
+	return true
+}
+
+// Serve says whose turn it is of those who stand by, in the order of their ranks, when so many units are free: their places
+// among them, and what is left. Who wants more than is left is passed over, so that no unit waits for another one.
+func Serve(free int64, wanted []int64) (served []int, left int64) {
+	for i, quantity := range wanted {
+		if quantity <= free {
+			served = append(served, i)
+			free -= quantity
+		}
+	}
+	return served, free
+}
+
+// InTurn puts claims that arrive together into the order in which they are served.
+func InTurn[T any](claims []T, position func(T) int64) {
+	slices.SortStableFunc(claims, func(a, b T) int { return cmp.Compare(position(a), position(b)) })
+}

@@ -1,0 +1,124 @@
+package drop
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var noon = time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// TestAsk: when inventory is asked for a claim, and what the claim is by then.
+func TestAsk(t *testing.T) {
+	t.Parallel()
+	const hold = 10 * time.Minute
+	end, past, more := noon.Add(time.Minute), noon.Add(-time.Minute), noon.Add(hold)
+	ahead, behind := &Rank{0, 3}, &Rank{0, 9}
+	for name, tc := range map[string]struct {
+		claim Claim
+		first *Rank
+		ask   bool
+		state ClaimState
+		until *time.Time
+	}{
+		"a new one":                            {Claim{}, nil, true, Asked, &more},
+		"a new one, behind who stands by":      {Claim{}, ahead, false, Standby, nil},
+		"a new one, before who stands by":      {Claim{}, behind, true, Asked, &more},
+		"one that lapsed, before nobody":       {Claim{State: Lapsed, Lapses: 1}, nil, true, Asked, &more},
+		"one that lapsed, after who stands by": {Claim{State: Lapsed, Lapses: 1}, behind, false, Standby, nil},
+		"after a refusal":                      {Claim{State: Declined}, nil, true, Asked, &more},
+		"held: nothing more":                   {Claim{State: Held, Until: &end}, ahead, true, Held, &end},
+		"asked, and not heard of":              {Claim{State: Asked, Until: &end}, ahead, true, Asked, &end},
+		"held, and over":                       {Claim{State: Held, Until: &past}, nil, true, Held, &past},
+		"bought":                               {Claim{State: Bought, Until: &past}, nil, true, Bought, &past},
+		"offered: accepts":                     {Claim{State: Offered, Until: &end}, ahead, true, Asked, &more},
+		"offered, and over":                    {Claim{State: Offered, Until: &past}, nil, true, Offered, &past},
+		"stands by":                            {Claim{State: Standby}, nil, false, Standby, nil},
+	} {
+		c := tc.claim
+		c.Position, c.Quantity = 5, 1
+		require.Equal(t, tc.ask, c.Ask(1, noon, hold, tc.first), name)
+		require.Equal(t, tc.state, c.State, name)
+		require.Equal(t, tc.until, c.Until, name)
+	}
+}
+
+// TestAnswered: what a claim is after inventory's answer, also when somebody has asked for something else meanwhile.
+func TestAnswered(t *testing.T) {
+	t.Parallel()
+	end, other := noon.Add(time.Minute), noon.Add(time.Hour)
+	asked := Claim{Quantity: 2, State: Asked, Until: &end}
+	newer := Claim{Quantity: 2, State: Asked, Until: &other}
+	offered := Claim{Quantity: 2, State: Offered, Until: &end}
+	held := Claim{Quantity: 2, State: Held, Until: &end}
+	for name, tc := range map[string]struct {
+		claim   Claim
+		has     Has
+		refusal Refusal
+		state   ClaimState
+		refused bool
+	}{
+		"held":                              {asked, Has{Held: 2, Until: &end}, "", Held, false},
+		"an order has it":                   {held, Has{Ordered: 2}, "", Bought, false},
+		"an order has a part, and it ended": {held, Has{Ordered: 1}, "", Bought, false},
+		"still held, for who was offered":   {offered, Has{Held: 2, Until: &end}, "", Offered, false},
+		"nothing is free":                   {asked, Has{}, NoneFree, Standby, false},
+		"its time is over":                  {held, Has{}, TooLate, Lapsed, true},
+		"beyond the limit":                  {asked, Has{}, OverLimit, Declined, true},
+		"the lot is closed":                 {asked, Has{}, NoLot, Declined, true},
+		"an answer to an earlier question":  {newer, Has{}, NoneFree, Asked, false},
+	} {
+		c := tc.claim
+		require.Equal(t, tc.refused, c.Answered(asked, tc.has, tc.refusal), name)
+		require.Equal(t, tc.state, c.State, name)
+	}
+}
+
+// TestLearn: what became of a claim is noted, and that it ended when it has.
+func TestLearn(t *testing.T) {
+	t.Parallel()
+	end, later := noon.Add(time.Minute), noon.Add(time.Hour)
+	for name, tc := range map[string]struct {
+		has   Has
+		now   time.Time
+		state ClaimState
+		takes int64
+	}{
+		"still held":                {Has{Held: 2, Until: &later}, noon, Held, 2},
+		"an order has it":           {Has{Ordered: 2}, noon, Bought, 2},
+		"given back, and not ended": {Has{}, noon, Held, 2},
+		"ended":                     {Has{}, end, Lapsed, 2},
+		"an order has a part of it": {Has{Ordered: 1}, end, Bought, 1},
+	} {
+		c := Claim{Quantity: 2, State: Held, Until: &end}
+		c.Learn(tc.has, tc.now)
+		require.Equal(t, tc.state, c.State, name)
+		require.Equal(t, tc.takes, c.Quantity, name)
+	}
+}
+
+func TestServe(t *testing.T) {
+	t.Parallel()
+	served, left := Serve(4, []int64{3, 2, 1, 1})
+	require.Equal(t, []int{0, 2}, served, "who wants more than is left is passed over")
+	require.Zero(t, left)
+	served, left = Serve(1, []int64{2, 3})
+	require.Empty(t, served)
+	require.Equal(t, int64(1), left)
+}
+
+func TestInTurn(t *testing.T) {
+	t.Parallel()
+	claims := [][2]int64{{5, 0}, {3, 1}, {5, 2}, {1, 3}}
+	InTurn(claims, func(c [2]int64) int64 { return c[0] })
+	require.Equal(t, [][2]int64{{1, 3}, {3, 1}, {5, 0}, {5, 2}}, claims)
+}
+
+func TestOffer(t *testing.T) {
+	t.Parallel()
+	c := Claim{State: Standby}
+	require.True(t, c.Offer(noon))
+	require.Equal(t, Claim{State: Offered, Until: &noon}, c)
+	require.False(t, c.Offer(noon), "it is no more among those who stand by")
+}
