@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart scale backup restore import observe audit check lint fmt cover audit-deps security kong images release-notes test swaps chaos plans bench profile lighthouse screenshots compose-env compose-test generate service dev
+.PHONY: help up infra down clean status logs restart scale backup restore import observe audit check lint fmt cover audit-deps security kong images release-notes test swaps chaos plans dropsim bench profile lighthouse screenshots compose-env compose-test generate service dev
 
 DEV := .run/bin/dev
 
@@ -97,6 +97,9 @@ chaos: dev ## break parts at random while people buy: make chaos SEED=7 MINUTES=
 
 plans: dev ## run every statement on a million orders, and tell which read too much: PLANS_ROWS=100000 for less
 	@$(DEV) plans
+
+dropsim: dev ## play drops in virtual time, judge what they promise, and write docs/dropsim.md
+	@$(DEV) dropsim
 
 bench: dev ## measure, on a shop of its own, and write bench/RESULTS.md; QUICK=1: what shows most, in minutes
 	@$(DEV) bench

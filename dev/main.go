@@ -48,6 +48,7 @@ const usage = `usage: dev <command>
   audit           check that stock, money and orders add up, over all databases
   backup [FOLDER] copy the shop while it sells: databases as of one instant, carts, pictures, settings
   restore FOLDER  make the shop of a backup where there is none, and start it
+  dropsim         play drops in virtual time, judge what they promise, and write docs/dropsim.md
   plans           run every statement on a million orders, and tell which read too much
   stop APP        stop an app with its sidecar, or one process of the infrastructure
   kill APP        the same without giving it time to end well, for tests
@@ -156,6 +157,8 @@ func run(ctx context.Context, args []string) error {
 		return s.audit(ctx)
 	case "plans":
 		return s.plans(ctx)
+	case "dropsim":
+		return s.dropsim(ctx)
 	case "backup":
 		return s.locked(func() error { return s.backup(ctx, name) })
 	case "restore":
