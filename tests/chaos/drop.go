@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,9 +25,13 @@ type sale struct {
 	opens time.Duration // after it was made
 	fans  []*fan
 
-	mu   sync.Mutex
-	seen []saleStatus // all that anybody was shown
+	claimed atomic.Int64 // fans who had a claim
+	mu      sync.Mutex
+	seen    []saleStatus // all that anybody was shown
 }
+
+// ways are what fans do with their first claim, one after the other: so the sale has some of each, and lasts.
+var ways = []string{"goes away", "buys", "is declined", "buys", "gives back", "buys"}
 
 type saleLot struct {
 	SKU   string `json:"sku"`
@@ -41,10 +46,12 @@ type saleStatus struct {
 	N     *uint64
 	Root  proof.Hex
 	Seed  proof.Hex
-	SKUs  []struct {
-		SKU    string
-		Called uint64
-	}
+	SKUs  []calledTo
+}
+
+type calledTo struct {
+	SKU    string
+	Called uint64
 }
 
 func (st saleStatus) over() bool { return st.State == "sold_out" || st.State == "closed" }
@@ -106,8 +113,9 @@ type fan struct {
 
 	told    sync.Mutex
 	known   *fanEntry // as it was told first
-	ordered bool      // what a claim held may be an order's by now, or on its way back
-	ended   string    // the definite answer
+	claimed bool
+	ordered bool   // what a claim held may be an order's by now, or on its way back
+	ended   string // the definite answer
 }
 
 // fanEntry is an entry as its owner sees it.
@@ -332,9 +340,12 @@ func (f *fan) standsBy(ctx context.Context) (end string) {
 
 // takes buys what a claim holds until then, or does something else. "" is no end: the fan comes back.
 func (f *fan) takes(ctx context.Context, until time.Time) (end string) {
-	kind := f.kind
-	f.kind = 99 // only the first time
-	if kind >= 60 && kind < 75 {
+	way := "buys"
+	if !f.claimed {
+		f.claimed = true
+		way = ways[int(f.sale.claimed.Add(1))%len(ways)]
+	}
+	if way == "goes away" {
 		f.count("drop: goes away with a claim")
 		wait(ctx, time.Until(until), time.Until(until)+time.Second)
 		return ""
@@ -362,7 +373,7 @@ func (f *fan) takes(ctx context.Context, until time.Time) (end string) {
 		return lost(a)
 	}
 	method := shop.Visa
-	if kind >= 75 && kind < 85 {
+	if way == "is declined" {
 		method = shop.Declined
 	}
 	o, refusal := f.place(ctx, cart, method)
@@ -378,7 +389,7 @@ func (f *fan) takes(ctx context.Context, until time.Time) (end string) {
 		return lost(refusal)
 	}
 	switch ended := f.await(ctx, o); {
-	case ended == "confirmed" && kind >= 85 && kind < 95:
+	case ended == "confirmed" && way == "gives back":
 		f.cancel(ctx, o)
 		return "bought, and gave it back"
 	case ended == "confirmed":
@@ -389,13 +400,13 @@ func (f *fan) takes(ctx context.Context, until time.Time) (end string) {
 	}
 }
 
-// proves holds what people were shown against each other, and what was published and sold against the rules.
-func (s *sale) proves(ctx context.Context, ops *shopper) (wrong []string) {
+// shown holds what people were shown, in whatever order they were, against each other.
+func shown(seen []saleStatus) (wrong []string) {
 	bad := func(format string, a ...any) { wrong = append(wrong, "drop: "+fmt.Sprintf(format, a...)) }
-	slices.SortStableFunc(s.seen, func(a, b saleStatus) int { return a.Now.Compare(b.Now) })
+	slices.SortStableFunc(seen, func(a, b saleStatus) int { return a.Now.Compare(b.Now) })
 	called := map[string]uint64{}
 	var last saleStatus
-	for _, st := range s.seen {
+	for _, st := range seen {
 		for _, lot := range st.SKUs {
 			if lot.Called < called[lot.SKU] {
 				bad("%s was called up to %d, and at %s up to %d", lot.SKU, called[lot.SKU], st.Now.Format(time.StampMilli), lot.Called)
@@ -408,7 +419,13 @@ func (s *sale) proves(ctx context.Context, ops *shopper) (wrong []string) {
 		}
 		last = st
 	}
+	return wrong
+}
 
+// proves holds what people were told against what was published and sold, and that against the rules.
+func (s *sale) proves(ctx context.Context, ops *shopper) (wrong []string) {
+	bad := func(format string, a ...any) { wrong = append(wrong, "drop: "+fmt.Sprintf(format, a...)) }
+	wrong = shown(s.seen)
 	get := func(path string, into any) {
 		a, err := ops.ask(ctx, "GET", s.At+path, nil)
 		if err == nil && a.Status != 200 {
