@@ -112,10 +112,10 @@ func (w watch) buy(t *testing.T, p *shop.Product, ann *shop.Client) {
 	require.NoError(t, err)
 }
 
-// firstCome is a drop of units that opens at once, and where who is called has ten seconds.
+// firstCome is a drop of units that opens at once, and where who is called has half a minute.
 func (w watch) firstCome(t *testing.T, units int) shop.Drop {
 	t.Helper()
-	return w.NewDrop(t, w.NewProduct(t, 5_000, units), units, 0, 5*time.Second, map[string]any{"preset": "first-come", "grace_s": 10})
+	return w.NewDrop(t, w.NewProduct(t, 5_000, units), units, 0, 5*time.Second, map[string]any{"preset": "first-come", "grace_s": 30})
 }
 
 // drop is one that goes on: somebody has what they claimed, and somebody wants more than they may.
@@ -206,13 +206,13 @@ func (w watch) alerts(t *testing.T, p *shop.Product, ann *shop.Client) {
 		}
 	}
 
-	// A drop waits for a beacon that nobody tells. Of another nobody knows how its unit stands: one of eight is called every ten
-	// seconds until then, since none of them comes. Somebody tries the ticket of who was called first.
+	// A drop waits for a beacon that nobody tells. Of another nobody knows how its units stand: three of twelve are called every half
+	// minute until then, since none of them comes. Somebody tries the tickets of the first.
 	late := w.NewDrop(t, w.NewProduct(t, 5_000, 1), 1, 3*time.Second, 4*time.Second, map[string]any{"beacon": "drand"})
-	stands, people := w.firstCome(t, 1), w.Crowd(t, 8)
-	ticket := people[0].Enter(t, stands)
-	for _, c := range people[1:] {
-		c.Enter(t, stands)
+	stands, people := w.firstCome(t, 3), w.Crowd(t, 12)
+	var tickets []string
+	for _, c := range people {
+		tickets = append(tickets, c.Enter(t, stands))
 	}
 
 	// The broker believes that its disk is full, so events wait, and with them an order. Carts have no store, mail is away.
@@ -224,7 +224,9 @@ func (w watch) alerts(t *testing.T, p *shop.Product, ann *shop.Client) {
 	w.fires(t, func() {
 		_, err := w.Guest().Send(t.Context(), "GET", "/api/v1/cart", nil)
 		require.NoError(t, err)
-		people[1].Claim(t, stands, ticket, 1)
+		for _, ticket := range tickets[:3] {
+			people[11].Claim(t, stands, ticket, 1)
+		}
 	},
 		`DiskFills job="rabbitmq"`, `EventsWait app="orders"`, "OrdersWait",
 		`StoreDown app="redis"`, "ErrorBudgetBurns", `Down instance="mail"`,
