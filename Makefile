@@ -101,7 +101,7 @@ plans: dev ## run every statement on a million orders, and tell which read too m
 dropsim: dev ## play drops in virtual time, judge what they promise, and write docs/dropsim.md
 	@$(DEV) dropsim
 
-bench: dev ## measure, on a shop of its own, and write bench/RESULTS.md; QUICK=1: what shows most, in minutes
+bench: dev ## measure, on a shop of its own, and write bench/RESULTS.md; QUICK=1: what shows most, in minutes; SCENARIO=drop: that alone
 	@$(DEV) bench
 
 profile: dev ## what an app spends its time on while orders come: make profile APP=orders

@@ -224,9 +224,17 @@ func (b *bench) say(section, format string, args ...any) {
 	fmt.Println(text)
 }
 
+// mark shows what was measured beside what is promised, and keeps it for a section of the page.
+func (b *bench) mark(section, promise, mark, format string, args ...any) {
+	row := []string{promise, mark, fmt.Sprintf(format, args...)}
+	b.sections.of(section).marks = append(b.sections.of(section).marks, row)
+	fmt.Println(strings.Join(row, " | "))
+}
+
 // section is a part of the page.
 type section struct {
 	rows  []*result
+	marks [][]string // what is promised, the mark, and what was measured
 	notes []string
 }
 

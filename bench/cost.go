@@ -242,31 +242,40 @@ var legKinds = []struct {
 func (b *bench) readLegs(ctx context.Context) (map[string]float64, error) {
 	legs := map[string]float64{}
 	for _, port := range b.metrics {
-		req, err := http.NewRequestWithContext(ctx, "GET", fmt.Sprintf("http://127.0.0.1:%d/metrics", port), nil)
-		if err != nil {
-			return nil, err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return nil, err
-		}
-		lines := bufio.NewScanner(resp.Body)
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			metric, labels, _ := strings.Cut(lines.Text(), "{")
+		err := scrape(ctx, port, func(metric, labels string, n float64) {
 			for _, kind := range legKinds {
 				if metric == kind.metric && !strings.Contains(labels, "/GetMetadata") { // whether it is alive
-					n, _ := strconv.ParseFloat(labels[strings.LastIndexByte(labels, ' ')+1:], 64)
 					legs[kind.name] += n * kind.legs
 				}
 			}
-		}
-		resp.Body.Close()
-		if err := lines.Err(); err != nil {
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
 	return legs, nil
+}
+
+// scrape reads the metrics at a port of this machine that have labels.
+func scrape(ctx context.Context, port int, found func(metric, labels string, value float64)) error {
+	req, err := http.NewRequestWithContext(ctx, "GET", fmt.Sprintf("http://127.0.0.1:%d/metrics", port), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if metric, labels, ok := strings.Cut(lines.Text(), "{"); ok {
+			value, _ := strconv.ParseFloat(labels[strings.LastIndexByte(labels, ' ')+1:], 64)
+			found(metric, labels, value)
+		}
+	}
+	return lines.Err()
 }
 
 // processes are the names of those that took the most, the dearest first.

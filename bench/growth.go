@@ -88,20 +88,10 @@ func (b *bench) grown(context.Context) error {
 // instances measures orders on two and three instances of the services that an
 // order costs the most in, by make scale.
 func (b *bench) instances(ctx context.Context) error {
-	scale := func(app string, n int) error {
-		cmd := exec.CommandContext(ctx, filepath.Join(b.shop.Root, ".run", "bin", "dev"), "scale", app, fmt.Sprint(n))
-		cmd.Dir = b.shop.Root
-		cmd.Env = append(os.Environ(), "RUN_DIR="+b.shop.Run)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("dev scale %s %d: %w: %s", app, n, err, out)
-		}
-		return nil
-	}
 	apps := []string{"orders", "inventory", "payments"}
 	for _, n := range []int{2, 3, 1} {
 		for _, app := range apps {
-			if err := scale(app, n); err != nil {
+			if _, err := b.dev(ctx, "scale", app, fmt.Sprint(n)); err != nil {
 				if n == 2 && app == apps[0] {
 					b.say("instances", "Not measured: there is no `make scale` here.")
 					return nil
@@ -129,4 +119,16 @@ func (b *bench) instances(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// dev runs a command of dev on the shop that is measured.
+func (b *bench) dev(ctx context.Context, args ...string) (said string, err error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(b.shop.Root, ".run", "bin", "dev"), args...)
+	cmd.Dir = b.shop.Root
+	cmd.Env = append(os.Environ(), "RUN_DIR="+b.shop.Run)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("dev %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out), err
 }

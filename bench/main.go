@@ -39,6 +39,7 @@ type options struct {
 	quick   bool
 	results string
 	size    int
+	people  int
 	save    string
 	growth  string
 	echo    int
@@ -61,6 +62,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.results, "results", "", "the folder of RESULTS.md and its charts; none is written without it")
 	flags.IntVar(&o.size, "size", 0, "so many orders are loaded first, with a tenth as many products,\n"+
 		"as many mails and ten times as many rows of the ledger")
+	flags.IntVar(&o.people, "people", 10_000, "how many come to the drop")
 	flags.StringVar(&o.save, "save", "", "a file for what was measured, for -growth")
 	flags.StringVar(&o.growth, "growth", "", "what was measured with fewer rows, to compare with")
 	flags.IntVar(&o.echo, "echo", 0, "be the program that other answers are compared with, on this port")
@@ -121,6 +123,7 @@ var measurements = []measurement{
 	{"login", (*bench).logins},
 	{"hot", (*bench).hot},
 	{"overload", (*bench).overload},
+	{"drop", (*bench).drops},
 	{"holds", (*bench).holds},
 	{"reference", (*bench).references},
 	{"instances", (*bench).instances},

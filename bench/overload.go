@@ -29,25 +29,9 @@ func (b *bench) overload(ctx context.Context) error {
 	}
 	people := &arrivals{bench: b, from: b.used}
 	r, err := b.measured(ctx, func(ctx context.Context) (*result, error) {
-		attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: people}), vegeta.MaxWorkers(20_000))
-		begun := time.Now()
-		var t tally
-		rate := vegeta.Rate{Freq: int(4 * best), Per: time.Second}
 		target := vegeta.NewStaticTargeter(vegeta.Target{Method: "GET", URL: "http://one.order/"})
-		for hit := range attacker.Attack(target, rate, b.limit, "overload") {
-			if ctx.Err() != nil {
-				attacker.Stop()
-			}
-			switch {
-			case hit.Code == http.StatusOK:
-				t.add(hit.Latency, nil)
-			case hit.Code == 0:
-				t.add(hit.Latency, errors.New(hit.Error))
-			default:
-				t.add(hit.Latency, &refusal{request: "an order", status: int(hit.Code), body: string(hit.Body)})
-			}
-		}
-		return t.end(begun), nil
+		return arrive(ctx, target, int(4*best), b.limit,
+			vegeta.Client(&http.Client{Transport: people}), vegeta.MaxWorkers(20_000)), nil
 	})
 	if err != nil {
 		return err
@@ -62,6 +46,27 @@ func (b *bench) overload(ctx context.Context) error {
 		milliseconds(percentile(people.placed, 50)), milliseconds(percentile(people.placed, 99)), len(r.Times), number(r.rate()),
 		100*r.rate()/best, number(best), r.failed())
 	return nil
+}
+
+// arrive has requests arrive at a rate, each at its time, whether or not those before it have been answered.
+func arrive(ctx context.Context, to vegeta.Targeter, aSecond int, long time.Duration, set ...func(*vegeta.Attacker)) *result {
+	attacker := vegeta.NewAttacker(set...)
+	begun := time.Now()
+	var t tally
+	for hit := range attacker.Attack(to, vegeta.Rate{Freq: aSecond, Per: time.Second}, long, "") {
+		if ctx.Err() != nil {
+			attacker.Stop()
+		}
+		switch {
+		case hit.Code == 0:
+			t.add(hit.Latency, errors.New(hit.Error))
+		case hit.Code < 400:
+			t.add(hit.Latency, nil)
+		default:
+			t.add(hit.Latency, refused(hit.Method, &http.Response{StatusCode: int(hit.Code), Header: hit.Headers}, hit.Body))
+		}
+	}
+	return t.end(begun)
 }
 
 // best is the best rate of orders that was measured.

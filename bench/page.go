@@ -21,6 +21,7 @@ var titles = map[string]string{
 	"hot":       "Everybody wants the same thing",
 	"holds":     "Holds of one SKU",
 	"overload":  "Four times as many as it can serve",
+	"drop":      "A drop",
 	"browse":    "Looking round",
 	"cart":      "Into the cart",
 	"login":     "Logging in",
@@ -103,31 +104,29 @@ sidecars counted as coming in and going out. What the stack does at rest is in a
 before they ask again, but where it says that they arrive.
 `
 
-// write writes the page and its charts into the folder.
+// write writes the page and its charts into the folder. Where one thing alone was measured the page keeps the others.
 func (b *bench) write(folder string) error {
+	name := filepath.Join(folder, "RESULTS.md")
+	if len(b.only) == 1 {
+		page, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		part, err := b.part(folder, b.only[0], "\nMeasured by itself:\n\n"+b.machine()+"\n")
+		if err != nil {
+			return err
+		}
+		return stack.WriteFile(name, put(string(page), part), 0o644)
+	}
 	var page strings.Builder
 	page.WriteString("# What the shop does, measured\n<!-- written by make bench; its end is TRIED.md -->\n" + b.machine() + howToRead)
 	for _, m := range measurements {
-		s := b.sections[m.name]
-		if s == nil {
-			continue
+		part, err := b.part(folder, m.name, "")
+		if err != nil {
+			return err
 		}
-		fmt.Fprintf(&page, "\n## %s\n", titles[m.name])
-		var rows [][]string
-		for _, r := range s.rows {
-			rows = append(rows, cells(r))
-		}
-		if len(rows) > 0 {
-			page.WriteString(table(columns, rows))
-		}
-		for _, note := range s.notes {
-			page.WriteString("\n" + note + "\n")
-		}
-		for _, c := range b.charts(m.name, s.rows) {
-			if err := stack.WriteFile(filepath.Join(folder, "charts", c.file), c.svg, 0o644); err != nil {
-				return err
-			}
-			fmt.Fprintf(&page, "\n![%s](charts/%s)\n", c.title, c.file)
+		if part != "" {
+			page.WriteString("\n" + part)
 		}
 	}
 	tried, err := os.ReadFile(filepath.Join(folder, "TRIED.md"))
@@ -137,8 +136,57 @@ func (b *bench) write(folder string) error {
 	if len(tried) > 0 {
 		page.WriteString("\n" + string(tried))
 	}
-	return stack.WriteFile(filepath.Join(folder, "RESULTS.md"), page.String(), 0o644)
+	return stack.WriteFile(name, page.String(), 0o644)
 }
+
+// part is what a page says of a measurement, after some words about it; its charts are written. It is empty when nothing was
+// measured.
+func (b *bench) part(folder, name, words string) (string, error) {
+	s := b.sections[name]
+	if s == nil {
+		return "", nil
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "## %s\n%s", titles[name], words)
+	if len(s.marks) > 0 {
+		text.WriteString(table([]string{"promise", "mark", "measured"}, s.marks) + "\n")
+	}
+	var rows [][]string
+	for _, r := range s.rows {
+		rows = append(rows, cells(r))
+	}
+	if len(rows) > 0 {
+		text.WriteString(table(columns, rows))
+	}
+	for _, note := range s.notes {
+		text.WriteString("\n" + note + "\n")
+	}
+	for _, c := range b.charts(name, s.rows) {
+		if err := stack.WriteFile(filepath.Join(folder, "charts", c.file), c.svg, 0o644); err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&text, "\n![%s](charts/%s)\n", c.title, c.file)
+	}
+	return text.String(), nil
+}
+
+// put gives a page a part, in the place of its part of that title, or before what is written by hand.
+func put(page, part string) string {
+	title, _, _ := strings.Cut(part, "\n")
+	before, after, found := strings.Cut(page, title+"\n")
+	if !found {
+		before, after, _ = strings.Cut(page, byHand)
+		return before + part + "\n" + byHand + after
+	}
+	_, next, more := strings.Cut(after, "\n## ")
+	if !more {
+		return before + part
+	}
+	return before + part + "\n## " + next
+}
+
+// byHand is how TRIED.md begins.
+const byHand = "## What was tried\n"
 
 // drawing is a chart and where it goes.
 type drawing struct{ title, file, svg string }

@@ -76,7 +76,7 @@ func (r *refusal) Error() string { return fmt.Sprintf("%s: %d %.300s", r.request
 
 // later reports whether it says to come again later.
 func (r *refusal) later() bool {
-	return r.status == http.StatusServiceUnavailable || r.status == http.StatusTooManyRequests
+	return r.status == http.StatusServiceUnavailable || r.status == http.StatusTooManyRequests || r.after > 0
 }
 
 // kind is the refusal without what differs from one to the next.

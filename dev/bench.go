@@ -19,11 +19,15 @@ func benchStack() {
 
 // bench measures a shop with ten thousand orders, then one with a million, and
 // writes bench/RESULTS.md. QUICK=1 measures one with a hundred thousand, only
-// what shows most, and writes no page. args are given to the bench, whose flags
-// say what else there is: then that is all that is done.
+// what shows most, and writes no page. SCENARIO=drop measures that alone and
+// writes its part of the page. args are given to the bench, whose flags say what
+// else there is: then that is all that is done.
 func (s *shop) bench(ctx context.Context, args []string) error {
 	if quick := os.Getenv("QUICK"); quick != "" && quick != "0" {
 		return s.benchOnce(ctx, append([]string{"-size", "100000", "-quick"}, args...))
+	}
+	if scenario := os.Getenv("SCENARIO"); scenario != "" {
+		return s.benchOnce(ctx, append([]string{"-size", "10000", "-only", scenario, "-results", "bench"}, args...))
 	}
 	if len(args) > 0 {
 		return s.benchOnce(ctx, args)
