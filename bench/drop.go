@@ -326,7 +326,7 @@ func dearest(c *cost, n int) string {
 // besieged measures those who look at a drop and those who claim before they are called, at one that is open and calls two a
 // second.
 func (b *bench) besieged(ctx context.Context, crowd []shopper) error {
-	crowd = crowd[:max(len(crowd)/asideOf, 1)]
+	crowd = crowd[:min(max(len(crowd)/asideOf, 1000), len(crowd))] // of whom two a second are called
 	calm := 20*time.Second + time.Duration(len(crowd))*15*time.Millisecond
 	s, err := b.newSale(ctx, len(crowd)/5, calm, map[string]any{"calls_per_s": 2})
 	if err != nil {

@@ -113,7 +113,7 @@ func (b *bench) write(folder string) error {
 			return err
 		}
 		part, err := b.part(folder, b.only[0], "\nMeasured by itself:\n\n"+b.machine()+"\n")
-		if err != nil {
+		if err != nil || part == "" {
 			return err
 		}
 		return stack.WriteFile(name, put(string(page), part), 0o644)
@@ -202,7 +202,7 @@ func (b *bench) charts(name string, rows []*result) []drawing {
 	if len(costly) == 0 {
 		return nil
 	}
-	label := func(r *result) string { return r.Name }
+	label := func(r *result) string { return fmt.Sprintf("%.30s", r.Name) }
 	if name == "order" || name == "cart" || name == "reference" || name == "holds" {
 		label = func(r *result) string { return fmt.Sprintf("%.24s, %d", r.Name, r.Clients) }
 	}
