@@ -57,7 +57,7 @@ func (b *bench) drops(ctx context.Context) error {
 
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return lines[len(lines)-1]
+	return strings.Join(strings.Fields(lines[len(lines)-1]), " ")
 }
 
 // sale is a drop that is measured, and what those who come to it find.
@@ -330,7 +330,7 @@ func (b *bench) besieged(ctx context.Context, crowd []shopper) error {
 	}
 	people := make([]*person, len(crowd))
 	until(ctx, s.begins)
-	err = b.row(ctx, "drop", "entry", func(ctx context.Context) (*result, error) {
+	err = b.one(ctx, "entry", func(ctx context.Context) (*result, error) {
 		return closed(ctx, browsers, time.Until(s.opens), len(crowd), func(ctx context.Context, n int) error {
 			people[n] = &person{shopper: crowd[n]}
 			return s.enter(ctx, people[n])
@@ -368,7 +368,7 @@ func (b *bench) besieged(ctx context.Context, crowd []shopper) error {
 	}
 	far := int(min(uint64(len(people)/2), st.SKUs[0].Called))
 	called := people[min(served, far):far]
-	err = b.row(ctx, "drop", "claim of the called", func(ctx context.Context) (*result, error) {
+	err = b.one(ctx, "claim of the called", func(ctx context.Context) (*result, error) {
 		return closed(ctx, browsers, b.limit, len(called), func(ctx context.Context, n int) error {
 			_, err := s.claim(ctx, called[n])
 			return err
@@ -381,6 +381,18 @@ func (b *bench) besieged(ctx context.Context, crowd []shopper) error {
 		return err
 	}
 	return b.shop.send(ctx, "POST", s.admin("/end"), b.token, nil, nil)
+}
+
+// one measures what fn does, and shows what it costs by process.
+func (b *bench) one(ctx context.Context, name string, fn func(ctx context.Context) (*result, error)) error {
+	r, err := b.measured(ctx, fn)
+	if err != nil {
+		return err
+	}
+	r.Name = name
+	b.keep("drop", r)
+	b.detail(r)
+	return nil
 }
 
 // crowded is how what arrives at such a rate is sent.
@@ -418,6 +430,7 @@ func (b *bench) polled(ctx context.Context, name string, to vegeta.Targeter) err
 	}
 	r.Name = name
 	b.keep("drop", r)
+	b.detail(r)
 	share := 100 * r.Cost.Processor["nginx"].Seconds() / r.Took.Seconds() / float64(runtime.NumCPU())
 	b.mark("drop", fmt.Sprintf("%s: %d a second", name, pollsASecond), "≤ 25 % of 2 processors at the front, ≤ 2 a second reach drops",
 		"%s a second came, Nginx took %.0f %% of %d processors, %s a second reached drops, p99 %s ms, %d failed", number(r.rate()), share,
@@ -502,6 +515,7 @@ func (b *bench) claimedEarly(ctx context.Context, s *sale, people []*person) (se
 	}
 	r.Name, r.Cost.Operations = "claims before one's turn, and orders meanwhile", int(count.Load())
 	b.keep("drop", r)
+	b.detail(r)
 	orders.Name = "of the called meanwhile: claim, cart, order, payment"
 	b.keep("drop", orders)
 	claims := sorted(slices.Clone(s.claims[sent:]))
@@ -514,11 +528,15 @@ func (b *bench) claimedEarly(ctx context.Context, s *sale, people []*person) (se
 
 // loggingIn measures a drop at the minute of whose opening some log in at Keycloak, before they enter.
 func (b *bench) loggingIn(ctx context.Context, crowd []shopper) error {
-	people, err := b.shop.keycloaks(ctx, max(len(crowd)/loginsOf, 1))
+	logins := max(len(crowd)/loginsOf, 1)
+	people := make([]shopper, logins)
+	err := each(ctx, people, accounts, func(ctx context.Context, i int, _ shopper) (err error) {
+		people[i], err = b.shop.register(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	logins := len(people)
 	people = append(people, crowd[:max(len(crowd)/asideOf-logins, 0)]...)
 	s, err := b.newSale(ctx, max(inLot/asideOf, 1), entriesWithin(len(people))+30*time.Second, nil)
 	if err != nil {
@@ -534,6 +552,7 @@ func (b *bench) loggingIn(ctx context.Context, crowd []shopper) error {
 	}
 	r.Name, r.Cost.Operations = fmt.Sprintf("a smaller one, %d log in at the opening, a shopper", logins), len(people)
 	b.keep("drop", r)
+	b.detail(r)
 	login := time.Duration(0)
 	for _, name := range []string{"keycloak", "auth", "auth-daprd"} {
 		login += r.Cost.Processor[name]
