@@ -18,7 +18,7 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"github.com/stampede-shop/stampede/dev/stack"
-	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // What is promised of a drop is for ten thousand who come to it. How many come is a flag: with fewer the drops are smaller, and the
@@ -341,7 +341,7 @@ func (b *bench) besieged(ctx context.Context, crowd []shopper) error {
 	}
 	var st standing
 	for st.State != "open" {
-		if !supervise.Pause(ctx, time.Second) {
+		if !pause.For(ctx, time.Second) {
 			return ctx.Err()
 		}
 		if err := b.shop.send(ctx, "GET", s.path+"/status", "", nil, &st); err != nil {
@@ -493,12 +493,12 @@ func (b *bench) claimedEarly(ctx context.Context, s *sale, people []*person) (se
 				buying.Go(func() {
 					from := time.Now()
 					answer, err := s.turn(ctx, who)
-					for answer == "" && err == nil && supervise.Pause(ctx, 2*time.Second) { // told to come again
+					for answer == "" && err == nil && pause.For(ctx, 2*time.Second) { // told to come again
 						answer, err = s.turn(ctx, who)
 					}
 					buyers.add(time.Since(from), err)
 				})
-				supervise.Pause(ctx, 250*time.Millisecond)
+				pause.For(ctx, 250*time.Millisecond)
 			}
 		})
 		r := arrive(ctx, target, claimsSecond, b.limit, crowded()...)

@@ -9,8 +9,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/stampede-shop/stampede/dev/supervise"
 	"github.com/stampede-shop/stampede/drop"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // standing is how a drop stands: the document that all who wait ask for again and again.
@@ -74,7 +74,7 @@ func (s *standing) pause(ahead uint64, now time.Time, random float64) time.Durat
 func inSeconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // until waits until then, and tells whether it was not ended before.
-func until(ctx context.Context, then time.Time) bool { return supervise.Pause(ctx, time.Until(then)) }
+func until(ctx context.Context, then time.Time) bool { return pause.For(ctx, time.Until(then)) }
 
 // habit is what somebody does who comes to a drop.
 type habit int
@@ -170,7 +170,7 @@ func (s *sale) enter(ctx context.Context, p *person) error {
 		if !errors.As(err, &no) || no.slug != "drop-not-open" { // a second early
 			return err
 		}
-		if !supervise.Pause(ctx, time.Second) {
+		if !pause.For(ctx, time.Second) {
 			return err
 		}
 	}
@@ -190,7 +190,7 @@ func (s *sale) wait(ctx context.Context, p *person) (answer string, err error) {
 			}
 			again = st.pause(p.ahead(&st), time.Now(), rand.Float64())
 		}
-		if !supervise.Pause(ctx, again) {
+		if !pause.For(ctx, again) {
 			return "", ctx.Err()
 		}
 	}
