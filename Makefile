@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart scale backup restore import observe audit check lint fmt cover audit-deps security kong images release-notes test swaps chaos plans dropsim bench profile lighthouse screenshots compose-env compose-test generate service dev
+.PHONY: help up infra down clean status logs restart scale backup restore prune import observe audit check lint fmt cover audit-deps security kong images release-notes test swaps chaos plans dropsim bench profile lighthouse screenshots compose-env compose-test generate service dev
 
 DEV := .run/bin/dev
 
@@ -45,8 +45,11 @@ scale: dev ## run so many instances of an app, or of an edge: make scale APP=ord
 backup: dev ## copy the shop to a folder while it sells: make backup TO=/srv/backups/monday
 	@$(DEV) backup $(TO)
 
-restore: dev ## make the shop of a backup where there is none: make restore FROM=/srv/backups/monday
-	@$(DEV) restore $(FROM)
+restore: dev ## make the shop of a backup, or of a moment since: make restore FROM=/srv/backups/monday UNTIL=2026-11-29T12:00:00Z
+	@$(DEV) restore $(FROM) $(UNTIL)
+
+prune: dev ## remove what WAL_ARCHIVE has from before the oldest backup that is kept: make prune OLDEST=/srv/backups/monday
+	@$(DEV) prune $(OLDEST)
 
 import: dev ## import a product file, as Shopify or WooCommerce exports it: make import FILE=products.csv
 	@$(DEV) import $(FILE)

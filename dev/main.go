@@ -47,7 +47,8 @@ const usage = `usage: dev <command>
   observe         watch the shop that is up: metrics and alerts, until down or observe off
   audit           check that stock, money and orders add up, over all databases
   backup [FOLDER] copy the shop while it sells: databases as of one instant, carts, pictures, settings
-  restore FOLDER  make the shop of a backup where there is none, and start it
+  restore FOLDER [UNTIL] make the shop of a backup where there is none, or of a moment since, and start it
+  prune FOLDER    remove what WAL_ARCHIVE has from before a backup, the oldest that is kept
   dropsim         play drops in virtual time, judge what they promise, and write docs/dropsim.md
   plans           run every statement on a million orders, and tell which read too much
   stop APP        stop an app with its sidecar, or one process of the infrastructure
@@ -165,7 +166,12 @@ func run(ctx context.Context, args []string) error {
 		if name == "" {
 			return errors.New("from where? make restore FROM=backups/20261129T120000Z")
 		}
-		return s.restore(ctx, name)
+		return s.restore(ctx, name, strings.Join(args[2:], ""))
+	case "prune":
+		if name == "" {
+			return errors.New("which backup is the oldest that is kept? make prune OLDEST=backups/20261129T120000Z")
+		}
+		return s.prune(ctx, name)
 	case "import":
 		if name == "" {
 			return errors.New("which file? make import FILE=products.csv")

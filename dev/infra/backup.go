@@ -39,23 +39,7 @@ func (s Servers) Backup(ctx context.Context, dir string) error {
 	if err := supervise.Run(ctx, s.LogFile("backup-redis"), exec.CommandContext(ctx, "redis-check-rdb", rdb)); err != nil {
 		return err
 	}
-	bin, err := install.PostgresBin()
-	if err != nil {
-		return err
-	}
-	u, err := url.Parse(s.Settings.Get("POSTGRES_SUPERUSER_URL"))
-	if err != nil {
-		return fmt.Errorf("POSTGRES_SUPERUSER_URL: %w", err)
-	}
-	password, _ := u.User.Password()
-	base := exec.CommandContext(ctx, filepath.Join(bin, "pg_basebackup"), "--pgdata="+filepath.Join(dir, keptPostgres),
-		"--wal-method=stream", "--checkpoint=fast", "--manifest-checksums=SHA256", "--no-password",
-		"--host="+u.Hostname(), "--port="+u.Port(), "--username="+u.User.Username())
-	base.Env = append(stack.Environment(), "PGPASSWORD="+password)
-	if err := supervise.Run(ctx, s.LogFile("backup-postgres"), base); err != nil {
-		return err
-	}
-	if err := s.verify(ctx, dir); err != nil {
+	if err := s.copyDatabases(ctx, dir); err != nil {
 		return err
 	}
 	pictures, err := s.pictures()
@@ -63,6 +47,38 @@ func (s Servers) Backup(ctx context.Context, dir string) error {
 		return err
 	}
 	return s.copy(ctx, pictures, filepath.Join(dir, keptPictures))
+}
+
+// copyDatabases copies the whole cluster as of one instant.
+func (s Servers) copyDatabases(ctx context.Context, dir string) error {
+	program, at, password, err := s.postgresClient("pg_basebackup")
+	if err != nil {
+		return err
+	}
+	base := exec.CommandContext(ctx, program, append(at, "--pgdata="+filepath.Join(dir, keptPostgres),
+		"--wal-method=stream", "--checkpoint=fast", "--manifest-checksums=SHA256")...)
+	base.Env = append(stack.Environment(), password)
+	if err := supervise.Run(ctx, s.LogFile("backup-postgres"), base); err != nil {
+		return err
+	}
+	return s.verify(ctx, dir)
+}
+
+// postgresClient is one of PostgreSQL's programs that connects as superuser: where it is, how it is told whom to ask, and
+// the password's variable.
+func (s Servers) postgresClient(name string) (program string, at []string, password string, err error) {
+	bin, err := install.PostgresBin()
+	if err != nil {
+		return "", nil, "", err
+	}
+	u, err := url.Parse(s.Settings.Get("POSTGRES_SUPERUSER_URL"))
+	if err != nil {
+		return "", nil, "", fmt.Errorf("POSTGRES_SUPERUSER_URL: %w", err)
+	}
+	secret, _ := u.User.Password()
+	return filepath.Join(bin, name), []string{
+		"--host=" + u.Hostname(), "--port=" + u.Port(), "--username=" + u.User.Username(), "--no-password",
+	}, "PGPASSWORD=" + secret, nil
 }
 
 // pictures is the folder that they are in; "" when it is a bucket of somebody else, which has ways of its own to keep them.
@@ -104,10 +120,18 @@ func (s Servers) Vacant() error {
 	return nil
 }
 
-// Restore puts what a backup holds where the servers will find it. They must be installed, their folders made, and nothing in
-// them. A backup that is not whole is refused before anything is written.
-func (s Servers) Restore(ctx context.Context, dir string) error {
-	postgres, redis := filepath.Join(s.Data, "postgres"), filepath.Join(s.Data, "redis")
+// Restore puts what a backup holds where the servers will find it, and takes the databases on to until, unless that is nil.
+// They must be installed, their folders made, and nothing in them. A backup that is not whole is refused before anything is
+// written. It returns when the last change was made that the databases have by that, zero without until or without one.
+func (s Servers) Restore(ctx context.Context, dir string, until *Until) (last time.Time, err error) {
+	if err := s.putBack(ctx, dir); err != nil || until == nil {
+		return time.Time{}, err
+	}
+	return s.replay(ctx, *until)
+}
+
+func (s Servers) putBack(ctx context.Context, dir string) error {
+	redis := filepath.Join(s.Data, "redis")
 	appended := filepath.Join(redis, "appendonlydir")
 	if err := s.Vacant(); err != nil {
 		return err
@@ -119,7 +143,7 @@ func (s Servers) Restore(ctx context.Context, dir string) error {
 	if err := supervise.Run(ctx, s.LogFile("verify-redis"), exec.CommandContext(ctx, "redis-check-rdb", rdb)); err != nil {
 		return err
 	}
-	if err := s.copy(ctx, filepath.Join(dir, keptPostgres)+"/.", postgres); err != nil {
+	if err := s.putBackDatabases(ctx, dir); err != nil {
 		return err
 	}
 	// Redis begins from its append-only file, so the dump becomes the base of one.
@@ -133,11 +157,8 @@ func (s Servers) Restore(ctx context.Context, dir string) error {
 	if err := os.WriteFile(filepath.Join(appended, "appendonly.aof.manifest"), []byte(manifest), 0o640); err != nil {
 		return err
 	}
-	for owner, of := range map[string]string{"postgres": postgres, "redis": redis} {
-		chown := exec.CommandContext(ctx, "chown", "-R", owner+":"+owner, of)
-		if err := supervise.Run(ctx, s.LogFile("restore-"+owner), chown); err != nil {
-			return err
-		}
+	if err := s.own(ctx, "redis", redis); err != nil {
+		return err
 	}
 	pictures, err := s.pictures()
 	if err != nil || pictures == "" {
@@ -147,6 +168,19 @@ func (s Servers) Restore(ctx context.Context, dir string) error {
 		return err
 	}
 	return s.copy(ctx, filepath.Join(dir, keptPictures)+"/.", pictures)
+}
+
+func (s Servers) putBackDatabases(ctx context.Context, dir string) error {
+	postgres := filepath.Join(s.Data, "postgres")
+	if err := s.copy(ctx, filepath.Join(dir, keptPostgres)+"/.", postgres); err != nil {
+		return err
+	}
+	return s.own(ctx, "postgres", postgres)
+}
+
+// own gives a folder with all in it to a server's user.
+func (s Servers) own(ctx context.Context, user, dir string) error {
+	return supervise.Run(ctx, s.LogFile("chown"), exec.CommandContext(ctx, "chown", "-R", user+":"+user, dir))
 }
 
 func (s Servers) copy(ctx context.Context, from, to string) error {

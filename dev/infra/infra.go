@@ -29,19 +29,20 @@ type Servers struct{ *stack.Stack }
 func (s Servers) Describe(ctx context.Context, apps []stack.App) (map[string]supervise.Process, error) {
 	parts := map[string]supervise.Process{}
 	for name, describe := range map[string]func() (supervise.Process, error){
-		"proxies":  s.proxies,
-		"postgres": func() (supervise.Process, error) { return s.postgres(ctx) },
-		"redis":    s.redis,
-		"epmd":     s.epmd,
-		"rabbitmq": s.rabbitmq,
-		"nats":     s.nats,
-		"kafka":    func() (supervise.Process, error) { return s.kafka(ctx) },
-		"s3":       s.s3,
-		"maildev":  s.maildev,
-		"sentry":   s.authority,
-		"keycloak": func() (supervise.Process, error) { return s.keycloak(ctx) },
-		"keys":     s.keys,
-		"nginx":    func() (supervise.Process, error) { return s.nginx(ctx, apps) },
+		"proxies":         s.proxies,
+		"postgres":        func() (supervise.Process, error) { return s.postgres(ctx) },
+		stack.WALReceiver: s.walReceiver,
+		"redis":           s.redis,
+		"epmd":            s.epmd,
+		"rabbitmq":        s.rabbitmq,
+		"nats":            s.nats,
+		"kafka":           func() (supervise.Process, error) { return s.kafka(ctx) },
+		"s3":              s.s3,
+		"maildev":         s.maildev,
+		"sentry":          s.authority,
+		"keycloak":        func() (supervise.Process, error) { return s.keycloak(ctx) },
+		"keys":            s.keys,
+		"nginx":           func() (supervise.Process, error) { return s.nginx(ctx, apps) },
 
 		"prometheus":        func() (supervise.Process, error) { return s.prometheus(apps) },
 		"alertmanager":      s.alertmanager,
@@ -105,6 +106,9 @@ func (s Servers) Start(ctx context.Context, apps []stack.App) error {
 	}
 	one("postgres", 60*time.Second, func(ctx context.Context) error {
 		if err := s.databases(ctx); err != nil {
+			return err
+		}
+		if err := s.archive(ctx); err != nil {
 			return err
 		}
 		one("keycloak", 180*time.Second, func(ctx context.Context) error {

@@ -50,17 +50,8 @@ func (s Servers) postgres(ctx context.Context) (supervise.Process, error) {
 			return supervise.Process{}, err
 		}
 	}
-	conf, err := os.ReadFile(filepath.Join(s.Root, "deploy", "postgres", "postgresql.conf"))
+	text, err := s.writePostgresConf("")
 	if err != nil {
-		return supervise.Process{}, err
-	}
-	// Written each time: the data folder is out of reach for the server's own user
-	// otherwise (a clone under /root), and the port is this stack's.
-	text := string(conf) + fmt.Sprintf("\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = ''\n", s.Port(stack.PortPostgres))
-	if s.Bench {
-		text += "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.max = 10000\n"
-	}
-	if err := ownedFile(filepath.Join(dir, "postgresql.conf"), text, "postgres"); err != nil {
 		return supervise.Process{}, err
 	}
 	return supervise.Process{
@@ -68,6 +59,23 @@ func (s Servers) postgres(ctx context.Context) (supervise.Process, error) {
 		Signal: syscall.SIGINT, Patience: 20 * time.Second, Stage: stack.StageStore, // SIGINT: do not wait for clients
 		Health: "tcp:" + s.At(stack.PortPostgres), Stamp: supervise.Digest(text),
 	}, nil
+}
+
+// writePostgresConf writes the server's configuration, with more lines at its
+// end, and returns it. It is written each time: the data folder is out of reach
+// for the server's own user otherwise (a clone under /root), and the port is
+// this stack's.
+func (s Servers) writePostgresConf(more string) (string, error) {
+	conf, err := os.ReadFile(filepath.Join(s.Root, "deploy", "postgres", "postgresql.conf"))
+	if err != nil {
+		return "", err
+	}
+	text := string(conf) + fmt.Sprintf("\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = ''\n", s.Port(stack.PortPostgres))
+	if s.Bench {
+		text += "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.max = 10000\n"
+	}
+	text += more
+	return text, ownedFile(filepath.Join(s.Data, "postgres", "postgresql.conf"), text, "postgres")
 }
 
 // databases makes the database and the role of every *_DATABASE_URL setting.

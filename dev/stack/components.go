@@ -173,6 +173,9 @@ func (p *Plugged) Needs(part string) bool {
 // Watchers are the parts that make observe adds.
 var Watchers = []string{"prometheus", "alertmanager", "node-exporter", "postgres-exporter", "redis-exporter", "zipkin"}
 
+// WALReceiver is the part that fills WAL_ARCHIVE.
+const WALReceiver = "wal-receiver"
+
 // Needs reports whether this stack runs a part of the infrastructure.
 func (s *Stack) Needs(part string) bool {
 	switch part {
@@ -180,6 +183,8 @@ func (s *Stack) Needs(part string) bool {
 		return s.Proxied
 	case "keys":
 		return s.Bench
+	case WALReceiver:
+		return s.Settings.Get("WAL_ARCHIVE") != ""
 	case install.Watch:
 		return s.Watched
 	}

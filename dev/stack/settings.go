@@ -85,8 +85,9 @@ func defaults(s *Stack, services []App) []setting {
 		list = append(list, setting{a.DatabaseSetting(), database(a.ID, through(PortPostgres)), a.ID})
 	}
 	return append(list, []setting{
-		{"SWAP", "", infra},      // names of components/swaps, see Choose
-		{"INSTANCES", "", infra}, // how many run beside each other, see instances
+		{"WAL_ARCHIVE", "", infra}, // a folder, see infra's archive
+		{"SWAP", "", infra},        // names of components/swaps, see Choose
+		{"INSTANCES", "", infra},   // how many run beside each other, see instances
 		{"REDIS_HOST", through(PortRedis), infra},
 		{"REDIS_PASSWORD", secret(), infra},
 		{"RABBITMQ_URL", "amqp://stampede:" + secret() + "@" + through(PortRabbitMQ), infra},
@@ -193,7 +194,7 @@ func (s *Stack) reach(base int) int {
 // choices may be given in the environment of the first make up, for a stack
 // that starts with other ones, such as a test's short hold time.
 var choices = []string{
-	"INSTANCES", "SHOP_CURRENCY", "SHOP_COUNTRY", "SHOP_TIME_ZONE", "HOLD_AT", "HOLD_TTL", "LOW_STOCK", "MAIL_PULL_BEHIND",
+	"INSTANCES", "WAL_ARCHIVE", "SHOP_CURRENCY", "SHOP_COUNTRY", "SHOP_TIME_ZONE", "HOLD_AT", "HOLD_TTL", "LOW_STOCK", "MAIL_PULL_BEHIND",
 	"RATE_TOKEN", "RATE_ADDRESS", "RATE_LOGIN", "RATE_FRONT", "TRACES_RATIO",
 	"WATCH_EVERY", "ALERT_AFTER", "ALERT_WINDOW", "ALERT_WINDOW_LONG", "ALERT_ORDER_SECONDS", "ALERT_LAG_SECONDS",
 	"ALERT_DROP_SECONDS",

@@ -2,9 +2,10 @@ package stack
 
 // Stages of processes; make down stops the highest first.
 const (
-	StageStore = iota // PostgreSQL and Redis, which all others write to
-	StageInfra        // the other infrastructure
-	StageApp          // apps, each together with its sidecar
-	StageEdge         // sidecars of the edge
-	StageFront        // Nginx: nothing new comes in
+	StageArchive = iota - 1 // what takes from PostgreSQL all that it writes, to its end
+	StageStore              // PostgreSQL and Redis, which all others write to
+	StageInfra              // the other infrastructure
+	StageApp                // apps, each together with its sidecar
+	StageEdge               // sidecars of the edge
+	StageFront              // Nginx: nothing new comes in
 )
