@@ -12,7 +12,7 @@ cp -r /opt/gateway/. "$run/"
 cp -r /opt/stampede/nginx/html /opt/stampede/nginx/lua "$run/"
 export RUN_DIR="$run" LISTEN_GATEWAY=0.0.0.0:8010 RATE_TOKEN=600 RATE_ADDRESS=300 RATE_LOGIN=20
 for file in common.conf gateway.conf.template; do
-	envsubst '${RUN_DIR} ${LISTEN_GATEWAY} ${RATE_TOKEN} ${RATE_ADDRESS} ${RATE_LOGIN} ${DAPR_API_TOKEN}' < "/opt/gateway/$file" |
+	envsubst '${RUN_DIR} ${LISTEN_GATEWAY} ${RATE_TOKEN} ${RATE_ADDRESS} ${RATE_LOGIN}' < "/opt/gateway/$file" |
 		sed 's|set_real_ip_from 127.0.0.1;|set_real_ip_from 0.0.0.0/0;|' > "$run/${file%.template}" # KONG_TRUSTED_IPS
 done
 ln -sf /dev/stdout "$run/gateway.log"
@@ -22,6 +22,7 @@ look() {
 		address=$(getent ahostsv4 "${edge%:*}" | head -1 | cut -d' ' -f1)
 		echo "${edge%:*} ${address:-0.0.0.1}:${edge#*:}"
 	done > "$run/edges.new"
+	printf 'DAPR_API_TOKEN %s\nDROPS_KEY %s\n' "$DAPR_API_TOKEN" "$DROPS_KEY" >> "$run/edges.new"
 	mv "$run/edges.new" "$run/edges.list"
 }
 look
@@ -45,8 +46,7 @@ http {
     scgi_temp_path $run/tmp-unused;
     lua_package_path "$run/lua/?.lua;;";
     init_by_lua_block {
-        require("edges").init("$run/edges.list")
-        require("tickets").init { key = "$DROPS_KEY", api_token = "$DAPR_API_TOKEN" }
+        require("edges").init("$run/edges.list", require("tickets").init)
         require("edge").init {
             pages = "$run/html",
             origins = "$ALLOWED_ORIGINS",

@@ -76,6 +76,15 @@ func hashCode(key []byte, account uuid.UUID, p Purpose, email, code string) []by
 	return mac.Sum(nil)
 }
 
+// hashCodes are what may be kept of a code that is out, by the keys that are believed.
+func (s *service) hashCodes(account uuid.UUID, p Purpose, email, code string) [][]byte {
+	hashes := make([][]byte, 0, len(s.keys))
+	for _, key := range s.keys {
+		hashes = append(hashes, hashCode([]byte(key), account, p, email, code))
+	}
+	return hashes
+}
+
 // Limits are how often something may be done before a caller has to wait.
 type Limits struct {
 	LoginFailures        int           `env:"LOGIN_FAILURES" envDefault:"10" doc:"Failed logins for one e-mail address within LOGIN_WINDOW"`

@@ -60,7 +60,7 @@ func (s *service) confirmEmail(ctx context.Context, caller auth.Caller, code str
 		return ErrCodeInvalid
 	}
 	a, right, err := s.store.proveEmail(ctx, a.ID, session, s.now(),
-		func(email string) []byte { return hashCode(s.key, a.ID, ChangeEmail, email, code) })
+		func(email string) [][]byte { return s.hashCodes(a.ID, ChangeEmail, email, code) })
 	switch {
 	case err != nil:
 		return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -60,7 +61,7 @@ func (s store) askEmail(
 // is due. The try is counted either way. The code of a change that is due, or was made, is right, too. hash is that of the
 // code for an address. Errors: those of Account.ProveEmail.
 func (s store) proveEmail(
-	ctx context.Context, id uuid.UUID, session string, now time.Time, hash func(email string) []byte,
+	ctx context.Context, id uuid.UUID, session string, now time.Time, hashes func(email string) [][]byte,
 ) (a Account, right bool, err error) {
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		right = false
@@ -81,14 +82,14 @@ func (s store) proveEmail(
 		if err != nil {
 			return fmt.Errorf("read code: %w", err)
 		}
-		switch again := used && bytes.Equal(known, hash(email)); {
+		switch again := used && slices.ContainsFunc(hashes(email), func(hash []byte) bool { return bytes.Equal(known, hash) }); {
 		case again && a.Email == email:
 			right = true
 			return nil
 		case again && a.EmailDue == email:
 			right = true
 		default:
-			if right, err = tryCode(ctx, tx, id, ChangeEmail, hash(email), now); err != nil || !right {
+			if right, err = tryCode(ctx, tx, id, ChangeEmail, hashes(email), now); err != nil || !right {
 				return err
 			}
 		}

@@ -207,7 +207,7 @@ func (s *service) choosePassword(ctx context.Context, p Purpose, email, code, se
 		err = s.verified(ctx, a)
 	}
 	if err != nil {
-		return errors.Join(err, s.store.giveBack(ctx, a.ID, p, hashCode(s.key, a.ID, p, "", code)))
+		return errors.Join(err, s.store.giveBack(ctx, a.ID, p, s.hashCodes(a.ID, p, "", code)))
 	}
 	return nil
 }

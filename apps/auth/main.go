@@ -32,7 +32,7 @@ type service struct {
 	settings settings
 	store    store
 	keycloak *keycloak
-	key      []byte // HMAC of the codes
+	keys     serve.Keys // HMAC of the codes
 	log      *slog.Logger
 	now      func() time.Time
 }
@@ -41,7 +41,7 @@ type service struct {
 func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
 	s := &service{
 		settings: set, store: store{db}, log: rt.Log, now: rt.Now,
-		keycloak: newKeycloak(string(set.Keycloak), set.Realm, "auth", set.ClientSecret), key: []byte(rt.Settings.HashKey),
+		keycloak: newKeycloak(string(set.Keycloak), set.Realm, "auth", set.ClientSecret), keys: rt.Settings.HashKey,
 	}
 	s.routes(rt.API)
 	rt.Subs.BacklogRoute(rt.API, rt.Name)

@@ -205,7 +205,7 @@ func (s *service) issueCodeFor(ctx context.Context, tx pgx.Tx, a Account, p Purp
 		return err
 	}
 	expires := s.now().Add(p.lifetime())
-	if err := putCode(ctx, tx, a.ID, p, email, hashCode(s.key, a.ID, p, email, code), expires); err != nil {
+	if err := putCode(ctx, tx, a.ID, p, email, hashCode(s.keys.Signs(), a.ID, p, email, code), expires); err != nil {
 		return err
 	}
 	return outbox.Put(ctx, tx, events.AccountCodeIssued{
@@ -264,7 +264,7 @@ func (s *service) verify(ctx context.Context, email, code, secret string) error 
 		return err
 	}
 	if err := s.activate(ctx, a); err != nil {
-		err = errors.Join(err, s.store.giveBack(ctx, a.ID, VerifyEmail, hashCode(s.key, a.ID, VerifyEmail, "", code)))
+		err = errors.Join(err, s.store.giveBack(ctx, a.ID, VerifyEmail, s.hashCodes(a.ID, VerifyEmail, "", code)))
 		return errors.Join(err, s.store.release(ctx, a, s.now()))
 	}
 	return nil
@@ -277,7 +277,7 @@ func (s *service) useCode(ctx context.Context, email string, p Purpose, code str
 	}
 	now := s.now()
 	a, right, err := s.store.useCode(ctx, email, p, now,
-		func(a Account) []byte { return hashCode(s.key, a.ID, p, "", code) },
+		func(a Account) [][]byte { return s.hashCodes(a.ID, p, "", code) },
 		func(a *Account) { then(a, now) })
 	if err == nil && !right {
 		err = ErrCodeInvalid

@@ -290,11 +290,11 @@ func putCode(ctx context.Context, tx pgx.Tx, account uuid.UUID, p Purpose, email
 
 // tryCode counts one try and uses the code up when it is the right one, in one statement: two requests with
 // the same code wait for each other, and the second finds it used.
-func tryCode(ctx context.Context, tx pgx.Tx, account uuid.UUID, p Purpose, hash []byte, now time.Time) (right bool, err error) {
+func tryCode(ctx context.Context, tx pgx.Tx, account uuid.UUID, p Purpose, hashes [][]byte, now time.Time) (right bool, err error) {
 	err = tx.QueryRow(ctx, `
-		UPDATE codes SET tries = tries + 1, used_at = CASE WHEN hash = $3 THEN $4::timestamptz END
+		UPDATE codes SET tries = tries + 1, used_at = CASE WHEN hash = ANY($3) THEN $4::timestamptz END
 		WHERE account = $1 AND purpose = $2 AND used_at IS NULL AND tries < $5 AND expires_at > $4
-		RETURNING used_at IS NOT NULL`, account, p, hash, now, maxTries).Scan(&right)
+		RETURNING used_at IS NOT NULL`, account, p, hashes, now, maxTries).Scan(&right)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -308,7 +308,7 @@ func tryCode(ctx context.Context, tx pgx.Tx, account uuid.UUID, p Purpose, hash 
 // with then. The try is counted either way. Not right: also when there is no such account. A change of the address that was
 // asked for before is off: who uses a code of another purpose may have been told of it just now.
 func (s store) useCode(
-	ctx context.Context, email string, p Purpose, now time.Time, hash func(Account) []byte, then func(*Account),
+	ctx context.Context, email string, p Purpose, now time.Time, hashes func(Account) [][]byte, then func(*Account),
 ) (a Account, right bool, err error) {
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		right = false
@@ -319,7 +319,7 @@ func (s store) useCode(
 		if err != nil {
 			return err
 		}
-		if right, err = tryCode(ctx, tx, a.ID, p, hash(a), now); err != nil || !right {
+		if right, err = tryCode(ctx, tx, a.ID, p, hashes(a), now); err != nil || !right {
 			return err
 		}
 		if err := dropCode(ctx, tx, a.ID, ChangeEmail); err != nil {
@@ -340,10 +340,10 @@ func dropCode(ctx context.Context, tx pgx.Tx, account uuid.UUID, p Purpose) erro
 }
 
 // giveBack makes a used code good again, because what it was used for could not be done. A newer code stays.
-func (s store) giveBack(ctx context.Context, account uuid.UUID, p Purpose, hash []byte) error {
+func (s store) giveBack(ctx context.Context, account uuid.UUID, p Purpose, hashes [][]byte) error {
 	_, err := s.db.Exec(ctx, `
 		UPDATE codes SET used_at = NULL, tries = tries - 1
-		WHERE account = $1 AND purpose = $2 AND hash = $3 AND used_at IS NOT NULL`, account, p, hash)
+		WHERE account = $1 AND purpose = $2 AND hash = ANY($3) AND used_at IS NOT NULL`, account, p, hashes)
 	if err != nil {
 		return fmt.Errorf("give code back: %w", err)
 	}

@@ -253,7 +253,7 @@ func (s *service) schedule(ctx context.Context, in *IDPath) (*body[Watched], err
 		}
 		d.Nonce = make([]byte, 32)
 		_, _ = rand.Read(d.Nonce) // it never fails
-		commitment := drop.Commitment(d.Slug, []byte(*d.Rules), drop.SecretOf([]byte(s.settings.headKeys()[0]), d.Nonce, d.Slug))
+		commitment := drop.Commitment(d.Slug, []byte(*d.Rules), drop.SecretOf(s.settings.HeadKey.Signs(), d.Nonce, d.Slug))
 		d.Commitment, d.Lots = commitment[:], "asked"
 		return nil
 	})

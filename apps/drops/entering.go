@@ -141,7 +141,7 @@ func (e *entered) again(d Drop, in entering, now time.Time) error {
 
 // ticket is what who has entered shows from now on.
 func (s *service) ticket(d Drop, e Entry) string {
-	key := []byte(s.settings.Key)
+	key := s.settings.Key.Signs()
 	return drop.Ticket{
 		Drop: d.Slug, Subject: drop.Subject(key, d.Slug, e.AccountID.String()), Entry: e.ID.String(), Idx: uint64(e.Idx),
 		IssuedAt: s.now().Unix(), ExpiresAt: d.ClosesAt.Add(ticketAfter).Unix(),
@@ -158,13 +158,24 @@ type claiming struct {
 
 func (c claiming) key() claimKey { return claimKey{c.entry.ID, c.sku} }
 
+// readTicket reads a drop's ticket, which has to be the caller's, or ErrTicket.
+func (s *service) readTicket(text, slug string, caller auth.Caller) (drop.Ticket, error) {
+	for _, setting := range s.settings.Key {
+		key := []byte(setting)
+		t, err := drop.ReadTicket(text, drop.TicketKey(key, slug), slug, s.now())
+		if err == nil && t.Subject == drop.Subject(key, slug, caller.ID.String()) {
+			return t, nil
+		}
+	}
+	return drop.Ticket{}, ErrTicket
+}
+
 // mayClaim checks a claim against its ticket, its entry and the drop. Errors: ErrTicket, ErrEntryNotFound, ErrNotEligible,
 // ErrNotEntered, ErrNotCalled, those of MayClaim.
 func (s *service) mayClaim(ctx context.Context, caller auth.Caller, d Drop, lots []Lot, ticket string, c *claiming) error {
-	key := []byte(s.settings.Key)
-	t, err := drop.ReadTicket(ticket, drop.TicketKey(key, d.Slug), d.Slug, s.now())
-	if err != nil || t.Subject != drop.Subject(key, d.Slug, caller.ID.String()) {
-		return ErrTicket
+	t, err := s.readTicket(ticket, d.Slug, caller)
+	if err != nil {
+		return err
 	}
 	if err := s.mayTakePart(ctx, caller); err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"embed"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,8 +26,8 @@ func main() { serve.MainWithDatabase("drops", migrations, newService) }
 
 // settings are what the environment may change.
 type settings struct {
-	Key       string        `env:"DROPS_KEY" secret:"32" doc:"Signs tickets; the gateway has it, too"`
-	HeadKey   string        `env:"DROPS_HEAD_KEY" secret:"32" doc:"Signs heads and has the shuffles' secrets; old ones behind commas"`
+	Key       serve.Keys    `env:"DROPS_KEY" secret:"32" doc:"Signs tickets; the gateway has it, too; behind commas others that are believed"`
+	HeadKey   serve.Keys    `env:"DROPS_HEAD_KEY" secret:"32" doc:"Signs heads and has the shuffles' secrets; old ones behind commas"`
 	BeaconURL serve.URL     `env:"DROPS_BEACON_URL" envDefault:"https://api.drand.sh" doc:"A relay of drand"`
 	MoreTime  time.Duration `env:"DROPS_MORE_TIME" envDefault:"5m" doc:"How much longer a claim is held when its owner asks, twice"`
 }
@@ -58,7 +57,7 @@ type service struct {
 // newService puts the routes, subscriptions and background work on rt.
 func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
 	s := &service{
-		settings: set, store: store{db}, now: rt.Now, headKey: proof.HeadKey([]byte(set.headKeys()[0])),
+		settings: set, store: store{db}, now: rt.Now, headKey: proof.HeadKey(set.HeadKey.Signs()),
 		inventory: inventory{rt.Dapr}, beacon: relay{http.DefaultClient, string(set.BeaconURL)},
 		polls: longpoll.New(longpoll.Most), stopping: rt.Stopping(),
 		started: rt.Now(),
@@ -81,6 +80,3 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 	s.work(rt)
 	return s, nil
 }
-
-// headKeys are the setting's, the one that signs first.
-func (s settings) headKeys() []string { return strings.Split(s.HeadKey, ",") }

@@ -26,6 +26,7 @@ import (
 const (
 	ticketKey = "tickets-of-the-tests-0123456789abcdef"
 	headKey   = "heads-of-the-tests-0123456789abcdefgh"
+	oldKey    = "tickets-of-before-0123456789abcdefgh"
 )
 
 // lots stand in for inventory: those of one drop, with the rules that inventory has (drop.Lot).
@@ -202,7 +203,7 @@ func setup(t *testing.T) *bundle {
 	rt, db := servetest.NewTest(t, "drops", migrations)
 	b := &bundle{t: t, rt: rt, db: db, now: time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)}
 	rt.Now = b.clock
-	s, err := newService(rt, db, servetest.Settings[settings](t, "DROPS_KEY", ticketKey, "DROPS_HEAD_KEY", headKey))
+	s, err := newService(rt, db, servetest.Settings[settings](t, "DROPS_KEY", ticketKey+","+oldKey, "DROPS_HEAD_KEY", headKey))
 	require.NoError(t, err)
 	b.s = s
 	b.inv = &lots{now: b.clock, all: map[string]*drop.Lot{}, has: map[string]*isHeld{}, free: 1000}
@@ -470,6 +471,9 @@ func TestClaimAttacks(t *testing.T) {
 	require.Zero(t, b.inv.asked)
 	require.Equal(t, http.StatusCreated, b.claim(me).Status)
 	require.Equal(t, http.StatusCreated, b.claim(me).Status, "replayed: the same claim")
+	before := forge(func(t *drop.Ticket) { t.Subject = drop.Subject([]byte(oldKey), "spring", account(me).String()) },
+		drop.TicketKey([]byte(oldKey), "spring"))
+	require.Equal(t, http.StatusCreated, b.claimOf(me, before, "TEE", 1).Status, "a ticket of before another key took its key's place")
 	require.Equal(t, int64(1), b.inv.all["TEE"].Held)
 	require.Equal(t, http.StatusNoContent, b.do(b.token(me), "DELETE", "/drops/spring/entry", nil).Status)
 	require.Equal(t, "not-entered-for", b.claimOf(me, mine, "TEE", 1).Slug(), "who has left")

@@ -19,6 +19,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/longpoll"
 	"github.com/stampede-shop/stampede/kit/pgtest"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
 
@@ -208,10 +209,10 @@ func TestKeysChange(t *testing.T) {
 	b.entered(1)
 	b.tick()
 	const another = "another-key-of-the-tests-0123456789abcdef"
-	b.s.settings.HeadKey = another
+	b.s.settings.HeadKey = serve.Keys{another}
 	b.at(w.OpensAt)
 	require.ErrorContains(t, b.s.moveAll(t.Context()), "DROPS_HEAD_KEY", "nobody has the secret")
-	b.s.settings.HeadKey = another + "," + headKey
+	b.s.settings.HeadKey = serve.Keys{another, headKey}
 	b.tick()
 	require.Equal(t, Open, b.status().State)
 	d, leaves := b.proof()

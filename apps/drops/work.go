@@ -212,7 +212,7 @@ func (s *service) freeze(ctx context.Context, id uuid.UUID) error {
 
 // secretOf is the secret that a drop has committed itself to.
 func (s *service) secretOf(d Drop) ([32]byte, error) {
-	for _, key := range s.settings.headKeys() {
+	for _, key := range s.settings.HeadKey {
 		secret := drop.SecretOf([]byte(key), d.Nonce, d.Slug)
 		if commitment := drop.Commitment(d.Slug, []byte(*d.Rules), secret); string(commitment[:]) == string(d.Commitment) {
 			return secret, nil

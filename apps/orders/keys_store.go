@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,7 +35,7 @@ const keyColumns = `body_hmac, order_id, attempt, lease_until, checkout_id, line
 // Begin writes the key's row, which gives the attempt its order id, or takes over an attempt whose lease is over.
 // answer is what was answered before, if it was. abandoned is an order id whose hold must be released.
 // Errors: idempotency.ErrKeyReused, idempotency.ErrInProgress.
-func (s store) Begin(ctx context.Context, account uuid.UUID, key string, bodyHMAC []byte, now time.Time) (a attempt, answer json.RawMessage, abandoned []uuid.UUID, err error) {
+func (s store) Begin(ctx context.Context, account uuid.UUID, key string, body idempotency.Hashes, now time.Time) (a attempt, answer json.RawMessage, abandoned []uuid.UUID, err error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return a, nil, nil, fmt.Errorf("order id: %w", err)
@@ -48,7 +47,7 @@ func (s store) Begin(ctx context.Context, account uuid.UUID, key string, bodyHMA
 			INSERT INTO order_keys (account_id, key, body_hmac, order_id, lease_until, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (account_id, key) DO UPDATE SET key = excluded.key
 			RETURNING `+keyColumns,
-			account, key, bodyHMAC, id, now.Add(lease), now.Add(keepKeys))
+			account, key, body.Kept(), id, now.Add(lease), now.Add(keepKeys))
 		if err != nil {
 			return fmt.Errorf("key: %w", err)
 		}
@@ -68,7 +67,7 @@ func (s store) Begin(ctx context.Context, account uuid.UUID, key string, bodyHMA
 				}
 				abandoned = append(abandoned, row.OrderID)
 			}
-		case !bytes.Equal(row.BodyHMAC, bodyHMAC):
+		case !body.Are(row.BodyHMAC):
 			return idempotency.ErrKeyReused
 		case row.Answer != nil:
 			answer = row.Answer
@@ -85,7 +84,7 @@ func (s store) Begin(ctx context.Context, account uuid.UUID, key string, bodyHMA
 			       checkout_id = CASE WHEN order_id = @order_id THEN checkout_id END, lines = CASE WHEN order_id = @order_id THEN lines END
 			WHERE account_id = @account_id AND key = @key`, pgx.StrictNamedArgs{
 			"account_id": account, "key": key, "attempt": a.Holder, "lease_until": now.Add(lease),
-			"body_hmac": bodyHMAC, "order_id": a.OrderID, "expires_at": now.Add(keepKeys),
+			"body_hmac": body.Kept(), "order_id": a.OrderID, "expires_at": now.Add(keepKeys),
 		})
 		return err
 	})

@@ -124,7 +124,7 @@ func (s *service) placeOrder(ctx context.Context, who kitauth.Caller, key string
 			return nil, fmt.Errorf("order id: %w", err)
 		}
 		// Nothing is written before there is something to hold.
-		a := attempt{Account: who.ID, Key: key, BodyHMAC: hash, OrderID: id, Holder: 1, Unwritten: true}
+		a := attempt{Account: who.ID, Key: key, BodyHMAC: hash.Kept(), OrderID: id, Holder: 1, Unwritten: true}
 		o, err := s.attempt(ctx, &a, who, req)
 		switch {
 		case err == nil:

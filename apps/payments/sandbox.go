@@ -46,8 +46,8 @@ type sandbox struct {
 	db     *pgxpool.Pool
 	log    *slog.Logger
 	http   *http.Client
-	secret []byte // of the webhooks' signatures; payments has it too
-	url    string // where webhooks go
+	secret serve.Keys // of the webhooks' signatures; payments has it too
+	url    string     // where webhooks go
 	now    func() time.Time
 	books  *gather.Gatherer[ChargeRequest, *sandboxCharge]
 	taken  *gather.Gatherer[string, struct{}]
@@ -58,7 +58,7 @@ func newSandbox(db *pgxpool.Pool, log *slog.Logger, now func() time.Time, set se
 	if url == "" {
 		url = string(set.Public) + "/api/v1/payments/webhooks/sandbox"
 	}
-	s := &sandbox{db: db, log: log, http: &http.Client{}, secret: []byte(set.Secret), url: url, now: now}
+	s := &sandbox{db: db, log: log, http: &http.Client{}, secret: set.Secret, url: url, now: now}
 	s.books = gather.New(gather.Settings[ChargeRequest]{Conflict: func(r ChargeRequest) string { return r.Key.String() }}, s.bookNew)
 	s.taken = gather.New(gather.Settings[string]{}, gather.Whole(s.noteTaken))
 	return s
@@ -227,7 +227,13 @@ func newRef(prefix string) string {
 
 // Verify implements Provider.
 func (s *sandbox) Verify(signature string, body []byte, now time.Time) (Webhook, error) {
-	if err := verifySignature(s.secret, signature, body, now); err != nil {
+	var err error
+	for _, secret := range s.secret {
+		if err = verifySignature([]byte(secret), signature, body, now); err == nil {
+			break
+		}
+	}
+	if err != nil {
 		return Webhook{}, ErrWebhookRefused.Detail("%s", err)
 	}
 	var e sandboxEvent
@@ -336,7 +342,7 @@ func (s *sandbox) post(ctx context.Context, payload []byte) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(signatureHeader, sign(s.secret, payload, s.now()))
+	req.Header.Set(signatureHeader, sign(s.secret.Signs(), payload, s.now()))
 	res, err := s.http.Do(req)
 	if err != nil {
 		return err

@@ -23,7 +23,10 @@ import (
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
 
-const webhookSecret = "the secret of webhooks"
+const (
+	webhookSecret = "the secret of webhooks"
+	oldSecret     = "the secret of before"
+)
 
 // bundle is payments with a database of its own and the sandbox as its provider. Workers run only when a test
 // says so; the sandbox's webhooks travel over HTTP.
@@ -60,7 +63,7 @@ func start(t *testing.T, rt *serve.Runtime, db *pgxpool.Pool) *bundle {
 		_, _ = w.Write(answer.Body)
 	}))
 	t.Cleanup(edge.Close)
-	s, err := newService(rt, db, servetest.Settings[settings](t, "PAYMENTS_WEBHOOK_SECRET", webhookSecret,
+	s, err := newService(rt, db, servetest.Settings[settings](t, "PAYMENTS_WEBHOOK_SECRET", webhookSecret+","+oldSecret,
 		"SANDBOX_WEBHOOK_URL", edge.URL+"/api/v1/payments/webhooks/sandbox", "PAYMENTS_PULL_BEHIND", "1m"))
 	require.NoError(t, err)
 	b := &bundle{service: s, rt: rt, db: db, admin: servetest.Token(t, uuid.New(), "ops@example.com", "ADMIN")}
@@ -783,6 +786,7 @@ func TestWebhook(t *testing.T) {
 	require.Equal(t, []string{captured}, b.told(t))
 	require.Equal(t, 0, b.chargeDue(t))
 	require.Equal(t, 200, post("sandbox", signed(body), body).Status)
+	require.Equal(t, 200, post("sandbox", sign([]byte(oldSecret), []byte(body), time.Now()), body).Status, "another took its place just now")
 	require.Equal(t, []string{captured}, b.told(t))
 
 	// Other events: noted, without effect.

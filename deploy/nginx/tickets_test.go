@@ -111,6 +111,9 @@ func TestTickets(t *testing.T) {
 		require.Equal(t, e.Good, entry != lua.LNil, e.Name)
 		if e.Good {
 			require.Equal(t, lua.LNumber(e.Idx), idx, e.Name)
+			k.set(t, strings.Repeat("another key ", 3)+","+e.Setting)
+			entry, _ = k.call(t, "read", lua.LString(e.Ticket), lua.LString(e.Drop), lua.LNumber(e.Now))
+			require.NotEqual(t, lua.LNil, entry, "another key takes the place of its own")
 		}
 	}
 
@@ -120,8 +123,10 @@ func TestTickets(t *testing.T) {
 	require.Equal(t, lua.LNil, entry, "longer than any is")
 
 	settings := k.vm.NewTable()
-	settings.RawSetString("key", lua.LString("short"))
-	require.ErrorContains(t, k.vm.CallByParam(lua.P{Fn: k.vm.GetField(k.self, "init"), Protect: true}, settings), "DROPS_KEY")
+	for _, short := range []string{"", "short", setting + ","} {
+		settings.RawSetString("key", lua.LString(short))
+		require.ErrorContains(t, k.vm.CallByParam(lua.P{Fn: k.vm.GetField(k.self, "init"), Protect: true}, settings), "DROPS_KEY", short)
+	}
 }
 
 // TestPositions: the gateway computes what drop.Position does.

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -38,21 +39,36 @@ type Answer struct {
 	Repeated bool
 }
 
-var hashKey []byte
+var hashKeys []string
 
-// UseKey sets the key of Hash; a process has one.
-func UseKey(key []byte) { hashKey = key }
+// UseKeys sets the keys of Hash, for the process: what is kept is hashed with the first, all are believed.
+func UseKeys(keys ...string) { hashKeys = keys }
 
-// Hash is the keyed hash (HMAC-SHA256, see UseKey) of a request body, so that
+// Hashes are those of one text, by each of the keys.
+type Hashes [][]byte
+
+// Kept is the one that is stored.
+func (h Hashes) Kept() []byte { return h[0] }
+
+// Are reports whether what was stored is one of them.
+func (h Hashes) Are(stored []byte) bool {
+	return slices.ContainsFunc(h, func(hash []byte) bool { return hmac.Equal(hash, stored) })
+}
+
+// Hash is the keyed hash (HMAC-SHA256, see UseKeys) of a request body, so that
 // stored keys tell nothing about what was asked.
-func Hash(body any) ([]byte, error) {
+func Hash(body any) (Hashes, error) {
 	data, err := json.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("idempotency: %w", err)
 	}
-	m := hmac.New(sha256.New, hashKey)
-	m.Write(data)
-	return m.Sum(nil), nil
+	hashes := make(Hashes, 0, len(hashKeys))
+	for _, key := range hashKeys {
+		m := hmac.New(sha256.New, []byte(key))
+		m.Write(data)
+		hashes = append(hashes, m.Sum(nil))
+	}
+	return hashes, nil
 }
 
 // CheckKey returns ErrKeyRequired, or 422 for a key that is not 1 to 255
@@ -96,7 +112,7 @@ func Do(ctx context.Context, db *pgxpool.Pool, scope, key string, body any, fn f
 			SELECT body_hash, status, answer FROM idempotency_keys
 			WHERE scope = $1 AND key = $2 AND created_at > now() - $3::interval`, scope, key, Keep).Scan(&first, &out.Status, &out.Body)
 		switch {
-		case err == nil && hmac.Equal(first, hash):
+		case err == nil && hash.Are(first):
 			out.Repeated = true
 			return nil
 		case err == nil:
@@ -116,7 +132,7 @@ func Do(ctx context.Context, db *pgxpool.Pool, scope, key string, body any, fn f
 		_, err = tx.Exec(ctx, `
 			INSERT INTO idempotency_keys (scope, key, body_hash, status, answer) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (scope, key) DO UPDATE SET body_hash = $3, status = $4, answer = $5, created_at = now()`,
-			scope, key, hash, status, data)
+			scope, key, hash.Kept(), status, data)
 		if err != nil {
 			return fmt.Errorf("idempotency: %w", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,10 +67,10 @@ type List[T any] struct {
 
 const cursorLife = 24 * time.Hour
 
-var cursorKey []byte
+var cursorKeys []string
 
-// SignCursors sets the key that cursors are signed with; a process has one.
-func SignCursors(key []byte) { cursorKey = key }
+// SignCursors sets the keys of cursors, for the process: the first signs, all are believed.
+func SignCursors(keys ...string) { cursorKeys = keys }
 
 type cursor struct {
 	List  string          `json:"l"`
@@ -88,7 +89,7 @@ func EncodeCursor(list string, v any) string {
 	if err != nil {
 		panic("rest: cursor: " + err.Error())
 	}
-	return base64.RawURLEncoding.EncodeToString(body) + "." + base64.RawURLEncoding.EncodeToString(signCursor(body))
+	return base64.RawURLEncoding.EncodeToString(body) + "." + base64.RawURLEncoding.EncodeToString(signCursor(cursorKeys[0], body))
 }
 
 // DecodeCursor reads a cursor of a list into v; a forged or expired one, or one
@@ -104,7 +105,7 @@ func DecodeCursor(list, s string, v any) error {
 		return bad
 	}
 	mac, err := base64.RawURLEncoding.DecodeString(right)
-	if err != nil || !hmac.Equal(mac, signCursor(body)) {
+	if err != nil || !slices.ContainsFunc(cursorKeys, func(key string) bool { return hmac.Equal(mac, signCursor(key, body)) }) {
 		return bad
 	}
 	var c cursor
@@ -114,8 +115,8 @@ func DecodeCursor(list, s string, v any) error {
 	return nil
 }
 
-func signCursor(body []byte) []byte {
-	m := hmac.New(sha256.New, cursorKey)
+func signCursor(key string, body []byte) []byte {
+	m := hmac.New(sha256.New, []byte(key))
 	m.Write(body)
 	return m.Sum(nil)
 }

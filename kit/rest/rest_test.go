@@ -2,11 +2,15 @@ package rest_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -174,6 +178,19 @@ func TestCursor(t *testing.T) {
 		require.ErrorIs(t, rest.DecodeCursor("list", bad, &got), problem.ErrInvalid, bad)
 	}
 	require.ErrorIs(t, rest.DecodeCursor("another", s, &got), problem.ErrInvalid)
+
+	// One that was given out before another key took its key's place.
+	body, _, _ := strings.Cut(s, ".")
+	plain, err := base64.RawURLEncoding.DecodeString(body)
+	require.NoError(t, err)
+	signed := func(key string) string {
+		mac := hmac.New(sha256.New, []byte(key))
+		mac.Write(plain)
+		return body + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	}
+	require.NoError(t, rest.DecodeCursor("list", signed(servetest.OldKey), &got))
+	require.ErrorIs(t, rest.DecodeCursor("list", signed("of nobody"), &got), problem.ErrInvalid)
+	require.NotEqual(t, s, signed(servetest.OldKey), "a new one is signed with the first")
 }
 
 func TestIdempotency(t *testing.T) {
@@ -200,6 +217,15 @@ func TestIdempotency(t *testing.T) {
 	require.Equal(t, 2, runs)
 	_, err = do("a", 2, nil)
 	require.ErrorIs(t, err, idempotency.ErrKeyReused)
+	// An answer from before another key took its key's place.
+	for key, repeats := range map[string]bool{servetest.OldKey: true, "of nobody": false} {
+		mac := hmac.New(sha256.New, []byte(key))
+		mac.Write([]byte("1"))
+		_, err = db.Exec(ctx, `UPDATE idempotency_keys SET body_hash = $1 WHERE key = 'a'`, mac.Sum(nil))
+		require.NoError(t, err)
+		again, err = do("a", 1, nil)
+		require.Equal(t, repeats, err == nil && again.Repeated, key)
+	}
 	// While the first runs, the second is told to wait.
 	_, err = idempotency.Do(ctx, db, "scope", "b", 1, func(pgx.Tx) (int, any, error) {
 		_, inner := do("b", 1, nil)

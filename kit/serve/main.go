@@ -100,8 +100,8 @@ func (p program[S]) run(ctx context.Context) error {
 
 	log := newLogger(p.name, common.LogLevel)
 	slog.SetDefault(log)
-	rest.SignCursors([]byte(common.CursorKey))
-	idempotency.UseKey([]byte(common.HashKey))
+	rest.SignCursors(common.CursorKey...)
+	idempotency.UseKeys(common.HashKey...)
 	flush, err := startTracing(ctx, p.name, common)
 	if err != nil {
 		return err

@@ -91,9 +91,14 @@ var verifier = sync.OnceValues(func() (*auth.Verifier, error) {
 	return auth.NewVerifier(context.Background(), issuer, audience, k.url), nil
 })
 
+// OldKey is a key of cursors and of hashes that is believed, and makes no new ones.
+const OldKey = "servetest, of before"
+
+var hashKeys = serve.Keys{"servetest hashes", OldKey}
+
 func init() {
-	rest.SignCursors([]byte("servetest cursors"))
-	idempotency.UseKey([]byte("servetest hashes"))
+	rest.SignCursors("servetest cursors", OldKey)
+	idempotency.UseKeys(hashKeys...)
 }
 
 // Settings are a service's own S with their defaults, except for the pairs of
@@ -122,7 +127,7 @@ func NewTest(t testing.TB, name string, migrations fs.FS) (*serve.Runtime, *pgxp
 	client, err := dapr.At(statetest.Sidecar(), address, "")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Close() })
-	rt := serve.New(name, serve.Settings{AppToken: appToken, Issuer: issuer, HashKey: "servetest hashes", EventsPullBehind: 2 * time.Minute}, slog.New(slog.NewTextHandler(logWriter{t}, nil)), v, client)
+	rt := serve.New(name, serve.Settings{AppToken: appToken, Issuer: issuer, HashKey: hashKeys, EventsPullBehind: 2 * time.Minute}, slog.New(slog.NewTextHandler(logWriter{t}, nil)), v, client)
 	standIns.belongsTo(rt)
 	if migrations == nil {
 		return rt, nil

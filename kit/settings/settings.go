@@ -8,7 +8,7 @@
 // Without envDefault it must be given; `envDefault:""` makes it optional. enum
 // lists what is allowed. secret:"16" is for what nobody may read: it must have
 // at least so many characters, and is masked when settings are shown. A
-// duration is more than zero, a whole number at least 1. What is not given and
+// duration is more than zero, a whole number at least 1, Keys each as long as secret says. What is not given and
 // what is given as "" are the same. Embedded structs are read too.
 package settings
 
@@ -77,6 +77,7 @@ func Read[T any](environment map[string]string, prefix string) (T, error) {
 		FuncMap: map[reflect.Type]env.ParserFunc{
 			reflect.TypeFor[URL]():  func(s string) (any, error) { return parseURL(s) },
 			reflect.TypeFor[Zone](): func(s string) (any, error) { return parseZone(s) },
+			reflect.TypeFor[Keys](): func(s string) (any, error) { return parseKeys(s), nil },
 		},
 	})
 	errs := explain(err)
@@ -100,6 +101,15 @@ func parseURL(s string) (URL, error) {
 	}
 	return URL(strings.TrimRight(s, "/")), nil
 }
+
+// Keys are a secret with which something is signed or hashed and, behind commas, others that are believed as well: while one
+// takes another's place both are out.
+type Keys []string
+
+// Signs is the one that new things are made with.
+func (k Keys) Signs() []byte { return []byte(k[0]) }
+
+func parseKeys(s string) Keys { return strings.Split(s, ",") }
 
 // explain says in words of ours what is wrong with which setting.
 func explain(err error) (errs []error) {
@@ -168,7 +178,11 @@ func describe(t reflect.Type, environment map[string]string, prefix string, list
 
 // check says what is wrong with the text of a setting.
 func (s Setting) check(text string) error {
-	if s.Secret && len(text) < s.least {
+	secrets := []string{text}
+	if s.kind == reflect.TypeFor[Keys]() {
+		secrets = parseKeys(text)
+	}
+	if s.Secret && slices.ContainsFunc(secrets, func(secret string) bool { return len(secret) < s.least }) {
 		return fmt.Errorf("is a secret of less than %d characters", s.least)
 	}
 	if s.Enum != nil {

@@ -21,6 +21,7 @@ type sample struct {
 	Demo   bool          `env:"DEMO" envDefault:"false" doc:"Whether"`
 	Hosts  []string      `env:"HOSTS" envDefault:"" doc:"Which"`
 	Zone   Zone          `env:"ZONE" envDefault:"UTC" doc:"Where"`
+	Keys   Keys          `env:"KEYS" envDefault:"" secret:"16" doc:"Of something"`
 }
 
 const key = "0123456789abcdef"
@@ -35,13 +36,14 @@ func TestRead(t *testing.T) {
 
 	got, err = Read[sample](map[string]string{
 		"HASH_KEY": key, "SHOP_CURRENCY": "EUR", "PUBLIC_URL": "https://shop.example/", "HOLD_AT": "checkout", "HOLD_TTL": "30s", "MANY": "2", "DEMO": "true",
-		"HOSTS": "a.example,b.example", "ZONE": "Europe/London",
+		"HOSTS": "a.example,b.example", "ZONE": "Europe/London", "KEYS": key + "," + key + "2",
 	}, "")
 	require.NoError(t, err)
 	require.Equal(t, sample{
 		Shop: Shop{"EUR"}, Key: key, Public: "https://shop.example", At: "checkout", For: 30 * time.Second, Many: 2, Demo: true, Hosts: []string{"a.example", "b.example"},
-		Zone: "Europe/London",
+		Zone: "Europe/London", Keys: Keys{key, key + "2"},
 	}, got)
+	require.Equal(t, key, string(got.Keys.Signs()))
 	require.Equal(t, "BST", time.Date(2026, 7, 1, 0, 0, 0, 0, got.Zone.Location()).Format("MST"))
 }
 
@@ -50,6 +52,7 @@ func TestReadErrors(t *testing.T) {
 	for want, change := range map[string]map[string]string{
 		"setting HASH_KEY is not set":                                                                      {"HASH_KEY": ""},
 		"setting HASH_KEY is a secret of less than 16 characters":                                          {"HASH_KEY": "short-and-secret"[:15]},
+		"setting KEYS is a secret of less than 16 characters":                                              {"KEYS": key + ","}, // as if nothing were one
 		"setting PUBLIC_URL is not an address such as http://localhost:8000":                               {"PUBLIC_URL": "localhost"},
 		"setting HOLD_AT is none of cart, checkout":                                                        {"HOLD_AT": "nowhere"},
 		"setting HOLD_TTL is not a duration such as 15m":                                                   {"HOLD_TTL": "-3s"},

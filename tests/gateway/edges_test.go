@@ -15,15 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEdges puts one sidecar in another's place while Nginx runs: what comes then goes to the new one, what the old one
-// has in hand ends, and Nginx says how much that is.
+// TestEdges puts one sidecar in another's place while Nginx runs, one that wants another token: what comes then goes to the
+// new one with its token, what the old one has in hand ends, and Nginx says how much that is.
 func TestEdges(t *testing.T) {
 	t.Parallel()
 	u, addresses := newUpstream(t, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"})
 	n := newNginx(t, map[string]string{"EDGE": addresses[0], "EDGE_AUTH": addresses[1], "EDGE_ADMIN": addresses[2]}, nil)
 	g := &gateway{address: n.gateway, host: publicHost, loopback: runtime.GOOS == "linux", upstream: u}
-	list := func(edge string) {
-		text := fmt.Sprintf("edge %s\nedge-auth %s\nedge-admin %s\n", edge, addresses[1], addresses[2])
+	list := func(edge, token string) {
+		text := fmt.Sprintf("edge %s\nedge-auth %s\nedge-admin %s\nDAPR_API_TOKEN %s\nDROPS_KEY %s\n", edge, addresses[1], addresses[2], token, dropsKey)
 		file := filepath.Join(n.dir, "edges.list")
 		require.NoError(t, os.WriteFile(file+".new", []byte(text), 0o644))
 		require.NoError(t, os.Rename(file+".new", file))
@@ -39,7 +39,7 @@ func TestEdges(t *testing.T) {
 	where := func() string {
 		a := g.send(t, request{method: "GET", path: "/api/v1/products"})
 		require.Equal(t, 200, a.status)
-		return a.seen.edge
+		return a.seen.edge + " by " + a.seen.header.Get("dapr-api-token")
 	}
 	release := make(chan struct{})
 	u.answer("/api/v1/products/slow", func(w http.ResponseWriter, _ *http.Request) {
@@ -53,19 +53,20 @@ func TestEdges(t *testing.T) {
 		}
 	})
 	require.Eventually(t, func() bool { return u.times("/api/v1/products/slow") == 1 }, 10*time.Second, time.Millisecond)
-	require.Equal(t, "edge", where())
+	require.Equal(t, "edge by "+apiToken, where())
 	require.Contains(t, inHand(), addresses[0]+" 1\n")
 
-	list(addresses[1]) // whose name is edge-auth here
-	require.Eventually(t, func() bool { return where() == "edge-auth" }, 10*time.Second, time.Millisecond)
+	list(addresses[1], "another-token") // whose name is edge-auth here
+	require.Eventually(t, func() bool { return where() != "edge by "+apiToken }, 10*time.Second, time.Millisecond)
+	require.Equal(t, "edge-auth by another-token", where())
 	require.Contains(t, inHand(), addresses[0]+" 1\n")
 	close(release)
 	slow.Wait()
 	require.Eventually(t, func() bool { return strings.Contains(inHand(), addresses[0]+" 0\n") }, 10*time.Second, time.Millisecond)
 
-	list(addresses[0] + " " + addresses[1])
-	require.Eventually(t, func() bool { return where() == "edge" }, 10*time.Second, time.Millisecond)
-	require.Eventually(t, func() bool { return where() == "edge-auth" }, 10*time.Second, time.Millisecond, "they take turns")
+	list(addresses[0]+" "+addresses[1], apiToken)
+	require.Eventually(t, func() bool { return where() == "edge by "+apiToken }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return where() == "edge-auth by "+apiToken }, 10*time.Second, time.Millisecond, "they take turns")
 
 	u.answer("/api/v1/products", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	for range 4 {

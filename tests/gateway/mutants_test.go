@@ -44,7 +44,7 @@ func TestEveryRuleBites(t *testing.T) {
 		{"what clients say about themselves is removed", "lua/edge.lua", `|x-forwarded|`, `|`},
 		{"what clients say about themselves is removed", "lua/edge.lua", `|traceparent$|`, `|`},
 		{"what clients say about themselves is removed", "lua/edge.lua", `|x-user|`, `|`},
-		{"what clients say about themselves is removed", "gateway.conf.template", `proxy_set_header dapr-api-token "${DAPR_API_TOKEN}";`, ``},
+		{"what clients say about themselves is removed", "gateway.conf.template", `proxy_set_header dapr-api-token $sidecar_token;`, ``},
 		{"the client's address comes from its socket", "gateway.conf.template", `set_real_ip_from 127.0.0.1;`, `set_real_ip_from 127.0.0.0/8;`},
 		{"the client's address comes from its socket", "gateway.conf.template", `proxy_set_header X-Real-IP $remote_addr;`, ``},
 		{"headers that count once may not come twice", "lua/edge.lua", `type(value) == "table"`, `false`},
