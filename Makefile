@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart scale backup restore prune import observe audit check lint fmt cover audit-deps security kong images release-notes test swaps chaos plans dropsim bench profile lighthouse screenshots compose-env compose-test generate service dev
+.PHONY: help up infra down clean status logs restart scale backup restore prune rotate import observe audit check lint fmt cover audit-deps security kong images release-notes test swaps chaos plans dropsim bench profile lighthouse screenshots compose-env compose-test generate service dev
 
 DEV := .run/bin/dev
 
@@ -50,6 +50,9 @@ restore: dev ## make the shop of a backup, or of a moment since: make restore FR
 
 prune: dev ## remove what WAL_ARCHIVE has from before the oldest backup that is kept: make prune OLDEST=/srv/backups/monday
 	@$(DEV) prune $(OLDEST)
+
+rotate: dev ## put another secret in the place of one while the shop sells: make rotate KEY=ORDERS_DATABASE_URL
+	@$(DEV) rotate '$(KEY)' $(if $(FORGET),forget)
 
 import: dev ## import a product file, as Shopify or WooCommerce exports it: make import FILE=products.csv
 	@$(DEV) import $(FILE)

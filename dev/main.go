@@ -49,6 +49,7 @@ const usage = `usage: dev <command>
   backup [FOLDER] copy the shop while it sells: databases as of one instant, carts, pictures, settings
   restore FOLDER [UNTIL] make the shop of a backup where there is none, or of a moment since, and start it
   prune FOLDER    remove what WAL_ARCHIVE has from before a backup, the oldest that is kept
+  rotate [KEY]    put another secret in the place of one while the shop sells; without KEY, as the settings say now
   dropsim         play drops in virtual time, judge what they promise, and write docs/dropsim.md
   plans           run every statement on a million orders, and tell which read too much
   stop APP        stop an app with its sidecar, or one process of the infrastructure
@@ -158,6 +159,8 @@ func run(ctx context.Context, args []string) error {
 		return s.audit(ctx)
 	case "plans":
 		return s.plans(ctx)
+	case "rotate":
+		return s.rotate(ctx, name, slices.Contains(args[2:], "forget"))
 	case "dropsim":
 		return s.dropsim(ctx)
 	case "backup":

@@ -21,7 +21,9 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
+	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/serve"
 )
 
 // What Keycloak may answer besides success. When it does not answer at all, or with an error of its own,
@@ -71,14 +73,15 @@ type keycloak struct {
 	tokens oauth2.TokenSource // of the service account, nil until needed
 }
 
-func newKeycloak(base, realm, clientID, secret string) *keycloak {
+func newKeycloak(base, realm, clientID string, secrets ...string) *keycloak {
+	secret := string(serve.Keys(secrets).Signs())
 	base = strings.TrimSuffix(base, "/")
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 32
 	k := &keycloak{
 		admin: base + "/admin/realms/" + url.PathEscape(realm),
 		oidc:  base + "/realms/" + url.PathEscape(realm) + "/protocol/openid-connect",
-		http:  &http.Client{Timeout: keycloakTimeout, Transport: otelhttp.NewTransport(transport)},
+		http:  &http.Client{Timeout: keycloakTimeout, Transport: otelhttp.NewTransport(&auth.Secrets{Next: transport, Of: secrets})},
 	}
 	// The style is set because oauth2 would otherwise find it out by trying twice: two wrong passwords.
 	k.direct = oauth2.Config{

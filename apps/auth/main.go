@@ -18,9 +18,9 @@ func main() { serve.MainWithDatabase("auth", migrations, newService) }
 
 // settings are what the environment may change.
 type settings struct {
-	Keycloak     serve.URL `env:"KEYCLOAK_URL" doc:"Where the services find Keycloak"`
-	Realm        string    `env:"KEYCLOAK_REALM" envDefault:"stampede" doc:"Keycloak's realm"`
-	ClientSecret string    `env:"AUTH_CLIENT_SECRET" secret:"16" doc:"Of Keycloak's client auth"`
+	Keycloak     serve.URL  `env:"KEYCLOAK_URL" doc:"Where the services find Keycloak"`
+	Realm        string     `env:"KEYCLOAK_REALM" envDefault:"stampede" doc:"Keycloak's realm"`
+	ClientSecret serve.Keys `env:"AUTH_CLIENT_SECRET" secret:"16" doc:"Of Keycloak's client auth; behind commas others, for when it is refused"`
 	Limits
 	Demo            bool   `env:"DEMO_ACCOUNTS" envDefault:"false" doc:"Whether there are a shopper and an operator from the start, for development"`
 	ShopperPassword string `env:"SHOPPER_PASSWORD" envDefault:"" secret:"10" doc:"Of shopper@stampede.test, with DEMO_ACCOUNTS"`
@@ -41,7 +41,7 @@ type service struct {
 func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
 	s := &service{
 		settings: set, store: store{db}, log: rt.Log, now: rt.Now,
-		keycloak: newKeycloak(string(set.Keycloak), set.Realm, "auth", set.ClientSecret), keys: rt.Settings.HashKey,
+		keycloak: newKeycloak(string(set.Keycloak), set.Realm, "auth", set.ClientSecret...), keys: rt.Settings.HashKey,
 	}
 	s.routes(rt.API)
 	rt.Subs.BacklogRoute(rt.API, rt.Name)

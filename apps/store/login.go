@@ -106,7 +106,7 @@ func (s *service) getCallback(w http.ResponseWriter, r *http.Request) (page.Answ
 	}
 	exchange, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	tokens, err := s.oauth.Exchange(exchange, q.Get("code"), oauth2.VerifierOption(l.Verifier))
+	tokens, err := s.oauth.Exchange(s.asClient(exchange), q.Get("code"), oauth2.VerifierOption(l.Verifier))
 	var refused *oauth2.RetrieveError
 	switch {
 	case errors.As(err, &refused) && refused.ErrorCode == "invalid_grant":
@@ -205,6 +205,11 @@ func (s *service) postLogout(w http.ResponseWriter, r *http.Request) (page.Answe
 	return page.Redirect("/?goodbye"), nil
 }
 
+// asClient has what is asked of Keycloak asked as the storefront's client.
+func (s *service) asClient(ctx context.Context) context.Context {
+	return context.WithValue(ctx, oauth2.HTTPClient, s.identity)
+}
+
 // endAtKeycloak ends a session's tokens, so that the next login asks for the
 // password. When Keycloak is away they end by themselves.
 func (s *service) endAtKeycloak(ctx context.Context, n *session) {
@@ -220,8 +225,8 @@ func (s *service) endAtKeycloak(ctx context.Context, n *session) {
 		return
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.SetBasicAuth(s.oauth.ClientID, s.oauth.ClientSecret)
-	if res, err := http.DefaultClient.Do(req); err == nil {
+	req.SetBasicAuth(s.oauth.ClientID, url.QueryEscape(s.oauth.ClientSecret))
+	if res, err := s.identity.Do(req); err == nil {
 		_ = res.Body.Close()
 	}
 }

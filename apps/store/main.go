@@ -27,7 +27,7 @@ type settings struct {
 	Public       serve.URL     `env:"PUBLIC_URL" envDefault:"http://localhost:8000" doc:"Where browsers find the shop"`
 	Keycloak     serve.URL     `env:"KEYCLOAK_URL" doc:"Where the services find Keycloak"`
 	Realm        string        `env:"KEYCLOAK_REALM" envDefault:"stampede" doc:"Keycloak's realm"`
-	ClientSecret string        `env:"STORE_CLIENT_SECRET" secret:"16" doc:"Of Keycloak's client storefront"`
+	ClientSecret serve.Keys    `env:"STORE_CLIENT_SECRET" secret:"16" doc:"Of Keycloak's client storefront; behind commas others, for when it is refused"`
 	HoldAt       string        `env:"HOLD_AT" envDefault:"cart" enum:"cart,checkout" doc:"What holds stock: a cart, or only the order"`
 	HoldTTL      time.Duration `env:"HOLD_TTL" envDefault:"15m" doc:"How long a cart holds what was put in"`
 	Featured     []string      `env:"STORE_FEATURED" envDefault:"" doc:"Slugs of up to three products that the home page shows first, with commas between; empty: the newest"`
@@ -43,6 +43,7 @@ type service struct {
 	verifier    *auth.Verifier
 	sessions    sessions
 	oauth       oauth2.Config
+	identity    *http.Client // for Keycloak
 	catalogue   catalogueCache
 	sitemapKept sitemap
 	footKept    lastKnown[[]pageLink]
@@ -68,13 +69,14 @@ func newService(rt *serve.Runtime, set settings) (*service, error) {
 		verifier: rt.Verifier,
 		sessions: sessions{dapr: rt.Dapr},
 		oauth: oauth2.Config{
-			ClientID: "storefront", ClientSecret: set.ClientSecret, RedirectURL: public + "/login/callback", Scopes: []string{"openid"},
+			ClientID: "storefront", ClientSecret: string(set.ClientSecret.Signs()), RedirectURL: public + "/login/callback", Scopes: []string{"openid"},
 			Endpoint: oauth2.Endpoint{
 				AuthURL:   rt.Settings.Issuer + "/protocol/openid-connect/auth",
 				TokenURL:  keycloak + "/protocol/openid-connect/token",
 				AuthStyle: oauth2.AuthStyleInHeader,
 			},
 		},
+		identity: &http.Client{Transport: &auth.Secrets{Next: http.DefaultTransport, Of: set.ClientSecret}},
 		drops:    newDropsCache(),
 		waiters:  make(chan struct{}, maxWaiters),
 		nearby:   make(chan struct{}, maxWaiters),

@@ -418,7 +418,7 @@ func (s *service) refresh(ctx context.Context, n *session) (*oauth2.Token, error
 	if n.Direct {
 		return s.tokens(ctx, "/api/v1/auth/refresh", map[string]string{"refresh_token": n.Refresh})
 	}
-	t, err := s.oauth.TokenSource(ctx, &oauth2.Token{RefreshToken: n.Refresh}).Token()
+	t, err := s.oauth.TokenSource(s.asClient(ctx), &oauth2.Token{RefreshToken: n.Refresh}).Token()
 	var refused *oauth2.RetrieveError
 	switch {
 	case errors.As(err, &refused) && refused.ErrorCode == "invalid_grant":

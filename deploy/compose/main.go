@@ -7,33 +7,23 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/big"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
+
+	certificates "github.com/stampede-shop/stampede/dapr/authority"
 )
 
-const (
-	// The control plane's trust domain and namespace, as sentry and every daprd have
-	// them by default and as natively (dapr/README.md).
-	trustDomain = "localhost"
-	sentryID    = "spiffe://localhost/ns/default/dapr-sentry"
-
-	lifetime = 365 * 24 * time.Hour
-	anchors  = "DAPR_TRUST_ANCHORS"
-)
+const anchors = "DAPR_TRUST_ANCHORS"
 
 // required is how docker-compose.yml says that a value must come from .env.
 var required = regexp.MustCompile(`\$\{([A-Z0-9_]+):\?`)
@@ -124,21 +114,7 @@ func authority(dir string, now time.Time) (ca string, renewed bool, err error) {
 			return string(old), false, nil
 		}
 	}
-	root, rootKey, err := certificate(&x509.Certificate{
-		Subject:  pkix.Name{Organization: []string{trustDomain}},
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}, nil, nil, now)
-	if err != nil {
-		return "", false, err
-	}
-	issuer, issuerKey, err := certificate(&x509.Certificate{
-		Subject:  pkix.Name{Organization: []string{sentryID}},
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}, root, rootKey, now)
-	if err != nil {
-		return "", false, err
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(issuerKey)
+	fresh, err := certificates.New(now)
 	if err != nil {
 		return "", false, err
 	}
@@ -147,41 +123,10 @@ func authority(dir string, now time.Time) (ca string, renewed bool, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", false, err
 	}
-	ca = encode("CERTIFICATE", root.Raw)
-	for name, text := range map[string]string{
-		"issuer.crt": encode("CERTIFICATE", issuer.Raw),
-		"issuer.key": encode("PRIVATE KEY", key),
-		"ca.crt":     ca,
-	} {
+	for name, text := range map[string]string{"issuer.crt": fresh.Issuer, "issuer.key": fresh.Key, "ca.crt": fresh.Root} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return "", false, err
 		}
 	}
-	return ca, true, os.Chmod(dir, 0o700)
-}
-
-// certificate makes a certificate of an authority, signed by parent or by itself.
-func certificate(c, parent *x509.Certificate, parentKey *ecdsa.PrivateKey, now time.Time) (*x509.Certificate, *ecdsa.PrivateKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	if c.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 128)); err != nil {
-		return nil, nil, err
-	}
-	c.NotBefore, c.NotAfter = now.Add(-15*time.Minute), now.Add(lifetime)
-	c.IsCA, c.BasicConstraintsValid = true, true
-	if parent == nil {
-		parent, parentKey = c, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), parentKey)
-	if err != nil {
-		return nil, nil, err
-	}
-	cert, err := x509.ParseCertificate(der)
-	return cert, key, err
-}
-
-func encode(kind string, der []byte) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	return fresh.Root, true, os.Chmod(dir, 0o700)
 }

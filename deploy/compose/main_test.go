@@ -59,7 +59,7 @@ func TestAuthority(t *testing.T) {
 	require.False(t, renewed)
 	require.Equal(t, ca, same)
 
-	_, renewed, err = authority(dir, now.Add(lifetime-24*time.Hour))
+	_, renewed, err = authority(dir, now.Add(364*24*time.Hour))
 	require.NoError(t, err)
 	require.True(t, renewed, "renewed before it ends")
 }

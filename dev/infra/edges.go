@@ -23,13 +23,14 @@ const edgesFile = "edges.list"
 func address(a stack.App) string { return "127.0.0.1:" + strconv.Itoa(a.HTTPPort) }
 
 // readyEdges are the values for edgesFile: of each edge the sidecars that run
-// and are not among those without; all of them when none is left.
+// and are not among those without, all of them when none is left; and what they
+// and the tickets of drops are known by.
 func (s Servers) readyEdges(apps []stack.App, without ...string) (map[string]string, error) {
 	st, _, err := s.Supervisor().State()
 	if err != nil {
 		return nil, err
 	}
-	ready, all := map[string]string{}, map[string]string{}
+	ready, all := map[string]string{"DAPR_API_TOKEN": s.Settings.Get("DAPR_API_TOKEN"), "DROPS_KEY": s.Settings.Get("DROPS_KEY")}, map[string]string{}
 	for _, a := range apps {
 		if !a.Edge() {
 			continue
@@ -63,22 +64,38 @@ func (s Servers) ListEdges(apps []stack.App, without ...string) error {
 	if text, err = fill(text, values); err != nil {
 		return fmt.Errorf("%s: %w", edgesFile, err)
 	}
-	return stack.WriteFile(filepath.Join(s.Data, "nginx", edgesFile), string(text), 0o644)
+	return ownedFile(filepath.Join(s.Data, "nginx", edgesFile), string(text), nginxUser)
 }
 
-// Relieve takes an edge sidecar away from the gateway, unless it is the only
-// one, and returns when it has nothing in hand any more: long polls take half a
-// minute.
-func (s Servers) Relieve(ctx context.Context, apps []stack.App, edge stack.App) error {
-	if err := s.ListEdges(apps, edge.Name()); err != nil {
+// Relieve takes edge sidecars away from the gateway, except where no other is
+// left, and returns when they have nothing in hand any more: long polls take
+// half a minute.
+func (s Servers) Relieve(ctx context.Context, apps []stack.App, edges ...stack.App) error {
+	var names []string
+	for _, edge := range edges {
+		names = append(names, edge.Name())
+	}
+	if err := s.ListEdges(apps, names...); err != nil {
 		return err
 	}
-	values, err := s.readyEdges(apps, edge.Name())
-	if err != nil || slices.Contains(strings.Fields(values[edge.EnvName()]), address(edge)) {
+	values, err := s.readyEdges(apps, names...)
+	if err != nil {
 		return err
 	}
 	const gatewayLooks = 300 * time.Millisecond // three times as long as it takes it to read the list again
 	pause.For(ctx, gatewayLooks)
+	for _, edge := range edges {
+		if slices.Contains(strings.Fields(values[edge.EnvName()]), address(edge)) {
+			continue
+		}
+		if err := s.awaitIdle(ctx, edge); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s Servers) awaitIdle(ctx context.Context, edge stack.App) error {
 	for deadline := time.Now().Add(35 * time.Second); time.Now().Before(deadline); {
 		n, err := s.inHand(ctx, address(edge))
 		if err != nil || n == 0 {

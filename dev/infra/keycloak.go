@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stampede-shop/stampede/dev/install"
@@ -55,7 +56,9 @@ func (s Servers) keycloak(ctx context.Context) (supervise.Process, error) {
 	if err != nil {
 		return supervise.Process{}, fmt.Errorf("KEYCLOAK_DATABASE_URL: %w", err)
 	}
-	password, _ := database.User.Password()
+	if err := s.writeKeycloakPass(); err != nil {
+		return supervise.Process{}, err
+	}
 	return supervise.Process{
 		Dir: home,
 		Args: []string{
@@ -69,7 +72,7 @@ func (s Servers) keycloak(ctx context.Context) (supervise.Process, error) {
 			"--log-level=warn,org.keycloak.services.resources.admin:error",
 		},
 		Env: slices.Concat(stack.Environment(), s.Settings.Env(func(key string) bool { return named[key] }), []string{
-			"KC_DB_PASSWORD=" + password,
+			"PGPASSFILE=" + s.keycloakPass(), // read at each connection, so that the password may change
 			"KC_BOOTSTRAP_ADMIN_USERNAME=admin",
 			"KC_BOOTSTRAP_ADMIN_PASSWORD=" + s.Settings.Get("KEYCLOAK_ADMIN_PASSWORD"),
 			"JAVA_OPTS_KC_HEAP=-Xms64m -Xmx384m",
@@ -81,6 +84,21 @@ func (s Servers) keycloak(ctx context.Context) (supervise.Process, error) {
 		Health: "http://" + s.At(stack.PortKeycloakManagement) + "/health/ready", Stamp: supervise.Digest(string(realm)),
 	}, nil
 }
+
+// keycloakPass is the file of the password to Keycloak's database (libpq's pgpass, which the driver reads too).
+func (s Servers) keycloakPass() string { return filepath.Join(s.Data, "keycloak.pgpass") }
+
+func (s Servers) writeKeycloakPass() error {
+	u, err := url.Parse(s.Settings.Get("KEYCLOAK_DATABASE_URL"))
+	if err != nil {
+		return fmt.Errorf("KEYCLOAK_DATABASE_URL: %w", err)
+	}
+	password, _ := u.User.Password()
+	line := strings.Join([]string{u.Hostname(), u.Port(), strings.TrimPrefix(u.Path, "/"), u.User.Username(), pgpass.Replace(password)}, ":")
+	return stack.WriteFile(s.keycloakPass(), line+"\n", 0o600)
+}
+
+var pgpass = strings.NewReplacer(`\`, `\\`, ":", `\:`)
 
 // copyTree copies a folder by hard links where it can, so that a stack's own
 // Keycloak costs no disk.

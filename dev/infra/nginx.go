@@ -19,6 +19,8 @@ import (
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
+const nginxUser = "www-data"
+
 // nginx returns the front, with its configuration rendered from deploy/nginx
 // and, where pictures come from, one folder of deploy/media.
 func (s Servers) nginx(ctx context.Context, list []stack.App) (supervise.Process, error) {
@@ -27,7 +29,7 @@ func (s Servers) nginx(ctx context.Context, list []stack.App) (supervise.Process
 	}
 	dir := filepath.Join(s.Data, "nginx")
 	values := map[string]string{
-		"RUN_DIR": dir, "NGINX_USER": "www-data",
+		"RUN_DIR": dir, "NGINX_USER": nginxUser,
 		"LISTEN_FRONT": s.At(stack.PortFront), "LISTEN_GATEWAY": s.At(stack.PortGateway), "LISTEN_KEYS": s.At(stack.PortKeys),
 		"KEYCLOAK": s.At(stack.PortKeycloak),
 	}
@@ -100,6 +102,9 @@ func render(from, to string, values map[string]string, filled fs.FileMode) (stam
 			stamp = supervise.Digest(stamp + name + string(text))
 		}
 		target := filepath.Join(to, name)
+		if name == edgesFile { // which has secrets, and which the workers read
+			return ownedFile(target, string(text), nginxUser)
+		}
 		if old, err := os.ReadFile(target); err == nil && string(old) == string(text) {
 			return os.Chmod(target, mode)
 		}

@@ -127,21 +127,41 @@ func (s Servers) databases(ctx context.Context) error {
 	return nil
 }
 
+// second ends the name of whoever takes turns with the one without it, so that two passwords are good while one takes the
+// other's place: a role of PostgreSQL, which then acts as the first, and a user of RabbitMQ.
+const second = "-2"
+
+// other is the one that name takes turns with.
+func other(name string) string {
+	if first, ok := strings.CutSuffix(name, second); ok {
+		return first
+	}
+	return name + second
+}
+
 func makeDatabase(ctx context.Context, db *pgx.Conn, name, role, password string) error {
+	owner := strings.TrimSuffix(role, second)
+	if role != owner {
+		if err := makeSecond(ctx, db, owner, role, password); err != nil {
+			return err
+		}
+	}
 	var hasRole, hasDatabase bool
-	err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1), EXISTS (SELECT FROM pg_database WHERE datname = $2)`, role, name).
+	err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1), EXISTS (SELECT FROM pg_database WHERE datname = $2)`, owner, name).
 		Scan(&hasRole, &hasDatabase)
 	if err != nil {
 		return err
 	}
-	quotedRole, quotedName := pgx.Identifier{role}.Sanitize(), pgx.Identifier{name}.Sanitize()
-	verb := "CREATE"
-	if hasRole {
-		verb = "ALTER"
-	}
-	// The password again each time, so that the settings file is always right.
-	if _, err := db.Exec(ctx, verb+" ROLE "+quotedRole+" LOGIN PASSWORD '"+strings.ReplaceAll(password, "'", "''")+"'"); err != nil {
-		return err
+	quotedRole, quotedName := pgx.Identifier{owner}.Sanitize(), pgx.Identifier{name}.Sanitize()
+	if role == owner {
+		verb := "CREATE"
+		if hasRole {
+			verb = "ALTER"
+		}
+		// The password again each time, so that the settings file is always right.
+		if _, err := db.Exec(ctx, verb+" ROLE "+quotedRole+login(password)); err != nil {
+			return err
+		}
 	}
 	if hasDatabase {
 		return nil
@@ -152,6 +172,36 @@ func makeDatabase(ctx context.Context, db *pgx.Conn, name, role, password string
 	_, err = db.Exec(ctx, "REVOKE ALL ON DATABASE "+quotedName+" FROM PUBLIC")
 	return err
 }
+
+// makeSecond makes the role that acts as owner whenever it logs in, and owner where it is not there.
+func makeSecond(ctx context.Context, db *pgx.Conn, owner, role, password string) error {
+	quotedOwner, quotedRole := pgx.Identifier{owner}.Sanitize(), pgx.Identifier{role}.Sanitize()
+	for name, make := range map[string]string{owner: " NOLOGIN", role: ""} {
+		has := false
+		if err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, name).Scan(&has); err != nil {
+			return err
+		}
+		if has {
+			continue
+		}
+		if _, err := db.Exec(ctx, "CREATE ROLE "+pgx.Identifier{name}.Sanitize()+make); err != nil {
+			return err
+		}
+	}
+	for _, statement := range []string{
+		"ALTER ROLE " + quotedRole + login(password), "GRANT " + quotedOwner + " TO " + quotedRole,
+		"ALTER ROLE " + quotedRole + " SET role TO " + literal(owner),
+	} {
+		if _, err := db.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func login(password string) string { return " LOGIN PASSWORD " + literal(password) }
+
+func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 // connect waits for a server that is still coming up: it listens a moment
 // before it takes connections.

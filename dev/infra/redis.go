@@ -43,6 +43,22 @@ func (s Servers) redis() (supervise.Process, error) {
 	}, err
 }
 
+// redisSay gives Redis commands, by its input: what its arguments are, everybody on the machine can see.
+func (s Servers) redisSay(ctx context.Context, commands string) error {
+	_, port, _ := strings.Cut(s.Settings.Get("REDIS_HOST"), ":")
+	cmd := exec.CommandContext(ctx, "redis-cli", "-p", port, "-e")
+	cmd.Stdin = strings.NewReader(commands)
+	cmd.Env = append(stack.Environment(), "REDISCLI_AUTH="+s.Settings.Get("REDIS_PASSWORD"))
+	out, err := cmd.CombinedOutput()
+	if err == nil && strings.TrimSpace(string(out)) != "OK" {
+		err = errors.New("refused")
+	}
+	if err != nil {
+		return fmt.Errorf("redis-cli: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
 // redisWaiting counts what groups have not acknowledged, and one for each that
 // has not been given all that its stream has.
 func (s Servers) redisWaiting(ctx context.Context) (int, error) {

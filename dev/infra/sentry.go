@@ -1,13 +1,16 @@
 package infra
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/stampede-shop/stampede/dapr/authority"
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
@@ -35,6 +38,40 @@ func (s Servers) authority() (supervise.Process, error) {
 		Patience: 3 * time.Second, Stage: stack.StageInfra,
 		Health: "http://" + s.At(stack.PortSentryHealth) + "/healthz",
 	}, nil
+}
+
+// Trust makes these certificates those that sidecars trust from their next start on.
+func (s Servers) Trust(roots string) error {
+	if err := stack.WriteFile(filepath.Join(s.Data, "sentry", "ca.crt"), roots, 0o600); err != nil {
+		return err
+	}
+	return s.Settings.Put("DAPR_TRUST_ANCHORS", strings.TrimSpace(roots))
+}
+
+// Reissue has sentry sign with another authority from now on, whose root is among those that sidecars trust already, and
+// trust these roots.
+func (s Servers) Reissue(ctx context.Context, a authority.Authority, roots string) error {
+	if err := s.Supervisor().Stop(ctx, false, "sentry"); err != nil {
+		return err
+	}
+	dir := filepath.Join(s.Data, "sentry")
+	for name, text := range map[string]string{"issuer.crt": a.Issuer, "issuer.key": a.Key} {
+		if err := stack.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			return err
+		}
+	}
+	if err := s.Trust(roots); err != nil {
+		return err
+	}
+	p, err := s.authority()
+	if err != nil {
+		return err
+	}
+	p.Name = "sentry"
+	if _, err := s.Supervisor().Ensure(ctx, p); err != nil {
+		return err
+	}
+	return s.Supervisor().Await(ctx, []supervise.Process{p}, 30*time.Second, p.Name)
 }
 
 // expired reports whether a certificate has less than a week to live.

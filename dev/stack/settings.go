@@ -50,7 +50,7 @@ func defaults(s *Stack, services []App) []setting {
 		keys, most = PortBenchKeys, func(string) string { return "100000000" }
 	}
 	database := func(name, at string) string {
-		u := url.URL{Scheme: "postgres", User: url.UserPassword(name, secret()), Host: at, Path: "/" + name}
+		u := url.URL{Scheme: "postgres", User: url.UserPassword(name, Secret()), Host: at, Path: "/" + name}
 		return u.String()
 	}
 	list := []setting{
@@ -64,17 +64,17 @@ func defaults(s *Stack, services []App) []setting {
 		{"JWKS_URL", "http://" + at(keys) + "/jwks", everyApp},
 		{"KEYCLOAK_URL", "http://" + at(PortKeycloak), everyApp},
 		{"KEYCLOAK_REALM", "stampede", everyApp},
-		{"KEYCLOAK_ADMIN_PASSWORD", secret(), infra},
-		{"AUTH_CLIENT_SECRET", secret(), "auth"},
-		{"STORE_CLIENT_SECRET", secret(), "store"},
-		{"ADMIN_CLIENT_SECRET", secret(), infra},
+		{"KEYCLOAK_ADMIN_PASSWORD", Secret(), infra},
+		{"AUTH_CLIENT_SECRET", Secret(), "auth"},
+		{"STORE_CLIENT_SECRET", Secret(), "store"},
+		{"ADMIN_CLIENT_SECRET", Secret(), infra},
 		{"ADMIN_AUTH_URL", public + "/realms/stampede/protocol/openid-connect/auth", infra},
 		{"ADMIN_TOKEN_URL", "http://" + at(PortKeycloak) + "/realms/stampede/protocol/openid-connect/token", infra},
 		{"ADMIN_REDIRECT_URL", public + "/admin", infra},
 		// The demo accounts, and limits for a machine on which everybody has one address.
 		{"DEMO_ACCOUNTS", "true", "auth"},
-		{"SHOPPER_PASSWORD", secret(), "auth"},
-		{"OPS_PASSWORD", secret(), "auth"},
+		{"SHOPPER_PASSWORD", Secret(), "auth"},
+		{"OPS_PASSWORD", Secret(), "auth"},
 		{"LOGIN_FAILURES_ADDRESS", "100000", "auth"},
 		{"CODES_ADDRESS", "100000", "auth"},
 
@@ -89,8 +89,8 @@ func defaults(s *Stack, services []App) []setting {
 		{"SWAP", "", infra},        // names of components/swaps, see Choose
 		{"INSTANCES", "", infra},   // how many run beside each other, see instances
 		{"REDIS_HOST", through(PortRedis), infra},
-		{"REDIS_PASSWORD", secret(), infra},
-		{"RABBITMQ_URL", "amqp://stampede:" + secret() + "@" + through(PortRabbitMQ), infra},
+		{"REDIS_PASSWORD", Secret(), infra},
+		{"RABBITMQ_URL", "amqp://stampede:" + Secret() + "@" + through(PortRabbitMQ), infra},
 		{"SMTP_HOST", "127.0.0.1", infra},
 		{"SMTP_PORT", port(s.reach(PortSMTP)), infra},
 		{"MAIL_FROM", "Stampede <shop@stampede.test>", "mail"},
@@ -101,15 +101,15 @@ func defaults(s *Stack, services []App) []setting {
 		{"DAPR_HOST_IP", "127.0.0.1", infra},
 		{"NAME_RESOLUTION_DB", filepath.Join(s.Data, "names.db"), infra},
 		{"SENTRY_ADDRESS", at(PortSentry), infra},
-		{"DAPR_API_TOKEN", secret(), everyApp},
-		{"APP_API_TOKEN", secret(), everyApp},
+		{"DAPR_API_TOKEN", Secret(), everyApp},
+		{"APP_API_TOKEN", Secret(), everyApp},
 		{"TRACES_RATIO", "1", everyApp},
 
-		{"CURSOR_KEY", secret(), everyApp},
-		{"HASH_KEY", secret(), everyApp},
-		{"PAYMENTS_WEBHOOK_SECRET", secret(), "payments"},
-		{"DROPS_KEY", secret(), "drops"},
-		{"DROPS_HEAD_KEY", secret(), "drops"},
+		{"CURSOR_KEY", Secret(), everyApp},
+		{"HASH_KEY", Secret(), everyApp},
+		{"PAYMENTS_WEBHOOK_SECRET", Secret(), "payments"},
+		{"DROPS_KEY", Secret(), "drops"},
+		{"DROPS_HEAD_KEY", Secret(), "drops"},
 
 		{"SHOP_CURRENCY", "GBP", everyApp},
 		{"SHOP_COUNTRY", "GB", everyApp},
@@ -145,9 +145,9 @@ func defaults(s *Stack, services []App) []setting {
 // fill in.
 func swapSettings(s *Stack) []setting {
 	at := func(base int) string { return "127.0.0.1:" + strconv.Itoa(base+s.Offset) }
-	state := url.URL{Scheme: "postgres", User: url.UserPassword("state", secret()), Host: at(PortPostgres), Path: "/state"}
+	state := url.URL{Scheme: "postgres", User: url.UserPassword("state", Secret()), Host: at(PortPostgres), Path: "/state"}
 	return []setting{
-		{"NATS_URL", "nats://stampede:" + secret() + "@" + at(PortNATS), infra},
+		{"NATS_URL", "nats://stampede:" + Secret() + "@" + at(PortNATS), infra},
 		{"KAFKA_BROKERS", at(PortKafka), infra},
 		{"STATE_DATABASE_URL", state.String(), infra},
 		{"SECRETS_FILE", s.secretsFile(), infra},
@@ -159,7 +159,7 @@ func swapSettings(s *Stack) []setting {
 		{"S3_BUCKET", "stampede-pictures", infra},
 		{"S3_REGION", "us-east-1", infra},
 		{"S3_ACCESS_KEY", "stampede", infra},
-		{"S3_SECRET_KEY", secret(), infra},
+		{"S3_SECRET_KEY", Secret(), infra},
 	}
 }
 
@@ -200,7 +200,8 @@ var choices = []string{
 	"ALERT_DROP_SECONDS",
 }
 
-func secret() string {
+// Secret is a new random one: 40 hexadecimal digits, so that it fits into an address as it is.
+func Secret() string {
 	b := make([]byte, 20)
 	rand.Read(b)
 	return hex.EncodeToString(b)

@@ -116,6 +116,16 @@ func (c *Client) Ensure(ctx context.Context, p Process) (answer string, err erro
 	return string(text), err
 }
 
+// Adopt has a process that runs count as described: it was told otherwise what is different, so that it need not be started
+// again for that.
+func (c *Client) Adopt(ctx context.Context, p Process) error {
+	resp, err := c.ask(ctx, http.MethodPatch, "/processes/"+p.Name, p)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
 // Stop stops processes side by side: a sidecar that stops alone waits for its
 // app. They are not started again. kill leaves them no time to end well.
 func (c *Client) Stop(ctx context.Context, kill bool, names ...string) error {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -35,6 +36,11 @@ type State struct {
 	PID       int      `json:"pid"` // the supervisor's
 	Birth     uint64   `json:"birth"`
 	Processes []Record `json:"processes"`
+}
+
+// Runs reports whether a process runs as described.
+func (st State) Runs(p Process) bool {
+	return slices.ContainsFunc(st.Processes, func(r Record) bool { return r.Name == p.Name && r.PID != 0 && r.Digest == p.digest() })
 }
 
 // Supervised reports whether the supervisor runs that wrote this.

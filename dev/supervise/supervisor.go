@@ -39,8 +39,14 @@ type keeper struct {
 	cancel func(kill bool)
 	done   chan struct{}
 
-	mu  sync.Mutex // guards rec
+	mu  sync.Mutex // guards spec and rec
 	rec Record
+}
+
+func (k *keeper) process() Process {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.spec
 }
 
 // Serve is the supervisor: it runs until it is told to end, by its socket or
@@ -69,6 +75,7 @@ func Serve(run, socket string, logs ...string) error {
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /processes/{name}", s.ensure)
+	mux.HandleFunc("PATCH /processes/{name}", s.adopt)
 	mux.HandleFunc("DELETE /processes/{name}", func(w http.ResponseWriter, r *http.Request) {
 		s.stop(r.PathValue("name"), r.URL.Query().Has("kill"))
 	})
@@ -159,6 +166,27 @@ func (s *supervisor) ensure(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, answer)
 }
 
+// adopt takes the request for what a process that is kept runs as: it has been told already what is different. When it is
+// started again, it is as the request says.
+func (s *supervisor) adopt(w http.ResponseWriter, r *http.Request) {
+	var p Process
+	if err := json.NewDecoder(r.Body).Decode(&p); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	s.mu.Lock()
+	k := s.kept[p.Name]
+	s.mu.Unlock()
+	if k == nil {
+		http.Error(w, p.Name+" does not run", http.StatusNotFound)
+		return
+	}
+	k.mu.Lock()
+	k.spec, k.rec.Digest = p, p.digest()
+	k.mu.Unlock()
+	s.save()
+}
+
 // keep runs one process again and again until ctx ends. What exits within half
 // a minute of its start waits longer and longer, up to 5 s.
 func (s *supervisor) keep(ctx context.Context, k *keeper, started chan<- error) {
@@ -187,11 +215,12 @@ func (s *supervisor) keep(ctx context.Context, k *keeper, started chan<- error) 
 					exit = err.Error()
 				}
 			case <-ctx.Done():
-				patience := k.spec.Patience
+				p := k.process()
+				patience := p.Patience
 				if context.Cause(ctx) == errKill {
 					patience = 0
 				}
-				end(cmd.Process.Pid, k.spec.Signal, patience, ended)
+				end(cmd.Process.Pid, p.Signal, patience, ended)
 			}
 			// What a process leaves behind must not hold its port against the next one.
 			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
@@ -209,7 +238,7 @@ func (s *supervisor) keep(ctx context.Context, k *keeper, started chan<- error) 
 		if time.Since(began) > 30*time.Second {
 			wait = 250 * time.Millisecond
 		}
-		s.log.Warn("exited, starting it again", "process", k.spec.Name, "after", time.Since(began).Round(time.Millisecond).String(), "exit", exit, "in", wait.String())
+		s.log.Warn("exited, starting it again", "process", k.process().Name, "after", time.Since(began).Round(time.Millisecond).String(), "exit", exit, "in", wait.String())
 		if !pause.For(ctx, wait) {
 			return
 		}
@@ -219,7 +248,7 @@ func (s *supervisor) keep(ctx context.Context, k *keeper, started chan<- error) 
 
 // start runs the process once, with its output added to its log.
 func (s *supervisor) start(k *keeper) (*exec.Cmd, error) {
-	p := k.spec
+	p := k.process()
 	log, err := os.OpenFile(s.logFile(p.Name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
@@ -302,10 +331,11 @@ func (s *supervisor) highest() (names []string) {
 	defer s.mu.Unlock()
 	top := math.MinInt
 	for name, k := range s.kept {
-		if k.spec.Stage > top {
-			top, names = k.spec.Stage, nil
+		stage := k.process().Stage
+		if stage > top {
+			top, names = stage, nil
 		}
-		if k.spec.Stage == top {
+		if stage == top {
 			names = append(names, name)
 		}
 	}

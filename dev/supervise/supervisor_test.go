@@ -111,7 +111,19 @@ func TestEnsureLeavesAloneWhatIsTheSame(t *testing.T) {
 	require.Empty(t, answer)
 	require.Equal(t, pid, b.record("a").PID)
 
+	p.Stamp = "what it was told"
+	require.NoError(t, b.Adopt(t.Context(), p))
+	st, _, err := b.State()
+	require.NoError(t, err)
+	require.True(t, st.Runs(p))
+	answer, err = b.Ensure(t.Context(), p)
+	require.NoError(t, err)
+	require.Empty(t, answer)
+	require.Equal(t, pid, b.record("a").PID)
+	require.ErrorContains(t, b.Adopt(t.Context(), shell("b", "exec sleep 1000")), "b does not run")
+
 	p.Stamp = "another binary"
+	require.False(t, st.Runs(p))
 	answer, err = b.Ensure(t.Context(), p)
 	require.NoError(t, err)
 	require.Equal(t, "restarted", answer)

@@ -106,8 +106,13 @@ func parseURL(s string) (URL, error) {
 // takes another's place both are out.
 type Keys []string
 
-// Signs is the one that new things are made with.
-func (k Keys) Signs() []byte { return []byte(k[0]) }
+// Signs is the one that new things are made with; nil where nothing was read, as for a service's document.
+func (k Keys) Signs() []byte {
+	if len(k) == 0 {
+		return nil
+	}
+	return []byte(k[0])
+}
 
 func parseKeys(s string) Keys { return strings.Split(s, ",") }
 
