@@ -67,7 +67,10 @@ func (s *shop) exchange(ctx context.Context, key string, forget bool) error {
 		}
 		return s.roll(ctx, nil)
 	case key == "POSTGRES_SUPERUSER_URL":
-		return s.ChangePassword(ctx, key, func() error { return nil })
+		if err := s.ChangePassword(ctx, key, func() error { return nil }); err != nil {
+			return err
+		}
+		return s.roll(ctx, nil)
 	case key == "KEYCLOAK_DATABASE_URL":
 		return s.ChangeKeycloakPassword(ctx)
 	case strings.HasSuffix(key, "_DATABASE_URL"):

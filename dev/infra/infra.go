@@ -67,6 +67,9 @@ func (s Servers) Describe(ctx context.Context, apps []stack.App) (map[string]sup
 // Start starts the infrastructure, everything at once that does not wait
 // for another part, and returns when all of it is well.
 func (s Servers) Start(ctx context.Context, apps []stack.App) error {
+	if err := s.renewAuthority(); err != nil {
+		return err
+	}
 	parts, err := s.Describe(ctx, apps)
 	if err != nil {
 		return err

@@ -15,17 +15,22 @@ import (
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
+// renewAuthority removes certificates that are about to end: sentry makes others, and until all sidecars have been started
+// again some do not know each other. In time, nobody waits for that: make rotate.
+func (s Servers) renewAuthority() error {
+	dir := filepath.Join(s.Data, "sentry")
+	if !expired(filepath.Join(dir, "ca.crt")) {
+		return nil
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return os.Mkdir(dir, 0o700)
+}
+
 // authority returns sentry, which makes its certificates when there are none.
 func (s Servers) authority() (supervise.Process, error) {
 	dir := filepath.Join(s.Data, "sentry")
-	if expired(filepath.Join(dir, "ca.crt")) {
-		if err := os.RemoveAll(dir); err != nil {
-			return supervise.Process{}, err
-		}
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return supervise.Process{}, err
-		}
-	}
 	return supervise.Process{
 		Dir: dir, Env: append(stack.Environment(), "NAMESPACE="+s.Settings.Get("NAMESPACE")),
 		Args: []string{
@@ -74,7 +79,7 @@ func (s Servers) Reissue(ctx context.Context, a authority.Authority, roots strin
 	return s.Supervisor().Await(ctx, []supervise.Process{p}, 30*time.Second, p.Name)
 }
 
-// expired reports whether a certificate has less than a week to live.
+// expired reports whether a certificate has less than a day to live.
 func expired(file string) bool {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -85,5 +90,5 @@ func expired(file string) bool {
 		return false
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
-	return err == nil && time.Until(cert.NotAfter) < 7*24*time.Hour
+	return err == nil && time.Until(cert.NotAfter) < 24*time.Hour
 }

@@ -63,6 +63,14 @@ func open(run string) (*Shop, error) {
 	return s, nil
 }
 
+// ReadSettings reads the settings again, which the test has had changed.
+func (s *Shop) ReadSettings(t testing.TB) {
+	t.Helper()
+	settings, err := readSettings(filepath.Join(s.Run, "settings.env"))
+	require.NoError(t, err)
+	s.Settings = settings
+}
+
 // readSettings lets a shell read the file, which is written for one.
 func readSettings(file string) (map[string]string, error) {
 	shell := exec.Command("sh", "-c", `set -a; . "$1"; env -0`, "sh", file)
