@@ -20,8 +20,10 @@ import (
 // sells meanwhile.
 const rolledAtOnce = 3
 
-// authorityKey names sentry's authority among the keys.
-const authorityKey = "DAPR_TRUST_ANCHORS"
+const (
+	authorityKey = "DAPR_TRUST_ANCHORS" // names sentry's authority among the keys
+	realmKey     = "REALM_KEY"          // names the key that Keycloak signs tokens with, which is no setting
+)
 
 // twoKeys are settings that may be two, of which the first makes and both are believed. The old one goes when told: what it
 // has signed is out.
@@ -35,6 +37,13 @@ var clients = map[string]string{"AUTH_CLIENT_SECRET": "auth", "STORE_CLIENT_SECR
 // of two.
 func (s *shop) rotate(ctx context.Context, key string, forget bool) error {
 	return s.locked(func() error {
+		if key == realmKey {
+			next, err := s.RotateRealmKey(ctx, time.Now(), forget)
+			if err == nil {
+				s.Out.Say("rotate", "%s", next)
+			}
+			return err
+		}
 		// What an earlier one has begun, or people have changed, first: from here on only one thing is changed.
 		if err := s.roll(ctx, nil); err != nil || key == "" {
 			return err

@@ -249,7 +249,7 @@ func (s Servers) SetAdminPassword(ctx context.Context, password string) error {
 		return err
 	}
 	if len(found) != 1 {
-		return errors.New("Keycloak has no user admin")
+		return errors.New("there is no user admin at Keycloak")
 	}
 	return k.ask(ctx, http.MethodPut, "master/users/"+url.PathEscape(found[0].ID)+"/reset-password",
 		map[string]any{"type": "password", "value": password, "temporary": false}, nil)
