@@ -19,7 +19,10 @@ func TestUntil(t *testing.T) {
 	}{
 		{name: "a moment since", text: "2026-11-29T14:30:00+01:00", of: kept, at: noon.Add(90 * time.Minute)},
 		{name: "the last", text: "latest", of: kept},
-		{name: "before the backup", text: "2026-11-29T11:59:59Z", of: kept, err: "UNTIL is before the backup was whole, 2026-11-29T12:00:00Z: take an earlier one"},
+		{
+			name: "before the backup", text: "2026-11-29T11:59:59Z", of: kept,
+			err: "UNTIL is before the backup was whole, 2026-11-29T12:00:00Z: take an earlier one",
+		},
 		{name: "no time", text: "noon", of: kept, err: `UNTIL is latest or a time such as 2026-11-29T12:00:00Z, not "noon"`},
 		{name: "no archive", text: "latest", of: backupOf{At: noon}, err: "UNTIL needs a backup that was made while there was a WAL_ARCHIVE"},
 	} {

@@ -83,7 +83,9 @@ func (s *shop) exchange(ctx context.Context, key string, forget bool) error {
 	case key == "KEYCLOAK_DATABASE_URL":
 		return s.ChangeKeycloakPassword(ctx)
 	case strings.HasSuffix(key, "_DATABASE_URL"):
-		return s.rotateBy(ctx, key, "", func(ctx context.Context) (string, func(context.Context) error, error) { return s.AddLogin(ctx, key) })
+		return s.rotateBy(ctx, key, "", func(ctx context.Context) (string, func(context.Context) error, error) {
+			return s.AddLogin(ctx, key)
+		})
 	case key == "RABBITMQ_URL" && s.Needs("rabbitmq"):
 		return s.rotateBy(ctx, key, "rabbitmq", s.AddBrokerUser)
 	case key == "REDIS_PASSWORD" && s.Needs("redis"):
@@ -96,7 +98,9 @@ func (s *shop) exchange(ctx context.Context, key string, forget bool) error {
 
 // rotateBy is for what two secrets are good at while everybody is told the second: add makes that one, end takes the first
 // away. Server is the part that knows them, where it would be started again for the setting.
-func (s *shop) rotateBy(ctx context.Context, key, server string, add func(context.Context) (value string, end func(context.Context) error, err error)) error {
+func (s *shop) rotateBy(
+	ctx context.Context, key, server string, add func(context.Context) (value string, end func(context.Context) error, err error),
+) error {
 	value, end, err := add(ctx)
 	if err != nil {
 		return err
@@ -316,7 +320,9 @@ func (s *shop) replace(ctx context.Context, apps []stack.App, list []part) error
 
 // rollEdges starts sidecars of the edge again. All change at one moment from those that run to spare ones, and back: the
 // gateway has one token for all.
-func (s *shop) rollEdges(ctx context.Context, apps, edges []stack.App, spare map[string]stack.App, ready func(context.Context) error) error {
+func (s *shop) rollEdges(
+	ctx context.Context, apps, edges []stack.App, spare map[string]stack.App, ready func(context.Context) error,
+) error {
 	if len(edges) == 0 {
 		return nil
 	}

@@ -26,7 +26,7 @@ func main() { serve.MainWithDatabase("drops", migrations, newService) }
 
 // settings are what the environment may change.
 type settings struct {
-	Key       serve.Keys    `env:"DROPS_KEY" secret:"32" doc:"Signs tickets; the gateway has it, too; behind commas others that are believed"`
+	Key       serve.Keys    `env:"DROPS_KEY" secret:"32" doc:"Signs tickets; the gateway has it, too; others behind commas are believed"`
 	HeadKey   serve.Keys    `env:"DROPS_HEAD_KEY" secret:"32" doc:"Signs heads and has the shuffles' secrets; old ones behind commas"`
 	BeaconURL serve.URL     `env:"DROPS_BEACON_URL" envDefault:"https://api.drand.sh" doc:"A relay of drand"`
 	MoreTime  time.Duration `env:"DROPS_MORE_TIME" envDefault:"5m" doc:"How much longer a claim is held when its owner asks, twice"`

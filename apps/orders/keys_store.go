@@ -35,7 +35,9 @@ const keyColumns = `body_hmac, order_id, attempt, lease_until, checkout_id, line
 // Begin writes the key's row, which gives the attempt its order id, or takes over an attempt whose lease is over.
 // answer is what was answered before, if it was. abandoned is an order id whose hold must be released.
 // Errors: idempotency.ErrKeyReused, idempotency.ErrInProgress.
-func (s store) Begin(ctx context.Context, account uuid.UUID, key string, body idempotency.Hashes, now time.Time) (a attempt, answer json.RawMessage, abandoned []uuid.UUID, err error) {
+func (s store) Begin(
+	ctx context.Context, account uuid.UUID, key string, body idempotency.Hashes, now time.Time,
+) (a attempt, answer json.RawMessage, abandoned []uuid.UUID, err error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return a, nil, nil, fmt.Errorf("order id: %w", err)

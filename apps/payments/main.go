@@ -23,7 +23,7 @@ func main() { serve.MainWithDatabase("payments", migrations, newService) }
 type settings struct {
 	Public       serve.URL     `env:"PUBLIC_URL" envDefault:"http://localhost:8000" doc:"Where browsers find the shop"`
 	Webhooks     string        `env:"SANDBOX_WEBHOOK_URL" envDefault:"" doc:"Where the sandbox sends its webhooks; by default through PUBLIC_URL"`
-	Secret       serve.Keys    `env:"PAYMENTS_WEBHOOK_SECRET" secret:"16" doc:"What webhooks are signed with; behind commas others that are believed"`
+	Secret       serve.Keys    `env:"PAYMENTS_WEBHOOK_SECRET" secret:"16" doc:"Signs webhooks; others behind commas are believed"`
 	Timeout      time.Duration `env:"PROVIDER_TIMEOUT" envDefault:"10s" doc:"Of one call to a payment provider"`
 	MissingAfter time.Duration `env:"PROVIDER_MISSING_AFTER" envDefault:"30s" doc:"When to believe a provider that knows nothing of a charge; longer than PROVIDER_TIMEOUT"`
 	PullBehind   time.Duration `env:"PAYMENTS_PULL_BEHIND" envDefault:"10m" doc:"How long order.cancelled gets to arrive before orders' list is believed"`

@@ -152,7 +152,8 @@ func (s Servers) makeSlot(ctx context.Context, db *pgx.Conn) error {
 
 func dropSlot(ctx context.Context, db *pgx.Conn) error {
 	// A receiver that was just stopped may not be gone for the server.
-	_, err := db.Exec(ctx, `SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE slot_name = $1 AND active`, archiveSlot)
+	_, err := db.Exec(ctx, `
+		SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE slot_name = $1 AND active`, archiveSlot)
 	if err == nil {
 		_, err = db.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1`, archiveSlot)
 	}
@@ -256,7 +257,8 @@ func (s Servers) replay(ctx context.Context, until Until) (last time.Time, err e
 	if err := s.pgCtl(ctx, log, "start", "-D", dir, "-w", "-t", "86400"); err != nil {
 		_ = s.pgCtl(context.WithoutCancel(ctx), s.LogFile("replay-stop"), "stop", "-D", dir, "-m", "immediate") // it may not run
 		if text, readErr := os.ReadFile(log); readErr == nil && strings.Contains(string(text), "before configured recovery target was reached") {
-			return last, fmt.Errorf("the archive %s ends before %s: UNTIL=latest goes as far as it does", until.Archive, until.At.Format(time.RFC3339))
+			return last, fmt.Errorf("the archive %s ends before %s: UNTIL=latest goes as far as it does",
+				until.Archive, until.At.Format(time.RFC3339))
 		}
 		return last, err
 	}

@@ -34,7 +34,8 @@ func newArchived(t *testing.T) archived {
 	require.NoError(t, err)
 	t.Cleanup(func() { removed(t, dir) })
 	require.NoError(t, os.Chmod(dir, 0o755))
-	s := withMedia(t, "", "POSTGRES_SUPERUSER_URL=postgres://postgres:secret@"+port.String()+"/postgres", "WAL_ARCHIVE="+filepath.Join(dir, "archive"))
+	s := withMedia(t, "", "WAL_ARCHIVE="+filepath.Join(dir, "archive"),
+		"POSTGRES_SUPERUSER_URL=postgres://postgres:secret@"+port.String()+"/postgres")
 	s.Run, s.Data, s.Offset = t.TempDir(), filepath.Join(dir, "data"), port.Port-stack.PortPostgres
 	return archived{s, t}
 }
@@ -172,7 +173,9 @@ func TestPruneArchive(t *testing.T) {
 	a := newArchived(t)
 	base, backup := a.Settings.Get("WAL_ARCHIVE"), t.TempDir()
 	at := func(name string) string { return filepath.Join(base, "20261129T120000Z", name) }
-	for _, name := range []string{"000000010000000000000004", "0000000100000000000000FE", "0000000100000000000000FF", "000000010000000100000000.partial"} {
+	for _, name := range []string{
+		"000000010000000000000004", "0000000100000000000000FE", "0000000100000000000000FF", "000000010000000100000000.partial",
+	} {
 		require.NoError(t, stack.WriteFile(at(name), "", 0o600))
 	}
 	others := map[string]bool{"20261128T120000Z": false, "20261130T120000Z": true, "of-somebody": true}

@@ -30,7 +30,7 @@ func (s Servers) readyEdges(apps []stack.App, without ...string) (map[string]str
 	if err != nil {
 		return nil, err
 	}
-	ready, all := map[string]string{"DAPR_API_TOKEN": s.Settings.Get("DAPR_API_TOKEN"), "DROPS_KEY": s.Settings.Get("DROPS_KEY")}, map[string]string{}
+	ready, all := map[string]string{}, map[string]string{}
 	for _, a := range apps {
 		if !a.Edge() {
 			continue
@@ -46,6 +46,9 @@ func (s Servers) readyEdges(apps []stack.App, without ...string) (map[string]str
 		if ready[key] == "" {
 			ready[key] = all[key]
 		}
+	}
+	for _, key := range []string{"DAPR_API_TOKEN", "DROPS_KEY"} {
+		ready[key] = s.Settings.Get(key)
 	}
 	return ready, nil
 }

@@ -176,7 +176,7 @@ func makeDatabase(ctx context.Context, db *pgx.Conn, name, role, password string
 // makeSecond makes the role that acts as owner whenever it logs in, and owner where it is not there.
 func makeSecond(ctx context.Context, db *pgx.Conn, owner, role, password string) error {
 	quotedOwner, quotedRole := pgx.Identifier{owner}.Sanitize(), pgx.Identifier{role}.Sanitize()
-	for name, make := range map[string]string{owner: " NOLOGIN", role: ""} {
+	for name, as := range map[string]string{owner: " NOLOGIN", role: ""} {
 		has := false
 		if err := db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, name).Scan(&has); err != nil {
 			return err
@@ -184,7 +184,7 @@ func makeSecond(ctx context.Context, db *pgx.Conn, owner, role, password string)
 		if has {
 			continue
 		}
-		if _, err := db.Exec(ctx, "CREATE ROLE "+pgx.Identifier{name}.Sanitize()+make); err != nil {
+		if _, err := db.Exec(ctx, "CREATE ROLE "+pgx.Identifier{name}.Sanitize()+as); err != nil {
 			return err
 		}
 	}

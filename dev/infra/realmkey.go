@@ -103,5 +103,6 @@ func (s Servers) RotateRealmKey(ctx context.Context, now time.Time, hurry bool) 
 			"algorithm": {"RS256"}, "keySize": {"2048"},
 		},
 	}
-	return fmt.Sprintf("a new key is published; again in %.0f minutes has it sign", keyRead.Minutes()), k.ask(ctx, http.MethodPost, at, fresh, nil)
+	next = fmt.Sprintf("a new key is published; again in %.0f minutes has it sign", keyRead.Minutes())
+	return next, k.ask(ctx, http.MethodPost, at, fresh, nil)
 }

@@ -238,8 +238,8 @@ func (s *supervisor) keep(ctx context.Context, k *keeper, started chan<- error) 
 		if time.Since(began) > 30*time.Second {
 			wait = 250 * time.Millisecond
 		}
-		s.log.Warn("exited, starting it again", "process", k.process().Name, "after", time.Since(began).Round(time.Millisecond).String(), "exit", exit, "in", wait.String())
-		if !pause.For(ctx, wait) {
+		s.log.Warn("exited, starting it again", "process", k.process().Name, "after", time.Since(began).Round(time.Millisecond).String(),
+			"exit", exit, "in", wait.String())
 			return
 		}
 		wait = min(2*wait, 5*time.Second)

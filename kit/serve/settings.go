@@ -25,8 +25,8 @@ type Settings struct {
 	Audience string `env:"AUDIENCE" envDefault:"stampede" doc:"For whom tokens must be"`
 	JWKSURL  string `env:"JWKS_URL" doc:"Where the keys are that tokens are signed with"`
 
-	CursorKey Keys `env:"CURSOR_KEY" secret:"16" doc:"Signs the cursors of lists; behind commas others that are believed"`
-	HashKey   Keys `env:"HASH_KEY" secret:"16" doc:"Keys hashes of what must not be guessed: codes, the bodies of repeated requests; behind commas others that are believed"`
+	CursorKey Keys `env:"CURSOR_KEY" secret:"16" doc:"Signs the cursors of lists; others behind commas are believed"`
+	HashKey   Keys `env:"HASH_KEY" secret:"16" doc:"Keys hashes of what must not be guessed: codes, the bodies of repeated requests; others behind commas are believed"`
 
 	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" enum:"debug,info,warn,error" doc:"The least that is logged"`
 	PprofPort int    `env:"PPROF_PORT" envDefault:"" doc:"Where profiles are served, on loopback whatever APP_HOST is; empty: nowhere"`
