@@ -62,6 +62,8 @@ func (s *shop) exchange(ctx context.Context, key string, forget bool) error {
 	switch {
 	case before == "":
 		return fmt.Errorf("there is no setting %q with a value", key)
+	case (key == "DAPR_API_TOKEN" || key == "DROPS_KEY") && s.Settings.Get("GATEWAY") != s.At(stack.PortGateway):
+		return fmt.Errorf("the gateway has %s, too, and GATEWAY is another one than ours: docs/operations.md says how", key)
 	case slices.Contains(twoKeys, key):
 		return s.rotateTwo(ctx, key, forget)
 	case forget:
@@ -244,7 +246,8 @@ func (s *shop) roll(ctx context.Context, ready func(context.Context) error) erro
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(p.processes, func(p supervise.Process) bool { return !st.Runs(p) }) {
+		changed := slices.ContainsFunc(p.processes, func(p supervise.Process) bool { return !st.Runs(p) })
+		if !changed || !st.Keeps(p.processes[0].Name) { // or people have stopped it
 			continue
 		}
 		stale[a.ID] = append(stale[a.ID], p)

@@ -38,6 +38,11 @@ type State struct {
 	Processes []Record `json:"processes"`
 }
 
+// Keeps reports whether there is to be a process of that name.
+func (st State) Keeps(name string) bool {
+	return slices.ContainsFunc(st.Processes, func(r Record) bool { return r.Name == name })
+}
+
 // Runs reports whether a process runs as described.
 func (st State) Runs(p Process) bool {
 	return slices.ContainsFunc(st.Processes, func(r Record) bool { return r.Name == p.Name && r.PID != 0 && r.Digest == p.digest() })
