@@ -21,6 +21,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/crew"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/money"
+	"github.com/stampede-shop/stampede/kit/serve"
 )
 
 // The payment methods that the sandbox knows. The first three are Stripe's test names.

@@ -1,11 +1,13 @@
 package infra
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -43,7 +45,11 @@ func newArchived(t *testing.T) archived {
 // removed removes what a server that was killed may be leaving just now.
 func removed(t *testing.T, dir string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, 10*time.Second, 10*time.Millisecond)
+	err := os.RemoveAll(dir)
+	for deadline := time.Now().Add(time.Minute); err != nil && time.Now().Before(deadline); {
+		err = os.RemoveAll(dir)
+	}
+	require.NoError(t, err)
 }
 
 // start starts a process of the stack; end kills it and what it has started.
@@ -55,11 +61,16 @@ func (a archived) start(p supervise.Process, err error) (end func()) {
 	cmd := exec.Command(p.Args[0], p.Args[1:]...)
 	cmd.Dir, cmd.Env = p.Dir, p.Env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who, Setpgid: true}
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
 	require.NoError(a.t, cmd.Start())
-	end = func() {
+	end = sync.OnceFunc(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
-	}
+		if a.t.Failed() {
+			a.t.Logf("%s: %s", filepath.Base(p.Args[0]), said.String())
+		}
+	})
 	a.t.Cleanup(end)
 	return end
 }
@@ -77,8 +88,10 @@ func (a archived) folders() {
 // up starts the server, and returns what kills it without a word.
 func (a archived) up() (db *pgx.Conn, kill func()) {
 	a.t.Helper()
-	kill = a.start(a.postgres(a.t.Context()))
-	db, err := connect(a.t.Context(), a.Settings.Get("POSTGRES_SUPERUSER_URL"))
+	p, err := a.postgres(a.t.Context())
+	p.Args = append(p.Args, "-c", "fsync=off") // a process is killed here, not the machine
+	kill = a.start(p, err)
+	db, err = connect(a.t.Context(), a.Settings.Get("POSTGRES_SUPERUSER_URL"))
 	require.NoError(a.t, err)
 	return db, kill
 }

@@ -73,7 +73,7 @@ func TestReadErrors(t *testing.T) {
 func TestDescribe(t *testing.T) {
 	t.Parallel()
 	list := Describe[sample](map[string]string{"HASH_KEY": key, "HOLD_TTL": "1m"}, "")
-	require.Len(t, list, 9)
+	require.Len(t, list, 10)
 	require.Equal(t, []any{"SHOP_CURRENCY", "GBP", "GBP", false}, []any{list[0].Name, list[0].Default, list[0].Value, list[0].Required})
 	require.Equal(t, []any{"HASH_KEY", "", "***", true, true}, []any{list[1].Name, list[1].Default, list[1].Value, list[1].Required, list[1].Secret})
 	require.Equal(t, []any{"HOLD_TTL", "15m", "1m"}, []any{list[4].Name, list[4].Default, list[4].Value})
