@@ -183,7 +183,7 @@ func (s *shop) summary(ctx context.Context) error {
 		pages = fmt.Sprintf("  mail          http://localhost:%d\n", s.Port(stack.PortMaildev))
 	}
 	if s.Plugged.Needs("rabbitmq") {
-		pages += fmt.Sprintf("  broker        http://localhost:%d   (user stampede, password in RABBITMQ_URL)\n", s.Port(stack.PortRabbitMQPage))
+		pages += fmt.Sprintf("  broker        http://localhost:%d   (user and password in RABBITMQ_URL)\n", s.Port(stack.PortRabbitMQPage))
 	}
 	if swap := s.Settings.Get("SWAP"); swap != "" {
 		pages += "  plugged in    " + swap + "   (SWAP=default make up takes it out)\n"

@@ -168,9 +168,10 @@ func removeIfThere(file string) error {
 }
 
 var (
-	beganAt  = regexp.MustCompile(`(?m)^START WAL LOCATION: .* \(file ([0-9A-F]{24})\)$`)
-	segment  = regexp.MustCompile(`^([0-9A-F]{24})(?:\.partial)?$`)
-	lastDone = regexp.MustCompile(`last completed transaction was at log time (\S+ \S+)`)
+	beganAt      = regexp.MustCompile(`(?m)^START WAL LOCATION: .* \(file ([0-9A-F]{24})\)$`)
+	segment      = regexp.MustCompile(`^([0-9A-F]{24})(?:\.partial)?$`)
+	inProduction = regexp.MustCompile(`(?m)^Database cluster state: +in production$`)
+	lastDone     = regexp.MustCompile(`last completed transaction was at log time (\S+ \S+)`)
 )
 
 // firstSegment is the file of WAL with which a copy of the databases begins.
@@ -254,7 +255,7 @@ func (s Servers) replay(ctx context.Context, until Until) (last time.Time, err e
 		return last, err
 	}
 	log := s.LogFile("replay")
-	if err := s.pgCtl(ctx, log, "start", "-D", dir, "-w", "-t", "86400"); err != nil {
+	if err := s.untilProduction(ctx, log, dir); err != nil {
 		_ = s.pgCtl(context.WithoutCancel(ctx), s.LogFile("replay-stop"), "stop", "-D", dir, "-m", "immediate") // it may not run
 		if text, readErr := os.ReadFile(log); readErr == nil && strings.Contains(string(text), "before configured recovery target was reached") {
 			return last, fmt.Errorf("the archive %s ends before %s: UNTIL=latest goes as far as it does",
@@ -273,6 +274,34 @@ func (s Servers) replay(ctx context.Context, until Until) (last time.Time, err e
 		last, err = time.Parse("2006-01-02 15:04:05.999999-07", string(found[1]))
 	}
 	return last, err
+}
+
+// untilProduction starts a server, and returns when it has recovered. What it says goes to log.
+func (s Servers) untilProduction(ctx context.Context, log, dir string) error {
+	if err := s.pgCtl(ctx, log, "start", "-D", dir, "-w"); err != nil { // it waits until recovery has begun, not for its end
+		return err
+	}
+	bin, err := install.PostgresBin()
+	if err != nil {
+		return err
+	}
+	for {
+		ask := exec.CommandContext(ctx, filepath.Join(bin, "pg_controldata"), "-D", dir)
+		ask.Env = stack.Environment() // which has its language
+		state, err := ask.Output()
+		if err != nil {
+			return err
+		}
+		if inProduction.Match(state) {
+			return nil
+		}
+		if !install.Exists(filepath.Join(dir, "postmaster.pid")) {
+			return &supervise.Failure{Line: "PostgreSQL cannot be taken on; its log is " + log, Lines: supervise.Tail(log, 15)}
+		}
+		if !supervise.Pause(ctx, 100*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
 }
 
 // pgCtl runs PostgreSQL's own starter as its user.

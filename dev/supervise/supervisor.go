@@ -240,6 +240,7 @@ func (s *supervisor) keep(ctx context.Context, k *keeper, started chan<- error) 
 		}
 		s.log.Warn("exited, starting it again", "process", k.process().Name, "after", time.Since(began).Round(time.Millisecond).String(),
 			"exit", exit, "in", wait.String())
+		if !pause.For(ctx, wait) {
 			return
 		}
 		wait = min(2*wait, 5*time.Second)
