@@ -24,7 +24,10 @@ func TestUntil(t *testing.T) {
 			err: "UNTIL is before the backup was whole, 2026-11-29T12:00:00Z: take an earlier one",
 		},
 		{name: "no time", text: "noon", of: kept, err: `UNTIL is latest or a time such as 2026-11-29T12:00:00Z, not "noon"`},
-		{name: "no archive", text: "latest", of: backupOf{At: noon}, err: "UNTIL needs a backup that was made while there was a WAL_ARCHIVE"},
+		{
+			name: "no archive", text: "latest", of: backupOf{At: noon},
+			err: "UNTIL needs a backup that was made while there was a WAL_ARCHIVE",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -20,7 +20,7 @@ func main() { serve.MainWithDatabase("auth", migrations, newService) }
 type settings struct {
 	Keycloak     serve.URL  `env:"KEYCLOAK_URL" doc:"Where the services find Keycloak"`
 	Realm        string     `env:"KEYCLOAK_REALM" envDefault:"stampede" doc:"Keycloak's realm"`
-	ClientSecret serve.Keys `env:"AUTH_CLIENT_SECRET" secret:"16" doc:"Of Keycloak's client auth; others behind commas for when it is refused"`
+	ClientSecret serve.Keys `env:"AUTH_CLIENT_SECRET" secret:"16" doc:"Of Keycloak's client auth; others behind commas"`
 	Limits
 	Demo            bool   `env:"DEMO_ACCOUNTS" envDefault:"false" doc:"Whether there are a shopper and an operator from the start, for development"`
 	ShopperPassword string `env:"SHOPPER_PASSWORD" envDefault:"" secret:"10" doc:"Of shopper@stampede.test, with DEMO_ACCOUNTS"`

@@ -786,7 +786,8 @@ func TestWebhook(t *testing.T) {
 	require.Equal(t, []string{captured}, b.told(t))
 	require.Equal(t, 0, b.chargeDue(t))
 	require.Equal(t, 200, post("sandbox", signed(body), body).Status)
-	require.Equal(t, 200, post("sandbox", sign([]byte(oldSecret), []byte(body), time.Now()), body).Status, "another took its place just now")
+	before := sign([]byte(oldSecret), []byte(body), time.Now())
+	require.Equal(t, 200, post("sandbox", before, body).Status, "another took its place just now")
 	require.Equal(t, []string{captured}, b.told(t))
 
 	// Other events: noted, without effect.

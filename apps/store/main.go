@@ -27,7 +27,7 @@ type settings struct {
 	Public       serve.URL     `env:"PUBLIC_URL" envDefault:"http://localhost:8000" doc:"Where browsers find the shop"`
 	Keycloak     serve.URL     `env:"KEYCLOAK_URL" doc:"Where the services find Keycloak"`
 	Realm        string        `env:"KEYCLOAK_REALM" envDefault:"stampede" doc:"Keycloak's realm"`
-	ClientSecret serve.Keys    `env:"STORE_CLIENT_SECRET" secret:"16" doc:"Of Keycloak's client storefront; others behind commas for when it is refused"`
+	ClientSecret serve.Keys    `env:"STORE_CLIENT_SECRET" secret:"16" doc:"Of Keycloak's client storefront; others behind commas"`
 	HoldAt       string        `env:"HOLD_AT" envDefault:"cart" enum:"cart,checkout" doc:"What holds stock: a cart, or only the order"`
 	HoldTTL      time.Duration `env:"HOLD_TTL" envDefault:"15m" doc:"How long a cart holds what was put in"`
 	Featured     []string      `env:"STORE_FEATURED" envDefault:"" doc:"Slugs of up to three products that the home page shows first, with commas between; empty: the newest"`

@@ -115,7 +115,8 @@ func (s Servers) archive(ctx context.Context) error {
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		receives := false
-		if err := db.QueryRow(ctx, `SELECT active FROM pg_replication_slots WHERE slot_name = $1`, archiveSlot).Scan(&receives); err != nil {
+		err := db.QueryRow(ctx, `SELECT active FROM pg_replication_slots WHERE slot_name = $1`, archiveSlot).Scan(&receives)
+		if err != nil {
 			return err
 		}
 		if receives {
@@ -257,7 +258,8 @@ func (s Servers) replay(ctx context.Context, until Until) (last time.Time, err e
 	log := s.LogFile("replay")
 	if err := s.untilProduction(ctx, log, dir); err != nil {
 		_ = s.pgCtl(context.WithoutCancel(ctx), s.LogFile("replay-stop"), "stop", "-D", dir, "-m", "immediate") // it may not run
-		if text, readErr := os.ReadFile(log); readErr == nil && strings.Contains(string(text), "before configured recovery target was reached") {
+		const short = "before configured recovery target was reached"
+		if text, readErr := os.ReadFile(log); readErr == nil && strings.Contains(string(text), short) {
 			return last, fmt.Errorf("the archive %s ends before %s: UNTIL=latest goes as far as it does",
 				until.Archive, until.At.Format(time.RFC3339))
 		}
@@ -369,7 +371,8 @@ func (s Servers) LostPictures(ctx context.Context) (map[string]string, error) {
 	}
 	defer db.Close(ctx)
 	const ours = "/media/"
-	rows, err := db.Query(ctx, `SELECT p.slug, i.url FROM images i JOIN products p ON p.id = i.product_id WHERE starts_with(i.url, $1)`, ours)
+	rows, err := db.Query(ctx, `
+		SELECT p.slug, i.url FROM images i JOIN products p ON p.id = i.product_id WHERE starts_with(i.url, $1)`, ours)
 	if err != nil {
 		return nil, err
 	}

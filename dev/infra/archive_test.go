@@ -140,7 +140,8 @@ func TestUntil(t *testing.T) {
 	require.True(t, one.Before(two))
 	require.Eventually(t, func() bool {
 		behind := 1
-		err := db.QueryRow(ctx, `SELECT coalesce(max(pg_current_wal_flush_lsn() - flush_lsn), 1)::bigint FROM pg_stat_replication`).Scan(&behind)
+		err := db.QueryRow(ctx, `
+			SELECT coalesce(max(pg_current_wal_flush_lsn() - flush_lsn), 1)::bigint FROM pg_stat_replication`).Scan(&behind)
 		return err == nil && behind <= 0
 	}, 20*time.Second, 10*time.Millisecond)
 	kill()

@@ -94,8 +94,8 @@ func (s Servers) writeKeycloakPass() error {
 		return fmt.Errorf("KEYCLOAK_DATABASE_URL: %w", err)
 	}
 	password, _ := u.User.Password()
-	line := strings.Join([]string{u.Hostname(), u.Port(), strings.TrimPrefix(u.Path, "/"), u.User.Username(), pgpass.Replace(password)}, ":")
-	return stack.WriteFile(s.keycloakPass(), line+"\n", 0o600)
+	line := []string{u.Hostname(), u.Port(), strings.TrimPrefix(u.Path, "/"), u.User.Username(), pgpass.Replace(password)}
+	return stack.WriteFile(s.keycloakPass(), strings.Join(line, ":")+"\n", 0o600)
 }
 
 var pgpass = strings.NewReplacer(`\`, `\\`, ":", `\:`)

@@ -213,7 +213,9 @@ func (s Servers) keycloakAdmin(ctx context.Context) (k keycloakAdmin, err error)
 }
 
 func (k keycloakAdmin) ask(ctx context.Context, method, path string, in, out any) error {
-	text, err := ask(ctx, method, k.base+"/admin/realms/"+path, in, func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+k.token) })
+	text, err := ask(ctx, method, k.base+"/admin/realms/"+path, in, func(r *http.Request) {
+		r.Header.Set("Authorization", "Bearer "+k.token)
+	})
 	if err != nil || out == nil {
 		return err
 	}

@@ -46,7 +46,8 @@ func TestSecrets(t *testing.T) {
 	client := &http.Client{Transport: &Secrets{Next: http.DefaultTransport, Of: of}}
 	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, client)
 	config := clientcredentials.Config{ClientID: "auth", ClientSecret: of[0], TokenURL: server.URL, AuthStyle: oauth2.AuthStyleInHeader}
-	direct := oauth2.Config{ClientID: "auth", ClientSecret: of[0], Endpoint: oauth2.Endpoint{TokenURL: server.URL, AuthStyle: oauth2.AuthStyleInHeader}}
+	at := oauth2.Endpoint{TokenURL: server.URL, AuthStyle: oauth2.AuthStyleInHeader}
+	direct := oauth2.Config{ClientID: "auth", ClientSecret: of[0], Endpoint: at}
 	take := func(after int64) {
 		t.Helper()
 		before := calls.Load()

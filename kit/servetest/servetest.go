@@ -127,7 +127,8 @@ func NewTest(t testing.TB, name string, migrations fs.FS) (*serve.Runtime, *pgxp
 	client, err := dapr.At(statetest.Sidecar(), address, "")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Close() })
-	rt := serve.New(name, serve.Settings{AppToken: appToken, Issuer: issuer, HashKey: hashKeys, EventsPullBehind: 2 * time.Minute}, slog.New(slog.NewTextHandler(logWriter{t}, nil)), v, client)
+	rt := serve.New(name, serve.Settings{AppToken: appToken, Issuer: issuer, HashKey: hashKeys, EventsPullBehind: 2 * time.Minute},
+		slog.New(slog.NewTextHandler(logWriter{t}, nil)), v, client)
 	standIns.belongsTo(rt)
 	if migrations == nil {
 		return rt, nil

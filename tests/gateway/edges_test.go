@@ -23,7 +23,8 @@ func TestEdges(t *testing.T) {
 	n := newNginx(t, map[string]string{"EDGE": addresses[0], "EDGE_AUTH": addresses[1], "EDGE_ADMIN": addresses[2]}, nil)
 	g := &gateway{address: n.gateway, host: publicHost, loopback: runtime.GOOS == "linux", upstream: u}
 	list := func(edge, token string) {
-		text := fmt.Sprintf("edge %s\nedge-auth %s\nedge-admin %s\nDAPR_API_TOKEN %s\nDROPS_KEY %s\n", edge, addresses[1], addresses[2], token, dropsKey)
+		text := fmt.Sprintf("edge %s\nedge-auth %s\nedge-admin %s\nDAPR_API_TOKEN %s\nDROPS_KEY %s\n",
+			edge, addresses[1], addresses[2], token, dropsKey)
 		file := filepath.Join(n.dir, "edges.list")
 		require.NoError(t, os.WriteFile(file+".new", []byte(text), 0o644))
 		require.NoError(t, os.Rename(file+".new", file))

@@ -21,7 +21,8 @@ import (
 // the others.
 var rotated = []string{
 	"ORDERS_DATABASE_URL", "POSTGRES_SUPERUSER_URL", "KEYCLOAK_DATABASE_URL", "REDIS_PASSWORD", "RABBITMQ_URL", "DAPR_API_TOKEN",
-	"CURSOR_KEY", "DROPS_KEY", "AUTH_CLIENT_SECRET", "STORE_CLIENT_SECRET", "ADMIN_CLIENT_SECRET", "KEYCLOAK_ADMIN_PASSWORD", "DAPR_TRUST_ANCHORS",
+	"CURSOR_KEY", "DROPS_KEY", "AUTH_CLIENT_SECRET", "STORE_CLIENT_SECRET", "ADMIN_CLIENT_SECRET", "KEYCLOAK_ADMIN_PASSWORD",
+	"DAPR_TRUST_ANCHORS",
 }
 
 // TestRotate logs in and buys without a pause while one secret after the other is exchanged, in a shop with one of each. No
@@ -134,13 +135,15 @@ var refuses = map[string]func(t *testing.T, s *shop.Shop, value string) bool{
 		return status(t, page.String(), nil) == 401
 	},
 	"DAPR_API_TOKEN": func(t *testing.T, s *shop.Shop, value string) bool {
-		return status(t, "http://127.0.0.1:"+s.Port(3511)+"/v1.0/invoke/products/method/api/v1/products", http.Header{"Dapr-Api-Token": {value}}) == 401
+		address := "http://127.0.0.1:" + s.Port(3511) + "/v1.0/invoke/products/method/api/v1/products"
+		return status(t, address, http.Header{"Dapr-Api-Token": {value}}) == 401
 	},
 	"AUTH_CLIENT_SECRET":  noClient("auth"),
 	"STORE_CLIENT_SECRET": noClient("storefront"),
 	"ADMIN_CLIENT_SECRET": noClient("backoffice"),
 	"KEYCLOAK_ADMIN_PASSWORD": func(t *testing.T, s *shop.Shop, value string) bool {
-		return token(t, s, "master", url.Values{"client_id": {"admin-cli"}, "grant_type": {"password"}, "username": {"admin"}, "password": {value}}) == 401
+		form := url.Values{"client_id": {"admin-cli"}, "grant_type": {"password"}, "username": {"admin"}, "password": {value}}
+		return token(t, s, "master", form) == 401
 	},
 }
 
