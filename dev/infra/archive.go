@@ -19,6 +19,7 @@ import (
 	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // With WAL_ARCHIVE a process takes from PostgreSQL what it logs ahead of every change, as it does, so that a backup can be
@@ -125,7 +126,7 @@ func (s Servers) archive(ctx context.Context) error {
 		if time.Now().After(deadline) {
 			return &supervise.Failure{Line: "nothing reaches WAL_ARCHIVE", Lines: supervise.Tail(s.LogFile(p.Name), 5)}
 		}
-		if !supervise.Pause(ctx, 50*time.Millisecond) {
+		if !pause.For(ctx, 50*time.Millisecond) {
 			return ctx.Err()
 		}
 	}
@@ -300,7 +301,7 @@ func (s Servers) untilProduction(ctx context.Context, log, dir string) error {
 		if !install.Exists(filepath.Join(dir, "postmaster.pid")) {
 			return &supervise.Failure{Line: "PostgreSQL cannot be taken on; its log is " + log, Lines: supervise.Tail(log, 15)}
 		}
-		if !supervise.Pause(ctx, 100*time.Millisecond) {
+		if !pause.For(ctx, 100*time.Millisecond) {
 			return ctx.Err()
 		}
 	}
