@@ -96,15 +96,11 @@ func render(from, to string, values map[string]string, filled fs.FileMode) (stam
 			}
 			mode = filled
 		}
-		if name == edgesFile { // which Nginx's workers read again by themselves
-			mode = 0o644
-		} else {
-			stamp = supervise.Digest(stamp + name + string(text))
-		}
 		target := filepath.Join(to, name)
-		if name == edgesFile { // which has secrets, and which the workers read
+		if name == edgesFile { // which has secrets, and which the workers read again by themselves
 			return ownedFile(target, string(text), nginxUser)
 		}
+		stamp = supervise.Digest(stamp + name + string(text))
 		if old, err := os.ReadFile(target); err == nil && string(old) == string(text) {
 			return os.Chmod(target, mode)
 		}

@@ -39,7 +39,7 @@ func TestRender(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(to, "README.md"))
 
 	modes := func() {
-		for name, mode := range map[string]os.FileMode{"a.conf": 0o600, edgesFile: 0o644, "lua/b.lua": 0o644} {
+		for name, mode := range map[string]os.FileMode{"a.conf": 0o600, edgesFile: 0o600, "lua/b.lua": 0o644} {
 			info, err := os.Stat(filepath.Join(to, name))
 			require.NoError(t, err)
 			require.Equal(t, mode, info.Mode(), name)
