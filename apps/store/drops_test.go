@@ -214,7 +214,7 @@ func TestOddsInWords(t *testing.T) {
 
 	place, l := int64(699), lotStatus{Called: 100, Free: 5, RatePerMin: 60, LikelyBelow: 1000}
 	require.Equal(t, "It is likely that there is one for you.", l.odds(&place))
-	require.Equal(t, "in 8 to 13 minutes", l.wait(place))
+	require.Equal(t, "in 7 to 11 minutes", l.wait(place))
 	l.LikelyBelow = 699
 	require.Contains(t, l.odds(&place), "is unlikely")
 	require.Empty(t, l.wait(place), "no time is told for what will probably not be")
@@ -355,7 +355,7 @@ func TestDropPage(t *testing.T) {
 		{"prequeue", -100, map[string]any{}, []string{"in", "Entry number", "412", `action="/drops/d2/leave"`}, true},
 		{"drawing", 2, map[string]any{}, []string{"drawing", "being drawn"}, true},
 		{"open", 60, map[string]any{"position": 411},
-			[]string{"waiting", ">311</span> before you", "412</strong> of", "in 4 to 7 minutes"}, true},
+			[]string{"waiting", ">311</span> before you", "412</strong> of", "in 3 to 6 minutes"}, true},
 		{"open", 60, map[string]any{"position": 99}, []string{"turn", "It is your turn", `value="the.ticket"`, "Take <bdi>A</bdi>"}, false},
 		{"open", 60, nil, []string{"late", "still join", ">7</span>."}, false},
 		{"open", 60, held("held", map[string]any{"hold_expires_at": until}), []string{"holding", "19:10 CET", `href="/checkout"`}, false},

@@ -10,6 +10,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -96,13 +97,13 @@ func report(r runs, rows []row, now time.Time, took time.Duration) string {
 		sizes[f.shoppers]++
 	}
 	var played []string
-	for _, n := range []int{2000, 10_000, large} {
-		played = append(played, fmt.Sprintf("%s of %s", number(sizes[n]), number(n)))
+	for _, n := range slices.Sorted(maps.Keys(sizes)) {
+		played = append(played, fmt.Sprintf("%s of %s shoppers", number(sizes[n]), number(n)))
 	}
 	fmt.Fprintf(&b, `# What a drop promises, simulated
-Written by `+"`make dropsim`"+` on %s: %s shoppers, each with a fixed seed, in virtual time, by the rules of [drop](../drop) that
-the services have. How people behave, how many units there are and how fast they are called differs from seed to seed. It took
-%s on %d cores. It fails when a promise is not kept; what it plays is said in [drop/sim](../drop/sim/main.go).
+Written by `+"`make dropsim`"+` on %s: drops, %s, each with a fixed seed, in virtual time, by the rules of
+[drop](../drop) that the services have. How people behave, how many units there are, how fast they are called and how long a claim
+holds differs from seed to seed. It took %s on %d cores. It fails when a promise is not kept; what it plays is said in [drop/sim](../drop/sim/main.go).
 
 | promise | mark | measured | kept |
 |---|---|---|---|

@@ -55,9 +55,7 @@ func (a action) of(w *world, i int32) {
 	case pay:
 		w.pays(i)
 	case removes:
-		if s := &w.shoppers[i]; s.has.Held > 0 {
-			w.giveBack(i)
-		}
+		w.removes(i)
 	case cancels:
 		w.cancels(i)
 	case closes:
@@ -270,15 +268,23 @@ func (w *world) became(i int32) {
 // plans is what somebody will do with what is held for them: nothing, too.
 func (w *world) plans(i int32) {
 	s := &w.shoppers[i]
-	after := s.chance.around(90, .8)
+	after := min(s.chance.around(90, .8), w.holds.Seconds()-10)
 	switch {
 	case s.automatic():
 		after = s.chance.between(5, 20)
 		w.at(w.now+seconds(after), i, pay)
 	case s.buys:
-		w.at(w.now+seconds(min(after, 590)), i, pay)
+		w.at(w.now+seconds(after), i, pay)
 	case s.chance.is(.3):
-		w.at(w.now+seconds(min(after, 590)), i, removes)
+		w.at(w.now+seconds(after), i, removes)
+	}
+}
+
+// removes is somebody taking out of their cart what is held, and going away.
+func (w *world) removes(i int32) {
+	if s := &w.shoppers[i]; s.has.Held > 0 {
+		s.gone = true
+		w.giveBack(i)
 	}
 }
 
@@ -306,12 +312,13 @@ func (w *world) pays(i int32) {
 	}
 }
 
-// cancels is somebody cancelling their order before it is shipped.
+// cancels is somebody cancelling their order before it is shipped, and going away.
 func (w *world) cancels(i int32) {
 	s := &w.shoppers[i]
 	if s.has.Ordered == 0 || w.over {
 		return
 	}
+	s.gone = true
 	w.lots[s.sku].Return(s.has.Ordered)
 	w.moved(i, drop.Has{Held: s.has.Held, Until: s.has.Until})
 	w.judgeSold(int(s.sku))

@@ -178,7 +178,7 @@ func (w *world) claimAll() {
 			s.claim = &drop.Claim{Position: int64(s.position)}
 			l.comes(int64(s.position))
 		}
-		if s.claim.Ask(int64(s.wants), w.time(), holdFor, first[s.sku]) {
+		if s.claim.Ask(int64(s.wants), w.time(), w.holds, first[s.sku]) {
 			asked = append(asked, asking{i, *s.claim})
 		}
 		w.became(i)

@@ -89,7 +89,7 @@ func verdict(r runs) []row {
 		count := sum(size.drops, func(f found) int64 { return f.toldCount })
 		rows = append(rows, row{"sold out is told to all who wait, from the last payment on, where " + size.who,
 			fmt.Sprintf("≤ %d s", size.limit/second), fmt.Sprintf("%s at most, of %s; %d never", inSeconds(told), number(count), not),
-			told <= size.limit && not == 0})
+			told <= size.limit && not == 0 && count > 0})
 	}
 	back, same := sum(all, func(f found) int64 { return f.back }), sum(all, func(f found) int64 { return f.backSame })
 	rows = append(rows, row{"come back after 20 minutes on another device: the same position", "always",

@@ -123,7 +123,6 @@ type skuStatus struct{ called, free, held, sold, perMin, likely int64 }
 // A drop as staff make it, but for what differs from seed to seed.
 const (
 	grace      = 45 * second
-	holdFor    = 600 * time.Second
 	standbyFor = 60 * time.Second
 	closesAt   = 1800 * second
 	never      = ms(math.MaxInt64)
@@ -149,6 +148,7 @@ type world struct {
 	n         int64   // whose order was drawn
 	drawn     [32]byte
 	most      int64 // called in a second
+	holds     time.Duration
 	opened    ms
 	isOpen    bool
 	over      bool
@@ -187,13 +187,16 @@ func newWorld(sc scene) *world {
 	w.chance.next()
 	c := &w.chance
 	w.most = []int64{2, 5, 20, 100}[c.next()%4]
-	if sc.shoppers > 20_000 {
-		w.most = []int64{50, 100, 200}[c.next()%3]
+	w.holds = []time.Duration{3 * time.Minute, 5 * time.Minute, 10 * time.Minute}[c.next()%3]
+	if sc.shoppers > 20_000 { // so that it is sold out before it closes
+		w.most, w.holds = []int64{50, 100, 200}[c.next()%3], 3*time.Minute
 	}
 	skus := 1 + int(c.next()%3)
 	// Of the demand: seldom there is enough for all.
 	part := math.Exp(c.between(math.Log(.01), math.Log(.4)))
-	if c.is(.12) {
+	if sc.shoppers > 20_000 {
+		part /= 10
+	} else if c.is(.12) {
 		part = c.between(.5, 1.3)
 	}
 	limit := 1 + int64(c.next()%3)
