@@ -55,7 +55,8 @@ func (l *listing) leave(ctx context.Context) {
 	pause.For(ctx, late)
 }
 
-// mayBeListed answers 503 from the moment at which the service begins to stop;
+// mayBeListed answers 503 until the service reaches its sidecar, which without a
+// database it is faster than, and from the moment at which it begins to stop;
 // who has listed it hears nothing until then, or for listedFor.
 func (rt *Runtime) mayBeListed(w http.ResponseWriter, r *http.Request) {
 	listed := r.URL.Query().Get("listed") == "true"
@@ -67,6 +68,11 @@ func (rt *Runtime) mayBeListed(w http.ResponseWriter, r *http.Request) {
 		case <-rt.stopping:
 		case <-ctx.Done():
 		}
+	}
+	if !listed && rt.Dapr.Alive(r.Context()) != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, "no sidecar")
+		return
 	}
 	select {
 	case <-rt.stopping:

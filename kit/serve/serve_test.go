@@ -12,13 +12,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stampede-shop/stampede/kit/dapr/daprtest"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
 
-// TestLeaves: a service that is told to stop says so at once, and goes on answering as long as callers may find it.
+// TestLeaves: a service that does not reach its sidecar is not to be found; one that is told to stop says so at once, and goes on answering as long as callers may find it.
 func TestLeaves(t *testing.T) {
 	t.Parallel()
 	rt, _ := servetest.NewTest(t, "test", nil)
+	sidecar, gone := daprtest.Sidecar{}.Start(t)
+	rt.Dapr = sidecar
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	rt.Settings.AppHost, rt.Settings.AppPort = "127.0.0.1", free.Addr().(*net.TCPAddr).Port
@@ -57,6 +60,8 @@ func TestLeaves(t *testing.T) {
 	held := make(chan int, 1)
 	go func() { held <- get("/listz?listed=true") }()
 	eventually(func() bool { return ready("listed") }, "it has heard that it is found")
+	gone()
+	eventually(func() bool { return get("/listz?listed=false") == 503 }, "it could do nothing for who calls")
 
 	stop()
 	require.Equal(t, 503, <-held, "it says that it stops")
