@@ -57,11 +57,11 @@ func TestLeaves(t *testing.T) {
 	}
 	eventually(func() bool { return get("/listz?listed=false") == 200 }, "welcome")
 	require.False(t, ready("listed"), "nobody finds it yet")
+	gone()
+	eventually(func() bool { return get("/listz?listed=false") == 503 }, "it could do nothing for who calls")
 	held := make(chan int, 1)
 	go func() { held <- get("/listz?listed=true") }()
 	eventually(func() bool { return ready("listed") }, "it has heard that it is found")
-	gone()
-	eventually(func() bool { return get("/listz?listed=false") == 503 }, "it could do nothing for who calls")
 
 	stop()
 	require.Equal(t, 503, <-held, "it says that it stops")
