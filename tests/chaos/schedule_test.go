@@ -8,8 +8,8 @@ import (
 )
 
 var some = []string{
-	"orders", "orders-daprd", "mail", "mail-daprd", "drops", "drops-daprd", "edge-daprd", "postgres", "redis", "rabbitmq", "nginx", "keycloak",
-	"maildev", "sentry",
+	"orders", "orders-daprd", "mail", "mail-daprd", "drops", "drops-daprd", "edge-daprd",
+	"postgres", "redis", "rabbitmq", "nginx", "keycloak", "maildev", "sentry",
 }
 
 func TestPlan(t *testing.T) {
