@@ -408,7 +408,9 @@ func evading(at string) vegeta.Targeter {
 	return func(t *vegeta.Target) error {
 		n := fmt.Sprint(count.Add(1))
 		t.Method, t.URL = "GET", at+"?miss="+n
-		t.Header = http.Header{"Authorization": {"Bearer " + n}, "Cookie": {"cart=" + n}, "Accept": {"text/" + n}, "Origin": {"http://" + n}}
+		t.Header = http.Header{
+			"Authorization": {"Bearer " + n}, "Cookie": {"cart=" + n}, "Accept": {"text/" + n}, "Origin": {"http://" + n},
+		}
 		return nil
 	}
 }
@@ -433,8 +435,9 @@ func (b *bench) polled(ctx context.Context, name string, to vegeta.Targeter) err
 	b.detail(r)
 	share := 100 * r.Cost.Processor["nginx"].Seconds() / r.Took.Seconds() / float64(runtime.NumCPU())
 	b.mark("drop", fmt.Sprintf("%s: %d a second", name, pollsASecond), "≤ 25 % of 2 processors at the front, ≤ 2 a second reach drops",
-		"%s a second came, Nginx took %.0f %% of %d processors, %s a second reached drops, p99 %s ms, %d failed", number(r.rate()), share,
-		runtime.NumCPU(), number((after[statusRoute]-before[statusRoute])/r.Took.Seconds()), milliseconds(percentile(r.Times, 99)), r.failed())
+		"%s a second came, Nginx took %.0f %% of %d processors, %s a second reached drops, p99 %s ms, %d failed",
+		number(r.rate()), share, runtime.NumCPU(), number((after[statusRoute]-before[statusRoute])/r.Took.Seconds()),
+		milliseconds(percentile(r.Times, 99)), r.failed())
 	return nil
 }
 
@@ -520,7 +523,8 @@ func (b *bench) claimedEarly(ctx context.Context, s *sale, people []*person) (se
 	b.keep("drop", orders)
 	claims := sorted(slices.Clone(s.claims[sent:]))
 	b.mark("drop", fmt.Sprintf("claims of the uncalled, %d a second", claimsSecond), "none reaches a sidecar; called buyers' p99 ≤ 1 s",
-		"%.0f a second came; %.0f were let in, %d of the called had claimed; these were answered within p50 %s, p99 %s ms (%d bought, %d failed)",
+		"%.0f a second came; %.0f were let in, %d of the called had claimed; these were answered within p50 %s, p99 %s ms "+
+			"(%d bought, %d failed)",
 		float64(count.Load())/r.Took.Seconds(), after-before, len(claims), milliseconds(percentile(claims, 50)),
 		milliseconds(percentile(claims, 99)), len(orders.Times), orders.failed())
 	return served, nil
