@@ -152,6 +152,7 @@ func (s *sale) visit(ctx context.Context, i int, who shopper) (answer string, er
 		if p.idx != before {
 			return "", fmt.Errorf("number %d of the entries is %d on another device", before, p.idx)
 		}
+	default:
 	}
 	return s.wait(ctx, p)
 }
@@ -234,8 +235,12 @@ func (s *sale) follow(ctx context.Context, p *person, st *standing) (answer stri
 				State string `json:"state"`
 			} `json:"claims"`
 		}
+		var no *refusal
 		err := s.shop.once(ctx, "GET", s.path+"/entry", p.token, nil, &mine)
-		if err != nil || len(mine.Claims) == 0 || mine.Claims[0].State == "standby" {
+		if err != nil && !errors.As(err, &no) {
+			return "", err
+		}
+		if len(mine.Claims) == 0 || mine.Claims[0].State == "standby" { // who was refused looks again, too
 			return "", nil
 		}
 	}

@@ -71,8 +71,8 @@ func PartLikely(part float64) bool { return part >= nearlyAll }
 // Of those who were told a time in the simulation (docs/dropsim.md), one in ten was called before soonest times what the
 // rate of calls says, and one in ten after latest times that.
 const (
-	soonest = .75
-	latest  = 1.05
+	soonest = .59
+	latest  = 1.09
 )
 
 // Wait is when somebody with so many positions ahead will be called, as a range of minutes that holds in eight cases of

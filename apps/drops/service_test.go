@@ -85,6 +85,7 @@ func (l *lots) claim(c wantsHeld) (isHeld, error) {
 		return *h, ErrLimitReached.With("sku", c.SKU).With("limit", lot.Limit).With("available", 0)
 	case drop.NoneFree:
 		return *h, ErrOutOfStock.With("sku", c.SKU).With("available", 0)
+	default:
 	}
 	h.Held, h.HeldUntil = has.Held, has.Until
 	return *h, nil

@@ -417,8 +417,9 @@ func (l lotStatus) odds(position *int64) string {
 		return "It is likely that there is one for you."
 	case rules.Unlikely:
 		return "It is unlikely that there is one for you: those who stand before you will probably take what is left."
+	default:
+		return "All are held just now: there is one for you only if others give theirs up."
 	}
-	return "All are held just now: there is one for you only if others give theirs up."
 }
 
 // share says a part in words.

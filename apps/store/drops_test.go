@@ -214,7 +214,7 @@ func TestOddsInWords(t *testing.T) {
 
 	place, l := int64(699), lotStatus{Called: 100, Free: 5, RatePerMin: 60, LikelyBelow: 1000}
 	require.Equal(t, "It is likely that there is one for you.", l.odds(&place))
-	require.Equal(t, "in 7 to 11 minutes", l.wait(place))
+	require.Equal(t, "in 5 to 11 minutes", l.wait(place))
 	l.LikelyBelow = 699
 	require.Contains(t, l.odds(&place), "is unlikely")
 	require.Empty(t, l.wait(place), "no time is told for what will probably not be")

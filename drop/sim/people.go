@@ -173,6 +173,7 @@ func (w *world) looks(i int32) {
 		}
 	case holding, bought:
 		return
+	default:
 	}
 	w.looksAfter(i, seconds(drop.Pause(d.poll, wait, s.chance.unit())))
 }
@@ -261,6 +262,7 @@ func (w *world) became(i int32) {
 		if s.here {
 			w.looksAfter(i, seconds(2*s.chance.unit()))
 		}
+	default:
 	}
 	w.judgeWants(s)
 }

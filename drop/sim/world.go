@@ -283,6 +283,7 @@ func (w *world) born(s *shopper, skus int, limit int64, shows, buys float64) {
 	case late:
 		s.enters = seconds(c.exp(120))
 		s.first = never // until they are in
+	default:
 	}
 }
 

@@ -124,7 +124,7 @@
   };
   const waitFor = (lot, place) => {
     if (place < lot.called || place >= lot.likely_below || lot.rate_per_min <= 0) return "";
-    const mean = (place - lot.called + 1) / lot.rate_per_min, least = Math.floor(mean * .75), most = Math.ceil(mean * 1.05);
+    const mean = (place - lot.called + 1) / lot.rate_per_min, least = Math.floor(mean * .59), most = Math.ceil(mean * 1.09);
     return most <= 1 ? "within a minute" : least < 1 ? `within ${most} minutes` : `in ${least} to ${most} minutes`;
   };
 
