@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart scale backup restore prune rotate import observe audit check lint fmt cover audit-deps security kong images release-notes test swaps chaos plans dropsim bench profile lighthouse screenshots compose-env compose-test generate service dev
+.PHONY: help up infra down clean status logs restart scale backup restore prune rotate import observe audit check lint fmt cover audit-deps security kong images release-notes test swaps rotate-test chaos plans dropsim bench profile lighthouse screenshots compose-env compose-test generate service dev
 
 DEV := .run/bin/dev
 
@@ -97,6 +97,9 @@ test: dev ## run all tests, on a second shop of their own that is stopped afterw
 
 swaps: dev ## run one suite over every broker and state store, and write docs/swaps.md
 	@$(DEV) swaps
+
+rotate-test: dev ## exchange a secret of each kind while people buy, on the shop of the tests, which begins empty
+	@$(DEV) rotate-test
 
 chaos: dev ## break parts at random while people buy: make chaos SEED=7 MINUTES=5
 	@$(DEV) chaos

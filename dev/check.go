@@ -67,7 +67,7 @@ func (s *shop) lint(ctx context.Context) error {
 	}
 	for _, module := range []string{".", "tests"} {
 		// Compiled as the apps will be (build), so that it is done once.
-		err := s.goCommand(ctx, module, "vet", "-trimpath", "-tags=keycloak,scaffold,s3,nodynamic", "-vettool="+linters, "./...")
+		err := s.goCommand(ctx, module, "vet", "-trimpath", "-tags=keycloak,rotate,scaffold,s3,nodynamic", "-vettool="+linters, "./...")
 		if err != nil {
 			return err
 		}

@@ -39,6 +39,7 @@ const usage = `usage: dev <command>
   audit-deps      check the libraries
   test            run all tests, on a stack beside the developer's
   swaps           run one suite over every broker and state store, on that stack
+  rotate-test     exchange a secret of each kind while people buy, on the stack of the tests
   chaos           break parts at random while people buy, on a stack of its own: SEED=7 MINUTES=5
   bench           measure, on a stack of its own, and write bench/RESULTS.md: QUICK=1 for five minutes
   profile APP     what an app spends its time on while orders come, on that stack
@@ -86,7 +87,7 @@ func run(ctx context.Context, args []string) error {
 		return infra.ServeProxies(ctx, args[1], args[2:])
 	case "keys": // by the supervisor, too
 		return infra.ServeKeys(ctx, args[1], args[2], args[3])
-	case "test", "swaps":
+	case "test", "swaps", "rotate-test":
 		testStack()
 	case "chaos":
 		chaosStack()
@@ -130,6 +131,8 @@ func run(ctx context.Context, args []string) error {
 		return s.test(ctx)
 	case "swaps":
 		return s.swaps(ctx)
+	case "rotate-test":
+		return s.rotateTest(ctx)
 	case "chaos":
 		return s.chaos(ctx)
 	case "bench":

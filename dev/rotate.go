@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -375,4 +376,12 @@ func (s *shop) rollEdges(
 	}
 	s.Out.Say("edges", "ready")
 	return s.ListEdges(apps)
+}
+
+// rotateTest runs TestRotate on a shop that begins empty, and stops it.
+func (s *shop) rotateTest(ctx context.Context) error {
+	return s.onFresh(ctx, func(fresh *shop) error {
+		env := []string{"GOWORK=off", "RUN_DIR=" + fresh.Run, "PORT_OFFSET=" + fresh.Settings.Get("PORT_OFFSET")}
+		return fresh.goTest(ctx, filepath.Join(s.Root, "tests"), env, "-timeout=20m", "-v", "-tags=rotate", "-run=^TestRotate$", "./scale")
+	})
 }

@@ -108,9 +108,6 @@ func (s *shop) test(ctx context.Context) (err error) {
 	if err := s.suites(ctx, env); err != nil {
 		return err
 	}
-	if err := s.reread(); err != nil {
-		return err
-	}
 	s.Out.Say("test", "audit")
 	if err := s.audit(ctx); err != nil {
 		return err
@@ -134,17 +131,6 @@ func (s *shop) swapParts(ctx context.Context) error {
 	installer := s.Installer()
 	installer.Nice, installer.Needs = true, func(part string) bool { return other.Needs(part) && !usual.Needs(part) }
 	return installer.Install(ctx)
-}
-
-// reread takes the settings as they are now: suites have changed them.
-func (s *shop) reread() error {
-	now, err := openShop()
-	if err != nil {
-		return err
-	}
-	now.Out, now.Plugged = s.Out, s.Plugged
-	*s = *now
-	return nil
 }
 
 // testSwaps runs a suite on a shop of other parts, and stops it.
