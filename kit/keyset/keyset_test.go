@@ -18,6 +18,8 @@ var migrations = fstest.MapFS{"migrations/00001_t.sql": {Data: []byte(`-- +goose
 CREATE TABLE parcels (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), label text NOT NULL, grams bigint NOT NULL, at timestamptz NOT NULL);
 `)}}
 
+func init() { rest.SignCursors("what cursors of these tests are signed with") }
+
 var parcels = keyset.List{ID: "id", Sorts: map[string]string{
 	"newest": "at DESC", "oldest": "at", "label": "label", "-label": "lower(label) DESC", "grams": "grams + 1",
 }}
