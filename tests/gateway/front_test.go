@@ -347,7 +347,7 @@ func TestCache(t *testing.T) {
 			io.WriteString(w, `{"type":"urn:stampede:problem:drop-not-found","title":"There is no such drop","status":404}`)
 		})
 		for i := range 3 {
-			a := get(fmt.Sprint(status(slug), "?", i))
+			a := f.send(t, request{method: "GET", path: fmt.Sprint(status(slug), "?", i)})
 			require.Equal(t, 404, a.status)
 			require.Contains(t, a.body, "drop-not-found")
 			require.Equal(t, 1, f.upstream.times(status(slug)), "that there is none is kept, too")
