@@ -127,7 +127,7 @@ func TestFiles(t *testing.T) {
 			return nil
 		}))
 	}
-	require.Subset(t, closed, []string{"settings.env", "nginx.conf", "gateway.conf"})
+	require.Subset(t, closed, []string{"settings.env", "edges.list"})
 }
 
 // ignoreGone: the shop goes on, and takes files away.
