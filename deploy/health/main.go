@@ -1,25 +1,35 @@
 // Command health stands in containers that have no shell and no curl, for their healthchecks:
 //
 //	health URL     exits 0 when URL answers with a 2xx status
+//	health wait    does nothing until it is told to stop: what a sidecar stands beside that is alone (deploy/helm)
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "health:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
+func run(ctx context.Context, args []string) error {
 	if len(args) != 1 {
-		return fmt.Errorf("usage: health URL")
+		return fmt.Errorf("usage: health URL | wait")
+	}
+	if args[0] == "wait" {
+		<-ctx.Done()
+		return nil
 	}
 	return ask(args[0])
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -21,11 +23,18 @@ func TestHealth(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	require.NoError(t, run([]string{server.URL + "/well"}))
-	require.ErrorContains(t, run([]string{server.URL + "/ill"}), "503")
-	require.ErrorContains(t, run([]string{server.URL + "/elsewhere"}), "302")
-	require.Error(t, run(nil))
+	require.NoError(t, run(t.Context(), []string{server.URL + "/well"}))
+	require.ErrorContains(t, run(t.Context(), []string{server.URL + "/ill"}), "503")
+	require.ErrorContains(t, run(t.Context(), []string{server.URL + "/elsewhere"}), "302")
+	require.Error(t, run(t.Context(), nil))
 	gone := httptest.NewServer(nil)
 	gone.Close()
-	require.Error(t, run([]string{gone.URL}))
+	require.Error(t, run(t.Context(), []string{gone.URL}))
+
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, []string{"wait"}) }()
+	require.Never(t, func() bool { return len(ended) > 0 }, 50*time.Millisecond, 10*time.Millisecond)
+	stop()
+	require.NoError(t, <-ended)
 }

@@ -61,7 +61,7 @@ func run(ctx context.Context, root string, check bool, args []string) error {
 		if check {
 			continue
 		}
-		if err := os.WriteFile(filepath.Join(root, name), files[name], 0o644); err != nil {
+		if err := write(filepath.Join(root, name), files[name]); err != nil {
 			return err
 		}
 		fmt.Println("wrote", name)
@@ -112,7 +112,7 @@ func everything(ctx context.Context, root string) (map[string][]byte, error) {
 	g := &generated{root: root, files: map[string][]byte{}}
 	for _, write := range []func(*generated) error{
 		s.documents, s.events, s.problems, s.gateways, s.resiliency, s.scopes, s.accessLists, s.secrets, s.compose, s.lists, s.tables,
-		s.settings, s.dashboards,
+		s.settings, s.dashboards, s.helm,
 		func(g *generated) error { return s.diagrams(ctx, g) },
 	} {
 		if err := write(g); err != nil {

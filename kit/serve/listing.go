@@ -20,7 +20,8 @@ const (
 // listing is what the service knows of the list by which callers find it. On one
 // machine its sidecar keeps that (dapr/daprd/names): it asks /listz again and
 // again whether calls are welcome, and says whether the service is listed.
-// Elsewhere nobody asks, and nothing waits.
+// Elsewhere the list is the platform's: who asks says nothing of it, and nothing
+// waits.
 type listing struct {
 	mu     sync.Mutex
 	asked  time.Time
@@ -59,8 +60,11 @@ func (l *listing) leave(ctx context.Context) {
 // database it is faster than, and from the moment at which it begins to stop;
 // who has listed it hears nothing until then, or for listedFor.
 func (rt *Runtime) mayBeListed(w http.ResponseWriter, r *http.Request) {
-	listed := r.URL.Query().Get("listed") == "true"
-	rt.listing.note(listed, time.Now())
+	query := r.URL.Query()
+	listed := query.Get("listed") == "true"
+	if query.Has("listed") {
+		rt.listing.note(listed, time.Now())
+	}
 	if listed {
 		ctx, cancel := context.WithTimeout(r.Context(), listedFor)
 		defer cancel()

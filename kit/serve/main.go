@@ -18,6 +18,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/idempotency"
+	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/rest"
 	"github.com/stampede-shop/stampede/kit/settings"
 )
@@ -35,7 +36,8 @@ func Main[S, T any](name string, newService func(*Runtime, S) (T, error)) {
 }
 
 // MainWithDatabase is Main for a service that keeps records, in the database
-// that <NAME>_DATABASE_URL names. With "openapi" newService gets none.
+// that <NAME>_DATABASE_URL names. With "openapi" newService gets none; with
+// "migrate" it brings that database up to date, as every start does, and ends.
 func MainWithDatabase[S, T any](name string, migrations fs.FS, newService func(*Runtime, *pgxpool.Pool, S) (T, error)) {
 	program[S]{name, migrations, func(rt *Runtime, db *pgxpool.Pool, set S) error {
 		_, err := newService(rt, db, set)
@@ -62,8 +64,10 @@ func (p program[S]) main() {
 		err = show(os.Stdout, p.settings(settings.Environment()))
 	case "openapi":
 		err = p.openapi()
+	case "migrate":
+		err = p.migrate(context.Background(), settings.Environment())
 	default:
-		err = fmt.Errorf("%s knows the arguments settings and openapi, not %q", p.name, command)
+		err = fmt.Errorf("%s knows the arguments settings, openapi and migrate, not %q", p.name, command)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -124,6 +128,19 @@ func (p program[S]) run(ctx context.Context) error {
 		return err
 	}
 	return rt.Serve(ctx)
+}
+
+// migrate does what a start does before anything else, and no more: before a
+// rollout, where many instances would take turns.
+func (p program[S]) migrate(ctx context.Context, environment map[string]string) error {
+	if p.migrations == nil {
+		return fmt.Errorf("%s has no database", p.name)
+	}
+	records, err := settings.Read[database](environment, p.prefix())
+	if err != nil {
+		return err
+	}
+	return pg.Migrate(ctx, records.URL, p.migrations)
 }
 
 // openapi prints the service's document, with the topics that it consumes and

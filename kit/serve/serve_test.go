@@ -55,7 +55,9 @@ func TestLeaves(t *testing.T) {
 		t.Helper()
 		require.Eventually(t, ok, 20*time.Second, 10*time.Millisecond, what)
 	}
-	eventually(func() bool { return get("/listz?listed=false") == 200 }, "welcome")
+	eventually(func() bool { return get("/listz") == 200 }, "welcome")
+	require.True(t, ready("listed"), "nobody keeps a list")
+	require.Equal(t, 200, get("/listz?listed=false"))
 	require.False(t, ready("listed"), "nobody finds it yet")
 	gone()
 	eventually(func() bool { return get("/listz?listed=false") == 503 }, "it could do nothing for who calls")
@@ -68,6 +70,7 @@ func TestLeaves(t *testing.T) {
 	require.False(t, ready("stopping"))
 	require.Equal(t, 200, get("/call"), "who still finds it is answered")
 	require.Equal(t, 503, get("/listz?listed=false"))
+	require.Equal(t, 503, get("/listz"))
 	require.Equal(t, 200, get("/call"), "who found it just before is answered")
 	require.NoError(t, <-ended)
 	require.Zero(t, get("/call"))
