@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 )
@@ -30,11 +30,18 @@ func TestHealth(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	require.Error(t, run(t.Context(), []string{gone.URL}))
+}
 
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, []string{"wait"}) }()
-	require.Never(t, func() bool { return len(ended) > 0 }, 50*time.Millisecond, 10*time.Millisecond)
-	stop()
-	require.NoError(t, <-ended)
+// TestWait: it waits until it is told to stop, and that is no failure.
+func TestWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- run(ctx, []string{"wait"}) }()
+		synctest.Wait()
+		require.Empty(t, ended)
+		stop()
+		require.NoError(t, <-ended)
+	})
 }
