@@ -18,9 +18,9 @@ import (
 var folders = []string{"apps", "audit", "bench", "dapr", "deploy", "dev", "drop", "events", "kit", "pricing", "tests", "tools"}
 
 // modules are the folders of our modules: the services', the tests from
-// outside, the sidecar, the linters of code and of workflows, what looks for
-// weaknesses.
-var modules = []string{".", "tests", "dapr/daprd", "tools/lint", "tools/security", "tools/workflows"}
+// outside, the sidecar, what checks the chart, the linters of code and of
+// workflows, what looks for weaknesses.
+var modules = []string{".", "tests", "dapr/daprd", "tools/helm", "tools/lint", "tools/security", "tools/workflows"}
 
 // check is what a change has to pass before anything is started: form, linters,
 // and all tests that need neither a shop nor Keycloak, under the race detector.
@@ -42,6 +42,9 @@ func (s *shop) check(ctx context.Context) error {
 	if err := s.Out.Step(ctx, "form", "gofmt and the linters", s.lint); err != nil {
 		return err
 	}
+	if err := s.Out.Step(ctx, "chart", "deploy/helm", s.chart); err != nil {
+		return err
+	}
 	err = s.Out.Step(ctx, "units", "the tests that need no shop, under the race detector", func(ctx context.Context) error {
 		// -vet=off: lint has just vetted all of it.
 		return runTests(ctx, os.Stdout, s.Root, []string{"GOWORK=off", "CGO_ENABLED=1"}, "-race", "-vet=off", "-timeout=15m", "./...")
@@ -51,6 +54,12 @@ func (s *shop) check(ctx context.Context) error {
 	}
 	s.Out.Say("check", "passed in %s", time.Since(begun).Round(time.Second))
 	return nil
+}
+
+// chart renders deploy/helm in every way, and holds it to types and rules.
+func (s *shop) chart(ctx context.Context) error {
+	// -count=1: go test would not see that a file outside of the module has changed.
+	return s.goCommand(ctx, "tools/helm", "test", "-trimpath", "-vet=off", "-count=1", ".")
 }
 
 // lint demands what gofmt, go vet, the linters of tools/lint and actionlint demand.

@@ -132,8 +132,8 @@ func (s *shop) chartList(g *generated) (string, error) {
 				connections = set.Default
 			}
 		}
-		fmt.Fprintf(&b, "  %s:\n    port: %d\n    body: %s\n    read: %s\n    face: %t\n    consumes: %t\n    database: %t\n    connections: %s\n",
-			a.ID, a.Port, a.MaxBodySize, a.ReadBufferSize, a.face(), len(a.doc.Consumes) > 0, a.Database, connections)
+		fmt.Fprintf(&b, "  %s:\n    port: %d\n    body: %s\n    read: %s\n", a.ID, a.Port, a.MaxBodySize, a.ReadBufferSize)
+		fmt.Fprintf(&b, "    consumes: %t\n    database: %t\n    connections: %s\n", len(a.doc.Consumes) > 0, a.Database, connections)
 		for _, l := range []struct {
 			name string
 			list []string
