@@ -66,6 +66,7 @@ type component struct {
 		Name string `yaml:"name"`
 	} `yaml:"metadata"`
 	Spec struct {
+		Type     string `yaml:"type"`
 		Metadata []struct {
 			Secret struct {
 				Name string `yaml:"name"`

@@ -1,19 +1,16 @@
-{{/* The list of apps, edges and images (files/shop.yaml). */}}
-{{- define "shop" }}{{ .Files.Get "files/shop.yaml" }}{{ end }}
+{{/* The lists of apps, edges, components and images. */}}
+{{- define "shop" }}{{ .Files.Get "files/shop.json" }}{{ end }}
 
-{{/* Which file a component is from, by its name in components/: those of swap lie over the others. */}}
+{{/* What is plugged in, by the name of the file in components/: the files of swap lie over the others. */}}
 {{- define "components" }}
-{{- $by := dict }}
-{{- range $path, $_ := .Files.Glob "files/components/*.yaml" }}{{ $_ := set $by (base $path) $path }}{{ end }}
+{{- $all := (include "shop" . | fromJson).components }}
+{{- $by := index $all "" }}
 {{- range $swap := .Values.swap }}
-{{- $files := $.Files.Glob (printf "files/swaps/%s/*.yaml" $swap) }}
 {{- if eq $swap "secrets-file" }}{{ fail "swap: secrets-file: in a cluster Kubernetes' Secrets are the store; leave it out" }}{{ end }}
-{{- if not $files }}{{ fail (printf "swap: components/swaps has no %s" $swap) }}{{ end }}
-{{- range $path, $_ := $files }}
-{{- if not (hasPrefix "files/components/" (index $by (base $path) | default "")) }}
-{{- fail (printf "swap: %s and another one both replace %s" $swap (base $path)) }}
-{{- end }}
-{{- $_ := set $by (base $path) $path }}
+{{- if or (not $swap) (not (hasKey $all $swap)) }}{{ fail (printf "swap: components/swaps has no %s" $swap) }}{{ end }}
+{{- range $file, $component := index $all $swap }}
+{{- if not (hasPrefix "components/" (index $by $file).file) }}{{ fail (printf "swap: %s and another one both replace %s" $swap $file) }}{{ end }}
+{{- $_ := set $by $file $component }}
 {{- end }}
 {{- end }}
 {{- toJson $by }}
@@ -21,19 +18,14 @@
 
 {{/* A component's type, by its role: {{ include "type" (list . "pubsub") }}. */}}
 {{- define "type" }}
-{{- $root := index . 0 }}
-{{- $path := index (include "components" $root | fromJson) (printf "%s.yaml" (index . 1)) }}
-{{- ($root.Files.Get $path | fromYaml).spec.type }}
+{{- (index (include "components" (index . 0) | fromJson) (printf "%s.yaml" (index . 1))).type }}
 {{- end }}
 
 {{/* What the sidecar of an app takes from its environment: {{ include "taken" (list . "orders") | fromJsonArray }}. */}}
 {{- define "taken" }}
-{{- $root := index . 0 }}{{ $app := index . 1 }}{{ $names := list }}
-{{- range $path := include "components" $root | fromJson }}
-{{- $c := $root.Files.Get $path | fromYaml }}
-{{- if has $app $c.scopes }}
-{{- range $c.spec.metadata }}{{ with .secretKeyRef }}{{ $names = append $names .name }}{{ end }}{{ end }}
-{{- end }}
+{{- $app := index . 1 }}{{ $names := list }}
+{{- range include "components" (index . 0) | fromJson }}
+{{- if has $app .scopes }}{{ $names = concat $names (.takes | default list) }}{{ end }}
 {{- end }}
 {{- $names | uniq | toJson }}
 {{- end }}
@@ -76,13 +68,13 @@
 
 {{/* What is run in numbers: every app, every edge, kong and front. */}}
 {{- define "workloads" }}
-{{- $shop := include "shop" . | fromYaml }}
+{{- $shop := include "shop" . | fromJson }}
 {{- concat (keys $shop.apps | sortAlpha) (keys $shop.edges | sortAlpha) (list "kong" "front") | toJson }}
 {{- end }}
 
 {{/* The keys that the Secret must have. */}}
 {{- define "secretKeys" }}
-{{- $shop := include "shop" . | fromYaml }}{{ $keys := list "DROPS_KEY" "REDIS_PASSWORD" }}
+{{- $shop := include "shop" . | fromJson }}{{ $keys := list "DROPS_KEY" "REDIS_PASSWORD" }}
 {{- range $name, $app := $shop.apps }}
 {{- range $app.secret }}
 {{- $demo := and (hasSuffix "_PASSWORD" .) (eq (index (include "settingsOf" (list $ $name) | fromJson) "DEMO_ACCOUNTS" | default "") "true") }}
@@ -110,7 +102,7 @@
 {{/* The databases of a PostgreSQL in the cluster. */}}
 {{- define "databases" }}
 {{- $names := list "keycloak" "state" }}
-{{- range $name, $app := (include "shop" . | fromYaml).apps }}{{ if $app.database }}{{ $names = append $names $name }}{{ end }}{{ end }}
+{{- range $name, $app := (include "shop" . | fromJson).apps }}{{ if $app.database }}{{ $names = append $names $name }}{{ end }}{{ end }}
 {{- toJson $names }}
 {{- end }}
 
@@ -184,9 +176,9 @@ topologySpreadConstraints:
 
 {{/* What all sidecars read. */}}
 {{- define "dapr" }}
-{{- range $path := include "components" . | fromJson }}
+{{- range include "components" . | fromJson }}
 ---
-{{ $.Files.Get $path }}
+{{ $.Files.Get (printf "files/%s" .file) }}
 {{- end }}
 {{- range $path, $_ := .Files.Glob "files/dapr/*.yaml" }}
 ---
@@ -197,7 +189,7 @@ topologySpreadConstraints:
 {{/* Which servers an app's pod reaches, as labels that network policies go by: {{ include "reaches" (list . "orders") }}. */}}
 {{- define "reaches" }}
 {{- $root := index . 0 }}{{ $name := index . 1 }}
-{{- $app := index (include "shop" $root | fromYaml).apps $name | default dict }}
+{{- $app := index (include "shop" $root | fromJson).apps $name | default dict }}
 {{- $taken := include "taken" . | fromJsonArray }}
 {{- range $server, $does := dict
   "postgres" (or $app.database (has "STATE_DATABASE_URL" $taken))
