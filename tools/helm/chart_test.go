@@ -429,7 +429,7 @@ func TestStrict(t *testing.T) {
 	for want, text := range map[string]string{
 		"unknown field \"spec.replcias\"":         "apiVersion: apps/v1\nkind: Deployment\nspec: {replcias: 1}",
 		"unknown field \"spec.scops\"":            "apiVersion: dapr.io/v1alpha1\nkind: Component\nspec: {scops: []}",
-		"Additional property triger":              "apiVersion: keda.sh/v1alpha1\nkind: TriggerAuthentication\nspec: {triger: 1}",
+		"unknown field \"spec.triger\"":           "apiVersion: keda.sh/v1alpha1\nkind: TriggerAuthentication\nspec: {triger: 1}",
 		"triggers is required":                    "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nspec: {scaleTargetRef: {name: x}}",
 		"cannot unmarshal string":                 "apiVersion: apps/v1\nkind: Deployment\nspec: {replicas: one}",
 		"already set in map":                      "apiVersion: v1\nkind: Service\nkind: Service",
