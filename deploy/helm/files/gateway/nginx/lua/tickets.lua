@@ -1,0 +1,153 @@
+-- Tickets of drops, checked before anything behind the gateway sees a claim: whose drop a ticket is of, whether it is
+-- over, was shown a moment ago, and is called. Refusing costs a hash or two. What is unclear is refused; whose ticket it is
+-- and which of the drop's lots is claimed, the service checks. drop/ticket.go and drop/shuffle.go are the same in Go, and
+-- drop/testdata holds both to it.
+local M = {}
+
+local hash = require("hash")
+local base64 = require("ngx.base64")
+
+local floor = math.floor
+
+local longest = 1000 -- characters of a ticket
+local pause = 2 -- seconds between two claims with the tickets of one entry
+local fresh = 1 -- seconds for which a status is believed
+local most = 2 ^ 40 -- entries whose positions can be computed here: beyond it numbers are not exact
+
+local extracted, api_token
+
+-- init takes the setting from which the drops' keys are derived (key) and what the sidecars are sent (api_token).
+function M.init(settings)
+    assert(#settings.key >= 32, "DROPS_KEY has less than 32 characters")
+    extracted = hash.hmac(("\0"):rep(32), settings.key) -- HKDF's first step (RFC 5869), without a salt
+    api_token = settings.api_token
+end
+
+local function key(drop)
+    return hash.hmac(extracted, "stampede ticket " .. drop .. "\1")
+end
+
+-- read gives the entry of a drop's ticket and its place in the log of entries, or nothing: it is forged, another drop's or
+-- over. What is signed was written by drop/ticket.go, so its fields are found without a parser.
+function M.read(text, drop, now)
+    local body, mac = text:match("^([%w_-]+)%.([%w_-]+)$")
+    if not body or #text > longest or not hash.equal(mac, base64.encode_base64url(hash.hmac(key(drop), body))) then
+        return
+    end
+    local ticket = base64.decode_base64url(body) or ""
+    local entry, idx, over = ticket:match('"entry":"([%w-]+)"'), ticket:match('"idx":(%d+)'), ticket:match('"exp":(%d+)')
+    if ticket:match('"drop":"([%w-]+)"') == drop and entry and idx and over and now < tonumber(over) then
+        return entry, tonumber(idx)
+    end
+end
+
+-- position gives the place in the order of the entry that came as number idx of n, both from 0: Ethereum's swap-or-not
+-- shuffle, 90 rounds.
+function M.position(idx, n, seed)
+    for round = 0, 89 do
+        local of = seed .. string.char(round)
+        local sum, pivot = hash.sha256(of), 0
+        for i = 8, 1, -1 do -- little-endian; in doubles, the remainder of each step instead of that of 64 bits
+            pivot = (pivot * 256 + sum:byte(i)) % n
+        end
+        local mirror = (pivot + n - idx) % n
+        local higher = math.max(idx, mirror)
+        local block = floor(higher / 256)
+        local coins = hash.sha256(of .. string.char(block % 256, floor(block / 2 ^ 8) % 256, floor(block / 2 ^ 16) % 256,
+            floor(block / 2 ^ 24) % 256))
+        if floor(coins:byte(floor(higher % 256 / 8) + 1) / 2 ^ (higher % 8)) % 2 == 1 then
+            idx = mirror
+        end
+    end
+    return idx
+end
+
+-- called says whether an entry is, by a drop's status document: nil when that cannot be told. known is the entry's position
+-- if it was computed before; the position comes back. In a JSON string a quote has a backslash before it, so '"called":'
+-- is never part of one.
+function M.called(status, idx, known)
+    local furthest
+    for number in status:gmatch('"called":(%d+)') do
+        furthest = math.max(furthest or 0, tonumber(number))
+    end
+    if not furthest then
+        return nil
+    end
+    local n, seed = status:match('"n":(%d+)'), status:match('"seed":"(%x+)"')
+    n = n and tonumber(n)
+    if not n then
+        return false -- the order is not drawn
+    elseif known or idx >= n then
+        known = known or idx -- who entered after the draw stands behind
+    elseif not seed then
+        return false
+    elseif n > most or #seed ~= 64 then
+        return nil
+    else
+        known = M.position(idx, n, (seed:gsub("%x%x", function(pair) return string.char(tonumber(pair, 16)) end)))
+    end
+    return known < furthest, known
+end
+
+-- fetch asks an edge's sidecar for a path, or gives nothing.
+local function fetch(path, app, host, port)
+    local socket = ngx.socket.tcp()
+    socket:settimeouts(500, 500, 1000)
+    if not socket:connect(host, port) then
+        return
+    end
+    socket:send { "GET ", path, " HTTP/1.0\r\nHost: ", host, "\r\ndapr-app-id: ", app, "\r\ndapr-api-token: ", api_token, "\r\n\r\n" }
+    local answer = socket:receive("*a") or ""
+    socket:close()
+    return answer:match("^HTTP/1%.%d 200 .-\r\n\r\n(.+)$")
+end
+
+-- status gives a drop's status document, of this second, and "" when there is none. One request of all workers asks for
+-- it, the others wait for that. When nobody answers the last one counts on: calls never fall.
+local function status(path, app, sidecar)
+    local kept, asks = "status," .. path, "asks," .. path
+    local store = ngx.shared.tickets
+    for _ = 1, 100 do
+        local text, _, old = store:get_stale(kept)
+        if text and not old then
+            return text
+        end
+        if store:add(asks, true, 4) then
+            text = fetch(path, app, sidecar()) or text or ""
+            store:set(kept, text, fresh)
+            store:delete(asks)
+            return text
+        end
+        ngx.sleep(0.03)
+    end
+    return ""
+end
+
+-- check looks at the ticket of a claim at a path .../<drop>/<word>, whose service app has the drop's status at
+-- .../<drop>/status. sidecar gives host and port of the edge that lets everybody in. It comes back with nothing, or with
+-- why the claim is refused: ticket-invalid, too-often, not-called, or unclear.
+function M.check(path, text, app, sidecar)
+    local above, drop = path:match("^(.*/)([a-z0-9-]+)/[^/]+/?$")
+    local entry, idx
+    if drop and text then
+        entry, idx = M.read(text, drop, ngx.time())
+    end
+    if not entry then
+        return "ticket-invalid"
+    end
+    local store = ngx.shared.tickets
+    if not store:add("shown," .. entry, true, pause) then
+        return "too-often"
+    end
+    local known = store:get("position," .. entry)
+    local is, position = M.called(status(above .. drop .. "/status", app, sidecar), idx, known)
+    if position and not known then
+        store:set("position," .. entry, position)
+    end
+    if is == nil then
+        return "unclear"
+    end
+    return not is and "not-called" or nil
+end
+
+return M
