@@ -263,7 +263,7 @@ func TestMissingSecrets(t *testing.T) {
 	for _, m := range missing.FindAllStringSubmatch(err.Error(), -1) {
 		whole.put(m[1]+m[3], m[2]+m[4])
 	}
-	require.Len(t, whole["stampede"], 23)
+	require.Len(t, whole["stampede"], 20)
 	_, err = render(folder, values, whole)
 	require.NoError(t, err)
 	delete(whole["stampede"], "HASH_KEY")
