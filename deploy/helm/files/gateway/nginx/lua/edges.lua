@@ -1,11 +1,12 @@
--- Which edge sidecars requests go to: those that edges.list names at this moment. Who changes that file takes a sidecar
--- out, or brings it in, without a reload, which would cut connections that are just being used.
+-- Which edge sidecars requests go to, what they want to be sent, and how tickets of drops are signed: as edges.list says at
+-- this moment. Who changes that file takes a sidecar out, brings one in that wants another token, or changes a key, without
+-- a reload, which would cut connections that are just being used.
 local M = {}
 
 local balancer = require("ngx.balancer")
 
-local file
-local lists, text, looked, turn = {}, nil, 0, 0
+local file, told
+local current, text, looked, turn = {}, nil, 0, 0
 
 -- Written in one step by another file's rename, so that it is never read half.
 local function look()
@@ -18,30 +19,41 @@ local function look()
         return
     end
     text = now
+    local settings, lists = {}, {}
     for line in now:gmatch("[^\n]+") do
-        local name, addresses = line:match("^(%S+)%s+(.+)$")
-        if name then
+        local name, value = line:match("^(%S+)%s+(.+)$")
+        if name and name:find("^%u") then
+            settings[name] = value
+        elseif name then
             lists[name] = {}
-            for host, port in addresses:gmatch("(%S+):(%d+)") do
+            for host, port in value:gmatch("(%S+):(%d+)") do
                 table.insert(lists[name], { host = host, port = tonumber(port) })
             end
         end
     end
+    current = { lists = lists, token = settings.DAPR_API_TOKEN }
+    told { key = settings.DROPS_KEY, api_token = settings.DAPR_API_TOKEN }
 end
 
--- init reads the list for the first time, before the workers start.
-function M.init(path)
-    file = path
+-- init reads the file for the first time, before the workers start. tell is told the keys then, and after each change.
+function M.init(path, tell)
+    file, told = path, tell
     look()
 end
 
--- pick sends the request to the next sidecar of an edge; with a key always to the same one, as long as the list stays.
-function M.pick(edge, key)
+-- choose has a request keep to what the file says now: a sidecar takes no other token than its own. Access phase.
+function M.choose()
     if ngx.now() - looked > 0.1 then
         looked = ngx.now()
         look()
     end
-    local list = lists[edge]
+    ngx.ctx.edges = current
+    ngx.var.sidecar_token = current.token
+end
+
+-- pick sends the request to the next sidecar of an edge; with a key always to the same one, as long as the list stays.
+function M.pick(edge, key)
+    local list = ngx.ctx.edges.lists[edge]
     turn = turn + 1
     local peer = list[(key and ngx.crc32_short(key) or turn) % #list + 1]
     assert(balancer.set_current_peer(peer.host, peer.port))
@@ -51,7 +63,8 @@ end
 -- any gives host and port of one of the sidecars that let everybody in, for what the gateway asks itself. It takes nobody's
 -- turn.
 function M.any()
-    local peer = lists.edge[math.random(#lists.edge)]
+    local list = current.lists.edge
+    local peer = list[math.random(#list)]
     return peer.host, peer.port
 end
 

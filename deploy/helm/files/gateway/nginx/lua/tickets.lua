@@ -14,24 +14,35 @@ local pause = 2 -- seconds between two claims with the tickets of one entry
 local fresh = 1 -- seconds for which a status is believed
 local most = 2 ^ 40 -- entries whose positions can be computed here: beyond it numbers are not exact
 
-local extracted, api_token
+local extracted, api_token = {}, nil
 
--- init takes the setting from which the drops' keys are derived (key) and what the sidecars are sent (api_token).
+-- init takes the setting from which the drops' keys are derived (key; several with commas between, all are believed) and
+-- what the sidecars are sent (api_token). It may be called again.
 function M.init(settings)
-    assert(#settings.key >= 32, "DROPS_KEY has less than 32 characters")
-    extracted = hash.hmac(("\0"):rep(32), settings.key) -- HKDF's first step (RFC 5869), without a salt
-    api_token = settings.api_token
+    local all = {}
+    for setting in (settings.key .. ","):gmatch("(.-),") do
+        assert(#setting >= 32, "DROPS_KEY has less than 32 characters")
+        table.insert(all, hash.hmac(("\0"):rep(32), setting)) -- HKDF's first step (RFC 5869), without a salt
+    end
+    extracted, api_token = all, settings.api_token
 end
 
-local function key(drop)
-    return hash.hmac(extracted, "stampede ticket " .. drop .. "\1")
+-- signed says whether a ticket of a drop has been signed with one of the keys.
+local function signed(body, mac, drop)
+    for _, of in ipairs(extracted) do
+        local key = hash.hmac(of, "stampede ticket " .. drop .. "\1")
+        if hash.equal(mac, base64.encode_base64url(hash.hmac(key, body))) then
+            return true
+        end
+    end
+    return false
 end
 
 -- read gives the entry of a drop's ticket and its place in the log of entries, or nothing: it is forged, another drop's or
 -- over. What is signed was written by drop/ticket.go, so its fields are found without a parser.
 function M.read(text, drop, now)
     local body, mac = text:match("^([%w_-]+)%.([%w_-]+)$")
-    if not body or #text > longest or not hash.equal(mac, base64.encode_base64url(hash.hmac(key(drop), body))) then
+    if not body or #text > longest or not signed(body, mac, drop) then
         return
     end
     local ticket = base64.decode_base64url(body) or ""
