@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart scale backup restore prune rotate import observe audit check lint fmt cover audit-deps security kong images release-notes test swaps rotate-test chaos plans dropsim bench profile lighthouse screenshots compose-env compose-test generate service dev
+.PHONY: help up infra down clean status logs restart scale backup restore prune rotate import observe audit check lint fmt cover audit-deps chart security kong images release-notes test swaps rotate-test chaos plans dropsim bench profile lighthouse screenshots compose-env compose-test generate service dev
 
 DEV := .run/bin/dev
 
@@ -74,6 +74,9 @@ fmt: dev ## format the code
 
 cover: dev ## tell how much of each package its own tests run
 	@$(DEV) cover
+
+chart: dev ## render deploy/helm in every way, and hold it to Kubernetes', Dapr's and KEDA's types and to our rules
+	@$(DEV) chart
 
 audit-deps: dev ## check that the libraries are what they were, and are needed
 	@$(DEV) audit-deps

@@ -37,6 +37,7 @@ const usage = `usage: dev <command>
   lint, fmt       the form alone; gofmt
   cover           how much of each package its own tests run
   audit-deps      check the libraries
+  chart           render deploy/helm in every way, and hold it to types and rules
   test            run all tests, on a stack beside the developer's
   swaps           run one suite over every broker and state store, on that stack
   rotate-test     exchange a secret of each kind while people buy, on the stack of the tests
@@ -147,6 +148,8 @@ func run(ctx context.Context, args []string) error {
 		return s.format(ctx)
 	case "cover":
 		return s.cover(ctx)
+	case "chart":
+		return s.chart(ctx)
 	case "audit-deps":
 		return s.auditDeps(ctx)
 	case "lighthouse":

@@ -378,7 +378,7 @@ func TestRulesBite(t *testing.T) {
 		"store: app: there is no volume tpm":      func(b broken) { b.container("store").VolumeMounts[0].Name = "tpm" },
 		"store: the volume tmp has no bound":      func(b broken) { b.pod("store").Volumes[0].EmptyDir.SizeLimit = nil },
 		"store: the sidecar has no volume x":      func(b broken) { b.annotations("store")["dapr.io/volume-mounts-rw"] = "x:/tmp" },
-		"store: its sidecar takes 25 s to stop":   func(b broken) { b.pod("store").TerminationGracePeriodSeconds = nil },
+		"store: its sidecar takes 25 s to stop":   func(b broken) { *b.pod("store").TerminationGracePeriodSeconds = 20 },
 		"front: a path of the host":               func(b broken) { b.pod("front").Volumes[0].HostPath = &corev1.HostPathVolumeSource{} },
 		"no tokn in a Secret edge-token":          func(b broken) { b.container("kong").Env[4].ValueFrom.SecretKeyRef.Key = "tokn" },
 		"daprd: there is no B in a Secret stampe": func(b broken) { b.annotations("mail")["dapr.io/env-from-secret"] = "A=stampede:B" },

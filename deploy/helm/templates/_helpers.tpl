@@ -108,6 +108,8 @@
 
 {{/* Something when RabbitMQ runs in the cluster, and when KEDA asks it how long its queues are. */}}
 {{- define "hasRabbit" }}{{ if and .Values.rabbitmq.inCluster (eq (include "type" (list . "pubsub")) "pubsub.rabbitmq") }}yes{{ end }}{{ end }}
+{{/* Something when the mail catcher runs in the cluster: a component speaks SMTP to it. */}}
+{{- define "hasMaildev" }}{{ if and .Values.mail.inCluster (has (include "type" (list . "mail")) (list "bindings.mailer" "bindings.smtp")) }}yes{{ end }}{{ end }}
 {{- define "queues" }}{{ if and .Values.keda.enabled (eq (include "type" (list . "pubsub")) "pubsub.rabbitmq") }}yes{{ end }}{{ end }}
 {{/* Something when pictures are in a folder. */}}
 {{- define "folder" }}{{ if eq (include "type" (list . "media")) "bindings.localstorage" }}yes{{ end }}{{ end }}
