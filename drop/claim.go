@@ -68,7 +68,7 @@ func (c *Claim) Ask(quantity int64, now time.Time, hold time.Duration, first *Ra
 	}
 	c.Quantity, c.MadeAt, c.Extended = quantity, now, 0
 	if first != nil && first.Compare(c.Rank()) < 0 {
-		c.State, c.Until = Standby, nil
+		c.Wait()
 		return false
 	}
 	until := now.Add(hold)
@@ -106,7 +106,7 @@ func (c *Claim) Answered(asked Claim, has Has, refusal Refusal) (refused bool) {
 		c.Lapse()
 		return true
 	default:
-		c.State, c.Until = Declined, nil
+		c.Decline()
 		return true
 	}
 	return false
@@ -148,6 +148,9 @@ func (c *Claim) Lapse() {
 
 // Wait has a claim stand by for which nothing is free.
 func (c *Claim) Wait() { c.State, c.Until = Standby, nil }
+
+// Decline ends a claim that can have nothing.
+func (c *Claim) Decline() { c.State, c.Until = Declined, nil }
 
 // Offer holds for who stands by, until they accept: it tells whether there is anything to ask inventory for.
 func (c *Claim) Offer(until time.Time) bool {

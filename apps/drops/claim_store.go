@@ -119,10 +119,13 @@ type toClaim struct {
 	AccountID uuid.UUID
 }
 
+// ownedColumns are those of a toClaim, of claims c and entries e.
+const ownedColumns = `c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, c.extended, e.account_id`
+
 // ended reads claims of a drop that inventory is to be asked about, because their end has come.
 func (s store) ended(ctx context.Context, of uuid.UUID, before time.Time, limit int) ([]toClaim, error) {
 	rows, err := s.db.Query(ctx, `
-		SELECT c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, c.extended, e.account_id
+		SELECT `+ownedColumns+`
 		FROM claims c JOIN entries e ON e.id = c.entry_id
 		WHERE c.drop_id = $1 AND c.until <= $2 AND c.state IN ('asked', 'held', 'offered') AND e.account_id IS NOT NULL
 		ORDER BY c.until LIMIT $3`, of, before, limit)
@@ -136,7 +139,7 @@ func (s store) ended(ctx context.Context, of uuid.UUID, before time.Time, limit 
 // many lapse.
 func (s store) standby(ctx context.Context, of uuid.UUID, sku string, free, lapses, limit int64) ([]toClaim, error) {
 	rows, err := s.db.Query(ctx, `
-		SELECT c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, c.extended, e.account_id
+		SELECT `+ownedColumns+`
 		FROM claims c JOIN entries e ON e.id = c.entry_id
 		WHERE c.drop_id = $1 AND c.sku = $2 AND c.state = 'standby' AND c.quantity <= $3 AND c.lapses <= $4 AND `+mayCome+`
 		ORDER BY c.lapses, c.position LIMIT $5`, of, sku, free, lapses, limit)

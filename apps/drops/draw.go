@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stampede-shop/stampede/drop"
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
@@ -75,8 +76,7 @@ func (s *service) askDrawn(ctx context.Context, d Drop) error {
 
 // holdDrawn counts those of whom it has heard.
 func (s *service) holdDrawn(ctx context.Context, d Drop, drawn []toDraw) (heard int, err error) {
-	wants := pg.Column(drawn, func(c toDraw) wantsHeld { return wantsHeld{c.AccountID, c.SKU, c.Quantity, c.Position, *c.Until} })
-	answers, err := s.inventory.claim(ctx, d.ID, wants)
+	answers, err := s.inventory.claim(ctx, d.ID, pg.Column(drawn, func(c toDraw) wantsHeld { return c.wants(*c.Until) }))
 	if err != nil {
 		return 0, err
 	}
@@ -89,19 +89,20 @@ func (s *service) holdDrawn(ctx context.Context, d Drop, drawn []toDraw) (heard 
 			if c == nil || c.State != Drawn {
 				continue // claimed meanwhile, or gone
 			}
+			refusal, known := refusalOf(a.Err)
 			switch {
-			case a.Err == nil:
+			case !known, refusal == drop.NoneFree:
+				continue // asked again
+			case refusal == "":
 				c.State = Offered
 				c.Answer(a.Value.has())
 				if d.Notify && drawn[i].Email != nil {
 					told = append(told, d.called(called{drawn[i].AccountID, drawn[i].Email}, c.SKU, *c.Until, s.now()))
 				}
-			case errors.Is(a.Err, ErrClaimLapsed):
+			case refusal == drop.TooLate:
 				c.Lapse()
-			case errors.Is(a.Err, ErrLimitReached), errors.Is(a.Err, ErrLotClosed):
-				c.State, c.Until = Declined, nil
 			default:
-				continue // asked again
+				c.Decline()
 			}
 			heard++
 			changed = append(changed, k)

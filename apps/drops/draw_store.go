@@ -59,7 +59,7 @@ type toDraw struct {
 // drawn reads whom inventory has not been heard of, in their order.
 func (s store) drawn(ctx context.Context, of uuid.UUID, limit int) ([]toDraw, error) {
 	rows, err := s.db.Query(ctx, `
-		SELECT c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, c.extended, e.account_id, e.email
+		SELECT `+ownedColumns+`, e.email
 		FROM claims c JOIN entries e ON e.id = c.entry_id
 		WHERE c.drop_id = $1 AND c.state = 'drawn' AND e.account_id IS NOT NULL ORDER BY c.position, c.sku LIMIT $2`, of, limit)
 	if err != nil {

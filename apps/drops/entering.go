@@ -288,12 +288,8 @@ func (s *service) hold(ctx context.Context, of uuid.UUID, asked []toClaim) (refu
 	if len(asked) == 0 {
 		return refused, nil
 	}
-	wants := make([]wantsHeld, 0, len(asked))
-	for _, c := range asked {
-		wants = append(wants, wantsHeld{c.AccountID, c.SKU, c.Quantity, c.Position, *c.Until})
-	}
 	keys := pg.Column(asked, toClaim.key)
-	answers, err := s.inventory.claim(ctx, of, wants)
+	answers, err := s.inventory.claim(ctx, of, pg.Column(asked, func(c toClaim) wantsHeld { return c.wants(*c.Until) }))
 	if err != nil {
 		return nil, err
 	}
@@ -323,7 +319,7 @@ func (s *service) hold(ctx context.Context, of uuid.UUID, asked []toClaim) (refu
 // more has inventory hold a claim until later, and notes it. Asked twice at once it is once, since the end follows from the one
 // that the claim had. What a crash leaves unnoted is learnt when the claim is looked at. Errors: ErrClaimLapsed, ErrDropEnded.
 func (s *service) more(ctx context.Context, of uuid.UUID, c toClaim, until time.Time) error {
-	answers, err := s.inventory.claim(ctx, of, []wantsHeld{{c.AccountID, c.SKU, c.Quantity, c.Position, until}})
+	answers, err := s.inventory.claim(ctx, of, []wantsHeld{c.wants(until)})
 	if err != nil {
 		return err
 	}

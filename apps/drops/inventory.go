@@ -59,6 +59,11 @@ type wantsHeld struct {
 	Until    time.Time `json:"until"`
 }
 
+// wants has a claim held until then.
+func (c toClaim) wants(until time.Time) wantsHeld {
+	return wantsHeld{c.AccountID, c.SKU, c.Quantity, c.Position, until}
+}
+
 // isHeld is what an account has by a claim.
 type isHeld struct {
 	Held      int64      `json:"held"`
