@@ -103,7 +103,7 @@ func (p *pack) check(t *testing.T, path string, imports types.Importer) {
 
 // goCommand is the go command. What it has to compile, it compiles as the apps are (dev/build.go), so that it is done once.
 func goCommand(verb string, args ...string) *exec.Cmd {
-	cmd := exec.Command("go", append([]string{verb, "-tags=nodynamic", "-trimpath"}, args...)...)
+	cmd := exec.Command("go", append([]string{verb, "-tags=nodynamic"}, args...)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	return cmd
 }

@@ -19,7 +19,7 @@ import (
 // what it counted, and fails when something does not add up.
 func (s *shop) audit(ctx context.Context) error {
 	program := filepath.Join(s.Run, "bin", "audit")
-	build := install.Go(ctx, "build", "-trimpath", "-o", program, "./audit")
+	build := install.Go(ctx, "build", "-o", program, "./audit")
 	build.Dir = s.Root
 	if err := supervise.Run(ctx, s.LogFile("build-audit"), build); err != nil {
 		return err

@@ -67,7 +67,7 @@ func (s *shop) profile(ctx context.Context, name string) error {
 // runBench builds the bench and runs it on this shop.
 func (s *shop) runBench(ctx context.Context, args ...string) error {
 	program := filepath.Join(s.Run, "bin", "bench")
-	build := install.Go(ctx, "build", "-trimpath", "-o", program, "./bench")
+	build := install.Go(ctx, "build", "-o", program, "./bench")
 	build.Dir = s.Root
 	if err := supervise.Run(ctx, s.LogFile("build-bench"), build); err != nil {
 		return err

@@ -35,7 +35,7 @@ func (s *shop) build(ctx context.Context, apps []stack.App) error {
 			return err
 		}
 		// nodynamic: products encodes WebP by what it brings, not by a library that the machine may have.
-		cmd := install.Go(ctx, "build", "-tags=nodynamic", "-trimpath", "-o", bin+"/")
+		cmd := install.Go(ctx, "build", "-tags=nodynamic", "-o", bin+"/")
 		cmd.Dir = s.Root
 		if withRace() {
 			cmd.Args, cmd.Env = append(cmd.Args, "-race"), append(cmd.Env, "CGO_ENABLED=1")

@@ -57,7 +57,7 @@ func (s *shop) check(ctx context.Context) error {
 // no part of check: Kubernetes' types and Helm take minutes to compile.
 func (s *shop) chart(ctx context.Context) error {
 	// -count=1: go test would not see that a file outside of the module has changed.
-	return s.goCommand(ctx, "tools/helm", "test", "-trimpath", "-vet=off", "-count=1", ".")
+	return s.goCommand(ctx, "tools/helm", "test", "-vet=off", "-count=1", ".")
 }
 
 // lint demands what gofmt, go vet, the linters of tools/lint and actionlint demand.
@@ -74,7 +74,7 @@ func (s *shop) lint(ctx context.Context) error {
 	}
 	for _, module := range []string{".", "tests"} {
 		// Compiled as the apps will be (build), so that it is done once.
-		err := s.goCommand(ctx, module, "vet", "-trimpath", "-tags=keycloak,rotate,scaffold,s3,nodynamic", "-vettool="+linters, "./...")
+		err := s.goCommand(ctx, module, "vet", "-tags=keycloak,rotate,scaffold,s3,nodynamic", "-vettool="+linters, "./...")
 		if err != nil {
 			return err
 		}

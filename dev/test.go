@@ -236,7 +236,7 @@ func runTests(ctx context.Context, out io.Writer, dir string, env []string, args
 }
 
 func testCommand(ctx context.Context, dir string, env []string, args ...string) *exec.Cmd {
-	cmd := install.Go(ctx, append([]string{"test", "-trimpath"}, args...)...)
+	cmd := install.Go(ctx, append([]string{"test"}, args...)...)
 	cmd.Dir, cmd.Env = dir, append(cmd.Env, env...)
 	return cmd
 }

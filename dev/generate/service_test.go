@@ -23,9 +23,9 @@ func TestService(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), root, false, []string{"service", "returns"}), "is there already")
 
 	for _, args := range [][]string{
-		{"vet", "-trimpath", "./apps/returns"},
-		{"test", "-trimpath", "./apps/returns"},
-		{"test", "-trimpath", ".", "-skip", "TestGenerated|Pool"}, // stale nothing is; pools are looked for in every package
+		{"vet", "./apps/returns"},
+		{"test", "./apps/returns"},
+		{"test", ".", "-skip", "TestGenerated|Pool"}, // stale nothing is; pools are looked for in every package
 	} {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir = root

@@ -194,7 +194,7 @@ func (s *shop) describe(ctx context.Context) error {
 		return err
 	}
 	// Compiled as the apps will be (dev/build.go), so that it is done once.
-	build := exec.CommandContext(ctx, "go", "build", "-tags=nodynamic", "-trimpath", "-ldflags", "-s -w", "-o", bin, "./apps/...")
+	build := exec.CommandContext(ctx, "go", "build", "-tags=nodynamic", "-ldflags", "-s -w", "-o", bin, "./apps/...")
 	build.Dir, build.Env = s.root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the services: %w\n%s", err, out)
