@@ -41,50 +41,24 @@ func TestRotate(t *testing.T) {
 	}
 	p := s.NewProduct(t, 1_500, 100_000)
 	crowd := []*shop.Client{s.Register(t), s.Register(t), s.Register(t)}
-	shopping, stop := context.WithCancel(t.Context())
-	defer stop()
-	var requests, orders atomic.Int64
-	bought := make(chan error)
-	for _, c := range crowd {
-		go func() {
-			for shopping.Err() == nil {
-				err := login(t.Context(), c, &requests)
-				if err == nil {
-					err = buy(t.Context(), c, p, &requests)
-				}
-				if err != nil {
-					bought <- err
-					return
-				}
-				orders.Add(1)
+	orders := whileTheyBuy(t, crowd, p, login, func() {
+		cursor := next(t, s, "")
+		for _, key := range rotated {
+			before := s.Settings[key]
+			dev("rotate", key)
+			s.ReadSettings(t)
+			require.NotEmpty(t, s.Settings[key])
+			require.NotEqual(t, before, s.Settings[key], key)
+			if refused := refuses[key]; refused != nil {
+				require.False(t, refused(t, s, s.Settings[key]), "%s: the new one is refused", key)
+				require.True(t, refused(t, s, before), "%s: the old one is not", key)
 			}
-			bought <- nil
-		}()
-	}
-	cursor := next(t, s, "")
-	for _, key := range rotated {
-		before := s.Settings[key]
-		dev("rotate", key)
-		s.ReadSettings(t)
-		require.NotEmpty(t, s.Settings[key])
-		require.NotEqual(t, before, s.Settings[key], key)
-		if refused := refuses[key]; refused != nil {
-			require.False(t, refused(t, s, s.Settings[key]), "%s: the new one is refused", key)
-			require.True(t, refused(t, s, before), "%s: the old one is not", key)
 		}
-	}
-	next(t, s, cursor) // of before
-	dev("rotate", "CURSOR_KEY", "forget")
-	s.Nobody().Do(t, "GET", "/api/v1/products?limit=1&cursor="+cursor, nil).Refused(t, 422, "invalid")
-	stop()
-	for range crowd {
-		if err := <-bought; err != nil {
-			t.Error(err)
-		}
-	}
-	t.Logf("%d requests, %d orders", requests.Load(), orders.Load())
-	require.False(t, t.Failed(), "somebody has noticed")
-	p.AwaitStock(t, 100_000-int(orders.Load()), int(orders.Load()))
+		next(t, s, cursor) // of before
+		dev("rotate", "CURSOR_KEY", "forget")
+		s.Nobody().Do(t, "GET", "/api/v1/products?limit=1&cursor="+cursor, nil).Refused(t, 422, "invalid")
+	})
+	p.AwaitStock(t, 100_000-orders, orders)
 	for _, process := range s.Processes(t) {
 		require.NotContains(t, process.Name, "-2")
 	}

@@ -50,25 +50,52 @@ func TestRestart(t *testing.T) {
 	}()
 
 	p, crowd := s.NewProduct(t, 1_500, 100_000), s.Crowd(t, 6)
+	orders := whileTheyBuy(t, crowd, p, nil, func() {
+		for _, app := range scaled {
+			dev("restart", app)
+		}
+	})
+	for name, pid := range before {
+		require.NotEqual(t, pid, s.PID(t, name), "%s was not restarted", name)
+	}
+	p.AwaitStock(t, 100_000-orders, orders)
+	s.Audit(t)
+
+	back()
+	for _, process := range s.Processes(t) {
+		require.NotContains(t, process.Name, "-2")
+	}
+	crowd[0].Bought(t, p, 1)
+}
+
+// whileTheyBuy does something while each of a crowd buys again and again, after what comes before each time (nil: nothing),
+// and says how many orders there are. Not one request may fail.
+func whileTheyBuy(t *testing.T, crowd []*shop.Client, p *shop.Product,
+	before func(ctx context.Context, c *shop.Client, requests *atomic.Int64) error, do func(),
+) int {
+	t.Helper()
 	shopping, stop := context.WithCancel(t.Context())
 	defer stop()
 	var requests, orders atomic.Int64
-	bought := make(chan error)
+	bought := make(chan error, len(crowd))
 	for _, c := range crowd {
 		go func() {
-			for shopping.Err() == nil {
-				if err := buy(t.Context(), c, p, &requests); err != nil {
-					bought <- err
-					return
+			var err error
+			for shopping.Err() == nil && err == nil {
+				if before != nil {
+					err = before(t.Context(), c, &requests)
 				}
-				orders.Add(1)
+				if err == nil {
+					err = buy(t.Context(), c, p, &requests)
+				}
+				if err == nil {
+					orders.Add(1)
+				}
 			}
-			bought <- nil
+			bought <- err
 		}()
 	}
-	for _, app := range scaled {
-		dev("restart", app)
-	}
+	do()
 	stop()
 	for range crowd {
 		if err := <-bought; err != nil {
@@ -77,17 +104,7 @@ func TestRestart(t *testing.T) {
 	}
 	t.Logf("%d requests, %d orders", requests.Load(), orders.Load())
 	require.False(t, t.Failed(), "somebody has noticed")
-	for name, pid := range before {
-		require.NotEqual(t, pid, s.PID(t, name), "%s was not restarted", name)
-	}
-	p.AwaitStock(t, 100_000-int(orders.Load()), int(orders.Load()))
-	s.Audit(t)
-
-	back()
-	for _, process := range s.Processes(t) {
-		require.NotContains(t, process.Name, "-2")
-	}
-	crowd[0].Bought(t, p, 1)
+	return int(orders.Load())
 }
 
 // buy puts a unit into the cart, orders it and waits until that is confirmed, with a look at the catalogue and at the
