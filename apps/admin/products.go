@@ -102,7 +102,7 @@ func productList(categories []option) list[productItem] {
 			}},
 			{Name: "Product", Class: "wide", Up: "name", Down: "-name", Cell: func(p productItem) cell { return cell{Text: p.Name, Href: productAt(p.ID), Note: p.SKU} }},
 			{Name: "Status", Cell: func(p productItem) cell { return status(p.Status) }},
-			{Name: "Category", Cell: func(p productItem) cell {
+			{Name: "Category", Class: "breaks", Cell: func(p productItem) cell {
 				if p.Category == nil {
 					return cell{}
 				}

@@ -41,12 +41,18 @@ func (s *Shop) NewProduct(t testing.TB, pence int64, stock int) *Product {
 // NewVariant publishes a product that comes in one size, so called, and waits until it can be had.
 func (s *Shop) NewVariant(t testing.TB, size string) *Product {
 	t.Helper()
+	return s.NewSKU(t, "Z-"+Random(), size)
+}
+
+// NewSKU is NewVariant with a SKU, which nothing else may have.
+func (s *Shop) NewSKU(t testing.TB, sku, size string) *Product {
+	t.Helper()
 	id := Random()
 	p := Read[Product](t, s.Admin(t).Do(t, "POST", "/api/v1/admin/products", map[string]any{
 		"name": "Sized " + id, "slug": "sized-" + id, "options": []string{"Size"},
-		"variants": []any{map[string]any{"sku": "Z-" + id, "price": Pounds(1_500), "initial_stock": 5, "options": map[string]string{"Size": size}}},
+		"variants": []any{map[string]any{"sku": sku, "price": Pounds(1_500), "initial_stock": 5, "options": map[string]string{"Size": size}}},
 	}).OK(t, 201))
-	p.SKU, p.Price, p.shop = "Z-"+id, Pounds(1_500), s
+	p.SKU, p.Price, p.shop = sku, Pounds(1_500), s
 	p.Publish(t)
 	Eventually(t, Patience, func() (bool, string) {
 		return s.Nobody().Do(t, "GET", "/api/v1/availability/"+skus.Segment(p.SKU), nil).Status == 200, p.SKU + " has no stock yet"
