@@ -171,26 +171,27 @@ func (s *shop) suites(ctx context.Context, env []string) error {
 	if err != nil {
 		return err
 	}
-	// Suites that mostly wait run two at a time. What is restarted or broken
-	// comes last and alone, because it is everybody's.
-	for _, names := range []string{"browser gateway compose journeys access input", "store office", "scale", "observe"} {
-		if err := s.outward(ctx, env, names); err != nil {
+	// Two at a time, in this order: one that mostly waits beside one of browsers,
+	// which take all that they get. What is restarted or broken comes last and
+	// alone, because it is everybody's.
+	if err := s.outward(ctx, env, 2, "journeys store gateway office input browser access compose"); err != nil {
+		return err
+	}
+	for _, name := range []string{"scale", "observe"} {
+		if err := s.outward(ctx, env, 1, name); err != nil {
 			return err
 		}
 	}
 	beside, ctx := errgroup.WithContext(ctx)
-	beside.Go(func() error { return s.outward(ctx, env, "faults") }) // which waits for most of its time
+	beside.Go(func() error { return s.outward(ctx, env, 1, "faults") }) // which waits for most of its time
 	beside.Go(func() error { return errors.Join(s.scaffoldTest(ctx), s.swapParts(ctx)) })
 	return beside.Wait()
 }
 
-// outward runs suites of tests/ on the shop that is up.
-func (s *shop) outward(ctx context.Context, env []string, names string) error {
+// outward runs suites of tests/ on the shop that is up, so many at once.
+func (s *shop) outward(ctx context.Context, env []string, atOnce int, names string) error {
 	return s.Out.Step(ctx, names, "the shop from outside", func(ctx context.Context) error {
-		args := []string{"-timeout=15m", "-vet=off", "-p=1"}
-		if strings.Contains(names, "gateway") {
-			args[2] = "-p=2"
-		}
+		args := []string{"-timeout=15m", "-vet=off", fmt.Sprintf("-p=%d", atOnce)}
 		for _, name := range strings.Fields(names) {
 			args = append(args, "./"+name+"/...")
 		}

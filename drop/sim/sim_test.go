@@ -13,7 +13,7 @@ import (
 // TestKept: a small run keeps what it promises, and is the same whenever it is played.
 func TestKept(t *testing.T) {
 	t.Parallel()
-	rows := verdict(play(theRules, []batch{{24, 1000}}, 6))
+	rows := verdict(play(theRules, []batch{{12, 1000}}, 6))
 	require.Greater(t, len(rows), 10)
 	for _, r := range rows {
 		require.True(t, r.kept, "%s: %s, not %s", r.promise, r.measured, r.mark)
@@ -58,7 +58,7 @@ func TestBroken(t *testing.T) {
 		promise, _, _ = strings.Cut(promise, ": the")
 		promise, _, _ = strings.Cut(promise, ": called")
 		refused := ""
-		for _, r := range verdict(play(with, []batch{{12, 1000}}, 3)) {
+		for _, r := range verdict(play(with, []batch{{6, 600}}, 3)) {
 			if !r.kept {
 				refused += r.promise + "\n"
 			}
