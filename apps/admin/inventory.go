@@ -98,7 +98,9 @@ var stockList = list[stock]{
 		{Value: "-cart_held", Label: "Most in carts first"}, {Value: "-order_held", Label: "Most in orders first"}, {Value: "-sold", Label: "Most sold first"}, {Value: "sold", Label: "Least sold first"},
 	},
 	Columns: []column[stock]{
-		{Name: "SKU", Class: "breaks", Up: "sku", Down: "-sku", Cell: func(s stock) cell { return cell{Kind: "code", Text: s.SKU, Href: stockAt(s.SKU)} }},
+		{Name: "SKU", Class: "breaks", Up: "sku", Down: "-sku", Cell: func(s stock) cell {
+			return cell{Kind: "code", Text: s.SKU, Href: stockAt(s.SKU)}
+		}},
 		{Name: "Product", Class: "wide", Cell: func(s stock) cell { return cell{Text: s.Name, Href: s.Product(), Note: s.Variant} }},
 		{Name: "Variant", Hidden: true, Cell: func(s stock) cell { return text(s.Variant) }},
 		{Name: "Level", Cell: func(s stock) cell { return status(s.Level()) }},

@@ -422,7 +422,8 @@ func TestListsFit(t *testing.T) {
 	s.Register(t).Bought(t, s.NewProduct(t, 1_000, 1), 1)
 	long := s.NewSKU(t, shop.Random()+strings.Repeat("W", 200), "S")
 	c := work(t, s, "/admin/orders").Device(1280, 800, false, false)
-	for _, list := range append(strings.Fields("orders orders/imported payments products inventory customers drops mails letters"), "inventory?q="+long.SKU) {
+	lists := strings.Fields("orders orders/imported payments products inventory customers drops mails letters")
+	for _, list := range append(lists, "inventory?q="+long.SKU) {
 		c.Open("/admin/"+list).Until("all columns in sight",
 			`[...document.querySelectorAll(".table")].every(t => t.scrollWidth <= t.clientWidth)`)
 	}
