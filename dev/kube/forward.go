@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,8 +11,11 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stampede-shop/stampede/kit/pause"
 )
 
 // Forward listens on this machine's loopback for what is inside the node: pairs are LISTEN=TARGET, each a host:port. What
@@ -34,14 +36,11 @@ func Forward(ctx context.Context, state string, pairs []string) error {
 		all.Go(func() {
 			for {
 				conn, err := listener.Accept()
-				if errors.Is(err, net.ErrClosed) {
+				if err == nil {
+					go pass(ctx, state, conn, target)
+				} else if !pause.For(ctx, 100*time.Millisecond) { // it is over; else there may be too many files
 					return
 				}
-				if err != nil {
-					slog.Warn("accept", "error", err)
-					continue
-				}
-				go pass(ctx, state, conn, target)
 			}
 		})
 	}

@@ -70,7 +70,10 @@ func (c *Cluster) group() string { return "stampede-kube-" + supervise.Digest(c.
 // pod is ready. Values are further values of the chart, NAME=value.
 func (c *Cluster) Up(ctx context.Context, values []string) error {
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		return errOutside
+		return errors.New("make kube wants root on Linux: a node has namespaces of its own")
+	}
+	if install.Exists("/sys/fs/cgroup/cgroup.controllers") {
+		return errors.New("make kube knows control groups of version 1 alone, and this machine has version 2: kind does (deploy/helm/README.md)")
 	}
 	unlock, err := c.Lock()
 	if err != nil {
@@ -232,7 +235,8 @@ func (c *Cluster) until(ctx context.Context, limit time.Duration, what string, a
 			return nil
 		}
 		if time.Now().After(deadline) || !pause.For(ctx, time.Second) {
-			return fmt.Errorf("%s is not ready: %w; logs are in %s", what, err, filepath.Join(c.state(), "logs"))
+			line := fmt.Sprintf("%s is not ready: %v; logs are in %s", what, err, filepath.Join(c.state(), "logs"))
+			return &supervise.Failure{Line: line, Lines: supervise.Tail(c.LogFile("node"), 10)}
 		}
 	}
 }

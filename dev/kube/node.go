@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -59,6 +58,7 @@ kind: KubeletConfiguration
 authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: $STATE/pki/ca.crt}}
 authorization: {mode: Webhook}
 cgroupDriver: cgroupfs
+failCgroupV1: false
 clusterDomain: ` + clusterDomain + `
 clusterDNS: [` + nameService + `]
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
@@ -117,7 +117,7 @@ func nodeProcesses(state string, p parts) []supervise.Process {
 			"--client-ca-file="+pki("ca.crt"), "--tls-cert-file="+pki("apiserver.crt"), "--tls-private-key-file="+pki("apiserver.key"),
 			"--kubelet-client-certificate="+pki("admin.crt"), "--kubelet-client-key="+pki("admin.key"),
 			"--service-account-issuer=https://kubernetes.default.svc."+clusterDomain,
-			"--service-account-key-file="+pki("accounts.key"), "--service-account-signing-key-file="+pki("accounts.key"),
+			"--service-account-key-file="+pki("accounts.crt"), "--service-account-signing-key-file="+pki("accounts.key"),
 			"--requestheader-client-ca-file="+pki("front-proxy-ca.crt"), "--requestheader-allowed-names=front-proxy",
 			"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
 			"--requestheader-extra-headers-prefix=X-Remote-Extra-",
@@ -170,6 +170,3 @@ func Node(ctx context.Context, state, cache string) error {
 	}()
 	return supervise.Serve(state, socket)
 }
-
-// errOutside is why a node cannot be had on this machine.
-var errOutside = errors.New("make kube wants root on Linux: a node has namespaces of its own")

@@ -6,10 +6,9 @@
 set -euo pipefail
 state=$1 group=$2 root=$3
 shift 3
-hierarchies() { awk '$3 == "cgroup" || $3 == "cgroup2" { print $2, $3, $4 }' /proc/mounts; }
+hierarchies=$(awk '$3 == "cgroup" || $3 == "cgroup2" { print $2, $3, $4 }' /proc/mounts) # of control groups: place, version, options
 
 if [ "$1" != --inside ]; then
-	[ ! -e /sys/fs/cgroup/cgroup.controllers ] || { echo "node.sh: tried with control groups of version 1 alone" >&2; exit 1; }
 	while read -r at _; do
 		mkdir -p "$at/$group"
 		if [ -e "$at/$group/cpuset.cpus" ]; then # begins with none
@@ -17,7 +16,7 @@ if [ "$1" != --inside ]; then
 			cat "$at/cpuset.mems" > "$at/$group/cpuset.mems"
 		fi
 		echo $$ > "$at/$group/cgroup.procs"
-	done < <(hierarchies)
+	done <<< "$hierarchies"
 	exec unshare --mount --net --pid --uts --ipc --cgroup --fork --kill-child -- bash "$0" "$state" "$group" "$root" --inside "$@"
 fi
 shift
@@ -35,11 +34,11 @@ mount --rbind /dev dev
 mount -t proc proc proc
 mount -t sysfs sysfs sys
 mount -t tmpfs -o mode=755 tmpfs sys/fs/cgroup
-hierarchies | while read -r at kind options; do
+while read -r at kind options; do
 	mkdir "sys/fs/cgroup/${at##*/}"
 	options=$(tr , '\n' <<< "$options" | grep -vxE 'r[ow]|relatime|nosuid|nodev|noexec|xattr' | paste -sd, || true)
 	mount -t "$kind" ${options:+-o "$options"} "$kind" "sys/fs/cgroup/${at##*/}" # the group is the whole here
-done
+done <<< "$hierarchies"
 mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=1777 tmpfs tmp
 while [ "$1" != -- ]; do

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/stampede-shop/stampede/dev/install"
 	"github.com/stampede-shop/stampede/dev/supervise"
@@ -74,42 +77,44 @@ func (c *Cluster) install(ctx context.Context) error {
 	if err := c.Installer().Install(ctx); err != nil { // daprd, sentry, Keycloak, the mail catcher
 		return err
 	}
-	steps := []struct {
-		at, name, doing string
-		build           func(ctx context.Context, to string) error
-	}{
-		{c.parts.debian(), "debian", "a Debian root (" + debianSuite + ") with what the node and its servers are", c.buildDebian},
-		{c.parts.kubernetes(), "kubernetes", "building Kubernetes " + kubernetesVersion + " (5 minutes)", c.buildKubernetes},
-		{filepath.Dir(c.parts.helm()), "helm", "building Helm " + helmVersion, c.buildHelm},
-		{filepath.Dir(c.parts.coredns()), "coredns", "building CoreDNS " + coreDNSVersion, c.buildCoreDNS},
-		{c.parts.controlPlane(), "dapr", "building Dapr's control plane " + install.DaprVersion, c.buildControlPlane},
+	// Debian waits for the network, building for the processor.
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		doing := "a Debian root (" + debianSuite + ") with what the node and its servers are"
+		return c.once(ctx, "debian", doing, c.parts.debian(), c.buildDebian)
+	})
+	g.Go(func() error {
+		return errors.Join(
+			c.once(ctx, "kubernetes", "building Kubernetes "+kubernetesVersion+" (5 minutes)", c.parts.kubernetes(), c.buildKubernetes),
+			c.once(ctx, "helm", "building Helm "+helmVersion, filepath.Dir(c.parts.helm()), c.buildHelm),
+			c.once(ctx, "coredns", "building CoreDNS "+coreDNSVersion, filepath.Dir(c.parts.coredns()), c.buildCoreDNS),
+			c.once(ctx, "dapr", "building Dapr's control plane "+install.DaprVersion, c.parts.controlPlane(), c.buildControlPlane),
+		)
+	})
+	return g.Wait()
+}
+
+// once has a folder made, unless it is there. What is half-finished is never taken for whole. Beside it build may leave what
+// need not be kept.
+func (c *Cluster) once(ctx context.Context, name, doing, at string, build func(ctx context.Context, to string) error) error {
+	if install.Exists(at) {
+		return nil
 	}
-	for _, step := range steps {
-		if install.Exists(step.at) {
-			continue
-		}
-		err := c.Out.Step(ctx, step.name, step.doing, func(ctx context.Context) error {
-			// Beside the caches, so that what is half-finished is never taken for whole.
-			partial, err := os.MkdirTemp(c.parts.cache, "partial-")
-			if err != nil {
-				return err
-			}
-			defer os.RemoveAll(partial)
-			// What it is made in need not be kept.
-			to := filepath.Join(partial, "made")
-			if err := os.Mkdir(to, 0o755); err != nil {
-				return err
-			}
-			if err := step.build(ctx, to); err != nil {
-				return err
-			}
-			return os.Rename(to, step.at)
-		})
+	return c.Out.Step(ctx, name, doing, func(ctx context.Context) error {
+		partial, err := os.MkdirTemp(c.parts.cache, "partial-")
 		if err != nil {
 			return err
 		}
-	}
-	return nil
+		defer os.RemoveAll(partial)
+		to := filepath.Join(partial, "made")
+		if err := os.Mkdir(to, 0o755); err != nil {
+			return err
+		}
+		if err := build(ctx, to); err != nil {
+			return err
+		}
+		return os.Rename(to, at)
+	})
 }
 
 // buildKubernetes builds one program of all parts. k8s.io/kubernetes names those that it is released with by folders
