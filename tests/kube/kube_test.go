@@ -151,11 +151,11 @@ metadata:
     dapr.io/disable-builtin-k8s-secret-store: "true"
 spec:
   automountServiceAccountToken: false
-  securityContext: {runAsNonRoot: true, runAsUser: 1000, runAsGroup: 1000}
   containers:
     - name: app
       image: %s
       command: [sleep, infinity]
+      securityContext: {runAsNonRoot: true, runAsUser: 1000, runAsGroup: 1000, allowPrivilegeEscalation: false}
 `
 
 // TestStranger: a sidecar that is in no access list calls what a neighbour may call, and is refused.
