@@ -209,7 +209,10 @@ func (c *Cluster) start(ctx context.Context) error {
 	}
 	return c.Out.Step(ctx, "node", "Kubernetes "+kubernetesVersion, func(ctx context.Context) error {
 		processes := []supervise.Process{
-			{Name: "node", Args: node, Dir: "/", Env: stack.Environment(), Stage: 1},
+			{
+				Name: "node", Args: node, Dir: "/", Env: stack.Environment(), Stage: 1,
+				Stamp: supervise.Digest(fmt.Sprint(nodeScript, nodeFiles, nodeProcesses(state, c.parts))),
+			},
 			{Name: "forward", Args: forward, Dir: "/", Env: stack.Environment(), Health: "tcp:" + c.At(portAPI)},
 		}
 		for _, p := range processes {
