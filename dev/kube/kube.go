@@ -73,7 +73,7 @@ func (c *Cluster) Up(ctx context.Context, values []string) error {
 		return errors.New("make kube wants root on Linux: a node has namespaces of its own")
 	}
 	if install.Exists("/sys/fs/cgroup/cgroup.controllers") {
-		return errors.New("make kube knows control groups of version 1 alone, and this machine has version 2: kind does (deploy/helm/README.md)")
+		return errors.New("make kube knows control groups of version 1 alone, this machine has version 2: use kind (deploy/helm/README.md)")
 	}
 	unlock, err := c.Lock()
 	if err != nil {
@@ -352,7 +352,8 @@ func (c *Cluster) installDapr(ctx context.Context) error {
 // installShop installs the chart with the laptop's values.
 func (c *Cluster) installShop(ctx context.Context, tag string, values []string) error {
 	return c.Out.Step(ctx, "shop", "deploy/helm", func(ctx context.Context) error {
-		args := []string{"--set-string", "images.tag=" + tag, "--set", "publicUrl=http://localhost:" + strconv.Itoa(c.Port(stack.PortFront))}
+		public := "http://localhost:" + strconv.Itoa(c.Port(stack.PortFront))
+		args := []string{"--set-string", "images.tag=" + tag, "--set", "publicUrl=" + public}
 		// Two processors, and whoever tests has a part of them.
 		args = append(args, "--set", "each.resources.requests.cpu=20m", "--set", "each.sidecar.requests.cpu=20m")
 		for _, value := range values {
