@@ -23,6 +23,9 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/dev/progress"
+	"github.com/stampede-shop/stampede/dev/stack"
 )
 
 const clone = "../.."
@@ -325,4 +328,32 @@ func TestKubernetesModule(t *testing.T) {
 	require.NotContains(t, text, "utils")
 	require.NotContains(t, text, "klog")
 	require.Contains(t, text, "require k8s.io/kubernetes v1.34.4\n")
+}
+
+// TestOnce: what is there is not made again, what fails leaves nothing behind, and the next try makes it.
+func TestOnce(t *testing.T) {
+	t.Parallel()
+	cache := t.TempDir()
+	c := &Cluster{Stack: &stack.Stack{Out: progress.New(io.Discard)}, parts: parts{cache}}
+	at := filepath.Join(cache, "part-1")
+	broken := errors.New("no network")
+	made := 0
+	build := func(_ context.Context, to string) error {
+		made++
+		if err := writeFiles(to, map[string]string{"program": "half"}); err != nil || made == 1 {
+			return errors.Join(err, broken)
+		}
+		return writeFiles(to, map[string]string{"program": "whole"})
+	}
+	require.ErrorIs(t, c.once(t.Context(), "part", "building", at, build), broken)
+	left, err := os.ReadDir(cache)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	for range 2 {
+		require.NoError(t, c.once(t.Context(), "part", "building", at, build))
+	}
+	require.Equal(t, 2, made)
+	text, err := os.ReadFile(filepath.Join(at, "program"))
+	require.NoError(t, err)
+	require.Equal(t, "whole", string(text))
 }
