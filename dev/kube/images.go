@@ -154,7 +154,7 @@ func (c *Cluster) ownImages(list chartList) (all []image, err error) {
 	if err != nil {
 		return nil, err
 	}
-	front.user, front.entrypoint = "101", []string{"/docker-entrypoint.sh"}
+	front.user, front.entrypoint, front.stop = "101", []string{"/docker-entrypoint.sh"}, "SIGQUIT" // what is in hand is finished
 
 	keycloak, err := c.stageImage("keycloak", func(t *tree) {
 		t.copy(installer.Keycloak(), "/opt/keycloak", 0o444, jboss)
@@ -244,6 +244,7 @@ func (c *Cluster) serverImages(list chartList) (all []image, err error) {
 		{"postgres", image{
 			env:        []string{"PGDATA=/var/lib/postgresql/data", "POSTGRES_USER=postgres", searchPath + ":" + postgres},
 			entrypoint: []string{"/docker-entrypoint.sh"},
+			stop:       "SIGINT", // without waiting for its clients
 		}, func(t *tree) {
 			t.copy(c.standin("postgres.sh"), "/docker-entrypoint.sh", 0o555, root)
 			t.dir("/var/lib/postgresql/data", 0o700, [2]int{999, 999})
@@ -258,7 +259,7 @@ func (c *Cluster) serverImages(list chartList) (all []image, err error) {
 			entrypoint: []string{"node", "/home/node/node_modules/maildev/dist/bin/maildev.js"},
 		}, func(t *tree) { t.copy(maildev, "/home/node", 0o444, root) }},
 		// The developer's gateway, which tests/gateway holds to the same contract, at Kong's port.
-		{"kong", image{env: []string{searchPath}, entrypoint: []string{"/docker-entrypoint.sh"}}, func(t *tree) {
+		{"kong", image{env: []string{searchPath}, entrypoint: []string{"/docker-entrypoint.sh"}, stop: "SIGQUIT"}, func(t *tree) {
 			t.copy(filepath.Join(c.Root, "deploy", "nginx"), "/opt/gateway", 0o444, root)
 			t.copy(c.standin("kong.sh"), "/docker-entrypoint.sh", 0o555, root)
 			t.copy(c.standin("kong.sh"), "/usr/local/bin/kong", 0o555, root)

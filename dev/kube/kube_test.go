@@ -120,7 +120,7 @@ func TestArchive(t *testing.T) {
 	require.NoError(t, err)
 	orders := image{
 		name: "docker.io/stampede/orders:1", layers: []layer{base, top}, user: "65532:65532",
-		env: []string{"A=b"}, entrypoint: []string{"/service"},
+		env: []string{"A=b"}, entrypoint: []string{"/service"}, stop: "SIGQUIT",
 	}
 	pause := image{name: pauseImage, layers: []layer{base}, entrypoint: []string{"/health", "wait"}}
 	var archive bytes.Buffer
@@ -142,6 +142,7 @@ func TestArchive(t *testing.T) {
 			User       string
 			Env        []string
 			Entrypoint []string
+			StopSignal string
 		} `json:"config"`
 		RootFS struct {
 			DiffIDs []string `json:"diff_ids"`
@@ -152,6 +153,7 @@ func TestArchive(t *testing.T) {
 	require.Equal(t, "65532:65532", config.Config.User)
 	require.Equal(t, []string{"A=b"}, config.Config.Env)
 	require.Equal(t, []string{"/service"}, config.Config.Entrypoint)
+	require.Equal(t, "SIGQUIT", config.Config.StopSignal)
 	require.Len(t, config.RootFS.DiffIDs, 2)
 	for i, at := range manifest[0].Layers {
 		sum := sha256.Sum256([]byte(there[at].text))

@@ -27,6 +27,7 @@ type image struct {
 	env        []string
 	entrypoint []string
 	command    []string
+	stop       string // the signal that ends it well; "" is SIGTERM
 }
 
 // root owns what has no other owner.
@@ -140,7 +141,7 @@ func (i image) config() []byte {
 	}
 	text, _ := json.Marshal(map[string]any{ // strings alone: it cannot fail
 		"architecture": runtime.GOARCH, "os": "linux",
-		"config": map[string]any{"User": i.user, "Env": i.env, "Entrypoint": i.entrypoint, "Cmd": i.command},
+		"config": map[string]any{"User": i.user, "Env": i.env, "Entrypoint": i.entrypoint, "Cmd": i.command, "StopSignal": i.stop},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": ids},
 	})
 	return text

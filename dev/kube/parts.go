@@ -128,7 +128,7 @@ func (c *Cluster) buildKubernetes(ctx context.Context, to string) error {
 	found.Dir = dir
 	out, err := found.Output()
 	if err != nil {
-		return fmt.Errorf("Kubernetes %s cannot be had: %w", kubernetesVersion, err)
+		return fmt.Errorf("k8s.io/kubernetes v%s cannot be had: %w", kubernetesVersion, err)
 	}
 	var module struct{ GoMod string }
 	if err := json.Unmarshal(out, &module); err != nil {
