@@ -44,7 +44,13 @@ The shop is on Kubernetes after %.0f s.
 }
 
 // kubeDown ends the cluster and removes all of it but what was built once.
-func (s *shop) kubeDown(ctx context.Context) error { return kube.New(s.Stack).Down(ctx) }
+func (s *shop) kubeDown(ctx context.Context) error {
+	if err := kube.New(s.Stack).Down(ctx); err != nil {
+		return err
+	}
+	s.Out.Say("down", "removed %s and %s; what was built once is still in %s", s.Run, s.Data, s.Cache)
+	return nil
+}
 
 // kubeTest brings a cluster up that begins empty, runs what needs only the
 // shop's edge, then what breaks parts of the cluster, and takes it down.
