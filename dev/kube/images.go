@@ -47,7 +47,7 @@ func (c *Cluster) build(ctx context.Context) error {
 		if err := os.MkdirAll(c.bin(""), 0o755); err != nil {
 			return err
 		}
-		cmd := install.Go(ctx, "build", "-tags=nodynamic", "-trimpath", "-ldflags=-s -w", "-o", c.bin("")+"/")
+		cmd := install.Go(ctx, "build", "-tags=nodynamic", "-ldflags=-s -w", "-o", c.bin("")+"/")
 		cmd.Args = append(cmd.Args, "./apps/...", "./deploy/health")
 		cmd.Dir, cmd.Env = c.Root, append(cmd.Env, "GOWORK=off")
 		return supervise.Run(ctx, c.LogFile("build"), cmd)

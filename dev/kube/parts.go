@@ -208,8 +208,8 @@ func (c *Cluster) buildControlPlane(ctx context.Context, to string) error {
 
 // goBuild builds a program in a module's folder. Its output is in the log install-<name>.
 func (c *Cluster) goBuild(ctx context.Context, dir, name string, args ...string) error {
-	cmd := install.Go(ctx, append([]string{"build", "-trimpath", "-buildvcs=false"}, args...)...)
-	cmd.Dir, cmd.Env = dir, append(cmd.Env, "GOWORK=off", "GOFLAGS=", "GONOSUMDB=github.com/dapr/*")
+	cmd := install.Go(ctx, append([]string{"build", "-buildvcs=false"}, args...)...)
+	cmd.Dir, cmd.Env = dir, append(cmd.Env, "GOWORK=off", "GONOSUMDB=github.com/dapr/*")
 	return supervise.Run(ctx, c.LogFile("install-"+name), cmd)
 }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,8 +67,7 @@ func TestPods(t *testing.T) {
 	})
 }
 
-// TestRollout renews every pod of the shop's own and takes the former ones back, while people buy: no request is refused, not
-// one is sent again.
+// TestRollout renews every pod of the shop's own and takes the former ones back, while people buy: not one request may fail.
 func TestRollout(t *testing.T) {
 	s := shop.Open(t)
 	var all []string
@@ -82,38 +80,17 @@ func TestRollout(t *testing.T) {
 	}
 	p := s.NewProduct(t, 1_500, 100_000)
 	crowd := []*shop.Client{s.Register(t), s.Register(t), s.Register(t)}
-	shopping, stop := context.WithCancel(t.Context())
-	defer stop()
-	var orders atomic.Int64
-	ended := make(chan error)
-	for _, c := range crowd {
-		go func() {
-			for shopping.Err() == nil {
-				_, asked, err := c.Insist(t.Context(), p, shop.Visa)
-				if err == nil && asked != 2 {
-					err = fmt.Errorf("%s asked %d times, not twice", c.Email, asked)
-				}
-				if err != nil {
-					ended <- err
-					return
-				}
-				orders.Add(1)
+	orders := shop.WhileTheyBuy(t, crowd, p, nil, func() {
+		for _, how := range []string{"restart", "undo"} {
+			begun := time.Now()
+			for _, name := range all {
+				kubectl(t, "rollout", how, name)
+				rolledOut(t, []string{name})
 			}
-			ended <- nil
-		}()
-	}
-	for _, how := range []string{"restart", "undo"} {
-		begun := time.Now()
-		for _, name := range all {
-			kubectl(t, "rollout", how, name)
-			rolledOut(t, []string{name})
+			t.Logf("%s of %d deployments took %s", how, len(all), time.Since(begun).Round(time.Second))
 		}
-		t.Logf("%s of %d deployments took %s, %d orders so far", how, len(all), time.Since(begun).Round(time.Second), orders.Load())
-	}
-	stop()
-	for range crowd {
-		require.NoError(t, <-ended)
-	}
+	})
+	p.AwaitStock(t, 100_000-orders, orders)
 	s.Audit(t)
 }
 
