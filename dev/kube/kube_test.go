@@ -14,8 +14,10 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +25,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/stampede-shop/stampede/dev/progress"
 	"github.com/stampede-shop/stampede/dev/stack"
@@ -279,9 +282,7 @@ func TestForward(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("who is not root cannot enter another network")
 	}
-	inside, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer inside.Close()
+	inside, thread := network(t)
 	go func() {
 		for {
 			conn, err := inside.Accept()
@@ -314,7 +315,7 @@ func TestForward(t *testing.T) {
 		return string(text)
 	}
 	require.Empty(t, ask(), "there is no node yet")
-	require.NoError(t, os.WriteFile(filepath.Join(state, "init.pid"), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(state, "init.pid"), []byte(strconv.Itoa(thread)+"\n"), 0o600))
 	require.Equal(t, "heard hello", ask())
 	cancel()
 	require.NoError(t, <-over)
@@ -330,6 +331,29 @@ func TestKubernetesModule(t *testing.T) {
 	require.NotContains(t, text, "utils")
 	require.NotContains(t, text, "klog")
 	require.Contains(t, text, "require k8s.io/kubernetes v1.34.4\n")
+}
+
+// network listens on the loopback of another network than this machine's, which a thread of this process is in until the test
+// ends.
+func network(t *testing.T) (inside net.Listener, thread int) {
+	t.Helper()
+	ready := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: nobody else gets this thread
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err == nil {
+			err = exec.Command("ip", "link", "set", "lo", "up").Run()
+		}
+		if err == nil {
+			inside, err = net.Listen("tcp", "127.0.0.1:0")
+		}
+		thread = unix.Gettid()
+		ready <- err
+		<-t.Context().Done()
+	}()
+	require.NoError(t, <-ready)
+	t.Cleanup(func() { inside.Close() })
+	return inside, thread
 }
 
 // TestOnce: what is there is not made again, what fails leaves nothing behind, and the next try makes it.
