@@ -237,7 +237,8 @@ func (c *Cluster) buildDebian(ctx context.Context, to string) error {
 	// Only this command sees what is mounted.
 	packages := exec.CommandContext(ctx, "unshare", "--mount", "--", "sh", "-c",
 		`cp -L /etc/resolv.conf "$0/etc/resolv.conf" && cp "$1" "$0/packages.sh" &&
-			mount --bind /dev "$0/dev" && mount -t proc proc "$0/proc" && chroot "$0" sh /packages.sh && rm "$0/packages.sh"`, root, filepath.Join(to, "packages.sh"))
+			mount --bind /dev "$0/dev" && mount -t proc proc "$0/proc" && chroot "$0" sh /packages.sh && rm "$0/packages.sh"`,
+		root, filepath.Join(to, "packages.sh"))
 	if err := supervise.Run(ctx, c.LogFile("install-packages"), packages); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@
 set -eu
 printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
 chmod +x /usr/sbin/policy-rc.d
+echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/unsafe # what is half-made is thrown away
 mkdir -p /etc/postgresql-common/createcluster.d
 echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.d/no.conf
 # Before its package comes: initdb wants a name for the number that the image's user has.
