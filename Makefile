@@ -2,7 +2,7 @@
 # PORT_OFFSET=1000 make up runs a second shop beside the first, in .run-1000.
 
 .DEFAULT_GOAL := help
-.PHONY: help up infra down clean status logs restart scale backup restore prune rotate import observe audit check lint fmt cover audit-deps chart security kong images release-notes test swaps rotate-test chaos plans dropsim bench profile lighthouse screenshots compose-env compose-test generate service dev
+.PHONY: help up infra down clean status logs restart scale backup restore prune rotate import observe audit check lint fmt cover audit-deps chart security kong images release-notes test swaps rotate-test chaos plans dropsim bench profile lighthouse screenshots compose-env compose-test kube kube-down kube-test generate service dev
 
 DEV := .run/bin/dev
 
@@ -134,6 +134,15 @@ compose-env: ## write the passwords and certificates that docker compose up need
 
 compose-test: ## run the shop of docker-compose.yml on an engine, and break it
 	@.ci/compose
+
+kube: dev ## run the shop on a Kubernetes of its own, without an engine or a registry: dev/kube/README.md
+	@$(DEV) kube
+
+kube-down: dev ## end that, and remove all of it but what was built once
+	@$(DEV) kube-down
+
+kube-test: dev ## run tests on such a one that begins empty, and break it
+	@$(DEV) kube-test
 
 generate: ## write all that follows from dapr/dapr.yaml, deploy/routes.yaml, components/ and the code
 	@go run ./dev/generate

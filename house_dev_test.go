@@ -20,6 +20,7 @@ var devRooms = map[string][]string{
 	"install":   {"progress", "supervise"},
 	"stack":     {"install", "progress", "supervise"},
 	"infra":     {"install", "progress", "stack", "supervise"},
+	"kube":      {"install", "progress", "stack", "supervise"},
 }
 
 // TestDevRooms: imports between the rooms of dev go one way only, and nothing

@@ -2,8 +2,8 @@
 // installs what is missing, starts the infrastructure and every app beside its
 // sidecar, and keeps them running. The Makefile calls it.
 //
-// Here are the commands alone. What they do it with is in rooms: infra, which
-// imports stack, which imports install, which imports supervise and progress,
+// Here are the commands alone. What they do it with is in rooms: infra and kube,
+// which import stack, which imports install, which imports supervise and progress,
 // which import none of them.
 package main
 
@@ -18,6 +18,7 @@ import (
 	"syscall"
 
 	"github.com/stampede-shop/stampede/dev/infra"
+	"github.com/stampede-shop/stampede/dev/kube"
 	"github.com/stampede-shop/stampede/dev/progress"
 	"github.com/stampede-shop/stampede/dev/stack"
 	"github.com/stampede-shop/stampede/dev/supervise"
@@ -44,6 +45,9 @@ const usage = `usage: dev <command>
   chaos           break parts at random while people buy, on a stack of its own: SEED=7 MINUTES=5
   bench           measure, on a stack of its own, and write bench/RESULTS.md: QUICK=1 for five minutes
   profile APP     what an app spends its time on while orders come, on that stack
+  kube            start the shop on a Kubernetes of its own, beside the developer's stack
+  kube-down       end that, and remove all of it but what was built once
+  kube-test       run tests on such a one, and break it
   lighthouse      mark the storefront's pages, and write docs/lighthouse.md
   screenshots     take the pictures of docs/screenshots
   observe         watch the shop that is up: metrics and alerts, until down or observe off
@@ -88,12 +92,20 @@ func run(ctx context.Context, args []string) error {
 		return infra.ServeProxies(ctx, args[1], args[2:])
 	case "keys": // by the supervisor, too
 		return infra.ServeKeys(ctx, args[1], args[2], args[3])
+	case "kube-node": // by the supervisor, in the node's namespaces
+		return kube.Node(ctx, args[1], args[2])
+	case "kube-forward": // by the supervisor
+		return kube.Forward(ctx, args[1], args[2:])
 	case "test", "swaps", "rotate-test":
 		testStack()
 	case "chaos":
 		chaosStack()
 	case "bench", "profile":
 		benchStack()
+	case "kube", "kube-down":
+		kubeStack()
+	case "kube-test":
+		kubeTestStack()
 	}
 	s, err := openShop()
 	if err != nil {
@@ -140,6 +152,12 @@ func run(ctx context.Context, args []string) error {
 		return s.bench(ctx, args[1:])
 	case "profile":
 		return s.profile(ctx, name)
+	case "kube":
+		return s.kubeUp(ctx)
+	case "kube-down":
+		return s.kubeDown(ctx)
+	case "kube-test":
+		return s.kubeTest(ctx)
 	case "check":
 		return s.check(ctx)
 	case "lint":

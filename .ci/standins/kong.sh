@@ -55,8 +55,10 @@ http {
     }
     include gateway.conf;
     server {
-        listen 127.0.0.1:8100;
+        listen 0.0.0.0:8100;
         include keys-gateway.conf;
+        location = /status { return 204; }
+        location = /status/ready { return 204; }
     }
 }
 CONF

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Starts PostgreSQL as its image does: prepares an empty volume first, on the socket alone.
 set -euo pipefail
+[[ ${1:-} != -* ]] || set -- postgres "$@"
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
 	# shellcheck disable=SC2086 # a word each
 	initdb -D "$PGDATA" -U "$POSTGRES_USER" --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") $POSTGRES_INITDB_ARGS

@@ -25,14 +25,16 @@ import (
 	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
-// LighthouseVersion is the version that docs/lighthouse.md is made with.
-const LighthouseVersion = "12.8.2"
+// LighthouseVersion is the version that docs/lighthouse.md is made with, DaprVersion that of the sidecars and all of Dapr.
+const (
+	LighthouseVersion = "12.8.2"
+	DaprVersion       = "1.16.5"
+)
 
 // The versions that the project is tested with.
 const (
 	keycloakVersion = "26.0.7"
 	maildevVersion  = "3.0.0"
-	daprVersion     = "1.16.5"
 	natsVersion     = "2.15.2"
 	kafkaVersion    = "3.9.1"
 	axeVersion      = "4.14.1"
@@ -359,7 +361,7 @@ func (i *Installer) dapr() string {
 		}
 		return nil
 	})
-	return filepath.Join(i.Cache, "dapr-"+daprVersion+"-"+hex.EncodeToString(sum.Sum(nil))[:8])
+	return filepath.Join(i.Cache, "dapr-"+DaprVersion+"-"+hex.EncodeToString(sum.Sum(nil))[:8])
 }
 
 // installDapr builds our daprd, and sentry, Dapr's certificate authority, which
@@ -378,13 +380,13 @@ func (i *Installer) installDapr(ctx context.Context) error {
 		return err
 	}
 	for _, b := range builds {
-		doing := "building " + b.name + " " + daprVersion
+		doing := "building " + b.name + " " + DaprVersion
 		if b.name == "daprd" {
 			doing += " (3 to 5 minutes the first time)"
 		}
 		err := i.Out.Step(ctx, b.name, doing, func(ctx context.Context) error {
 			cmd := Go(ctx, "build", "-tags", "stablecomponents", "-mod=readonly",
-				"-ldflags", "-s -w -X github.com/dapr/dapr/pkg/buildinfo.version="+daprVersion,
+				"-ldflags", "-s -w -X github.com/dapr/dapr/pkg/buildinfo.version="+DaprVersion,
 				"-o", filepath.Join(home, b.name+".new"), b.pkg)
 			cmd.Dir = filepath.Join(i.Root, "dapr", "daprd")
 			// The checksum database does not know all of Dapr's modules; go.sum pins them.

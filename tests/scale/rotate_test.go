@@ -41,7 +41,7 @@ func TestRotate(t *testing.T) {
 	}
 	p := s.NewProduct(t, 1_500, 100_000)
 	crowd := []*shop.Client{s.Register(t), s.Register(t), s.Register(t)}
-	orders := whileTheyBuy(t, crowd, p, login, func() {
+	orders := shop.WhileTheyBuy(t, crowd, p, login, func() {
 		cursor := next(t, s, "")
 		for _, key := range rotated {
 			before := s.Settings[key]

@@ -1,0 +1,152 @@
+// Package kube breaks the cluster that the shop runs on while people buy: make kube-test. Its tests run one after another,
+// alone, since what they break is everybody's.
+package kube
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/stampede-shop/stampede/tests/shop"
+)
+
+// kubectl runs kubectl in the shop's namespace and returns what it prints. It may be called beside the test.
+func kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := try(t, "", args...)
+	if err != nil {
+		t.Errorf("kubectl %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func try(t *testing.T, in string, args ...string) (string, error) {
+	t.Helper()
+	if os.Getenv("KUBECTL") == "" {
+		t.Fatal("KUBECTL is not set: no cluster to test (make kube-test starts one)")
+	}
+	cmd := exec.CommandContext(t.Context(), os.Getenv("KUBECTL"), append([]string{"--namespace", "shop"}, args...)...)
+	cmd.Stdin = strings.NewReader(in)
+	out, err := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// deployments are those of a kind: service, edge, gateway, front.
+func deployments(t *testing.T, kind string) []string {
+	t.Helper()
+	list := strings.Fields(kubectl(t, "get", "deployments", "-l", "app.kubernetes.io/component="+kind, "-o", "name"))
+	require.NotEmpty(t, list, kind)
+	return list
+}
+
+func rolledOut(t *testing.T, names []string) {
+	t.Helper()
+	for _, name := range names {
+		kubectl(t, "rollout", "status", name, "--timeout=5m")
+	}
+}
+
+// TestPods deletes the pod of every service, one after the other, while people buy: each order reaches its end, once.
+func TestPods(t *testing.T) {
+	s := shop.Open(t)
+	services := deployments(t, "service")
+	shop.Storm{Orders: 60, Before: 10, During: 40}.Blow(t, s, func(happened func()) {
+		defer happened()
+		for _, name := range services {
+			app := strings.TrimPrefix(name, "deployment.apps/")
+			kubectl(t, "delete", "pod", "-l", "app.kubernetes.io/name="+app, "--wait=false")
+			rolledOut(t, []string{name})
+		}
+	})
+}
+
+// TestRollout renews every pod of the shop's own and takes the former ones back, while people buy: not one request may fail.
+func TestRollout(t *testing.T) {
+	s := shop.Open(t)
+	var all []string
+	for _, kind := range []string{"service", "edge", "gateway", "front"} {
+		for _, name := range deployments(t, kind) {
+			if name != "deployment.apps/edge-admin" { // one pod with its sessions: staff log in again
+				all = append(all, name)
+			}
+		}
+	}
+	p := s.NewProduct(t, 1_500, 100_000)
+	crowd := []*shop.Client{s.Register(t), s.Register(t), s.Register(t)}
+	orders := shop.WhileTheyBuy(t, crowd, p, nil, func() {
+		for _, how := range []string{"restart", "undo"} {
+			begun := time.Now()
+			for _, name := range all {
+				kubectl(t, "rollout", how, name)
+				rolledOut(t, []string{name})
+			}
+			t.Logf("%s of %d deployments took %s", how, len(all), time.Since(begun).Round(time.Second))
+		}
+	})
+	p.AwaitStock(t, 100_000-orders, orders)
+	s.Audit(t)
+}
+
+// TestNode kills the machine that everything is on. It comes back by itself, with what was there.
+func TestNode(t *testing.T) {
+	s := shop.Open(t)
+	ann, p := s.Register(t), s.NewProduct(t, 1_000, 20)
+	order := ann.Bought(t, p, 1)
+	begun := time.Now()
+	s.Kill(t, "node")
+	again, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	shop.Eventually(t, 10*time.Minute, func() (bool, string) {
+		a, err := ann.Send(again, http.MethodGet, "/api/v1/orders/"+order.ID, nil)
+		if err != nil {
+			return false, err.Error()
+		}
+		return a.Status == http.StatusOK, fmt.Sprint(a.Status, " ", string(a.Body))
+	})
+	t.Logf("back %s after", time.Since(begun).Round(time.Second))
+	_, _, err := ann.Insist(again, p, shop.Visa)
+	require.NoError(t, err)
+	s.Audit(t)
+}
+
+// stranger is a pod with a sidecar and a certificate of the cluster's, that nobody has given any right.
+const stranger = `apiVersion: v1
+kind: Pod
+metadata:
+  name: stranger
+  annotations:
+    dapr.io/enabled: "true"
+    dapr.io/app-id: stranger
+    dapr.io/sidecar-image: %s
+    dapr.io/disable-builtin-k8s-secret-store: "true"
+spec:
+  automountServiceAccountToken: false
+  containers:
+    - name: app
+      image: %s
+      command: [sleep, infinity]
+      securityContext: {runAsNonRoot: true, runAsUser: 1000, runAsGroup: 1000, allowPrivilegeEscalation: false}
+`
+
+// TestStranger: a sidecar that is in no access list calls what a neighbour may call, and is refused.
+func TestStranger(t *testing.T) {
+	image := func(name, container string) string {
+		return kubectl(t, "get", "deployment", name, "-o", `jsonpath={.spec.template.`+container+`}`)
+	}
+	sidecar := image("orders", `metadata.annotations.dapr\.io/sidecar-image`)
+	out, err := try(t, fmt.Sprintf(stranger, sidecar, image("maildev", "spec.containers[0].image")), "apply", "-f", "-")
+	require.NoError(t, err, out)
+	defer kubectl(t, "delete", "pod", "stranger", "--wait=false")
+	kubectl(t, "wait", "--for=condition=Ready", "pod/stranger", "--timeout=2m")
+	out, err = try(t, "", "exec", "stranger", "-c", "app", "--",
+		"wget", "-S", "-O", "-", "http://localhost:3500/v1.0/invoke/orders/method/internal/orders/ended")
+	require.Error(t, err, out)
+	require.Contains(t, out, "403")
+}
