@@ -28,7 +28,7 @@ type Claim struct {
 	State    ClaimState
 	Until    *time.Time
 	Lapses   int64
-	MadeAt   time.Time
+	MadeAt   time.Time // of one that stands by: since when
 	Extended int64 // times that its hold was given more time
 }
 
@@ -68,7 +68,7 @@ func (c *Claim) Ask(quantity int64, now time.Time, hold time.Duration, first *Ra
 	}
 	c.Quantity, c.MadeAt, c.Extended = quantity, now, 0
 	if first != nil && first.Compare(c.Rank()) < 0 {
-		c.Wait()
+		c.Wait(now)
 		return false
 	}
 	until := now.Add(hold)
@@ -91,7 +91,7 @@ func (c *Claim) Answer(has Has) {
 
 // Answered notes what inventory has said to what was asked: a refusal, or what the account has. It tells whether the claim's
 // owner is refused. A refusal is none when somebody has asked for something else meanwhile, whose answer counts.
-func (c *Claim) Answered(asked Claim, has Has, refusal Refusal) (refused bool) {
+func (c *Claim) Answered(asked Claim, has Has, refusal Refusal, now time.Time) (refused bool) {
 	mine := c.Until != nil && asked.Until != nil && c.Until.Equal(*asked.Until) && c.Quantity == asked.Quantity
 	switch {
 	case refusal == "":
@@ -101,7 +101,7 @@ func (c *Claim) Answered(asked Claim, has Has, refusal Refusal) (refused bool) {
 		}
 	case !mine:
 	case refusal == NoneFree:
-		c.Wait()
+		c.Wait(now)
 	case refusal == TooLate:
 		c.Lapse()
 		return true
@@ -146,8 +146,9 @@ func (c *Claim) Lapse() {
 	c.Lapses++
 }
 
-// Wait has a claim stand by for which nothing is free.
-func (c *Claim) Wait() { c.State, c.Until = Standby, nil }
+// Wait has a claim stand by for which nothing is free. It does so from now on, however long ago inventory was asked first: who was
+// served in between has passed nobody over.
+func (c *Claim) Wait(now time.Time) { c.State, c.Until, c.MadeAt = Standby, nil, now }
 
 // Decline ends a claim that can have nothing.
 func (c *Claim) Decline() { c.State, c.Until = Declined, nil }

@@ -97,15 +97,16 @@ func firstStandby(ctx context.Context, tx pgx.Tx, of uuid.UUID) (map[string]drop
 // claimed is a claim as its owner sees it.
 type claimed struct {
 	Claim
-	Place int64 // of who stands by: 1 is next
+	Place int64 // of who stands by: 1 is next of those who may come
 }
 
 // claimsOf reads the claims of entries.
 func (s store) claimsOf(ctx context.Context, entries ...uuid.UUID) ([]claimed, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT `+claimColumns+`, CASE WHEN state = 'standby' THEN 1 + (
-			SELECT count(*) FROM claims o WHERE o.drop_id = c.drop_id AND o.sku = c.sku AND o.state = 'standby'
-			  AND (o.lapses, o.position) < (c.lapses, c.position)) ELSE 0 END AS place
+			SELECT count(*) FROM claims o JOIN entries e ON e.id = o.entry_id
+			WHERE o.drop_id = c.drop_id AND o.sku = c.sku AND o.state = 'standby'
+			  AND (o.lapses, o.position) < (c.lapses, c.position) AND `+mayCome+`) ELSE 0 END AS place
 		FROM claims c WHERE entry_id = ANY ($1) ORDER BY entry_id, sku`, entries)
 	if err != nil {
 		return nil, fmt.Errorf("claims of entries: %w", err)

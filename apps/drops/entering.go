@@ -304,7 +304,7 @@ func (s *service) hold(ctx context.Context, of uuid.UUID, asked []toClaim) (refu
 			case !known:
 				refused[k] = a.Err
 				continue
-			case !c.Answered(asked[i].Claim.Claim, a.Value.has(), refusal):
+			case !c.Answered(asked[i].Claim.Claim, a.Value.has(), refusal, s.now()):
 			case refusal == drop.NoLot:
 				refused[k] = ErrDropEnded
 			default:

@@ -637,11 +637,12 @@ func TestNoUnitWaits(t *testing.T) {
 	require.Equal(t, http.StatusCreated, claim(order[1], 1))
 }
 
-// TestLeaverStandsInNobodysWay: who stood by and has left does not keep others from claiming what is free.
+// TestLeaverStandsInNobodysWay: who stood by and has left does not keep others from claiming what is free, nor from being called, and
+// is none of those who come before.
 func TestLeaverStandsInNobodysWay(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	order := b.opened(3, "lots", []LotWanted{{"TEE", 1, 1}})
+	order := b.opened(6, "lots", []LotWanted{{"TEE", 1, 1}})
 	for range 3 { // nobody comes in time
 		b.later(46 * time.Second)
 	}
@@ -650,5 +651,28 @@ func TestLeaverStandsInNobodysWay(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, b.do(b.token(order[1]), "DELETE", "/drops/spring/entry", nil).Status)
 	b.later(10*time.Minute + 2*time.Second)
 	require.Equal(t, int64(1), b.status().SKUs[0].Free, "it is over for who had it")
+	require.Equal(t, int64(5), b.status().SKUs[0].Called)
+	b.at(b.clock().Add(75 * time.Second))
+	b.tells("the last one's 45 s are over, and nobody calls the next", map[string]float64{"idle_seconds" + tee: 30})
 	require.Equal(t, http.StatusCreated, b.claim(order[2]).Status)
+	require.Equal(t, http.StatusAccepted, b.claim(order[0]).Status)
+	require.Equal(t, int64(1), b.entry(order[0]).Claims[0].Standby)
+}
+
+// TestStandsBySince: a claim of which inventory was not heard stands by from when it is, not from when it was made. Who was served in
+// between has not passed it over, and the audit does not say so.
+func TestStandsBySince(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(2, "lots", []LotWanted{{"TEE", 1, 1}})
+	servetest.Neighbour(t, b.rt, "inventory", claimsRoute, servetest.IsAway)
+	require.Equal(t, "unavailable", b.claim(order[0]).Slug())
+	servetest.Neighbour(t, b.rt, "inventory", claimsRoute, b.inv.claims)
+	b.later(46 * time.Second)
+	require.Equal(t, http.StatusCreated, b.claim(order[1]).Status)
+	b.at(b.clock().Add(time.Minute))
+	require.Equal(t, http.StatusAccepted, b.claim(order[0]).Status)
+	var since time.Time
+	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT made_at FROM claims WHERE state = 'standby'`).Scan(&since))
+	require.Equal(t, b.clock(), since.UTC())
 }
