@@ -29,7 +29,7 @@ type Claim struct {
 	Until    *time.Time
 	Lapses   int64
 	MadeAt   time.Time // of one that stands by: since when
-	Extended int64 // times that its hold was given more time
+	Extended int64     // times that its hold was given more time
 }
 
 // Rank is a place among those who stand by: who has let a hold lapse stands behind all others.

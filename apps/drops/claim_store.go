@@ -30,68 +30,94 @@ func (s store) changeClaims(
 ) error {
 	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		ids := pg.Column(keys, func(k claimKey) uuid.UUID { return k.entry })
-		rows, err := tx.Query(ctx, `SELECT id FROM entries WHERE id = ANY ($1) ORDER BY id FOR UPDATE`, ids)
-		if err != nil {
-			return fmt.Errorf("lock entries: %w", err)
-		}
-		if _, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID]); err != nil {
-			return fmt.Errorf("lock entries: %w", err)
-		}
-		rows, err = tx.Query(ctx, `SELECT `+claimColumns+` FROM claims WHERE entry_id = ANY ($1)`, ids)
-		if err != nil {
-			return fmt.Errorf("claims: %w", err)
-		}
-		found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Claim])
-		if err != nil {
-			return fmt.Errorf("claims: %w", err)
-		}
-		claims := make(map[claimKey]*Claim, len(found))
-		for i := range found {
-			claims[found[i].key()] = &found[i]
-		}
-		changed, err := fn(tx, claims)
-		if err != nil {
+		if err := lockEntries(ctx, tx, ids); err != nil {
 			return err
 		}
-		b := &pgx.Batch{}
-		for _, k := range changed {
-			c := claims[k]
-			b.Queue(`
-				INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, lapses, made_at, extended)
-				VALUES (@drop, @entry, @sku, @quantity, @position, @state, @until, @lapses, @made_at, @extended)
-				ON CONFLICT (entry_id, sku) DO UPDATE SET quantity = EXCLUDED.quantity, state = EXCLUDED.state, until = EXCLUDED.until,
-					lapses = EXCLUDED.lapses, made_at = EXCLUDED.made_at, extended = EXCLUDED.extended`, pgx.StrictNamedArgs{
-				"drop": of, "entry": c.EntryID, "sku": c.SKU, "quantity": c.Quantity, "position": c.Position, "state": c.State,
-				"until": c.Until, "lapses": c.Lapses, "made_at": c.MadeAt, "extended": c.Extended,
-			})
-		}
-		if err := tx.SendBatch(ctx, b).Close(); err != nil {
-			return fmt.Errorf("save claims: %w", err)
-		}
-		return nil
+		return changeLocked(ctx, tx, of, ids, func(claims map[claimKey]*Claim) ([]claimKey, error) { return fn(tx, claims) })
 	})
 }
 
-// firstStandby reads who is first among those who stand by, by SKU.
-func firstStandby(ctx context.Context, tx pgx.Tx, of uuid.UUID) (map[string]drop.Rank, error) {
+func lockEntries(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	if _, err := tx.Exec(ctx, `SELECT FROM entries WHERE id = ANY ($1) ORDER BY id FOR UPDATE`, ids); err != nil {
+		return fmt.Errorf("lock entries: %w", err)
+	}
+	return nil
+}
+
+// changeLocked is changeClaims where the entries are locked already.
+func changeLocked(
+	ctx context.Context, tx pgx.Tx, of uuid.UUID, entries []uuid.UUID, fn func(claims map[claimKey]*Claim) ([]claimKey, error),
+) error {
+	rows, err := tx.Query(ctx, `SELECT `+claimColumns+` FROM claims WHERE entry_id = ANY ($1)`, entries)
+	if err != nil {
+		return fmt.Errorf("claims: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Claim])
+	if err != nil {
+		return fmt.Errorf("claims: %w", err)
+	}
+	claims := make(map[claimKey]*Claim, len(found))
+	for i := range found {
+		claims[found[i].key()] = &found[i]
+	}
+	changed, err := fn(claims)
+	if err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	for _, k := range changed {
+		c := claims[k]
+		b.Queue(`
+			INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, lapses, made_at, extended)
+			VALUES (@drop, @entry, @sku, @quantity, @position, @state, @until, @lapses, @made_at, @extended)
+			ON CONFLICT (entry_id, sku) DO UPDATE SET quantity = EXCLUDED.quantity, state = EXCLUDED.state, until = EXCLUDED.until,
+				lapses = EXCLUDED.lapses, made_at = EXCLUDED.made_at, extended = EXCLUDED.extended`, pgx.StrictNamedArgs{
+			"drop": of, "entry": c.EntryID, "sku": c.SKU, "quantity": c.Quantity, "position": c.Position, "state": c.State,
+			"until": c.Until, "lapses": c.Lapses, "made_at": c.MadeAt, "extended": c.Extended,
+		})
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("save claims: %w", err)
+	}
+	return nil
+}
+
+// turns is whom a drop lets claim at the moment.
+type turns struct {
+	State  State
+	Called map[string]int64     // by SKU: who has a position below it was called
+	First  map[string]drop.Rank // by SKU: who is first among those who stand by, if anybody does
+}
+
+// turnsOf reads them.
+func turnsOf(ctx context.Context, tx pgx.Tx, of uuid.UUID) (turns, error) {
+	t := turns{Called: map[string]int64{}, First: map[string]drop.Rank{}}
 	rows, err := tx.Query(ctx, `
-		SELECT l.sku, f.lapses, f.position
-		FROM drop_lots l CROSS JOIN LATERAL (
+		SELECT d.state, l.sku, l.called, f.lapses, f.position
+		FROM drops d JOIN drop_lots l ON l.drop_id = d.id LEFT JOIN LATERAL (
 			SELECT c.lapses, c.position FROM claims c JOIN entries e ON e.id = c.entry_id
 			WHERE c.drop_id = l.drop_id AND c.sku = l.sku AND c.state = 'standby' AND `+mayCome+`
-			ORDER BY c.lapses, c.position LIMIT 1) f
-		WHERE l.drop_id = $1`, of)
+			ORDER BY c.lapses, c.position LIMIT 1) f ON true
+		WHERE d.id = $1`, of)
 	if err != nil {
-		return nil, fmt.Errorf("standby: %w", err)
+		return t, fmt.Errorf("turns: %w", err)
 	}
-	first := map[string]drop.Rank{}
-	var sku string
-	var r drop.Rank
-	_, err = pgx.ForEachRow(rows, []any{&sku, &r.Lapses, &r.Position}, func() error { first[sku] = r; return nil })
+	var (
+		sku              string
+		called           int64
+		lapses, position *int64
+	)
+	_, err = pgx.ForEachRow(rows, []any{&t.State, &sku, &called, &lapses, &position}, func() error {
+		t.Called[sku] = called
+		if position != nil {
+			t.First[sku] = drop.Rank{Lapses: *lapses, Position: *position}
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("standby: %w", err)
+		return t, fmt.Errorf("turns: %w", err)
 	}
-	return first, nil
+	return t, nil
 }
 
 // claimed is a claim as its owner sees it.
@@ -241,7 +267,7 @@ func shiftCalls(ctx context.Context, tx pgx.Tx, of uuid.UUID, by time.Duration) 
 }
 
 // forwardSince counts by how many positions each SKU's line came forward since a time.
-func (s store) forwardSince(ctx context.Context, of uuid.UUID, since time.Time) (map[string]int, error) {
-	return pg.Counts(ctx, s.db, `
+func forwardSince(ctx context.Context, db pg.Querier, of uuid.UUID, since time.Time) (map[string]int, error) {
+	return pg.Counts(ctx, db, `
 		SELECT sku, sum(last - first)::bigint FROM calls WHERE drop_id = $1 AND called_at > $2 GROUP BY sku`, of, since)
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/maypok86/otter/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/drop"
@@ -386,7 +385,7 @@ func TestStatus(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.opened(1)
-	b.s.status = otter.Must(&otter.Options[string, Status]{}) // as long as the test takes
+	b.keepsSnapshots()
 	first := b.do("", "GET", "/drops/spring/status", nil)
 	require.Equal(t, "public, max-age=1, stale-while-revalidate=2", first.Header.Get("Cache-Control"))
 	_, err := b.db.Exec(t.Context(), `UPDATE drops SET message = 'changed'`)
@@ -406,13 +405,13 @@ func TestStatementsOfClaims(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	order := b.opened(20, "lots", []LotWanted{{"TEE", 20, 1}})
-	d, _, err := b.s.store.bySlug(t.Context(), "spring")
+	d, _, err := bySlug(t.Context(), b.db, "spring")
 	require.NoError(t, err)
 	var batch []claiming
 	for _, n := range order {
 		e, err := b.s.store.entry(t.Context(), d.ID, account(n))
 		require.NoError(t, err)
-		batch = append(batch, claiming{d, e, "TEE", 1})
+		batch = append(batch, claiming{d, account(n), e.ID, "TEE", 1})
 	}
 	db, count := pgtest.Count(t, b.db)
 	require.NoError(t, db.Ping(t.Context()))
@@ -423,7 +422,7 @@ func TestStatementsOfClaims(t *testing.T) {
 		require.NoError(t, err)
 		for i, a := range answers {
 			require.NoError(t, a.Err)
-			require.Equal(t, batch[i].entry.ID, a.Value.EntryID)
+			require.Equal(t, batch[i].entry, a.Value.EntryID)
 			require.Equal(t, Held, a.Value.State)
 		}
 		return len(count.Statements("INSERT INTO claims")) // sent together, in one round
@@ -445,7 +444,7 @@ func TestOdds(t *testing.T) {
 	for n := range 30 {
 		b.entered(n)
 	}
-	b.s.status.InvalidateAll()
+	b.s.snapshots.InvalidateAll()
 	require.Equal(t, []Odds{{"TEE", part(.833333), nil}}, b.entry(0).Odds, "of those who want it: nobody wants a cap")
 	require.Equal(t, part(1), b.status().SKUs[0].Part)
 	b.at(w.OpensAt)
@@ -519,7 +518,7 @@ func TestMoreTimeHeld(t *testing.T) {
 	servetest.Neighbour(t, b.rt, "inventory", claimsRoute, servetest.HangsUp(b.inv.claims))
 	require.Equal(t, "unavailable", more(me).Slug())
 	servetest.Neighbour(t, b.rt, "inventory", claimsRoute, b.inv.claims)
-	d, _, err := b.s.store.bySlug(t.Context(), "spring")
+	d, _, err := bySlug(t.Context(), b.db, "spring")
 	require.NoError(t, err)
 	e, err := b.s.store.entry(t.Context(), d.ID, account(me))
 	require.NoError(t, err)
