@@ -11,7 +11,7 @@ type ClaimState string
 
 // The states of claims.
 const (
-	Drawn    ClaimState = "drawn"   // in a draw: who is next; inventory is asked for the units before they are told
+	Drawn    ClaimState = "drawn"   // in a draw: who is next, or after a pause: inventory is asked for the units before it is an offer
 	Asked    ClaimState = "asked"   // inventory is asked for the units; after a crash nobody knows its answer
 	Held     ClaimState = "held"    // until its end
 	Standby  ClaimState = "standby" // nothing was free: served from what comes back
@@ -82,7 +82,7 @@ func (c *Claim) Answer(has Has) {
 	case has.Ordered >= c.Quantity:
 		c.State = Bought
 	case has.Held > 0:
-		if c.State != Offered {
+		if c.State != Offered && c.State != Drawn {
 			c.State = Held
 		}
 		c.Until = has.Until

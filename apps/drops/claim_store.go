@@ -86,7 +86,7 @@ func changeLocked(
 type turns struct {
 	State  State
 	Called map[string]int64     // by SKU: who has a position below it was called
-	First  map[string]drop.Rank // by SKU: who is first among those who stand by, if anybody does
+	First  map[string]drop.Rank // by SKU: who is first of those who stand by, or for whom units are asked again, if anybody does
 }
 
 // turnsOf reads them.
@@ -95,9 +95,13 @@ func turnsOf(ctx context.Context, tx pgx.Tx, of uuid.UUID) (turns, error) {
 	rows, err := tx.Query(ctx, `
 		SELECT d.state, l.sku, l.called, f.lapses, f.position
 		FROM drops d JOIN drop_lots l ON l.drop_id = d.id LEFT JOIN LATERAL (
-			SELECT c.lapses, c.position FROM claims c JOIN entries e ON e.id = c.entry_id
+			(SELECT c.lapses, c.position FROM claims c JOIN entries e ON e.id = c.entry_id
 			WHERE c.drop_id = l.drop_id AND c.sku = l.sku AND c.state = 'standby' AND `+mayCome+`
-			ORDER BY c.lapses, c.position LIMIT 1) f ON true
+			ORDER BY c.lapses, c.position LIMIT 1)
+			UNION ALL
+			(SELECT c.lapses, c.position FROM claims c
+			WHERE c.drop_id = l.drop_id AND c.sku = l.sku AND c.state = 'drawn' ORDER BY c.lapses, c.position LIMIT 1)
+			ORDER BY lapses, position LIMIT 1) f ON true
 		WHERE d.id = $1`, of)
 	if err != nil {
 		return t, fmt.Errorf("turns: %w", err)
@@ -149,12 +153,14 @@ type toClaim struct {
 // ownedColumns are those of a toClaim, of claims c and entries e.
 const ownedColumns = `c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, c.extended, e.account_id`
 
-// ended reads claims of a drop that inventory is to be asked about, because their end has come.
+// ended reads claims of a drop that inventory is to be asked about, because their end has come. Of an offer that nobody can accept, since
+// the drop is paused, it has not.
 func (s store) ended(ctx context.Context, of uuid.UUID, before time.Time, limit int) ([]toClaim, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT `+ownedColumns+`
-		FROM claims c JOIN entries e ON e.id = c.entry_id
+		FROM claims c JOIN entries e ON e.id = c.entry_id JOIN drops d ON d.id = c.drop_id
 		WHERE c.drop_id = $1 AND c.until <= $2 AND c.state IN ('asked', 'held', 'offered') AND e.account_id IS NOT NULL
+		  AND NOT (c.state = 'offered' AND d.state = 'paused')
 		ORDER BY c.until LIMIT $3`, of, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("ended claims: %w", err)
@@ -257,11 +263,39 @@ func setLikely(ctx context.Context, tx pgx.Tx, of uuid.UUID, lots []Lot) error {
 	return nil
 }
 
-// shiftCalls gives those who were called before a pause the time that it took.
-func shiftCalls(ctx context.Context, tx pgx.Tx, of uuid.UUID, by time.Duration) error {
-	_, err := tx.Exec(ctx, `UPDATE calls SET called_at = called_at + $2::interval WHERE drop_id = $1 AND settled_at IS NULL`, of, by)
+// isPaused tells whether a drop is.
+func isPaused(ctx context.Context, tx pgx.Tx, of uuid.UUID) (is bool, err error) {
+	if err = tx.QueryRow(ctx, `SELECT state = 'paused' FROM drops WHERE id = $1`, of).Scan(&is); err != nil {
+		return false, fmt.Errorf("is it paused: %w", err)
+	}
+	return is, nil
+}
+
+// giveTimeBack gives those who were called, or have an offer, the time that a pause took of theirs, none beyond the drop's end. What
+// was held for an offer may have ended at inventory meanwhile: it is asked for again.
+func giveTimeBack(ctx context.Context, tx pgx.Tx, d Drop, since, until time.Time) error {
+	took := until.Sub(since)
+	_, err := tx.Exec(ctx, `UPDATE calls SET called_at = called_at + $2::interval WHERE drop_id = $1 AND settled_at IS NULL`, d.ID, took)
 	if err != nil {
-		return fmt.Errorf("shift calls: %w", err)
+		return fmt.Errorf("give calls time back: %w", err)
+	}
+	const open = `drop_id = $1 AND state IN ('offered', 'drawn') AND until > $2`
+	rows, err := tx.Query(ctx, `SELECT entry_id FROM claims WHERE `+open, d.ID, since)
+	if err != nil {
+		return fmt.Errorf("offers: %w", err)
+	}
+	entries, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("offers: %w", err)
+	}
+	if err := lockEntries(ctx, tx, entries); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		UPDATE claims SET state = 'drawn', until = least(until + $3::interval, $4) WHERE `+open+` AND entry_id = ANY ($5)`,
+		d.ID, since, took, d.ClosesAt, entries)
+	if err != nil {
+		return fmt.Errorf("give offers time back: %w", err)
 	}
 	return nil
 }

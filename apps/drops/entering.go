@@ -451,13 +451,21 @@ func (s *service) learn(ctx context.Context, of uuid.UUID, asked []toClaim) erro
 		return err
 	}
 	keys := pg.Column(asked, toClaim.key)
-	return s.store.changeClaims(ctx, of, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
+	return s.store.changeClaims(ctx, of, keys, func(tx pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
+		paused, err := isPaused(ctx, tx, of)
+		if err != nil {
+			return nil, err
+		}
 		for i, k := range keys {
 			c := claims[k]
 			if c == nil || c.State != asked[i].State || !c.Until.Equal(*asked[i].Until) {
 				continue // something has become of it since
 			}
-			c.Learn(has[i].has(), s.now())
+			if paused && c.State == Offered { // nobody can accept it: it ends later
+				c.Answer(has[i].has())
+			} else {
+				c.Learn(has[i].has(), s.now())
+			}
 			changed = append(changed, k)
 		}
 		return changed, nil

@@ -675,3 +675,43 @@ func TestStandsBySince(t *testing.T) {
 	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT made_at FROM claims WHERE state = 'standby'`).Scan(&since))
 	require.Equal(t, b.clock(), since.UTC())
 }
+
+// TestPausedOffers: who was offered a unit before a pause has as long for it afterwards as was left, whatever inventory's holds do
+// meanwhile, and nobody takes it, however soon they come.
+func TestPausedOffers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(3, "lots", []LotWanted{{"TEE", 1, 1}})
+	b.later(46 * time.Second)
+	require.Equal(t, http.StatusCreated, b.claim(order[0]).Status)
+	require.Equal(t, http.StatusAccepted, b.claim(order[1]).Status)
+	b.later(10*time.Minute + 2*time.Second)
+	require.Equal(t, Offered, b.entry(order[1]).Claims[0].State)
+	b.later(30 * time.Second)
+	at := "/admin/drops/" + b.watchedID().String() + "/pause"
+	require.Equal(t, http.StatusOK, b.do(b.staff(), "PUT", at, nil).Status)
+	b.later(5 * time.Minute)
+	require.Equal(t, "drop-paused", b.claim(order[1]).Slug())
+	require.Equal(t, Offered, b.entry(order[1]).Claims[0].State)
+	require.Zero(t, b.inv.all["TEE"].Held, "its end has come")
+	require.Equal(t, http.StatusOK, b.do(b.staff(), "DELETE", at, nil).Status)
+	r := b.claim(order[0])
+	require.Equal(t, http.StatusAccepted, r.Status, "%s: it is another's", r.Body)
+	b.tick()
+	v := b.entry(order[1]).Claims[0]
+	require.Equal(t, Offered, v.State)
+	require.Equal(t, b.clock().Add(30*time.Second), *v.HoldExpiresAt)
+	require.Equal(t, int64(1), b.inv.all["TEE"].Held)
+	b.at(b.clock().Add(29 * time.Second))
+	require.Equal(t, http.StatusCreated, b.claim(order[1]).Status)
+
+	// An offer whose end came before the pause is over.
+	b.later(10*time.Minute + 2*time.Second)
+	require.Equal(t, Offered, b.entry(order[0]).Claims[0].State)
+	b.at(b.clock().Add(time.Minute))
+	require.Equal(t, http.StatusOK, b.do(b.staff(), "PUT", at, nil).Status)
+	b.later(5 * time.Minute)
+	require.Equal(t, http.StatusOK, b.do(b.staff(), "DELETE", at, nil).Status)
+	b.tick()
+	require.Equal(t, Lapsed, b.entry(order[0]).Claims[0].State)
+}
