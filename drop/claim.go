@@ -23,13 +23,13 @@ const (
 
 // Claim is what somebody wants of a lot.
 type Claim struct {
-	Quantity int64
-	Position int64
-	State    ClaimState
-	Until    *time.Time
-	Lapses   int64
-	MadeAt   time.Time // of one that stands by: since when
-	Extended int64     // times that its hold was given more time
+	Quantity int64      `json:"quantity"`
+	Position int64      `json:"position"`
+	State    ClaimState `json:"state"`
+	Until    *time.Time `json:"until"`
+	Lapses   int64      `json:"lapses"`
+	MadeAt   time.Time  `json:"made_at"`  // of one that stands by: since when
+	Extended int64      `json:"extended"` // times that its hold was given more time
 }
 
 // Rank is a place among those who stand by: who has let a hold lapse stands behind all others.

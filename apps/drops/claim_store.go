@@ -64,19 +64,18 @@ func changeLocked(
 	if err != nil {
 		return err
 	}
-	b := &pgx.Batch{}
-	for _, k := range changed {
-		c := claims[k]
-		b.Queue(`
-			INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, lapses, made_at, extended)
-			VALUES (@drop, @entry, @sku, @quantity, @position, @state, @until, @lapses, @made_at, @extended)
-			ON CONFLICT (entry_id, sku) DO UPDATE SET quantity = EXCLUDED.quantity, state = EXCLUDED.state, until = EXCLUDED.until,
-				lapses = EXCLUDED.lapses, made_at = EXCLUDED.made_at, extended = EXCLUDED.extended`, pgx.StrictNamedArgs{
-			"drop": of, "entry": c.EntryID, "sku": c.SKU, "quantity": c.Quantity, "position": c.Position, "state": c.State,
-			"until": c.Until, "lapses": c.Lapses, "made_at": c.MadeAt, "extended": c.Extended,
-		})
+	if len(changed) == 0 {
+		return nil
 	}
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+	_, err = tx.Exec(ctx, `
+		INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, lapses, made_at, extended)
+		SELECT $1::uuid, entry_id, sku, quantity, position, state, until, lapses, made_at, extended
+		FROM jsonb_to_recordset($2) AS c (entry_id uuid, sku text, quantity bigint, position bigint, state text, until timestamptz,
+			lapses bigint, made_at timestamptz, extended bigint)
+		ON CONFLICT (entry_id, sku) DO UPDATE SET quantity = EXCLUDED.quantity, state = EXCLUDED.state, until = EXCLUDED.until,
+			lapses = EXCLUDED.lapses, made_at = EXCLUDED.made_at, extended = EXCLUDED.extended`,
+		of, pg.Column(changed, func(k claimKey) Claim { return *claims[k] }))
+	if err != nil {
 		return fmt.Errorf("save claims: %w", err)
 	}
 	return nil

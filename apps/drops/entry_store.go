@@ -77,13 +77,12 @@ func addEntries(ctx context.Context, tx pgx.Tx, d Drop, entries []Entry) error {
 	b := &pgx.Batch{}
 	type want struct{ entrants, units int64 }
 	wants := map[string]want{}
+	b.Queue(`
+		INSERT INTO entries (id, drop_id, account_id, idx, position, skus, quantity, salt, leaf, entered_at, email)
+		SELECT id, $1::uuid, account_id, idx, position, skus, quantity, decode(salt, 'base64'), decode(leaf, 'base64'), entered_at, email
+		FROM jsonb_to_recordset($2) AS e (id uuid, account_id uuid, idx bigint, position bigint, skus text[], quantity bigint, salt text,
+			leaf text, entered_at timestamptz, email text)`, d.ID, entries)
 	for _, e := range entries {
-		b.Queue(`
-			INSERT INTO entries (id, drop_id, account_id, idx, position, skus, quantity, salt, leaf, entered_at, email)
-			VALUES (@id, @drop, @account, @idx, @position, @skus, @quantity, @salt, @leaf, @entered_at, @email)`, pgx.StrictNamedArgs{
-			"id": e.ID, "drop": d.ID, "account": e.AccountID, "idx": e.Idx, "position": e.Position, "skus": e.SKUs,
-			"quantity": e.Quantity, "salt": e.Salt, "leaf": e.Leaf, "entered_at": e.EnteredAt, "email": e.Email,
-		})
 		for _, sku := range e.SKUs {
 			w := wants[sku]
 			wants[sku] = want{w.entrants + 1, w.units + e.Quantity}

@@ -144,6 +144,39 @@ func TestStatementsOfOne(t *testing.T) {
 	require.Len(t, count.Statements(), 12, "begin, entries, standings, turns, claims, claim, commit; begin, entries, claims, claim, commit")
 }
 
+// TestStatementsOfEntries: many that come together cost what one does, and each is what it was.
+func TestStatementsOfEntries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.made("lots", []LotWanted{{"TEE", 2, 2}, {"CAP", 2, 2}})
+	b.at(*w.PrequeueAt)
+	b.tick()
+	db, count := pgtest.Count(t, b.db)
+	b.s.store.db = db
+	cost := func(from, to int) int {
+		t.Helper()
+		var batch []entering
+		for n := from; n < to; n++ {
+			email := address(n)
+			batch = append(batch, entering{w.ID, account(n), []string{"TEE", "CAP"}, 2, &email})
+		}
+		count.Reset()
+		answers, err := b.s.enterAll(t.Context(), batch)
+		require.NoError(t, err)
+		statements := len(count.Statements())
+		for i, a := range answers {
+			require.NoError(t, a.Err)
+			kept, err := b.s.store.entry(t.Context(), w.ID, account(from+i))
+			require.NoError(t, err)
+			kept.EnteredAt = kept.EnteredAt.UTC()
+			require.Equal(t, a.Value.Entry, kept)
+			require.Equal(t, int64(from+i), kept.Idx)
+		}
+		return statements
+	}
+	require.Equal(t, cost(0, 1), cost(1, 30))
+}
+
 // during does something when a statement is about to be sent.
 type during func(sql string)
 
