@@ -47,6 +47,14 @@ func bySlug(ctx context.Context, db pg.Querier, slug string) (d Drop, lots []Lot
 // snapshot reads how a drop stands at one moment, which it tells: of two the one of the later moment knows nothing that is older,
 // whichever instance has read it and however long that took. Errors: ErrDropNotFound.
 func (s store) snapshot(ctx context.Context, slug string, clock func() time.Time) (sn snapshot, err error) {
+	there := false
+	err = s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM drops WHERE slug = $1 AND state <> 'draft')`, slug).Scan(&there)
+	if err != nil {
+		return sn, fmt.Errorf("drop: %w", err)
+	}
+	if !there { // names that somebody makes up cost no more than this
+		return sn, ErrDropNotFound
+	}
 	one := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = pgx.BeginTxFunc(ctx, s.db, one, func(tx pgx.Tx) error {
 		now := clock() // the first statement's moment is that of all
