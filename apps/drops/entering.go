@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -90,7 +91,7 @@ func (s *service) enterOf(
 		}
 		if e, ok := there[in.account]; ok {
 			a.Value.Entry = e
-			if a.Err = a.Value.again(d, in, s.now()); a.Err == nil {
+			if a.Err = a.Value.again(d, in, s.now()); a.Err == nil && !reflect.DeepEqual(a.Value.Entry, e) {
 				if err := setEntry(ctx, tx, a.Value.Entry); err != nil {
 					return err
 				}

@@ -136,6 +136,9 @@ func TestStatementsOfOne(t *testing.T) {
 	count.Reset()
 	b.entered(1)
 	require.Len(t, count.Statements(), 8, "begin, drop, entries, standings, entry, lot, drop, commit")
+	count.Reset()
+	require.Equal(t, http.StatusOK, b.enter(1).Status)
+	require.Len(t, count.Statements(), 6, "who comes again writes nothing: begin, drop, entries, standings, commit; claims")
 	b.at(w.OpensAt)
 	b.tick()
 	ticket := b.entry(0).Ticket
