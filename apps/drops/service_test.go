@@ -39,6 +39,7 @@ type lots struct {
 	free   int64              // units that can be set aside of each SKU
 	closed bool
 	asked  int // claims
+	looked int // what became of claims
 }
 
 func (l *lots) list() map[string]any {
@@ -163,6 +164,7 @@ func (l *lots) claimed(w http.ResponseWriter, r *http.Request) {
 	l.Lock()
 	defer l.Unlock()
 	l.sweep()
+	l.looked++
 	has := []any{}
 	for _, c := range in.Items {
 		h := l.has[c.Account.String()+" "+c.SKU]

@@ -690,7 +690,9 @@ func TestPausedOffers(t *testing.T) {
 	b.later(30 * time.Second)
 	at := "/admin/drops/" + b.watchedID().String() + "/pause"
 	require.Equal(t, http.StatusOK, b.do(b.staff(), "PUT", at, nil).Status)
+	looked := b.inv.looked
 	b.later(5 * time.Minute)
+	require.Equal(t, looked, b.inv.looked, "its end has not come")
 	require.Equal(t, "drop-paused", b.claim(order[1]).Slug())
 	require.Equal(t, Offered, b.entry(order[1]).Claims[0].State)
 	require.Zero(t, b.inv.all["TEE"].Held, "its end has come")
