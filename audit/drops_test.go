@@ -113,6 +113,7 @@ func TestAuditDrops(t *testing.T) {
 			VALUES ('%s', 'TEE', '%s', 1, %d, '%s', now() - interval '%s');`, at[position].ID, p.ID, position, state, ago)
 	}
 	sql.WriteString(claim(0, "held", "40 minutes") + claim(1, "held", "30 minutes") + claim(2, "standby", "20 minutes"))
+	sql.WriteString(`UPDATE claims SET lapses = 1, made_at = now() - interval '1197 seconds' WHERE position = 1;`) // at the same time
 	s.write("drops", sql.String())
 	holds := func(position int64) string {
 		return fmt.Sprintf(`INSERT INTO cart_holds (shopper, sku, quantity, expires_at, lot)

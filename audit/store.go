@@ -235,12 +235,13 @@ const dropUncalledSQL = `
 	FROM claims c JOIN drop_lots l ON l.drop_id = c.drop_id AND l.sku = c.sku JOIN drops d ON d.id = c.drop_id
 	WHERE c.position >= l.called`
 
-// Who stands by, and somebody behind them who asked later, for as much at least, and was served.
+// Who stands by, and somebody behind them who asked later, for as much at least, and was served. Later is by more than a batch of
+// claims takes at most (kit/gather), beside which another instance's may be at work.
 const dropPassedSQL = `
 	SELECT DISTINCT ON (s.entry_id, s.sku) d.slug, s.sku, s.entry_id, s.position, o.position AS other, o.made_at AS since
 	FROM claims s JOIN drops d ON d.id = s.drop_id JOIN entries e ON e.id = s.entry_id
 	JOIN claims o ON o.drop_id = s.drop_id AND o.sku = s.sku AND o.state IN ('held', 'offered', 'bought')
-	 AND (o.lapses, o.position) > (s.lapses, s.position) AND o.made_at > s.made_at AND o.quantity >= s.quantity
+	 AND (o.lapses, o.position) > (s.lapses, s.position) AND o.made_at > s.made_at + interval '5 seconds' AND o.quantity >= s.quantity
 	WHERE s.state = 'standby' AND e.left_at IS NULL AND e.excluded IS NULL
 	  AND NOT EXISTS (SELECT FROM standings a WHERE a.account_id = e.account_id AND a.suspended)
 	ORDER BY s.entry_id, s.sku, o.made_at`

@@ -11,7 +11,7 @@ type ClaimState string
 
 // The states of claims.
 const (
-	Drawn    ClaimState = "drawn"   // in a draw: who is next; inventory is asked for the units before they are told
+	Drawn    ClaimState = "drawn"   // in a draw: who is next, or after a pause: inventory is asked for the units before it is an offer
 	Asked    ClaimState = "asked"   // inventory is asked for the units; after a crash nobody knows its answer
 	Held     ClaimState = "held"    // until its end
 	Standby  ClaimState = "standby" // nothing was free: served from what comes back
@@ -23,13 +23,13 @@ const (
 
 // Claim is what somebody wants of a lot.
 type Claim struct {
-	Quantity int64
-	Position int64
-	State    ClaimState
-	Until    *time.Time
-	Lapses   int64
-	MadeAt   time.Time
-	Extended int64 // times that its hold was given more time
+	Quantity int64      `json:"quantity"`
+	Position int64      `json:"position"`
+	State    ClaimState `json:"state"`
+	Until    *time.Time `json:"until"`
+	Lapses   int64      `json:"lapses"`
+	MadeAt   time.Time  `json:"made_at"`  // of one that stands by: since when
+	Extended int64      `json:"extended"` // times that its hold was given more time
 }
 
 // Rank is a place among those who stand by: who has let a hold lapse stands behind all others.
@@ -68,7 +68,7 @@ func (c *Claim) Ask(quantity int64, now time.Time, hold time.Duration, first *Ra
 	}
 	c.Quantity, c.MadeAt, c.Extended = quantity, now, 0
 	if first != nil && first.Compare(c.Rank()) < 0 {
-		c.Wait()
+		c.Wait(now)
 		return false
 	}
 	until := now.Add(hold)
@@ -82,7 +82,7 @@ func (c *Claim) Answer(has Has) {
 	case has.Ordered >= c.Quantity:
 		c.State = Bought
 	case has.Held > 0:
-		if c.State != Offered {
+		if c.State != Offered && c.State != Drawn {
 			c.State = Held
 		}
 		c.Until = has.Until
@@ -91,7 +91,7 @@ func (c *Claim) Answer(has Has) {
 
 // Answered notes what inventory has said to what was asked: a refusal, or what the account has. It tells whether the claim's
 // owner is refused. A refusal is none when somebody has asked for something else meanwhile, whose answer counts.
-func (c *Claim) Answered(asked Claim, has Has, refusal Refusal) (refused bool) {
+func (c *Claim) Answered(asked Claim, has Has, refusal Refusal, now time.Time) (refused bool) {
 	mine := c.Until != nil && asked.Until != nil && c.Until.Equal(*asked.Until) && c.Quantity == asked.Quantity
 	switch {
 	case refusal == "":
@@ -101,7 +101,7 @@ func (c *Claim) Answered(asked Claim, has Has, refusal Refusal) (refused bool) {
 		}
 	case !mine:
 	case refusal == NoneFree:
-		c.Wait()
+		c.Wait(now)
 	case refusal == TooLate:
 		c.Lapse()
 		return true
@@ -146,8 +146,9 @@ func (c *Claim) Lapse() {
 	c.Lapses++
 }
 
-// Wait has a claim stand by for which nothing is free.
-func (c *Claim) Wait() { c.State, c.Until = Standby, nil }
+// Wait has a claim stand by for which nothing is free. It does so from now on, however long ago inventory was asked first: who was
+// served in between has passed nobody over.
+func (c *Claim) Wait(now time.Time) { c.State, c.Until, c.MadeAt = Standby, nil, now }
 
 // Decline ends a claim that can have nothing.
 func (c *Claim) Decline() { c.State, c.Until = Declined, nil }

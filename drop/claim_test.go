@@ -70,8 +70,9 @@ func TestAnswered(t *testing.T) {
 		"an answer to an earlier question":  {newer, Has{}, NoneFree, Asked, false},
 	} {
 		c := tc.claim
-		require.Equal(t, tc.refused, c.Answered(asked, tc.has, tc.refusal), name)
+		require.Equal(t, tc.refused, c.Answered(asked, tc.has, tc.refusal, noon), name)
 		require.Equal(t, tc.state, c.State, name)
+		require.Equal(t, tc.state == Standby, c.MadeAt.Equal(noon), name)
 	}
 }
 

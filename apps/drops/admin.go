@@ -289,9 +289,9 @@ func (s *service) resume(ctx context.Context, in *IDPath) (*body[Watched], error
 		case d.State != Paused:
 			return ErrDropState.With("state", d.State)
 		}
-		took := s.now().Sub(*d.PausedAt)
+		since := *d.PausedAt
 		d.State, d.PausedAt = Open, nil
-		return shiftCalls(ctx, tx, d.ID, took)
+		return giveTimeBack(ctx, tx, *d, since, s.now())
 	})
 }
 

@@ -26,8 +26,8 @@ type ClaimState = drop.ClaimState
 
 // Claim is what an entry wants of a lot.
 type Claim struct {
-	EntryID uuid.UUID
-	SKU     string
+	EntryID uuid.UUID `json:"entry_id"`
+	SKU     string    `json:"sku"`
 	drop.Claim
 }
 

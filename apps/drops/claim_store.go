@@ -30,82 +30,112 @@ func (s store) changeClaims(
 ) error {
 	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		ids := pg.Column(keys, func(k claimKey) uuid.UUID { return k.entry })
-		rows, err := tx.Query(ctx, `SELECT id FROM entries WHERE id = ANY ($1) ORDER BY id FOR UPDATE`, ids)
-		if err != nil {
-			return fmt.Errorf("lock entries: %w", err)
-		}
-		if _, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID]); err != nil {
-			return fmt.Errorf("lock entries: %w", err)
-		}
-		rows, err = tx.Query(ctx, `SELECT `+claimColumns+` FROM claims WHERE entry_id = ANY ($1)`, ids)
-		if err != nil {
-			return fmt.Errorf("claims: %w", err)
-		}
-		found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Claim])
-		if err != nil {
-			return fmt.Errorf("claims: %w", err)
-		}
-		claims := make(map[claimKey]*Claim, len(found))
-		for i := range found {
-			claims[found[i].key()] = &found[i]
-		}
-		changed, err := fn(tx, claims)
-		if err != nil {
+		if err := lockEntries(ctx, tx, ids); err != nil {
 			return err
 		}
-		b := &pgx.Batch{}
-		for _, k := range changed {
-			c := claims[k]
-			b.Queue(`
-				INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, lapses, made_at, extended)
-				VALUES (@drop, @entry, @sku, @quantity, @position, @state, @until, @lapses, @made_at, @extended)
-				ON CONFLICT (entry_id, sku) DO UPDATE SET quantity = EXCLUDED.quantity, state = EXCLUDED.state, until = EXCLUDED.until,
-					lapses = EXCLUDED.lapses, made_at = EXCLUDED.made_at, extended = EXCLUDED.extended`, pgx.StrictNamedArgs{
-				"drop": of, "entry": c.EntryID, "sku": c.SKU, "quantity": c.Quantity, "position": c.Position, "state": c.State,
-				"until": c.Until, "lapses": c.Lapses, "made_at": c.MadeAt, "extended": c.Extended,
-			})
-		}
-		if err := tx.SendBatch(ctx, b).Close(); err != nil {
-			return fmt.Errorf("save claims: %w", err)
-		}
-		return nil
+		return changeLocked(ctx, tx, of, ids, func(claims map[claimKey]*Claim) ([]claimKey, error) { return fn(tx, claims) })
 	})
 }
 
-// firstStandby reads who is first among those who stand by, by SKU.
-func firstStandby(ctx context.Context, tx pgx.Tx, of uuid.UUID) (map[string]drop.Rank, error) {
+func lockEntries(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	if _, err := tx.Exec(ctx, `SELECT FROM entries WHERE id = ANY ($1) ORDER BY id FOR UPDATE`, ids); err != nil {
+		return fmt.Errorf("lock entries: %w", err)
+	}
+	return nil
+}
+
+// changeLocked is changeClaims where the entries are locked already.
+func changeLocked(
+	ctx context.Context, tx pgx.Tx, of uuid.UUID, entries []uuid.UUID, fn func(claims map[claimKey]*Claim) ([]claimKey, error),
+) error {
+	rows, err := tx.Query(ctx, `SELECT `+claimColumns+` FROM claims WHERE entry_id = ANY ($1)`, entries)
+	if err != nil {
+		return fmt.Errorf("claims: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Claim])
+	if err != nil {
+		return fmt.Errorf("claims: %w", err)
+	}
+	claims := make(map[claimKey]*Claim, len(found))
+	for i := range found {
+		claims[found[i].key()] = &found[i]
+	}
+	changed, err := fn(claims)
+	if err != nil {
+		return err
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, lapses, made_at, extended)
+		SELECT $1::uuid, entry_id, sku, quantity, position, state, until, lapses, made_at, extended
+		FROM jsonb_to_recordset($2) AS c (entry_id uuid, sku text, quantity bigint, position bigint, state text, until timestamptz,
+			lapses bigint, made_at timestamptz, extended bigint)
+		ON CONFLICT (entry_id, sku) DO UPDATE SET quantity = EXCLUDED.quantity, state = EXCLUDED.state, until = EXCLUDED.until,
+			lapses = EXCLUDED.lapses, made_at = EXCLUDED.made_at, extended = EXCLUDED.extended`,
+		of, pg.Column(changed, func(k claimKey) Claim { return *claims[k] }))
+	if err != nil {
+		return fmt.Errorf("save claims: %w", err)
+	}
+	return nil
+}
+
+// turns is whom a drop lets claim at the moment.
+type turns struct {
+	State  State
+	Called map[string]int64     // by SKU: who has a position below it was called
+	First  map[string]drop.Rank // by SKU: who is first of those who stand by, or for whom units are asked again, if anybody does
+}
+
+// turnsOf reads them.
+func turnsOf(ctx context.Context, tx pgx.Tx, of uuid.UUID) (turns, error) {
+	t := turns{Called: map[string]int64{}, First: map[string]drop.Rank{}}
 	rows, err := tx.Query(ctx, `
-		SELECT l.sku, f.lapses, f.position
-		FROM drop_lots l CROSS JOIN LATERAL (
-			SELECT c.lapses, c.position FROM claims c JOIN entries e ON e.id = c.entry_id
+		SELECT d.state, l.sku, l.called, f.lapses, f.position
+		FROM drops d JOIN drop_lots l ON l.drop_id = d.id LEFT JOIN LATERAL (
+			(SELECT c.lapses, c.position FROM claims c JOIN entries e ON e.id = c.entry_id
 			WHERE c.drop_id = l.drop_id AND c.sku = l.sku AND c.state = 'standby' AND `+mayCome+`
-			ORDER BY c.lapses, c.position LIMIT 1) f
-		WHERE l.drop_id = $1`, of)
+			ORDER BY c.lapses, c.position LIMIT 1)
+			UNION ALL
+			(SELECT c.lapses, c.position FROM claims c
+			WHERE c.drop_id = l.drop_id AND c.sku = l.sku AND c.state = 'drawn' ORDER BY c.lapses, c.position LIMIT 1)
+			ORDER BY lapses, position LIMIT 1) f ON true
+		WHERE d.id = $1`, of)
 	if err != nil {
-		return nil, fmt.Errorf("standby: %w", err)
+		return t, fmt.Errorf("turns: %w", err)
 	}
-	first := map[string]drop.Rank{}
-	var sku string
-	var r drop.Rank
-	_, err = pgx.ForEachRow(rows, []any{&sku, &r.Lapses, &r.Position}, func() error { first[sku] = r; return nil })
+	var (
+		sku              string
+		called           int64
+		lapses, position *int64
+	)
+	_, err = pgx.ForEachRow(rows, []any{&t.State, &sku, &called, &lapses, &position}, func() error {
+		t.Called[sku] = called
+		if position != nil {
+			t.First[sku] = drop.Rank{Lapses: *lapses, Position: *position}
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("standby: %w", err)
+		return t, fmt.Errorf("turns: %w", err)
 	}
-	return first, nil
+	return t, nil
 }
 
 // claimed is a claim as its owner sees it.
 type claimed struct {
 	Claim
-	Place int64 // of who stands by: 1 is next
+	Place int64 // of who stands by: 1 is next of those who may come
 }
 
 // claimsOf reads the claims of entries.
 func (s store) claimsOf(ctx context.Context, entries ...uuid.UUID) ([]claimed, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT `+claimColumns+`, CASE WHEN state = 'standby' THEN 1 + (
-			SELECT count(*) FROM claims o WHERE o.drop_id = c.drop_id AND o.sku = c.sku AND o.state = 'standby'
-			  AND (o.lapses, o.position) < (c.lapses, c.position)) ELSE 0 END AS place
+			SELECT count(*) FROM claims o JOIN entries e ON e.id = o.entry_id
+			WHERE o.drop_id = c.drop_id AND o.sku = c.sku AND o.state = 'standby'
+			  AND (o.lapses, o.position) < (c.lapses, c.position) AND `+mayCome+`) ELSE 0 END AS place
 		FROM claims c WHERE entry_id = ANY ($1) ORDER BY entry_id, sku`, entries)
 	if err != nil {
 		return nil, fmt.Errorf("claims of entries: %w", err)
@@ -122,12 +152,14 @@ type toClaim struct {
 // ownedColumns are those of a toClaim, of claims c and entries e.
 const ownedColumns = `c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, c.extended, e.account_id`
 
-// ended reads claims of a drop that inventory is to be asked about, because their end has come.
+// ended reads claims of a drop that inventory is to be asked about, because their end has come. Of an offer that nobody can accept, since
+// the drop is paused, it has not.
 func (s store) ended(ctx context.Context, of uuid.UUID, before time.Time, limit int) ([]toClaim, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT `+ownedColumns+`
-		FROM claims c JOIN entries e ON e.id = c.entry_id
+		FROM claims c JOIN entries e ON e.id = c.entry_id JOIN drops d ON d.id = c.drop_id
 		WHERE c.drop_id = $1 AND c.until <= $2 AND c.state IN ('asked', 'held', 'offered') AND e.account_id IS NOT NULL
+		  AND NOT (c.state = 'offered' AND d.state = 'paused')
 		ORDER BY c.until LIMIT $3`, of, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("ended claims: %w", err)
@@ -230,17 +262,45 @@ func setLikely(ctx context.Context, tx pgx.Tx, of uuid.UUID, lots []Lot) error {
 	return nil
 }
 
-// shiftCalls gives those who were called before a pause the time that it took.
-func shiftCalls(ctx context.Context, tx pgx.Tx, of uuid.UUID, by time.Duration) error {
-	_, err := tx.Exec(ctx, `UPDATE calls SET called_at = called_at + $2::interval WHERE drop_id = $1 AND settled_at IS NULL`, of, by)
+// isPaused tells whether a drop is.
+func isPaused(ctx context.Context, tx pgx.Tx, of uuid.UUID) (is bool, err error) {
+	if err = tx.QueryRow(ctx, `SELECT state = 'paused' FROM drops WHERE id = $1`, of).Scan(&is); err != nil {
+		return false, fmt.Errorf("is it paused: %w", err)
+	}
+	return is, nil
+}
+
+// giveTimeBack gives those who were called, or have an offer, the time that a pause took of theirs, none beyond the drop's end. What
+// was held for an offer may have ended at inventory meanwhile: it is asked for again.
+func giveTimeBack(ctx context.Context, tx pgx.Tx, d Drop, since, until time.Time) error {
+	took := until.Sub(since)
+	_, err := tx.Exec(ctx, `UPDATE calls SET called_at = called_at + $2::interval WHERE drop_id = $1 AND settled_at IS NULL`, d.ID, took)
 	if err != nil {
-		return fmt.Errorf("shift calls: %w", err)
+		return fmt.Errorf("give calls time back: %w", err)
+	}
+	const open = `drop_id = $1 AND state IN ('offered', 'drawn') AND until > $2`
+	rows, err := tx.Query(ctx, `SELECT entry_id FROM claims WHERE `+open, d.ID, since)
+	if err != nil {
+		return fmt.Errorf("offers: %w", err)
+	}
+	entries, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("offers: %w", err)
+	}
+	if err := lockEntries(ctx, tx, entries); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		UPDATE claims SET state = 'drawn', until = least(until + $3::interval, $4) WHERE `+open+` AND entry_id = ANY ($5)`,
+		d.ID, since, took, d.ClosesAt, entries)
+	if err != nil {
+		return fmt.Errorf("give offers time back: %w", err)
 	}
 	return nil
 }
 
 // forwardSince counts by how many positions each SKU's line came forward since a time.
-func (s store) forwardSince(ctx context.Context, of uuid.UUID, since time.Time) (map[string]int, error) {
-	return pg.Counts(ctx, s.db, `
+func forwardSince(ctx context.Context, db pg.Querier, of uuid.UUID, since time.Time) (map[string]int, error) {
+	return pg.Counts(ctx, db, `
 		SELECT sku, sum(last - first)::bigint FROM calls WHERE drop_id = $1 AND called_at > $2 GROUP BY sku`, of, since)
 }

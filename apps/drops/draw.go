@@ -23,13 +23,8 @@ const (
 // at once, and what is left when nobody is next to those who had their time. Whoever is drawn has the units held until their
 // time to buy is over, and is told once they are: nobody is told who finds nothing.
 func (s *service) draw(ctx context.Context, d Drop, lots []Lot) error {
-	waiting, err := s.store.drawnUnits(ctx, d.ID)
-	if err != nil {
-		return err
-	}
 	for i := range lots {
 		l := &lots[i]
-		l.Free = max(0, l.Free-int64(waiting[l.SKU]))
 		if err := s.offer(ctx, d, l, 0); err != nil {
 			return err
 		}
@@ -60,7 +55,7 @@ func (d *Drop) within(now time.Time, s int64) time.Time {
 	return until
 }
 
-// askDrawn asks inventory for the units of those who are drawn, until it has answered, and tells them.
+// askDrawn asks inventory for the units of those who are drawn, or have an offer after a pause, until it has answered, and tells them.
 func (s *service) askDrawn(ctx context.Context, d Drop) error {
 	for {
 		drawn, err := s.store.drawn(ctx, d.ID, askedAtOnce)
@@ -91,12 +86,14 @@ func (s *service) holdDrawn(ctx context.Context, d Drop, drawn []toDraw) (heard 
 			}
 			refusal, known := refusalOf(a.Err)
 			switch {
-			case !known, refusal == drop.NoneFree:
+			case !known, refusal == drop.NoneFree && d.Preset == Draw:
 				continue // asked again
+			case refusal == drop.NoneFree: // somebody who comes first has claimed it since the pause
+				c.Wait(s.now())
 			case refusal == "":
 				c.State = Offered
 				c.Answer(a.Value.has())
-				if d.Notify && drawn[i].Email != nil {
+				if d.Notify && drawn[i].Email != nil { // mail tells it once, also after a pause
 					told = append(told, d.called(called{drawn[i].AccountID, drawn[i].Email}, c.SKU, *c.Until, s.now()))
 				}
 			case refusal == drop.TooLate:

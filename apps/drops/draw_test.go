@@ -275,3 +275,33 @@ func TestDrawRules(t *testing.T) {
 	r.JSON(t, &w)
 	require.True(t, w.Notify && w.TellEnd)
 }
+
+// TestPausedDraw: a pause takes no time from those who were drawn, as far as the draw goes on, and nobody is drawn instead of them.
+func TestPausedDraw(t *testing.T) {
+	t.Parallel()
+	for length, want := range map[time.Duration]time.Duration{6 * time.Hour: 90 * time.Minute, 80 * time.Minute: 80 * time.Minute} {
+		b := setup(t)
+		opens := b.clock().Truncate(time.Second).Add(24 * time.Hour)
+		order := b.drawn(5, 1, "lots", []LotWanted{{"TEE", 3, 1}}, "closes_at", opens.Add(length))
+		b.later(10 * time.Minute)
+		require.Equal(t, http.StatusCreated, b.claim(order[0]).Status)
+		b.inv.buys(account(order[0]), "TEE")
+		at := "/admin/drops/" + b.watchedID().String() + "/pause"
+		require.Equal(t, http.StatusOK, b.do(b.staff(), "PUT", at, nil).Status)
+		for range 4 {
+			b.later(15 * time.Minute)
+			require.Equal(t, Offered, b.entry(order[1]).Claims[0].State)
+		}
+		require.Zero(t, b.inv.all["TEE"].Held, "their end has come")
+		require.Equal(t, http.StatusOK, b.do(b.staff(), "DELETE", at, nil).Status)
+		b.tick()
+		require.Equal(t, int64(2), b.inv.all["TEE"].Held)
+		require.Equal(t, int64(3), b.status().SKUs[0].Called)
+		for _, n := range order[1:3] {
+			v := b.entry(n).Claims[0]
+			require.Equal(t, Offered, v.State)
+			require.Equal(t, opens.Add(want), *v.HoldExpiresAt)
+		}
+		require.Equal(t, http.StatusCreated, b.claim(order[1]).Status)
+	}
+}

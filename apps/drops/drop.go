@@ -124,18 +124,18 @@ type Lot struct {
 
 // Entry is somebody's place.
 type Entry struct {
-	ID        uuid.UUID
-	AccountID uuid.UUID
-	Idx       int64
-	Position  *int64 // not known before the opening
-	SKUs      []string
-	Quantity  int64
-	Salt      []byte
-	Leaf      []byte
-	EnteredAt time.Time
-	LeftAt    *time.Time
-	Excluded  *string
-	Email     *string // where to tell what becomes of it; nil: nowhere
+	ID        uuid.UUID  `json:"id"`
+	AccountID uuid.UUID  `json:"account_id"`
+	Idx       int64      `json:"idx"`
+	Position  *int64     `json:"position"` // not known before the opening
+	SKUs      []string   `json:"skus"`
+	Quantity  int64      `json:"quantity"`
+	Salt      []byte     `json:"salt"`
+	Leaf      []byte     `json:"leaf"`
+	EnteredAt time.Time  `json:"entered_at"`
+	LeftAt    *time.Time `json:"-"`
+	Excluded  *string    `json:"-"`
+	Email     *string    `json:"email"` // where to tell what becomes of it; nil: nowhere
 }
 
 // beaconAfter is how long after the opening the round of the beacon is told that decides: longer than it takes to freeze the

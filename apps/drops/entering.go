@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -34,63 +37,25 @@ type entered struct {
 	made bool
 }
 
-// mayTakePart refuses who may not, whatever the drop. Errors: ErrNotEligible with the rule.
-func (s *service) mayTakePart(ctx context.Context, caller auth.Caller) error {
+// isShopper refuses who is none, whatever the drop. Errors: ErrNotEligible with the rule.
+func isShopper(caller auth.Caller) error {
 	if !caller.Has(auth.RoleUser) {
 		return ErrNotEligible.With("rule", "shoppers")
 	}
-	is, err := suspended(ctx, s.store.db, caller.ID)
-	if err == nil && is {
-		err = ErrNotEligible.With("rule", "suspended")
-	}
-	return err
+	return nil
 }
 
-// enterAll enters all who come together. An entry's number is its place in the drop's log, given under the drop's lock: there
-// are no gaps, and none is given twice.
+// enterAll enters all who come together.
 func (s *service) enterAll(ctx context.Context, batch []entering) (answers []gather.Answer[entered], err error) {
 	drops := map[uuid.UUID][]int{}
 	for i, e := range batch {
 		drops[e.drop] = append(drops[e.drop], i)
 	}
-	ids := make([]uuid.UUID, 0, len(drops))
-	for id := range drops {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	ids := slices.SortedFunc(maps.Keys(drops), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	err = pg.InTx(ctx, s.store.db, func(tx pgx.Tx) error {
 		answers = make([]gather.Answer[entered], len(batch))
 		for _, id := range ids {
-			d, err := lockDrop(ctx, tx, id)
-			if err != nil {
-				return err
-			}
-			accounts := make([]uuid.UUID, 0, len(drops[id]))
-			for _, i := range drops[id] {
-				accounts = append(accounts, batch[i].account)
-			}
-			there, err := entriesOf(ctx, tx, id, accounts)
-			if err != nil {
-				return err
-			}
-			var fresh []Entry
-			for _, i := range drops[id] {
-				a := &answers[i]
-				if e, ok := there[batch[i].account]; ok {
-					a.Value.Entry = e
-					if a.Err = a.Value.again(d, batch[i], s.now()); a.Err == nil {
-						if err := setEntry(ctx, tx, a.Value.Entry); err != nil {
-							return err
-						}
-					}
-					continue
-				}
-				if a.Err = d.MayEnter(s.now()); a.Err == nil {
-					a.Value = entered{d.enter(batch[i], s.now()), true}
-					fresh = append(fresh, a.Value.Entry)
-				}
-			}
-			if err := addEntries(ctx, tx, d, fresh); err != nil {
+			if err := s.enterOf(ctx, tx, id, batch, drops[id], answers); err != nil {
 				return err
 			}
 		}
@@ -98,6 +63,50 @@ func (s *service) enterAll(ctx context.Context, batch []entering) (answers []gat
 	})
 	return answers, err
 }
+
+// enterOf enters the members of a batch that are of one drop. An entry's number is its place in the drop's log, given under the
+// drop's lock: there are no gaps, and none is given twice.
+func (s *service) enterOf(
+	ctx context.Context, tx pgx.Tx, id uuid.UUID, batch []entering, members []int, answers []gather.Answer[entered],
+) error {
+	d, err := lockDrop(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	accounts := pg.Column(members, func(i int) uuid.UUID { return batch[i].account })
+	there, err := entriesOf(ctx, tx, id, accounts)
+	if err != nil {
+		return err
+	}
+	out, err := suspended(ctx, tx, accounts)
+	if err != nil {
+		return err
+	}
+	var fresh []Entry
+	for _, i := range members {
+		in, a := batch[i], &answers[i]
+		if slices.Contains(out, in.account) {
+			a.Err = errSuspended
+			continue
+		}
+		if e, ok := there[in.account]; ok {
+			a.Value.Entry = e
+			if a.Err = a.Value.again(d, in, s.now()); a.Err == nil && !reflect.DeepEqual(a.Value.Entry, e) {
+				if err := setEntry(ctx, tx, a.Value.Entry); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		if a.Err = d.MayEnter(s.now()); a.Err == nil {
+			a.Value = entered{d.enter(in, s.now()), true}
+			fresh = append(fresh, a.Value.Entry)
+		}
+	}
+	return addEntries(ctx, tx, d, fresh)
+}
+
+var errSuspended = ErrNotEligible.With("rule", "suspended")
 
 // enter gives an account its place.
 func (d *Drop) enter(in entering, now time.Time) Entry {
@@ -148,62 +157,55 @@ func (s *service) ticket(d Drop, e Entry) string {
 	}.Sign(drop.TicketKey(key, d.Slug))
 }
 
-// claiming is what an entry claims.
+// claiming is what an account claims. Of the drop it knows what was published.
 type claiming struct {
 	drop     Drop
-	entry    Entry
+	account  uuid.UUID
+	entry    uuid.UUID // by the ticket
 	sku      string
 	quantity int64
 }
 
-func (c claiming) key() claimKey { return claimKey{c.entry.ID, c.sku} }
-
-// readTicket reads a drop's ticket, which has to be the caller's, or ErrTicket.
-func (s *service) readTicket(text, slug string, caller auth.Caller) (drop.Ticket, error) {
+// readTicket reads which entry a drop's ticket is of, which has to be the caller's, or ErrTicket.
+func (s *service) readTicket(text, slug string, caller auth.Caller) (uuid.UUID, error) {
 	for _, setting := range s.settings.Key {
 		key := []byte(setting)
 		t, err := drop.ReadTicket(text, drop.TicketKey(key, slug), slug, s.now())
-		if err == nil && t.Subject == drop.Subject(key, slug, caller.ID.String()) {
-			return t, nil
+		if err != nil || t.Subject != drop.Subject(key, slug, caller.ID.String()) {
+			continue
+		}
+		if entry, err := uuid.Parse(t.Entry); err == nil {
+			return entry, nil
 		}
 	}
-	return drop.Ticket{}, ErrTicket
+	return uuid.Nil, ErrTicket
 }
 
-// mayClaim checks a claim against its ticket, its entry and the drop. Errors: ErrTicket, ErrEntryNotFound, ErrNotEligible,
-// ErrNotEntered, ErrNotCalled, those of MayClaim.
-func (s *service) mayClaim(ctx context.Context, caller auth.Caller, d Drop, lots []Lot, ticket string, c *claiming) error {
-	t, err := s.readTicket(ticket, d.Slug, caller)
-	if err != nil {
-		return err
-	}
-	if err := s.mayTakePart(ctx, caller); err != nil {
-		return err
-	}
+// may checks a claim against its entry and the turns of the drop. Errors: ErrTicket, ErrNotEligible, ErrNotEntered, ErrNotCalled, those
+// of MayClaim.
+func (c claiming) may(e Entry, t turns) error {
+	d := c.drop
+	d.State = t.State
 	if err := d.MayClaim(); err != nil {
 		return err
 	}
-	if c.entry, err = s.store.entry(ctx, d.ID, caller.ID); err != nil {
-		return err
-	}
-	lot := slices.IndexFunc(lots, func(l Lot) bool { return l.SKU == c.sku })
+	called, ok := t.Called[c.sku]
 	switch {
-	case t.Entry != c.entry.ID.String():
+	case c.entry != e.ID:
 		return ErrTicket
-	case c.entry.Excluded != nil:
-		return ErrNotEligible.With("rule", "excluded").With("reason", *c.entry.Excluded)
-	case c.entry.LeftAt != nil, lot < 0, !slices.Contains(c.entry.SKUs, c.sku):
-		return ErrNotEntered.With("skus", c.entry.SKUs)
-	case c.quantity > c.entry.Quantity:
-		return ErrLimitReached.With("limit", c.entry.Quantity)
-	case c.entry.Position == nil || *c.entry.Position >= lots[lot].Called:
-		return ErrNotCalled.With("called", lots[lot].Called)
+	case e.Excluded != nil:
+		return ErrNotEligible.With("rule", "excluded").With("reason", *e.Excluded)
+	case e.LeftAt != nil, !ok, !slices.Contains(e.SKUs, c.sku):
+		return ErrNotEntered.With("skus", e.SKUs)
+	case c.quantity > e.Quantity:
+		return ErrLimitReached.With("limit", e.Quantity)
+	case e.Position == nil || *e.Position >= called:
+		return ErrNotCalled.With("called", called)
 	}
 	return nil
 }
 
-// claimAll claims for all who come together, in order of their positions. What inventory is asked for is written down before,
-// so that none of its holds is without a claim, whoever crashes.
+// claimAll claims for all who come together.
 func (s *service) claimAll(ctx context.Context, batch []claiming) ([]gather.Answer[claimed], error) {
 	answers := make([]gather.Answer[claimed], len(batch))
 	drops := map[uuid.UUID][]int{}
@@ -211,105 +213,161 @@ func (s *service) claimAll(ctx context.Context, batch []claiming) ([]gather.Answ
 		drops[c.drop.ID] = append(drops[c.drop.ID], i)
 	}
 	for id, members := range drops {
-		drop.InTurn(members, func(i int) int64 { return *batch[i].entry.Position })
 		if err := s.claimOf(ctx, id, batch, members, answers); err != nil {
 			for _, i := range members {
-				answers[i].Err = err
+				answers[i].Err = cmp.Or(answers[i].Err, err)
 			}
 		}
 	}
 	return answers, nil
 }
 
-// claimOf does the members of a batch that are of one drop.
+// admitted is a member of a batch who may claim, and the entry by which.
+type admitted struct {
+	i     int
+	entry Entry
+}
+
+// claimOf does the members of a batch that are of one drop, in order of their positions. What inventory is asked for is written down
+// before, so that none of its holds is without a claim, whoever crashes.
 func (s *service) claimOf(ctx context.Context, id uuid.UUID, batch []claiming, members []int, answers []gather.Answer[claimed]) error {
-	keys := make([]claimKey, 0, len(members))
-	for _, i := range members {
-		keys = append(keys, batch[i].key())
-	}
+	var in []admitted
 	var asked []toClaim
-	err := s.store.changeClaims(ctx, id, keys, func(tx pgx.Tx, claims map[claimKey]*Claim) ([]claimKey, error) {
-		first, err := firstStandby(ctx, tx, id)
-		if err != nil {
-			return nil, err
-		}
+	err := pg.InTx(ctx, s.store.db, func(tx pgx.Tx) (err error) {
 		asked = nil
-		for _, i := range members {
-			in := batch[i]
-			c := claims[in.key()]
-			if c == nil {
-				c = &Claim{in.entry.ID, in.sku, drop.Claim{Position: *in.entry.Position}}
-				claims[in.key()] = c
-			}
-			var ahead *drop.Rank
-			if r, ok := first[in.sku]; ok {
-				ahead = &r
-			}
-			quantity := in.quantity
-			if in.drop.Preset == Draw { // nobody takes what the next one is drawn for
-				ahead = &drop.Rank{Lapses: -1}
-				if c.State != "" {
-					quantity = min(quantity, c.Quantity)
-				}
-			}
-			if c.Ask(quantity, s.now(), seconds(in.drop.HoldS), ahead) {
-				asked = append(asked, toClaim{*c, in.entry.AccountID})
-			}
+		var t turns
+		if in, t, err = admit(ctx, tx, id, batch, members, answers); err != nil || len(in) == 0 {
+			return err
 		}
-		return keys, nil
+		ids := pg.Column(in, func(a admitted) uuid.UUID { return a.entry.ID })
+		return changeLocked(ctx, tx, id, ids, func(claims map[claimKey]*Claim) (changed []claimKey, err error) {
+			for _, a := range in {
+				c := claims[claimKey{a.entry.ID, batch[a.i].sku}]
+				if c == nil {
+					c = &Claim{a.entry.ID, batch[a.i].sku, drop.Claim{Position: *a.entry.Position}}
+					claims[c.key()] = c
+				}
+				if s.ask(c, batch[a.i], t) {
+					asked = append(asked, toClaim{*c, a.entry.AccountID})
+				}
+				answers[a.i].Value.Claim = *c
+				changed = append(changed, c.key())
+			}
+			return changed, nil
+		})
 	})
 	if err != nil {
 		return err
 	}
-	refused, err := s.hold(ctx, id, asked)
+	heard, err := s.hold(ctx, id, asked)
 	if err != nil {
 		return err
 	}
-	all, err := s.store.claimsOf(ctx, pg.Column(keys, func(k claimKey) uuid.UUID { return k.entry })...)
-	if err != nil {
-		return err
-	}
-	now := make(map[claimKey]claimed, len(all))
-	for _, c := range all {
-		now[c.key()] = c
-	}
-	for _, i := range members {
-		if answers[i].Err = refused[batch[i].key()]; answers[i].Err == nil {
-			answers[i].Value = now[batch[i].key()]
+	var standing []uuid.UUID
+	places := map[claimKey]*int64{}
+	for _, a := range in {
+		answer := &answers[a.i]
+		k := answer.Value.key()
+		if h, ok := heard[k]; ok {
+			answer.Value.Claim, answer.Err = h.Value, h.Err
+		}
+		if answer.Value.State == Standby {
+			standing, places[k] = append(standing, a.entry.ID), &answer.Value.Place
 		}
 	}
-	return nil
+	if len(standing) == 0 {
+		return nil
+	}
+	all, err := s.store.claimsOf(ctx, standing...)
+	for _, c := range all {
+		if place := places[c.key()]; place != nil {
+			*place = c.Place
+		}
+	}
+	return err
 }
 
-// hold asks inventory for what is claimed, and notes its answers. What it refuses is told by claim; an error is no answer at
-// all: what was asked may be held, and is asked again.
-func (s *service) hold(ctx context.Context, of uuid.UUID, asked []toClaim) (refused map[claimKey]error, err error) {
-	refused = map[claimKey]error{}
+// admit locks the entries by which members of a batch claim, and finds who may, as the drop stands by then; the others have their
+// answers.
+func admit(
+	ctx context.Context, tx pgx.Tx, id uuid.UUID, batch []claiming, members []int, answers []gather.Answer[claimed],
+) (in []admitted, t turns, err error) {
+	accounts := pg.Column(members, func(i int) uuid.UUID { return batch[i].account })
+	there, err := entriesOf(ctx, tx, id, accounts)
+	if err != nil {
+		return nil, t, err
+	}
+	out, err := suspended(ctx, tx, accounts)
+	if err != nil {
+		return nil, t, err
+	}
+	if t, err = turnsOf(ctx, tx, id); err != nil {
+		return nil, t, err
+	}
+	for _, i := range members {
+		e, ok := there[batch[i].account]
+		switch {
+		case slices.Contains(out, batch[i].account):
+			answers[i].Err = errSuspended
+		case !ok:
+			answers[i].Err = ErrEntryNotFound
+		default:
+			if answers[i].Err = batch[i].may(e, t); answers[i].Err == nil {
+				in = append(in, admitted{i, e})
+			}
+		}
+	}
+	drop.InTurn(in, func(a admitted) int64 { return *a.entry.Position })
+	return in, t, nil
+}
+
+// ask has a claim ask for what is wanted. It tells whether inventory is to be asked.
+func (s *service) ask(c *Claim, wants claiming, t turns) bool {
+	quantity := wants.quantity
+	var ahead *drop.Rank
+	if first, ok := t.First[wants.sku]; ok {
+		ahead = &first
+	}
+	if wants.drop.Preset == Draw { // nobody takes what the next one is drawn for
+		ahead = &drop.Rank{Lapses: -1}
+		if c.State != "" {
+			quantity = min(quantity, c.Quantity)
+		}
+	}
+	return c.Ask(quantity, s.now(), seconds(wants.drop.HoldS), ahead)
+}
+
+// hold asks inventory for what is claimed, and notes its answers. It tells what each claim is then, and what it is refused; an error
+// is no answer at all: what was asked may be held, and is asked again.
+func (s *service) hold(ctx context.Context, of uuid.UUID, asked []toClaim) (heard map[claimKey]gather.Answer[Claim], err error) {
 	if len(asked) == 0 {
-		return refused, nil
+		return nil, nil
 	}
 	keys := pg.Column(asked, toClaim.key)
 	answers, err := s.inventory.claim(ctx, of, pg.Column(asked, func(c toClaim) wantsHeld { return c.wants(*c.Until) }))
 	if err != nil {
 		return nil, err
 	}
-	return refused, s.store.changeClaims(ctx, of, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
+	heard = make(map[claimKey]gather.Answer[Claim], len(asked))
+	return heard, s.store.changeClaims(ctx, of, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
 		for i, k := range keys {
 			c, a := claims[k], answers[i]
 			if c == nil {
 				continue
 			}
 			refusal, known := refusalOf(a.Err)
+			var refused error
 			switch {
 			case !known:
-				refused[k] = a.Err
+				heard[k] = gather.Answer[Claim]{Value: *c, Err: a.Err}
 				continue
-			case !c.Answered(asked[i].Claim.Claim, a.Value.has(), refusal):
+			case !c.Answered(asked[i].Claim.Claim, a.Value.has(), refusal, s.now()):
 			case refusal == drop.NoLot:
-				refused[k] = ErrDropEnded
+				refused = ErrDropEnded
 			default:
-				refused[k] = a.Err
+				refused = a.Err
 			}
+			heard[k] = gather.Answer[Claim]{Value: *c, Err: refused}
 			changed = append(changed, k)
 		}
 		return changed, nil
@@ -394,13 +452,21 @@ func (s *service) learn(ctx context.Context, of uuid.UUID, asked []toClaim) erro
 		return err
 	}
 	keys := pg.Column(asked, toClaim.key)
-	return s.store.changeClaims(ctx, of, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
+	return s.store.changeClaims(ctx, of, keys, func(tx pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
+		paused, err := isPaused(ctx, tx, of)
+		if err != nil {
+			return nil, err
+		}
 		for i, k := range keys {
 			c := claims[k]
 			if c == nil || c.State != asked[i].State || !c.Until.Equal(*asked[i].Until) {
 				continue // something has become of it since
 			}
-			c.Learn(has[i].has(), s.now())
+			if paused && c.State == Offered { // nobody can accept it: it ends later
+				c.Answer(has[i].has())
+			} else {
+				c.Learn(has[i].has(), s.now())
+			}
 			changed = append(changed, k)
 		}
 		return changed, nil

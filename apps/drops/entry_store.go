@@ -53,9 +53,10 @@ func (s store) versions(ctx context.Context, ids ...uuid.UUID) (map[uuid.UUID]st
 	return versions, nil
 }
 
-// entriesOf reads entries of some accounts, by account.
+// entriesOf locks the entries of some accounts, and reads them, by account.
 func entriesOf(ctx context.Context, tx pgx.Tx, of uuid.UUID, accounts []uuid.UUID) (map[uuid.UUID]Entry, error) {
-	rows, err := tx.Query(ctx, `SELECT `+entryColumns+` FROM entries WHERE drop_id = $1 AND account_id = ANY ($2)`, of, accounts)
+	rows, err := tx.Query(ctx, `
+		SELECT `+entryColumns+` FROM entries WHERE drop_id = $1 AND account_id = ANY ($2) ORDER BY id FOR UPDATE`, of, accounts)
 	if err != nil {
 		return nil, fmt.Errorf("entries: %w", err)
 	}
@@ -70,16 +71,18 @@ func entriesOf(ctx context.Context, tx pgx.Tx, of uuid.UUID, accounts []uuid.UUI
 // addEntries saves new entries of a drop that is locked and has counted them, and counts what they want. What those want who
 // were there at the opening is counted again then: until it, they may leave, and change what they want.
 func addEntries(ctx context.Context, tx pgx.Tx, d Drop, entries []Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
 	b := &pgx.Batch{}
 	type want struct{ entrants, units int64 }
 	wants := map[string]want{}
+	b.Queue(`
+		INSERT INTO entries (id, drop_id, account_id, idx, position, skus, quantity, salt, leaf, entered_at, email)
+		SELECT id, $1::uuid, account_id, idx, position, skus, quantity, decode(salt, 'base64'), decode(leaf, 'base64'), entered_at, email
+		FROM jsonb_to_recordset($2) AS e (id uuid, account_id uuid, idx bigint, position bigint, skus text[], quantity bigint, salt text,
+			leaf text, entered_at timestamptz, email text)`, d.ID, entries)
 	for _, e := range entries {
-		b.Queue(`
-			INSERT INTO entries (id, drop_id, account_id, idx, position, skus, quantity, salt, leaf, entered_at, email)
-			VALUES (@id, @drop, @account, @idx, @position, @skus, @quantity, @salt, @leaf, @entered_at, @email)`, pgx.StrictNamedArgs{
-			"id": e.ID, "drop": d.ID, "account": e.AccountID, "idx": e.Idx, "position": e.Position, "skus": e.SKUs,
-			"quantity": e.Quantity, "salt": e.Salt, "leaf": e.Leaf, "entered_at": e.EnteredAt, "email": e.Email,
-		})
 		for _, sku := range e.SKUs {
 			w := wants[sku]
 			wants[sku] = want{w.entrants + 1, w.units + e.Quantity}

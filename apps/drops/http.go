@@ -133,13 +133,18 @@ func (s *service) listDrops(ctx context.Context, _ *struct{}) (*shared[items[Dro
 	return &shared[items[DropView]]{aWhile, items[DropView]{views}}, err
 }
 
-// public reads a drop for everybody: that there is none, caches may repeat as long as how one stands. Errors: ErrDropNotFound.
+// public reads a drop for everybody. Errors: ErrDropNotFound.
 func (s *service) public(ctx context.Context, slug string) (Drop, []Lot, error) {
-	d, lots, err := s.store.bySlug(ctx, slug)
+	d, lots, err := bySlug(ctx, s.store.db, slug)
+	return d, lots, toAll(err)
+}
+
+// toAll lets caches repeat that there is no such drop, as long as how one stands.
+func toAll(err error) error {
 	if errors.Is(err, ErrDropNotFound) {
-		err = ErrDropNotFound.FreshFor(time.Second)
+		return ErrDropNotFound.FreshFor(time.Second)
 	}
-	return d, lots, err
+	return err
 }
 
 func (s *service) getDrop(ctx context.Context, in *SlugPath) (*shared[DropView], error) {
@@ -152,8 +157,8 @@ func (s *service) getDrop(ctx context.Context, in *SlugPath) (*shared[DropView],
 }
 
 func (s *service) getStatus(ctx context.Context, in *SlugPath) (*shared[Status], error) {
-	status, err := s.readStatus(ctx, in.Slug)
-	return &shared[Status]{aSecond, status}, err
+	sn, err := s.snapshot(ctx, in.Slug)
+	return &shared[Status]{aSecond, sn.Status}, toAll(err)
 }
 
 func (s *service) getProof(ctx context.Context, in *SlugPath) (*shared[proof.Document], error) {
@@ -233,17 +238,16 @@ func claimView(c claimed) ClaimView {
 	return v
 }
 
-func (s *service) entryView(ctx context.Context, d Drop, e Entry, claims []claimed) (EntryView, error) {
-	st, err := s.readStatus(ctx, d.Slug)
+func (s *service) entryView(sn snapshot, e Entry, claims []claimed) EntryView {
 	v := EntryView{
-		Ticket: s.ticket(d, e), Idx: e.Idx, Position: e.Position, SKUs: e.SKUs, Quantity: e.Quantity, Leaf: e.Leaf,
-		Left: e.LeftAt != nil, Tell: e.Email != nil, Excluded: e.Excluded, Odds: st.odds(e),
+		Ticket: s.ticket(sn.Drop, e), Idx: e.Idx, Position: e.Position, SKUs: e.SKUs, Quantity: e.Quantity, Leaf: e.Leaf,
+		Left: e.LeftAt != nil, Tell: e.Email != nil, Excluded: e.Excluded, Odds: sn.Status.odds(e),
 		Claims: make([]ClaimView, 0, len(claims)),
 	}
 	for _, c := range claims {
 		v.Claims = append(v.Claims, claimView(c))
 	}
-	return v, err
+	return v
 }
 
 type entryInput struct {
@@ -262,17 +266,17 @@ type entryOutput struct {
 
 func (s *service) postEntry(ctx context.Context, in *entryInput) (*entryOutput, error) {
 	caller := auth.Must(ctx)
-	d, lots, err := s.store.bySlug(ctx, in.Slug)
+	sn, err := s.snapshot(ctx, in.Slug)
 	if err != nil {
 		return nil, err
 	}
-	if err := Enters(in.Body.SKUs, in.Body.Quantity, lots); err != nil {
+	if err := Enters(in.Body.SKUs, in.Body.Quantity, sn.Lots); err != nil {
 		return nil, err
 	}
-	if err := s.mayTakePart(ctx, caller); err != nil {
+	if err := isShopper(caller); err != nil {
 		return nil, err
 	}
-	wants := entering{drop: d.ID, account: caller.ID, skus: in.Body.SKUs, quantity: in.Body.Quantity}
+	wants := entering{drop: sn.Drop.ID, account: caller.ID, skus: in.Body.SKUs, quantity: in.Body.Quantity}
 	if in.Body.Tell && caller.Email != "" {
 		wants.email = &caller.Email
 	}
@@ -280,25 +284,20 @@ func (s *service) postEntry(ctx context.Context, in *entryInput) (*entryOutput, 
 	if err != nil {
 		return nil, err
 	}
-	out := &entryOutput{Status: http.StatusOK}
-	if e.made {
-		out.Status = http.StatusCreated
+	if e.made { // just now: it has claimed nothing
+		return &entryOutput{http.StatusCreated, s.entryView(sn, e.Entry, nil)}, nil
 	}
 	claims, err := s.store.claimsOf(ctx, e.ID)
-	if err != nil {
-		return nil, err
-	}
-	out.Body, err = s.entryView(ctx, d, e.Entry, claims)
-	return out, err
+	return &entryOutput{http.StatusOK, s.entryView(sn, e.Entry, claims)}, err
 }
 
 // mine reads the caller's entry.
-func (s *service) mine(ctx context.Context, slug string) (d Drop, e Entry, err error) {
-	if d, _, err = s.store.bySlug(ctx, slug); err != nil {
-		return d, e, err
+func (s *service) mine(ctx context.Context, slug string) (sn snapshot, e Entry, err error) {
+	if sn, err = s.snapshot(ctx, slug); err != nil {
+		return sn, e, err
 	}
-	e, err = s.store.entry(ctx, d.ID, auth.Must(ctx).ID)
-	return d, e, err
+	e, err = s.store.entry(ctx, sn.Drop.ID, auth.Must(ctx).ID)
+	return sn, e, err
 }
 
 func (s *service) getEntry(ctx context.Context, in *struct {
@@ -306,7 +305,7 @@ func (s *service) getEntry(ctx context.Context, in *struct {
 	Wait  int64  `query:"wait" minimum:"0" maximum:"25" doc:"Seconds to wait for a change"`
 	Since string `query:"since" maxLength:"32" doc:"The version that the caller has; by default the one of now"`
 }) (*body[EntryView], error) {
-	d, e, err := s.mine(ctx, in.Slug)
+	_, e, err := s.mine(ctx, in.Slug)
 	if err != nil {
 		return nil, err
 	}
@@ -318,14 +317,14 @@ func (s *service) getEntry(ctx context.Context, in *struct {
 		in.Since = now[e.ID]
 	}
 	v, err := longpoll.Read(ctx, s.polls, e.ID, seconds(in.Wait), s.stopping, func() (EntryView, error) {
-		return s.readEntry(ctx, d.Slug)
+		return s.readEntry(ctx, in.Slug)
 	}, func(v EntryView) bool { return v.Version != in.Since })
 	return &body[EntryView]{v}, err
 }
 
 // readEntry reads the caller's entry as it is now. What changes while it is read is in the next version.
 func (s *service) readEntry(ctx context.Context, slug string) (EntryView, error) {
-	d, e, err := s.mine(ctx, slug)
+	sn, e, err := s.mine(ctx, slug)
 	if err != nil {
 		return EntryView{}, err
 	}
@@ -333,21 +332,18 @@ func (s *service) readEntry(ctx context.Context, slug string) (EntryView, error)
 	if err != nil {
 		return EntryView{}, err
 	}
-	claims, err := s.look(ctx, d.ID, e)
-	if err != nil {
-		return EntryView{}, err
-	}
-	v, err := s.entryView(ctx, d, e, claims)
+	claims, err := s.look(ctx, sn.Drop.ID, e)
+	v := s.entryView(sn, e, claims)
 	v.Version = now[e.ID]
 	return v, err
 }
 
 func (s *service) deleteEntry(ctx context.Context, in *SlugPath) (*struct{}, error) {
-	d, _, err := s.store.bySlug(ctx, in.Slug)
+	sn, err := s.snapshot(ctx, in.Slug)
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.store.leave(ctx, d.ID, auth.Must(ctx).ID, s.now())
+	return nil, s.store.leave(ctx, sn.Drop.ID, auth.Must(ctx).ID, s.now())
 }
 
 // EntryProof proves that an entry is in the log that was frozen, or, of one that came later, in the log as it is.
@@ -363,7 +359,11 @@ type EntryProof struct {
 }
 
 func (s *service) getEntryProof(ctx context.Context, in *SlugPath) (*body[EntryProof], error) {
-	d, e, err := s.mine(ctx, in.Slug)
+	d, _, err := bySlug(ctx, s.store.db, in.Slug) // as it is: the log may have been frozen just now
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.store.entry(ctx, d.ID, auth.Must(ctx).ID)
 	if err != nil {
 		return nil, err
 	}
@@ -403,15 +403,22 @@ type claimOutput struct {
 }
 
 func (s *service) postClaim(ctx context.Context, in *claimInput) (*claimOutput, error) {
-	d, lots, err := s.store.bySlug(ctx, in.Slug)
+	caller := auth.Must(ctx)
+	sn, err := s.snapshot(ctx, in.Slug)
 	if err != nil {
 		return nil, err
 	}
-	c := claiming{drop: d, sku: in.Body.SKU, quantity: in.Body.Quantity}
-	if err := s.mayClaim(ctx, auth.Must(ctx), d, lots, in.Ticket, &c); err != nil {
+	entry, err := s.readTicket(in.Ticket, sn.Drop.Slug, caller)
+	if err != nil {
 		return nil, err
 	}
-	got, err := s.claims.Do(ctx, c)
+	if err := isShopper(caller); err != nil {
+		return nil, err
+	}
+	if sn.Drop.State.Over() { // for ever
+		return nil, sn.Drop.MayClaim()
+	}
+	got, err := s.claims.Do(ctx, claiming{sn.Drop, caller.ID, entry, in.Body.SKU, in.Body.Quantity})
 	if err != nil {
 		return nil, err
 	}
@@ -433,12 +440,13 @@ type moreTimeInput struct {
 }
 
 func (s *service) postMoreTime(ctx context.Context, in *moreTimeInput) (*body[ClaimView], error) {
-	d, e, err := s.mine(ctx, in.Slug)
+	sn, e, err := s.mine(ctx, in.Slug)
 	if err != nil {
 		return nil, err
 	}
+	of := sn.Drop.ID
 	find := func() (c claimed, err error) {
-		claims, err := s.look(ctx, d.ID, e)
+		claims, err := s.look(ctx, of, e)
 		if err != nil {
 			return c, err
 		}
@@ -455,7 +463,7 @@ func (s *service) postMoreTime(ctx context.Context, in *moreTimeInput) (*body[Cl
 	if err != nil {
 		return nil, err
 	}
-	if err := s.more(ctx, d.ID, toClaim{c.Claim, e.AccountID}, until); err != nil {
+	if err := s.more(ctx, of, toClaim{c.Claim, e.AccountID}, until); err != nil {
 		return nil, err
 	}
 	c, err = find()

@@ -32,8 +32,9 @@ type settings struct {
 	MoreTime  time.Duration `env:"DROPS_MORE_TIME" envDefault:"5m" doc:"How much longer a claim is held when its owner asks, twice"`
 }
 
-// statusFresh is how long a status is given again: one instance reads it so often at most, and the gateway asks once a second.
-const statusFresh = 250 * time.Millisecond
+// snapshotFresh is how long a drop's snapshot serves: one instance reads it so often at most, and the gateway asks for the status once
+// a second.
+const snapshotFresh = 250 * time.Millisecond
 
 // service is drops: what it keeps, what it signs with, and whom it asks.
 type service struct {
@@ -46,7 +47,7 @@ type service struct {
 	looks     *gather.Gatherer[looking, struct{}]
 	inventory inventory
 	beacon    beacon
-	status    *otter.Cache[string, Status]
+	snapshots *otter.Cache[string, snapshot] // by slug
 	polls     *longpoll.Polls
 	seen      map[uuid.UUID]string // versions of entries that are waited for
 	stopping  <-chan struct{}
@@ -66,13 +67,13 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 		Most: 200, Waiting: 5000, Conflict: func(e entering) string { return e.drop.String() + e.account.String() },
 	}, s.enterAll)
 	s.claims = gather.New(gather.Settings[claiming]{
-		Most: 100, Waiting: 5000, Conflict: func(c claiming) string { return c.entry.ID.String() },
+		Most: 100, Waiting: 5000, Conflict: func(c claiming) string { return c.drop.ID.String() + c.account.String() },
 	}, s.claimAll)
 	s.looks = gather.New(gather.Settings[looking]{
 		Most: 100, Waiting: 5000, Conflict: func(l looking) string { return l.EntryID.String() + l.SKU },
 	}, s.lookAll)
-	s.status = otter.Must(&otter.Options[string, Status]{
-		MaximumSize: 100, ExpiryCalculator: otter.ExpiryWriting[string, Status](statusFresh),
+	s.snapshots = otter.Must(&otter.Options[string, snapshot]{
+		MaximumSize: 100, ExpiryCalculator: otter.ExpiryWriting[string, snapshot](snapshotFresh),
 	})
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)

@@ -23,7 +23,7 @@ type lotFigures struct {
 }
 
 // lotFigures reads those of all drops that are not over. The next should have been called when the time of those who were
-// called last is over, or the drop has been opened, while units are free for which nobody stands by and somebody waits.
+// called last is over, or the drop has been opened, while units are free for which nobody stands by who may come, and somebody waits.
 func (s store) lotFigures(ctx context.Context, now time.Time) ([]lotFigures, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT d.slug, l.sku, l.called, l.came, l.stayed, l.free, l.held, l.sold,
@@ -32,7 +32,9 @@ func (s store) lotFigures(ctx context.Context, now time.Time) ([]lotFigures, err
 				AND EXISTS (
 					SELECT FROM entries e WHERE e.drop_id = d.id AND e.position >= l.called AND l.sku = ANY (e.skus)
 					  AND e.left_at IS NULL AND e.excluded IS NULL AND e.account_id IS NOT NULL)
-				AND NOT EXISTS (SELECT FROM claims s WHERE s.drop_id = d.id AND s.sku = l.sku AND s.state = 'standby')
+				AND NOT EXISTS (
+					SELECT FROM claims w JOIN entries e ON e.id = w.entry_id
+					WHERE w.drop_id = d.id AND w.sku = l.sku AND w.state = 'standby' AND `+mayCome+`)
 			THEN GREATEST(EXTRACT(EPOCH FROM $1::timestamptz - COALESCE(c.last + d.grace_s * interval '1 second', d.opened_at)), 0)
 			ELSE 0 END::float8 AS idle_s
 		FROM drops d JOIN drop_lots l ON l.drop_id = d.id CROSS JOIN LATERAL (

@@ -39,6 +39,7 @@ type lots struct {
 	free   int64              // units that can be set aside of each SKU
 	closed bool
 	asked  int // claims
+	looked int // what became of claims
 }
 
 func (l *lots) list() map[string]any {
@@ -163,6 +164,7 @@ func (l *lots) claimed(w http.ResponseWriter, r *http.Request) {
 	l.Lock()
 	defer l.Unlock()
 	l.sweep()
+	l.looked++
 	has := []any{}
 	for _, c := range in.Items {
 		h := l.has[c.Account.String()+" "+c.SKU]
@@ -174,27 +176,32 @@ func (l *lots) claimed(w http.ResponseWriter, r *http.Request) {
 	servetest.Answers(map[string]any{"items": has})(w, r)
 }
 
+// bundle is an instance, and what is around it.
 type bundle struct {
+	*watch
 	t   *testing.T
 	rt  *serve.Runtime
 	db  *pgxpool.Pool
 	s   *service
 	inv *lots
+}
 
+// watch shows the time to all instances.
+type watch struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-func (b *bundle) clock() time.Time {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.now
+func (w *watch) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
 }
 
-func (b *bundle) at(now time.Time) {
-	b.mu.Lock()
-	b.now = now
-	b.mu.Unlock()
+func (w *watch) at(now time.Time) {
+	w.mu.Lock()
+	w.now = now
+	w.mu.Unlock()
 }
 
 const claimsRoute = "PUT /internal/lots/{drop}/claims"
@@ -202,12 +209,25 @@ const claimsRoute = "PUT /internal/lots/{drop}/claims"
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	rt, db := servetest.NewTest(t, "drops", migrations)
-	b := &bundle{t: t, rt: rt, db: db, now: time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)}
-	rt.Now = b.clock
+	w := &watch{now: time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)}
+	inv := &lots{now: w.clock, all: map[string]*drop.Lot{}, has: map[string]*isHeld{}, free: 1000}
+	return start(t, rt, db, w, inv)
+}
+
+// another is one more instance, with the same database, time and inventory.
+func (b *bundle) another() *bundle {
+	b.t.Helper()
+	rt, _ := servetest.NewTest(b.t, "drops", nil)
+	rt.UseDatabase(b.db)
+	return start(b.t, rt, b.db, b.watch, b.inv)
+}
+
+func start(t *testing.T, rt *serve.Runtime, db *pgxpool.Pool, w *watch, inv *lots) *bundle {
+	t.Helper()
+	rt.Now = w.clock
 	s, err := newService(rt, db, servetest.Settings[settings](t, "DROPS_KEY", ticketKey+","+oldKey, "DROPS_HEAD_KEY", headKey))
 	require.NoError(t, err)
-	b.s = s
-	b.inv = &lots{now: b.clock, all: map[string]*drop.Lot{}, has: map[string]*isHeld{}, free: 1000}
+	b := &bundle{w, t, rt, db, s, inv}
 	servetest.Neighbour(t, rt, "inventory", "PUT /internal/lots/{drop}", b.inv.put)
 	servetest.Neighbour(t, rt, "inventory", "GET /internal/lots/{drop}", func(w http.ResponseWriter, r *http.Request) {
 		b.inv.Lock()
@@ -315,7 +335,7 @@ func (b *bundle) claimOf(n int, ticket, sku string, quantity int64) servetest.Re
 
 func (b *bundle) status() (st Status) {
 	b.t.Helper()
-	b.s.status.InvalidateAll()
+	b.s.snapshots.InvalidateAll()
 	r := b.do("", "GET", "/drops/spring/status", nil)
 	require.Equal(b.t, http.StatusOK, r.Status, "%s", r.Body)
 	r.JSON(b.t, &st)

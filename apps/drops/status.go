@@ -41,21 +41,25 @@ type LotsStatus struct {
 	Part        *float64 `json:"part,omitempty" doc:"Before the opening: the part of those in so far whom the units will do for, 0 to 1"`
 }
 
-// statusLimit bounds the reading of a status, for which many may wait.
-const statusLimit = 2 * time.Second
+// snapshot is a drop and its lots as they stood at a moment, and the status that tells it. It may be as old as snapshotFresh, and
+// other instances may know more. So only what is true for ever may be taken from it: what was published (id, preset, rules, times, the
+// lots' SKUs and limits), and that the drop is over. What may change, its state, the numbers, how far was called and anybody's entry or
+// standing, lets in or refuses nobody before it is read in the transaction that does it (enterOf, claimOf).
+type snapshot struct {
+	Drop   Drop
+	Lots   []Lot
+	Status Status
+}
 
-// readStatus reads a drop's status, once a second however many ask. Errors: ErrDropNotFound, which caches keep as long.
-func (s *service) readStatus(ctx context.Context, slug string) (Status, error) {
-	return s.status.Get(ctx, slug, otter.LoaderFunc[string, Status](func(ctx context.Context, slug string) (Status, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusLimit)
+// snapshotLimit bounds the reading of a snapshot, for which many may wait.
+const snapshotLimit = 2 * time.Second
+
+// snapshot reads how a drop stands, four times a second however many ask. Errors: ErrDropNotFound.
+func (s *service) snapshot(ctx context.Context, slug string) (snapshot, error) {
+	return s.snapshots.Get(ctx, slug, otter.LoaderFunc[string, snapshot](func(ctx context.Context, slug string) (snapshot, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), snapshotLimit)
 		defer cancel()
-		d, lots, err := s.public(ctx, slug)
-		if err != nil {
-			return Status{}, err
-		}
-		now := s.now()
-		forward, err := s.store.forwardSince(ctx, d.ID, now.Add(-time.Minute))
-		return statusOf(d, lots, forward, now), err
+		return s.store.snapshot(ctx, slug, s.now)
 	}))
 }
 

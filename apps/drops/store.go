@@ -34,14 +34,39 @@ func oneDrop(rows pgx.Rows, err error) (Drop, error) {
 	return d, nil
 }
 
-// bySlug reads a drop and its lots. Errors: ErrDropNotFound, also for a draft unless drafts are wanted.
-func (s store) bySlug(ctx context.Context, slug string) (d Drop, lots []Lot, err error) {
-	d, err = oneDrop(s.db.Query(ctx, `SELECT `+dropColumns+` FROM drops WHERE slug = $1 AND state <> 'draft'`, slug))
+// bySlug reads a drop and its lots. Errors: ErrDropNotFound, also for a draft.
+func bySlug(ctx context.Context, db pg.Querier, slug string) (d Drop, lots []Lot, err error) {
+	d, err = oneDrop(db.Query(ctx, `SELECT `+dropColumns+` FROM drops WHERE slug = $1 AND state <> 'draft'`, slug))
 	if err != nil {
 		return d, nil, err
 	}
-	lots, err = lotsOf(ctx, s.db, d.ID)
+	lots, err = lotsOf(ctx, db, d.ID)
 	return d, lots, err
+}
+
+// snapshot reads how a drop stands at one moment, which it tells: of two the one of the later moment knows nothing that is older,
+// whichever instance has read it and however long that took. Errors: ErrDropNotFound.
+func (s store) snapshot(ctx context.Context, slug string, clock func() time.Time) (sn snapshot, err error) {
+	there := false
+	err = s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM drops WHERE slug = $1 AND state <> 'draft')`, slug).Scan(&there)
+	if err != nil {
+		return sn, fmt.Errorf("drop: %w", err)
+	}
+	if !there { // names that somebody makes up cost no more than this
+		return sn, ErrDropNotFound
+	}
+	one := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err = pgx.BeginTxFunc(ctx, s.db, one, func(tx pgx.Tx) error {
+		now := clock() // the first statement's moment is that of all
+		d, lots, err := bySlug(ctx, tx, slug)
+		if err != nil {
+			return err
+		}
+		forward, err := forwardSince(ctx, tx, d.ID, now.Add(-time.Minute))
+		sn = snapshot{d, lots, statusOf(d, lots, forward, now)}
+		return err
+	})
+	return sn, err
 }
 
 // byID reads a drop and its lots, a draft, too. Errors: ErrDropNotFound.
@@ -225,13 +250,13 @@ func setSuspended(ctx context.Context, tx pgx.Tx, account uuid.UUID, suspended b
 	return nil
 }
 
-// suspended tells which of some accounts are.
-func suspended(ctx context.Context, db pg.Querier, account uuid.UUID) (is bool, err error) {
-	err = db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM standings WHERE account_id = $1 AND suspended)`, account).Scan(&is)
+// suspended lists which of some accounts are.
+func suspended(ctx context.Context, tx pgx.Tx, accounts []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := tx.Query(ctx, `SELECT account_id FROM standings WHERE account_id = ANY ($1) AND suspended`, accounts)
 	if err != nil {
-		return false, fmt.Errorf("standing: %w", err)
+		return nil, fmt.Errorf("standings: %w", err)
 	}
-	return is, nil
+	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 }
 
 // replaceLots gives a draft other lots.

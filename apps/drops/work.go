@@ -273,7 +273,7 @@ func (s *service) give(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	if d.Preset == Draw && d.State.Gives() { // what they have is not free any more
+	if d.State.Gives() { // what they have is not free any more
 		if err := s.askDrawn(ctx, d); err != nil {
 			return err
 		}
@@ -292,6 +292,13 @@ func (s *service) give(ctx context.Context, id uuid.UUID) error {
 	d, lots, err := s.store.byID(ctx, id) // as staff may have changed it
 	if err != nil {
 		return err
+	}
+	waiting, err := s.store.drawnUnits(ctx, id)
+	if err != nil {
+		return err
+	}
+	for i := range lots {
+		lots[i].Free = max(0, lots[i].Free-int64(waiting[lots[i].SKU]))
 	}
 	switch {
 	case !d.State.Gives() || !s.now().Before(d.ClosesAt): // nobody could take it any more

@@ -222,7 +222,7 @@ func (w *world) hold(asked []asking) {
 			has, refusal = w.rules.hold(&w.lots[s.sku].Lot, a.claim.Quantity, *a.claim.Until, w.time(), s.has)
 		}
 		w.moved(a.who, has)
-		s.claim.Answered(a.claim, has, refusal)
+		s.claim.Answered(a.claim, has, refusal, w.time())
 		w.became(a.who)
 	}
 }
