@@ -87,7 +87,7 @@ func entries(file routes.List, s Settings) []entry {
 	var list, last []entry
 	for _, r := range file.Routes {
 		e := entry{Name: name(r.Path), Service: r.Edge, Pattern: pattern(r.Path), Upload: r.Body == "upload"}
-		e.Cache = r.Edge == "edge" && kept.MatchString(r.Path)
+		e.Cache = r.Edge == "edge" && kept.MatchString(r.Path) && !r.Shared
 		if r.Limit != "" {
 			e.Service += "-" + r.Limit
 		}
@@ -105,7 +105,7 @@ func entries(file routes.List, s Settings) []entry {
 			e.Lua += fmt.Sprintf(`, ticket = "%s"`, s.Edge)
 		}
 		if r.Shared {
-			e.Lua += `, shared = true`
+			e.Lua += fmt.Sprintf(`, shared = "%s"`, s.Edge)
 		}
 		if r.Work != "" {
 			e.Lua += fmt.Sprintf(`, work = "%s"`, r.Work)

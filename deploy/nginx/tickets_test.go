@@ -21,7 +21,7 @@ import (
 )
 
 // tickets is lua/tickets.lua, run by itself: the libraries that it has in Nginx are Go's own here. lua/hash.lua, which
-// calls them there, is tested by tests/gateway.
+// calls them there, and lua/statuses.lua are tested by tests/gateway.
 type tickets struct {
 	vm   *lua.LState
 	self lua.LValue
@@ -74,6 +74,7 @@ func newTickets(t *testing.T) tickets {
 			return lua.LString(data)
 		}),
 	})
+	library("statuses", nil)
 	require.NoError(t, vm.DoFile("lua/tickets.lua"))
 	return tickets{vm, vm.Get(-1)}
 }
@@ -85,12 +86,7 @@ func (k tickets) call(t *testing.T, name string, args ...lua.LValue) (lua.LValue
 	return k.vm.Get(-2), k.vm.Get(-1)
 }
 
-func (k tickets) set(t *testing.T, key string) {
-	settings := k.vm.NewTable()
-	settings.RawSetString("key", lua.LString(key))
-	settings.RawSetString("api_token", lua.LString("token"))
-	k.call(t, "init", settings)
-}
+func (k tickets) set(t *testing.T, key string) { k.call(t, "init", lua.LString(key)) }
 
 // TestTickets: the gateway reads tickets as the service does.
 func TestTickets(t *testing.T) {
@@ -122,10 +118,9 @@ func TestTickets(t *testing.T) {
 	entry, _ := k.call(t, "read", lua.LString(long), lua.LString("spring"), lua.LNumber(1e9))
 	require.Equal(t, lua.LNil, entry, "longer than any is")
 
-	settings := k.vm.NewTable()
 	for _, short := range []string{"", "short", setting + ","} {
-		settings.RawSetString("key", lua.LString(short))
-		require.ErrorContains(t, k.vm.CallByParam(lua.P{Fn: k.vm.GetField(k.self, "init"), Protect: true}, settings), "DROPS_KEY", short)
+		init := lua.P{Fn: k.vm.GetField(k.self, "init"), Protect: true}
+		require.ErrorContains(t, k.vm.CallByParam(init, lua.LString(short)), "DROPS_KEY", short)
 	}
 }
 

@@ -305,66 +305,6 @@ func TestCache(t *testing.T) {
 			require.NotNil(t, f.send(t, request{method: "POST", path: "/form"}).seen)
 		}
 	})
-	t.Run("a drop's status is one for everybody", func(t *testing.T) {
-		slug := newDrop()
-		serve(status(slug), "Cache-Control", "public, max-age=60", "Vary", "Accept")
-		first := get(status(slug))
-		for i, header := range []string{
-			bearer(1), "Cookie: session=1", "Accept: text/html", "Origin: " + origins[0], "Origin: http://evil.example",
-			"Cache-Control: no-cache", `If-None-Match: "x"`, "Hx-Request: true", "Range: bytes=0-0", "X-Any: thing",
-		} {
-			for _, path := range []string{status(slug), fmt.Sprint(status(slug), "?", i), status(slug) + "/"} {
-				a := f.send(t, request{method: "GET", path: path, header: []string{header}})
-				require.Equal(t, 1, f.upstream.times(status(slug)), "%s with %s", path, header)
-				require.Equal(t, []string{"*"}, a.header["Access-Control-Allow-Origin"])
-				require.Len(t, a.header["X-Request-Id"], 1)
-				if a.status != 206 {
-					require.Equal(t, first.body, a.body)
-				}
-			}
-		}
-		require.Equal(t, 200, f.send(t, request{method: "HEAD", path: status(slug)}).status)
-		problem(t, f.send(t, request{method: "POST", path: status(slug)}), 405, "method-not-allowed")
-		require.Equal(t, 1, f.upstream.times(status(slug)))
-		require.NotEqual(t, first.body, get(status(newDrop())).body, "another drop's is another")
-
-		slug = newDrop()
-		serve(status(slug), "Cache-Control", "public, max-age=60")
-		get(status(slug)+"?x=1", bearer(1), "Cookie: a=1", "Accept: text/html", "Origin: "+origins[0], "X-Any: thing")
-		asked := f.upstream.asked(status(slug))
-		require.Equal(t, status(slug), asked.uri)
-		for _, name := range []string{"Authorization", "Cookie", "Accept", "Origin", "X-Any"} {
-			require.Empty(t, asked.header[name], name)
-		}
-		get(status(slug))
-		require.Equal(t, 1, f.upstream.times(status(slug)), "what somebody with a token asked for first is kept, too")
-
-		slug = newDrop()
-		f.upstream.answer(status(slug), func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/problem+json")
-			w.Header().Set("Cache-Control", "public, max-age=60")
-			w.WriteHeader(404)
-			io.WriteString(w, `{"type":"urn:stampede:problem:drop-not-found","title":"There is no such drop","status":404}`)
-		})
-		for i := range 3 {
-			a := f.send(t, request{method: "GET", path: fmt.Sprint(status(slug), "?", i)})
-			require.Equal(t, 404, a.status)
-			require.Contains(t, a.body, "drop-not-found")
-			require.Equal(t, 1, f.upstream.times(status(slug)), "that there is none is kept, too")
-		}
-	})
-	t.Run("a drop's old status is better than none", func(t *testing.T) {
-		slug := newDrop()
-		serve(status(slug), "Cache-Control", "public, max-age=1")
-		first := get(status(slug)).body
-		var failed atomic.Bool
-		f.upstream.answer(status(slug), func(w http.ResponseWriter, r *http.Request) {
-			failed.Store(true)
-			panic(http.ErrAbortHandler)
-		})
-		require.Eventually(t, func() bool { return get(status(slug)).body == first && failed.Load() }, 10*time.Second, 20*time.Millisecond)
-		require.Equal(t, first, get(status(slug)).body)
-	})
 	t.Run("a crowd makes one request", func(t *testing.T) {
 		f.upstream.answer("/api/v1/products/hot", func(w http.ResponseWriter, r *http.Request) {
 			wait(r, 200*time.Millisecond)
@@ -414,6 +354,66 @@ func TestCache(t *testing.T) {
 		require.Empty(t, get("/api/v1/products/origin", "Origin: http://evil.example").header.Get("Access-Control-Allow-Origin"))
 		require.Equal(t, origins[1], get("/api/v1/products/origin", "Origin: "+origins[1]).header.Get("Access-Control-Allow-Origin"))
 	})
+}
+
+// TestFrontStatus: how a drop stands is kept for everybody for 1 to 2 s, whatever a request says, and never shown later but
+// when the gateway does not answer.
+func TestFrontStatus(t *testing.T) {
+	t.Parallel()
+	u, addresses := newUpstream(t, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}) // in the place of the gateway
+	n := newNginx(t, map[string]string{"GATEWAY_SERVERS": "server " + addresses[0] + ";"}, nil)
+	f := &gateway{address: n.front, host: publicHost, loopback: runtime.GOOS == "linux", upstream: u}
+	slug := newDrop()
+	u.answer(status(slug), func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", fresh)
+		w.Header().Set("Vary", "Accept")
+		fmt.Fprint(w, u.times(status(slug)))
+	})
+	began := time.Now()
+	look := func(path, header string) {
+		a := f.send(t, request{method: "GET", path: path, header: []string{header}})
+		require.Contains(t, []int{200, 206}, a.status)
+		require.Equal(t, fmt.Sprint(u.times(status(slug))), a.body, "the last there is: %s with %s", path, header)
+		require.LessOrEqual(t, u.times(status(slug)), 1+int(time.Since(began)/time.Second), "%s with %s", path, header)
+		require.Equal(t, []string{"*"}, a.header["Access-Control-Allow-Origin"])
+		require.Len(t, a.header["X-Request-Id"], 1)
+	}
+	for i, header := range []string{
+		bearer(1), "Cookie: session=1", "Accept: text/html", "Origin: " + origins[0], "Origin: http://evil.example",
+		"Cache-Control: no-cache", `If-None-Match: "x"`, "Hx-Request: true", "Range: bytes=0-0", "X-Any: thing",
+	} {
+		for _, path := range []string{status(slug), fmt.Sprint(status(slug), "?", i), status(slug) + "/"} {
+			look(path, header)
+		}
+	}
+	require.Equal(t, 200, f.send(t, request{method: "HEAD", path: status(slug)}).status)
+	for ; time.Since(began) < 5*time.Second; time.Sleep(50 * time.Millisecond) {
+		look(status(slug), bearer(1))
+	}
+	require.Greater(t, u.times(status(slug)), 1)
+	asked := u.asked(status(slug))
+	require.Equal(t, status(slug), asked.uri)
+	for _, name := range []string{"Authorization", "Cookie", "Accept", "Origin", "X-Any"} {
+		require.Empty(t, asked.header[name], name)
+	}
+
+	none := newDrop()
+	u.answer(status(none), func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=60")
+		w.WriteHeader(404)
+	})
+	for i := range 3 {
+		require.Equal(t, 404, f.send(t, request{method: "GET", path: status(none)}).status)
+		require.Equal(t, i+1, u.times(status(none)), "made-up names fill nothing")
+	}
+
+	last := fmt.Sprint(u.times(status(slug)))
+	u.answer(status(slug), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	for end, first := time.Now().Add(10*time.Second), u.times(status(slug)); u.times(status(slug)) == first; {
+		require.True(t, time.Now().Before(end))
+		require.Equal(t, last, f.send(t, request{method: "GET", path: status(slug)}).body, "better than none")
+	}
 }
 
 // saysWhen demands that a page of too many requests tells people what Retry-After tells programs.

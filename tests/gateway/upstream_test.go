@@ -61,6 +61,10 @@ func (u *upstream) handler(edge string) http.HandlerFunc {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/api/v1/drops" {
+			io.WriteString(w, listed())
+			return
+		}
 		io.WriteString(w, `{"from":"`+edge+`"}`)
 	}
 }

@@ -3,6 +3,7 @@
 local M = {}
 
 local admission = require("admission").new()
+local statuses = require("statuses")
 local tickets = require("tickets")
 
 local find = ngx.re.find
@@ -21,12 +22,14 @@ local problems = {
     [503] = { "unavailable", "Not available right now", "Please try again shortly." },
 }
 
--- What is told of a claim that tickets.lua refuses, as the service would: { status, slug, title, detail, seconds to wait }.
+-- What is told of a claim that tickets.lua refuses and of a drop that is not there, as the service would:
+-- { status, slug, title, detail, seconds to wait }.
 local refusals = {
     ["ticket-invalid"] = { 403, "ticket-invalid", "The ticket is not this account's for this drop, or too old",
         "A claim needs the ticket that its entry was answered with." },
     ["not-called"] = { 409, "not-called", "It is not your turn yet", "Your place in the order has not been called.", 2 },
     ["too-often"] = { 429, "too-many-requests", "Too many requests", "A claim may be sent again after 2 seconds.", 2 },
+    ["drop-not-found"] = { 404, "drop-not-found", "There is no such drop", "" },
     ["unclear"] = { 503, "unavailable", "Not available right now", "Please try again shortly.", 2 },
 }
 
@@ -43,9 +46,6 @@ local once = {
     ["idempotency-key"] = true, origin = true, ["x-cart-session"] = true, ["x-request-id"] = true, ["user-agent"] = true,
     ["drop-ticket"] = true,
 }
-
--- What does not go with a request whose answer is the same for everybody.
-local personal = { "Authorization", "Accept", "If-None-Match", "If-Modified-Since" }
 
 -- Paths that the sidecar and the service would read differently: anything encoded that
 -- means something in a path, control characters, doubled slashes, dot segments.
@@ -143,13 +143,6 @@ function M.check()
     if not (" " .. var.methods .. " "):find(" " .. method .. " ", 1, true) then
         return refuse(405)
     end
-
-    if var.shared == "yes" then
-        for _, name in ipairs(personal) do
-            ngx.req.clear_header(name)
-        end
-        ngx.req.set_uri_args("")
-    end
 end
 
 -- ticket refuses a claim by its ticket, where the route wants one. sidecar is as in tickets.lua. Access phase.
@@ -163,6 +156,37 @@ function M.ticket(sidecar)
         var.ticket = why
         return refuse(refusals[why][1])
     end
+end
+
+-- send answers a request. Kong has its own way.
+function M.send(status, body, headers)
+    ngx.status = status
+    for name, value in pairs(headers) do
+        ngx.header[name] = value
+    end
+    ngx.print(body)
+    return ngx.exit(ngx.HTTP_OK)
+end
+
+-- shared answers how a drop stands, where the route is for that, and nobody behind is asked for this one. sidecar is as in
+-- statuses.lua. Access phase.
+function M.shared(sidecar)
+    local var = ngx.var
+    if var.shared == "" then
+        return
+    end
+    local above, drop = statuses.split(ngx.unescape_uri(var.raw_path))
+    local text, status = nil, 404
+    if drop then
+        text, status = statuses.of(above, drop, var.app, sidecar)
+    end
+    if text then -- a browser with stale-while-revalidate would show who waits what it was answered the time before
+        return M.send(200, text, { ["Content-Type"] = "application/json", ["Cache-Control"] = "public, max-age=1" })
+    end
+    if status == 404 then
+        var.shared = "drop-not-found"
+    end
+    return refuse(status)
 end
 
 -- work gives a request's class. Who waits for news (?wait=) holds a connection and no work.
@@ -218,7 +242,7 @@ end
 -- describe sets the headers of an answer of ours to this status, and gives its body. wait is how many seconds until
 -- one more request fits, when somebody else counts.
 local function describe(status, wait)
-    local refusal = refusals[ngx.var.ticket]
+    local refusal = refusals[ngx.var.ticket] or refusals[ngx.var.shared]
     local slug, title, detail = unpack(refusal or problems[status], refusal and 2 or 1)
     wait = refusal and refusal[5] or wait
     local header = ngx.header

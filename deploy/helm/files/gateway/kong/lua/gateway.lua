@@ -16,6 +16,15 @@ end
 setmetatable(inside, { __index = ngx, __newindex = ngx })
 local edge = setfenv(assert(loadfile(base .. "/nginx/lua/edge.lua")), setmetatable({ ngx = inside }, { __index = _G }))()
 
+function edge.send(status, body, headers)
+    return kong.response.exit(status, body, headers)
+end
+
+-- address gives host and port of a sidecar.
+local function address(text)
+    return text:match("^(.*):(%d+)$")
+end
+
 local function start()
     edge.init {
         pages = base .. "/nginx/html",
@@ -23,7 +32,8 @@ local function start()
         rates = { token = 60, address = 60, login = 60 }, -- a sidecar's own 429; the plugin says itself how long to wait
     }
     dapr_api_token = assert(kong.vault.get("{vault://env/dapr-api-token}"))
-    require("tickets").init { key = assert(kong.vault.get("{vault://env/drops-key}")), api_token = dapr_api_token }
+    require("tickets").init(assert(kong.vault.get("{vault://env/drops-key}")))
+    require("statuses").init(dapr_api_token)
 end
 
 -- enter comes before Kong's router (pre-function, rewrite). Kong removes, after all plugins, every header that
@@ -43,7 +53,8 @@ function M.check(route)
     var.work = route.work or ""
     var.ticket, var.shared = route.ticket and "wanted" or "", route.shared and "yes" or ""
     edge.check() -- does not come back when it refuses
-    edge.ticket(function() return route.ticket:match("^(.*):(%d+)$") end) -- nor this
+    edge.shared(function() return address(route.shared) end) -- nor this when it answers
+    edge.ticket(function() return address(route.ticket) end)
 
     local set, clear = ngx.req.set_header, ngx.req.clear_header
     set("dapr-app-id", route.app)
@@ -72,7 +83,7 @@ function M.check(route)
     -- proxy-cache joins the decoded query to its key so that two queries can have one: the raw one makes them two.
     -- Only who shows no token is served from it, and nobody can ask it to be left out.
     if route.cache then
-        set("X-Cache-Key", route.shared and var.uri or var.request_uri)
+        set("X-Cache-Key", var.request_uri)
         if var.http_authorization then
             set("Cache-Control", "no-store")
         else

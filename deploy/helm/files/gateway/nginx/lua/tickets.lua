@@ -5,26 +5,26 @@
 local M = {}
 
 local hash = require("hash")
+local statuses = require("statuses")
 local base64 = require("ngx.base64")
 
 local floor = math.floor
 
 local longest = 1000 -- characters of a ticket
 local pause = 2 -- seconds between two claims with the tickets of one entry
-local fresh = 1 -- seconds for which a status is believed
 local most = 2 ^ 40 -- entries whose positions can be computed here: beyond it numbers are not exact
 
-local extracted, api_token = {}, nil
+local extracted = {}
 
--- init takes the setting from which the drops' keys are derived (key; several with commas between, all are believed) and
--- what the sidecars are sent (api_token). It may be called again.
-function M.init(settings)
+-- init takes the setting from which the drops' keys are derived (several with commas between, all are believed). It may be
+-- called again.
+function M.init(key)
     local all = {}
-    for setting in (settings.key .. ","):gmatch("(.-),") do
+    for setting in (key .. ","):gmatch("(.-),") do
         assert(#setting >= 32, "DROPS_KEY has less than 32 characters")
         table.insert(all, hash.hmac(("\0"):rep(32), setting)) -- HKDF's first step (RFC 5869), without a salt
     end
-    extracted, api_token = all, settings.api_token
+    extracted = all
 end
 
 -- signed says whether a ticket of a drop has been signed with one of the keys.
@@ -100,45 +100,11 @@ function M.called(status, idx, known)
     return known < furthest, known
 end
 
--- fetch asks an edge's sidecar for a path, or gives nothing.
-local function fetch(path, app, host, port)
-    local socket = ngx.socket.tcp()
-    socket:settimeouts(500, 500, 1000)
-    if not socket:connect(host, port) then
-        return
-    end
-    socket:send { "GET ", path, " HTTP/1.0\r\nHost: ", host, "\r\ndapr-app-id: ", app, "\r\ndapr-api-token: ", api_token, "\r\n\r\n" }
-    local answer = socket:receive("*a") or ""
-    socket:close()
-    return answer:match("^HTTP/1%.%d 200 .-\r\n\r\n(.+)$")
-end
-
--- status gives a drop's status document, of this second, and "" when there is none. One request of all workers asks for
--- it, the others wait for that. When nobody answers the last one counts on: calls never fall.
-local function status(path, app, sidecar)
-    local kept, asks = "status," .. path, "asks," .. path
-    local store = ngx.shared.tickets
-    for _ = 1, 100 do
-        local text, _, old = store:get_stale(kept)
-        if text and not old then
-            return text
-        end
-        if store:add(asks, true, 4) then
-            text = fetch(path, app, sidecar()) or text or ""
-            store:set(kept, text, fresh)
-            store:delete(asks)
-            return text
-        end
-        ngx.sleep(0.03)
-    end
-    return ""
-end
-
--- check looks at the ticket of a claim at a path .../<drop>/<word>, whose service app has the drop's status at
--- .../<drop>/status. sidecar gives host and port of the edge that lets everybody in. It comes back with nothing, or with
--- why the claim is refused: ticket-invalid, too-often, not-called, or unclear.
+-- check looks at the ticket of a claim at a path .../<drop>/<word>. app and sidecar are as statuses.of takes them. It comes
+-- back with nothing, or with why the claim is refused: ticket-invalid, too-often, not-called, or unclear. When nobody answers
+-- for the drop's status the last one counts on: calls never fall.
 function M.check(path, text, app, sidecar)
-    local above, drop = path:match("^(.*/)([a-z0-9-]+)/[^/]+/?$")
+    local above, drop = statuses.split(path)
     local entry, idx
     if drop and text then
         entry, idx = M.read(text, drop, ngx.time())
@@ -151,7 +117,7 @@ function M.check(path, text, app, sidecar)
         return "too-often"
     end
     local known = store:get("position," .. entry)
-    local is, position = M.called(status(above .. drop .. "/status", app, sidecar), idx, known)
+    local is, position = M.called(statuses.of(above, drop, app, sidecar) or "", idx, known)
     if position and not known then
         store:set("position," .. entry, position)
     end
