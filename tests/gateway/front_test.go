@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -413,6 +416,47 @@ func TestFrontStatus(t *testing.T) {
 	for end, first := time.Now().Add(10*time.Second), u.times(status(slug)); u.times(status(slug)) == first; {
 		require.True(t, time.Now().Before(end))
 		require.Equal(t, last, f.send(t, request{method: "GET", path: status(slug)}).body, "better than none")
+	}
+}
+
+// TestFrontKeepsConnections: ten thousand browsers that wait for a drop keep the connection on which each looks now and then,
+// also when one worker happens to have them all.
+func TestFrontKeepsConnections(t *testing.T) {
+	t.Parallel()
+	const browsers = 10_000
+	var files syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files))
+	if files.Cur < browsers+2000 {
+		t.Skipf("%d files may be open here", files.Cur)
+	}
+	u, addresses := newUpstream(t, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"})
+	n := newNginx(t, map[string]string{"GATEWAY_SERVERS": "server " + addresses[0] + ";"}, func(_, text string) string {
+		return strings.ReplaceAll(text, "worker_processes auto;", "worker_processes 1;")
+	})
+	f := &gateway{address: n.front, host: publicHost, loopback: runtime.GOOS == "linux", upstream: u}
+	slug := newDrop()
+	answers(f, slug, "{}")
+	var open []net.Conn
+	t.Cleanup(func() {
+		for _, conn := range open {
+			conn.Close()
+		}
+	})
+	look := func(conn net.Conn) {
+		_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", status(slug), publicHost)
+		require.NoError(t, err)
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err, "of %d", len(open))
+		require.Equal(t, 200, response.StatusCode)
+		_, err = io.Copy(io.Discard, response.Body)
+		require.NoError(t, err)
+	}
+	for range browsers {
+		open = append(open, f.dial(t, ""))
+		look(open[len(open)-1])
+	}
+	for _, conn := range open {
+		look(conn)
 	}
 }
 
