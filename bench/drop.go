@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -97,10 +98,11 @@ func (s *sale) note(what func()) {
 func (s *sale) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := s.bench.shop.http.Transport.RoundTrip(req)
 	s.note(func() {
-		if err != nil {
-			s.statuses[0]++
-		} else {
+		switch {
+		case err == nil:
 			s.statuses[resp.StatusCode]++
+		case !errors.Is(err, context.Canceled): // who goes hangs up
+			s.statuses[0]++
 		}
 	})
 	return resp, err

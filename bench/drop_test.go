@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -159,6 +161,72 @@ func TestTurn(t *testing.T) {
 			require.Equal(t, want, s.failed())
 		})
 	}
+}
+
+// TestStandby: who stands by among the first waits for news of the entry beside the looks at the status, and claims when there
+// are some; who is further back looks now and then; who was answered at once without any leaves it for a while.
+func TestStandby(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		place   int
+		answers []string // to who waits: the entry's version and state
+		asked   []string // queries
+		answer  string
+	}{
+		{"first", 1, []string{"2 standby", "3 offered"}, []string{"", "wait=25&since=1", "wait=25&since=2"}, unpaid},
+		{"twentieth", 20, []string{"2 offered"}, []string{"", "wait=25&since=1"}, unpaid},
+		{"crowded", 1, []string{"1 standby"}, []string{"", "wait=25&since=1"}, ""},
+		{"further back", 21, nil, []string{""}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			var asked []string
+			s := shopOf(t, func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				switch r.URL.Path {
+				case "/api/v1/drops/lamp/entry":
+					asked = append(asked, r.URL.RawQuery)
+					said := "1 standby"
+					if len(asked) > 1 {
+						said = tt.answers[len(asked)-2]
+					}
+					version, state, _ := strings.Cut(said, " ")
+					fmt.Fprintf(w, `{"version": %q, "claims": [{"state": %q, "standby": %d}]}`, version, state, tt.place)
+				case "/api/v1/drops/lamp/claim":
+					_, _ = w.Write([]byte(`{"state": "held"}`))
+				}
+			})
+			st := stood(t, `{"state": "all_held", "n": 0, "skus": [{"called": 9, "held": 9}], "poll_s": [2, 10]}`)
+			at := uint64(3)
+			p := &person{habit: lapses, ticket: "mine", position: &at, standby: true, news: make(chan heard, 1)}
+			answer, err := s.follow(t.Context(), p, &st)
+			for err == nil && p.hangs {
+				require.True(t, p.rest(t.Context(), time.Minute))
+				answer, err = s.follow(t.Context(), p, &st)
+			}
+			require.NoError(t, err)
+			require.Equal(t, tt.answer, answer)
+			require.Equal(t, tt.asked, asked)
+			require.Len(t, asked, int(s.looks.Load()))
+		})
+	}
+}
+
+// TestHangsUp: who goes while they wait for news has not been left without an answer.
+func TestHangsUp(t *testing.T) {
+	t.Parallel()
+	s := shopOf(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &person{news: make(chan heard, 1)}
+	last := ownEntry{Version: "1"}
+	require.NoError(t, json.Unmarshal([]byte(`{"version": "1", "claims": [{"state": "standby", "standby": 1}]}`), &last))
+	s.hang(ctx, p, &last)
+	cancel()
+	require.True(t, (<-p.news).crowded)
+	require.Empty(t, s.statuses)
 }
 
 // TestToldWithin: who came when all was gone already did not wait for it.

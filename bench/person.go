@@ -117,7 +117,34 @@ type person struct {
 	since    time.Time // the page is open
 	position *uint64
 	standby  bool
-	looked   time.Time // at what is theirs alone
+	looked   time.Time  // at what is theirs alone
+	hangs    bool       // waits for news of it
+	news     chan heard // what came of that
+	mine     *ownEntry  // what was heard and not acted upon
+	full     time.Time  // until then nobody is waited for: many wait
+}
+
+// ownEntry is what somebody reads of their entry. They have entered for one SKU.
+type ownEntry struct {
+	Version string `json:"version"`
+	Claims  []struct {
+		State   string `json:"state"`
+		Standby uint64 `json:"standby"` // place of who stands by, from 1
+	} `json:"claims"`
+}
+
+// stands tells whether they stand by.
+func (e *ownEntry) stands() bool { return len(e.Claims) > 0 && e.Claims[0].State == "standby" }
+
+// near tells whether news are waited for: the first twenty do, as the page has it.
+func (e *ownEntry) near() bool {
+	return e.stands() && e.Claims[0].Standby > 0 && e.Claims[0].Standby <= 20
+}
+
+// heard is what came of waiting for news: nothing, or an entry; crowded says to leave it for a while.
+type heard struct {
+	entry   *ownEntry
+	crowded bool
 }
 
 // visit is all that one of a crowd does at a drop, with the answer that they go with.
@@ -179,7 +206,9 @@ func (s *sale) enter(ctx context.Context, p *person) error {
 
 // wait looks at the drop until there is an answer, as its page does.
 func (s *sale) wait(ctx context.Context, p *person) (answer string, err error) {
-	p.since = time.Now()
+	p.since, p.news = time.Now(), make(chan heard, 1)
+	ctx, cancel := context.WithCancel(ctx) // who goes does not wait for news
+	defer cancel()
 	st := standing{PollS: [2]int64{2, 10}}
 	for {
 		var next standing
@@ -191,10 +220,51 @@ func (s *sale) wait(ctx context.Context, p *person) (answer string, err error) {
 			}
 			again = st.pause(p.ahead(&st), time.Now(), rand.Float64())
 		}
-		if !pause.For(ctx, again) {
+		if !p.rest(ctx, again) {
 			return "", ctx.Err()
 		}
 	}
+}
+
+// rest waits until the next look, or until there are news.
+func (p *person) rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+	case h := <-p.news:
+		p.hangs, p.looked, p.mine = false, time.Now(), h.entry
+		if h.crowded {
+			p.full = time.Now().Add(30 * time.Second)
+		}
+	}
+	return true
+}
+
+// look reads what is somebody's own.
+func (s *sale) look(ctx context.Context, p *person, query string) (*ownEntry, error) {
+	s.looks.Add(1)
+	var mine ownEntry
+	return &mine, s.shop.once(ctx, "GET", s.path+"/entry"+query, p.token, nil, &mine)
+}
+
+// hang waits for news of an entry beside the looks at the status, as the page does.
+func (s *sale) hang(ctx context.Context, p *person, last *ownEntry) {
+	if p.hangs || !last.near() || time.Now().Before(p.full) {
+		return
+	}
+	p.hangs = true
+	go func() {
+		begun := time.Now()
+		next, err := s.look(ctx, p, "?wait=25&since="+last.Version)
+		if err != nil {
+			p.news <- heard{crowded: true}
+			return
+		}
+		p.news <- heard{next, next.Version == last.Version && time.Since(begun) < 5*time.Second}
+	}()
 }
 
 // ahead is how many stand before somebody who is not called; 0 for others.
@@ -225,22 +295,22 @@ func (s *sale) follow(ctx context.Context, p *person, st *standing) (answer stri
 	case st.State != "open" && st.State != "all_held", p.position == nil, *p.position >= st.SKUs[0].Called:
 		return "", nil
 	case p.standby:
-		if time.Since(p.looked) < 10*time.Second {
-			return "", nil
+		mine := p.mine
+		p.mine = nil
+		if mine == nil {
+			if p.hangs || time.Since(p.looked) < 10*time.Second {
+				return "", nil
+			}
+			p.looked = time.Now()
+			var no *refusal
+			if mine, err = s.look(ctx, p, ""); errors.As(err, &no) { // who was refused looks again
+				return "", nil
+			} else if err != nil {
+				return "", err
+			}
 		}
-		p.looked = time.Now()
-		s.looks.Add(1)
-		var mine struct {
-			Claims []struct {
-				State string `json:"state"`
-			} `json:"claims"`
-		}
-		var no *refusal
-		err := s.shop.once(ctx, "GET", s.path+"/entry", p.token, nil, &mine)
-		if err != nil && !errors.As(err, &no) {
-			return "", err
-		}
-		if len(mine.Claims) == 0 || mine.Claims[0].State == "standby" { // who was refused looks again, too
+		if mine.stands() {
+			s.hang(ctx, p, mine)
 			return "", nil
 		}
 	}
