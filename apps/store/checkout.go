@@ -127,6 +127,8 @@ type checkoutView struct {
 	Methods   []payMethod
 	Token     string
 	Restored  bool // the form waited for a login
+	More      []moreTime
+	Longer    bool // more time was given
 	trouble
 }
 
@@ -211,7 +213,7 @@ func (s *service) showCheckout(w http.ResponseWriter, r *http.Request, v checkou
 		return page.Show("cart", page.View{Title: "Your cart", Meta: s.private(r), Data: s.cartView(r, v.Cart)}), nil
 	}
 	v.Form.Expected, v.Form.Country = strconv.FormatInt(v.Cart.Total.Amount, 10), v.Cart.Country
-	v.Countries, v.Methods = s.countries(), methods
+	v.Countries, v.Methods, v.More = s.countries(), methods, s.moreTimes(ctx, v.Cart)
 	f := s.private(r)
 	f.Bare, v.Token = true, f.Token
 	return page.Show("checkout", page.View{Status: status, Title: "Checkout", Meta: f, Data: v}), nil
@@ -255,7 +257,7 @@ func (s *service) checkoutSummary(w http.ResponseWriter, r *http.Request) (page.
 	return page.Part("checkout-summary", 0, v), nil
 }
 
-// postCheckout orders, or changes the cart where there are too few.
+// postCheckout orders, changes the cart where there are too few, or asks for more time.
 func (s *service) postCheckout(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	who := shopperOf(r.Context())
 	if who.failed != nil {
@@ -283,6 +285,14 @@ func (s *service) postCheckout(w http.ResponseWriter, r *http.Request) (page.Ans
 			}
 		}
 		return s.showCheckout(w, r, v, 0)
+	}
+	if named := field(r, "more_time"); named != "" {
+		said, status, err := s.longer(ctx, named)
+		if err != nil {
+			return nil, err
+		}
+		v.Problem, v.Longer = said, said == ""
+		return s.showCheckout(w, r, v, status)
 	}
 	if field(r, "update") != "" {
 		return s.showCheckout(w, r, v, 0)

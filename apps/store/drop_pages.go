@@ -267,11 +267,73 @@ func (s *service) postClaim(w http.ResponseWriter, r *http.Request) (page.Answer
 
 // postMoreTime asks for more time for what is held.
 func (s *service) postMoreTime(_ http.ResponseWriter, r *http.Request) (page.Answer, error) {
-	slug, in := chi.URLParam(r, "slug"), map[string]any{"sku": field(r, "sku")}
-	if err := s.call(r.Context(), "drops", http.MethodPost, dropAPI(slug)+"/entry/more-time", in, nil); err != nil {
+	slug := chi.URLParam(r, "slug")
+	if err := s.askMoreTime(r.Context(), slug, field(r, "sku")); err != nil {
 		return s.refusedDrop(r, err, nil, 0)
 	}
 	return page.Redirect("/drops/" + url.PathEscape(slug)), nil
+}
+
+func (s *service) askMoreTime(ctx context.Context, slug, sku string) error {
+	return s.call(ctx, "drops", http.MethodPost, dropAPI(slug)+"/entry/more-time", map[string]any{"sku": sku}, nil)
+}
+
+// longer asks for more time where somebody pays: named is the drop and the SKU, as moreTime.Value has them. Why there is none
+// comes back in words, with the status to show them with.
+func (s *service) longer(ctx context.Context, named string) (said string, status int, err error) {
+	slug, sku, found := strings.Cut(named, "=") // a SKU may have one too
+	if !found || slug == "" {
+		return "", 0, problem.ErrMalformed
+	}
+	err = s.askMoreTime(ctx, slug, sku)
+	switch said = dropProblem(err); {
+	case err == nil:
+		return "", 0, nil
+	case said != "":
+		return said, http.StatusConflict, nil
+	case unavailable(err):
+		return "We could not ask for more time just now. Please try again in a moment.", http.StatusServiceUnavailable, nil
+	}
+	return "", 0, err
+}
+
+// moreTime is something in the cart that a drop holds, and would hold longer.
+type moreTime struct {
+	Drop, SKU, Name string
+	Times           int64
+	Until           time.Time
+	Left            int // seconds, by the server's clock
+}
+
+// Value names it in a form.
+func (m moreTime) Value() string { return m.Drop + "=" + m.SKU }
+
+// moreTimes lists what of a cart may be held longer. What cannot be read just now is left out: it is on the drop's page, too.
+func (s *service) moreTimes(ctx context.Context, c cart) (all []moreTime) {
+	if shopperOf(ctx).session == nil || c.FirstEnd() == nil {
+		return nil
+	}
+	for _, d := range s.comingDrops(ctx) {
+		var e *entry
+		for _, l := range d.Lots {
+			line := c.line(l.SKU)
+			if line == nil || line.HoldExpiresAt == nil {
+				continue
+			}
+			if e == nil {
+				got, err := get[entry](ctx, s, "drops", dropAPI(d.Slug)+"/entry", nil)
+				if err != nil {
+					break
+				}
+				e = &got
+			}
+			if n := e.claim(l.SKU).MoreTime; n > 0 {
+				until := *line.HoldExpiresAt
+				all = append(all, moreTime{d.Slug, l.SKU, line.Name, n, until, int(until.Sub(s.now()).Seconds())})
+			}
+		}
+	}
+	return all
 }
 
 // intoCart puts what is claimed into the cart: as many as were claimed, less what orders have of it already.

@@ -175,6 +175,8 @@ type orderView struct {
 	Token string
 	Pause string   // until the page asks again
 	Again *another // when the card was declined
+
+	Longer bool // more time was given
 	trouble
 }
 
@@ -187,6 +189,7 @@ type another struct {
 	Empty   bool       // nor is anything in it
 	Until   *time.Time // all of it is held; nil when it is not
 	Soon    bool       // it will be in a moment: inventory has still to hear of the decline
+	More    []moreTime
 }
 
 // backAgain is how long after a decline its lines may take to be the cart's
@@ -226,7 +229,9 @@ func (s *service) viewOrder(w http.ResponseWriter, r *http.Request, o order) ord
 			c.Lines = append(c.Lines, cartLine{SKU: l.SKU, Quantity: l.Quantity})
 		}
 	}
-	v.Again = o.another(c, s.now())
+	if v.Again = o.another(c, s.now()); !v.Again.Changed {
+		v.Again.More = s.moreTimes(r.Context(), c)
+	}
 	return v
 }
 
@@ -249,7 +254,7 @@ func (s *service) orderPage(r *http.Request, v orderView, status int) page.View 
 
 // postPayment pays with another card for what a declined order was for: what is
 // in the cart goes to the same address for the same total, or the page says why
-// not.
+// not. Its form also asks for more time.
 func (s *service) postPayment(w http.ResponseWriter, r *http.Request) (page.Answer, error) {
 	ctx := r.Context()
 	o, err := s.readOrder(ctx, chi.URLParam(r, "id"), nil)
@@ -261,6 +266,15 @@ func (s *service) postPayment(w http.ResponseWriter, r *http.Request) (page.Answ
 	}
 	form := checkoutForm{
 		Key: formKey(r), AddressID: "new", Address: o.Address, Method: field(r, "payment_method"), Expected: strconv.FormatInt(o.Total.Amount, 10),
+	}
+	if named := field(r, "more_time"); named != "" {
+		said, status, err := s.longer(ctx, named)
+		if err != nil {
+			return nil, err
+		}
+		v := s.viewOrder(w, r, o)
+		v.Problem, v.Longer, v.Again.Key, v.Again.Method = said, said == "", form.Key, form.Method
+		return page.Show("order", s.orderPage(r, v, status)), nil
 	}
 	c, err := s.readCart(ctx, w, "")
 	// An empty cart may be that of an order that this form has placed already.

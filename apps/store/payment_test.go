@@ -15,6 +15,8 @@ import (
 
 	"github.com/stampede-shop/stampede/kit/money"
 	"github.com/stampede-shop/stampede/kit/postal"
+	"github.com/stampede-shop/stampede/kit/problem"
+	"github.com/stampede-shop/stampede/kit/serve"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
 
@@ -22,6 +24,7 @@ import (
 // says what is next in answers; then it is away.
 type counter struct {
 	t       *testing.T
+	rt      *serve.Runtime
 	keys    []string
 	bodies  []map[string]any
 	queries []string
@@ -92,7 +95,7 @@ func (c *counter) getCart(w http.ResponseWriter, r *http.Request) {
 func newTill(t *testing.T, c *counter) *service {
 	t.Helper()
 	rt, s := newTest(t)
-	c.t = t
+	c.t, c.rt = t, rt
 	servetest.Neighbour(t, rt, "orders", "POST /api/v1/orders", c.postOrder)
 	servetest.Neighbour(t, rt, "orders", "GET /api/v1/orders", c.listOrders)
 	servetest.Neighbour(t, rt, "orders", "GET /api/v1/orders/imported", c.listPast)
@@ -254,6 +257,96 @@ func TestAnotherCard(t *testing.T) {
 	c.orders["1"] = order{ID: "1", Status: "confirmed"}
 	require.Equal(t, "/orders/1", pay().Header().Get("Location"))
 	require.Empty(t, c.keys)
+}
+
+// TestMoreTimeWhilePaying: who pays for what a drop holds asks for more time where they are, at the checkout and after a card
+// was declined; nothing is ordered by it, and nothing that was typed is lost.
+func TestMoreTimeWhilePaying(t *testing.T) {
+	t.Parallel()
+	until, times := time.Now().Add(5*time.Minute), 2
+	c := &counter{orders: map[string]order{"1": declinedOrder()}, cart: cart{Country: "GB", Lines: []cartLine{
+		{SKU: "LAMP", Name: "Lamp <1>", Quantity: 2, HoldExpiresAt: &until},
+	}}}
+	s := newTill(t, c)
+	const list, more = "GET /api/v1/drops", "POST /api/v1/drops/{slug}/entry/more-time"
+	one := func(slug, state string, skus ...string) (whole any) {
+		var lots []any
+		for _, sku := range skus {
+			lots = append(lots, map[string]any{"sku": sku, "units": 5, "limit": 2})
+		}
+		require.NoError(t, json.Unmarshal(servetest.Like(t, "drops", readDrop, map[string]any{
+			"slug": slug, "state": state, "zone": "UTC", "lots": lots,
+		}), &whole))
+		return whole
+	}
+	servetest.Neighbour(t, c.rt, "drops", list, servetest.Answers(map[string]any{"items": []any{
+		one("past", "closed", "LAMP"), one("chairs", "open", "CHAIR"), one("lamp", "open", "CHAIR", "LAMP"),
+	}}))
+	var read []string
+	servetest.Neighbour(t, c.rt, "drops", readEntry, func(w http.ResponseWriter, r *http.Request) {
+		read = append(read, r.PathValue("slug"))
+		servetest.Answers(servetest.Like(t, "drops", readEntry, map[string]any{"position": 10, "claims": []any{map[string]any{
+			"sku": "LAMP", "state": "held", "quantity": 2, "hold_expires_at": until, "standby": 0, "more_time": times,
+		}}}))(w, r)
+	})
+	var asked []string
+	gives := func(w http.ResponseWriter, r *http.Request) {
+		var in map[string]string
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		asked = append(asked, r.PathValue("slug")+" "+in["sku"])
+		until, times = until.Add(5*time.Minute), times-1
+		servetest.Answers(servetest.Like(t, "drops", more, nil))(w, r)
+	}
+	servetest.Neighbour(t, c.rt, "drops", more, gives)
+	form := url.Values{"key": {key}, "address_id": {"new"}, "name": {"Ann"}, "line1": {"1 High Street"}, "more_time": {"lamp=LAMP"}}
+	for _, at := range []struct {
+		name      string
+		get, post http.HandlerFunc
+		keeps     string
+	}{
+		{"checkout", s.pages.Handle(s.getCheckout), s.pages.Handle(s.postCheckout), `value="1 High Street"`},
+		{"declined", s.pages.Handle(s.getOrder), s.pages.Handle(s.postPayment), `name="key" value="` + key + `"`},
+	} {
+		times, asked, read = 2, nil, nil
+		servetest.Neighbour(t, c.rt, "drops", more, gives)
+		html := send(t, s, at.get, "GET", nil).Body.String()
+		require.Contains(t, html, `name="more_time" value="lamp=LAMP" formnovalidate`, at.name)
+		require.Contains(t, html, "for <bdi>Lamp &lt;1&gt;</bdi>")
+		require.Contains(t, html, "You can have more time twice")
+		require.Contains(t, html, `data-longer="`+until.Format(time.RFC3339))
+		require.Equal(t, []string{"lamp"}, read, "of the drop that holds it alone")
+		require.Less(t, strings.Index(html, `id="pay"`), strings.Index(html, "more_time"), "who presses Enter pays")
+
+		rec := send(t, s, at.post, "POST", form)
+		require.Equal(t, 200, rec.Code, at.name)
+		require.Equal(t, []string{"lamp LAMP"}, asked)
+		require.Contains(t, rec.Body.String(), "You have more time")
+		require.Contains(t, rec.Body.String(), "more time once")
+		require.Contains(t, rec.Body.String(), at.keeps)
+
+		for _, no := range []struct {
+			fails  http.HandlerFunc
+			status int
+			says   string
+		}{
+			{servetest.Refuses(problem.New(problem.Conflict, "no-more-time", "")), 409, "no more time to give"},
+			{servetest.Refuses(problem.New(problem.Conflict, "claim-lapsed", "")), 409, "was over"},
+			{servetest.IsAway, 503, "could not ask for more time just now"},
+		} {
+			servetest.Neighbour(t, c.rt, "drops", more, no.fails)
+			rec := send(t, s, at.post, "POST", form)
+			require.Equal(t, no.status, rec.Code, at.name)
+			require.Contains(t, rec.Body.String(), no.says)
+			require.Contains(t, rec.Body.String(), at.keeps)
+			require.NotContains(t, rec.Body.String(), "You have more time")
+		}
+		times = 0
+		require.NotContains(t, send(t, s, at.get, "GET", nil).Body.String(), "more_time")
+		require.Equal(t, 400, send(t, s, at.post, "POST", url.Values{"more_time": {"x"}}).Code)
+		require.Empty(t, c.keys, "nothing was ordered")
+	}
+	servetest.Neighbour(t, c.rt, "drops", readEntry, servetest.IsAway)
+	require.Equal(t, 200, send(t, s, s.pages.Handle(s.getCheckout), "GET", nil).Code, "it can be paid all the same")
 }
 
 // TestHoldComesBack: while inventory has not heard of the decline, the page looks

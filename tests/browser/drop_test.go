@@ -331,3 +331,36 @@ func TestDropMoreTime(t *testing.T) {
 		}
 	}
 }
+
+// TestMoreTimeAtCheckout: where it is paid for, more time is offered two minutes before the end, and said once; the server's clock
+// counts as well, since a device's may be wrong.
+func TestMoreTimeAtCheckout(t *testing.T) {
+	t.Parallel()
+	page := func(by string, left int) string {
+		return fmt.Sprintf(`<!doctype html><html lang="en"><title>Checkout</title><dialog id="drawer"></dialog><div id="toast"></div>
+			<a id="cart-link"></a><div data-longer="%s" data-left="%d"><button>I need more time</button></div>
+			<script>const at = document.querySelector("[data-longer]"), left = at.dataset.longer;
+			at.dataset.longer = new Date(Date.now() + left * 1000).toISOString();
+			window.said = []; new MutationObserver(() => said.push(document.querySelector("#toast").textContent))
+			.observe(document.querySelector("#toast"), { childList: true });</script><script src="/store.js"></script>`, by, left)
+	}
+	pages := map[string]string{
+		"/soon": page("110", 110), "/later": page("600", 600), "/behind": page("7200", 110), "/asleep": page("110", 7200),
+	}
+	files := http.FileServer(http.Dir("../../apps/store/assets"))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if text := pages[r.URL.Path]; text != "" {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte(text))
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	v := Visit(t, &shop.Shop{Base: server.URL}, 800, 600)
+	for _, path := range []string{"/soon", "/behind", "/asleep"} {
+		v.Open(path).Until("offered, and said once", `!document.querySelector("[data-longer]").hidden && performance.now() > 2500 &&
+			said.join() === "Two minutes are left to pay for what is held for you. You can ask for more time."`)
+	}
+	v.Open("/later").Until("not yet", `document.querySelector("[data-longer]").hidden && performance.now() > 1500 && said.length === 0`)
+}

@@ -12,8 +12,9 @@
     row.scrollLeft = a.offsetLeft - row.offsetLeft - (row.clientWidth - a.offsetWidth) / 2;
   }
 
-  // Countdowns to the end of a hold.
-  let told = 0, refreshed = 0;
+  // Countdowns to the end of a hold. More time is offered when two minutes are left, by this device's clock or by the server's
+  // since the page came: either may be wrong.
+  let told = 0, refreshed = 0, warned = false;
   const tick = () => {
     for (const t of all("time[data-until]")) {
       const left = Math.floor((new Date(t.dateTime) - Date.now()) / 1000);
@@ -34,6 +35,17 @@
         }
       }
     }
+  };
+
+  const offer = () => {
+    let short = false;
+    for (const box of all("[data-longer]")) {
+      const left = Math.min(new Date(box.dataset.longer) - Date.now(), box.dataset.left * 1000 - performance.now());
+      box.hidden = left >= 120_000;
+      short ||= !box.hidden;
+    }
+    if (short && !warned) toast("Two minutes are left to pay for what is held for you. You can ask for more time.");
+    warned = short;
   };
 
   // What a page shows of the cart, as it is now.
@@ -271,5 +283,6 @@
   }
 
   tick();
-  setInterval(tick, 1000);
+  offer();
+  setInterval(() => { tick(); offer(); }, 1000);
 })();
