@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
@@ -162,12 +163,61 @@ func TestScreenshots(t *testing.T) {
 	shop.Alone(func() { c.Open("/admin").Login("ops@stampede.test", s.Settings["OPS_PASSWORD"]).At("/admin") })
 	c.There(".chart svg").Shot(filepath.Join(dir, "office-dashboard.jpg"))
 	c.Open("/admin/orders/" + order.ID).Sees("What happened").Shot(filepath.Join(dir, "office-order.jpg"))
+	drop(t, s, seeded[2], func(v *browser.Visitor, name string) { v.Shot(filepath.Join(dir, name+".jpg")) }, c)
+}
+
+// drop takes pictures of a drop of two units to which twelve have come: of who is called first, of who is called last, of the
+// back office, and of its proof.
+func drop(t *testing.T, s *shop.Shop, item shop.Item, shot func(v *browser.Visitor, name string), office *browser.Visitor) {
+	t.Helper()
+	people := make([]*shop.Client, 12)
+	for i := range people {
+		people[i] = s.Register(t)
+	}
+	d := s.NewDrop(t, &shop.Product{Name: item.Name, SKU: item.SKU}, 2, time.Second, 20*time.Second,
+		map[string]any{"title": item.Name, "grace_s": 300})
+	at := "/drops/" + d.Slug
+	tickets := make([]string, len(people))
+	for i, c := range people {
+		tickets[i] = c.Enter(t, d)
+	}
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		now := shop.Get[struct{ State string }](t, s.Nobody(), d.At+"/status")
+		return now.State == "open", now.State
+	})
+	turn := make([]int, len(people)) // who has which place
+	for i, c := range people {
+		turn[*shop.Get[struct{ Position *int }](t, c, d.At+"/entry").Position] = i
+	}
+	first, second, last := people[turn[0]], turn[1], people[turn[len(turn)-1]]
+
+	waits := browser.Visit(t, s, 1280, 900).Device(1280, 900, false, false)
+	waits.Open("/login?next="+at).Login(last.Email, last.Password).At(at).Sees("before you")
+	shot(waits, "drop-waiting")
+	shot(waits.Device(390, 844, true, true).Open(at).Sees("before you"), "phone-drop-waiting-dark")
+	office.Open("/admin/drops/" + d.ID).There("#watch .figures")
+	shot(office, "office-drop")
+	buys := browser.Visit(t, s, 390, 844).Device(390, 844, true, false)
+	buys.Open("/login?next="+at).Login(first.Email, first.Password).At(at).Sees("Take it now")
+	shot(buys, "phone-drop-turn")
+	buys.Click(`section:not([hidden]) form[action$="/claim"] button`).At(at).Sees("Yours until").Open("/checkout").There("#line1")
+	buys.Address(shop.Home).Click("#pay").Order()
+	shot(buys.Device(1280, 900, false, true).Open(at).Sees("It is yours"), "drop-bought-dark")
+
+	people[second].Claim(t, d, tickets[second], 1).OK(t, 201)
+	buy(t, people[second], item, shop.Visa)
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		now := shop.Get[struct{ State string }](t, s.Nobody(), d.At+"/status")
+		return now.State == "sold_out", now.State
+	})
+	shot(waits.Device(390, 844, true, false).Open(at).Sees("Sold out"), "phone-drop-sold-out")
+	shot(waits.Device(1280, 900, false, false).Open(at+"/verify").Sees("Everything fits"), "drop-verify")
 }
 
 func seededProducts(t *testing.T, s *shop.Shop) []shop.Item {
 	t.Helper()
 	items := shop.Get[shop.Listing](t, s.Nobody(), "/api/v1/products?category=sneakers&in_stock=true&limit=10").Items
-	require.GreaterOrEqual(t, len(items), 2, "the seeded catalogue is wanted")
+	require.GreaterOrEqual(t, len(items), 3, "the seeded catalogue is wanted")
 	return items
 }
 
