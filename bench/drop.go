@@ -443,7 +443,7 @@ func (b *bench) polled(ctx context.Context, name string, to vegeta.Targeter) err
 	return nil
 }
 
-// strangers measures requests of the status of drops that are not there: each is another one, so none is kept.
+// strangers measures requests of the status of drops that are not there: each is another one, so nothing that is kept helps.
 func (b *bench) strangers(ctx context.Context) error {
 	before, err := b.servedByDrops(ctx)
 	if err != nil {
@@ -458,7 +458,7 @@ func (b *bench) strangers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.mark("drop", fmt.Sprintf("the status of drops that are not there: %d a second", pollsASecond), "–",
+	b.mark("drop", fmt.Sprintf("the status of drops that are not there: %d a second", pollsASecond), "≤ 20 a second reach drops",
 		"%.0f a second came, %.0f a second reached drops, %d were told to come again later, %s", float64(count.Load())/r.Took.Seconds(),
 		(after[statusRoute]-before[statusRoute])/r.Took.Seconds(), len(r.Refused), listed(r.Errors))
 	return b.rest(ctx)
