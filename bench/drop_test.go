@@ -209,6 +209,8 @@ func TestStandby(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Equal(t, tt.answer, answer)
+			mu.Lock()
+			defer mu.Unlock()
 			require.Equal(t, tt.asked, asked)
 			require.Len(t, asked, int(s.looks.Load()))
 		})
