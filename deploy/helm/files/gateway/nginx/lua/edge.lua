@@ -164,6 +164,7 @@ function M.send(status, body, headers)
     for name, value in pairs(headers) do
         ngx.header[name] = value
     end
+    ngx.header["Content-Length"] = #body
     ngx.print(body)
     return ngx.exit(ngx.HTTP_OK)
 end
