@@ -35,7 +35,8 @@ end
 
 -- kept gives what keep made of the answer at a path within the last seconds, "" when it made nothing of it. One request of
 -- all workers asks, the others wait for that: not if somebody has asked lately, for then what was there is hardly old, or
--- nobody answers. When keep makes nothing of an answer, what was there counts on. may is asked before anybody is.
+-- nobody answers. When keep makes nothing of an answer, what was there counts on. may is asked before anybody is: if not, it
+-- comes back with what was there, or with nothing.
 local function kept(path, app, sidecar, seconds, keep, may)
     local store, asks, tried = ngx.shared.tickets, "asks," .. path, "tried," .. path
     for _ = 1, 100 do
@@ -44,14 +45,13 @@ local function kept(path, app, sidecar, seconds, keep, may)
             return text
         end
         if store:add(asks, true, 6) then
-            local asked = may()
-            if asked then
+            if may() then
                 text = keep(fetch(path, app, sidecar())) or text or ""
                 store:set("kept," .. path, text, seconds)
                 store:set(tried, true, lately)
             end
             store:delete(asks)
-            return asked and text
+            return text
         elseif text and store:get(tried) then
             return text
         end
