@@ -303,7 +303,7 @@ func TestNamedArguments(t *testing.T) {
 }
 
 // longLines is how many lines of Go have more than 140 columns. It only ever becomes less.
-const longLines = 894
+const longLines = 893
 
 // TestLongLines: what is touched is broken into lines of 140 columns.
 func TestLongLines(t *testing.T) {

@@ -173,7 +173,7 @@ end
 -- statuses.lua. Access phase.
 function M.shared(sidecar)
     local var = ngx.var
-    if var.shared == "" then
+    if var.shared ~= "yes" then
         return
     end
     local above, drop = statuses.split(ngx.unescape_uri(var.raw_path))
