@@ -84,7 +84,7 @@ func TestEveryRuleBites(t *testing.T) {
 		{"requests are limited by token", "lua/edge.lua", `header["Retry-After"] = wait`, ``},
 		{"requests without a token are limited by address", "lua/edge.lua", `page = page:gsub(`, `local _ = page:gsub(`},
 		{"a claim needs a ticket of its drop that is called", "routes.conf", ` set $ticket wanted;`, ``},
-		{"a claim needs a ticket of its drop that is called", "gateway.conf.template", `require("edge").ticket(require("edges").any) `, ``},
+		{"a claim needs a ticket of its drop that is called", "gateway.conf.template", `require("edge").ticket(require("edges").any)`, ``},
 		{"a claim needs a ticket of its drop that is called",
 			"lua/tickets.lua", `hash.equal(mac,`, `(function() return true end)(mac,`},
 		{"a claim needs a ticket of its drop that is called", "lua/tickets.lua", `"stampede ticket " .. drop`, `"stampede ticket "`},
