@@ -26,7 +26,7 @@ func ada(account uuid.UUID) func(*Placement) {
 	}
 }
 
-var adas = []string{"augusta", "Byron", "Analytical", "Marylebone", "EC1A", "9460000", "doorbell", "RM-4829"}
+var adas = []string{"augusta", "Byron", "Analytical", "Marylebone", "EC1A 1BB", "9460000", "doorbell", "RM-4829"}
 
 // orderedBy places an order of ada's and brings it as far as a status.
 func (b *bundle) orderedBy(t *testing.T, account uuid.UUID, status Status) *Order {
