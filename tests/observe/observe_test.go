@@ -214,6 +214,10 @@ func (w watch) alerts(t *testing.T, p *shop.Product, ann *shop.Client) {
 	for _, c := range people {
 		tickets = append(tickets, c.Enter(t, stands))
 	}
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		a := people[11].Claim(t, stands, tickets[2], 1)
+		return a.Status == 403, string(a.Body) // not-called until then
+	})
 
 	// The broker believes that its disk is full, so events wait, and with them an order. Carts have no store, mail is away.
 	require.NoError(t, w.DiskLimit(t.Context(), "1000000GB"))
