@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -371,16 +370,12 @@ func (c *Cluster) learn(ctx context.Context) error {
 		return err
 	}
 	var secret struct {
-		Data map[string]string `json:"data"`
+		Data map[string][]byte `json:"data"`
 	}
 	if err := json.Unmarshal([]byte(out), &secret); err != nil {
 		return err
 	}
-	for name, encoded := range secret.Data {
-		value, err := base64.StdEncoding.DecodeString(encoded)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+	for name, value := range secret.Data {
 		text := strings.Replace(string(value), "@postgres:5432/", "@"+c.At(stack.PortPostgres)+"/", 1)
 		if c.Settings.Has(name) {
 			if err := c.Settings.Put(name, text); err != nil {

@@ -46,11 +46,9 @@ func deployments(t *testing.T, kind string) []string {
 	return list
 }
 
-func rolledOut(t *testing.T, names []string) {
+func rolledOut(t *testing.T, name string) {
 	t.Helper()
-	for _, name := range names {
-		kubectl(t, "rollout", "status", name, "--timeout=5m")
-	}
+	kubectl(t, "rollout", "status", name, "--timeout=5m")
 }
 
 // TestPods deletes the pod of every service, one after the other, while people buy: each order reaches its end, once.
@@ -62,7 +60,7 @@ func TestPods(t *testing.T) {
 		for _, name := range services {
 			app := strings.TrimPrefix(name, "deployment.apps/")
 			kubectl(t, "delete", "pod", "-l", "app.kubernetes.io/name="+app, "--wait=false")
-			rolledOut(t, []string{name})
+			rolledOut(t, name)
 		}
 	})
 }
@@ -85,7 +83,7 @@ func TestRollout(t *testing.T) {
 			begun := time.Now()
 			for _, name := range all {
 				kubectl(t, "rollout", how, name)
-				rolledOut(t, []string{name})
+				rolledOut(t, name)
 			}
 			t.Logf("%s of %d deployments took %s", how, len(all), time.Since(begun).Round(time.Second))
 		}

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -32,20 +31,13 @@ var rotated = []string{
 // until it is forgotten.
 func TestRotate(t *testing.T) {
 	s := shop.Open(t)
-	dev := func(args ...string) {
-		t.Helper()
-		begun := time.Now()
-		out, err := s.Dev(t, args...)
-		require.NoError(t, err, out)
-		t.Logf("%s, %s\n%s", strings.Join(args, " "), time.Since(begun).Round(time.Millisecond), out)
-	}
 	p := s.NewProduct(t, 1_500, 100_000)
 	crowd := []*shop.Client{s.Register(t), s.Register(t), s.Register(t)}
 	orders := shop.WhileTheyBuy(t, crowd, p, login, func() {
 		cursor := next(t, s, "")
 		for _, key := range rotated {
 			before := s.Settings[key]
-			dev("rotate", key)
+			dev(t, s, "rotate", key)
 			s.ReadSettings(t)
 			require.NotEmpty(t, s.Settings[key])
 			require.NotEqual(t, before, s.Settings[key], key)
@@ -55,7 +47,7 @@ func TestRotate(t *testing.T) {
 			}
 		}
 		next(t, s, cursor) // of before
-		dev("rotate", "CURSOR_KEY", "forget")
+		dev(t, s, "rotate", "CURSOR_KEY", "forget")
 		s.Nobody().Do(t, "GET", "/api/v1/products?limit=1&cursor="+cursor, nil).Refused(t, 422, "invalid")
 	})
 	p.AwaitStock(t, 100_000-orders, orders)

@@ -15,27 +15,29 @@ import (
 // What is made two of and restarted: what holds state in its database, what everything goes through, an edge.
 var scaled = []string{"orders", "inventory", "edge-auth"}
 
+// dev does something to the stack, and logs how long that took.
+func dev(t *testing.T, s *shop.Shop, args ...string) {
+	t.Helper()
+	begun := time.Now()
+	out, err := s.Dev(t, args...)
+	require.NoError(t, err, out)
+	t.Logf("%s, %s\n%s", strings.Join(args, " "), time.Since(begun).Round(time.Millisecond), out)
+}
+
 // TestRestart buys without a pause while each instance of each of these is restarted. No request may fail, not one is
 // sent again; each order is confirmed, and everything adds up.
 func TestRestart(t *testing.T) {
 	s := shop.Open(t)
-	dev := func(args ...string) {
-		t.Helper()
-		begun := time.Now()
-		out, err := s.Dev(t, args...)
-		require.NoError(t, err, out)
-		t.Logf("%s, %s\n%s", strings.Join(args, " "), time.Since(begun).Round(time.Millisecond), out)
-	}
 	before := map[string]int{}
 	for _, app := range scaled {
-		dev("scale", app, "2")
+		dev(t, s, "scale", app, "2")
 		for _, name := range []string{app, app + "-2"} {
 			before[name] = s.PID(t, name)
 		}
 	}
 	back := func() {
 		for _, app := range scaled {
-			dev("scale", app, "1")
+			dev(t, s, "scale", app, "1")
 		}
 	}
 	defer func() {
@@ -47,7 +49,7 @@ func TestRestart(t *testing.T) {
 	p, crowd := s.NewProduct(t, 1_500, 100_000), s.Crowd(t, 6)
 	orders := shop.WhileTheyBuy(t, crowd, p, nil, func() {
 		for _, app := range scaled {
-			dev("restart", app)
+			dev(t, s, "restart", app)
 		}
 	})
 	for name, pid := range before {
