@@ -44,7 +44,7 @@ func (s *shop) check(ctx context.Context) error {
 	}
 	err = s.Out.Step(ctx, "units", "the tests that need no shop, under the race detector", func(ctx context.Context) error {
 		// -vet=off: lint has just vetted all of it.
-		return runTests(ctx, os.Stdout, s.Root, []string{"GOWORK=off", "CGO_ENABLED=1"}, "-race", "-vet=off", "-timeout=15m", "./...")
+		return runTests(ctx, s.Root, []string{"GOWORK=off", "CGO_ENABLED=1"}, "-race", "-vet=off", "-timeout=15m", "./...")
 	})
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (s *shop) cover(ctx context.Context) error {
 	if err := s.Installer().Install(ctx); err != nil {
 		return err
 	}
-	return runTests(ctx, os.Stdout, s.Root, []string{"GOWORK=off"}, "-cover", "-timeout=15m", "./apps/...", "./kit/...", "./pricing/...", "./audit/...")
+	return runTests(ctx, s.Root, []string{"GOWORK=off"}, "-cover", "-timeout=15m", "./apps/...", "./kit/...", "./pricing/...", "./audit/...")
 }
 
 // auditDeps checks what can be checked of the libraries offline: that they are

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -153,20 +151,15 @@ func (s *shop) testSwaps(ctx context.Context) error {
 // scaffoldTest makes a new service in a copy of the tree. That needs no shop: it
 // takes what the suite beside it leaves of the processors.
 func (s *shop) scaffoldTest(ctx context.Context) error {
-	cmd := testCommand(ctx, s.Root, []string{"GOWORK=off"},
-		"-count=1", "-timeout=30m", "-tags=scaffold", "-run=TestService$", "./dev/generate")
-	out, err := install.Nice(ctx, cmd).CombinedOutput()
-	s.Out.Print(string(out))
-	if err != nil {
-		return fmt.Errorf("a new service: %w", err)
-	}
-	return nil
+	return s.nicely(ctx, testCommand(ctx, s.Root, []string{"GOWORK=off"},
+		"-count=1", "-timeout=30m", "-tags=scaffold", "-run=TestService$", "./dev/generate"))
 }
 
 // suites runs what needs the shop as it is by itself.
 func (s *shop) suites(ctx context.Context, env []string) error {
-	err := s.Out.Step(ctx, "on Keycloak", "auth; the sidecar's sessions, mail, names and way to RabbitMQ", func(ctx context.Context) error {
-		return s.inward(ctx, env)
+	sidecar := append(slices.Clip(env), "GONOSUMDB=github.com/dapr/*", "RABBITMQ_URL="+s.Settings.Get("RABBITMQ_URL"))
+	err := s.Out.Step(ctx, "the sidecar", "its sessions, mail, names and way to RabbitMQ", func(ctx context.Context) error {
+		return s.goTest(ctx, filepath.Join(s.Root, "dapr/daprd"), sidecar, "./session", "./mailer", "./rabbit", "./names")
 	})
 	if err != nil {
 		return err
@@ -177,15 +170,22 @@ func (s *shop) suites(ctx context.Context, env []string) error {
 	if err := s.outward(ctx, env, 2, "journeys store gateway office input browser access compose"); err != nil {
 		return err
 	}
-	for _, name := range []string{"scale", "observe"} {
-		if err := s.outward(ctx, env, 1, name); err != nil {
-			return err
-		}
+	if err := s.outward(ctx, env, 1, "scale"); err != nil {
+		return err
 	}
-	beside, ctx := errgroup.WithContext(ctx)
-	beside.Go(func() error { return s.outward(ctx, env, 1, "faults") }) // which waits for most of its time
-	beside.Go(func() error { return errors.Join(s.scaffoldTest(ctx), s.swapParts(ctx)) })
-	return beside.Wait()
+	if err := s.outside(ctx, env, "observe", func(ctx context.Context) error { return s.onKeycloak(ctx, env) }); err != nil {
+		return err
+	}
+	return s.outside(ctx, env, "faults", func(ctx context.Context) error { return errors.Join(s.scaffoldTest(ctx), s.swapParts(ctx)) })
+}
+
+// outside runs a suite that waits for most of its time, and beside it what takes
+// the processors meanwhile and touches nothing that the suite breaks.
+func (s *shop) outside(ctx context.Context, env []string, suite string, beside func(context.Context) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.outward(ctx, env, 1, suite) })
+	g.Go(func() error { return beside(ctx) })
+	return g.Wait()
 }
 
 // outward runs suites of tests/ on the shop that is up, so many at once.
@@ -199,37 +199,33 @@ func (s *shop) outward(ctx context.Context, env []string, atOnce int, names stri
 	})
 }
 
-// inward runs the tests of packages that need the shop's own infrastructure.
-func (s *shop) inward(ctx context.Context, env []string) error {
-	sidecar := append(slices.Clip(env), "GONOSUMDB=github.com/dapr/*", "RABBITMQ_URL="+s.Settings.Get("RABBITMQ_URL"))
-	g, ctx := errgroup.WithContext(ctx)
-	for _, suite := range []struct {
-		dir  string
-		env  []string
-		args []string
-	}{
-		{".", env, []string{"-timeout=15m", "-tags=keycloak", "./apps/auth"}},
-		{"dapr/daprd", sidecar, []string{"./session", "./mailer", "./rabbit", "./names"}},
-	} {
-		g.Go(func() error {
-			var said bytes.Buffer
-			err := runTests(ctx, &said, filepath.Join(s.Root, suite.dir), suite.env, append([]string{"-count=1"}, suite.args...)...)
-			s.Out.Print(said.String())
-			return err
-		})
+// onKeycloak runs auth's tests on the shop's own Keycloak and PostgreSQL.
+func (s *shop) onKeycloak(ctx context.Context, env []string) error {
+	return s.Out.Step(ctx, "auth", "on Keycloak, and PostgreSQL", func(ctx context.Context) error {
+		return s.nicely(ctx, testCommand(ctx, s.Root, env, "-count=1", "-timeout=15m", "-vet=off", "-tags=keycloak", "./apps/auth"))
+	})
+}
+
+// nicely runs tests on what others leave of the processors, and prints what they
+// say in one piece.
+func (s *shop) nicely(ctx context.Context, cmd *exec.Cmd) error {
+	out, err := install.Nice(ctx, cmd).CombinedOutput()
+	s.Out.Print(string(out))
+	if err != nil {
+		return fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
 	}
-	return g.Wait()
+	return nil
 }
 
 // goTest runs tests anew, whatever is remembered of them.
 func (s *shop) goTest(ctx context.Context, dir string, env []string, args ...string) error {
-	return runTests(ctx, os.Stdout, dir, env, append([]string{"-count=1"}, args...)...)
+	return runTests(ctx, dir, env, append([]string{"-count=1"}, args...)...)
 }
 
-// runTests runs go test in a folder and tells out what it says.
-func runTests(ctx context.Context, out io.Writer, dir string, env []string, args ...string) error {
+// runTests runs go test in a folder.
+func runTests(ctx context.Context, dir string, env []string, args ...string) error {
 	cmd := testCommand(ctx, dir, env, args...)
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go test %s in %s: %w", strings.Join(args, " "), filepath.Base(dir), err)
 	}
