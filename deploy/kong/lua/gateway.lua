@@ -20,6 +20,8 @@ function edge.send(status, body, headers)
     return kong.response.exit(status, body, headers)
 end
 
+edge.refuse = inside.exit -- answer_headers tells why
+
 -- address gives host and port of a sidecar.
 local function address(text)
     return text:match("^(.*):(%d+)$")

@@ -78,8 +78,64 @@ function M.init(settings)
     end
 end
 
+-- quote writes a JSON string. Bytes that are not ASCII are left out of it: they need not be UTF-8.
+local function quote(s)
+    return '"' .. s:gsub('[%c"\\\127-\255]', function(c)
+        return string.format("\\u%04x", c == "\\" and 92 or c:byte() < 128 and c:byte() or 0xfffd)
+    end) .. '"'
+end
+
+-- describe sets the headers of an answer of ours to this status, and gives its body. wait is how many seconds until
+-- one more request fits, when somebody else counts.
+local function describe(status, wait)
+    local refusal = refusals[ngx.var.ticket] or refusals[ngx.var.shared]
+    local slug, title, detail = unpack(refusal or problems[status], refusal and 2 or 1)
+    wait = refusal and refusal[5] or wait
+    local header = ngx.header
+    local page = pages[status] or pages.refused
+    header["Cache-Control"] = "no-store"
+    if status == 401 then
+        header["WWW-Authenticate"] = 'Bearer realm="stampede"'
+    elseif status == 405 then
+        header["Allow"] = ngx.var.methods:gsub(" ", ", ")
+    elseif status == 429 then
+        wait = wait or ngx.var.limit == "login" and waits.login or ngx.var.token ~= "" and waits.token or waits.address
+        header["Retry-After"] = wait
+        page = page:gsub('<!%-%-# echo var="wait_words" %-%->', tonumber(wait) == 1 and "1 second" or wait .. " seconds")
+    elseif status == 503 then
+        header["Retry-After"] = ngx.var.admitted == "refused" and math.random(3) or 2 -- a crowd comes back spread
+    elseif wait then
+        header["Retry-After"] = wait
+    end
+    if ngx.var.page == "yes" and status ~= 400 and status ~= 405 then
+        header["Content-Type"] = "text/html; charset=utf-8"
+        return page
+    end
+    header["Content-Type"] = "application/problem+json"
+    return string.format(
+        '{"type":"urn:stampede:problem:%s","title":"%s","status":%d,"detail":"%s","instance":%s,"trace_id":"%s"}',
+        slug, title, status, detail, quote(ngx.var.raw_path), ngx.var.rid)
+end
+
+-- send answers a request. Kong has its own way, of refuse too.
+function M.send(status, body, headers)
+    ngx.status = status
+    for name, value in pairs(headers) do
+        ngx.header[name] = value
+    end
+    ngx.header["Content-Length"] = #body
+    ngx.print(body)
+    return ngx.exit(ngx.HTTP_OK)
+end
+
+-- refuse answers with a problem, here and now: a crowd costs less than by error_page, which leads what Nginx itself refuses to
+-- M.refused.
+function M.refuse(status)
+    return M.send(status, describe(status), {})
+end
+
 local function refuse(status)
-    return ngx.exit(status) -- error_page leads to M.refused
+    return M.refuse(status)
 end
 
 -- allow_origin lets a browser on a listed origin read the answer.
@@ -158,17 +214,6 @@ function M.ticket(sidecar)
     end
 end
 
--- send answers a request. Kong has its own way.
-function M.send(status, body, headers)
-    ngx.status = status
-    for name, value in pairs(headers) do
-        ngx.header[name] = value
-    end
-    ngx.header["Content-Length"] = #body
-    ngx.print(body)
-    return ngx.exit(ngx.HTTP_OK)
-end
-
 -- shared answers how a drop stands, where the route is for that, and nobody behind is asked for this one. sidecar is as in
 -- statuses.lua. Access phase.
 function M.shared(sidecar)
@@ -231,45 +276,6 @@ function M.answered()
     if class ~= "" and class ~= "refused" then
         admission:leave(class, ngx.now(), tonumber(ngx.var.upstream_response_time))
     end
-end
-
--- quote writes a JSON string. Bytes that are not ASCII are left out of it: they need not be UTF-8.
-local function quote(s)
-    return '"' .. s:gsub('[%c"\\\127-\255]', function(c)
-        return string.format("\\u%04x", c == "\\" and 92 or c:byte() < 128 and c:byte() or 0xfffd)
-    end) .. '"'
-end
-
--- describe sets the headers of an answer of ours to this status, and gives its body. wait is how many seconds until
--- one more request fits, when somebody else counts.
-local function describe(status, wait)
-    local refusal = refusals[ngx.var.ticket] or refusals[ngx.var.shared]
-    local slug, title, detail = unpack(refusal or problems[status], refusal and 2 or 1)
-    wait = refusal and refusal[5] or wait
-    local header = ngx.header
-    local page = pages[status] or pages.refused
-    header["Cache-Control"] = "no-store"
-    if status == 401 then
-        header["WWW-Authenticate"] = 'Bearer realm="stampede"'
-    elseif status == 405 then
-        header["Allow"] = ngx.var.methods:gsub(" ", ", ")
-    elseif status == 429 then
-        wait = wait or ngx.var.limit == "login" and waits.login or ngx.var.token ~= "" and waits.token or waits.address
-        header["Retry-After"] = wait
-        page = page:gsub('<!%-%-# echo var="wait_words" %-%->', tonumber(wait) == 1 and "1 second" or wait .. " seconds")
-    elseif status == 503 then
-        header["Retry-After"] = ngx.var.admitted == "refused" and math.random(3) or 2 -- a crowd comes back spread
-    elseif wait then
-        header["Retry-After"] = wait
-    end
-    if ngx.var.page == "yes" and status ~= 400 and status ~= 405 then
-        header["Content-Type"] = "text/html; charset=utf-8"
-        return page
-    end
-    header["Content-Type"] = "application/problem+json"
-    return string.format(
-        '{"type":"urn:stampede:problem:%s","title":"%s","status":%d,"detail":"%s","instance":%s,"trace_id":"%s"}',
-        slug, title, status, detail, quote(ngx.var.raw_path), ngx.var.rid)
 end
 
 -- tell gives the status that a client is told for one that Nginx or the sidecar came up with.
