@@ -596,7 +596,7 @@ func (b *bench) servedByDrops(ctx context.Context) (map[string]float64, error) {
 // claimsLetIn is how many claims the gateway has let through to a sidecar.
 func (b *bench) claimsLetIn(ctx context.Context) (n float64, err error) {
 	err = scrape(ctx, b.shop.Port(stack.PortKeys), func(metric, labels string, k float64) {
-		if metric == "gateway_requests_total" && label(labels, "service") == "drops" && label(labels, "work") == "checkout" {
+		if metric == "gateway_requests_total" && label(labels, "service") == "drops" && label(labels, "work") == "drop" {
 			n += k
 		}
 	})

@@ -223,6 +223,25 @@ func TestCounts(t *testing.T) {
 	require.True(t, a.enter(t, "browse"))
 }
 
+// TestDropAdmitted: entries and claims of a drop are let in whatever is in hand, and nothing else is meanwhile.
+func TestDropAdmitted(t *testing.T) {
+	t.Parallel()
+	a := newAdmission(t)
+	for _, class := range []string{"browse", "login", "cart", "checkout"} {
+		for a.enter(t, class) {
+		}
+	}
+	for range 10_000 {
+		require.True(t, a.enter(t, "drop"))
+	}
+	for range 10_000 {
+		a.leave(t, "drop", 1, 0.1)
+	}
+	for _, class := range []string{"browse", "login", "cart", "checkout"} {
+		require.False(t, a.enter(t, class), class)
+	}
+}
+
 // TestHanging: a shop that does not answer at all is not given ever more, and is found well again when it is.
 func TestHanging(t *testing.T) {
 	t.Parallel()

@@ -37,7 +37,7 @@ func Parse(text []byte) (List, error) {
 		return List{}, fmt.Errorf("routes.yaml: %w", err)
 	}
 	for _, r := range list.Routes {
-		if !slices.Contains([]string{"", "browse", "login", "cart", "checkout", "wait"}, r.Work) {
+		if !slices.Contains([]string{"", "browse", "login", "cart", "checkout", "drop", "wait"}, r.Work) {
 			return List{}, fmt.Errorf("routes.yaml: %s: there is no work %q", r.Path, r.Work)
 		}
 	}

@@ -11,6 +11,7 @@ M.classes = {
     login = { weight = 16, share = 0.7, target = 1 },
     cart = { weight = 4, share = 0.8, target = 0.5 },
     checkout = { weight = 10, share = 1, target = 1 },
+    drop = { weight = 4, share = math.huge, target = 1 }, -- never refused: the others make room
 }
 
 local first, least, most = 100, 40, 20000 -- bounds, in weights

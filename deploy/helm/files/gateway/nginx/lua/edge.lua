@@ -238,7 +238,7 @@ end
 -- work gives a request's class. Who waits for news (?wait=) holds a connection and no work.
 local function work(var)
     local class = var.work
-    if (class == "checkout" or class == "cart") and var.arg_wait and var.request_method == "GET" then
+    if (class == "checkout" or class == "cart" or class == "drop") and var.arg_wait and var.request_method == "GET" then
         return "wait"
     end
     return class
