@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -36,8 +37,9 @@ func TestRotate(t *testing.T) {
 	orders := shop.WhileTheyBuy(t, crowd, p, login, func() {
 		cursor := next(t, s, "")
 		for _, key := range rotated {
-			before := s.Settings[key]
+			before, begun := s.Settings[key], time.Now()
 			dev(t, s, "rotate", key)
+			t.Logf("%s: another one in %.0f s", key, time.Since(begun).Seconds())
 			s.ReadSettings(t)
 			require.NotEmpty(t, s.Settings[key])
 			require.NotEqual(t, before, s.Settings[key], key)
