@@ -12,7 +12,7 @@ cp -r /opt/gateway/. "$run/"
 cp -r /opt/stampede/nginx/html /opt/stampede/nginx/lua "$run/"
 export RUN_DIR="$run" LISTEN_GATEWAY=0.0.0.0:8010 RATE_TOKEN=600 RATE_ADDRESS=300 RATE_LOGIN=20
 for file in common.conf gateway.conf.template; do
-	envsubst '${RUN_DIR} ${LISTEN_GATEWAY} ${RATE_TOKEN} ${RATE_ADDRESS} ${RATE_LOGIN}' < "/opt/gateway/$file" |
+	envsubst '${RUN_DIR} ${LISTEN_GATEWAY} ${ALLOWED_ORIGINS} ${RATE_TOKEN} ${RATE_ADDRESS} ${RATE_LOGIN}' < "/opt/gateway/$file" |
 		sed 's|set_real_ip_from 127.0.0.1;|set_real_ip_from 0.0.0.0/0;|' > "$run/${file%.template}" # KONG_TRUSTED_IPS
 done
 ln -sf /dev/stdout "$run/gateway.log"
@@ -44,15 +44,6 @@ http {
     fastcgi_temp_path $run/tmp-unused;
     uwsgi_temp_path $run/tmp-unused;
     scgi_temp_path $run/tmp-unused;
-    lua_package_path "$run/lua/?.lua;;";
-    init_by_lua_block {
-        require("edges").init("$run/edges.list", require("tickets").init)
-        require("edge").init {
-            pages = "$run/html",
-            origins = "$ALLOWED_ORIGINS",
-            rates = { token = $RATE_TOKEN, address = $RATE_ADDRESS, login = $RATE_LOGIN },
-        }
-    }
     include gateway.conf;
     server {
         listen 0.0.0.0:8100;

@@ -89,13 +89,16 @@ func (s *shop) helm(g *generated) error {
 var resolution = regexp.MustCompile(`(?m)^  nameResolution:\n(?:    .*\n)+`)
 
 // inCluster makes a template of a sidecar's configuration: there are no variables in one that comes from Kubernetes, and
-// names are found by Dapr's resolver of its own.
+// names are found by Dapr's resolver of its own; and Dapr's chart wants there what sidecars are told anyway.
 func inCluster(text string) (string, error) {
 	if len(resolution.FindAllString(text, -1)) != 1 {
 		return "", errors.New("no nameResolution")
 	}
 	text = resolution.ReplaceAllString(text, "")
 	for _, r := range []struct{ from, to string }{
+		{"  mtls:\n    enabled: true\n", "  mtls:\n    enabled: true\n" +
+			"    controlPlaneTrustDomain: cluster.local\n    sentryAddress: dapr-sentry.dapr-system.svc.cluster.local:443\n"},
+		{"  metric:\n", "  metric:\n    enabled: true\n"},
 		{`"${TRACES_RATIO}"`, `{{ .Values.traces.ratio | quote }}`},
 		{`"${OTEL_EXPORTER_ZIPKIN_ENDPOINT}"`, `{{ .Values.traces.zipkin | quote }}`},
 	} {
