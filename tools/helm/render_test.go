@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -189,12 +190,21 @@ type triggerAuthentication struct {
 	} `json:"spec"`
 }
 
-// definitions are KEDA's, by kind, with nothing allowed that they do not name.
+// definitions are KEDA's, and Dapr's out of its module (what is required stands in no Go type), by kind, with nothing allowed
+// that they do not name.
 var definitions = func() map[string]*gojsonschema.Schema {
 	all := map[string]*gojsonschema.Schema{}
-	files, err := filepath.Glob("keda/*.yaml")
-	if err != nil || len(files) == 0 {
-		panic("no definitions of KEDA")
+	dapr, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/dapr/dapr").Output()
+	if err != nil {
+		panic(err)
+	}
+	var files []string
+	for _, dir := range []string{"keda", filepath.Join(strings.TrimSpace(string(dapr)), "charts", "dapr", "crds")} {
+		found, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+		if err != nil || len(found) == 0 {
+			panic("no definitions in " + dir)
+		}
+		files = append(files, found...)
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
