@@ -10,7 +10,8 @@ run=$KONG_PREFIX
 mkdir -p "$run"
 cp -r /opt/gateway/. "$run/"
 cp -r /opt/stampede/nginx/html /opt/stampede/nginx/lua "$run/"
-export RUN_DIR="$run" LISTEN_GATEWAY=0.0.0.0:8010 RATE_TOKEN=600 RATE_ADDRESS=300 RATE_LOGIN=20
+export RUN_DIR="$run" LISTEN_GATEWAY=0.0.0.0:8010
+export RATE_TOKEN="${RATE_TOKEN:-600}" RATE_ADDRESS="${RATE_ADDRESS:-300}" RATE_LOGIN="${RATE_LOGIN:-20}" # of kong.yml
 for file in common.conf gateway.conf.template; do
 	envsubst '${RUN_DIR} ${LISTEN_GATEWAY} ${ALLOWED_ORIGINS} ${RATE_TOKEN} ${RATE_ADDRESS} ${RATE_LOGIN}' < "/opt/gateway/$file" |
 		sed 's|set_real_ip_from 127.0.0.1;|set_real_ip_from 0.0.0.0/0;|' > "$run/${file%.template}" # KONG_TRUSTED_IPS

@@ -259,7 +259,11 @@ func (c *Cluster) serverImages(list chartList) (all []image, err error) {
 			entrypoint: []string{"node", "/home/node/node_modules/maildev/dist/bin/maildev.js"},
 		}, func(t *tree) { t.copy(maildev, "/home/node", 0o444, root) }},
 		// The developer's gateway, which tests/gateway holds to the same contract, at Kong's port.
-		{"kong", image{env: []string{searchPath}, entrypoint: []string{"/docker-entrypoint.sh"}, stop: "SIGQUIT"}, func(t *tree) {
+		{"kong", image{
+			env:        []string{searchPath, "RATE_TOKEN=60000", "RATE_ADDRESS=60000", "RATE_LOGIN=6000"}, // those of make up
+			entrypoint: []string{"/docker-entrypoint.sh"},
+			stop:       "SIGQUIT",
+		}, func(t *tree) {
 			t.copy(filepath.Join(c.Root, "deploy", "nginx"), "/opt/gateway", 0o444, root)
 			t.copy(c.standin("kong.sh"), "/docker-entrypoint.sh", 0o555, root)
 			t.copy(c.standin("kong.sh"), "/usr/local/bin/kong", 0o555, root)

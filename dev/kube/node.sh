@@ -11,6 +11,8 @@ hierarchies=$(awk '$3 == "cgroup" || $3 == "cgroup2" { print $2, $3, $4 }' /proc
 if [ "$1" != --inside ]; then
 	while read -r at _; do
 		mkdir -p "$at/$group"
+		# Of a node that was killed: its kubelet would look at each, 3 s long, before it starts anything.
+		find "$at/$group" -mindepth 1 -depth -type d -exec rmdir --ignore-fail-on-non-empty {} +
 		if [ -e "$at/$group/cpuset.cpus" ]; then # begins with none
 			cat "$at/cpuset.cpus" > "$at/$group/cpuset.cpus"
 			cat "$at/cpuset.mems" > "$at/$group/cpuset.mems"
