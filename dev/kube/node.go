@@ -66,6 +66,8 @@ failSwapOn: false
 imageGCHighThresholdPercent: 100 # what is thrown away cannot be fetched again
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}
 maxPods: 200
+featureGates: {KubeletCrashLoopBackOffMax: true}
+crashLoopBackOff: {maxContainerRestartPeriod: 10s} # all start at once here, and who comes too early would wait for minutes
 `,
 	"proxy.yaml": `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
