@@ -799,6 +799,12 @@ var rules = []rule{
 				g.send(t, request{method: "GET", path: "/api/v1/categories"}) // and nobody asks for the drop
 			}
 		}
+		answers(g, slug, `{"state":"prequeue"}`) // at once: as fast as somebody asks
+		before, began := g.upstream.times(status(slug)), time.Now()
+		for range 100 {
+			g.send(t, request{method: "GET", path: status(slug)})
+		}
+		require.LessOrEqual(t, g.upstream.times(status(slug))-before, twiceASecond(began))
 		seen := g.upstream.asked(status(slug))
 		require.Equal(t, "GET", seen.method)
 		require.Equal(t, status(slug), seen.uri)
