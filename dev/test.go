@@ -173,15 +173,15 @@ func (s *shop) suites(ctx context.Context, env []string) error {
 	if err := s.outward(ctx, env, 1, "scale"); err != nil {
 		return err
 	}
-	if err := s.outside(ctx, env, "observe", func(ctx context.Context) error { return s.onKeycloak(ctx, env) }); err != nil {
+	if err := s.meanwhile(ctx, env, "observe", func(ctx context.Context) error { return s.onKeycloak(ctx, env) }); err != nil {
 		return err
 	}
-	return s.outside(ctx, env, "faults", func(ctx context.Context) error { return errors.Join(s.scaffoldTest(ctx), s.swapParts(ctx)) })
+	return s.meanwhile(ctx, env, "faults", func(ctx context.Context) error { return errors.Join(s.scaffoldTest(ctx), s.swapParts(ctx)) })
 }
 
-// outside runs a suite that waits for most of its time, and beside it what takes
+// meanwhile runs a suite that waits for most of its time, and beside it what takes
 // the processors meanwhile and touches nothing that the suite breaks.
-func (s *shop) outside(ctx context.Context, env []string, suite string, beside func(context.Context) error) error {
+func (s *shop) meanwhile(ctx context.Context, env []string, suite string, beside func(context.Context) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.outward(ctx, env, 1, suite) })
 	g.Go(func() error { return beside(ctx) })

@@ -54,8 +54,8 @@ func (c *Cluster) build(ctx context.Context) error {
 	})
 }
 
-// bin is where a program for an image is.
-func (c *Cluster) bin(name string) string { return filepath.Join(c.Run, "images", "bin", name) }
+// bin is where a program for an image is, and where every stack has its apps: tests ask them what they document.
+func (c *Cluster) bin(name string) string { return filepath.Join(c.Run, "bin", name) }
 
 // images makes every image that the chart and Dapr's chart ask for. tag is the version of the shop's own, which changes with
 // what is in them.
@@ -68,6 +68,9 @@ func (c *Cluster) images(ctx context.Context) (all []image, tag string, err erro
 		return nil, "", err
 	}
 	err = c.Out.Step(ctx, "images", "writing them, without an engine", func(context.Context) error {
+		if err := os.MkdirAll(filepath.Join(c.Run, "images"), 0o755); err != nil {
+			return err
+		}
 		ours, err := c.ownImages(list)
 		if err != nil {
 			return err

@@ -110,28 +110,7 @@ func (c *Cluster) Up(ctx context.Context, values []string) error {
 	if err := c.installShop(ctx, tag, values); err != nil {
 		return err
 	}
-	if err := c.linkApps(); err != nil {
-		return err
-	}
 	return c.learn(ctx)
-}
-
-// linkApps puts the apps where a stack has them: tests ask them what they document.
-func (c *Cluster) linkApps() error {
-	list, err := c.chartList()
-	if err != nil {
-		return err
-	}
-	for app := range list.Apps {
-		at := filepath.Join(c.Run, "bin", app)
-		if install.Exists(at) {
-			continue
-		}
-		if err := os.Symlink(c.bin(app), at); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Down ends everything and removes what it has left, on this machine too.

@@ -293,10 +293,7 @@ end
 -- refused is the content of what Nginx itself refuses or cannot reach.
 function M.refused()
     ngx.req.discard_body()
-    ngx.status = tell(ngx.status)
-    local body = describe(ngx.status)
-    ngx.header["Content-Length"] = #body
-    ngx.print(body)
+    return refuse(tell(ngx.status))
 end
 
 -- answer_headers replaces errors that no service wrote: a service answers every status from 400 on as a problem
