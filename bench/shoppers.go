@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,20 +101,22 @@ func (s *shop) keycloaks(ctx context.Context, size int) ([]shopper, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(map[string]any{"ifResourceExists": "FAIL", "users": users})
-	if err != nil {
-		return nil, err
-	}
 	realm := s.Settings.Get("KEYCLOAK_REALM")
 	at := s.Settings.Get("KEYCLOAK_URL") + "/admin/realms/" + realm + "/partialImport"
-	req, err := http.NewRequestWithContext(ctx, "POST", at, bytes.NewReader(text))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+admin)
-	req.Header.Set("Content-Type", "application/json")
-	if _, err := ask(req); err != nil {
-		return nil, err
+	for some := range slices.Chunk(users, 20) { // Keycloak gives up on a transaction after a minute, and hashes each password in it
+		text, err := json.Marshal(map[string]any{"ifResourceExists": "FAIL", "users": some})
+		if err != nil {
+			return nil, err
+		}
+		req, err := http.NewRequestWithContext(ctx, "POST", at, bytes.NewReader(text))
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Authorization", "Bearer "+admin)
+		req.Header.Set("Content-Type", "application/json")
+		if _, err := ask(req); err != nil {
+			return nil, err
+		}
 	}
 	for i := range crowd {
 		crowd[i].token, err = s.grant(ctx, realm, url.Values{
