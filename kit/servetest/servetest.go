@@ -296,14 +296,18 @@ func Sorts(t testing.TB, rt *serve.Runtime, token, path string, by map[string]st
 	}
 }
 
-// pick reads a member of a member. Texts come out in small letters, and null
-// as a text after all others.
+// pick reads a member of a member. Texts come out in small letters, times with
+// all digits of their fraction, of which JSON leaves out zeros at the end, and
+// null as a text after all others.
 func pick(v any, path string) any {
 	for name := range strings.SplitSeq(path, ".") {
 		v = v.(map[string]any)[name]
 	}
 	switch v := v.(type) {
 	case string:
+		if at, err := time.Parse(time.RFC3339Nano, v); err == nil {
+			return at.UTC().Format("2006-01-02T15:04:05.000000000")
+		}
 		return strings.ToLower(v)
 	case nil:
 		return "~"
