@@ -145,9 +145,11 @@ func forgetAccount(ctx context.Context, tx pgx.Tx, account uuid.UUID) error {
 
 // forgetOld forgets whose entries were of drops that ended before a time.
 func (s store) forgetOld(ctx context.Context, before time.Time) error {
-	_, err := s.db.Exec(ctx, `
-		UPDATE entries SET account_id = NULL, salt = NULL, email = NULL WHERE account_id IS NOT NULL AND drop_id IN (
-			SELECT id FROM drops WHERE ended_at < $1)`, before)
+	err := pg.Prune(ctx, s.db, `
+		UPDATE entries SET account_id = NULL, salt = NULL, email = NULL WHERE id IN (
+			SELECT e.id FROM drops d CROSS JOIN LATERAL (
+				SELECT id FROM entries WHERE drop_id = d.id AND account_id IS NOT NULL ORDER BY account_id LIMIT $1) e
+			WHERE d.ended_at < $2 LIMIT $1)`, before)
 	if err != nil {
 		return fmt.Errorf("forget old entries: %w", err)
 	}

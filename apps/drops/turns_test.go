@@ -103,9 +103,39 @@ func TestDraft(t *testing.T) {
 		require.Equal(t, "invalid", b.do(b.staff(), "POST", "/admin/drops", in).Slug(), name)
 	}
 	w := b.drafted()
+	change := b.draft()
+	delete(change, "slug")
+	change["lots"] = []LotWanted{{"CAP", 3, 1}, {"TEE", 1, 1}}
+	require.Equal(t, http.StatusOK, b.do(b.staff(), "PUT", "/admin/drops/"+w.ID.String(), change).Status)
+	for _, lot := range b.watched(w.ID).Lots {
+		require.Equal(t, map[string]int64{"CAP": 3, "TEE": 1}[lot.SKU], lot.Units, lot.SKU)
+	}
+	require.Len(t, b.watched(w.ID).Lots, 2)
 	b.at(w.OpensAt)
 	require.Equal(t, "invalid", b.schedule(w.ID).Slug(), "it would have begun")
 	require.Empty(t, b.inv.all)
+}
+
+// TestForgetOld: whose the entries of a drop were is forgotten some time after its end; the leaves stay, for who checks it.
+func TestForgetOld(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.opened(2)
+	_, leaves := b.proof()
+	known := func() (n int) {
+		require.NoError(t, b.db.QueryRow(t.Context(),
+			`SELECT count(*) FROM entries WHERE account_id IS NOT NULL OR salt IS NOT NULL OR email IS NOT NULL`).Scan(&n))
+		return n
+	}
+	require.Equal(t, http.StatusOK, b.do(b.staff(), "POST", "/admin/drops/"+b.watchedID().String()+"/end", nil).Status)
+	b.later(entriesKept)
+	require.NoError(t, b.s.store.forgetOld(t.Context(), b.s.now().Add(-entriesKept)))
+	require.Equal(t, 2, known(), "not yet")
+	b.later(time.Second)
+	require.NoError(t, b.s.store.forgetOld(t.Context(), b.s.now().Add(-entriesKept)))
+	require.Zero(t, known())
+	_, left := b.proof()
+	require.Equal(t, leaves, left)
 }
 
 // TestSecret: nothing that anybody can read has the secret, or what it follows from, before the reveal.
