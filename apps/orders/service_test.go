@@ -1600,6 +1600,13 @@ func TestFound(t *testing.T) {
 	require.NoError(t, b.words(t.Context()))
 	require.Empty(t, found("jose"))
 	require.Equal(t, []string{"jose"}, found("creme lamp"), "the shop's books stay")
+
+	_, err = b.db.Exec(t.Context(), `
+		INSERT INTO order_words (order_id, words)
+		SELECT gen_random_uuid(), array_to_tsvector('{lee}') FROM generate_series(0, $1::int)`, fewWords)
+	require.NoError(t, err)
+	require.Equal(t, []string{"ann"}, found("lee"), "among more than are found first")
+	require.Empty(t, found("lee muller"))
 }
 
 // TestWordsOfManyInstances: of several that write words each takes other orders, and an order that changes while its words are

@@ -206,8 +206,7 @@ func (s store) List(ctx context.Context, f filter, sort string, page rest.Page) 
 	if f.Status != "" {
 		and(`o.status = ?`, f.Status)
 	}
-	// One of three, as each is found by an index of its own, and no plan for two of them together reads as little. Numbers and
-	// addresses are found at once, words within a second or two.
+	// One of three, as each is found by an index of its own, and no plan for two of them together reads as little.
 	from := `FROM orders o `
 	switch words := text.Asked(f.Query); {
 	case f.Query == "":
@@ -218,6 +217,14 @@ func (s store) List(ctx context.Context, f filter, sort string, page rest.Page) 
 	case len(words) == 0:
 		and(`false`) // nothing but signs
 	default:
+		few, err := s.withWords(ctx, begin(words))
+		if err != nil {
+			return nil, nil, err
+		}
+		if few != nil {
+			and(`o.id = ANY (?)`, few)
+			break
+		}
 		from += `JOIN order_words w ON w.order_id = o.id `
 		and(`w.words @@ ?::text::tsquery`, begin(words))
 	}
@@ -252,6 +259,27 @@ func (s store) List(ctx context.Context, f filter, sort string, page rest.Page) 
 		list = append(list, found[id])
 	}
 	return list, next, nil
+}
+
+// fewWords is up to how many orders that have the words asked for are found first and sorted then. More of them soon fill a
+// page as the list is walked in its order; of fewer PostgreSQL cannot tell how few they are, and walked it all.
+const fewWords = 10_000
+
+// withWords finds the orders that have words (a tsquery), nil when they are more than fewWords.
+func (s store) withWords(ctx context.Context, words string) ([]uuid.UUID, error) {
+	rows, err := s.db.Query(ctx, `SELECT order_id FROM order_words WHERE words @@ $1::text::tsquery LIMIT $2`,
+		pgx.QueryExecModeCacheDescribe, words, fewWords+1)
+	if err != nil {
+		return nil, fmt.Errorf("orders with words: %w", err)
+	}
+	found, err := pgx.AppendRows(make([]uuid.UUID, 0), rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("orders with words: %w", err)
+	}
+	if len(found) > fewWords {
+		return nil, nil
+	}
+	return found, nil
 }
 
 // begin asks (as a tsquery) for texts in which each of the words stands or begins another.
