@@ -96,7 +96,7 @@ func run(ctx context.Context, args []string) error {
 		return kube.Node(ctx, args[1], args[2])
 	case "kube-forward": // by the supervisor
 		return kube.Forward(ctx, args[1], args[2:])
-	case "test", "swaps", "rotate-test":
+	case "test", "swaps", "rotate-test", "plans":
 		testStack()
 	case "chaos":
 		chaosStack()

@@ -25,9 +25,9 @@ import (
 var values = map[string]string{
 	"auth account_id":    `SELECT account_id::text FROM accounts WHERE id = (SELECT mode() WITHIN GROUP (ORDER BY account) FROM logins)`,
 	"auth email":         `SELECT unnest(ARRAY['ada', 'ada.abbott.1', 'z'])`,
-	"drops id":           `SELECT COALESCE((SELECT id FROM drops LIMIT 1), '01890000-0000-7000-8000-000000000000')::text`, // none is loaded
-	"drops slug":         `SELECT COALESCE((SELECT slug FROM drops LIMIT 1), 'spring')`,
-	"drops from":         `SELECT '0'`,
+	"drops id":           `SELECT id::text FROM drops`,
+	"drops slug":         `SELECT slug FROM drops`,
+	"drops from":         `SELECT unnest(ARRAY['0', '5000'])`,
 	"inventory q":        `SELECT unnest(ARRAY['LD-', '0000012', '7-M', 'cotton shirt', 'nothingatall'])`,
 	"available_below":    `SELECT unnest(ARRAY['1', '6'])`,
 	"low":                `SELECT '5'`,
@@ -76,6 +76,7 @@ var untried = []string{"If-None-Match", "cursor", "limit", "sort", "wait"}
 
 // subjects are who asks, by service: the one about whom there is most.
 var subjects = map[string]string{
+	"drops":  `SELECT account_id::text FROM entries e JOIN drops d ON d.id = e.drop_id WHERE d.state = 'open' AND position = 7`,
 	"orders": values["orders account_id"], "auth": values["auth account_id"], "users": values["users account_id"],
 }
 

@@ -1,9 +1,10 @@
 // Command plans loads as much as a shop has after half a year, runs every statement that the services have on it, and
 // tells which of them read more rows than a page can be worth (make plans).
 //
-// Each service's program is asked everything that its OpenAPI document lets one ask for, and its own tests run on the
-// loaded database, for what events, workers and changes run; what they say does not count there, since they expect an
-// empty one. PostgreSQL explains all that is run (auto_explain). What the source has and nothing ran is named too.
+// Each service's program is asked everything that its OpenAPI document lets one ask for. Its own tests run on the loaded
+// database, for what events, workers and changes run, and then each on a copy of a smaller one, as most stop early on what
+// another has left; what they say does not count there, since they expect an empty one. PostgreSQL explains all that is run
+// (auto_explain). What the source has and nothing ran is named too.
 package main
 
 import (
@@ -87,7 +88,7 @@ func start(ctx context.Context) error {
 		return err
 	}
 	s.book = newBook(all)
-	if err := s.fill(ctx, services, set.Rows); err != nil {
+	if err := errors.Join(s.fill(ctx, services, set.Rows, ""), s.fill(ctx, services, set.Rows/50, small), s.explain(ctx)); err != nil {
 		return err
 	}
 	var failed []error
@@ -95,7 +96,8 @@ func start(ctx context.Context) error {
 		failed = append(failed, s.look(ctx, service, set.Tests))
 	}
 	if set.Only == "" && set.Tests {
-		s.tests(ctx, "orders", kitTests...)
+		s.tests(ctx, "kit", s.shared("orders"), kitTests...)
+		s.tests(ctx, "kit-alone", s.copied("orders"), kitTests...)
 	}
 	return errors.Join(append(failed, s.report(ctx, services, set.Rows, set.Tests))...)
 }
@@ -139,8 +141,11 @@ func serverAt(given string) (string, error) {
 	return pgtest.Start(serverOptions...)
 }
 
-// fill makes, migrates and loads the databases that are not there.
-func (s *session) fill(ctx context.Context, services []string, rows int) error {
+// small ends the names of the databases that tests get copies of.
+const small = "_small"
+
+// fill makes, migrates and loads the databases that are not there; their names end in suffix.
+func (s *session) fill(ctx context.Context, services []string, rows int, suffix string) error {
 	admin, err := pgx.Connect(ctx, s.server)
 	if err != nil {
 		return err
@@ -148,27 +153,41 @@ func (s *session) fill(ctx context.Context, services []string, rows int) error {
 	defer admin.Close(ctx)
 	missing := map[string]string{}
 	for _, service := range services {
+		name := service + suffix
+		url := pgtest.WithDatabase(s.server, name)
 		var has bool
-		if err := admin.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, service).Scan(&has); err != nil {
+		if err := admin.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&has); err != nil {
 			return err
 		}
 		if !has {
-			if _, err := admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{service}.Sanitize()); err != nil {
+			if _, err := admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
 				return err
 			}
-			missing[service] = pgtest.WithDatabase(s.server, service)
+			missing[service] = url
 		}
-		if err := pg.Migrate(ctx, pgtest.WithDatabase(s.server, service), os.DirFS(filepath.Join(s.root, "apps", service))); err != nil {
+		if err := pg.Migrate(ctx, url, os.DirFS(filepath.Join(s.root, "apps", service))); err != nil {
 			return err
 		}
 	}
-	if len(missing) > 0 {
-		s.say("loading %d orders", rows)
-		if err := load.Load(ctx, missing, load.Size{Products: max(100, rows/10), Orders: rows, Ledger: 10 * rows,
-			Mails: rows}); err != nil {
+	if len(missing) == 0 {
+		return nil
+	}
+	s.say("loading %d orders", rows)
+	if url, ok := missing["drops"]; ok {
+		if err := fillDrops(ctx, url, max(100, rows/10), suffix == ""); err != nil {
 			return err
 		}
 	}
+	return load.Load(ctx, missing, load.Size{Products: max(100, rows/10, min(rows, 20_000)), Orders: rows, Ledger: 10 * rows, Mails: rows})
+}
+
+// explain has the server explain whatever is run from now on.
+func (s *session) explain(ctx context.Context) error {
+	admin, err := pgx.Connect(ctx, s.server)
+	if err != nil {
+		return err
+	}
+	defer admin.Close(ctx)
 	if _, err := admin.Exec(ctx, `ALTER SYSTEM SET auto_explain.log_min_duration = 0`); err != nil {
 		return err
 	}
@@ -194,17 +213,30 @@ func (s *session) look(ctx context.Context, service string, tests bool) error {
 		return errors.Join(err, s.read())
 	}
 	s.say("%s: its tests", service)
-	s.tests(ctx, service, "./apps/"+service)
+	s.tests(ctx, service, s.shared(service), "./apps/"+service)
+	s.say("%s: its tests, each alone", service)
+	s.tests(ctx, service+"-alone", s.copied(service), "./apps/"+service)
 	return errors.Join(err, s.read())
 }
 
-// tests runs tests on a service's database. They fail, as it is not empty: that is no matter.
-func (s *session) tests(ctx context.Context, service string, packages ...string) {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-timeout=8m", "-v"}, packages...)...)
+// shared has tests run on a service's database.
+func (s *session) shared(service string) []string {
+	return []string{"TEST_LOADED_URL=" + pgtest.WithDatabase(s.server, service)}
+}
+
+// copied has tests run on copies of a service's smaller database.
+func (s *session) copied(service string) []string {
+	return []string{"TEST_LOADED_TEMPLATE=" + service + small, "TEST_DATABASE_URL=" + s.server}
+}
+
+// tests runs tests on what env says. They fail, as it is not empty: that is no matter.
+func (s *session) tests(ctx context.Context, name string, env []string, packages ...string) {
+	// Some wait on a shared one for what never comes, as there is too much before it.
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-timeout=3m", "-v", "-tags=keycloak"}, packages...)...)
 	cmd.Dir = s.root
-	cmd.Env = append(os.Environ(), "GOWORK=off", "TEST_LOADED_URL="+pgtest.WithDatabase(s.server, service))
+	cmd.Env = append(append(os.Environ(), "GOWORK=off"), env...)
 	out, _ := cmd.CombinedOutput()
-	_ = os.WriteFile(filepath.Join(s.work, "tests-"+service+".log"), out, 0o644)
+	_ = os.WriteFile(filepath.Join(s.work, "tests-"+name+".log"), out, 0o644)
 	if err := s.read(); err != nil {
 		s.say("%v", err)
 	}

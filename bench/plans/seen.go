@@ -66,7 +66,7 @@ func (n node) print(w io.Writer, indent string) {
 
 // run is a statement as it was run.
 type run struct {
-	database string
+	database string // its service
 	text     string
 	ms       float64
 	reads    int64
@@ -115,7 +115,8 @@ func follow(file string, offset int64, fn func(run)) (int64, error) {
 		if err := json.Unmarshal([]byte(plan), &explained); err != nil {
 			return offset, fmt.Errorf("plan: %w", err)
 		}
-		seen := run{database: entry.Database, text: explained.Text, plan: explained.Plan}
+		database, _, _ := strings.Cut(entry.Database, "_") // of orders_small_4711_1, a copy of the smaller one: orders
+		seen := run{database: database, text: explained.Text, plan: explained.Plan}
 		_, _ = fmt.Sscanf(strings.TrimPrefix(head, "duration: "), "%f", &seen.ms)
 		seen.reads, seen.blocks = seen.plan.reads(), seen.plan.Hit+seen.plan.Read
 		fn(seen)

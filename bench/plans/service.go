@@ -110,7 +110,8 @@ func (s *session) api(ctx context.Context, service string) (err error) {
 	cmd.Env = append(os.Environ(), "APP_PORT="+port, "APP_API_TOKEN="+appToken, "ISSUER="+issuer, "JWKS_URL="+key.url,
 		"CURSOR_KEY="+secret, "HASH_KEY="+secret,
 		"DAPR_GRPC_PORT=1", "DAPR_HTTP_PORT=1", strings.ToUpper(service)+"_DATABASE_URL="+pgtest.WithDatabase(s.server, service),
-		"KEYCLOAK_URL=http://127.0.0.1:1", "AUTH_CLIENT_SECRET="+secret, "PAYMENTS_WEBHOOK_SECRET="+secret)
+		"KEYCLOAK_URL=http://127.0.0.1:1", "AUTH_CLIENT_SECRET="+secret, "PAYMENTS_WEBHOOK_SECRET="+secret,
+		"DROPS_KEY="+secret+secret, "DROPS_HEAD_KEY="+secret+secret)
 	if err := cmd.Start(); err != nil {
 		return err
 	}

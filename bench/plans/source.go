@@ -18,10 +18,10 @@ type statement struct {
 }
 
 var (
-	verb  = regexp.MustCompile(`^\(?(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|LOCK TABLE|WHERE|VALUES)\b`)
+	verb  = regexp.MustCompile(`^\(?(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|WHERE|VALUES)\b`)
 	space = regexp.MustCompile(`\s+`)
-	place = regexp.MustCompile(`\$\d+|@[a-z_]+`)
-	blank = regexp.MustCompile(`\$?%(\.\d+)?[a-z]`)
+	place = regexp.MustCompile(`\$\d+|@[a-z_0-9]+`)
+	blank = regexp.MustCompile(`\$?%(\.\d+)?[a-z]|\{[a-z]+\}`) // what fmt puts in, or a strings.Replacer
 )
 
 // plain is SQL as it is compared: without line breaks, and with ? for every argument.

@@ -42,33 +42,41 @@ func New(t testing.TB, migrations fs.FS) *pgxpool.Pool {
 	return pool
 }
 
-// loadedURL names the variable of a database that all tests get, with what is in
-// it.
-const loadedURL = "TEST_LOADED_URL"
+// These variables are what `make plans` gives tests a database by that has much
+// of everything: one that all share, or one of which each gets a copy, on the
+// server of TEST_DATABASE_URL.
+const (
+	loadedURL      = "TEST_LOADED_URL"
+	loadedTemplate = "TEST_LOADED_TEMPLATE"
+)
 
-// Loaded tells whether tests run on one database that has much of everything:
+// Loaded tells whether tests run on a database that has much of everything:
 // `make plans` looks at how their statements fare there, not at what the tests
 // say.
-func Loaded() bool { return os.Getenv(loadedURL) != "" }
+func Loaded() bool { return os.Getenv(loadedURL) != "" || os.Getenv(loadedTemplate) != "" }
 
-// URL is New without opening, or the database of all where it is Loaded.
+// URL is New without opening, or the database of all where tests share one.
 func URL(t testing.TB, migrations fs.FS) string {
 	t.Helper()
-	if Loaded() {
-		return os.Getenv(loadedURL)
+	if shared := os.Getenv(loadedURL); shared != "" {
+		return shared
 	}
 	server, err := Server()
 	require.NoError(t, err, "a PostgreSQL server for tests")
-	template, err := template(server, migrations)
-	require.NoError(t, err, "template database")
-
-	name := fmt.Sprintf("test_%d_%d", os.Getpid(), next())
+	name, template := "test", os.Getenv(loadedTemplate)
+	if template != "" {
+		name = template // by which it is known whose it is
+	} else {
+		template, err = newTemplate(server, migrations)
+		require.NoError(t, err, "template database")
+	}
+	name = fmt.Sprintf("%s_%d_%d", name, os.Getpid(), next())
 	ctx := context.Background()
 	admin, err := pgx.Connect(ctx, server)
 	require.NoError(t, err)
 	defer admin.Close(ctx)
 	create := fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, template)
-	if os.Getenv("TEST_DATABASE_URL") == "" {
+	if os.Getenv("TEST_DATABASE_URL") == "" || Loaded() {
 		create += " STRATEGY FILE_COPY" // which has all that changed written out: nothing here, and half the time
 	}
 	_, err = admin.Exec(ctx, create)
@@ -111,9 +119,9 @@ func WithDatabase(server, name string) string {
 
 var templates = map[string]string{}
 
-// template makes, once for each set of migrations and process, the database
+// newTemplate makes, once for each set of migrations and process, the database
 // that the tests' are cloned from.
-func template(server string, migrations fs.FS) (string, error) {
+func newTemplate(server string, migrations fs.FS) (string, error) {
 	mu.Lock()
 	defer mu.Unlock()
 	sum := sha256.New()
