@@ -145,6 +145,11 @@ func (c *Cluster) ownImages(list chartList) (all []image, err error) {
 	if err := program(daprImage("sentry"), installer.Sentry(), "/sentry"); err != nil {
 		return nil, err
 	}
+	for _, s := range c.parts.scalerImages() {
+		if err := program(s[0], s[1], s[2]); err != nil {
+			return nil, err
+		}
+	}
 	pause := image{name: pauseImage, layers: []layer{base}, user: "65532:65532", entrypoint: []string{"/health", "wait"}}
 
 	front, err := c.stageImage("front", func(t *tree) {

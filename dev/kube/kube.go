@@ -107,6 +107,9 @@ func (c *Cluster) Up(ctx context.Context, values []string) error {
 	if err := c.installDapr(ctx); err != nil {
 		return err
 	}
+	if err := c.installScalers(ctx); err != nil {
+		return err
+	}
 	if err := c.installShop(ctx, tag, values); err != nil {
 		return err
 	}
@@ -354,9 +357,14 @@ func (c *Cluster) installShop(ctx context.Context, tag string, values []string) 
 		public := "http://localhost:" + strconv.Itoa(c.Port(stack.PortFront))
 		args := []string{"--set-string", "images.tag=" + tag, "--set", "publicUrl=" + public}
 		// Two processors, and whoever tests has a part of them.
-		args = append(args, "--set", "each.resources.requests.cpu=20m", "--set", "each.sidecar.requests.cpu=20m")
+		args = append(args, "--set", "each.resources.requests.cpu=20m", "--set", "each.sidecar.requests.cpu=20m",
+			"--set", "keda.enabled=true")
 		for _, value := range values {
-			args = append(args, "--set-string", value)
+			set := "--set"
+			if strings.HasPrefix(value, "settings.") { // texts, also those that look like numbers
+				set = "--set-string"
+			}
+			args = append(args, set, value)
 		}
 		return c.helm(ctx, "stampede", filepath.Join("deploy", "helm"), namespace, args...)
 	})

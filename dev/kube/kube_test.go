@@ -333,6 +333,15 @@ func TestKubernetesModule(t *testing.T) {
 	require.Contains(t, text, "require k8s.io/kubernetes v1.34.4\n")
 }
 
+// TestReplaced: what a module replaces, in either form, is replaced where it is built, and nothing else is taken over.
+func TestReplaced(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "replace a.test/x => a.test/x v1.2.3\nreplace (\n\t// why\n\tb.test/y => b.test/y v0.1.0\n)\n",
+		replaced("module m\n\nreplace a.test/x => a.test/x v1.2.3\n\nreplace (\n\t// why\n\tb.test/y => b.test/y v0.1.0\n)\n\n"+
+			"require (\n\tc.test/z v1.0.0\n)\n\nexclude d.test/replace v1.0.0\n"))
+	require.Empty(t, replaced("module m\n\nrequire c.test/z v1.0.0\n"))
+}
+
 // network listens on the loopback of another network than this machine's, which a thread of this process is in until the test
 // ends.
 func network(t *testing.T) (inside net.Listener, thread int) {

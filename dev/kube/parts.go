@@ -72,7 +72,7 @@ func (p parts) debian() string {
 	return filepath.Join(p.cache, "kube-"+debianSuite+"-"+supervise.Digest(debianScript))
 }
 
-// install builds what is not there yet. The first time takes a quarter of an hour.
+// install builds what is not there yet. The first time takes half an hour.
 func (c *Cluster) install(ctx context.Context) error {
 	if err := c.Installer().Install(ctx); err != nil { // daprd, sentry, Keycloak, the mail catcher
 		return err
@@ -89,6 +89,8 @@ func (c *Cluster) install(ctx context.Context) error {
 			c.once(ctx, "helm", "building Helm "+helmVersion, filepath.Dir(c.parts.helm()), c.buildHelm),
 			c.once(ctx, "coredns", "building CoreDNS "+coreDNSVersion, filepath.Dir(c.parts.coredns()), c.buildCoreDNS),
 			c.once(ctx, "dapr", "building Dapr's control plane "+install.DaprVersion, c.parts.controlPlane(), c.buildControlPlane),
+			c.once(ctx, "metrics-server", "building metrics-server "+metricsServerVersion, c.parts.metricsServer(), c.buildMetricsServer),
+			c.once(ctx, "keda", "building KEDA "+kedaVersion+" (7 minutes)", c.parts.keda(), c.buildKEDA),
 		)
 	})
 	return g.Wait()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,6 +90,45 @@ func TestRollout(t *testing.T) {
 		}
 	})
 	p.AwaitStock(t, 100_000-orders, orders)
+	s.Audit(t)
+}
+
+// TestScale: a second pod comes when the first has too much to do, and another service's when what it has to tell waits,
+// because the broker is away.
+func TestScale(t *testing.T) {
+	s := shop.Open(t)
+	grows := func(name, why string) {
+		t.Helper()
+		begun := time.Now()
+		shop.Eventually(t, 5*time.Minute, func() (bool, string) {
+			ready := kubectl(t, "get", "deployment", name, "-o", "jsonpath={.status.readyReplicas}")
+			return ready == "2", fmt.Sprintf("%s has %s pods", name, ready)
+		})
+		t.Logf("the second pod of %s was ready after %s of %s", name, time.Since(begun).Round(time.Second), why)
+	}
+	busy, stop := context.WithCancel(t.Context())
+	var looking sync.WaitGroup
+	for range 4 {
+		ann := s.Register(t)
+		looking.Go(func() {
+			for busy.Err() == nil {
+				_, _ = ann.Send(busy, http.MethodGet, "/api/v1/cart", nil)
+			}
+		})
+	}
+	grows("carts", "load")
+	stop()
+	looking.Wait()
+
+	kubectl(t, "scale", "statefulset/rabbitmq", "--replicas=0")
+	p := s.Draft(t, 1_500, 5)
+	p.Publish(t)
+	grows("products", "waiting events")
+	kubectl(t, "scale", "statefulset/rabbitmq", "--replicas=1")
+	rolledOut(t, "statefulset/rabbitmq")
+	p.AwaitStock(t, 5, 0)
+	_, _, err := s.Register(t).Insist(t.Context(), p, shop.Visa)
+	require.NoError(t, err)
 	s.Audit(t)
 }
 
