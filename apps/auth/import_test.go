@@ -48,6 +48,24 @@ func customerRow(email string) string {
 	return "1,Ann,Lee," + email + ",no,,1 High St,,London,,GB,N1 9GU,,+442079460000,,,,,,\n"
 }
 
+// TestArrivalTooLate: who has an account by the time that a file's row of them is taken keeps it as it is.
+func TestArrivalTooLate(t *testing.T) {
+	b := setup(t)
+	_, staff := b.staff()
+	known, _ := b.active()
+	_, err := b.db.Exec(t.Context(), `
+		INSERT INTO arrivals (id, email, first_name, last_name, phone, invite, noted_at, next_try_at)
+		VALUES (gen_random_uuid(), $1, 'Not', 'Theirs', '', true, $2, $2)`, known, b.s.now())
+	require.NoError(t, err)
+	require.Equal(t, 1, b.waiting(staff).Waiting)
+	b.arrived(staff)
+	require.Empty(t, b.importedEvents())
+	a, err := b.s.store.byEmail(t.Context(), known)
+	require.NoError(t, err)
+	require.Equal(t, Active, a.Status)
+	require.NotEqual(t, "Theirs", a.LastName)
+}
+
 func TestImportCustomers(t *testing.T) {
 	b := setup(t)
 	_, staff := b.staff()
