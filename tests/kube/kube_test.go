@@ -120,15 +120,18 @@ func TestScale(t *testing.T) {
 	stop()
 	looking.Wait()
 
+	p := s.NewProduct(t, 1_500, 5)
+	bob := s.Register(t)
 	kubectl(t, "scale", "statefulset/rabbitmq", "--replicas=0")
-	p := s.Draft(t, 1_500, 5)
-	p.Publish(t)
-	grows("products", "waiting events")
+	id, _, err := bob.Insist(t.Context(), p, shop.Visa)
+	require.NoError(t, err)
+	grows("orders", "waiting events")
 	kubectl(t, "scale", "statefulset/rabbitmq", "--replicas=1")
 	rolledOut(t, "statefulset/rabbitmq")
-	p.AwaitStock(t, 5, 0)
-	_, _, err := s.Register(t).Insist(t.Context(), p, shop.Visa)
-	require.NoError(t, err)
+	shop.Eventually(t, 2*shop.Patience, func() (bool, string) {
+		order := shop.Get[shop.Order](t, bob, "/api/v1/orders/"+id)
+		return order.Status == "confirmed", order.Status
+	})
 	s.Audit(t)
 }
 
