@@ -384,7 +384,7 @@ func (c *Cluster) learn(ctx context.Context) error {
 		return err
 	}
 	for name, value := range secret.Data {
-		text := strings.Replace(string(value), "@postgres:5432/", "@"+c.At(stack.PortPostgres)+"/", 1)
+		text := strings.Replace(string(value), "@postgres."+namespace+".svc:5432/", "@"+c.At(stack.PortPostgres)+"/", 1)
 		if c.Settings.Has(name) {
 			if err := c.Settings.Put(name, text); err != nil {
 				return err

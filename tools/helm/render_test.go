@@ -164,7 +164,6 @@ type scaledObject struct {
 		ScaleTargetRef struct {
 			Name string `json:"name"`
 		} `json:"scaleTargetRef"`
-		PollingInterval int `json:"pollingInterval"`
 		MinReplicaCount int `json:"minReplicaCount"`
 		MaxReplicaCount int `json:"maxReplicaCount"`
 		Triggers        []struct {
