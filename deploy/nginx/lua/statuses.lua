@@ -45,6 +45,11 @@ local function kept(path, app, sidecar, seconds, keep, may)
             return text
         end
         if store:add(asks, true, 6) then
+            text, _, old = store:get_stale("kept," .. path) -- who asked before may have had it just now
+            if text and not old then
+                store:delete(asks)
+                return text
+            end
             if may() then
                 text = keep(fetch(path, app, sidecar())) or text or ""
                 store:set("kept," .. path, text, seconds)
