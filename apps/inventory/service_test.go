@@ -1285,6 +1285,8 @@ func TestLowAt(t *testing.T) {
 	set("OLD-1", nil).JSON(t, &v)
 	require.Equal(t, []any{int64(5), false}, []any{v.LowAt, v.LowAtOwn})
 	require.Equal(t, []string{"L-007", "OLD-1", "OLD-2"}, low())
+	set("L-007", nil)
+	require.Equal(t, []string{"OLD-1", "OLD-2"}, low(), "five, unless the shop says otherwise")
 	require.Equal(t, "sku-not-found", set("NONE", 1).Slug())
 	require.Equal(t, "invalid", set("L-007", -1).Slug())
 	require.Equal(t, "invalid", set("L-007", "x").Slug())

@@ -487,7 +487,9 @@ func TestSearch(t *testing.T) {
 func TestToldAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	p := b.published("Lamp", "LAMP-RED", 2500)
+	p := b.published("Lamp", "", 0, object{"variants": []object{
+		{"sku": "LAMP-RED", "price": object{"amount_minor": 2500, "currency": "GBP"}, "initial_stock": 4, "max_per_shopper": 2},
+	}})
 	_, err := b.db.Exec(t.Context(), `INSERT INTO untold VALUES ($1)`, p.ID)
 	require.NoError(t, err)
 	var both sync.WaitGroup
@@ -510,6 +512,7 @@ func TestToldAgain(t *testing.T) {
 	require.Len(t, again, 1)
 	require.Equal(t, []any{p.ID, p.Version + 1}, []any{again[0].ProductID, again[0].Version})
 	require.Equal(t, "LAMP-RED", again[0].Variants[0].SKU)
+	require.Equal(t, 2, *again[0].Variants[0].MaxPerShopper)
 }
 
 func TestListFiltersSortsAndCounts(t *testing.T) {

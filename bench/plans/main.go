@@ -88,7 +88,13 @@ func start(ctx context.Context) error {
 		return err
 	}
 	s.book = newBook(all)
-	if err := errors.Join(s.fill(ctx, services, set.Rows, ""), s.fill(ctx, services, set.Rows/50, small), s.explain(ctx)); err != nil {
+	if err := s.fill(ctx, services, set.Rows, ""); err != nil {
+		return err
+	}
+	if err := s.fill(ctx, services, set.Rows/50, small); err != nil {
+		return err
+	}
+	if err := s.explain(ctx); err != nil {
 		return err
 	}
 	var failed []error

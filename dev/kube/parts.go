@@ -126,21 +126,11 @@ func (c *Cluster) buildKubernetes(ctx context.Context, to string) error {
 	if err := writeFiles(dir, map[string]string{"go.mod": "module kubernetes\n\ngo 1.26\n", "main.go": kubernetesSource}); err != nil {
 		return err
 	}
-	found := install.Go(ctx, "mod", "download", "-json", "k8s.io/kubernetes@v"+kubernetesVersion)
-	found.Dir = dir
-	out, err := found.Output()
-	if err != nil {
-		return fmt.Errorf("k8s.io/kubernetes v%s cannot be had: %w", kubernetesVersion, err)
-	}
-	var module struct{ GoMod string }
-	if err := json.Unmarshal(out, &module); err != nil {
-		return err
-	}
-	released, err := os.ReadFile(module.GoMod)
+	_, gomod, err := released(ctx, dir, "k8s.io/kubernetes@v"+kubernetesVersion)
 	if err != nil {
 		return err
 	}
-	if err := writeFiles(dir, map[string]string{"go.mod": kubernetesModule(string(released))}); err != nil {
+	if err := writeFiles(dir, map[string]string{"go.mod": kubernetesModule(gomod)}); err != nil {
 		return err
 	}
 	const version = "k8s.io/component-base/version."
@@ -154,6 +144,22 @@ func (c *Cluster) buildKubernetes(ctx context.Context, to string) error {
 		}
 	}
 	return nil
+}
+
+// released fetches a module in the folder of another, and tells where it is and what its go.mod says.
+func released(ctx context.Context, dir, module string) (at, gomod string, err error) {
+	found := install.Go(ctx, "mod", "download", "-json", module)
+	found.Dir = dir
+	out, err := found.Output()
+	if err != nil {
+		return "", "", fmt.Errorf("%s cannot be had: %w", module, err)
+	}
+	var had struct{ GoMod, Dir string }
+	if err := json.Unmarshal(out, &had); err != nil {
+		return "", "", err
+	}
+	text, err := os.ReadFile(had.GoMod)
+	return had.Dir, string(text), err
 }
 
 // kubernetesModule is the go.mod of the program, for the go.mod that Kubernetes was released with: there what is in folders

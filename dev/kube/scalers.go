@@ -3,16 +3,10 @@ package kube
 import (
 	"context"
 	"embed"
-	"encoding/json"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-
-	"github.com/stampede-shop/stampede/dev/install"
-	"github.com/stampede-shop/stampede/dev/supervise"
 )
 
 // What changes the number of pods: the metrics server tells what they use, KEDA asks queues and databases.
@@ -56,25 +50,15 @@ func (c *Cluster) buildModule(ctx context.Context, to, name, module, version, ma
 	if err := writeFiles(dir, map[string]string{"go.mod": "module built\n\ngo 1.26\n"}); err != nil {
 		return err
 	}
-	found := install.Go(ctx, "mod", "download", "-json", module+"@v"+version)
-	found.Dir = dir
-	out, err := found.Output()
-	if err != nil {
-		return fmt.Errorf("%s v%s cannot be had: %w", module, version, err)
-	}
-	var had struct{ GoMod, Dir string }
-	if err := json.Unmarshal(out, &had); err != nil {
-		return err
-	}
-	released, err := os.ReadFile(had.GoMod)
+	at, gomod, err := released(ctx, dir, module+"@v"+version)
 	if err != nil {
 		return err
 	}
-	text := "module built\n\ngo 1.26\n\nrequire " + module + " v" + version + "\n\n" + replaced(string(released))
+	text := "module built\n\ngo 1.26\n\nrequire " + module + " v" + version + "\n\n" + replaced(gomod)
 	if err := writeFiles(dir, map[string]string{"go.mod": text}); err != nil {
 		return err
 	}
-	if err := os.CopyFS(filepath.Join(to, "manifests"), os.DirFS(filepath.Join(had.Dir, manifests))); err != nil {
+	if err := os.CopyFS(filepath.Join(to, "manifests"), os.DirFS(filepath.Join(at, manifests))); err != nil {
 		return err
 	}
 	args := []string{"-mod=mod", "-ldflags", "-s -w", "-o", to + "/"}
@@ -110,24 +94,19 @@ func (c *Cluster) installScalers(ctx context.Context) error {
 			if err := writeFiles(dir, map[string]string{"kustomization.yaml": string(text)}); err != nil {
 				return err
 			}
-			if err := c.kubectlLogged(ctx, "apply", "--server-side", "--force-conflicts", "-k", dir); err != nil {
+			if _, err := c.Kubectl(ctx, nil, "apply", "--server-side", "--force-conflicts", "-k", dir); err != nil {
 				return err
 			}
 		}
 		for _, d := range [][2]string{
 			{"kube-system", "metrics-server"}, {"keda", "keda-operator"}, {"keda", "keda-metrics-apiserver"}, {"keda", "keda-admission"},
 		} {
-			if err := c.kubectlLogged(ctx, "--namespace", d[0], "rollout", "status", "deployment/"+d[1], "--timeout=5m"); err != nil {
+			if _, err := c.Kubectl(ctx, nil, "--namespace", d[0], "rollout", "status", "deployment/"+d[1], "--timeout=5m"); err != nil {
 				return err
 			}
 		}
-		return c.kubectlLogged(ctx, "wait", "--for=condition=Available", "--timeout=2m",
+		_, err := c.Kubectl(ctx, nil, "wait", "--for=condition=Available", "--timeout=2m",
 			"apiservice/v1beta1.metrics.k8s.io", "apiservice/v1beta1.external.metrics.k8s.io")
+		return err
 	})
-}
-
-// kubectlLogged runs kubectl, with what it says in the log scalers.
-func (c *Cluster) kubectlLogged(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, c.parts.kubectl(), append([]string{"--kubeconfig", c.kubeconfig()}, args...)...)
-	return supervise.Run(ctx, c.LogFile("scalers"), cmd)
 }

@@ -233,8 +233,8 @@ func Alone(ctx context.Context, db *pgxpool.Pool, name string, fn func(ctx conte
 }
 
 // Prune runs a DELETE of at most $1 rows, or an UPDATE after which they are no
-// longer found, until no more are left; args are $2 and on. A statement for all would reach statementTimeout after a busy day, and
-// then every time.
+// longer found, until no more are left; args are $2 and on. A statement for all
+// would reach statementTimeout after a busy day, and then every time.
 func Prune(ctx context.Context, db *pgxpool.Pool, sql string, args ...any) error {
 	const atOnce = 5000
 	for {

@@ -216,8 +216,9 @@ func memory() string {
 	return shared
 }
 
-// startServer starts a throwaway server with its data below a folder. It ends with this process: postgres
-// is told to stop by the watching shell when our end of its pipe closes.
+// startServer starts a throwaway server with its data below a folder. It ends
+// with this process: postgres is told to stop by the watching shell when our end
+// of its pipe closes.
 func startServer(bin, below string, options ...string) (string, error) {
 	dir, err := os.MkdirTemp(below, "pgtest")
 	if err != nil {
