@@ -87,7 +87,7 @@ func TestBackOfficePage(t *testing.T) {
 
 	var status int
 	var page string
-	shop.Alone(func() {
+	s.Alone(t, func() {
 		status, page = newBrowser(t, s).login(t, "/admin/orders?status=confirmed", "ops@stampede.test", s.Settings["OPS_PASSWORD"])
 	})
 	require.Equal(t, 200, status)

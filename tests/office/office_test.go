@@ -23,7 +23,7 @@ import (
 func work(t *testing.T, s *shop.Shop, path string) *browser.Visitor {
 	t.Helper()
 	c := browser.Visit(t, s, 1440, 1000)
-	shop.Alone(func() { c.Open(path).Login("ops@stampede.test", s.Settings["OPS_PASSWORD"]).At(path) })
+	s.Alone(t, func() { c.Open(path).Login("ops@stampede.test", s.Settings["OPS_PASSWORD"]).At(path) })
 	return c
 }
 

@@ -160,7 +160,7 @@ func TestScreenshots(t *testing.T) {
 	shot("order")
 
 	c := browser.Visit(t, s, 1440, 900)
-	shop.Alone(func() { c.Open("/admin").Login("ops@stampede.test", s.Settings["OPS_PASSWORD"]).At("/admin") })
+	s.Alone(t, func() { c.Open("/admin").Login("ops@stampede.test", s.Settings["OPS_PASSWORD"]).At("/admin") })
 	c.There(".chart svg").Shot(filepath.Join(dir, "office-dashboard.jpg"))
 	c.Open("/admin/orders/" + order.ID).Sees("What happened").Shot(filepath.Join(dir, "office-order.jpg"))
 	drop(t, s, seeded[2], func(v *browser.Visitor, name string) { v.Shot(filepath.Join(dir, name+".jpg")) }, c)

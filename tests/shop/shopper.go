@@ -1,8 +1,11 @@
 package shop
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,16 +77,19 @@ func (s *Shop) Admin(t testing.TB) *Client {
 		c := s.Nobody()
 		c.Email, c.Password = "ops@stampede.test", s.Settings["OPS_PASSWORD"]
 		begun := time.Now()
-		c.Login(t)
+		s.Alone(t, func() { c.Login(t) })
 		admin.client, admin.since = c, begun
 	}
 	return admin.client
 }
 
-// Alone logs in as ops@stampede.test while no other test does: of two logins of one account at the same moment Keycloak
-// refuses the second, as it does to those who guess passwords.
-func Alone(login func()) {
-	admin.Lock()
-	defer admin.Unlock()
+// Alone logs in as ops@stampede.test while no other test does, of no package that runs beside this one either: of two logins
+// of one account at the same moment Keycloak refuses the second, as it does to those who guess passwords.
+func (s *Shop) Alone(t testing.TB, login func()) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(s.Run, "ops.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	require.NoError(t, err)
+	defer f.Close() // and the lock with it
+	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
 	login()
 }
