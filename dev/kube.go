@@ -78,9 +78,10 @@ func (s *shop) kubeTest(ctx context.Context) (err error) {
 	if err := fresh.kubeUp(ctx, values...); err != nil {
 		return err
 	}
+	cluster := kube.New(fresh.Stack)
 	env := []string{
 		"GOWORK=off", "RUN_DIR=" + fresh.Run, "PORT_OFFSET=" + fresh.Settings.Get("PORT_OFFSET"),
-		"KUBECTL=" + kube.New(fresh.Stack).KubectlScript(),
+		"KUBECTL=" + cluster.KubectlScript(), "KIND_NODE=" + cluster.KindNode(),
 	}
 	// What is left of somebody is looked for in logs and stores of this machine.
 	const local = "-skip=^TestDeletion$"

@@ -1,5 +1,6 @@
-// Package kube is the shop on a real Kubernetes of one node, on a machine that has neither an engine nor a registry: etcd,
-// Kubernetes, containerd and Dapr's control plane in namespaces of their own, and images that it writes itself.
+// Package kube is the shop on a real Kubernetes of one node. On a machine that has neither an engine nor a registry: etcd,
+// Kubernetes, containerd and Dapr's control plane in namespaces of their own, and images that it writes itself. Where Docker
+// and kind are, on kind's, with everybody's images.
 //
 // It imports install, stack and supervise.
 package kube
@@ -39,11 +40,19 @@ const (
 	nodePortKeycloak = 30083
 )
 
+// nodePorts are the ports of a stack and, of each, the one by which the node has it.
+var nodePorts = [][2]int{
+	{stack.PortFront, nodePortFront}, {stack.PortMaildev, nodePortMail}, {stack.PortPostgres, nodePortPostgres},
+	{stack.PortKeycloak, nodePortKeycloak},
+}
+
 const namespace = "shop"
 
 var (
 	//go:embed outside.yaml
 	outside string
+	//go:embed node.yaml
+	nodeManifests string
 	//go:embed node.sh
 	nodeScript string
 )
@@ -52,53 +61,58 @@ var (
 type Cluster struct {
 	*stack.Stack
 	parts parts
+	kind  bool // the node is a container of kind's
 }
 
-// New is the cluster of a stack.
-func New(s *stack.Stack) *Cluster { return &Cluster{Stack: s, parts: parts{s.Cache}} }
+// New is the cluster of a stack: a node of its own where control groups are of version 1, which it wants, else kind's.
+func New(s *stack.Stack) *Cluster {
+	return &Cluster{Stack: s, parts: parts{s.Cache}, kind: install.Exists("/sys/fs/cgroup/cgroup.controllers")}
+}
 
 // state is the node's folder. What it holds is gone with Down.
 func (c *Cluster) state() string { return filepath.Join(c.Data, "node") }
 
-func (c *Cluster) kubeconfig() string { return filepath.Join(c.state(), "pki", "kubeconfig") }
+func (c *Cluster) kubeconfig() string {
+	if c.kind {
+		return filepath.Join(c.Run, "kubeconfig")
+	}
+	return filepath.Join(c.state(), "pki", "kubeconfig")
+}
 
-// group names the node's control groups.
+// kubectl is the program.
+func (c *Cluster) kubectl() string {
+	if c.kind {
+		return "kubectl"
+	}
+	return c.parts.kubectl()
+}
+
+// group names the node's control groups, or kind's cluster.
 func (c *Cluster) group() string { return "stampede-kube-" + supervise.Digest(c.Run) }
 
 // Up brings the cluster up with the shop on it, or up to date: what is there already is left alone. It returns when every
 // pod is ready. Values are further values of the chart, NAME=value.
 func (c *Cluster) Up(ctx context.Context, values []string) error {
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		return errors.New("make kube wants root on Linux: a node has namespaces of its own")
-	}
-	if install.Exists("/sys/fs/cgroup/cgroup.controllers") {
-		return errors.New("make kube knows control groups of version 1 alone, this machine has version 2: use kind (deploy/helm/README.md)")
-	}
 	unlock, err := c.Lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := install.Prerequisites(ctx); err != nil {
-		return err
-	}
 	if _, err := c.Choose(); err != nil {
 		return err
 	}
 	if err := c.PlugIn(); err != nil {
 		return err
 	}
-	if err := c.install(ctx); err != nil {
-		return err
+	node := c.upNode
+	if c.kind {
+		node = c.upKind
 	}
-	images, tag, err := c.images(ctx)
+	tag, err := node(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.start(ctx); err != nil {
-		return err
-	}
-	if err := c.load(ctx, images); err != nil {
+	if err := c.writeKubectl(); err != nil {
 		return err
 	}
 	if err := c.apply(ctx, outside); err != nil {
@@ -116,8 +130,37 @@ func (c *Cluster) Up(ctx context.Context, values []string) error {
 	return c.learn(ctx)
 }
 
+// upNode brings a node of this machine's own up, with all images in it. tag is the version of the shop's own.
+func (c *Cluster) upNode(ctx context.Context) (tag string, err error) {
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		return "", errors.New("make kube wants root on Linux: a node has namespaces of its own")
+	}
+	if err := install.Prerequisites(ctx); err != nil {
+		return "", err
+	}
+	if err := c.install(ctx); err != nil {
+		return "", err
+	}
+	images, tag, err := c.images(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := c.start(ctx); err != nil {
+		return "", err
+	}
+	if err := c.load(ctx, images); err != nil {
+		return "", err
+	}
+	return tag, c.apply(ctx, nodeManifests)
+}
+
 // Down ends everything and removes what it has left, on this machine too.
 func (c *Cluster) Down(ctx context.Context) error {
+	if c.kind {
+		if err := c.downKind(ctx); err != nil {
+			return err
+		}
+	}
 	if err := c.Supervisor().Down(ctx); err != nil {
 		return err
 	}
@@ -193,17 +236,10 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := stack.WriteFile(filepath.Join(state, "bin", "node.sh"), nodeScript, 0o644); err != nil {
 		return err
 	}
-	kubectl := fmt.Sprintf("#!/bin/sh\nexec %s --kubeconfig %s \"$@\"\n", c.parts.kubectl(), c.kubeconfig())
-	if err := stack.WriteFile(c.KubectlScript(), kubectl, 0o755); err != nil {
-		return err
-	}
 	node := []string{"bash", filepath.Join(state, "bin", "node.sh"), state, c.group(), filepath.Join(c.parts.debian(), "root"),
 		c.parts.kubernetes(), filepath.Dir(c.parts.coredns()), "--", program, "kube-node", state, c.Cache}
 	forward := []string{program, "kube-forward", state}
-	for _, f := range [][2]int{
-		{portAPI, 6443}, {stack.PortFront, nodePortFront}, {stack.PortMaildev, nodePortMail}, {stack.PortPostgres, nodePortPostgres},
-		{stack.PortKeycloak, nodePortKeycloak},
-	} {
+	for _, f := range append([][2]int{{portAPI, 6443}}, nodePorts...) {
 		forward = append(forward, c.At(f[0])+"="+nodeAddress+":"+strconv.Itoa(f[1]))
 	}
 	if _, err := c.Supervise(ctx); err != nil {
@@ -248,7 +284,7 @@ func (c *Cluster) until(ctx context.Context, limit time.Duration, what string, a
 
 // Kubectl runs kubectl and returns what it prints. The error has what it complains of.
 func (c *Cluster) Kubectl(ctx context.Context, in io.Reader, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, c.parts.kubectl(), append([]string{"--kubeconfig", c.kubeconfig()}, args...)...)
+	cmd := exec.CommandContext(ctx, c.kubectl(), append([]string{"--kubeconfig", c.kubeconfig()}, args...)...)
 	var complaint bytes.Buffer
 	cmd.Stdin, cmd.Stderr = in, &complaint
 	out, err := cmd.Output()
@@ -260,6 +296,11 @@ func (c *Cluster) Kubectl(ctx context.Context, in io.Reader, args ...string) (st
 
 // KubectlScript is kubectl for this cluster, which Up writes.
 func (c *Cluster) KubectlScript() string { return filepath.Join(c.Run, "bin", "kubectl") }
+
+func (c *Cluster) writeKubectl() error {
+	text := fmt.Sprintf("#!/bin/sh\nexec %s --kubeconfig %s \"$@\"\n", c.kubectl(), c.kubeconfig())
+	return stack.WriteFile(c.KubectlScript(), text, 0o755)
+}
 
 func (c *Cluster) apply(ctx context.Context, manifests string) error {
 	_, err := c.Kubectl(ctx, strings.NewReader(manifests), "apply", "--server-side", "-f", "-")
@@ -323,7 +364,11 @@ func (c *Cluster) helm(ctx context.Context, name, chart, space string, args ...s
 		"upgrade", "--install", name, chart, "--kubeconfig", c.kubeconfig(), "--namespace", space, "--create-namespace",
 		"--wait", "--timeout", "10m",
 	}, args...)
-	cmd := exec.CommandContext(ctx, c.parts.helm(), args...)
+	program := c.parts.helm()
+	if c.kind {
+		program = "helm"
+	}
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir, cmd.Env = c.Root, stack.Environment()
 	err := supervise.Run(ctx, c.LogFile("helm-"+name), cmd)
 	if err != nil {

@@ -251,9 +251,9 @@ func TestNodeFiles(t *testing.T) {
 		}
 	}
 	require.Contains(t, nodeScript, nodeAddress+"/24")
-	require.Contains(t, outside, "clusterIP: "+nameService)
-	require.Contains(t, outside, "addresses: ["+nodeAddress+"]")
-	for _, document := range strings.Split(outside, "\n---\n") {
+	require.Contains(t, nodeManifests, "clusterIP: "+nameService)
+	require.Contains(t, nodeManifests, "addresses: ["+nodeAddress+"]")
+	for _, document := range strings.Split(nodeManifests+"\n---\n"+outside, "\n---\n") {
 		require.NoError(t, yaml.Unmarshal([]byte(document), new(map[string]any)))
 	}
 	var names []string
@@ -269,10 +269,31 @@ func TestNodeFiles(t *testing.T) {
 		ports = append(ports, m[1])
 	}
 	var want []string
-	for _, port := range []int{nodePortFront, nodePortMail, nodePortPostgres, nodePortKeycloak} {
-		want = append(want, strconv.Itoa(port))
+	for _, port := range nodePorts {
+		want = append(want, strconv.Itoa(port[1]))
 	}
 	require.Equal(t, want, ports)
+}
+
+// TestKindConfig: kind's node has the ports that a node of our own is reached by.
+func TestKindConfig(t *testing.T) {
+	t.Parallel()
+	c := &Cluster{Stack: &stack.Stack{Offset: 4000}, kind: true}
+	var config struct {
+		Networking struct {
+			Address string `yaml:"apiServerAddress"`
+			Port    int    `yaml:"apiServerPort"`
+		}
+		Nodes []struct {
+			Ports []map[string]any `yaml:"extraPortMappings"`
+		}
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(c.kindConfig()), &config))
+	require.Equal(t, c.At(portAPI), net.JoinHostPort(config.Networking.Address, strconv.Itoa(config.Networking.Port)))
+	require.Len(t, config.Nodes, 1)
+	require.Len(t, config.Nodes[0].Ports, len(nodePorts))
+	front := map[string]any{"containerPort": uint64(nodePortFront), "hostPort": uint64(12000), "listenAddress": "127.0.0.1"}
+	require.Equal(t, front, config.Nodes[0].Ports[0])
 }
 
 // TestForward: what comes to this machine's port reaches an address of the network that process 1 of the node is in, both

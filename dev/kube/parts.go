@@ -149,7 +149,7 @@ func (c *Cluster) buildKubernetes(ctx context.Context, to string) error {
 // released fetches a module in the folder of another, and tells where it is and what its go.mod says.
 func released(ctx context.Context, dir, module string) (at, gomod string, err error) {
 	found := install.Go(ctx, "mod", "download", "-json", module)
-	found.Dir = dir
+	found.Dir, found.Env = dir, append(found.Env, "GOWORK=off", "GONOSUMDB=github.com/dapr/*")
 	out, err := found.Output()
 	if err != nil {
 		return "", "", fmt.Errorf("%s cannot be had: %w", module, err)
@@ -223,13 +223,8 @@ func (c *Cluster) goBuild(ctx context.Context, dir, name string, args ...string)
 
 // daprChart is the folder of Dapr's chart, which is part of its module.
 func (c *Cluster) daprChart(ctx context.Context) (string, error) {
-	cmd := install.Go(ctx, "list", "-m", "-f", "{{.Dir}}", "github.com/dapr/dapr")
-	cmd.Dir, cmd.Env = filepath.Join(c.Root, "dapr", "daprd"), append(cmd.Env, "GOWORK=off")
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("where Dapr's module is: %w", err)
-	}
-	return filepath.Join(strings.TrimSpace(string(out)), "charts", "dapr"), nil
+	at, _, err := released(ctx, filepath.Join(c.Root, "dapr", "daprd"), "github.com/dapr/dapr@v"+install.DaprVersion)
+	return filepath.Join(at, "charts", "dapr"), err
 }
 
 // buildDebian makes the root, and from it the layer that the images of servers stand on.

@@ -13,52 +13,54 @@ import (
 const (
 	metricsServerVersion = "0.8.0"
 	kedaVersion          = "2.20.2"
+	metricsServerModule  = "sigs.k8s.io/metrics-server"
+	kedaModule           = "github.com/kedacore/keda/v2"
 )
 
 //go:embed scalers
 var scalers embed.FS
 
-// metricsServer is the folder of the program metrics-server and of its manifests.
+// metricsServer is the folder of the program metrics-server.
 func (p parts) metricsServer() string {
 	return filepath.Join(p.cache, "metrics-server-"+metricsServerVersion)
 }
 
-// keda is the folder of KEDA's operator, adapter and webhooks, and of its manifests.
+// keda is the folder of KEDA's operator, adapter and webhooks.
 func (p parts) keda() string { return filepath.Join(p.cache, "keda-"+kedaVersion) }
 
 // scalerImages are the programs by the image and the name that the manifests start them by.
 func (p parts) scalerImages() [][3]string {
 	return [][3]string{
-		{"registry.k8s.io/metrics-server/metrics-server:1", filepath.Join(p.metricsServer(), "metrics-server"), "/metrics-server"},
-		{"ghcr.io/kedacore/keda:1", filepath.Join(p.keda(), "operator"), "/keda"},
-		{"ghcr.io/kedacore/keda-metrics-apiserver:1", filepath.Join(p.keda(), "adapter"), "/keda-adapter"},
-		{"ghcr.io/kedacore/keda-admission-webhooks:1", filepath.Join(p.keda(), "webhooks"), "/keda-admission-webhooks"},
+		{
+			"registry.k8s.io/metrics-server/metrics-server:v" + metricsServerVersion,
+			filepath.Join(p.metricsServer(), "metrics-server"), "/metrics-server",
+		},
+		{"ghcr.io/kedacore/keda:" + kedaVersion, filepath.Join(p.keda(), "operator"), "/keda"},
+		{"ghcr.io/kedacore/keda-metrics-apiserver:" + kedaVersion, filepath.Join(p.keda(), "adapter"), "/keda-adapter"},
+		{"ghcr.io/kedacore/keda-admission-webhooks:" + kedaVersion, filepath.Join(p.keda(), "webhooks"), "/keda-admission-webhooks"},
 	}
 }
 
 func (c *Cluster) buildMetricsServer(ctx context.Context, to string) error {
-	return c.buildModule(ctx, to, "metrics-server", "sigs.k8s.io/metrics-server", metricsServerVersion, "manifests", "metrics-server")
+	return c.buildModule(ctx, to, "metrics-server", metricsServerModule, metricsServerVersion, "metrics-server")
 }
 
 func (c *Cluster) buildKEDA(ctx context.Context, to string) error {
-	return c.buildModule(ctx, to, "keda", "github.com/kedacore/keda/v2", kedaVersion, "config", "operator", "adapter", "webhooks")
+	return c.buildModule(ctx, to, "keda", kedaModule, kedaVersion, "operator", "adapter", "webhooks")
 }
 
-// buildModule builds programs of a module, with what it replaces, and takes its folder of manifests.
-func (c *Cluster) buildModule(ctx context.Context, to, name, module, version, manifests string, programs ...string) error {
+// buildModule builds programs of a module, with what it replaces.
+func (c *Cluster) buildModule(ctx context.Context, to, name, module, version string, programs ...string) error {
 	dir := filepath.Dir(to)
 	if err := writeFiles(dir, map[string]string{"go.mod": "module built\n\ngo 1.26\n"}); err != nil {
 		return err
 	}
-	at, gomod, err := released(ctx, dir, module+"@v"+version)
+	_, gomod, err := released(ctx, dir, module+"@v"+version)
 	if err != nil {
 		return err
 	}
 	text := "module built\n\ngo 1.26\n\nrequire " + module + " v" + version + "\n\n" + replaced(gomod)
 	if err := writeFiles(dir, map[string]string{"go.mod": text}); err != nil {
-		return err
-	}
-	if err := os.CopyFS(filepath.Join(to, "manifests"), os.DirFS(filepath.Join(at, manifests))); err != nil {
 		return err
 	}
 	args := []string{"-mod=mod", "-ldflags", "-s -w", "-o", to + "/"}
@@ -76,22 +78,27 @@ func replaced(gomod string) string {
 // installScalers brings the metrics server and KEDA up.
 func (c *Cluster) installScalers(ctx context.Context) error {
 	return c.Out.Step(ctx, "scalers", "metrics server, KEDA", func(ctx context.Context) error {
-		for name, manifests := range map[string]string{
-			"metrics-server": filepath.Join(c.parts.metricsServer(), "manifests"),
-			"keda":           filepath.Join(c.parts.keda(), "manifests"),
+		for _, m := range []struct{ name, module, version, manifests string }{
+			{"metrics-server", metricsServerModule, metricsServerVersion, "manifests"},
+			{"keda", kedaModule, kedaVersion, "config"},
 		} {
-			dir := filepath.Join(c.state(), "scalers", name)
+			dir := filepath.Join(c.Run, "scalers", m.name)
 			if err := os.RemoveAll(dir); err != nil {
 				return err
 			}
-			if err := os.CopyFS(filepath.Join(dir, "manifests"), os.DirFS(manifests)); err != nil {
-				return err
-			}
-			text, err := scalers.ReadFile("scalers/" + name + "/kustomization.yaml")
+			text, err := scalers.ReadFile("scalers/" + m.name + "/kustomization.yaml")
 			if err != nil {
 				return err
 			}
-			if err := writeFiles(dir, map[string]string{"kustomization.yaml": string(text)}); err != nil {
+			at, _, err := released(ctx, c.Run, m.module+"@v"+m.version)
+			if err != nil {
+				return err
+			}
+			if err := os.CopyFS(filepath.Join(dir, "manifests"), os.DirFS(filepath.Join(at, m.manifests))); err != nil {
+				return err
+			}
+			kustomization := strings.ReplaceAll(string(text), "VERSION", m.version)
+			if err := writeFiles(dir, map[string]string{"kustomization.yaml": kustomization}); err != nil {
 				return err
 			}
 			if _, err := c.Kubectl(ctx, nil, "apply", "--server-side", "--force-conflicts", "-k", dir); err != nil {
