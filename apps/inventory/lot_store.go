@@ -34,7 +34,9 @@ func (s *store) lots(ctx context.Context, db pg.Querier, of uuid.UUID) ([]LotVie
 		       CASE WHEN l.closed_at IS NULL THEN s.lot_free + c.lapsed ELSE 0 END AS free,
 		       CASE WHEN l.closed_at IS NULL THEN s.lot_held - c.lapsed ELSE c.live + o.held END AS held,
 		       CASE WHEN l.closed_at IS NULL THEN s.lot_sold ELSE o.sold END AS sold
-		FROM lots l JOIN stock s ON s.sku = l.sku
+		FROM lots l
+		-- LIMIT: else all of stock may be walked in the order of the answer.
+		CROSS JOIN LATERAL (SELECT lot_free, lot_held, lot_sold FROM stock WHERE sku = l.sku LIMIT 1) s
 		CROSS JOIN LATERAL (
 			SELECT COALESCE(sum(quantity) FILTER (WHERE expires_at <= @now), 0)::bigint AS lapsed,
 			       COALESCE(sum(quantity) FILTER (WHERE expires_at > @now), 0)::bigint AS live

@@ -222,7 +222,11 @@ func (s store) List(ctx context.Context, f filter, sort string, page rest.Page) 
 			return nil, nil, err
 		}
 		if few != nil {
-			and(`o.id = ANY (?)`, few)
+			// OFFSET 0: else the list may be walked in its order until it has met a page of them.
+			args = append(args, few)
+			from = fmt.Sprintf(`
+				FROM (SELECT id, created_at, total, email, account_id, status, cancel_reason FROM orders
+				WHERE id = ANY ($%d) OFFSET 0) o `, len(args))
 			break
 		}
 		from += `JOIN order_words w ON w.order_id = o.id `
@@ -261,9 +265,10 @@ func (s store) List(ctx context.Context, f filter, sort string, page rest.Page) 
 	return list, next, nil
 }
 
-// fewWords is up to how many orders that have the words asked for are found first and sorted then. More of them soon fill a
-// page as the list is walked in its order; of fewer PostgreSQL cannot tell how few they are, and walked it all.
-const fewWords = 10_000
+// fewWords is up to how many orders that have the words asked for are found first and sorted then: all of a product that sold
+// out in an hour are, wherever they stand in the list. Of more the list is walked in its order until a page is full, which is
+// long only where they all stand at its other end.
+const fewWords = 50_000
 
 // withWords finds the orders that have words (a tsquery), nil when they are more than fewWords.
 func (s store) withWords(ctx context.Context, words string) ([]uuid.UUID, error) {
