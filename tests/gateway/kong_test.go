@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -54,6 +55,28 @@ type kongRoute struct {
 type kongPlugin struct {
 	Name   string
 	Config map[string]any
+}
+
+// TestKongImage: .ci/kong gives Kong's own image what start.sh demands, and what it gives is what this suite expects.
+func TestKongImage(t *testing.T) {
+	t.Parallel()
+	text := func(name string) string {
+		text, err := os.ReadFile(filepath.Join("../..", name))
+		require.NoError(t, err)
+		return string(text)
+	}
+	script := text(".ci/kong")
+	demanded := regexp.MustCompile(`\$\{([A-Z_]+):\?`).FindAllStringSubmatch(text("deploy/kong/start.sh"), -1)
+	require.NotEmpty(t, demanded)
+	for _, name := range demanded {
+		for _, file := range []string{script, text("deploy/kong/README.md")} {
+			require.Regexp(t, `(?s)docker run (\\\n|[^\n])*\s-e `+name[1]+`\s`, file)
+		}
+	}
+	require.Contains(t, script, "DAPR_API_TOKEN="+apiToken+" ")
+	require.Contains(t, script, "DROPS_KEY="+dropsKey+" ")
+	require.Contains(t, script, `ALLOWED_ORIGINS="`+strings.Join(origins, " ")+`"`)
+	require.Contains(t, script, fmt.Sprintf("-token %d -address %d -login %d ", rates.token, rates.address, rates.login))
 }
 
 // TestKongPluginsAreTold: what Kong's plugins find between our functions, which the stand-in writes into the answer, and
