@@ -124,9 +124,13 @@ func (s *shop) rotateBy(
 
 // rotateTwo has everybody believe the new one, then has it used. What the old one has signed stays good until it is forgotten.
 func (s *shop) rotateTwo(ctx context.Context, key string, forget bool) error {
-	current, _, _ := strings.Cut(s.Settings.Get(key), ",")
+	current, _, two := strings.Cut(s.Settings.Get(key), ",")
 	if forget {
 		return s.putTwo(ctx, key, current)
+	}
+	if two {
+		return fmt.Errorf("of %s two are believed already, and what the old one has signed would be lost with a third: "+
+			"make rotate KEY=%[1]s FORGET=true first, when that is over (docs/operations.md, Rotating secrets)", key)
 	}
 	fresh := stack.Secret()
 	if err := s.putTwo(ctx, key, current+","+fresh); err != nil {
