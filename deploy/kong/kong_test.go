@@ -355,7 +355,7 @@ func TestKongChoosesAsNginxDoes(t *testing.T) {
 func TestSharedDirectives(t *testing.T) {
 	nginx := read(t, "../nginx/common.conf") + read(t, "../nginx/gateway.conf.template")
 	blocks := regexp.MustCompile(`(?ms)^(map .*?^\}|log_format .*?;$)`).FindAllString(read(t, "http.conf"), -1)
-	require.Len(t, blocks, 6)
+	require.Len(t, blocks, 8)
 	for _, block := range blocks {
 		require.Contains(t, nginx, block)
 	}

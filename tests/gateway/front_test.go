@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -577,6 +578,16 @@ func TestLogs(t *testing.T) {
 		require.NotContains(t, text, "6.6.6.6")
 		require.Contains(t, text, `"address":"`+client+`"`)
 		require.Contains(t, text, `"path":"/api/v1/products"`)
+	}
+	// Bytes that are no text, in a path and in an agent's name.
+	f.send(t, request{method: "GET", path: "/api/v1/products/caf\xe9/x", from: client, header: []string{"User-Agent: \xff\"1"}})
+	for _, file := range []string{"front.log", "gateway.log"} {
+		require.Eventually(t, func() bool {
+			raw, err := os.ReadFile(filepath.Join(f.nginx.dir, file))
+			require.NoError(t, err)
+			require.True(t, utf8.Valid(raw), "%s: %q", file, raw)
+			return strings.Contains(string(raw), `"path":"/api/v1/products/caf�","status":4`) && strings.Contains(string(raw), `"agent":"�"`)
+		}, 5*time.Second, 50*time.Millisecond, file)
 	}
 	require.Equal(t, 404, f.send(t, request{method: "POST", path: "/media/a.svg", from: client}).status)
 	require.Eventually(t, func() bool {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
@@ -119,12 +120,14 @@ func TestKongPluginsAreTold(t *testing.T) {
 		require.Equal(t, kept, a.header.Get("Kept-As"), path)
 		require.Equal(t, "application/json", a.header.Get("Content-Type"), path)
 	}
+	require.Equal(t, 400, g.send(t, request{method: "GET", path: "/api/v1/caf\xe9", header: []string{"User-Agent: a\xff"}}).status)
 	require.Eventually(t, func() bool {
 		log, err := os.ReadFile(filepath.Join(k.dir, "access.log"))
-		return err == nil && strings.Count(string(log), "\n") == 9 &&
+		return err == nil && strings.Count(string(log), "\n") == 10 &&
 			!strings.Contains(string(log), "secret") && !strings.Contains(string(log), "sss") &&
 			strings.Contains(string(log), `"service":"gateway"`) && strings.Contains(string(log), `"app":"products"`) &&
-			strings.Count(string(log), `"cache":"HIT"`) == 1
+			strings.Count(string(log), `"cache":"HIT"`) == 1 && utf8.Valid(log) &&
+			strings.Contains(string(log), `"path":"/api/v1/caf�"`) && strings.Contains(string(log), `"agent":"a�"`)
 	}, 5*time.Second, 10*time.Millisecond)
 }
 
