@@ -13,6 +13,9 @@ import (
 // servers are the containers behind the components that need one, by role.
 var servers = map[string]string{"pubsub": "rabbitmq", "state": "redis", "mail": "maildev"}
 
+// outside are the networks with a way out that apps have besides.
+var outside = map[string]string{"drops": "beacon"}
+
 //go:embed templates/compose.tmpl
 var composeText string
 
@@ -27,6 +30,7 @@ type pair struct {
 	App, Sidecar, Base string   // anchors that they are made from
 	Settings           []named  // what the sidecar's components take
 	Servers            []string // that these need
+	Outside            string   // a network with a way out
 	Apps               []string // every service
 }
 
@@ -53,7 +57,8 @@ func (s *shop) compose(g *generated) error {
 	for _, a := range s.apps {
 		p := pair{
 			app: a, First: edges.Len() == 0, Health: a.HTTPPort,
-			App: anchor(a.ID, "app", "app"), Base: anchor(a.ID, "settings", "app-settings"), Sidecar: anchor(a.ID, "sidecar", "sidecar"),
+			Outside: outside[a.ID],
+			App:     anchor(a.ID, "app", "app"), Base: anchor(a.ID, "settings", "app-settings"), Sidecar: anchor(a.ID, "sidecar", "sidecar"),
 			Apps: s.with(func(app) bool { return true }),
 		}
 		for _, name := range s.settingsOf(a.ID) {

@@ -337,12 +337,12 @@ func componentSettings(t *testing.T, app string) (keys []string) {
 }
 
 // TestNetworks: who can reach what. Everything has a network, only what is published has
-// one that leads out, and only sidecars share one with the certificate authority.
+// one that leads out, and drops to its beacon, and only sidecars share one with the certificate authority.
 func TestNetworks(t *testing.T) {
 	t.Parallel()
 	project := load(t)
 	for name, n := range project.Networks {
-		require.Equal(t, name != "outside", bool(n.Internal), name)
+		require.Equal(t, name != "outside" && name != "beacon", bool(n.Internal), name)
 	}
 	members := map[string][]string{}
 	for name, s := range project.Services {
@@ -360,6 +360,7 @@ func TestNetworks(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{"nginx", "kong-1", "kong-2", "prometheus"}, members["gateway"])
 	require.ElementsMatch(t, []string{"nginx", "maildev", "rabbitmq", "zipkin", "prometheus", "grafana"}, members["outside"])
+	require.Equal(t, []string{"drops"}, members["beacon"])
 	for _, name := range members["mesh"] {
 		known := strings.HasSuffix(name, "-daprd") || strings.HasPrefix(name, "edge") || name == "sentry" || name == "zipkin"
 		require.True(t, known, "%s could have any app's certificate", name)
