@@ -114,19 +114,19 @@ func (s *shop) compose(g *generated) error {
 	return s.told(text)
 }
 
-// scraped lists what Prometheus reads of apps and sidecars in containers, under the names that they have natively.
+// scraped lists what Prometheus reads of apps and sidecars in containers.
 func (s *shop) scraped() string {
 	var out strings.Builder
-	line := func(host string, port int, job, app, instance string) {
-		fmt.Fprintf(&out, "      - {targets: [\"%s:%d\"], labels: {job: %s, app: %s, instance: %s}}\n", host, port, job, app, instance)
+	line := func(host string, port int) {
+		fmt.Fprintf(&out, "      - {names: [%s], type: A, port: %d}\n", host, port)
 	}
 	for _, a := range s.apps {
 		if a.Edge() {
-			line(a.ID, a.MetricsPort, "sidecar", a.ID, a.ID)
+			line(a.ID, a.MetricsPort)
 			continue
 		}
-		line(a.ID, a.Port, "service", a.ID, a.ID)
-		line(a.ID+"-daprd", a.MetricsPort, "sidecar", a.ID, a.ID+"-daprd")
+		line(a.ID, a.Port)
+		line(a.ID+"-daprd", a.MetricsPort)
 	}
 	return out.String()
 }

@@ -3,6 +3,7 @@
 package compose
 
 import (
+	"cmp"
 	"net"
 	"os"
 	"path/filepath"
@@ -400,8 +401,8 @@ func TestNames(t *testing.T) {
 	}, file.Spec)
 }
 
-// TestWatched: what Prometheus is to read are services that it shares a network with, every app and sidecar among them, and
-// what is read of them is what apps and sidecars serve.
+// TestWatched: what Prometheus is to read are services that it shares a network with, every app and sidecar among them by each
+// address that its name has, and what is read of them is what apps and sidecars serve, under their name and kind.
 func TestWatched(t *testing.T) {
 	t.Parallel()
 	project := load(t)
@@ -410,21 +411,24 @@ func TestWatched(t *testing.T) {
 	var file struct {
 		Jobs []struct {
 			Static []struct {
-				Targets []string          `yaml:"targets"`
-				Labels  map[string]string `yaml:"labels"`
+				Targets []string `yaml:"targets"`
 			} `yaml:"static_configs"`
+			DNS []struct {
+				Names []string `yaml:"names"`
+				Type  string   `yaml:"type"`
+				Port  int      `yaml:"port"`
+			} `yaml:"dns_sd_configs"`
+			Relabel []struct {
+				Sources     []string `yaml:"source_labels"`
+				Regex       string   `yaml:"regex"`
+				Target      string   `yaml:"target_label"`
+				Replacement string   `yaml:"replacement"`
+			} `yaml:"relabel_configs"`
 		} `yaml:"scrape_configs"`
 	}
 	require.NoError(t, yaml.Unmarshal(text, &file))
-	seen := map[string]bool{}
-	for _, target := range file.Jobs[0].Static {
-		require.Len(t, target.Targets, 1)
-		host, port, err := net.SplitHostPort(target.Targets[0])
-		require.NoError(t, err)
-		seen[target.Labels["instance"]] = true
-		if host == "localhost" {
-			continue
-		}
+	require.Len(t, file.Jobs, 2)
+	reached := func(host string) {
 		require.Contains(t, project.Services, host)
 		shared := false
 		for network := range project.Services[host].Networks {
@@ -432,11 +436,44 @@ func TestWatched(t *testing.T) {
 			shared = shared || there
 		}
 		require.True(t, shared, "prometheus does not reach %s", host)
-		switch side := project.Services[target.Labels["instance"]]; target.Labels["job"] {
-		case "service":
-			require.Equal(t, port, *project.Services[host].Environment["APP_PORT"], host)
-		case "sidecar":
-			require.Contains(t, side.Command, port, host)
+	}
+	for _, target := range file.Jobs[0].Static {
+		require.Len(t, target.Targets, 1)
+		host, _, err := net.SplitHostPort(target.Targets[0])
+		require.NoError(t, err)
+		if host != "localhost" {
+			reached(host)
+		}
+	}
+	seen := map[string]bool{}
+	for _, target := range file.Jobs[1].DNS {
+		require.Len(t, target.Names, 1)
+		require.Equal(t, "A", target.Type)
+		name, port := target.Names[0], strconv.Itoa(target.Port)
+		reached(name)
+		seen[name] = true
+		// What Prometheus makes of the first of its addresses.
+		labels := map[string]string{"__meta_dns_name": name, "__address__": "172.18.0.5:" + port}
+		for _, r := range file.Jobs[1].Relabel {
+			var from []string
+			for _, source := range r.Sources {
+				from = append(from, labels[source])
+			}
+			value := strings.Join(from, ";")
+			whole := regexp.MustCompile("^(?s:" + cmp.Or(r.Regex, "(.*)") + ")$")
+			if at := whole.FindStringSubmatchIndex(value); at != nil {
+				labels[r.Target] = string(whole.ExpandString(nil, cmp.Or(r.Replacement, "$1"), value, at))
+			}
+		}
+		app, sidecar := strings.CutSuffix(name, "-daprd")
+		require.Equal(t, app, labels["app"])
+		require.Equal(t, name+" 172.18.0.5", labels["instance"])
+		if sidecar || strings.HasPrefix(name, "edge") {
+			require.Equal(t, "sidecar", labels["job"], name)
+			require.Contains(t, project.Services[name].Command, port, name)
+		} else {
+			require.Equal(t, "service", labels["job"], name)
+			require.Equal(t, port, *project.Services[name].Environment["APP_PORT"], name)
 		}
 	}
 	for name, s := range project.Services {
