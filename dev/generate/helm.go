@@ -69,21 +69,32 @@ func (s *shop) helm(g *generated) error {
 		}
 		g.put(chart+"dapr/"+filepath.Base(a.ConfigFile), text)
 	}
-	settings, _, err := kong.Flags([]string{"-redis", "{{ .Values.redis.host }}:{{ .Values.redis.port }}"})
-	if err != nil {
-		return err
-	}
-	conf, err := kong.Generate(s.routesText, settings)
+	conf, err := s.chartKong()
 	if err != nil {
 		return fmt.Errorf("kong: %w", err)
 	}
-	g.put(chart+"gateway/kong/kong.yml", string(conf))
+	g.put(chart+"gateway/kong/kong.yml", conf)
 	list, err := s.chartList(g)
 	if err != nil {
 		return err
 	}
 	g.put(chart+"shop.json", list)
 	return g.only(chart)
+}
+
+// chartKong is kong.yml as a template: where Redis is and the limits are values of the chart.
+func (s *shop) chartKong() (string, error) {
+	settings, _, err := kong.Flags([]string{"-redis", "{{ .Values.redis.host }}:{{ .Values.redis.port }}"})
+	if err != nil {
+		return "", err
+	}
+	settings.Token, settings.Address, settings.Login = 1_000_001, 1_000_002, 1_000_003 // numbers that stand nowhere else
+	conf, err := kong.Generate(s.routesText, settings)
+	return strings.NewReplacer(
+		"minute: 1000001\n", "minute: {{ int .Values.limits.token }}\n",
+		"minute: 1000002\n", "minute: {{ int .Values.limits.address }}\n",
+		"minute: 1000003\n", "minute: {{ int .Values.limits.login }}\n",
+	).Replace(string(conf)), err
 }
 
 var resolution = regexp.MustCompile(`(?m)^  nameResolution:\n(?:    .*\n)+`)

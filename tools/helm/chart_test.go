@@ -3,6 +3,7 @@ package helm
 import (
 	"context"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +19,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -201,6 +204,49 @@ func TestOrders(t *testing.T) {
 	require.Contains(t, strings.Join(daprd.Args, " "), "--max-body-size 64Mi --read-buffer-size 64Ki")
 }
 
+// TestBeacon: drops reaches a relay of drand, and by that nothing in private networks, unless it is told not to.
+func TestBeacon(t *testing.T) {
+	t.Parallel()
+	for more, there := range map[string]bool{
+		``: true, `{networkPolicy: {beacon: false}}`: false, `{settings: {DROPS_BEACON_URL: ""}}`: false,
+		`{settings: {DROPS_BEACON_URL: "https://drand.example.com"}}`: true,
+	} {
+		list, _ := installed(t, merged(values(t, more), given(t, "a laptop")))
+		i := slices.IndexFunc(list, func(o object) bool { return o.Kind == "NetworkPolicy" && o.Name == "drops-beacon" })
+		require.Equal(t, there, i >= 0, more)
+		if !there {
+			continue
+		}
+		policy := list[i].Is.(*networkingv1.NetworkPolicy).Spec
+		require.Equal(t, map[string]string{"app.kubernetes.io/name": "drops"}, policy.PodSelector.MatchLabels)
+		require.Len(t, policy.Egress, 1)
+		require.Len(t, policy.Egress[0].Ports, 1)
+		require.Equal(t, 443, policy.Egress[0].Ports[0].Port.IntValue())
+		for address, open := range map[string]bool{
+			"104.18.0.1": true, "2606:4700::1": true, "10.1.2.3": false, "172.20.0.1": false, "192.168.1.1": false, "169.254.169.254": false,
+			"fd00::1": false,
+		} {
+			in := func(cidr string) bool { return netip.MustParsePrefix(cidr).Contains(netip.MustParseAddr(address)) }
+			require.Equal(t, open, slices.ContainsFunc(policy.Egress[0].To, func(to networkingv1.NetworkPolicyPeer) bool {
+				return in(to.IPBlock.CIDR) && !slices.ContainsFunc(to.IPBlock.Except, in)
+			}), address)
+		}
+	}
+}
+
+// TestLimits: what Kong refuses is what the values say.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	list, _ := installed(t, merged(values(t, `{limits: {token: 60000, address: 60001, login: 6002}}`), given(t, "a laptop")))
+	i := slices.IndexFunc(list, func(o object) bool { return o.Kind == "ConfigMap" && o.Name == "kong" })
+	require.GreaterOrEqual(t, i, 0)
+	var said []string
+	for _, m := range regexp.MustCompile(`(?m)^ +minute: (.+)$`).FindAllStringSubmatch(list[i].Is.(*corev1.ConfigMap).Data["kong_kong.yml"], -1) {
+		said = append(said, m[1])
+	}
+	require.ElementsMatch(t, []string{"60000", "60001", "6002"}, said)
+}
+
 // TestRefuses: values that contradict each other, or name what is not there, are named.
 func TestRefuses(t *testing.T) {
 	t.Parallel()
@@ -218,15 +264,17 @@ func TestRefuses(t *testing.T) {
 		"another's setting":      {"a laptop", `{apps: {mail: {settings: {LOW_STOCK: "5"}}}}`, "apps.mail.settings.LOW_STOCK"},
 		"a secret among values":  {"a laptop", `{settings: {HASH_KEY: "0123456789abcdef"}}`, "settings.HASH_KEY is a secret"},
 		"connections": {"a laptop", `{apps: {orders: {max: 12}}}`,
-			"so many pods may want 413 connections of 400 (postgres.maxConnections): 15 to spare, 20 of keycloak"},
-		"sessions in memory":    {"production", `{apps: {edge-admin: {max: 2}}}`, "apps.edge-admin: one pod alone"},
-		"a folder for many":     {"a laptop", `{apps: {front: {max: 2}}}`, "apps.front: several pods and one folder"},
-		"made up for others":    {"a laptop", `{redis: {inCluster: false, host: cache}}`, "secrets.create: for servers that others run"},
-		"a broker's address":    {"a laptop", `{swap: [kafka]}`, "secrets.create: nobody can make KAFKA_BROKERS up"},
-		"Keycloak alone":        {"production", `{keycloak: {inCluster: true, address: "keycloak:8180"}}`, "keycloak.inCluster: it keeps"},
-		"two Redis":             {"a laptop", `{redis: {host: cache}}`, "redis: inCluster, and the host of another one"},
-		"two Keycloaks":         {"a laptop", `{keycloak: {address: "id:80"}}`, "keycloak: inCluster, and the address of another"},
-		"no way out":            {"production", `{networkPolicy: {egress: null}}`, "networkPolicy.egress: postgres is outside"},
+			"so many pods may want 427 connections of 400 (postgres.maxConnections): 15 to spare, 20 of keycloak"},
+		"sessions in memory": {"production", `{apps: {edge-admin: {max: 2}}}`, "apps.edge-admin: one pod alone"},
+		"a folder for many":  {"a laptop", `{apps: {front: {max: 2}}}`, "apps.front: several pods and one folder"},
+		"made up for others": {"a laptop", `{redis: {inCluster: false, host: cache}}`, "secrets.create: for servers that others run"},
+		"a broker's address": {"a laptop", `{swap: [kafka]}`, "secrets.create: nobody can make KAFKA_BROKERS up"},
+		"Keycloak alone":     {"production", `{keycloak: {inCluster: true, address: "keycloak:8180"}}`, "keycloak.inCluster: it keeps"},
+		"two Redis":          {"a laptop", `{redis: {host: cache}}`, "redis: inCluster, and the host of another one"},
+		"two Keycloaks":      {"a laptop", `{keycloak: {address: "id:80"}}`, "keycloak: inCluster, and the address of another"},
+		"no way out":         {"production", `{networkPolicy: {egress: null}}`, "networkPolicy.egress: postgres is outside, and not all may go there: auth, "},
+		"no way for some": {"production", `{networkPolicy: {egress: {all: [], carts: [{}], kong: [{}], products: [{}]}}}`,
+			"networkPolicy.egress: redis is outside, and not all may go there: store"},
 		"one address for all":   {"production", `{front: {trustedProxies: []}}`, "front.trustedProxies"},
 		"https without TLS":     {"production", `{ingress: {tlsSecret: ""}}`, "ingress.tlsSecret"},
 		"an ingress for nobody": {"production", `{ingress: {host: ""}}`, "ingress.host"},
@@ -353,10 +401,26 @@ func (b broken) annotations(name string) map[string]string {
 	return b.deployment(name).Spec.Template.Annotations
 }
 
+// policies makes a budget or a network policy one for the pods of another name.
+func (b broken) policies(which, name string) {
+	for _, o := range b {
+		if o.Kind+" "+o.Name != which {
+			continue
+		}
+		selector := metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/name": name}}
+		switch is := o.Is.(type) {
+		case *policyv1.PodDisruptionBudget:
+			is.Spec.Selector = &selector
+		case *networkingv1.NetworkPolicy:
+			is.Spec.PodSelector = selector
+		}
+	}
+}
+
 // TestRulesBite: each rule refuses what breaks it.
 func TestRulesBite(t *testing.T) {
 	t.Parallel()
-	manifests, err := render(folder, merged(values(t, `{apps: {store: {max: 2}}}`), given(t, "a laptop")), nil)
+	manifests, err := render(folder, merged(values(t, `{apps: {store: {max: 2}, orders: {max: 2}}}`), given(t, "a laptop")), nil)
 	require.NoError(t, err)
 	yes, no, root := true, false, int64(0)
 	for want, breaks := range map[string]func(b broken){
@@ -379,7 +443,14 @@ func TestRulesBite(t *testing.T) {
 		"store: app: there is no volume tpm":      func(b broken) { b.container("store").VolumeMounts[0].Name = "tpm" },
 		"store: the volume tmp has no bound":      func(b broken) { b.pod("store").Volumes[0].EmptyDir.SizeLimit = nil },
 		"store: the sidecar has no volume x":      func(b broken) { b.annotations("store")["dapr.io/volume-mounts-rw"] = "x:/tmp" },
-		"store: its sidecar takes 25 s to stop":   func(b broken) { *b.pod("store").TerminationGracePeriodSeconds = 20 },
+		"store is killed before its sidecar has ": func(b broken) { *b.pod("store").TerminationGracePeriodSeconds = 50 },
+		"store: its sidecar ends before its app ": func(b broken) { b.annotations("store")["dapr.io/block-shutdown-duration"] = "44s" },
+		"kong is killed before what is in hand":   func(b broken) { *b.pod("kong").TerminationGracePeriodSeconds = 19 },
+		"orders: two at once may end, and keep ":  func(b broken) { b.deployment("orders").Spec.MinReadySeconds = 59 },
+		"orders: not one by one":                  func(b broken) { b.deployment("orders").Spec.Strategy.RollingUpdate.MaxSurge.IntVal = 2 },
+		"store is not spread":                     func(b broken) { b.pod("store").TopologySpreadConstraints = nil },
+		"Deployment store: no PodDisruptionBudge": func(b broken) { b.policies("PodDisruptionBudget store", "kong") },
+		"Job migrate: no NetworkPolicy says wher": func(b broken) { b.policies("NetworkPolicy all", "kong") },
 		"front: a path of the host":               func(b broken) { b.pod("front").Volumes[0].HostPath = &corev1.HostPathVolumeSource{} },
 		"no tokn in a Secret edge-token":          func(b broken) { b.container("kong").Env[4].ValueFrom.SecretKeyRef.Key = "tokn" },
 		"daprd: there is no B in a Secret stampe": func(b broken) { b.annotations("mail")["dapr.io/env-from-secret"] = "A=stampede:B" },

@@ -5,7 +5,9 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	components "github.com/dapr/dapr/pkg/apis/components/v1alpha1"
 	configuration "github.com/dapr/dapr/pkg/apis/configuration/v1alpha1"
@@ -163,8 +165,81 @@ func rules(list []object, external ...string) (wrong []string) {
 			say("%s: no NetworkPolicy says who may reach it", p.owner)
 		}
 	}
+	checkDeployments(list, pods, say)
 	slices.Sort(wrong)
 	return wrong
+}
+
+// checkDeployments: what is run in numbers is spread, and at most one pod of it is away for a machine's sake; where pods
+// share the connections of a server, one at a time ends; and of every pod somebody says where it may go.
+func checkDeployments(list []object, pods []pod, say func(string, ...any)) {
+	several := map[string]bool{}
+	for _, o := range list {
+		switch is := o.Is.(type) {
+		case *autoscalingv2.HorizontalPodAutoscaler:
+			several[is.Spec.ScaleTargetRef.Name] = is.Spec.MaxReplicas > 1
+		case *scaledObject:
+			several[is.Spec.ScaleTargetRef.Name] = is.Spec.MaxReplicaCount > 1
+		}
+	}
+	for _, p := range pods {
+		meets := func(selector *metav1.LabelSelector) bool {
+			return selector != nil && labels.SelectorFromSet(selector.MatchLabels).Matches(labels.Set(p.is.Labels))
+		}
+		budget, egress := false, false
+		var deployment *appsv1.Deployment
+		for _, o := range list {
+			switch is := o.Is.(type) {
+			case *policyv1.PodDisruptionBudget:
+				budget = budget || meets(is.Spec.Selector)
+			case *networkingv1.NetworkPolicy:
+				egress = egress || slices.Contains(is.Spec.PolicyTypes, networkingv1.PolicyTypeEgress) && meets(&is.Spec.PodSelector)
+			case *appsv1.Deployment:
+				if o.Kind+" "+o.Name == p.owner {
+					deployment = is
+				}
+			}
+		}
+		if !egress {
+			say("%s: no NetworkPolicy says where it may go", p.owner)
+		}
+		if deployment == nil || p.is.Labels["app.kubernetes.io/component"] == "server" { // for a laptop, one of each
+			continue
+		}
+		if !budget {
+			say("%s: no PodDisruptionBudget", p.owner)
+		}
+		spread := p.is.Spec.TopologySpreadConstraints
+		if len(spread) == 0 || slices.ContainsFunc(spread, func(c corev1.TopologySpreadConstraint) bool { return !meets(c.LabelSelector) }) {
+			say("%s is not spread over machines and zones", p.owner)
+		}
+		if replicas := deployment.Spec.Replicas; !pools(p) || !several[deployment.Name] && (replicas == nil || *replicas < 2) {
+			continue
+		}
+		if int64(deployment.Spec.MinReadySeconds) < grace(p) {
+			say("%s: two at once may end, and keep their connections", p.owner)
+		}
+		rolling := deployment.Spec.Strategy.RollingUpdate
+		if rolling == nil || rolling.MaxSurge == nil || *rolling.MaxSurge != intstr.FromInt32(1) ||
+			rolling.MaxUnavailable == nil || *rolling.MaxUnavailable != intstr.FromInt32(0) {
+			say("%s: not one by one", p.owner)
+		}
+	}
+}
+
+// pools reports whether a container of the pod has connections to PostgreSQL.
+func pools(p pod) bool {
+	return slices.ContainsFunc(p.is.Spec.Containers, func(c corev1.Container) bool {
+		return slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return strings.HasSuffix(e.Name, "_DATABASE_URL") })
+	})
+}
+
+// grace is how long after it was told to stop a pod is killed, in seconds.
+func grace(p pod) int64 {
+	if s := p.is.Spec.TerminationGracePeriodSeconds; s != nil {
+		return *s
+	}
+	return corev1.DefaultTerminationGracePeriodSeconds
 }
 
 func checkPeers(at string, is *networkingv1.NetworkPolicy, meets func(string, map[string]string) []pod) {
@@ -352,11 +427,32 @@ func checkPod(p pod, say func(string, ...any)) {
 			say("%s is not asked whether it is well", at)
 		}
 	}
-	grace := int64(30)
-	if spec.TerminationGracePeriodSeconds != nil {
-		grace = *spec.TerminationGracePeriodSeconds
+	checkEnd(p, say)
+}
+
+// work is how long what an app has in hand may take when it is told to stop, in seconds (kit/serve).
+const work = 15
+
+// checkEnd: nobody is killed over what is in hand, and while an app ends its sidecar is there.
+func checkEnd(p pod, say func(string, ...any)) {
+	leave := int64(0) // until the container is told to stop
+	for _, c := range p.is.Spec.Containers {
+		if c.Lifecycle != nil && c.Lifecycle.PreStop != nil && c.Lifecycle.PreStop.Sleep != nil {
+			leave = max(leave, c.Lifecycle.PreStop.Sleep.Seconds)
+		}
 	}
-	if p.annotated["dapr.io/enabled"] == "true" && grace <= 25 {
-		say("%s: its sidecar takes 25 s to stop", p.owner)
+	if grace(p) < leave+work {
+		say("%s is killed before what is in hand has an end", p.owner)
+	}
+	if p.annotated["dapr.io/enabled"] != "true" {
+		return
+	}
+	block, err := time.ParseDuration(p.annotated["dapr.io/block-shutdown-duration"])
+	last, err2 := strconv.ParseInt(p.annotated["dapr.io/graceful-shutdown-seconds"], 10, 64)
+	switch {
+	case err != nil || err2 != nil || int64(block.Seconds()) < leave+work:
+		say("%s: its sidecar ends before its app may have", p.owner)
+	case grace(p) <= int64(block.Seconds())+last:
+		say("%s is killed before its sidecar has ended", p.owner)
 	}
 }

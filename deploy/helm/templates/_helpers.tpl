@@ -66,6 +66,22 @@
 {{- toJson $w }}
 {{- end }}
 
+{{/* How a pod of an app ends, in seconds: until nobody calls it any more (a sidecar remembers its neighbours' addresses for
+20 s, the cluster's DNS for 5), for what is in hand (kit/serve), for what its sidecar has in hand then, and when it is killed. */}}
+{{- define "ending" }}{{ dict "leave" 30 "work" 15 "sidecar" 5 "grace" 60 | toJson }}{{ end }}
+
+{{/* Connections to PostgreSQL that one pod may have: {{ include "connections" (list . "orders") }}. 2 listen, beside its pool. */}}
+{{- define "connections" }}
+{{- $root := index . 0 }}{{ $name := index . 1 }}{{ $each := 0 }}
+{{- $app := index (include "shop" $root | fromJson).apps $name | default dict }}
+{{- if $app.database }}
+{{- $own := include "settingsOf" . | fromJson }}
+{{- $each = add (index $own (printf "%s_DATABASE_CONNECTIONS" (upper $name)) | default $app.connections | int) 2 }}
+{{- end }}
+{{- if has "STATE_DATABASE_URL" (include "taken" . | fromJsonArray) }}{{ $each = add $each 10 }}{{ end }}
+{{- $each }}
+{{- end }}
+
 {{/* What is run in numbers: every app, every edge, kong and front. */}}
 {{- define "workloads" }}
 {{- $shop := include "shop" . | fromJson }}
@@ -194,11 +210,11 @@ topologySpreadConstraints:
 {{- $app := index (include "shop" $root | fromJson).apps $name | default dict }}
 {{- $taken := include "taken" . | fromJsonArray }}
 {{- range $server, $does := dict
-  "postgres" (or $app.database (has "STATE_DATABASE_URL" $taken))
-  "redis" (has "REDIS_HOST" $taken)
+  "postgres" (or $app.database (has "STATE_DATABASE_URL" $taken) (eq $name "migrate"))
+  "redis" (or (has "REDIS_HOST" $taken) (eq $name "kong"))
   "rabbitmq" (has "RABBITMQ_URL" $taken)
   "maildev" (has "SMTP_HOST" $taken)
-  "keycloak" (or (has "KEYCLOAK_URL" ($app.settings | default list)) (has "ADMIN_TOKEN_URL" $taken)) }}
+  "keycloak" (or (has "KEYCLOAK_URL" ($app.settings | default list)) (has "ADMIN_TOKEN_URL" $taken) (eq $name "front")) }}
 stampede.shop/{{ $server }}: {{ $does | default false | quote }}
 {{- end }}
 {{- end }}
