@@ -399,11 +399,7 @@ func (c *Cluster) installDapr(ctx context.Context) error {
 // installShop installs the chart with the laptop's values.
 func (c *Cluster) installShop(ctx context.Context, tag string, values []string) error {
 	return c.Out.Step(ctx, "shop", "deploy/helm", func(ctx context.Context) error {
-		public := "http://localhost:" + strconv.Itoa(c.Port(stack.PortFront))
-		args := []string{"--set-string", "images.tag=" + tag, "--set", "publicUrl=" + public}
-		// Two processors, and whoever tests has a part of them.
-		args = append(args, "--set", "each.resources.requests.cpu=20m", "--set", "each.sidecar.requests.cpu=20m",
-			"--set", "keda.enabled=true")
+		args := c.shopValues(tag)
 		for _, value := range values {
 			set := "--set"
 			if strings.HasPrefix(value, "settings.") { // texts, also those that look like numbers
@@ -413,6 +409,22 @@ func (c *Cluster) installShop(ctx context.Context, tag string, values []string) 
 		}
 		return c.helm(ctx, "stampede", filepath.Join("deploy", "helm"), namespace, args...)
 	})
+}
+
+// shopValues are the chart's values of this cluster, as flags of Helm's.
+func (c *Cluster) shopValues(tag string) []string {
+	values := []string{
+		"--set-string", "images.tag=" + tag, "--set", "publicUrl=http://localhost:" + strconv.Itoa(c.Port(stack.PortFront)),
+		// Two processors, and whoever tests has a part of them.
+		"--set", "each.resources.requests.cpu=20m", "--set", "each.sidecar.requests.cpu=20m", "--set", "keda.enabled=true",
+		// Those of make up: here everybody has one address, and tests few tokens.
+		"--set", "limits.token=60000", "--set", "limits.address=60000", "--set", "limits.login=6000",
+	}
+	if c.kind {
+		// kind's network keeps them, and they let nobody in from outside.yaml's ports, nor a test's stranger.
+		values = append(values, "--set", "networkPolicy.enabled=false")
+	}
+	return values
 }
 
 // learn puts the passwords that the chart has made into the stack's settings, where everything that works with a shop from

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -294,6 +295,26 @@ func TestKindConfig(t *testing.T) {
 	require.Len(t, config.Nodes[0].Ports, len(nodePorts))
 	front := map[string]any{"containerPort": uint64(nodePortFront), "hostPort": uint64(12000), "listenAddress": "127.0.0.1"}
 	require.Equal(t, front, config.Nodes[0].Ports[0])
+}
+
+// TestValues: the chart knows what it is given here, and kind, whose network would keep its policies, is spared them.
+func TestValues(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(clone, "deploy", "helm", "values.yaml"))
+	require.NoError(t, err)
+	for _, kind := range []bool{false, true} {
+		c := &Cluster{Stack: &stack.Stack{Offset: 4000}, kind: kind}
+		values := c.shopValues("1")
+		require.Equal(t, kind, slices.Contains(values, "networkPolicy.enabled=false"))
+		for _, value := range values {
+			if name, _, set := strings.Cut(value, "="); set {
+				at, below, _ := strings.Cut(name, ".")
+				require.Regexp(t, `(?m)^`+at+`:`, string(text), name)
+				below, _, _ = strings.Cut(below, ".")
+				require.Regexp(t, `(?m)^`+at+`:([^\n]|\n )*\b`+below+`:`, string(text), name)
+			}
+		}
+	}
 }
 
 // TestForward: what comes to this machine's port reaches an address of the network that process 1 of the node is in, both

@@ -145,7 +145,7 @@ func TestNode(t *testing.T) {
 	begun := time.Now()
 	if node := os.Getenv("KIND_NODE"); node == "" {
 		s.Kill(t, "node")
-	} else if out, err := exec.CommandContext(t.Context(), "docker", "restart", "--time=0", node).CombinedOutput(); err != nil {
+	} else if out, err := exec.CommandContext(t.Context(), "docker", "restart", "-t", "0", node).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %s", err, out)
 	}
 	again, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
