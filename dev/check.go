@@ -49,6 +49,13 @@ func (s *shop) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	err = s.Out.Step(ctx, "compose", "docker-compose.yml and deploy/Dockerfile", func(ctx context.Context) error {
+		// -count=1: go test would not see that a file outside of the module has changed.
+		return s.goCommand(ctx, "tests", "test", "-vet=off", "-count=1", "./compose")
+	})
+	if err != nil {
+		return err
+	}
 	s.Out.Say("check", "passed in %s", time.Since(begun).Round(time.Second))
 	return nil
 }

@@ -167,7 +167,7 @@ func (s *shop) suites(ctx context.Context, env []string) error {
 	// Two at a time, in this order: one that mostly waits beside one of browsers,
 	// which take all that they get. What is restarted or broken comes last and
 	// alone, because it is everybody's.
-	if err := s.outward(ctx, env, 2, "journeys store gateway office input browser access compose"); err != nil {
+	if err := s.outward(ctx, env, 2, "journeys store gateway office input browser access"); err != nil {
 		return err
 	}
 	if err := s.outward(ctx, env, 1, "scale"); err != nil {
