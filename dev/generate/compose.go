@@ -58,8 +58,9 @@ func (s *shop) compose(g *generated) error {
 		p := pair{
 			app: a, First: edges.Len() == 0, Health: a.HTTPPort,
 			Outside: outside[a.ID],
-			App:     anchor(a.ID, "app", "app"), Base: anchor(a.ID, "settings", "app-settings"), Sidecar: anchor(a.ID, "sidecar", "sidecar"),
-			Apps: s.with(func(app) bool { return true }),
+			App:     anchor(a.ID, "app", "app"), Base: anchor(a.ID, "settings", "app-settings"),
+			Sidecar: anchor(a.ID, "sidecar", "sidecar"),
+			Apps:    s.with(func(app) bool { return true }),
 		}
 		for _, name := range s.settingsOf(a.ID) {
 			n := named{name, strings.ReplaceAll(strings.ToLower(name), "_", "-")}

@@ -586,7 +586,8 @@ func TestLogs(t *testing.T) {
 			raw, err := os.ReadFile(filepath.Join(f.nginx.dir, file))
 			require.NoError(t, err)
 			require.True(t, utf8.Valid(raw), "%s: %q", file, raw)
-			return strings.Contains(string(raw), `"path":"/api/v1/products/caf�","status":4`) && strings.Contains(string(raw), `"agent":"�"`)
+			return strings.Contains(string(raw), `"path":"/api/v1/products/caf�","status":4`) &&
+				strings.Contains(string(raw), `"agent":"�"`)
 		}, 5*time.Second, 50*time.Millisecond, file)
 	}
 	require.Equal(t, 404, f.send(t, request{method: "POST", path: "/media/a.svg", from: client}).status)

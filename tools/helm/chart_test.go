@@ -223,8 +223,8 @@ func TestBeacon(t *testing.T) {
 		require.Len(t, policy.Egress[0].Ports, 1)
 		require.Equal(t, 443, policy.Egress[0].Ports[0].Port.IntValue())
 		for address, open := range map[string]bool{
-			"104.18.0.1": true, "2606:4700::1": true, "10.1.2.3": false, "172.20.0.1": false, "192.168.1.1": false, "169.254.169.254": false,
-			"fd00::1": false,
+			"104.18.0.1": true, "2606:4700::1": true, "10.1.2.3": false, "172.20.0.1": false, "192.168.1.1": false,
+			"169.254.169.254": false, "fd00::1": false,
 		} {
 			in := func(cidr string) bool { return netip.MustParsePrefix(cidr).Contains(netip.MustParseAddr(address)) }
 			require.Equal(t, open, slices.ContainsFunc(policy.Egress[0].To, func(to networkingv1.NetworkPolicyPeer) bool {
@@ -241,7 +241,8 @@ func TestLimits(t *testing.T) {
 	i := slices.IndexFunc(list, func(o object) bool { return o.Kind == "ConfigMap" && o.Name == "kong" })
 	require.GreaterOrEqual(t, i, 0)
 	var said []string
-	for _, m := range regexp.MustCompile(`(?m)^ +minute: (.+)$`).FindAllStringSubmatch(list[i].Is.(*corev1.ConfigMap).Data["kong_kong.yml"], -1) {
+	file := list[i].Is.(*corev1.ConfigMap).Data["kong_kong.yml"]
+	for _, m := range regexp.MustCompile(`(?m)^ +minute: (.+)$`).FindAllStringSubmatch(file, -1) {
 		said = append(said, m[1])
 	}
 	require.ElementsMatch(t, []string{"60000", "60001", "6002"}, said)
@@ -272,7 +273,8 @@ func TestRefuses(t *testing.T) {
 		"Keycloak alone":     {"production", `{keycloak: {inCluster: true, address: "keycloak:8180"}}`, "keycloak.inCluster: it keeps"},
 		"two Redis":          {"a laptop", `{redis: {host: cache}}`, "redis: inCluster, and the host of another one"},
 		"two Keycloaks":      {"a laptop", `{keycloak: {address: "id:80"}}`, "keycloak: inCluster, and the address of another"},
-		"no way out":         {"production", `{networkPolicy: {egress: null}}`, "networkPolicy.egress: postgres is outside, and not all may go there: auth, "},
+		"no way out": {"production", `{networkPolicy: {egress: null}}`,
+			"networkPolicy.egress: postgres is outside, and not all may go there: auth, "},
 		"no way for some": {"production", `{networkPolicy: {egress: {all: [], carts: [{}], kong: [{}], products: [{}]}}}`,
 			"networkPolicy.egress: redis is outside, and not all may go there: store"},
 		"one address for all":   {"production", `{front: {trustedProxies: []}}`, "front.trustedProxies"},
@@ -447,7 +449,7 @@ func TestRulesBite(t *testing.T) {
 		"store: its sidecar ends before its app ": func(b broken) { b.annotations("store")["dapr.io/block-shutdown-duration"] = "44s" },
 		"kong is killed before what is in hand":   func(b broken) { *b.pod("kong").TerminationGracePeriodSeconds = 19 },
 		"orders: two at once may end, and keep ":  func(b broken) { b.deployment("orders").Spec.MinReadySeconds = 59 },
-		"orders: not one by one":                  func(b broken) { b.deployment("orders").Spec.Strategy.RollingUpdate.MaxSurge.IntVal = 2 },
+		"orders: not one by one":                  func(b broken) { b.deployment("orders").Spec.Strategy.RollingUpdate.MaxSurge = nil },
 		"store is not spread":                     func(b broken) { b.pod("store").TopologySpreadConstraints = nil },
 		"Deployment store: no PodDisruptionBudge": func(b broken) { b.policies("PodDisruptionBudget store", "kong") },
 		"Job migrate: no NetworkPolicy says wher": func(b broken) { b.policies("NetworkPolicy all", "kong") },

@@ -210,7 +210,8 @@ func checkDeployments(list []object, pods []pod, say func(string, ...any)) {
 			say("%s: no PodDisruptionBudget", p.owner)
 		}
 		spread := p.is.Spec.TopologySpreadConstraints
-		if len(spread) == 0 || slices.ContainsFunc(spread, func(c corev1.TopologySpreadConstraint) bool { return !meets(c.LabelSelector) }) {
+		others := func(c corev1.TopologySpreadConstraint) bool { return !meets(c.LabelSelector) }
+		if len(spread) == 0 || slices.ContainsFunc(spread, others) {
 			say("%s is not spread over machines and zones", p.owner)
 		}
 		if replicas := deployment.Spec.Replicas; !pools(p) || !several[deployment.Name] && (replicas == nil || *replicas < 2) {
