@@ -81,7 +81,7 @@ func (s *shop) kubeTest(ctx context.Context) (err error) {
 	cluster := kube.New(fresh.Stack)
 	env := []string{
 		"GOWORK=off", "RUN_DIR=" + fresh.Run, "PORT_OFFSET=" + fresh.Settings.Get("PORT_OFFSET"),
-		"KUBECTL=" + cluster.KubectlScript(), "KIND_NODE=" + cluster.KindNode(),
+		"KUBECTL=" + cluster.KubectlScript(), "HELM=" + cluster.HelmScript(), "KIND_NODE=" + cluster.KindNode(),
 	}
 	// What is left of somebody is looked for in logs and stores of this machine.
 	const local = "-skip=^TestDeletion$"

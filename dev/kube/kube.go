@@ -87,6 +87,14 @@ func (c *Cluster) kubectl() string {
 	return c.parts.kubectl()
 }
 
+// helmProgram is the program.
+func (c *Cluster) helmProgram() string {
+	if c.kind {
+		return "helm"
+	}
+	return c.parts.helm()
+}
+
 // group names the node's control groups, or kind's cluster.
 func (c *Cluster) group() string { return "stampede-kube-" + supervise.Digest(c.Run) }
 
@@ -112,7 +120,7 @@ func (c *Cluster) Up(ctx context.Context, values []string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.writeKubectl(); err != nil {
+	if err := c.writeScripts(); err != nil {
 		return err
 	}
 	if err := c.apply(ctx, outside); err != nil {
@@ -297,9 +305,18 @@ func (c *Cluster) Kubectl(ctx context.Context, in io.Reader, args ...string) (st
 // KubectlScript is kubectl for this cluster, which Up writes.
 func (c *Cluster) KubectlScript() string { return filepath.Join(c.Run, "bin", "kubectl") }
 
-func (c *Cluster) writeKubectl() error {
-	text := fmt.Sprintf("#!/bin/sh\nexec %s --kubeconfig %s \"$@\"\n", c.kubectl(), c.kubeconfig())
-	return stack.WriteFile(c.KubectlScript(), text, 0o755)
+// HelmScript is helm for this cluster, which Up writes.
+func (c *Cluster) HelmScript() string { return filepath.Join(c.Run, "bin", "helm") }
+
+// writeScripts writes both.
+func (c *Cluster) writeScripts() error {
+	for script, program := range map[string]string{c.KubectlScript(): c.kubectl(), c.HelmScript(): c.helmProgram()} {
+		text := fmt.Sprintf("#!/bin/sh\nexec %s --kubeconfig %s \"$@\"\n", program, c.kubeconfig())
+		if err := stack.WriteFile(script, text, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *Cluster) apply(ctx context.Context, manifests string) error {
@@ -364,11 +381,7 @@ func (c *Cluster) helm(ctx context.Context, name, chart, space string, args ...s
 		"upgrade", "--install", name, chart, "--kubeconfig", c.kubeconfig(), "--namespace", space, "--create-namespace",
 		"--wait", "--timeout", "10m",
 	}, args...)
-	program := c.parts.helm()
-	if c.kind {
-		program = "helm"
-	}
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := exec.CommandContext(ctx, c.helmProgram(), args...)
 	cmd.Dir, cmd.Env = c.Root, stack.Environment()
 	err := supervise.Run(ctx, c.LogFile("helm-"+name), cmd)
 	if err != nil {

@@ -93,6 +93,50 @@ func TestRollout(t *testing.T) {
 	s.Audit(t)
 }
 
+// TestUpgrade brings the release up to date with changed settings and takes it back, while people buy: the databases are
+// migrated before any pod is renewed, and not one request may fail.
+func TestUpgrade(t *testing.T) {
+	s := shop.Open(t)
+	p := s.NewProduct(t, 1_500, 100_000)
+	crowd := []*shop.Client{s.Register(t), s.Register(t)}
+	helm := func(args ...string) {
+		t.Helper()
+		begun := time.Now()
+		args = append(args, "--namespace", "shop", "--wait", "--timeout", "10m")
+		if out, err := exec.CommandContext(t.Context(), os.Getenv("HELM"), args...).CombinedOutput(); err != nil {
+			t.Errorf("helm %s: %v: %s", args[0], err, out)
+		}
+		t.Logf("helm %s took %s", args[0], time.Since(begun).Round(time.Second))
+	}
+	told := func(name string) string {
+		return kubectl(t, "get", "deployment", "inventory", "-o",
+			`jsonpath={.spec.template.spec.containers[?(@.name=="app")].env[?(@.name=="`+name+`")].value}`)
+	}
+	before := told("LOW_STOCK")
+	require.NotEqual(t, "7", before)
+	orders := shop.WhileTheyBuy(t, crowd, p, nil, func() {
+		helm("upgrade", "stampede", "../../deploy/helm", "--reuse-values", "--set-string", "settings.LOW_STOCK=7",
+			"--set-string", "apps.orders.settings.LOG_LEVEL=warn")
+		if is := told("LOW_STOCK"); is != "7" {
+			t.Errorf("inventory is told %q", is)
+		}
+		migrated := kubectl(t, "get", "events", "--field-selector=involvedObject.kind=Job,involvedObject.name=migrate,reason=Completed",
+			"-o", "name")
+		if migrated == "" {
+			t.Error("no Job has migrated the databases")
+		}
+		helm("rollback", "stampede")
+		if is := told("LOW_STOCK"); is != before {
+			t.Errorf("inventory is told %q", is)
+		}
+		for _, name := range []string{"deployment/inventory", "deployment/orders"} {
+			rolledOut(t, name)
+		}
+	})
+	p.AwaitStock(t, 100_000-orders, orders)
+	s.Audit(t)
+}
+
 // TestScale: a second pod comes when the first has too much to do, and another service's when what it has to tell waits,
 // because the broker is away.
 func TestScale(t *testing.T) {
