@@ -170,7 +170,7 @@ func auditCalls(ctx context.Context, dbs databases, r *report) error {
 		Since           time.Time
 	}
 	return each(ctx, dbs, "drops", dropPassedSQL, nil, func(p passed) error {
-		what := fmt.Sprintf("entry %s stands by for SKU %s at position %d, and %d was served", p.EntryID, p.SKU, p.Position, p.Other)
+		what := fmt.Sprintf("entry %s stood by for SKU %s at position %d, and %d was served before", p.EntryID, p.SKU, p.Position, p.Other)
 		r.add("drop "+p.Slug, finding{what, p.Since, 0})
 		return nil
 	})

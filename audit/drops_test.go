@@ -141,10 +141,92 @@ func TestAuditDrops(t *testing.T) {
 		"SKU TEE is called up to 2, and its calls say 3",
 		"has claimed SKU TEE at position 3, called are 2",
 		"has claimed SKU TEE at position 2, called are 2",
-		"stands by for SKU TEE at position 2, and 3 was served",
+		"stood by for SKU TEE at position 2, and 3 was served before",
 		"entry 0 has not position",
 	} {
 		require.Contains(t, out, want)
 	}
 	require.Contains(t, out, "6  violations")
+}
+
+// TestPassedOver: who stood by while somebody behind them was served, whatever became of both since. Each case is a drop of its own, in
+// which the better one stands at position 1, the other at 2.
+func TestPassedOver(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	cases := map[string]struct {
+		better, worse string // state, made_at and offered_at in seconds ago, units offered; quantity, if not 1
+		also          string // done to the better one's entry
+		passed        bool
+	}{
+		"the-worse-claimed-later":      {"'standby', 900, NULL, 0", "'held', 600, NULL, 0", "", true},
+		"the-worse-stood-by-first":     {"'standby', 900, NULL, 0", "'offered', 990, 600, 1", "", true},
+		"both-stood-by-at-once":        {"'standby', 900, NULL, 0", "'bought', 899, 600, 1", "", true},
+		"served-since":                 {"'held', 900, 300, 1", "'held', 990, 600, 1", "", true},
+		"as-much-was-offered":          {"'standby', 900, NULL, 0, 2", "'held', 900, 600, 2", "", true},
+		"in-turn":                      {"'held', 900, 600, 1", "'offered', 990, 300, 1", "", false},
+		"together":                     {"'held', 900, 600, 1", "'offered', 990, 600, 1", "", false},
+		"the-worse-was-there-alone":    {"'standby', 300, NULL, 0", "'held', 900, 600, 1", "", false},
+		"claims-of-one-batch":          {"'standby', 604, NULL, 0", "'held', 600, NULL, 0", "", false},
+		"both-at-once":                 {"'held', 600, NULL, 0", "'held', 900, NULL, 0", "", false},
+		"less-was-offered":             {"'standby', 900, NULL, 0, 2", "'held', 900, 600, 1, 2", "", false},
+		"an-offer-of-an-earlier-claim": {"'standby', 300, NULL, 0", "'held', 600, 900, 1", "", false},
+		"lapsed":                       {"'lapsed', 900, 700, 1", "'held', 990, 600, 1", "", false},
+		"stands-behind-after-a-lapse":  {"'standby', 900, NULL, 0", "'held', 990, 600, 1", "UPDATE claims SET lapses = 1", false},
+		"left":                         {"'standby', 900, NULL, 0", "'held', 990, 600, 1", "UPDATE entries SET left_at = now()", false},
+		"shut-out":                     {"'standby', 900, NULL, 0", "'held', 990, 600, 1", "UPDATE entries SET excluded = 'x'", false},
+		"forgotten":                    {"'standby', 900, NULL, 0", "'held', 990, 600, 1", "UPDATE entries SET account_id = NULL", false},
+		"suspended":                    {"'standby', 900, NULL, 0", "'held', 990, 600, 1", "standing true, 950", false},
+		"suspended-meanwhile":          {"'standby', 900, NULL, 0", "'held', 990, 600, 1", "standing false, 500", false},
+		"suspended-long-ago":           {"'standby', 900, NULL, 0", "'held', 990, 600, 1", "standing false, 5000", true},
+	}
+	entries := map[string]uuid.UUID{}
+	for name, tc := range cases {
+		of, account := uuid.New(), uuid.New()
+		var sql strings.Builder
+		fmt.Fprintf(&sql, `
+			INSERT INTO drops (id, slug, title, preset, state, zone, opens_at, closes_at, grace_s, hold_s, standby_s, calls_per_s, notify,
+				beacon, created_at)
+			VALUES ('%s', '%s', '', 'first-come', 'draft', 'UTC', now() - interval '1 hour', now(), 45, 600, 60, 100, false, 'commit', now());
+			INSERT INTO drop_lots (drop_id, sku, units, most, called) VALUES ('%[1]s', 'TEE', 4, 2, 3);
+			INSERT INTO calls (drop_id, sku, first, last, called, called_at) VALUES ('%[1]s', 'TEE', 0, 3, 3, now());`, of, name)
+		for position, claim := range map[int]string{1: tc.better, 2: tc.worse} {
+			id := uuid.New()
+			who := account
+			if position == 1 {
+				entries[name] = id
+			} else {
+				who = uuid.New()
+			}
+			fmt.Fprintf(&sql, `
+				INSERT INTO entries (id, drop_id, account_id, idx, position, skus, quantity, leaf, entered_at)
+				VALUES ('%s', '%s', '%s', %d, %[4]d, '{TEE}', 2, '', now());
+				INSERT INTO claims (entry_id, sku, drop_id, position, state, made_at, offered_at, offered, quantity)
+				SELECT '%[1]s', 'TEE', '%[2]s', %[4]d, state, now() - made * interval '1 second', now() - served * interval '1 second', offered,
+					quantity
+				FROM (VALUES (%[5]s)) AS v (state, made, served, offered, quantity);`, id, of, who, position, columns(claim))
+		}
+		if standing, is := strings.CutPrefix(tc.also, "standing "); is {
+			fmt.Fprintf(&sql, `INSERT INTO standings (account_id, suspended, told_at)
+				SELECT '%s', suspended, now() - ago * interval '1 second' FROM (VALUES (%s)) AS v (suspended, ago);`, account, standing)
+		} else if tc.also != "" {
+			fmt.Fprintf(&sql, `%s WHERE drop_id = '%s' AND position = 1;`, tc.also, of)
+		}
+		s.write("drops", sql.String())
+	}
+	out, err := s.audit()
+	require.Error(t, err)
+	for name, tc := range cases {
+		found := strings.Contains(out, "entry "+entries[name].String()+" stood by for SKU TEE at position 1, and 2 was served before")
+		require.Equal(t, tc.passed, found, name)
+	}
+}
+
+// columns are a claim's: of a quantity that is not given it is 1.
+func columns(claim string) string {
+	claim = strings.ReplaceAll(claim, "NULL", "NULL::integer")
+	if strings.Count(claim, ",") == 3 {
+		return claim + ", 1"
+	}
+	return claim
 }

@@ -235,16 +235,22 @@ const dropUncalledSQL = `
 	FROM claims c JOIN drop_lots l ON l.drop_id = c.drop_id AND l.sku = c.sku JOIN drops d ON d.id = c.drop_id
 	WHERE c.position >= l.called`
 
-// Who stands by, and somebody behind them who asked later, for as much at least, and was served. Later is by more than a batch of
-// claims takes at most (kit/gather), beside which another instance's may be at work.
+// Who stood by, and somebody behind them, for as much at least, who was served meanwhile: at once when they claimed, or by an offer.
+// Meanwhile begins later than a batch of claims takes at most (kit/gather), beside which another instance's may be at work. Who left
+// and came back stands by since then. Whose standing has changed since they stand by is not judged: nobody knows when drops heard it.
 const dropPassedSQL = `
-	SELECT DISTINCT ON (s.entry_id, s.sku) d.slug, s.sku, s.entry_id, s.position, o.position AS other, o.made_at AS since
-	FROM claims s JOIN drops d ON d.id = s.drop_id JOIN entries e ON e.id = s.entry_id
-	JOIN claims o ON o.drop_id = s.drop_id AND o.sku = s.sku AND o.state IN ('held', 'offered', 'bought')
-	 AND (o.lapses, o.position) > (s.lapses, s.position) AND o.made_at > s.made_at + interval '5 seconds' AND o.quantity >= s.quantity
-	WHERE s.state = 'standby' AND e.left_at IS NULL AND e.excluded IS NULL
-	  AND NOT EXISTS (SELECT FROM standings a WHERE a.account_id = e.account_id AND a.suspended)
-	ORDER BY s.entry_id, s.sku, o.made_at`
+	WITH line AS (
+		SELECT drop_id, sku, entry_id, lapses, position, made_at,
+		       CASE WHEN state = 'standby' THEN NULL WHEN offered_at > made_at THEN offered_at ELSE made_at END AS served_at,
+		       CASE WHEN offered_at > made_at THEN offered ELSE quantity END AS units
+		FROM claims WHERE state IN ('standby', 'held', 'offered', 'bought'))
+	SELECT DISTINCT ON (s.entry_id, s.sku) d.slug, s.sku, s.entry_id, s.position, o.position AS other, o.served_at AS since
+	FROM line s JOIN drops d ON d.id = s.drop_id JOIN entries e ON e.id = s.entry_id
+	JOIN line o ON o.drop_id = s.drop_id AND o.sku = s.sku AND (o.lapses, o.position) > (s.lapses, s.position) AND o.units >= s.units
+	 AND o.served_at > s.made_at + interval '5 seconds' AND (s.served_at IS NULL OR o.served_at < s.served_at)
+	WHERE e.left_at IS NULL AND e.excluded IS NULL AND e.account_id IS NOT NULL
+	  AND NOT EXISTS (SELECT FROM standings a WHERE a.account_id = e.account_id AND (a.suspended OR a.told_at > s.made_at))
+	ORDER BY s.entry_id, s.sku, o.served_at`
 
 // Whose claims drops knows.
 const dropClaimsSQL = `

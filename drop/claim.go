@@ -30,6 +30,9 @@ type Claim struct {
 	Lapses   int64      `json:"lapses"`
 	MadeAt   time.Time  `json:"made_at"`  // of one that stands by: since when
 	Extended int64      `json:"extended"` // times that its hold was given more time
+
+	OfferedAt *time.Time `json:"offered_at"` // when who stood by was served; nil: served at once, or not yet
+	Offered   int64      `json:"offered"`    // units, then; accepting may take fewer, and more may be claimed later
 }
 
 // Rank is a place among those who stand by: who has let a hold lapse stands behind all others.
@@ -66,7 +69,7 @@ func (c *Claim) Ask(quantity int64, now time.Time, hold time.Duration, first *Ra
 		}
 	default: // it begins, or begins anew
 	}
-	c.Quantity, c.MadeAt, c.Extended = quantity, now, 0
+	c.Quantity, c.MadeAt, c.Extended, c.OfferedAt, c.Offered = quantity, now, 0, nil, 0
 	if first != nil && first.Compare(c.Rank()) < 0 {
 		c.Wait(now)
 		return false
@@ -148,17 +151,20 @@ func (c *Claim) Lapse() {
 
 // Wait has a claim stand by for which nothing is free. It does so from now on, however long ago inventory was asked first: who was
 // served in between has passed nobody over.
-func (c *Claim) Wait(now time.Time) { c.State, c.Until, c.MadeAt = Standby, nil, now }
+func (c *Claim) Wait(now time.Time) {
+	c.State, c.Until, c.MadeAt, c.OfferedAt, c.Offered = Standby, nil, now, nil, 0
+}
 
 // Decline ends a claim that can have nothing.
 func (c *Claim) Decline() { c.State, c.Until = Declined, nil }
 
-// Offer holds for who stands by, until they accept: it tells whether there is anything to ask inventory for.
-func (c *Claim) Offer(until time.Time) bool {
+// Offer holds for who stands by, until they accept: it tells whether there is anything to ask inventory for. Now is when it was
+// found out who is next: whoever stands by since then was not passed over.
+func (c *Claim) Offer(now, until time.Time) bool {
 	if c.State != Standby {
 		return false
 	}
-	c.State, c.Until = Offered, &until
+	c.State, c.Until, c.OfferedAt, c.Offered = Offered, &until, &now, c.Quantity
 	return true
 }
 

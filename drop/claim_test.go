@@ -118,8 +118,17 @@ func TestInTurn(t *testing.T) {
 
 func TestOffer(t *testing.T) {
 	t.Parallel()
-	c := Claim{State: Standby}
-	require.True(t, c.Offer(noon))
-	require.Equal(t, Claim{State: Offered, Until: &noon}, c)
-	require.False(t, c.Offer(noon), "it is no more among those who stand by")
+	later := noon.Add(time.Minute)
+	c := Claim{State: Standby, Quantity: 2}
+	require.True(t, c.Offer(noon, later))
+	served := Claim{State: Offered, Quantity: 2, Until: &later, OfferedAt: &noon, Offered: 2}
+	require.Equal(t, served, c)
+	require.False(t, c.Offer(later, later), "it is no more among those who stand by")
+	require.True(t, c.Ask(1, noon, time.Hour, nil))
+	require.Equal(t, []any{&noon, int64(2)}, []any{c.OfferedAt, c.Offered}, "accepting is not being served")
+	c.Lapse()
+	require.True(t, c.Ask(1, later, time.Hour, nil))
+	require.Equal(t, []any{(*time.Time)(nil), int64(0)}, []any{c.OfferedAt, c.Offered}, "it begins anew")
+	served.Wait(later)
+	require.Nil(t, served.OfferedAt, "inventory had none: nobody was served")
 }

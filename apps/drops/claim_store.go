@@ -12,7 +12,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/pg"
 )
 
-const claimColumns = `entry_id, sku, quantity, position, state, until, lapses, made_at, extended`
+const claimColumns = `entry_id, sku, quantity, position, state, until, lapses, made_at, extended, offered_at, offered`
 
 // claimKey names a claim.
 type claimKey struct {
@@ -68,12 +68,13 @@ func changeLocked(
 		return nil
 	}
 	_, err = tx.Exec(ctx, `
-		INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, lapses, made_at, extended)
-		SELECT $1::uuid, entry_id, sku, quantity, position, state, until, lapses, made_at, extended
+		INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, lapses, made_at, extended, offered_at, offered)
+		SELECT $1::uuid, entry_id, sku, quantity, position, state, until, lapses, made_at, extended, offered_at, offered
 		FROM jsonb_to_recordset($2) AS c (entry_id uuid, sku text, quantity bigint, position bigint, state text, until timestamptz,
-			lapses bigint, made_at timestamptz, extended bigint)
+			lapses bigint, made_at timestamptz, extended bigint, offered_at timestamptz, offered bigint)
 		ON CONFLICT (entry_id, sku) DO UPDATE SET quantity = EXCLUDED.quantity, state = EXCLUDED.state, until = EXCLUDED.until,
-			lapses = EXCLUDED.lapses, made_at = EXCLUDED.made_at, extended = EXCLUDED.extended`,
+			lapses = EXCLUDED.lapses, made_at = EXCLUDED.made_at, extended = EXCLUDED.extended,
+			offered_at = EXCLUDED.offered_at, offered = EXCLUDED.offered`,
 		of, pg.Column(changed, func(k claimKey) Claim { return *claims[k] }))
 	if err != nil {
 		return fmt.Errorf("save claims: %w", err)
@@ -150,7 +151,8 @@ type toClaim struct {
 }
 
 // ownedColumns are those of a toClaim, of claims c and entries e.
-const ownedColumns = `c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, c.extended, e.account_id`
+const ownedColumns = `c.entry_id, c.sku, c.quantity, c.position, c.state, c.until, c.lapses, c.made_at, c.extended, c.offered_at, c.offered,
+	e.account_id`
 
 // ended reads claims of a drop that inventory is to be asked about, because their end has come. Of an offer that nobody can accept, since
 // the drop is paused, it has not.

@@ -92,7 +92,7 @@ func (s *service) enterOf(
 		if e, ok := there[in.account]; ok {
 			a.Value.Entry = e
 			if a.Err = a.Value.again(d, in, s.now()); a.Err == nil && !reflect.DeepEqual(a.Value.Entry, e) {
-				if err := setEntry(ctx, tx, a.Value.Entry); err != nil {
+				if err := setEntry(ctx, tx, a.Value.Entry, s.now()); err != nil {
 					return err
 				}
 			}

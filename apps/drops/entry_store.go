@@ -99,10 +99,15 @@ func addEntries(ctx context.Context, tx pgx.Tx, d Drop, entries []Entry) error {
 	return nil
 }
 
-// setEntry saves what somebody may change of an entry.
-func setEntry(ctx context.Context, tx pgx.Tx, e Entry) error {
-	_, err := tx.Exec(ctx, `UPDATE entries SET skus = $2, quantity = $3, left_at = $4, email = $5 WHERE id = $1`,
-		e.ID, e.SKUs, e.Quantity, e.LeftAt, e.Email)
+// setEntry saves what somebody may change of an entry. Who comes back stands by from now on: who was served while they were away has
+// passed nobody over.
+func setEntry(ctx context.Context, tx pgx.Tx, e Entry, now time.Time) error {
+	_, err := tx.Exec(ctx, `
+		WITH back AS (
+			UPDATE claims c SET made_at = $6 FROM entries e
+			WHERE c.entry_id = e.id AND e.id = $1 AND c.state = 'standby' AND e.left_at IS NOT NULL)
+		UPDATE entries SET skus = $2, quantity = $3, left_at = $4, email = $5 WHERE id = $1`,
+		e.ID, e.SKUs, e.Quantity, e.LeftAt, e.Email, now)
 	if err != nil {
 		return fmt.Errorf("set entry: %w", err)
 	}

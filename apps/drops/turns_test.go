@@ -298,6 +298,9 @@ func TestStandby(t *testing.T) {
 	require.Equal(t, Lapsed, b.entry(order[2]).Claims[0].State)
 	require.Equal(t, Offered, b.entry(order[0]).Claims[0].State)
 	require.Equal(t, b.clock().Add(time.Minute), *b.entry(order[0]).Claims[0].HoldExpiresAt)
+	var offered time.Time
+	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT offered_at FROM claims WHERE state = 'offered' AND offered = 1`).Scan(&offered))
+	require.Equal(t, b.clock(), offered.UTC(), "the audit tells by it who was served first")
 	r = b.claim(order[2])
 	require.Equal(t, http.StatusAccepted, r.Status, "%s: who let it lapse stands behind all others", r.Body)
 	require.Equal(t, int64(2), b.entry(order[2]).Claims[0].Standby)
@@ -704,6 +707,19 @@ func TestStandsBySince(t *testing.T) {
 	var since time.Time
 	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT made_at FROM claims WHERE state = 'standby'`).Scan(&since))
 	require.Equal(t, b.clock(), since.UTC())
+
+	require.Equal(t, http.StatusNoContent, b.do(b.token(order[0]), "DELETE", "/drops/spring/entry", nil).Status)
+	b.at(b.clock().Add(time.Minute))
+	require.Equal(t, http.StatusOK, b.enter(order[0]).Status, "who comes back")
+	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT made_at FROM claims WHERE state = 'standby'`).Scan(&since))
+	require.Equal(t, b.clock(), since.UTC(), "stands by since then")
+	b.later(time.Second)
+	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT made_at FROM claims WHERE state = 'standby'`).Scan(&since))
+	b.at(b.clock().Add(time.Second))
+	require.Equal(t, http.StatusOK, b.enter(order[0]).Status)
+	var again time.Time
+	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT made_at FROM claims WHERE state = 'standby'`).Scan(&again))
+	require.Equal(t, since, again, "who was not away does not")
 }
 
 // TestPausedOffers: who was offered a unit before a pause has as long for it afterwards as was left, whatever inventory's holds do

@@ -368,6 +368,7 @@ func (s *service) offer(ctx context.Context, d Drop, lot *Lot, lapses int64) err
 	if lot.Free == 0 {
 		return nil
 	}
+	now := s.now()
 	standby, err := s.store.standby(ctx, d.ID, lot.SKU, lot.Free, lapses, askedAtOnce)
 	if err != nil {
 		return err
@@ -383,12 +384,12 @@ func (s *service) offer(ctx context.Context, d Drop, lot *Lot, lapses int64) err
 	if len(keys) == 0 {
 		return nil
 	}
-	until := d.within(s.now(), d.StandbyS)
+	until := d.within(now, d.StandbyS)
 	var asked []toClaim
 	err = s.store.changeClaims(ctx, d.ID, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
 		asked = nil
 		for _, k := range keys {
-			if c := claims[k]; c != nil && c.Offer(until) {
+			if c := claims[k]; c != nil && c.Offer(now, until) {
 				changed, asked = append(changed, k), append(asked, toClaim{*c, accounts[k]})
 			}
 		}

@@ -65,7 +65,7 @@ func (w *world) offer(sku int) {
 	var asked []asking
 	for _, k := range served {
 		c := w.shoppers[who[k]].claim
-		if c.Offer(w.time().Add(standbyFor)) {
+		if c.Offer(w.time(), w.time().Add(standbyFor)) {
 			asked = append(asked, asking{who[k], *c})
 		}
 	}
