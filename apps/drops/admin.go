@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -248,12 +249,13 @@ func (s *service) schedule(ctx context.Context, in *IDPath) (*body[Watched], err
 		if err := d.Schedulable(s.now()); err != nil {
 			return err
 		}
-		if err := d.Publish(lots); err != nil {
+		key := s.settings.HeadKey.Signs()
+		if err := d.Publish(lots, proof.HeadKey(key).Public().(ed25519.PublicKey)); err != nil {
 			return err
 		}
 		d.Nonce = make([]byte, 32)
 		_, _ = rand.Read(d.Nonce) // it never fails
-		commitment := drop.Commitment(d.Slug, []byte(*d.Rules), drop.SecretOf(s.settings.HeadKey.Signs(), d.Nonce, d.Slug))
+		commitment := drop.Commitment(d.Slug, []byte(*d.Rules), drop.SecretOf(key, d.Nonce, d.Slug))
 		d.Commitment, d.Lots = commitment[:], "asked"
 		return nil
 	})

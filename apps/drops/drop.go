@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
 	"slices"
 	"time"
@@ -177,12 +178,13 @@ func wantedOf(lots []Lot) []LotWanted {
 	return wanted
 }
 
-// Publish fixes a drop's rules, from when on they do not change: which round of the beacon decides is among them.
-func (d *Drop) Publish(lots []Lot) error {
+// Publish fixes a drop's rules, from when on they do not change: which round of the beacon decides is among them, and which key signs
+// the log's heads.
+func (d *Drop) Publish(lots []Lot, headKey ed25519.PublicKey) error {
 	r := rules{
 		Drop: d.Slug, Title: d.Title, Preset: d.Preset, Zone: d.Zone, PrequeueAt: d.PrequeueAt, ClosesAt: d.ClosesAt,
 		GraceS: d.GraceS, HoldS: d.HoldS, StandbyS: d.StandbyS, Notify: d.Notify, TellEnd: d.TellEnd, Lots: wantedOf(lots),
-		Rules: proof.Rules{OpensAt: d.OpensAt, Beacon: d.Beacon},
+		Rules: proof.Rules{OpensAt: d.OpensAt, Beacon: d.Beacon, HeadKey: proof.Hex(headKey)},
 	}
 	if d.Beacon == proof.BeaconDrand {
 		r.Chain, r.Round = proof.Quicknet.Hash, proof.Quicknet.RoundAt(d.OpensAt.Add(beaconAfter))

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"crypto/ed25519"
 	"embed"
 	"net/http"
 	"sync"
@@ -13,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/maypok86/otter/v2"
 
-	"github.com/stampede-shop/stampede/drop/proof"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/longpoll"
 	"github.com/stampede-shop/stampede/kit/serve"
@@ -41,7 +39,6 @@ type service struct {
 	settings  settings
 	store     store
 	now       func() time.Time
-	headKey   ed25519.PrivateKey
 	entries   *gather.Gatherer[entering, entered]
 	claims    *gather.Gatherer[claiming, claimed]
 	looks     *gather.Gatherer[looking, struct{}]
@@ -58,7 +55,7 @@ type service struct {
 // newService puts the routes, subscriptions and background work on rt.
 func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
 	s := &service{
-		settings: set, store: store{db}, now: rt.Now, headKey: proof.HeadKey(set.HeadKey.Signs()),
+		settings: set, store: store{db}, now: rt.Now,
 		inventory: inventory{rt.Dapr}, beacon: relay{http.DefaultClient, string(set.BeaconURL)},
 		polls: longpoll.New(longpoll.Most), stopping: rt.Stopping(),
 		started: rt.Now(),

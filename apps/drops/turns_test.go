@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/hex"
 	"net/http"
 	"strconv"
@@ -228,7 +229,8 @@ func TestBeacon(t *testing.T) {
 	require.Equal(t, real, []byte(d.Signature))
 }
 
-// TestKeysChange: what was scheduled and signed under one key is right under the next one.
+// TestKeysChange: what was scheduled and signed under one key is right under the next one, since a drop's heads go on being signed by
+// the key that its rules name.
 func TestKeysChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -238,15 +240,36 @@ func TestKeysChange(t *testing.T) {
 	b.entered(1)
 	b.tick()
 	const another = "another-key-of-the-tests-0123456789abcdef"
+	b.s.settings.HeadKey = serve.Keys{another, headKey}
+	b.entered(2)
+	b.at(b.clock().Add(headEvery))
+	b.tick()
 	b.s.settings.HeadKey = serve.Keys{another}
 	b.at(w.OpensAt)
-	require.ErrorContains(t, b.s.moveAll(t.Context()), "DROPS_HEAD_KEY", "nobody has the secret")
+	require.ErrorContains(t, b.s.moveAll(t.Context()), "DROPS_HEAD_KEY", "nobody has the key, nor the secret")
+	require.Equal(t, Prequeue, b.status().State, "no head is signed by another key")
 	b.s.settings.HeadKey = serve.Keys{another, headKey}
 	b.tick()
 	require.Equal(t, Open, b.status().State)
 	d, leaves := b.proof()
-	_, err := proof.Check(d, leaves)
+	r, err := proof.Check(d, leaves)
 	require.NoError(t, err)
+	require.Len(t, d.Heads, 3)
+	require.Equal(t, proof.Hex(proof.HeadKey([]byte(headKey)).Public().(ed25519.PublicKey)), r.Key)
+
+	// Scheduled before rules named a key.
+	_, err = b.db.Exec(t.Context(), `
+		UPDATE drops SET state = 'prequeue', n = NULL, root = NULL, seed = NULL, secret = NULL, opened_at = NULL,
+			rules = regexp_replace(rules, ',"head_key":"[0-9a-f]+"', '')`)
+	require.NoError(t, err)
+	_, err = b.db.Exec(t.Context(), `DELETE FROM heads`)
+	require.NoError(t, err)
+	require.ErrorContains(t, b.s.moveAll(t.Context()), "secret", "it was committed to other rules")
+	d, leaves = b.proof()
+	r, err = proof.Check(d, leaves)
+	require.NoError(t, err)
+	require.Equal(t, proof.Hex(proof.HeadKey([]byte(another)).Public().(ed25519.PublicKey)), d.Heads[0].Key, "the key of new ones")
+	require.Contains(t, r.Notes[0], "name no key")
 }
 
 // TestSuspended: who is suspended neither enters nor claims, and whoever is no shopper neither.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -190,7 +192,29 @@ func (s *service) signHead(ctx context.Context, d Drop) error {
 	if err != nil {
 		return err
 	}
-	return addHead(ctx, s.store.db, d.ID, proof.SignHead(s.headKey, d.Slug, t.Size(), t.Root(), s.now()))
+	key, err := s.headKey(d)
+	if err != nil {
+		return err
+	}
+	return addHead(ctx, s.store.db, d.ID, proof.SignHead(key, d.Slug, t.Size(), t.Root(), s.now()))
+}
+
+// headKey is the key that a drop's rules say signs its heads, whichever signs those of new ones by now. Of a drop that was scheduled
+// before rules named one it is that one.
+func (s *service) headKey(d Drop) (ed25519.PrivateKey, error) {
+	var r proof.Rules
+	if err := json.Unmarshal([]byte(*d.Rules), &r); err != nil {
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	if r.HeadKey == nil {
+		return proof.HeadKey(s.settings.HeadKey.Signs()), nil
+	}
+	for _, setting := range s.settings.HeadKey {
+		if key := proof.HeadKey([]byte(setting)); string(key.Public().(ed25519.PublicKey)) == string(r.HeadKey) {
+			return key, nil
+		}
+	}
+	return nil, errors.New("no key of DROPS_HEAD_KEY is the one that the drop's rules name")
 }
 
 // freeze ends the log of those whose order is drawn: from now on its root is fixed, and signed.
@@ -203,9 +227,13 @@ func (s *service) freeze(ctx context.Context, id uuid.UUID) error {
 		if err != nil {
 			return err
 		}
+		key, err := s.headKey(*d)
+		if err != nil {
+			return err
+		}
 		n, root := int64(t.Size()), t.Root()
 		d.State, d.N, d.Root = Drawing, &n, root[:]
-		return addHead(ctx, tx, id, proof.SignHead(s.headKey, d.Slug, t.Size(), root, s.now()))
+		return addHead(ctx, tx, id, proof.SignHead(key, d.Slug, t.Size(), root, s.now()))
 	})
 	return err
 }

@@ -21,13 +21,14 @@ type Rules struct {
 	Beacon  string    `json:"beacon"`
 	Chain   string    `json:"chain,omitempty"`
 	Round   uint64    `json:"round,omitempty"`
+	HeadKey Hex       `json:"head_key,omitempty"` // the Ed25519 key that signs the log's heads; none: scheduled before there was one
 }
 
 // Document is a drop's proof. What is not known yet is null or empty.
 type Document struct {
 	Drop       string `json:"drop"`
 	State      string `json:"state"`
-	Rules      string `json:"rules" doc:"JSON, byte for byte as it was committed to"`
+	Rules      string `json:"rules" doc:"JSON, byte for byte as it was committed to; head_key in it is the Ed25519 key that signs the heads"`
 	Commitment Hex    `json:"commitment" doc:"SHA-256 of drop, rules and secret, each after its length in 8 bytes"`
 	Heads      []Head `json:"heads" nullable:"false" doc:"The log of entries as it grew; the last one is what was frozen"`
 
@@ -42,6 +43,7 @@ type Document struct {
 type Result struct {
 	Entries   int // in the log, those that came after the opening included
 	Heads     int
+	Key       Hex      // that the rules name, and that has signed every head; nil: they name none
 	Positions []uint64 // of the entries before the opening, by their place in the log; nil before it
 	Notes     []string // what can be checked and is right, but should be known
 }
@@ -54,8 +56,11 @@ func Check(d Document, leaves []Hex) (r Result, err error) {
 	if err := json.Unmarshal([]byte(d.Rules), &rules); err != nil {
 		return r, fmt.Errorf("the rules cannot be read: %w", err)
 	}
-	if err := checkHeads(d, leaves); err != nil {
+	if err := checkHeads(d, rules.HeadKey, leaves); err != nil {
 		return r, err
+	}
+	if r.Key = rules.HeadKey; r.Key == nil {
+		r.Notes = append(r.Notes, "the rules name no key: whoever shows this log could have signed its heads with any")
 	}
 	if d.N == nil {
 		r.Notes = append(r.Notes, "it is not open yet: only the log of entries could be checked")
@@ -92,11 +97,16 @@ func Check(d Document, leaves []Hex) (r Result, err error) {
 	return r, nil
 }
 
-func checkHeads(d Document, leaves []Hex) error {
+// checkHeads holds the heads to the leaves, and to the key that the rules have named before anybody entered, if they name one: a key
+// that only stands beside its signatures says nothing of who has signed.
+func checkHeads(d Document, key Hex, leaves []Hex) error {
 	tree := NewTree(false)
 	for i, h := range d.Heads {
 		if err := h.Check(d.Drop); err != nil {
 			return fmt.Errorf("head of %d entries: %w", h.Size, err)
+		}
+		if key != nil && !same(h.Key, key) {
+			return fmt.Errorf("head of %d entries: it was signed by another key than the rules name", h.Size)
 		}
 		if h.Size < tree.Size() || h.Size > uint64(len(leaves)) || i > 0 && h.At.Before(d.Heads[i-1].At) {
 			return fmt.Errorf("head of %d entries: out of order, or there are fewer leaves", h.Size)

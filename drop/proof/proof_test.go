@@ -1,9 +1,11 @@
 package proof
 
 import (
+	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
 	"os"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -69,7 +71,8 @@ func published(t *testing.T, n, late int, beacon string) (Document, []Hex) {
 	t.Helper()
 	r := recorded(t)[0]
 	told := Quicknet.TimeOf(r.Round)
-	rules := Rules{OpensAt: told.Add(-4 * time.Second), Beacon: beacon}
+	key := HeadKey([]byte("a setting"))
+	rules := Rules{OpensAt: told.Add(-4 * time.Second), Beacon: beacon, HeadKey: Hex(key.Public().(ed25519.PublicKey))}
 	if beacon == BeaconDrand {
 		rules.Chain, rules.Round = Quicknet.Hash, r.Round
 	}
@@ -78,7 +81,6 @@ func published(t *testing.T, n, late int, beacon string) (Document, []Hex) {
 	secret := [32]byte{9}
 	commitment := drop.Commitment("spring", text, secret)
 	d := Document{Drop: "spring", State: "open", Rules: string(text), Commitment: commitment[:], Secret: secret[:]}
-	key := HeadKey([]byte("a setting"))
 	tree := NewTree(false)
 	var leaves []Hex
 	for i := range n + late {
@@ -114,6 +116,7 @@ func TestCheck(t *testing.T) {
 			r, err := Check(d, leaves)
 			require.NoError(t, err, "%s %d", beacon, n)
 			require.Len(t, r.Positions, n)
+			require.Len(t, r.Key, ed25519.PublicKeySize)
 			require.Equal(t, beacon == BeaconCommit, len(r.Notes) == 1, "%v", r.Notes)
 		}
 	}
@@ -139,11 +142,43 @@ func TestCheckSees(t *testing.T) {
 		"a head of another time":               func(d *Document, _ []Hex) { d.Heads[1].At = d.Heads[1].At.Add(time.Second) },
 		"the last head left out":               func(d *Document, _ []Hex) { d.Heads = d.Heads[:2] },
 		"another drop's heads":                 func(d *Document, _ []Hex) { d.Drop = "summer" },
+		"an early head of another key":         func(d *Document, _ []Hex) { signAgain(&d.Heads[0]) },
+		"the last head of another key":         func(d *Document, _ []Hex) { signAgain(&d.Heads[2]) },
+		"rules that name no key any more": func(d *Document, _ []Hex) {
+			d.Rules = regexp.MustCompile(`,"head_key":"\w+"`).ReplaceAllString(d.Rules, "")
+		},
 	} {
 		d, leaves := published(t, 25, 2, BeaconDrand)
 		forge(&d, leaves)
 		_, err := Check(d, leaves)
 		require.Error(t, err, name)
+	}
+}
+
+// signAgain signs a head with a fresh key, which stands beside the signature.
+func signAgain(h *Head) {
+	*h = SignHead(HeadKey([]byte("a fresh one")), "spring", h.Size, [32]byte(h.Root), h.At)
+}
+
+// TestNoKey: of a drop that was scheduled before its rules named a key it is said that anybody could have signed its heads, also before
+// it is open.
+func TestNoKey(t *testing.T) {
+	t.Parallel()
+	d, leaves := published(t, 25, 0, BeaconCommit)
+	var rules Rules
+	require.NoError(t, json.Unmarshal([]byte(d.Rules), &rules))
+	rules.HeadKey = nil
+	text, err := json.Marshal(rules)
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "head_key", "as it was published then")
+	commitment := drop.Commitment("spring", text, [32]byte(d.Secret))
+	d.Rules, d.Commitment = string(text), commitment[:]
+	for range 2 {
+		r, err := Check(d, leaves)
+		require.NoError(t, err)
+		require.Nil(t, r.Key)
+		require.Contains(t, r.Notes[0], "name no key")
+		d.N = nil
 	}
 }
 

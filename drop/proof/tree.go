@@ -111,7 +111,7 @@ type Head struct {
 	Size      uint64    `json:"size"`
 	Root      Hex       `json:"root" doc:"Of the log's first size leaves, RFC 6962"`
 	At        time.Time `json:"at"`
-	Key       Hex       `json:"key" doc:"The Ed25519 key that checks the signature"`
+	Key       Hex       `json:"key" doc:"The Ed25519 key that checks the signature: head_key of the rules, where they name one"`
 	Signature Hex       `json:"signature"`
 }
 
@@ -135,7 +135,7 @@ func SignHead(key ed25519.PrivateKey, drop string, size uint64, root [32]byte, a
 	return h
 }
 
-// Check tells whether the head was signed by the key that it names.
+// Check tells whether the head was signed by the key that it names, whosever that is.
 func (h Head) Check(drop string) error {
 	if len(h.Key) != ed25519.PublicKeySize || !ed25519.Verify(ed25519.PublicKey(h.Key), h.text(drop), h.Signature) {
 		return errors.New("the signature is wrong")

@@ -52,6 +52,9 @@ func verify(ctx context.Context, out io.Writer, at string) error {
 		return err
 	}
 	fmt.Fprintf(out, "%s is %s: %d entries, %d signed heads, all right\n", d.Drop, d.State, r.Entries, r.Heads)
+	if r.Key != nil {
+		fmt.Fprintf(out, "the heads' key is the one that the rules name: %x\n", []byte(r.Key))
+	}
 	if r.Positions != nil {
 		fmt.Fprintf(out, "commitment, beacon, seed and all %d positions recomputed\n", len(r.Positions))
 	}

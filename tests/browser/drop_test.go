@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -12,7 +13,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
@@ -153,7 +156,9 @@ func TestDropPauses(t *testing.T) {
 func published(t *testing.T, n, late int) (proof.Document, []proof.Hex) {
 	t.Helper()
 	secret := [32]byte{7}
-	d := proof.Document{Drop: "lamp", State: "open", Rules: `{"drop":"lamp","beacon":"commit","title":"Lämp"}`}
+	key := proof.HeadKey([]byte("a setting"))
+	rules := fmt.Sprintf(`{"drop":"lamp","beacon":"commit","title":"Lämp","head_key":"%x"}`, []byte(key.Public().(ed25519.PublicKey)))
+	d := proof.Document{Drop: "lamp", State: "open", Rules: rules}
 	commitment := drop.Commitment(d.Drop, []byte(d.Rules), secret)
 	log := proof.NewTree(false)
 	var leaves []proof.Hex
@@ -164,8 +169,7 @@ func published(t *testing.T, n, late int) (proof.Document, []proof.Hex) {
 			require.NoError(t, log.Add(leaf[:]))
 		}
 		if i%5 == 2 && i < n || i == n-1 {
-			root := log.Root()
-			d.Heads = append(d.Heads, proof.Head{Size: log.Size(), Root: root[:]})
+			d.Heads = append(d.Heads, proof.SignHead(key, d.Drop, log.Size(), log.Root(), time.Now()))
 		}
 	}
 	root, size := log.Root(), uint64(n)
@@ -191,14 +195,40 @@ func TestDropProof(t *testing.T) {
 			try { return "seed " + d.hex(d.check(`+string(doc)+`, `+string(lines)+`, () => {})) } catch (wrong) { return wrong }
 		}`)
 	}
+	signed := func(change func(d *proof.Document)) (said string) {
+		d, _ := published(t, 13, 4)
+		change(&d)
+		doc, err := json.Marshal(d)
+		require.NoError(t, err)
+		v.Run(chromedp.Evaluate(`stampedeDrop.signed(`+string(doc)+`).then(String, wrong => wrong)`, &said,
+			func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+		return said
+	}
+	require.Equal(t, "true", signed(func(*proof.Document) {}))
+	for what, change := range map[string]func(d *proof.Document){
+		"another size":      func(d *proof.Document) { d.Heads[1].Size++ },
+		"another root":      func(d *proof.Document) { d.Heads[1].Root[0]++ },
+		"another time":      func(d *proof.Document) { d.Heads[1].At = d.Heads[1].At.Add(time.Millisecond) },
+		"another drop":      func(d *proof.Document) { d.Drop = "lamps" },
+		"another key":       func(d *proof.Document) { d.Heads[1].Key[0]++ },
+		"another signature": func(d *proof.Document) { d.Heads[1].Signature[0]++ },
+		"no key":            func(d *proof.Document) { d.Heads[1].Key = nil },
+	} {
+		require.Equal(t, "The shop has not signed what is told of its log.", signed(change), what)
+	}
 	right, leaves := published(t, 13, 4)
 	require.Equal(t, "seed "+fmt.Sprintf("%x", []byte(right.Seed)), check(nil))
 	require.Equal(t, fmt.Sprintf("%x", []byte(leaves[3])),
 		said[string](v, `d.leafOf("03000000-0000-0000-0000-000000000000", "01030000-0000-0000-0000-000000000000", "0903")`))
 	for says, change := range map[string]func(d *proof.Document, leaves []proof.Hex) []proof.Hex{
 		"not what they were": func(_ *proof.Document, l []proof.Hex) []proof.Hex { l[1], l[2] = l[2], l[1]; return l },
-		"fewer entries":      func(_ *proof.Document, l []proof.Hex) []proof.Hex { return l[:12] },
-		"is another one":     func(d *proof.Document, l []proof.Hex) []proof.Hex { *d.N = 12; return l },
+		"another key than": func(d *proof.Document, l []proof.Hex) []proof.Hex {
+			head := d.Heads[0]
+			d.Heads[0] = proof.SignHead(proof.HeadKey([]byte("a fresh one")), d.Drop, head.Size, [32]byte(head.Root), head.At)
+			return l
+		},
+		"fewer entries":  func(_ *proof.Document, l []proof.Hex) []proof.Hex { return l[:12] },
+		"is another one": func(d *proof.Document, l []proof.Hex) []proof.Hex { *d.N = 12; return l },
 		"rules were changed": func(d *proof.Document, l []proof.Hex) []proof.Hex {
 			d.Rules = strings.Replace(d.Rules, "ä", "a", 1)
 			return l

@@ -153,6 +153,7 @@
     const grow = to => { while (tree.size < to) tree.add(bytes(leaves[tree.size])); };
     for (const head of doc.heads) {
       if (head.size < tree.size || head.size > leaves.length) throw "The log has fewer entries than the shop has said before.";
+      if (rules.head_key && head.key !== rules.head_key) throw "The shop’s statements are signed by another key than the rules name.";
       grow(head.size);
       if (hex(tree.root) !== head.root) throw `The log’s first ${head.size} entries are not what they were.`;
     }
@@ -178,10 +179,27 @@
     tell("The seed follows from them, and from nothing else. It decides the order.");
     return seed;
   };
+  // Whether the shop has signed each statement about the log; false: this browser cannot tell (Ed25519 is in those of 2025 and later,
+  // for pages that came by https). It throws when one is not. That the key is the one of the rules is for check to see.
+  const signed = async doc => {
+    if (!globalThis.crypto?.subtle) return false;
+    for (const head of doc.heads) {
+      const said = `stampede head 1\n${doc.drop}\n${head.size}\n${head.root}\n${Date.parse(head.at)}\n`;
+      let right = false;
+      try {
+        const key = await crypto.subtle.importKey("raw", bytes(head.key), "Ed25519", false, ["verify"]);
+        right = await crypto.subtle.verify("Ed25519", key, bytes(head.signature), text.encode(said));
+      } catch (e) {
+        if (e.name === "NotSupportedError") return false;
+      }
+      if (!right) throw "The shop has not signed what is told of its log.";
+    }
+    return true;
+  };
   // The line of the log that is somebody's own.
   const leafOf = (entry, account, salt) => hex(sha256(bytes(entry), sha256(bytes(account), bytes(salt))));
 
-  window.stampedeDrop = { sha256, hex, bytes, position, row, stage, pause, odds, waitFor, log, check, leafOf }; // for tests
+  window.stampedeDrop = { sha256, hex, bytes, position, row, stage, pause, odds, waitFor, log, check, signed, leafOf }; // for tests
 
   const $ = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => root.querySelectorAll(selector);
@@ -206,6 +224,9 @@
         leaves.push(...next);
       }
       const seed = check(doc, leaves, tell);
+      if (!await signed(doc)) tell("Whether the shop has signed its statements this browser cannot check. The command go run ./drop/verify can.");
+      else if (JSON.parse(doc.rules).head_key) tell("The shop has signed each statement, with the key that its rules had named before anybody entered.");
+      else tell("Each statement is signed, but the rules name no key: whoever shows this log could have signed them.");
       const { entry, account, salt, idx } = verify.dataset;
       if (entry) {
         if (leaves[idx] !== leafOf(entry, account, salt)) throw "Your own entry is not in the log where it should be.";
