@@ -46,7 +46,12 @@
     state.forEach((word, i) => out.setInt32(i * 4, word));
     return new Uint8Array(out.buffer);
   };
-  const bytes = hex => Uint8Array.from(hex.replaceAll("-", "").match(/../g) || [], pair => parseInt(pair, 16));
+  const digit = code => code < 58 ? code - 48 : (code | 32) - 87;
+  const bytes = hex => { // a log has millions of digits: without a string for each of them
+    const digits = hex.replaceAll("-", ""), out = new Uint8Array(digits.length >> 1);
+    for (let i = 0; i < out.length; i++) out[i] = digit(digits.charCodeAt(2 * i)) << 4 | digit(digits.charCodeAt(2 * i + 1));
+    return out;
+  };
   const hex = data => Array.from(data, byte => byte.toString(16).padStart(2, "0")).join("");
   const eight = n => { const v = new DataView(new ArrayBuffer(8)); v.setBigUint64(0, BigInt(n)); return new Uint8Array(v.buffer); };
 
@@ -159,9 +164,11 @@
     }
     tell(`The log has ${leaves.length} entries. It has only grown: each of the shop’s ${doc.heads.length} statements about it fits.`);
     if (doc.n === null) return tell("It has not opened yet. More can be checked then.");
-    const frozen = log();
-    for (const leaf of leaves.slice(0, doc.n)) frozen.add(bytes(leaf));
-    if (frozen.size < doc.n || hex(frozen.root) !== doc.root) throw "The log that was closed at the opening is another one.";
+    grow(Math.min(doc.n, leaves.length));
+    const root = tree.root;
+    if (tree.size !== doc.n || hex(root) !== doc.root || doc.heads.at(-1)?.root !== doc.root) {
+      throw "The log that was closed at the opening is another one.";
+    }
     tell(`At the opening it was closed with ${doc.n} entries.`);
     if (!doc.seed) return tell("The order is being drawn. Look again in a few seconds.");
     const parts = [text.encode(doc.drop), text.encode(doc.rules), bytes(doc.secret)];
@@ -174,7 +181,7 @@
       random = sha256(bytes(doc.beacon_signature));
       tell(`The public random number of drand’s round ${rules.round} is ${hex(random)}. Anybody can look it up there.`);
     } else tell("There was no public random number: the shop could have influenced the order.");
-    const seed = sha256(bytes(doc.secret), random, frozen.root, eight(doc.n));
+    const seed = sha256(bytes(doc.secret), random, root, eight(doc.n));
     if (hex(seed) !== doc.seed) throw "The seed does not follow from the secret, the log and the random number.";
     tell("The seed follows from them, and from nothing else. It decides the order.");
     return seed;
