@@ -40,7 +40,7 @@ type found struct {
 	units, people                          [kinds]float64 // units bought, by kind
 }
 
-// requests are what pages have asked for. There is none for a position.
+// requests are what pages have asked for.
 type requests struct{ entries, polls, claims, bodies, positions int64 }
 
 // said is how many were told something, and to how many of them a unit was offered.
@@ -85,7 +85,7 @@ func (w *world) judgeDraw(positions []uint64) {
 		if s.idx >= 0 {
 			accounts++
 		}
-		if s.kind == tabs {
+		if s.was = s.position; s.kind == tabs {
 			f.tabPlaces = append(f.tabPlaces, s.position)
 		}
 	}
@@ -93,20 +93,19 @@ func (w *world) judgeDraw(positions []uint64) {
 }
 
 // judgeKnown looks at a page that has just worked out its own number.
-func (w *world) judgeKnown(s *shopper) {
-	if s.kind != plain && s.kind != keen {
-		return
-	}
-	w.found.known = max(w.found.known, w.now)
-	if s.idx%97 == 0 && drop.Position(uint64(s.idx), uint64(w.n), w.drawn) != uint64(s.position) {
-		w.found.wrongOwn++
-	}
-}
-
-func (w *world) judgeBack(same bool) {
-	w.found.back++
-	if same {
-		w.found.backSame++
+func (w *world) judgeKnown(s *shopper, own int32) {
+	switch s.kind {
+	case plain, keen:
+		w.found.known = max(w.found.known, w.now)
+		if own != s.was {
+			w.found.wrongOwn++
+		}
+	case comeback:
+		w.found.back++
+		if own == s.was {
+			w.found.backSame++
+		}
+	default:
 	}
 }
 
@@ -267,7 +266,7 @@ func (w *world) judgeWords(s *shopper) {
 			note(&w.found.words[k])
 		}
 	}
-	if int64(s.idx) < w.n && drop.PartLikely(w.parts[s.sku]) && s.kind != leaver {
+	if int64(s.idx) < w.n && w.rules.enough(w.parts[s.sku]) && s.kind != leaver {
 		note(&w.found.before)
 	}
 }

@@ -121,5 +121,12 @@ holds differs from seed to seed. It took %s on %d cores. It fails when a promise
 	fmt.Fprintf(&b, "\nIn all they entered %s times, looked %s times, claimed %s times and asked %s times for what was their own.\n",
 		count(func(r requests) int64 { return r.entries }), count(func(r requests) int64 { return r.polls }),
 		count(func(r requests) int64 { return r.claims }), count(func(r requests) int64 { return r.bodies }))
+	b.WriteString(`
+A page works its reader's position out from the place in the log and the status, and would ask where the status does not say enough; a
+second device enters again and begins with nothing else. What is played is the page: that drops gives an account the entry that it has,
+whichever device asks and however many at once, is held by its own tests (TestDrop and TestTogether in [apps/drops](../apps/drops)), that
+the page in a browser asks for nothing of its own by TestDropFollows in [tests/browser](../tests/browser). Each promise that has a mark is
+refused when the rule that keeps it is broken (TestBroken in [drop/sim](../drop/sim)).
+`)
 	return b.String()
 }

@@ -113,6 +113,9 @@ func (w *world) lineOf(sku int) drop.Line {
 // status is what drops says of itself.
 func (w *world) status() status {
 	st := status{open: w.isOpen, over: w.over, skus: make([]skuStatus, len(w.lots))}
+	if w.isOpen && w.rules.tells {
+		st.n, st.seed = w.n, &w.drawn
+	}
 	waiting := int64(len(w.log))
 	for sku := range w.lots {
 		l := &w.lots[sku]

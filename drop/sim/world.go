@@ -20,12 +20,16 @@ type rules struct {
 	likely    func(l drop.Line, called int64) int64
 	wait      func(ahead, perMin int64) (from, to float64, known bool)
 	poll      func(waiting int64) [2]int64
-	entries   int // that an account has at most
+	enough    func(part float64) bool
+	own       func(idx, n uint64, seed [32]byte) uint64 // as pages work it out
+	tells     bool                                      // n and the seed, in the status
+	entries   int                                       // that an account has at most
 }
 
 var theRules = rules{
 	positions: drop.Positions, more: drop.Call.More, called: func(before, after int64) int64 { return max(before, after) },
-	hold: (*drop.Lot).Hold, serve: drop.Serve, likely: drop.Line.LikelyBelow, wait: drop.Wait, poll: drop.Poll, entries: 1,
+	hold: (*drop.Lot).Hold, serve: drop.Serve, likely: drop.Line.LikelyBelow, wait: drop.Wait, poll: drop.Poll,
+	enough: drop.PartLikely, own: drop.Position, tells: true, entries: 1,
 }
 
 // kind is how somebody behaves.
@@ -64,13 +68,14 @@ type shopper struct {
 	sku           uint8
 	wants         int8
 	idx, position int32
-	here          bool // a page of theirs looks
-	looking       bool // and will look again
-	gone          bool // they have closed it for good
-	left          bool // and told the shop
-	comes, buys   bool // when called; when held for
-	mayAgain      bool // may ask again when a hold has lapsed
-	got           bool // a unit was held for them, at any time
+	was           int32 // position, in the judge's books of the draw
+	here          bool  // a page of theirs looks
+	looking       bool  // and will look again
+	gone          bool  // they have closed it for good
+	left          bool  // and told the shop
+	comes, buys   bool  // when called; when held for
+	mayAgain      bool  // may ask again when a hold has lapsed
+	got           bool  // a unit was held for them, at any time
 	toldSold      bool
 	enters        ms // before the opening: below 0
 	first         ms // look after the opening
@@ -114,6 +119,8 @@ type call struct {
 // status is what pages read.
 type status struct {
 	open, over bool
+	n          int64
+	seed       *[32]byte // nil: not told yet
 	poll       [2]int64
 	skus       []skuStatus
 }
@@ -287,8 +294,8 @@ func (w *world) born(s *shopper, skus int, limit int64, shows, buys float64) {
 	}
 }
 
-// enter gives an account its place, whichever of its devices asks, and however often.
-func (w *world) enter(i int32) {
+// enter gives an account its place in the log, whichever of its devices asks, and however often.
+func (w *world) enter(i int32) (idx int32) {
 	s, l := &w.shoppers[i], &w.lots[w.shoppers[i].sku]
 	times := 1
 	if s.kind == tabs {
@@ -309,6 +316,7 @@ func (w *world) enter(i int32) {
 		l.entrants++
 		l.wanted += int64(s.wants)
 	}
+	return s.idx
 }
 
 // draw shuffles who is there.
