@@ -187,7 +187,8 @@ func TestPassedOver(t *testing.T) {
 		fmt.Fprintf(&sql, `
 			INSERT INTO drops (id, slug, title, preset, state, zone, opens_at, closes_at, grace_s, hold_s, standby_s, calls_per_s, notify,
 				beacon, created_at)
-			VALUES ('%s', '%s', '', 'first-come', 'draft', 'UTC', now() - interval '1 hour', now(), 45, 600, 60, 100, false, 'commit', now());
+			VALUES ('%s', '%s', '', 'first-come', 'draft', 'UTC', now() - interval '1 hour', now(), 45, 600, 60, 100, false, 'commit',
+				now());
 			INSERT INTO drop_lots (drop_id, sku, units, most, called) VALUES ('%[1]s', 'TEE', 4, 2, 3);
 			INSERT INTO calls (drop_id, sku, first, last, called, called_at) VALUES ('%[1]s', 'TEE', 0, 3, 3, now());`, of, name)
 		for position, claim := range map[int]string{1: tc.better, 2: tc.worse} {
@@ -202,8 +203,8 @@ func TestPassedOver(t *testing.T) {
 				INSERT INTO entries (id, drop_id, account_id, idx, position, skus, quantity, leaf, entered_at)
 				VALUES ('%s', '%s', '%s', %d, %[4]d, '{TEE}', 2, '', now());
 				INSERT INTO claims (entry_id, sku, drop_id, position, state, made_at, offered_at, offered, quantity)
-				SELECT '%[1]s', 'TEE', '%[2]s', %[4]d, state, now() - made * interval '1 second', now() - served * interval '1 second', offered,
-					quantity
+				SELECT '%[1]s', 'TEE', '%[2]s', %[4]d, state, now() - made * interval '1 second',
+					now() - served * interval '1 second', offered, quantity
 				FROM (VALUES (%[5]s)) AS v (state, made, served, offered, quantity);`, id, of, who, position, columns(claim))
 		}
 		if standing, is := strings.CutPrefix(tc.also, "standing "); is {

@@ -28,7 +28,7 @@ type Rules struct {
 type Document struct {
 	Drop       string `json:"drop"`
 	State      string `json:"state"`
-	Rules      string `json:"rules" doc:"JSON, byte for byte as it was committed to; head_key in it is the Ed25519 key that signs the heads"`
+	Rules      string `json:"rules" doc:"JSON, byte for byte as it was committed to; its head_key signs the heads (Ed25519)"`
 	Commitment Hex    `json:"commitment" doc:"SHA-256 of drop, rules and secret, each after its length in 8 bytes"`
 	Heads      []Head `json:"heads" nullable:"false" doc:"The log of entries as it grew; the last one is what was frozen"`
 

@@ -56,9 +56,9 @@ func TestBroken(t *testing.T) {
 		{"speed gains nothing", func(r *rules) { r.more = func(drop.Call) int { return 1000 } }},
 		{"up to 10,000 wait", func(r *rules) { r.poll = func(int64) [2]int64 { return [2]int64{2, 10} } }},
 		{"100,000 wait", func(r *rules) { r.poll = func(int64) [2]int64 { return [2]int64{2, 20} } }},
-		{"come back", func(r *rules) { r.entries = 2 }},                                                               // a place for each device
-		{"come back", func(r *rules) { r.own = func(idx, _ uint64, _ [32]byte) uint64 { return idx } }},               // a device that gets it wrong
-		{"requests for a position", func(r *rules) { r.own = func(idx, _ uint64, _ [32]byte) uint64 { return idx } }}, // and so does the first
+		{"come back", func(r *rules) { r.entries = 2 }},                   // a place for each device
+		{"come back", func(r *rules) { r.own = noShuffle }},               // a device that gets it wrong
+		{"requests for a position", func(r *rules) { r.own = noShuffle }}, // and so does the first
 		{"requests for a position", func(r *rules) { r.positions = reversed }},
 		{"requests for a position", func(r *rules) { r.tells = false }}, // so that pages have to ask
 		{"who was told “likely”", func(r *rules) { r.likely = func(_ drop.Line, called int64) int64 { return called + 100 } }},
@@ -85,6 +85,9 @@ func TestBroken(t *testing.T) {
 		require.True(t, is, "%s: nothing breaks it", promise)
 	}
 }
+
+// noShuffle is a page that takes the place in the log for the position.
+func noShuffle(idx, _ uint64, _ [32]byte) uint64 { return idx }
 
 // inOrder is who comes first.
 func inOrder(n uint64, _ [32]byte) []uint64 {

@@ -231,9 +231,12 @@
         leaves.push(...next);
       }
       const seed = check(doc, leaves, tell);
-      if (!await signed(doc)) tell("Whether the shop has signed its statements this browser cannot check. The command go run ./drop/verify can.");
-      else if (JSON.parse(doc.rules).head_key) tell("The shop has signed each statement, with the key that its rules had named before anybody entered.");
-      else tell("Each statement is signed, but the rules name no key: whoever shows this log could have signed them.");
+      const by = await signed(doc) ? JSON.parse(doc.rules).head_key ? "rules" : "any" : "unknown";
+      tell({
+        rules: "The shop has signed each statement, with the key that its rules had named before anybody entered.",
+        any: "Each statement is signed, but the rules name no key: whoever shows this log could have signed them.",
+        unknown: "This browser cannot check whether the shop has signed its statements. The command go run ./drop/verify can.",
+      }[by]);
       const { entry, account, salt, idx } = verify.dataset;
       if (entry) {
         if (leaves[idx] !== leafOf(entry, account, salt)) throw "Your own entry is not in the log where it should be.";
