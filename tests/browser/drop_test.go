@@ -217,6 +217,12 @@ func TestDropProof(t *testing.T) {
 	} {
 		require.Equal(t, "The shop has not signed what is told of its log.", signed(change), what)
 	}
+	for _, subtle := range []string{ // a page that came by http, and an older browser
+		"undefined", `{ importKey: () => Promise.reject(new DOMException("", "NotSupportedError")) }`,
+	} {
+		v.Run(chromedp.Evaluate(`void Object.defineProperty(crypto, "subtle", { configurable: true, value: `+subtle+` })`, nil))
+		require.Equal(t, "false", signed(func(*proof.Document) {}), subtle)
+	}
 	right, leaves := published(t, 13, 4)
 	require.Equal(t, "seed "+fmt.Sprintf("%x", []byte(right.Seed)), check(nil))
 	require.Equal(t, fmt.Sprintf("%x", []byte(leaves[3])),
