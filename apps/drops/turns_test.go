@@ -719,7 +719,7 @@ func TestLeaverStandsInNobodysWay(t *testing.T) {
 func TestStandsBySince(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	order := b.opened(2, "lots", []LotWanted{{"TEE", 1, 1}})
+	order := b.opened(2, "lots", []LotWanted{{"TEE", 1, 1}}, "tell_end", true)
 	servetest.Neighbour(t, b.rt, "inventory", claimsRoute, servetest.IsAway)
 	require.Equal(t, "unavailable", b.claim(order[0]).Slug())
 	servetest.Neighbour(t, b.rt, "inventory", claimsRoute, b.inv.claims)
@@ -727,22 +727,21 @@ func TestStandsBySince(t *testing.T) {
 	require.Equal(t, http.StatusCreated, b.claim(order[1]).Status)
 	b.at(b.clock().Add(time.Minute))
 	require.Equal(t, http.StatusAccepted, b.claim(order[0]).Status)
-	var since time.Time
-	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT made_at FROM claims WHERE state = 'standby'`).Scan(&since))
-	require.Equal(t, b.clock(), since.UTC())
+	since := func() (at time.Time) {
+		require.NoError(t, b.db.QueryRow(t.Context(), `SELECT made_at FROM claims WHERE state = 'standby'`).Scan(&at))
+		return at.UTC()
+	}
+	require.Equal(t, b.clock(), since())
 
 	require.Equal(t, http.StatusNoContent, b.do(b.token(order[0]), "DELETE", "/drops/spring/entry", nil).Status)
 	b.at(b.clock().Add(time.Minute))
 	require.Equal(t, http.StatusOK, b.enter(order[0]).Status, "who comes back")
-	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT made_at FROM claims WHERE state = 'standby'`).Scan(&since))
-	require.Equal(t, b.clock(), since.UTC(), "stands by since then")
-	b.later(time.Second)
-	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT made_at FROM claims WHERE state = 'standby'`).Scan(&since))
-	b.at(b.clock().Add(time.Second))
-	require.Equal(t, http.StatusOK, b.enter(order[0]).Status)
-	var again time.Time
-	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT made_at FROM claims WHERE state = 'standby'`).Scan(&again))
-	require.Equal(t, since, again, "who was not away does not")
+	back := b.clock()
+	require.Equal(t, back, since(), "stands by since then")
+	b.at(back.Add(time.Second))
+	in := map[string]any{"skus": []string{"TEE"}, "quantity": 1, "tell": true}
+	require.Equal(t, http.StatusOK, b.do(b.token(order[0]), "POST", "/drops/spring/entry", in).Status)
+	require.Equal(t, back, since(), "who only wants to be told was not away")
 }
 
 // TestPausedOffers: who was offered a unit before a pause has as long for it afterwards as was left, whatever inventory's holds do
