@@ -285,3 +285,49 @@ func TestApart(t *testing.T) {
 		require.Equal(t, [][]int{{0}, {1, 2}, {3, 4}}, batches)
 	})
 }
+
+// TestRest: after a batch its gatherer rests in proportion, and who comes meanwhile is the next batch; who comes later begins at
+// once, and so does a whole batch.
+func TestRest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		type batch struct {
+			at time.Duration
+			n  int
+		}
+		var batches []batch
+		begun := time.Now()
+		g := gather.New(gather.Settings[int]{Most: 3, Rest: 10}, gather.Whole(func(_ context.Context, ms []int) error {
+			batches = append(batches, batch{time.Since(begun), len(ms)})
+			time.Sleep(time.Duration(ms[0]) * time.Millisecond)
+			return nil
+		}))
+		var all sync.WaitGroup
+		come := func(at, takes int) {
+			all.Go(func() {
+				time.Sleep(time.Duration(at) * time.Millisecond)
+				_, err := g.Do(t.Context(), takes)
+				assert.NoError(t, err)
+			})
+		}
+		come(0, 10)
+		come(40, 10)
+		come(80, 10)
+		come(1000, 10)
+		come(2000, 1000)
+		come(3100, 10)
+		come(5000, 20)
+		for range 3 {
+			come(5100, 10)
+		}
+		all.Wait()
+		time.Sleep(time.Second) // the last rest
+		ms := time.Millisecond
+		require.Equal(t, []batch{
+			{0, 1}, {110 * ms, 2}, // rested for ten times as long as it took
+			{1000 * ms, 1},                 // alone
+			{2000 * ms, 1}, {3250 * ms, 1}, // for a quarter of a second at most
+			{5000 * ms, 1}, {5100 * ms, 3}, // not when a whole batch waits
+		}, batches)
+	})
+}
