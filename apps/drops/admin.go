@@ -238,15 +238,15 @@ func (s *service) putDrop(ctx context.Context, in *struct {
 }
 
 func (s *service) schedule(ctx context.Context, in *IDPath) (*body[Watched], error) {
-	_, lots, err := s.store.byID(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	out, err := s.act(ctx, in.ID, "scheduled", "", func(_ pgx.Tx, d *Drop) error {
+	out, err := s.act(ctx, in.ID, "scheduled", "", func(tx pgx.Tx, d *Drop) error {
 		if d.State == Scheduled || d.Lots == "asked" {
 			return errNothing
 		}
 		if err := d.Schedulable(s.now()); err != nil {
+			return err
+		}
+		lots, err := lotsOf(ctx, tx, d.ID)
+		if err != nil {
 			return err
 		}
 		key := s.settings.HeadKey.Signs()
@@ -364,16 +364,16 @@ func (s *service) putMessage(ctx context.Context, in *struct {
 }
 
 func (s *service) postEnd(ctx context.Context, in *IDPath) (*body[Watched], error) {
-	_, lots, err := s.store.byID(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
 	out, err := s.act(ctx, in.ID, "ended", "", func(tx pgx.Tx, d *Drop) error {
 		switch {
 		case d.State.Over():
 			return errNothing
 		case d.State == Draft:
 			return ErrDropState.With("state", d.State)
+		}
+		lots, err := lotsOf(ctx, tx, d.ID)
+		if err != nil {
+			return err
 		}
 		return s.end(ctx, tx, d, skusOf(lots))
 	})

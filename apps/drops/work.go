@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -116,7 +117,8 @@ func (s *service) move(ctx context.Context, d Drop) error {
 }
 
 // setAside asks inventory for a drop's units, and schedules it when it has them. Errors: ErrLots with inventory's reason, when
-// they cannot be had: then the drop is a draft as before.
+// they cannot be had: then the drop is a draft as before. An answer about lots that the draft has not any more is none: by then it
+// was refused, changed, and asked for anew.
 func (s *service) setAside(ctx context.Context, id uuid.UUID) (Drop, error) {
 	_, lots, err := s.store.byID(ctx, id)
 	if err != nil {
@@ -132,7 +134,13 @@ func (s *service) setAside(ctx context.Context, id uuid.UUID) (Drop, error) {
 		reason = refused.Slug()
 	}
 	d, err := s.store.change(ctx, id, func(tx pgx.Tx, d *Drop) error {
+		now, err := lotsOf(ctx, tx, id)
 		switch {
+		case err != nil:
+			return err
+		case !slices.Equal(wantedOf(now), wantedOf(lots)):
+			stand, refused = nil, nil
+			return nil
 		case d.Lots != "asked":
 			return nil
 		case reason != "":
