@@ -19,6 +19,7 @@ const (
 	Bought   ClaimState = "bought"  // an order has the units
 	Lapsed   ClaimState = "lapsed"  // its end came: who claims again stands behind all who have never let one lapse
 	Declined ClaimState = "refused" // beyond a limit, or the lot is closed
+	Ending   ClaimState = "ending"  // of who has left, or is shut out: inventory is asked to take back what it holds for it
 )
 
 // Claim is what somebody wants of a lot.
@@ -63,6 +64,8 @@ func (c *Claim) Ask(quantity int64, now time.Time, hold time.Duration, first *Ra
 			c.State, c.Until, c.Quantity = Asked, &until, min(c.Quantity, quantity)
 		}
 		return true
+	case Ending: // nothing begins anew before this is over
+		return false
 	case Standby:
 		if quantity >= c.Quantity {
 			return false
@@ -95,6 +98,9 @@ func (c *Claim) Answer(has Has) {
 // Answered notes what inventory has said to what was asked: a refusal, or what the account has. It tells whether the claim's
 // owner is refused. A refusal is none when somebody has asked for something else meanwhile, whose answer counts.
 func (c *Claim) Answered(asked Claim, has Has, refusal Refusal, now time.Time) (refused bool) {
+	if c.State == Ending { // whatever it is, it is taken back
+		return false
+	}
 	mine := c.Until != nil && asked.Until != nil && c.Until.Equal(*asked.Until) && c.Quantity == asked.Quantity
 	switch {
 	case refusal == "":
@@ -115,9 +121,11 @@ func (c *Claim) Answered(asked Claim, has Has, refusal Refusal, now time.Time) (
 	return false
 }
 
-// Learn notes what became of a claim that holds something.
+// Learn notes what became of a claim that holds something, or ends.
 func (c *Claim) Learn(has Has, now time.Time) {
-	c.Answer(has)
+	if c.State != Ending {
+		c.Answer(has)
+	}
 	if c.State != Bought && has.Held == 0 && !now.Before(*c.Until) {
 		c.Over(has.Ordered)
 	}
@@ -153,6 +161,23 @@ func (c *Claim) Lapse() {
 // served in between has passed nobody over.
 func (c *Claim) Wait(now time.Time) {
 	c.State, c.Until, c.MadeAt, c.OfferedAt, c.Offered = Standby, nil, now, nil, 0
+}
+
+// GiveUp has a claim end whose owner has left, or is shut out: what they have not accepted, and of who is shut out also what is held.
+// What an order has is its buyer's, and what is held for who has left on their own is theirs to buy until its end. Until some time
+// inventory is asked to take back what it holds. It tells whether there is anything to take back.
+func (c *Claim) GiveUp(shutOut bool, until time.Time) bool {
+	switch c.State {
+	case Drawn, Asked, Offered:
+	case Held:
+		if !shutOut {
+			return false
+		}
+	default:
+		return false
+	}
+	c.State, c.Until = Ending, &until
+	return true
 }
 
 // Decline ends a claim that can have nothing.

@@ -99,6 +99,37 @@ func TestLearn(t *testing.T) {
 	}
 }
 
+// TestGiveUp: what ends of who leaves, or is shut out, and that it is over once, whatever inventory says meanwhile.
+func TestGiveUp(t *testing.T) {
+	t.Parallel()
+	end, held := noon.Add(time.Minute), noon.Add(time.Hour)
+	for state, ends := range map[ClaimState][2]bool{ // left, shut out
+		Drawn: {true, true}, Asked: {true, true}, Offered: {true, true}, Held: {false, true}, Standby: {}, Bought: {}, Lapsed: {}, Declined: {},
+		Ending: {},
+	} {
+		for i, shutOut := range []bool{false, true} {
+			c := Claim{Quantity: 1, State: state, Until: &held}
+			require.Equal(t, ends[i], c.GiveUp(shutOut, end), state)
+			if !ends[i] {
+				require.Equal(t, Claim{Quantity: 1, State: state, Until: &held}, c, state)
+				continue
+			}
+			asked := c
+			require.False(t, c.Answered(asked, Has{Held: 1, Until: &held}, "", noon))
+			require.False(t, c.Answered(asked, Has{}, NoneFree, noon))
+			require.False(t, c.Ask(1, noon, time.Hour, nil))
+			c.Learn(Has{}, noon)
+			c.Learn(Has{Held: 1, Until: &held}, end)
+			require.Equal(t, Ending, c.State, state)
+			c.Learn(Has{}, end)
+			require.Equal(t, []any{Lapsed, int64(1)}, []any{c.State, c.Lapses}, state)
+			c.State = Ending
+			c.Learn(Has{Ordered: 1}, end)
+			require.Equal(t, Bought, c.State, state)
+		}
+	}
+}
+
 func TestServe(t *testing.T) {
 	t.Parallel()
 	served, left := Serve(4, []int64{3, 2, 1, 1})

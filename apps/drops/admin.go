@@ -391,6 +391,6 @@ func (s *service) putExclusion(ctx context.Context, in *struct {
 	}
 }) (*body[Watched], error) {
 	return s.act(ctx, in.ID, "excluded", fmt.Sprintf("entry %d: %s", in.Idx, in.Body.Reason), func(tx pgx.Tx, d *Drop) error {
-		return exclude(ctx, tx, d.ID, in.Idx, in.Body.Reason)
+		return s.store.exclude(ctx, tx, d.ID, in.Idx, in.Body.Reason)
 	})
 }

@@ -19,6 +19,7 @@ const (
 	Bought   = drop.Bought
 	Lapsed   = drop.Lapsed
 	Declined = drop.Declined
+	Ending   = drop.Ending
 )
 
 // ClaimState is what became of a claim.

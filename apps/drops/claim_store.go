@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,7 +26,7 @@ func (c Claim) key() claimKey { return claimKey{c.EntryID, c.SKU} }
 
 // changeClaims locks entries, has fn change each of some claims, and saves them. A claim that is not there has no state; one
 // that fn returns false for is left as it is. So all that happens to one entry's claims happens one after the other,
-// whichever instance does it.
+// whichever instance does it. Whatever fn does, what is not to be had any more by who has left, or is shut out, ends.
 func (s store) changeClaims(
 	ctx context.Context, of uuid.UUID, keys []claimKey, fn func(tx pgx.Tx, claims map[claimKey]*Claim) ([]claimKey, error),
 ) error {
@@ -33,7 +35,14 @@ func (s store) changeClaims(
 		if err := lockEntries(ctx, tx, ids); err != nil {
 			return err
 		}
-		return changeLocked(ctx, tx, of, ids, func(claims map[claimKey]*Claim) ([]claimKey, error) { return fn(tx, claims) })
+		return s.changeLocked(ctx, tx, of, ids, func(claims map[claimKey]*Claim) ([]claimKey, error) { return fn(tx, claims) })
+	})
+}
+
+// endGivenUp ends what is not to be had any more of an entry that is locked, by who has just left, or was shut out.
+func (s store) endGivenUp(ctx context.Context, tx pgx.Tx, of, entry uuid.UUID) error {
+	return s.changeLocked(ctx, tx, of, []uuid.UUID{entry}, func(claims map[claimKey]*Claim) ([]claimKey, error) {
+		return slices.Collect(maps.Keys(claims)), nil
 	})
 }
 
@@ -45,20 +54,26 @@ func lockEntries(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
 }
 
 // changeLocked is changeClaims where the entries are locked already.
-func changeLocked(
+func (s store) changeLocked(
 	ctx context.Context, tx pgx.Tx, of uuid.UUID, entries []uuid.UUID, fn func(claims map[claimKey]*Claim) ([]claimKey, error),
 ) error {
-	rows, err := tx.Query(ctx, `SELECT `+claimColumns+` FROM claims WHERE entry_id = ANY ($1)`, entries)
+	rows, err := tx.Query(ctx, `
+		SELECT c.*, e.left_at IS NOT NULL AS has_left, e.excluded IS NOT NULL AS shut_out
+		FROM (SELECT `+claimColumns+` FROM claims WHERE entry_id = ANY ($1)) c JOIN entries e ON e.id = c.entry_id`, entries)
 	if err != nil {
 		return fmt.Errorf("claims: %w", err)
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Claim])
+	type ofEntry struct {
+		Claim
+		HasLeft, ShutOut bool
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[ofEntry])
 	if err != nil {
 		return fmt.Errorf("claims: %w", err)
 	}
 	claims := make(map[claimKey]*Claim, len(found))
 	for i := range found {
-		claims[found[i].key()] = &found[i]
+		claims[found[i].key()] = &found[i].Claim
 	}
 	changed, err := fn(claims)
 	if err != nil {
@@ -66,6 +81,11 @@ func changeLocked(
 	}
 	if len(changed) == 0 {
 		return nil
+	}
+	for _, c := range found {
+		if c.HasLeft || c.ShutOut {
+			claims[c.key()].GiveUp(c.ShutOut, s.now().Add(takenBackFor))
+		}
 	}
 	_, err = tx.Exec(ctx, `
 		INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, until, lapses, made_at, extended, offered_at, offered)
@@ -167,6 +187,26 @@ func (s store) ended(ctx context.Context, of uuid.UUID, before time.Time, limit 
 		return nil, fmt.Errorf("ended claims: %w", err)
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByName[toClaim])
+}
+
+// ending reads the claims that inventory is to take back, by drop.
+func (s store) ending(ctx context.Context) (map[uuid.UUID][]toClaim, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT c.drop_id, `+ownedColumns+` FROM claims c JOIN entries e ON e.id = c.entry_id
+		WHERE c.state = 'ending' AND e.account_id IS NOT NULL ORDER BY c.drop_id, c.until`)
+	if err != nil {
+		return nil, fmt.Errorf("claims that end: %w", err)
+	}
+	type ofDrop struct {
+		DropID uuid.UUID
+		toClaim
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[ofDrop])
+	by := map[uuid.UUID][]toClaim{}
+	for _, c := range found {
+		by[c.DropID] = append(by[c.DropID], c.toClaim)
+	}
+	return by, err
 }
 
 // standby reads who stands by for a SKU and wants no more than is free, the next first, of those who have let no more than so

@@ -240,7 +240,7 @@ func (s *service) claimOf(ctx context.Context, id uuid.UUID, batch []claiming, m
 			return err
 		}
 		ids := pg.Column(in, func(a admitted) uuid.UUID { return a.entry.ID })
-		return changeLocked(ctx, tx, id, ids, func(claims map[claimKey]*Claim) (changed []claimKey, err error) {
+		return s.store.changeLocked(ctx, tx, id, ids, func(claims map[claimKey]*Claim) (changed []claimKey, err error) {
 			for _, a := range in {
 				c := claims[claimKey{a.entry.ID, batch[a.i].sku}]
 				if c == nil {

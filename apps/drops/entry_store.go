@@ -114,26 +114,36 @@ func setEntry(ctx context.Context, tx pgx.Tx, e Entry, now time.Time) error {
 	return nil
 }
 
-// leave notes that an account does not want to be called any more.
-func (s store) leave(ctx context.Context, of, account uuid.UUID, at time.Time) error {
-	_, err := s.db.Exec(ctx, `
-		UPDATE entries SET left_at = $3 WHERE drop_id = $1 AND account_id = $2 AND left_at IS NULL`, of, account, at)
-	if err != nil {
-		return fmt.Errorf("leave: %w", err)
-	}
-	return nil
+// leave notes that an account does not want to be called any more. What it was offered and has not accepted ends; what it holds is its
+// own to buy until its end.
+func (s store) leave(ctx context.Context, of, account uuid.UUID) error {
+	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		var id uuid.UUID
+		err := tx.QueryRow(ctx, `
+			UPDATE entries SET left_at = $3 WHERE drop_id = $1 AND account_id = $2 AND left_at IS NULL RETURNING id`,
+			of, account, s.now()).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("leave: %w", err)
+		}
+		return s.endGivenUp(ctx, tx, of, id)
+	})
 }
 
-// exclude shuts an entry out. Errors: ErrEntryNotFound.
-func exclude(ctx context.Context, tx pgx.Tx, of uuid.UUID, idx int64, reason string) error {
-	tag, err := tx.Exec(ctx, `UPDATE entries SET excluded = $3 WHERE drop_id = $1 AND idx = $2`, of, idx, reason)
+// exclude shuts an entry out, which loses what no order has. Errors: ErrEntryNotFound.
+func (s store) exclude(ctx context.Context, tx pgx.Tx, of uuid.UUID, idx int64, reason string) error {
+	var id uuid.UUID
+	err := tx.QueryRow(ctx, `
+		UPDATE entries SET excluded = $3 WHERE drop_id = $1 AND idx = $2 RETURNING id`, of, idx, reason).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrEntryNotFound
+	}
 	if err != nil {
 		return fmt.Errorf("exclude: %w", err)
 	}
-	if tag.RowsAffected() == 0 {
-		return ErrEntryNotFound
-	}
-	return nil
+	return s.endGivenUp(ctx, tx, of, id)
 }
 
 // forgetAccount forgets whose entries are an account's.

@@ -233,6 +233,8 @@ func claimView(c claimed) ClaimView {
 		v.HoldExpiresAt = c.Until
 	case Drawn:
 		v.State = Asked
+	case Ending:
+		v.State = Lapsed
 	case Asked, Standby, Bought, Lapsed, Declined:
 	}
 	return v
@@ -343,7 +345,7 @@ func (s *service) deleteEntry(ctx context.Context, in *SlugPath) (*struct{}, err
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.store.leave(ctx, sn.Drop.ID, auth.Must(ctx).ID, s.now())
+	return nil, s.store.leave(ctx, sn.Drop.ID, auth.Must(ctx).ID)
 }
 
 // EntryProof proves that an entry is in the log that was frozen, or, of one that came later, in the log as it is.
@@ -422,7 +424,7 @@ func (s *service) postClaim(ctx context.Context, in *claimInput) (*claimOutput, 
 	if err != nil {
 		return nil, err
 	}
-	if got.State == Lapsed {
+	if got.State == Lapsed || got.State == Ending {
 		return nil, ErrClaimLapsed
 	}
 	out := &claimOutput{http.StatusCreated, claimView(got)}

@@ -64,6 +64,9 @@ func (c toClaim) wants(until time.Time) wantsHeld {
 	return wantsHeld{c.AccountID, c.SKU, c.Quantity, c.Position, until}
 }
 
+// none has nothing held of a claim.
+func (c toClaim) none() wantsHeld { return wantsHeld{c.AccountID, c.SKU, 0, c.Position, *c.Until} }
+
 // isHeld is what an account has by a claim.
 type isHeld struct {
 	Held      int64      `json:"held"`

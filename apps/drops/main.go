@@ -55,7 +55,7 @@ type service struct {
 // newService puts the routes, subscriptions and background work on rt.
 func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
 	s := &service{
-		settings: set, store: store{db}, now: rt.Now,
+		settings: set, store: store{db, rt.Now}, now: rt.Now,
 		inventory: inventory{rt.Dapr}, beacon: relay{http.DefaultClient, string(set.BeaconURL)},
 		polls: longpoll.New(longpoll.Most), stopping: rt.Stopping(),
 		started: rt.Now(),

@@ -75,6 +75,11 @@ func (l *lots) claim(c wantsHeld) (isHeld, error) {
 		l.has[key] = h
 	}
 	lot := l.all[c.SKU]
+	if c.Quantity == 0 {
+		lot.Lapse(h.Held)
+		h.Held, h.HeldUntil = 0, nil
+		return *h, nil
+	}
 	if l.closed || lot == nil {
 		return *h, problem.New(problem.Conflict, "lot-closed", "The drop has no open lot of it").With("sku", c.SKU)
 	}

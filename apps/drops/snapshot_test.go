@@ -219,6 +219,6 @@ func TestStatusIsOfOneMoment(t *testing.T) {
 	db, err := pgxpool.NewWithConfig(t.Context(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
-	require.Equal(t, before+1, called(store{db}, b.clock), "called after it")
+	require.Equal(t, before+1, called(store{db, b.clock}, b.clock), "called after it")
 	require.Equal(t, before+2, called(b.s.store, b.clock))
 }

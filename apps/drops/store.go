@@ -14,7 +14,10 @@ import (
 )
 
 // store holds the statements about drops, their lots and what staff did to them.
-type store struct{ db *pgxpool.Pool }
+type store struct {
+	db  *pgxpool.Pool
+	now func() time.Time
+}
 
 const dropColumns = `id, slug, title, preset, state, zone, prequeue_at, opens_at, closes_at, grace_s, hold_s, standby_s, calls_per_s,
 	notify, tell_end, beacon, beacon_round, message, lots, refused, rules, nonce, commitment, entered, n, root, beacon_signature, secret,

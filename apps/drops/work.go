@@ -16,6 +16,7 @@ import (
 	"github.com/stampede-shop/stampede/drop"
 	"github.com/stampede-shop/stampede/drop/proof"
 	"github.com/stampede-shop/stampede/events"
+	"github.com/stampede-shop/stampede/kit/dapr"
 	"github.com/stampede-shop/stampede/kit/outbox"
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
@@ -23,11 +24,12 @@ import (
 )
 
 const (
-	headEvery   = 10 * time.Second // how often the log of entries is signed
-	entriesKept = 90 * 24 * time.Hour
-	askedAtOnce = 100         // claims that inventory takes at once
-	mostSettled = 50          // so many hundreds of claims are settled before others have their turn
-	lapsedSince = time.Second // how long ago a claim's end was before it is asked what became of it
+	headEvery    = 10 * time.Second // how often the log of entries is signed
+	entriesKept  = 90 * 24 * time.Hour
+	askedAtOnce  = 100                  // claims that inventory takes at once
+	mostSettled  = 50                   // so many hundreds of claims are settled before others have their turn
+	takenBackFor = 5 * dapr.CallTimeout // for how long inventory is asked to take back what it may still be asked to hold
+	lapsedSince  = time.Second          // how long ago a claim's end was before it is asked what became of it
 )
 
 // work begins what nobody asks for.
@@ -73,7 +75,9 @@ func (s *service) wakeChanged(ctx context.Context) error {
 
 // moveAll moves every drop on. One that cannot be moved does not hold the others up.
 func (s *service) moveAll(ctx context.Context) error {
+	back := s.takeBack(ctx) // then it is free for who is next
 	drops, err := s.store.live(ctx)
+	err = errors.Join(back, err)
 	for _, d := range drops {
 		if e := s.move(ctx, d); e != nil {
 			err = errors.Join(err, fmt.Errorf("drop %s: %w", d.Slug, e))
@@ -397,6 +401,38 @@ func (s *service) settle(ctx context.Context, id uuid.UUID) error {
 		}
 	}
 	return nil
+}
+
+// takeBack has inventory take back what it holds for claims that end. It is asked so again and again until nothing that asked for such
+// a hold can be on its way any more, from an instance that knew nothing of the end, or crashed: only then the claim is over.
+func (s *service) takeBack(ctx context.Context) error {
+	drops, err := s.store.ending(ctx)
+	for id, claims := range drops {
+		for part := range slices.Chunk(claims, askedAtOnce) {
+			err = errors.Join(err, s.takeBackOf(ctx, id, part))
+		}
+	}
+	return err
+}
+
+func (s *service) takeBackOf(ctx context.Context, id uuid.UUID, claims []toClaim) error {
+	answers, err := s.inventory.claim(ctx, id, pg.Column(claims, toClaim.none))
+	if err != nil {
+		return err
+	}
+	var over []toClaim
+	for i, c := range claims {
+		switch {
+		case answers[i].Err != nil:
+			err = errors.Join(err, answers[i].Err)
+		case !s.now().Before(*c.Until):
+			over = append(over, c)
+		}
+	}
+	if len(over) > 0 {
+		err = errors.Join(err, s.learn(ctx, id, over))
+	}
+	return err
 }
 
 // offer holds what is free for those who stand by, the next first. Who has let more than so many lapse has to wait.

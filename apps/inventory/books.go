@@ -235,9 +235,22 @@ func (b *books) order(shopper string, l Line, from CartHold) {
 	b.ordered[key] = has
 }
 
+// endClaim gives back what a shopper's cart holds by a claim, also of a lot that is closed. What orders have stays theirs.
+func (b *books) endClaim(c claim) Claimed {
+	stock, ok := b.stock[c.sku]
+	if hold := b.carts[c.shopper][c.sku]; ok && c.drop != uuid.Nil && hold.Drop == c.drop {
+		stock.Lapse(hold)
+		b.setCart(c.shopper, c.sku, CartHold{})
+	}
+	return Claimed{SKU: c.sku, Ordered: b.ordered[cartKey{c.shopper, c.sku}].ofLot}
+}
+
 // holdClaim makes a hold of a claim; refused, it changes nothing. Errors: those of Stock.Claim; ErrLimitReached for one SKU
 // too many.
 func (b *books) holdClaim(c claim) (Claimed, error) {
+	if c.quantity == 0 {
+		return b.endClaim(c), nil
+	}
 	cart, key := b.carts[c.shopper], cartKey{c.shopper, c.sku}
 	current, holds := cart[c.sku]
 	if !holds && len(cart) >= maxSKUs {

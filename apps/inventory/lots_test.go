@@ -341,6 +341,36 @@ func TestClaim(t *testing.T) {
 	})
 }
 
+// A claim of none gives back what the cart holds of that drop, again nothing more, also when the lot is closed; never what it holds of
+// another one or of none, nor what an order has.
+func TestClaimGivenBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	of := b.inLot("TEE", 5, 3, 2)
+	require.Empty(t, b.claim(of, 1, "TEE", 2).slug())
+	for _, another := range []uuid.UUID{uuid.Nil, uuid.New()} {
+		require.Empty(t, b.claim(another, 1, "TEE", 0).slug())
+		require.Equal(t, [3]int64{1, 2, 0}, b.lot(of), "of another drop")
+	}
+	for range 2 {
+		require.Equal(t, &Claimed{SKU: "TEE"}, b.claim(of, 1, "TEE", 0).Value)
+		require.Equal(t, [3]int64{3, 0, 0}, b.lot(of))
+	}
+	require.Empty(t, b.claim(of, 1, "NONE", 0).slug())
+	require.Empty(t, b.claim(of, 1, "TEE", 1).slug())
+	require.Equal(t, http.StatusOK, b.holdFor(uuid.New(), account(1), Line{"TEE", 1}).Status)
+	require.Equal(t, &Claimed{SKU: "TEE", Ordered: 1}, b.claim(of, 1, "TEE", 0).Value)
+	require.Equal(t, [3]int64{2, 1, 0}, b.lot(of), "the order has it")
+	require.Empty(t, b.claim(of, 2, "TEE", 1).slug())
+	b.closeLot(of)
+	before := b.view("TEE").Available
+	require.Empty(t, b.claim(of, 2, "TEE", 0).slug())
+	require.Equal(t, before+1, b.view("TEE").Available, "when the lot is closed, to everybody")
+	require.Equal(t, http.StatusOK, b.put(account(3), "TEE", 1).Status)
+	require.Empty(t, b.claim(uuid.Nil, 3, "TEE", 0).slug())
+	require.Equal(t, before, b.view("TEE").Available, "of no drop")
+}
+
 // Claims that come together are served by position, also those that different calls brought.
 func TestClaimsByPosition(t *testing.T) {
 	t.Parallel()
