@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,14 +59,16 @@ type watched struct {
 
 // lotGoes is how a lot goes.
 type lotGoes struct {
-	SKU    string  `json:"sku"`
-	Called int64   `json:"called"`
-	Free   int64   `json:"free"`
-	Held   int64   `json:"held"`
-	Sold   int64   `json:"sold"`
-	Came   int64   `json:"came"`
-	Stayed int64   `json:"stayed"`
-	Rate   float64 `json:"show_rate"`
+	SKU     string  `json:"sku"`
+	Asked   int64   `json:"asked"`
+	Waiting int64   `json:"waiting"`
+	Called  int64   `json:"called"`
+	Free    int64   `json:"free"`
+	Held    int64   `json:"held"`
+	Sold    int64   `json:"sold"`
+	Came    int64   `json:"came"`
+	Stayed  int64   `json:"stayed"`
+	Rate    float64 `json:"show_rate"`
 }
 
 // Shows is the show rate in per cent.
@@ -97,9 +100,6 @@ func (d drop) Local(at time.Time) string {
 	}
 	return at.In(zone).Format("Mon 2 Jan 2006, 15:04 MST")
 }
-
-// Waiting is how many of those who entered were not called for a lot.
-func (w watched) Waiting(l lotGoes) int64 { return max(w.Entered-l.Called, 0) }
 
 // Scheduling tells that its units are being set aside.
 func (w watched) Scheduling() bool { return w.State == "draft" && w.SetAside == "asked" }
@@ -494,19 +494,22 @@ func (a dropForms) do(s *service, name string) handler {
 		q := onlySKU(r.URL.Query())
 		method, path, in, err := a.call(d, q, r.PostForm)
 		if err == nil {
-			err = s.call(r.Context(), "drops", method, d.api()+path, in, nil)
+			err = s.call(r.Context(), "drops", method, d.api()+path, in, &d)
 		}
 		if err != nil {
 			return a.of(d, q, name).answer(r.PostForm, err)
+		}
+		if name == "units" && slices.ContainsFunc(d.Watch, func(l lotGoes) bool { return l.SKU == q.Get("sku") && l.Asked > 0 }) {
+			return to(d.At(), "drop-units-asked"), nil
 		}
 		return to(d.At(), a.did), nil
 	}
 }
 
-// onlySKU keeps what of an address names a lot.
+// onlySKU keeps what of an address names a lot, and says how many units of it were seen.
 func onlySKU(q url.Values) url.Values {
 	if sku := q.Get("sku"); sku != "" {
-		return url.Values{"sku": {sku}}
+		return url.Values{"sku": {sku}, "seen": q["seen"]}
 	}
 	return nil
 }
@@ -561,6 +564,7 @@ var dropActs = map[string]dropForms{
 			for _, l := range d.Lots {
 				if l.SKU == q.Get("sku") {
 					f.Facts = []fact{{"Units now", strconv.Itoa(l.Units)}}
+					q.Set("seen", strconv.Itoa(l.Units)) // so that who adds to another number is told so
 				}
 			}
 			f.Fields = []field{{
@@ -575,7 +579,11 @@ var dropActs = map[string]dropForms{
 			}
 			for _, l := range d.Lots {
 				if l.SKU == q.Get("sku") {
-					return http.MethodPut, "/units/" + skus.Segment(l.SKU), map[string]any{"units": l.Units + more}, err
+					seen, wrong := strconv.Atoi(q.Get("seen"))
+					if wrong != nil {
+						seen = l.Units
+					}
+					return http.MethodPut, "/units/" + skus.Segment(l.SKU), map[string]any{"units": seen + more, "expected": seen}, err
 				}
 			}
 			return "", "", nil, problem.ErrNotFound

@@ -73,7 +73,8 @@ func likeDrop(t *testing.T, id uuid.UUID, state string, more map[string]any) jso
 		"standby_s": 60, "beacon": "commit", "message": "", "calls_per_s": 100, "set_aside": "open", "refused": "", "entered": 1234,
 		"lots": []any{map[string]any{"sku": "LAMP/RED", "units": 50, "limit": 1}},
 		"watch": []any{map[string]any{
-			"sku": "LAMP/RED", "called": 100, "free": 7, "held": 3, "sold": 40, "came": 80, "stayed": 20, "show_rate": .8,
+			"sku": "LAMP/RED", "asked": 0, "waiting": 1134,
+			"called": 100, "free": 7, "held": 3, "sold": 40, "came": 80, "stayed": 20, "show_rate": .8,
 		}},
 		"acts": []any{map[string]any{"act": "message", "detail": "<b>Soon</b>", "at": opens}},
 	}
@@ -184,7 +185,8 @@ func TestSteerDrop(t *testing.T) {
 		{"schedule", "do not change from then on", "POST /api/v1/admin/drops/{id}/schedule", nil, ""},
 		{"rate", "Called in a second", "PUT /api/v1/admin/drops/{id}/rate", url.Values{"calls_per_s": {"7"}}, `{"calls_per_s":7}`},
 		{"message", "public log for ever", "PUT /api/v1/admin/drops/{id}/message", url.Values{"message": {"a\r\nb"}}, `{"message":"a\nb"}`},
-		{"units?sku=LAMP%2FRED", "Units now", "PUT /api/v1/admin/drops/{id}/units/{sku}", url.Values{"more": {"10"}}, `{"units":60}`},
+		{"units?sku=LAMP%2FRED", "Units now", "PUT /api/v1/admin/drops/{id}/units/{sku}", url.Values{"more": {"10"}},
+			`{"units":60,"expected":50}`},
 		{"end", "cannot be begun again", "POST /api/v1/admin/drops/{id}/end", nil, ""},
 		{"exclude", "not let in again", "PUT /api/v1/admin/drops/{id}/exclusions/{idx}",
 			url.Values{"number": {"12"}, "reason": {"two accounts"}}, `{"reason":"two accounts"}`},
@@ -230,5 +232,25 @@ func TestSteerDrop(t *testing.T) {
 		require.Contains(t, string(res.Body), tt.says)
 		require.Contains(t, string(res.Body), `value="`+tt.typed+`"`)
 	}
+	// Somebody has added units since the form was shown: what is sent is what it said, and the next form says what there is by now.
+	const addUnits = "PUT /api/v1/admin/drops/{id}/units/{sku}"
+	servetest.Neighbour(t, d.rt, "drops", addUnits, func(w http.ResponseWriter, r *http.Request) {
+		var sent map[string]any
+		_ = json.NewDecoder(r.Body).Decode(&sent)
+		require.Equal(t, map[string]any{"units": 50.0, "expected": 40.0}, sent)
+		servetest.Refuses(problem.New(problem.Conflict, "units-changed", "The lot has another number of units by now").With("units", 50))(w, r)
+	})
+	require.Contains(t, string(d.get(at+"/units?sku=LAMP%2FRED").Body), "seen=50")
+	res := d.post(at+"/units?seen=40&sku=LAMP%2FRED", url.Values{"more": {"10"}})
+	require.Equal(t, http.StatusConflict, res.Status)
+	for _, words := range []string{"another number of units by now", ">50</dd>", "seen=50", `value="10"`} {
+		require.Contains(t, string(res.Body), words)
+	}
+	servetest.Neighbour(t, d.rt, "drops", addUnits, servetest.Answers(likeDrop(t, id, "open", map[string]any{"watch": []any{
+		map[string]any{"sku": "LAMP/RED", "asked": 60, "waiting": 0, "called": 0, "free": 0, "held": 0, "sold": 0, "came": 0, "stayed": 0,
+			"show_rate": .8},
+	}})))
+	res = d.post(at+"/units?sku=LAMP%2FRED", url.Values{"more": {"10"}})
+	require.Contains(t, res.Header.Get("Location"), "done=drop-units-asked")
 	require.Equal(t, 404, d.post(at+"/units?sku=OTHER", url.Values{"more": {"1"}}).Status)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +37,8 @@ func (s *service) adminRoutes(api huma.API) {
 	rest.Handle(api, rest.Op("PUT", one+"/pause", "Pause: nobody is called, and nothing claimed", rest.Admin, known), s.pause)
 	rest.Handle(api, rest.Op("DELETE", one+"/pause", "Go on after a pause", rest.Admin, known), s.resume)
 	rest.Handle(api, rest.Op("PUT", one+"/rate", "Say how many are called in a second at most", rest.Admin, known), s.putRate)
-	rest.Handle(api, rest.Op("PUT", one+"/units/{sku}", "Add units to a lot", rest.Admin, known, rest.Problems(ErrLots)), s.putUnits)
+	rest.Handle(api, rest.Op("PUT", one+"/units/{sku}", "Add units to a lot", rest.Admin, known, rest.Problems(ErrLots, ErrUnitsChanged),
+		rest.Describe("When inventory does not answer, they are in asked, and it is asked again.")), s.putUnits)
 	rest.Handle(api, rest.Op("PUT", one+"/message", "Tell all who wait", rest.Admin, known), s.putMessage)
 	rest.Handle(api, rest.Op("POST", one+"/end", "End a drop before its time", rest.Admin, known), s.postEnd)
 	rest.Handle(api, rest.Op("PUT", one+"/exclusions/{idx}", "Shut an entry out", rest.Admin, known,
@@ -148,14 +150,16 @@ type Watched struct {
 
 // Watch is how a lot goes.
 type Watch struct {
-	SKU    string  `json:"sku"`
-	Called int64   `json:"called"`
-	Free   int64   `json:"free"`
-	Held   int64   `json:"held"`
-	Sold   int64   `json:"sold"`
-	Came   int64   `json:"came" doc:"Of those whose time is over"`
-	Stayed int64   `json:"stayed"`
-	Rate   float64 `json:"show_rate" doc:"Which part of the called is expected to come"`
+	SKU     string  `json:"sku"`
+	Asked   int64   `json:"asked" doc:"Units in all that inventory is asked for; 0: none but those that it has"`
+	Waiting int64   `json:"waiting" doc:"Who entered for it and is not called yet; some of them may have left"`
+	Called  int64   `json:"called"`
+	Free    int64   `json:"free"`
+	Held    int64   `json:"held"`
+	Sold    int64   `json:"sold"`
+	Came    int64   `json:"came" doc:"Of those whose time is over"`
+	Stayed  int64   `json:"stayed"`
+	Rate    float64 `json:"show_rate" doc:"Which part of the called is expected to come"`
 }
 
 func (s *service) watched(ctx context.Context, id uuid.UUID) (*body[Watched], error) {
@@ -167,9 +171,20 @@ func (s *service) watched(ctx context.Context, id uuid.UUID) (*body[Watched], er
 	w := Watched{
 		DropView: view(d, lots, acts), CallsPerS: d.CallsPerS, SetAside: d.Lots, Refused: d.Refused, Entered: d.Entered,
 	}
+	if err != nil {
+		return nil, err
+	}
+	called, err := s.store.calledOf(ctx, id)
 	for _, l := range lots {
 		rate := drop.Showing{Came: int(l.Came), Stayed: int(l.Stayed)}.Rate()
-		w.Watch = append(w.Watch, Watch{l.SKU, l.Called, l.Free, l.Held, l.Sold, l.Came, l.Stayed, rate})
+		one := Watch{
+			SKU: l.SKU, Waiting: max(l.Entrants-int64(called[l.SKU]), 0), Called: l.Called, Free: l.Free, Held: l.Held, Sold: l.Sold,
+			Came: l.Came, Stayed: l.Stayed, Rate: rate,
+		}
+		if l.Adding != nil {
+			one.Asked = *l.Adding
+		}
+		w.Watch = append(w.Watch, one)
 	}
 	return &body[Watched]{w}, err
 }
@@ -316,40 +331,44 @@ func (s *service) putUnits(ctx context.Context, in *struct {
 	IDPath
 	SKU  skus.InPath `path:"sku"`
 	Body struct {
-		Units int64 `json:"units" minimum:"1" maximum:"1000000000" doc:"In all: more than before"`
+		Units    int64 `json:"units" minimum:"1" maximum:"1000000000" doc:"In all: more than before"`
+		Expected int64 `json:"expected,omitempty" minimum:"1" maximum:"1000000000" doc:"In all as the caller saw them; not checked without it"`
 	}
 }) (*body[Watched], error) {
-	d, lots, err := s.store.byID(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	wanted := wantedOf(lots)
-	found := false
-	for i := range wanted {
-		if wanted[i].SKU == in.SKU.String() {
-			wanted[i].Units, found = in.Body.Units, true
+	sku, wants := in.SKU.String(), in.Body.Units
+	if _, err := s.act(ctx, in.ID, "units-asked", inAll(sku, wants), func(tx pgx.Tx, d *Drop) error {
+		lots, err := lotsOf(ctx, tx, d.ID)
+		if err != nil {
+			return err
 		}
-	}
-	switch {
-	case !found:
-		return nil, problem.InvalidField("path.sku", problem.CodeNotFound, "is not in this drop")
-	case d.State == Draft || d.State.Over():
-		return nil, ErrDropState.With("state", d.State)
+		at := slices.IndexFunc(lots, func(l Lot) bool { return l.SKU == sku })
+		switch {
+		case at < 0:
+			return problem.InvalidField("path.sku", problem.CodeNotFound, "is not in this drop")
+		case d.State == Draft || d.State.Over():
+			return ErrDropState.With("state", d.State)
+		}
+		has := lots[at].InAll()
+		switch {
+		case in.Body.Expected > 0 && in.Body.Expected != has:
+			return ErrUnitsChanged.With("units", has)
+		case wants < has:
+			return ErrLots.With("reason", "lot-differs").With("units", has)
+		case wants == has:
+			return errNothing
+		}
+		return setAdding(ctx, tx, d.ID, sku, &wants)
+	}); err != nil {
+		return nil, err
 	}
 	var refused *problem.Error
-	stand, err := s.inventory.open(ctx, in.ID, wanted)
-	if errors.As(err, &refused) && !refused.Ours() {
-		return nil, ErrLots.With("reason", refused.Slug())
+	if err := s.addUnits(ctx, in.ID, sku); errors.As(err, &refused) && !refused.Ours() {
+		return nil, ErrLots.With("reason", refused.Slug()) // else it is asked again
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := s.store.stand(ctx, in.ID, stand); err != nil {
-		return nil, err
-	}
-	detail := fmt.Sprintf("%s: %d in all", in.SKU.String(), in.Body.Units)
-	return s.act(ctx, in.ID, "units", detail, func(pgx.Tx, *Drop) error { return nil })
+	return s.watched(ctx, in.ID)
 }
+
+func inAll(sku string, units int64) string { return fmt.Sprintf("%s: %d in all", sku, units) }
 
 func (s *service) putMessage(ctx context.Context, in *struct {
 	IDPath

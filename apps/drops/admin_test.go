@@ -81,3 +81,90 @@ func TestAnswerAboutOtherLots(t *testing.T) {
 		require.Equal(t, int64(5), b.inv.all["TEE"].Units())
 	}
 }
+
+func (b *bundle) acts() (acts []string) {
+	var v DropView
+	b.do("", "GET", "/drops/spring", nil).JSON(b.t, &v)
+	for _, a := range v.Acts {
+		acts = append(acts, a.Act+" "+a.Detail)
+	}
+	return acts
+}
+
+// TestUnits: more units are in the public log before inventory is asked for them, and so is what became of it, once, whatever inventory
+// does and whoever crashes when.
+func TestUnits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.made().ID
+	add := func(in map[string]any) servetest.Response {
+		return b.do(b.staff(), "PUT", "/admin/drops/"+id.String()+"/units/TEE", in)
+	}
+	const putLots = "PUT /internal/lots/{drop}"
+	servetest.Neighbour(t, b.rt, "inventory", putLots, servetest.HangsUp(b.inv.put))
+	r := add(map[string]any{"units": 5, "expected": 2})
+	require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
+	require.Equal(t, int64(5), b.watched(id).Watch[0].Asked)
+	require.Equal(t, int64(5), b.inv.all["TEE"].Units(), "and nobody knows")
+	require.Equal(t, []string{"created ", "scheduled ", "units-asked TEE: 5 in all"}, b.acts())
+	r = add(map[string]any{"units": 5, "expected": 2})
+	require.Equal(t, "units-changed", r.Slug(), "somebody else's five")
+	require.Contains(t, string(r.Body), `"units":5`)
+	require.Error(t, b.s.moveAll(t.Context()))
+	servetest.Neighbour(t, b.rt, "inventory", putLots, b.inv.put)
+	b.tick()
+	b.another().tick()
+	require.Equal(t, http.StatusOK, add(map[string]any{"units": 5}).Status, "again")
+	require.Equal(t, "units TEE: 5 in all", b.acts()[3])
+	require.Len(t, b.acts(), 4, "once")
+	require.Equal(t, []int64{5, 0}, []int64{b.watched(id).Lots[0].Units, b.watched(id).Watch[0].Asked})
+
+	r = add(map[string]any{"units": 6, "expected": 2})
+	require.Equal(t, "units-changed", r.Slug())
+	require.Equal(t, "lots-refused", add(map[string]any{"units": 4}).Slug(), "none are taken away")
+	r = add(map[string]any{"units": 1001, "expected": 5})
+	require.Equal(t, "lots-refused", r.Slug())
+	require.Contains(t, string(r.Body), `"out-of-stock"`)
+	require.Equal(t, []string{"units-asked TEE: 1001 in all", "units-refused TEE: 1001 in all, out-of-stock"}, b.acts()[4:])
+	require.Equal(t, http.StatusOK, add(map[string]any{"units": 6, "expected": 5}).Status)
+	require.Equal(t, "units TEE: 6 in all", b.acts()[7])
+	var by int
+	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT count(DISTINCT by_id) FROM acts`).Scan(&by))
+	require.Equal(t, 1, by)
+	require.Equal(t, "invalid", b.do(b.staff(), "PUT", "/admin/drops/"+id.String()+"/units/CAP", map[string]any{"units": 6}).Slug())
+	require.Equal(t, http.StatusOK, b.do(b.staff(), "POST", "/admin/drops/"+id.String()+"/end", nil).Status)
+	require.Equal(t, "drop-state", add(map[string]any{"units": 9}).Slug())
+}
+
+// TestUnitsTogether: of two who add as many to the same number at once, one is told that there are more by now.
+func TestUnitsTogether(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.made().ID
+	slugs := make(chan string, 64)
+	together(func(int) {
+		slugs <- b.do(b.staff(), "PUT", "/admin/drops/"+id.String()+"/units/TEE", map[string]any{"units": 12, "expected": 2}).Slug()
+	})
+	counted := map[string]int{}
+	for range 64 {
+		counted[<-slugs]++
+	}
+	require.Equal(t, map[string]int{"": 1, "units-changed": 63}, counted)
+}
+
+// TestWaiting: who waits for a lot is who wants it.
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.made("lots", []LotWanted{{"CAP", 1, 1}, {"TEE", 1, 1}})
+	b.at(*w.PrequeueAt)
+	b.tick()
+	for n := range 5 {
+		b.entered(n)
+	}
+	waiting := func() []int64 { w := b.watched(w.ID).Watch; return []int64{w[0].Waiting, w[1].Waiting} }
+	require.Equal(t, []int64{0, 5}, waiting())
+	b.at(w.OpensAt)
+	b.tick()
+	require.Equal(t, []int64{0, 4}, waiting())
+}

@@ -30,6 +30,7 @@ var (
 	ErrSoldOut       = problem.New(problem.Conflict, "sold-out", "Nothing is left of it")
 	ErrDropState     = problem.New(problem.Conflict, "drop-state", "The drop is not in the state for that")
 	ErrSlugTaken     = problem.New(problem.Conflict, "slug-taken", "Another drop has this name")
+	ErrUnitsChanged  = problem.New(problem.Conflict, "units-changed", "The lot has another number of units by now")
 	ErrLots          = problem.New(problem.Conflict, "lots-refused", "The units cannot be set aside")
 )
 
@@ -110,8 +111,9 @@ type Drop struct {
 type Lot struct {
 	SKU      string
 	Units    int64
-	Most     int64 // for one account
-	Called   int64 // whoever has a position below it was called
+	Adding   *int64 // in all that inventory is asked for, as staff want more; nil: it has answered
+	Most     int64  // for one account
+	Called   int64  // whoever has a position below it was called
 	Entrants int64
 	Wanted   int64
 	Came     int64
@@ -121,6 +123,14 @@ type Lot struct {
 	Sold     int64
 
 	LikelyBelow int64 // whoever has a position below it is likely offered a unit; 0 in a draw
+}
+
+// InAll are the units that the lot has, or is to have.
+func (l Lot) InAll() int64 {
+	if l.Adding != nil {
+		return *l.Adding
+	}
+	return l.Units
 }
 
 // Entry is somebody's place.

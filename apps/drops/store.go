@@ -83,7 +83,7 @@ func (s store) byID(ctx context.Context, id uuid.UUID) (d Drop, lots []Lot, err 
 
 func lotsOf(ctx context.Context, db pg.Querier, of uuid.UUID) ([]Lot, error) {
 	rows, err := db.Query(ctx, `
-		SELECT sku, units, most, called, likely_below, entrants, wanted, came, stayed, free, held, sold FROM drop_lots
+		SELECT sku, units, adding, most, called, likely_below, entrants, wanted, came, stayed, free, held, sold FROM drop_lots
 		WHERE drop_id = $1 ORDER BY sku`, of)
 	if err != nil {
 		return nil, fmt.Errorf("lots: %w", err)
@@ -213,6 +213,48 @@ func (s store) stand(ctx context.Context, of uuid.UUID, all []stands) error {
 		pg.Column(all, func(l stands) int64 { return l.Sold }))
 	if err != nil {
 		return fmt.Errorf("stand of lots: %w", err)
+	}
+	return nil
+}
+
+// setAdding notes how many units in all inventory is asked for of a lot; nil: none but those that it has.
+func setAdding(ctx context.Context, tx pgx.Tx, of uuid.UUID, sku string, units *int64) error {
+	if _, err := tx.Exec(ctx, `UPDATE drop_lots SET adding = $3 WHERE drop_id = $1 AND sku = $2`, of, sku, units); err != nil {
+		return fmt.Errorf("set adding: %w", err)
+	}
+	return nil
+}
+
+// lotKey names a lot.
+type lotKey struct {
+	DropID uuid.UUID
+	SKU    string
+}
+
+// adding reads the lots of drops that are not over for which inventory is asked for more units.
+func (s store) adding(ctx context.Context) ([]lotKey, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT l.drop_id, l.sku FROM drop_lots l JOIN drops d ON d.id = l.drop_id
+		WHERE l.adding IS NOT NULL AND d.state NOT IN ('sold_out', 'closed') ORDER BY l.drop_id, l.sku`)
+	if err != nil {
+		return nil, fmt.Errorf("lots that get more: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[lotKey])
+}
+
+// calledOf counts who was called, by SKU.
+func (s store) calledOf(ctx context.Context, of uuid.UUID) (map[string]int, error) {
+	return pg.Counts(ctx, s.db, `SELECT sku, sum(called)::bigint FROM calls WHERE drop_id = $1 GROUP BY sku`, of)
+}
+
+// noteAnswer notes what became of the units that staff asked for last, by whom they were asked for.
+func noteAnswer(ctx context.Context, tx pgx.Tx, of uuid.UUID, act, asked, detail string, at time.Time) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO acts (drop_id, act, detail, by_id, at)
+		SELECT drop_id, $2, $4, by_id, $5 FROM acts WHERE drop_id = $1 AND act = 'units-asked' AND detail = $3 ORDER BY id DESC LIMIT 1`,
+		of, act, asked, detail, at)
+	if err != nil {
+		return fmt.Errorf("note act: %w", err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -75,7 +76,7 @@ func (s *service) wakeChanged(ctx context.Context) error {
 
 // moveAll moves every drop on. One that cannot be moved does not hold the others up.
 func (s *service) moveAll(ctx context.Context) error {
-	back := s.takeBack(ctx) // then it is free for who is next
+	back := errors.Join(s.takeBack(ctx), s.addAll(ctx)) // then it is free for who is next
 	drops, err := s.store.live(ctx)
 	err = errors.Join(back, err)
 	for _, d := range drops {
@@ -401,6 +402,58 @@ func (s *service) settle(ctx context.Context, id uuid.UUID) error {
 		}
 	}
 	return nil
+}
+
+// addAll asks for the units that staff want more of, until inventory has answered.
+func (s *service) addAll(ctx context.Context) error {
+	lots, err := s.store.adding(ctx)
+	for _, l := range lots {
+		var refused *problem.Error
+		if e := s.addUnits(ctx, l.DropID, l.SKU); !errors.As(e, &refused) || refused.Ours() {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// addUnits asks inventory for what a lot is to have in all, as was written down before, and notes its answer in the public log. Errors:
+// inventory's refusal, of which nothing is left to be asked.
+func (s *service) addUnits(ctx context.Context, id uuid.UUID, sku string) error {
+	_, lots, err := s.store.byID(ctx, id)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(lots, func(l Lot) bool { return l.SKU == sku && l.Adding != nil })
+	if at < 0 {
+		return nil
+	}
+	wants := *lots[at].Adding
+	stand, asked := s.inventory.open(ctx, id, []LotWanted{{sku, wants, lots[at].Most}})
+	var refused *problem.Error
+	if asked != nil && (!errors.As(asked, &refused) || refused.Ours()) {
+		return asked
+	}
+	if err := s.store.stand(ctx, id, stand); err != nil {
+		return err
+	}
+	act, detail := "units", inAll(sku, wants)
+	if refused != nil {
+		act, detail = "units-refused", detail+", "+refused.Slug()
+	}
+	_, err = s.store.change(ctx, id, func(tx pgx.Tx, _ *Drop) error {
+		now, err := lotsOf(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if l := now[at]; l.Adding == nil || *l.Adding != wants {
+			return nil // another instance has noted it, or more is asked for by now
+		}
+		if err := setAdding(ctx, tx, id, sku, nil); err != nil {
+			return err
+		}
+		return noteAnswer(ctx, tx, id, act, inAll(sku, wants), detail, s.now())
+	})
+	return cmp.Or(err, asked)
 }
 
 // takeBack has inventory take back what it holds for claims that end. It is asked so again and again until nothing that asked for such
