@@ -104,8 +104,8 @@ func TestGiveUp(t *testing.T) {
 	t.Parallel()
 	end, held := noon.Add(time.Minute), noon.Add(time.Hour)
 	for state, ends := range map[ClaimState][2]bool{ // left, shut out
-		Drawn: {true, true}, Asked: {true, true}, Offered: {true, true}, Held: {false, true}, Standby: {}, Bought: {}, Lapsed: {}, Declined: {},
-		Ending: {},
+		Drawn: {true, true}, Asked: {true, true}, Offered: {true, true}, Held: {false, true},
+		Standby: {}, Bought: {}, Lapsed: {}, Declined: {}, Ending: {},
 	} {
 		for i, shutOut := range []bool{false, true} {
 			c := Claim{Quantity: 1, State: state, Until: &held}

@@ -238,7 +238,8 @@ func TestSteerDrop(t *testing.T) {
 		var sent map[string]any
 		_ = json.NewDecoder(r.Body).Decode(&sent)
 		require.Equal(t, map[string]any{"units": 50.0, "expected": 40.0}, sent)
-		servetest.Refuses(problem.New(problem.Conflict, "units-changed", "The lot has another number of units by now").With("units", 50))(w, r)
+		changed := problem.New(problem.Conflict, "units-changed", "The lot has another number of units by now")
+		servetest.Refuses(changed.With("units", 50))(w, r)
 	})
 	require.Contains(t, string(d.get(at+"/units?sku=LAMP%2FRED").Body), "seen=50")
 	res := d.post(at+"/units?seen=40&sku=LAMP%2FRED", url.Values{"more": {"10"}})

@@ -332,7 +332,7 @@ func (s *service) putUnits(ctx context.Context, in *struct {
 	SKU  skus.InPath `path:"sku"`
 	Body struct {
 		Units    int64 `json:"units" minimum:"1" maximum:"1000000000" doc:"In all: more than before"`
-		Expected int64 `json:"expected,omitempty" minimum:"1" maximum:"1000000000" doc:"In all as the caller saw them; not checked without it"`
+		Expected int64 `json:"expected,omitempty" minimum:"1" maximum:"1000000000" doc:"In all, as the caller saw them; 409 for others"`
 	}
 }) (*body[Watched], error) {
 	sku, wants := in.SKU.String(), in.Body.Units

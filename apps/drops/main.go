@@ -38,7 +38,6 @@ const snapshotFresh = 250 * time.Millisecond
 type service struct {
 	settings  settings
 	store     store
-	now       func() time.Time
 	entries   *gather.Gatherer[entering, entered]
 	claims    *gather.Gatherer[claiming, claimed]
 	looks     *gather.Gatherer[looking, struct{}]
@@ -52,10 +51,12 @@ type service struct {
 	moved     sync.Map // when a drop was moved on by this instance, by its id
 }
 
+func (s *service) now() time.Time { return s.store.now() }
+
 // newService puts the routes, subscriptions and background work on rt.
 func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
 	s := &service{
-		settings: set, store: store{db, rt.Now}, now: rt.Now,
+		settings: set, store: store{db, rt.Now},
 		inventory: inventory{rt.Dapr}, beacon: relay{http.DefaultClient, string(set.BeaconURL)},
 		polls: longpoll.New(longpoll.Most), stopping: rt.Stopping(),
 		started: rt.Now(),

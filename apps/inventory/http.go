@@ -364,7 +364,7 @@ type putClaimsInput struct {
 		Items []struct {
 			Account  uuid.UUID `json:"account" format:"uuid"`
 			SKU      string    `json:"sku" minLength:"1" maxLength:"255"`
-			Quantity int64     `json:"quantity" minimum:"0" maximum:"1000" doc:"Of the lot, in its cart and its orders together; 0: the cart gives it back"`
+			Quantity int64     `json:"quantity" minimum:"0" maximum:"1000" doc:"Of the lot, with its orders; 0: the cart gives it back"`
 			Position int64     `json:"position" minimum:"0"`
 			Until    time.Time `json:"until" doc:"The hold's end, within a week. A later one prolongs it, an earlier one changes nothing"`
 		} `json:"items" minItems:"1" maxItems:"100" nullable:"false"`
