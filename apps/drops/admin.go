@@ -409,7 +409,8 @@ func (s *service) putExclusion(ctx context.Context, in *struct {
 		Reason string `json:"reason" text:"line" minLength:"1" maxLength:"200" doc:"Everybody can read it"`
 	}
 }) (*body[Watched], error) {
-	return s.act(ctx, in.ID, "excluded", fmt.Sprintf("entry %d: %s", in.Idx, in.Body.Reason), func(tx pgx.Tx, d *Drop) error {
+	detail := fmt.Sprintf("entry number %d: %s", in.Idx+1, in.Body.Reason)
+	return s.act(ctx, in.ID, "excluded", detail, func(tx pgx.Tx, d *Drop) error {
 		return s.store.exclude(ctx, tx, d.ID, in.Idx, in.Body.Reason)
 	})
 }

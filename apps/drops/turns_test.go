@@ -550,7 +550,7 @@ func TestExclude(t *testing.T) {
 	require.Equal(t, "not-eligible", b.claim(order[0]).Slug())
 	require.Equal(t, "not-eligible", b.enter(order[0]).Slug())
 	page := string(b.do("", "GET", "/drops/spring", nil).Body)
-	require.Contains(t, page, "entry "+strconv.FormatInt(e.Idx, 10)+": a script")
+	require.Contains(t, page, "entry number "+strconv.FormatInt(e.Idx+1, 10)+": a script", "as its page and the office count")
 	require.NotContains(t, page, account(order[0]).String())
 	require.NotContains(t, page, account(999_999).String(), "nor which of the staff did it")
 }
