@@ -32,7 +32,41 @@ type drop struct {
 	Notify     bool       `json:"notify"`
 	TellEnd    bool       `json:"tell_end"`
 	Lots       []lot      `json:"lots"`
+	Acts       []dropAct  `json:"acts"` // oldest first; a list of drops has none
 }
+
+// dropAct is a line of a drop's public log: what staff did, never who.
+type dropAct struct {
+	Act    string    `json:"act"`
+	Detail string    `json:"detail"`
+	At     time.Time `json:"at"`
+}
+
+var actWords = map[string]string{
+	"created": "Made", "changed": "Changed, before entries began", "scheduled": "Scheduled: the units were set aside",
+	"paused": "Paused", "resumed": "Resumed", "rate": "People are called faster or slower", "units": "Units were added",
+	"message": "Told everybody", "excluded": "Shut an entry out", "ended": "Ended before its time",
+}
+
+// Words say what was done.
+func (a dropAct) Words() string {
+	if a.Act == "message" && a.Detail == "" {
+		return "Took its message back"
+	}
+	if said, ok := actWords[a.Act]; ok {
+		return said
+	}
+	return sentence(a.Act)
+}
+
+// mostActs is how many acts the page of a drop shows.
+const mostActs = 50
+
+// LastActs are the last ones, oldest first: with each somebody waits for the page once more.
+func (d drop) LastActs() []dropAct { return d.Acts[max(len(d.Acts)-mostActs, 0):] }
+
+// MoreActs tells that there are earlier ones.
+func (d drop) MoreActs() bool { return len(d.Acts) > mostActs }
 
 // lot is what a drop has of a SKU.
 type lot struct {
@@ -194,12 +228,12 @@ func (st dropStatus) row(c claim, position *int64) string {
 	switch {
 	case c.State == "held", c.State == "asked":
 		return "holding"
-	case c.State == "bought", c.State == "offered", c.State == "refused":
+	case c.State == "bought", c.State == "offered":
 		return c.State
 	case st.State == "sold_out", l.Free+l.Held == 0 && l.Sold > 0:
 		return "sold-out"
-	case c.State == "standby":
-		return "standby"
+	case c.State == "standby", c.State == "refused":
+		return c.State
 	case position == nil, *position >= l.Called:
 		return "waiting"
 	case c.State == "lapsed":
@@ -245,6 +279,8 @@ func (st dropStatus) stage(preset string, e *entry, rows []string) string {
 		}
 	}
 	switch {
+	case done && has("refused"):
+		return "refused"
 	case done:
 		return "sold-out"
 	case st.State == "all_held":
@@ -384,9 +420,10 @@ type dropRow struct {
 	Ahead   int64  // people who are called before; of no meaning before the opening
 }
 
-// Claimable hides the form of what cannot be claimed now.
+// Claimable hides the form of what cannot be claimed now. What was refused can: fewer may be within the limit, and so may as many
+// once an order is cancelled.
 func (r dropRow) Claimable() template.HTMLAttr {
-	if r.State == "turn" || r.State == "offered" || r.State == "lapsed" {
+	if slices.Contains([]string{"turn", "offered", "lapsed", "refused"}, r.State) {
 		return ""
 	}
 	return "hidden"

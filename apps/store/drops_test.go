@@ -8,12 +8,14 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/maypok86/otter/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/page"
@@ -85,7 +87,15 @@ func standings() []standing {
 		{"standing by for what is gone", "queue", at("open", 30), me("C standby"), place(10), []string{"sold-out"}, "sold-out"},
 		{"offered", "queue", at("all_held", 30), me("B offered", "A"), place(10), []string{"offered", "turn"}, "offered"},
 		{"lapsed", "queue", at("open", 30), me("A lapsed"), place(10), []string{"lapsed"}, "lapsed"},
-		{"beyond the limit", "queue", at("open", 30), me("A refused"), place(10), []string{"refused"}, "sold-out"},
+		{"beyond the limit", "queue", at("open", 30), me("A refused"), place(10), []string{"refused"}, "refused"},
+		{"beyond one limit", "queue", at("open", 30), me("A refused", "B"), place(10), []string{"refused", "turn"}, "turn"},
+		{"beyond one limit, another is gone", "queue", at("open", 30), me("A refused", "C"), place(10), []string{"refused", "sold-out"},
+			"refused"},
+		{"beyond one limit, another bought", "queue", at("open", 30), me("A refused", "B bought"), place(10), []string{"refused", "bought"},
+			"bought"},
+		{"beyond the limit of what is gone", "queue", at("open", 30), me("C refused"), place(10), []string{"sold-out"}, "sold-out"},
+		{"beyond the limit in a pause", "queue", at("paused", 30), me("A refused"), place(10), []string{"refused"}, "paused"},
+		{"beyond the limit, and it is over", "queue", at("closed", 30), me("A refused"), place(10), []string{"refused"}, "closed"},
 		{"bought", "queue", at("open", 30), me("A bought"), place(10), []string{"bought"}, "bought"},
 		{"bought one, called for another", "queue", at("open", 30), me("A bought", "B"), place(10), []string{"bought", "turn"}, "turn"},
 		{"bought one, and it is over", "queue", at("closed", 30), me("A bought", "B"), place(70), []string{"bought", "waiting"}, "bought"},
@@ -241,7 +251,8 @@ type queue struct {
 	who  *shopper
 	lots []any
 
-	rules map[string]any // of the drop, if they are others
+	rules  map[string]any // of the drop, if they are others
+	status map[string]any // of it, too
 }
 
 func newQueue(t *testing.T) (*queue, *service) {
@@ -287,6 +298,7 @@ func (c *queue) stands(slug, state string, seconds int, mine map[string]any) {
 		"skus": []any{map[string]any{"sku": "A", "called": 100, "free": 7, "held": 3, "sold": 40, "rate_per_min": 60,
 			"likely_below": 500}},
 	}
+	maps.Copy(status, c.status)
 	servetest.Neighbour(c.t, c.rt, "drops", readStatus, servetest.Answers(servetest.Like(c.t, "drops", readStatus, status)))
 	if mine == nil {
 		servetest.Neighbour(c.t, c.rt, "drops", readEntry,
@@ -343,34 +355,38 @@ func TestDropPage(t *testing.T) {
 	t.Parallel()
 	c, _ := newQueue(t)
 	until := dropOpens.Add(10 * time.Minute)
+	moves, never := [2]int{15, 25}, [2]int{}
 	for i, tt := range []struct {
 		state   string
 		seconds int
 		mine    map[string]any
 		says    []string
-		renews  bool
+		renews  [2]int // after how many seconds, at least and at most; none: never
 	}{
-		{"scheduled", -700, nil, []string{"announced", "Opens <time", "19:00 CET", "logged in", "calendar.ics"}, true},
-		{"prequeue", -100, nil, []string{"enter", "1234</span>.", `action="/drops/d1/entry"`, `name="sku" value="A"`}, false},
-		{"prequeue", -100, map[string]any{}, []string{"in", "Entry number", "412", `action="/drops/d2/leave"`}, true},
-		{"drawing", 2, map[string]any{}, []string{"drawing", "being drawn"}, true},
+		{"scheduled", -700, nil, []string{"announced", "Opens <time", "19:00 CET", "logged in", "calendar.ics"}, [2]int{115, 125}},
+		{"scheduled", -4300, nil, []string{"announced"}, never}, // an hour and more before
+		{"prequeue", -100, nil, []string{"enter", "1234</span>.", `action="/drops/d2/entry"`, `name="sku" value="A"`}, never},
+		{"prequeue", -100, map[string]any{}, []string{"in", "Entry number", "412", `action="/drops/d3/leave"`}, moves},
+		{"drawing", 2, map[string]any{}, []string{"drawing", "being drawn"}, moves},
 		{"open", 60, map[string]any{"position": 411},
-			[]string{"waiting", ">311</span> before you", "412</strong> of", "in 3 to 6 minutes"}, true},
-		{"open", 60, map[string]any{"position": 99}, []string{"turn", "It is your turn", `value="the.ticket"`, "Take <bdi>A</bdi>"}, false},
-		{"open", 60, nil, []string{"late", "still join", ">7</span>."}, false},
-		{"open", 60, held("held", map[string]any{"hold_expires_at": until}), []string{"holding", "19:10 CET", `href="/checkout"`}, false},
-		{"open", 60, held("asked", nil), []string{"holding", "putting it aside"}, true},
-		{"all_held", 60, held("standby", map[string]any{"standby": 3}), []string{"standby", ">3</span> for what comes back"}, true},
+			[]string{"waiting", ">311</span> before you", "412</strong> of", "in 3 to 6 minutes"}, moves},
+		{"open", 60, map[string]any{"position": 99}, []string{"turn", "It is your turn", `value="the.ticket"`, "Take <bdi>A</bdi>"}, never},
+		{"open", 60, nil, []string{"late", "still join", ">7</span>."}, never},
+		{"open", 60, held("held", map[string]any{"hold_expires_at": until}), []string{"holding", "19:10 CET", `href="/checkout"`}, never},
+		{"open", 60, held("asked", nil), []string{"holding", "putting it aside"}, moves},
+		{"all_held", 60, held("standby", map[string]any{"standby": 3}), []string{"standby", ">3</span> for what comes back"}, moves},
 		{"all_held", 60, held("offered", map[string]any{"hold_expires_at": until}),
-			[]string{"offered", "One has come back", "Take <bdi>"}, false},
-		{"open", 60, held("lapsed", nil), []string{"lapsed", "ask for it again"}, false},
-		{"open", 60, held("bought", nil), []string{"bought", "Thank you"}, false},
-		{"paused", 60, map[string]any{"position": 99}, []string{"paused", "Your place is safe"}, true},
+			[]string{"offered", "One has come back", "Take <bdi>"}, never},
+		{"open", 60, held("lapsed", nil), []string{"lapsed", "ask for it again"}, never},
+		{"open", 60, held("bought", nil), []string{"bought", "Thank you"}, never},
+		{"paused", 60, map[string]any{"position": 99}, []string{"paused", "Your place is safe"}, moves},
 		{"all_held", 60, map[string]any{"position": 411},
-			[]string{"all-held", "All are being paid for", ">311</span> are before you"}, true},
-		{"sold_out", 60, map[string]any{"position": 411}, []string{"sold-out", "not charged", "/verify"}, false},
-		{"closed", 60, nil, []string{"closed", "has ended"}, false},
-		{"open", 60, map[string]any{"position": 10, "excluded": "two <accounts>"}, []string{"excluded", "two &lt;accounts&gt;"}, false},
+			[]string{"all-held", "All are being paid for", ">311</span> are before you"}, moves},
+		{"open", 60, held("refused", nil),
+			[]string{"refused", "as many of it as one shopper may", `name="ticket"`, "Take <bdi>A</bdi>"}, never},
+		{"sold_out", 60, map[string]any{"position": 411}, []string{"sold-out", "All 50 are paid for", "not charged", "/verify"}, never},
+		{"closed", 60, nil, []string{"closed", "has ended"}, never},
+		{"open", 60, map[string]any{"position": 10, "excluded": "two <accounts>"}, []string{"excluded", "two &lt;accounts&gt;"}, never},
 	} {
 		slug := "d" + itoa(i)
 		c.stands(slug, tt.state, tt.seconds, tt.mine)
@@ -381,12 +397,113 @@ func TestDropPage(t *testing.T) {
 			require.Contains(t, section, words, "%d: %s", i, tt.state)
 		}
 		require.Contains(t, body, "<h1 dir=\"auto\">The &lt;lamp&gt;</h1>")
-		require.Equal(t, tt.renews, strings.Contains(body, `<meta http-equiv="refresh"`), "%d: %s", i, section)
+		renews := 0
+		if meta := renewal.FindStringSubmatch(body); meta != nil {
+			renews, _ = strconv.Atoi(meta[1])
+			require.Contains(t, body, `<a href="/drops/`+slug+`?still=1">Stop that`)
+		}
+		require.True(t, tt.renews[0] <= renews && renews <= tt.renews[1], "%d: after %d s: %s", i, renews, section)
 		still := c.get("/in/" + slug + "?still=1")
 		require.NotContains(t, still, `<meta http-equiv="refresh"`)
 		require.NotRegexp(t, `(?i)<style|\sstyle=|\son[a-z]+=`, body, "nothing that the policy would refuse")
 		require.Equal(t, section, seen(t, c.get("/in/"+slug+"/body")), "the part says the same")
 	}
+}
+
+// renewal is how a browser without scripts is told to load a page again: nowhere else.
+var renewal = regexp.MustCompile(`<noscript><meta http-equiv="refresh" content="(\d+)"></noscript>`)
+
+// TestDropRenewal: pages that renew themselves spread over ten seconds, whenever they were loaded. Each costs drops one question,
+// for what is somebody's own: what is the same for everybody is asked for once a second, and guests cost nothing more.
+func TestDropRenewal(t *testing.T) {
+	t.Parallel()
+	c, s := newQueue(t)
+	after := map[string]bool{}
+	for second := range 60 {
+		slug := "s" + itoa(second)
+		c.stands(slug, "open", second, map[string]any{"position": 411})
+		after[renewal.FindStringSubmatch(c.get("/in/" + slug))[1]] = true
+	}
+	require.Len(t, after, 11)
+	require.Contains(t, after, "15")
+	require.Contains(t, after, "25")
+
+	asked := map[string]int{}
+	count := func(operation string, answer map[string]any) {
+		whole := servetest.Like(t, "drops", operation, answer)
+		servetest.Neighbour(t, c.rt, "drops", operation, func(w http.ResponseWriter, r *http.Request) {
+			asked[operation]++
+			servetest.Answers(whole)(w, r)
+		})
+	}
+	s.drops.seen = otter.Must(&otter.Options[string, seenDrop]{MaximumSize: 100}) // a second that does not end
+	lots := []any{map[string]any{"sku": "A", "units": 50, "limit": 2}}
+	count(readDrop, map[string]any{"slug": "lamp", "state": "open", "lots": lots})
+	count(readStatus, map[string]any{"state": "open", "now": dropOpens.Add(time.Minute), "skus": []any{}})
+	count(readEntry, map[string]any{"position": 411, "skus": []any{"A"}})
+	for range 20 {
+		c.get("/in/lamp")
+		c.get("/drops/lamp")
+	}
+	require.Equal(t, map[string]int{readDrop: 1, readStatus: 1, readEntry: 20}, asked)
+}
+
+// TestSoldOutOf: of a drop of two SKUs one is gone. Who wanted that one reads just this, not that there is nothing at all.
+func TestSoldOutOf(t *testing.T) {
+	t.Parallel()
+	c, _ := newQueue(t)
+	c.lots = []any{map[string]any{"sku": "A", "units": 50, "limit": 2}, map[string]any{"sku": "GONE", "units": 9, "limit": 2}}
+	c.status = map[string]any{"skus": []any{
+		map[string]any{"sku": "A", "called": 100, "free": 7, "held": 3, "sold": 40, "rate_per_min": 60, "likely_below": 500},
+		map[string]any{"sku": "GONE", "called": 100, "free": 0, "held": 0, "sold": 9, "rate_per_min": 0, "likely_below": 100},
+	}}
+	c.stands("lamp", "open", 60, map[string]any{"position": 10, "skus": []any{"GONE"}})
+	section := seen(t, c.get("/in/lamp"))
+	require.Contains(t, section, "All of what you entered for is paid for")
+	require.NotContains(t, section, "All 59")
+}
+
+// TestDropLog: everybody reads what staff did to a drop, not who did it; the page that checks the order leads there.
+func TestDropLog(t *testing.T) {
+	t.Parallel()
+	c, _ := newQueue(t)
+	var acts []any
+	for i, act := range [][2]string{
+		{"created", ""}, {"changed", ""}, {"scheduled", ""}, {"paused", ""}, {"resumed", ""}, {"rate", "5 a second"},
+		{"units", "A: 60 in all"}, {"message", "Wait <b>a moment</b>"}, {"message", ""}, {"excluded", "entry number 412: two accounts"}, {"ended", ""},
+		{"polished", "what this page does not know"},
+	} {
+		acts = append(acts, map[string]any{"act": act[0], "detail": act[1], "at": dropOpens.Add(time.Duration(i) * time.Minute)})
+	}
+	c.rules = map[string]any{"acts": acts}
+	c.stands("lamp", "open", 60, nil)
+	body := c.get("/in/lamp")
+	_, log, found := strings.Cut(body, `<details class="drop-log">`)
+	require.True(t, found)
+	log, _, _ = strings.Cut(log, "</details>")
+	for _, words := range []string{
+		"What staff did", "19:00 CET", "19:03 CET", "Made", "Changed", "Scheduled", "Paused", "Resumed", "5 a second", "A: 60 in all",
+		`id="log"`, "Took its message back", "Wait &lt;b&gt;a moment&lt;/b&gt;", "entry number 412: two accounts", "Ended", "Polished",
+	} {
+		require.Contains(t, log, words)
+	}
+	require.Equal(t, len(acts), strings.Count(log, "<li>"))
+	require.NotRegexp(t, `(?i)<style|\sstyle=|\son[a-z]+=`, body)
+	require.Contains(t, c.get("/in/lamp/verify"), `href="/drops/lamp#log"`)
+
+	for len(acts) < 1000 {
+		acts = append(acts, map[string]any{"act": "rate", "detail": itoa(len(acts)) + " a second", "at": dropOpens})
+	}
+	c.rules = map[string]any{"acts": acts}
+	c.stands("long", "open", 60, nil)
+	body = c.get("/in/long")
+	require.Contains(t, body, "999 a second")
+	require.NotContains(t, body, "949 a second", "the page stays small")
+	require.Contains(t, body, `href="/api/v1/drops/long"`)
+
+	c.rules = nil
+	c.stands("none", "open", 60, nil)
+	require.NotContains(t, c.get("/in/none"), "What staff did")
 }
 
 // TestDropForGuests: who has not logged in sees a page that the edge may keep, and is told to log in before it opens.

@@ -311,12 +311,14 @@ func TestDropFollows(t *testing.T) {
 			state, second, called, called+10)
 	}
 	begins := fmt.Sprintf(`{"slug":"lamp","preset":"queue","begins":"2026-12-04T17:50:00Z","stage":"waiting","status":%s,
-		"me":{"idx":3,"position":20,"left":false,"excluded":false,"claims":[{"sku":"A","state":"","standby":0}]}}`, status("open", 5, 10))
+		"me":{"idx":3,"position":20,"left":false,"excluded":false,"claims":[{"sku":"A","state":"","standby":0},
+			{"sku":"B","state":"refused","standby":0}]}}`, status("open", 5, 10))
 	page := `<!doctype html><html lang="en"><title>Lamp</title><div id="drop" data-drop="` + html.EscapeString(begins) + `">
 		<p id="drop-message"></p><p id="drop-old" hidden><span id="drop-age"></span></p>
 		<section data-stage="waiting"><h2><span data-n="ahead">15</span> before you</h2><progress></progress><p data-n="wait"></p>
 		<p hidden><span data-odds="A"></span></p></section>
-		<section data-stage="turn" class="now" hidden><h2>It is your turn</h2><p data-row="A" hidden>Take it</p></section>
+		<section data-stage="turn" class="now" hidden><h2>It is your turn</h2><p data-row="A" hidden>Take it</p>
+			<p data-row="B" hidden>Take fewer</p></section>
 		<section data-stage="sold-out" hidden><h2>Sold out</h2></section></div><p id="drop-said"></p><script src="/drop.js"></script>`
 	var now atomic.Value // what the status says; empty: nothing
 	var asked sync.Map
@@ -354,7 +356,8 @@ func TestDropFollows(t *testing.T) {
 	shows(v, "turn")
 	v.Until("said once", `document.querySelector("#drop-said").textContent === "It is your turn" &&
 		document.title === "It is your turn · Lamp"`)
-	v.Until("it can be taken", `!document.querySelector("[data-row]").hidden && document.querySelector("#drop-old").hidden`)
+	v.Until("it can be taken, and what was refused asked for again",
+		`[...document.querySelectorAll("[data-row]")].every(e => !e.hidden) && document.querySelector("#drop-old").hidden`)
 	now.Store(status("sold_out", 21, 40))
 	shows(v, "sold-out")
 	v.Until("said", `document.querySelector("#drop-said").textContent === "Sold out" && document.title === "Lamp"`)

@@ -73,10 +73,10 @@
     const lot = status.skus.find(l => l.sku === claim.sku) || { called: 0, free: 0, held: 0, sold: 0 };
     switch (claim.state) {
       case "held": case "asked": return "holding";
-      case "bought": case "offered": case "refused": return claim.state;
+      case "bought": case "offered": return claim.state;
     }
     if (status.state === "sold_out" || lot.free + lot.held === 0 && lot.sold > 0) return "sold-out";
-    if (claim.state === "standby") return "standby";
+    if (["standby", "refused"].includes(claim.state)) return claim.state;
     if (place === null || place >= lot.called) return "waiting";
     return claim.state === "lapsed" ? "lapsed" : "turn";
   };
@@ -95,7 +95,8 @@
     }
     if (!joined) return preset === "draw" ? "entry-closed" : "late";
     for (const state of ["offered", "turn", "lapsed", "standby"]) if (has(state)) return state;
-    return done ? "sold-out" : status.state === "all_held" ? "all-held" : "waiting";
+    if (done) return has("refused") ? "refused" : "sold-out";
+    return status.state === "all_held" ? "all-held" : "waiting";
   };
 
   // How many milliseconds to wait before the next look. ahead is how many stand before, null for who does not wait; random is
@@ -322,7 +323,7 @@
     }
     for (const li of all("[data-row]", drop)) {
       const i = me ? me.claims.findIndex(c => c.sku === li.dataset.row) : -1;
-      li.hidden = !["turn", "offered", "lapsed"].includes(rows[i]);
+      li.hidden = !["turn", "offered", "lapsed", "refused"].includes(rows[i]);
     }
     for (const e of all("[data-odds]", drop)) {
       const i = me ? me.claims.findIndex(c => c.sku === e.dataset.odds) : -1, lot = lotOf(e.dataset.odds);
