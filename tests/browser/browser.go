@@ -234,6 +234,22 @@ func (v *Visitor) Press(key string) *Visitor {
 	return v
 }
 
+// TabTo presses Tab until the focus, which can be seen, is where a selector says.
+func (v *Visitor) TabTo(selector string) *Visitor {
+	v.t.Helper()
+	for range 100 {
+		var there, seen bool
+		v.Press(kb.Tab).Run(chromedp.Evaluate(`document.activeElement.matches(`+Quote(selector)+`)`, &there))
+		if there {
+			v.Run(chromedp.Evaluate(`getComputedStyle(document.activeElement).outlineStyle !== "none"`, &seen))
+			require.True(v.t, seen, "the focus cannot be seen at %s", selector)
+			return v
+		}
+	}
+	require.Fail(v.t, "Tab does not lead to "+selector, v.Where())
+	return v
+}
+
 // Fill types into a field, in place of what is there.
 func (v *Visitor) Fill(selector, text string) *Visitor {
 	v.t.Helper()
@@ -387,6 +403,17 @@ func (v *Visitor) Accessible(paths ...string) *Visitor {
 			}
 		}
 	}
+	return v
+}
+
+// Clean demands that axe-core finds no barrier on the page that is open, as it stands: what Accessible looks at has to be there
+// when it is loaded again.
+func (v *Visitor) Clean() *Visitor {
+	v.t.Helper()
+	script, err := os.ReadFile(os.Getenv("AXE_CORE"))
+	require.NoError(v.t, err, "AXE_CORE must name axe.min.js of the npm package axe-core")
+	v.Run(chromedp.Evaluate(string(script)+";1", nil))
+	v.axe(v.Where(), false, "{}")
 	return v
 }
 

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/tests/browser"
@@ -110,4 +113,109 @@ func TestDropStandstill(t *testing.T) {
 	v := browser.Visit(t, s, 390, 844).WithoutScripts()
 	v.Open(at).There(`noscript a[href="` + at + `?still=1"]`).Click(`noscript a[href="` + at + `?still=1"]`).At(at + "?still=1")
 	v.Sees("This page stays as it is")
+}
+
+// TestDropStates: no barrier on the page of a drop, however it stands for who looks. Of three, the first in the order comes when
+// the second is called, too, and gives back what the second then buys; staff pause it meanwhile.
+func TestDropStates(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	d := s.NewDrop(t, s.NewProduct(t, 6_250, 1), 1, time.Second, 12*time.Second, map[string]any{"grace_s": 15})
+	people := []*shop.Client{s.Register(t), s.Register(t), s.Register(t)}
+	tickets := map[*shop.Client]string{}
+	for _, c := range people {
+		tickets[c] = c.Enter(t, d)
+	}
+	place := func(c *shop.Client) (at *int) {
+		return shop.Get[struct{ Position *int }](t, c, d.At+"/entry").Position
+	}
+	for _, c := range people {
+		shop.Eventually(t, shop.Patience, func() (bool, string) { return place(c) != nil, "the order is not drawn yet" })
+	}
+	slices.SortFunc(people, func(a, b *shop.Client) int { return *place(a) - *place(b) })
+	first, second, third := people[0], people[1], people[2]
+	at := "/drops/" + d.Slug
+	looks := func(c *shop.Client) *browser.Visitor {
+		return browser.Visit(t, s, 390, 844).Open("/login?next="+at).Login(c.Email, c.Password).At(at)
+	}
+	three := looks(third)
+	stage(three, "waiting")
+	three.Clean()
+	type status struct{ SKUs []struct{ Called int } }
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		return shop.Get[status](t, s.Nobody(), d.At+"/status").SKUs[0].Called == 2, "the second is not called"
+	})
+	one := looks(first)
+	stage(one, "turn")
+	one.Clean().Click(`section:not([hidden]) form[action$="/claim"] button`).At(at)
+	stage(one, "holding")
+	one.Clean()
+	stage(three, "all-held")
+	three.Clean()
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		a := second.Claim(t, d, tickets[second], 1)
+		return a.Status == 202, string(a.Body)
+	})
+	two := looks(second)
+	stage(two, "standby")
+	two.Clean()
+	pause := func(method string) { s.Admin(t).Do(t, method, "/api/v1/admin/drops/"+d.ID+"/pause", nil).OK(t, 200) }
+	pause("PUT")
+	stage(three, "paused")
+	three.Clean()
+	pause("DELETE")
+	first.PutAny(t, d.SKU, 0).OK(t, 200)
+	stage(two, "offered")
+	two.Clean().Click(`section:not([hidden]) form[action$="/claim"] button`).At(at)
+	stage(two, "holding")
+	second.Order(t, shop.Visa)
+	stage(three, "sold-out")
+	three.Clean()
+	two.Open(at)
+	stage(two, "bought")
+	two.Clean()
+	three.Open(at).Click(".drop-log summary").Sees("Paused").Sees("Resumed").Clean()
+}
+
+// TestDropLimit: who has bought as many as one may reads that their limit is used, not that it is sold out, and who was shut out
+// why; at the end both read that it has ended. Somebody else enters, claims and comes to the checkout by the keyboard alone.
+func TestDropLimit(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	p, ann, bob, eve := s.NewProduct(t, 6_250, 10), s.Register(t), s.Register(t), s.Register(t)
+	p.Limit(t, 1)
+	ann.Bought(t, p, 1)
+	d := s.NewDrop(t, p, 5, 0, 4*time.Second, map[string]any{"preset": "first-come"})
+	at := "/drops/" + d.Slug
+	looks := func(c *shop.Client) *browser.Visitor {
+		return browser.Visit(t, s, 390, 844).Open("/login?next="+at).Login(c.Email, c.Password).At(at)
+	}
+	keys := looks(bob)
+	stage(keys, "late")
+	keys.Clean()
+	keys.TabTo(`form[action$="/entry"] button`).Press(kb.Enter)
+	stage(keys, "turn")
+	keys.TabTo(`form[action$="/claim"] button`).Press(kb.Enter)
+	stage(keys, "holding")
+	keys.TabTo(`a[href="/checkout"]`).Press(kb.Enter).At("/checkout").Sees(p.Name)
+
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		a := ann.Claim(t, d, ann.Enter(t, d), 1)
+		return a.Status == 409 && a.Problem().Slug() == "limit-reached", string(a.Body)
+	})
+	v := looks(ann)
+	stage(v, "refused")
+	v.Sees("You have as many of it as one shopper may").Clean()
+	v.Click(`section:not([hidden]) form[action$="/claim"] button`).Sees("you already have 1 in your orders")
+	stage(v, "refused")
+
+	eve.Enter(t, d)
+	idx := shop.Get[struct{ Idx int }](t, eve, d.At+"/entry").Idx
+	s.Admin(t).Do(t, "PUT", fmt.Sprintf("/api/v1/admin/drops/%s/exclusions/%d", d.ID, idx), map[string]any{"reason": "a test"}).OK(t, 200)
+	out := looks(eve)
+	stage(out, "excluded")
+	out.Sees("a test").Clean()
+	d.End(t)
+	stage(v, "closed")
+	v.Clean()
 }
