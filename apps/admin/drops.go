@@ -249,8 +249,8 @@ func dropForm(d watched, isNew bool) form {
 		Fields: []field{
 			{Name: "title", Label: "Title", Value: d.Title, Required: true, Max: 200},
 			{Name: "preset", Label: "Kind", Type: "select", Required: true, Options: chosen([]option{
-				{Value: "queue", Label: "Queue: who is there at the opening is shuffled, who comes later stands behind"},
-				{Value: "draw", Label: "Draw: entries close at the opening, and those drawn have hours to buy"},
+				{Value: "queue", Label: "Queue: shuffled at the opening, who comes later stands behind"},
+				{Value: "draw", Label: "Draw: entries close at the opening, who is drawn has hours"},
 				{Value: "first-come", Label: "First come: nobody waits before the opening"},
 			}, d.Preset), Value: d.Preset},
 			{Name: "lots", Label: "What there is", Type: "textarea", Required: true, Value: strings.Join(lots, "\n"),

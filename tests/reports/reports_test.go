@@ -163,28 +163,115 @@ func TestScreenshots(t *testing.T) {
 	s.Alone(t, func() { c.Open("/admin").Login("ops@stampede.test", s.Settings["OPS_PASSWORD"]).At("/admin") })
 	c.There(".chart svg").Shot(filepath.Join(dir, "office-dashboard.jpg"))
 	c.Open("/admin/orders/" + order.ID).Sees("What happened").Shot(filepath.Join(dir, "office-order.jpg"))
-	drop(t, s, seeded[2], func(v *browser.Visitor, name string) { v.Shot(filepath.Join(dir, name+".jpg")) }, c)
+	take := func(v *browser.Visitor, name string) { v.Shot(filepath.Join(dir, name+".jpg")) }
+	c.Device(1440, 1180, false, false).Open("/admin/drops/new").Fill("#f-lots", seeded[2].SKU+", 2, 1").Fill("#f-slug", "spring")
+	c.Fill("#f-title", seeded[2].Name)
+	at := time.Now().Add(48 * time.Hour).Truncate(time.Hour)
+	for field, after := range map[string]time.Duration{"prequeue_at": -time.Hour / 2, "opens_at": 0, "closes_at": time.Hour} {
+		c.Choose("#f-"+field, at.Add(after).Format("2006-01-02T15:04"))
+	}
+	take(c, "office-drop-new")
+	c.Device(1440, 900, false, false)
+	drop(t, s, seeded[2], take, c)
+	passedOn(t, s, seeded[1], take)
+	draw(t, s, seeded[0], take)
 }
 
-// drop takes pictures of a drop of two units to which twelve have come: of who is called first, of who is called last, of the
-// back office, and of its proof.
+// stands waits until a drop is in a state.
+func stands(t *testing.T, s *shop.Shop, d shop.Drop, state string) {
+	t.Helper()
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		now := shop.Get[struct{ State string }](t, s.Nobody(), d.At+"/status")
+		return now.State == state, now.State
+	})
+}
+
+// inOrder sorts people by their places in a drop that is open.
+func inOrder(t *testing.T, d shop.Drop, people []*shop.Client) {
+	t.Helper()
+	place := map[*shop.Client]int{}
+	for _, c := range people {
+		place[c] = *shop.Get[struct{ Position *int }](t, c, d.At+"/entry").Position
+	}
+	slices.SortFunc(people, func(a, b *shop.Client) int { return place[a] - place[b] })
+}
+
+func asPhone(t *testing.T, s *shop.Shop, c *shop.Client, at string, dark bool) *browser.Visitor {
+	t.Helper()
+	return browser.Visit(t, s, 390, 844).Device(390, 844, true, dark).Open("/login?next="+at).Login(c.Email, c.Password).At(at)
+}
+
+// passedOn takes pictures of a drop of one unit: of who stands by for it, and of a pause.
+func passedOn(t *testing.T, s *shop.Shop, item shop.Item, shot func(v *browser.Visitor, name string)) {
+	t.Helper()
+	people := []*shop.Client{s.Register(t), s.Register(t), s.Register(t)}
+	d := s.NewDrop(t, &shop.Product{Name: item.Name, SKU: item.SKU}, 1, time.Second, 15*time.Second,
+		map[string]any{"title": item.Name, "grace_s": 15})
+	tickets := map[*shop.Client]string{}
+	for _, c := range people {
+		tickets[c] = c.Enter(t, d)
+	}
+	stands(t, s, d, "open")
+	inOrder(t, d, people)
+	type status struct{ SKUs []struct{ Called int } }
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		return shop.Get[status](t, s.Nobody(), d.At+"/status").SKUs[0].Called >= 2, "the second is not called"
+	})
+	people[0].Claim(t, d, tickets[people[0]], 1).OK(t, 201)
+	people[1].Claim(t, d, tickets[people[1]], 1).OK(t, 202)
+	at := "/drops/" + d.Slug
+	shot(asPhone(t, s, people[1], at, false).Sees("for what comes back"), "phone-drop-standby")
+	s.Admin(t).Do(t, "PUT", "/api/v1/admin/drops/"+d.ID+"/message", map[string]any{"message": "We look at the payments."}).OK(t, 200)
+	s.Admin(t).Do(t, "PUT", "/api/v1/admin/drops/"+d.ID+"/pause", nil).OK(t, 200)
+	stands(t, s, d, "paused")
+	shot(asPhone(t, s, people[2], at, true).Sees("We have stopped for a moment"), "phone-drop-paused-dark")
+	d.End(t)
+}
+
+// draw takes a picture of who was drawn in a draw.
+func draw(t *testing.T, s *shop.Shop, item shop.Item, shot func(v *browser.Visitor, name string)) {
+	t.Helper()
+	people := []*shop.Client{s.Register(t), s.Register(t), s.Register(t)}
+	d := s.NewDrop(t, &shop.Product{Name: item.Name, SKU: item.SKU}, 1, time.Second, 10*time.Second,
+		map[string]any{"title": item.Name, "preset": "draw", "closes_at": time.Now().Add(48 * time.Hour)})
+	for _, c := range people {
+		c.Enter(t, d)
+	}
+	stands(t, s, d, "all_held")
+	inOrder(t, d, people)
+	v := browser.Visit(t, s, 1280, 900).Device(1280, 900, false, false)
+	at := "/drops/" + d.Slug
+	shot(v.Open("/login?next="+at).Login(people[0].Email, people[0].Password).At(at).Sees("You were drawn"), "drop-drawn")
+	d.End(t)
+}
+
+// drop takes pictures of a drop of two units to which twelve have come, one of them with scripts and one without: of who enters,
+// of who is called first, of who is called last, of the back office, and of its proof.
 func drop(t *testing.T, s *shop.Shop, item shop.Item, shot func(v *browser.Visitor, name string), office *browser.Visitor) {
 	t.Helper()
 	people := make([]*shop.Client, 12)
 	for i := range people {
 		people[i] = s.Register(t)
 	}
-	d := s.NewDrop(t, &shop.Product{Name: item.Name, SKU: item.SKU}, 2, time.Second, 20*time.Second,
+	d := s.NewDrop(t, &shop.Product{Name: item.Name, SKU: item.SKU}, 2, time.Second, time.Minute,
 		map[string]any{"title": item.Name, "grace_s": 300})
 	at := "/drops/" + d.Slug
 	tickets := make([]string, len(people))
-	for i, c := range people {
-		tickets[i] = c.Enter(t, d)
+	for i, c := range people[2:] {
+		tickets[i+2] = c.Enter(t, d)
 	}
-	shop.Eventually(t, shop.Patience, func() (bool, string) {
-		now := shop.Get[struct{ State string }](t, s.Nobody(), d.At+"/status")
-		return now.State == "open", now.State
-	})
+	enter := `section:not([hidden]) form[action$="/entry"] button`
+	scripted := browser.Visit(t, s, 1280, 900).Device(1280, 900, false, false)
+	scripted.Open("/login?next="+at).Login(people[0].Email, people[0].Password).At(at).There(enter)
+	shot(scripted, "drop-enter")
+	scripted.Click(enter).At(at).Sees("You are in")
+	plain := browser.Visit(t, s, 390, 920).WithoutScripts().Device(390, 920, true, false)
+	plain.Open("/login?next="+at).Login(people[1].Email, people[1].Password).At(at).Click(enter).At(at).Sees("You are in")
+	shot(plain, "phone-drop-in-plain")
+	for i := range 2 {
+		tickets[i] = people[i].Enter(t, d)
+	}
+	stands(t, s, d, "open")
 	turn := make([]int, len(people)) // who has which place
 	for i, c := range people {
 		turn[*shop.Get[struct{ Position *int }](t, c, d.At+"/entry").Position] = i
@@ -200,18 +287,17 @@ func drop(t *testing.T, s *shop.Shop, item shop.Item, shot func(v *browser.Visit
 	buys := browser.Visit(t, s, 390, 844).Device(390, 844, true, false)
 	buys.Open("/login?next="+at).Login(first.Email, first.Password).At(at).Sees("Take it now")
 	shot(buys, "phone-drop-turn")
-	buys.Click(`section:not([hidden]) form[action$="/claim"] button`).At(at).Sees("Yours until").Open("/checkout").There("#line1")
-	buys.Address(shop.Home).Click("#pay").Order()
+	buys.Click(`section:not([hidden]) form[action$="/claim"] button`).At(at).Sees("Yours until")
+	shot(buys, "phone-drop-holding")
+	buys.Open("/checkout").There("#line1").Address(shop.Home).Click("#pay").Order()
 	shot(buys.Device(1280, 900, false, true).Open(at).Sees("It is yours"), "drop-bought-dark")
 
 	people[second].Claim(t, d, tickets[second], 1).OK(t, 201)
 	buy(t, people[second], item, shop.Visa)
-	shop.Eventually(t, shop.Patience, func() (bool, string) {
-		now := shop.Get[struct{ State string }](t, s.Nobody(), d.At+"/status")
-		return now.State == "sold_out", now.State
-	})
+	stands(t, s, d, "sold_out")
 	shot(waits.Device(390, 844, true, false).Open(at).Sees("Sold out"), "phone-drop-sold-out")
 	shot(waits.Device(1280, 900, false, false).Open(at+"/verify").Sees("Everything fits"), "drop-verify")
+	t.Logf("go run ./drop/verify %s%s", s.Base, d.At)
 }
 
 func seededProducts(t *testing.T, s *shop.Shop) []shop.Item {
