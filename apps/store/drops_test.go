@@ -172,7 +172,8 @@ func TestDrawPage(t *testing.T) {
 		mine  map[string]any
 		says  []string
 	}{
-		"d2": {"all_held", held("offered", map[string]any{"hold_expires_at": until}), []string{"You were drawn", "no hurry", "Sat 5 Dec, 19:00 CET"}},
+		"d2": {"all_held", held("offered", map[string]any{"hold_expires_at": until}),
+			[]string{"You were drawn", "no hurry", "Sat 5 Dec, 19:00 CET"}},
 		"d3": {"all_held", map[string]any{"position": 411, "tell": true},
 			[]string{"who were drawn", "we write to you", "and when it is over"}},
 		"d4": {"open", map[string]any{"position": 411}, []string{"24 hours to buy"}},
@@ -374,7 +375,8 @@ func TestDropPage(t *testing.T) {
 		{"open", 60, nil, []string{"late", "still join", ">7</span>."}, never},
 		{"open", 60, held("held", map[string]any{"hold_expires_at": until}), []string{"holding", "19:10 CET", `href="/checkout"`}, never},
 		{"open", 60, held("asked", nil), []string{"holding", "putting it aside"}, moves},
-		{"all_held", 60, held("standby", map[string]any{"standby": 3}), []string{"standby", ">3</span> is your number", "keep this page open"}, moves},
+		{"all_held", 60, held("standby", map[string]any{"standby": 3}),
+			[]string{"standby", ">3</span> is your number", "keep this page open"}, moves},
 		{"all_held", 60, held("offered", map[string]any{"hold_expires_at": until}),
 			[]string{"offered", "One has come back", "Take <bdi>"}, never},
 		{"open", 60, held("lapsed", nil), []string{"lapsed", "ask for it again"}, never},
@@ -470,7 +472,8 @@ func TestDropLog(t *testing.T) {
 	var acts []any
 	for i, act := range [][2]string{
 		{"created", ""}, {"changed", ""}, {"scheduled", ""}, {"paused", ""}, {"resumed", ""}, {"rate", "5 a second"},
-		{"units", "A: 60 in all"}, {"message", "Wait <b>a moment</b>"}, {"message", ""}, {"excluded", "entry number 412: two accounts"}, {"ended", ""},
+		{"units", "A: 60 in all"}, {"message", "Wait <b>a moment</b>"}, {"message", ""}, {"excluded", "entry number 412: two accounts"},
+		{"ended", ""},
 		{"polished", "what this page does not know"},
 	} {
 		acts = append(acts, map[string]any{"act": act[0], "detail": act[1], "at": dropOpens.Add(time.Duration(i) * time.Minute)})
