@@ -45,6 +45,7 @@ type dropAct struct {
 var actWords = map[string]string{
 	"created": "Made", "changed": "Changed, before entries began", "scheduled": "Scheduled: the units were set aside",
 	"paused": "Paused", "resumed": "Resumed", "rate": "People are called faster or slower", "units": "Units were added",
+	"units-asked": "More units were asked for", "units-refused": "There were no more units",
 	"message": "Told everybody", "excluded": "Shut an entry out", "ended": "Ended before its time",
 }
 

@@ -473,7 +473,7 @@ func TestDropLog(t *testing.T) {
 	for i, act := range [][2]string{
 		{"created", ""}, {"changed", ""}, {"scheduled", ""}, {"paused", ""}, {"resumed", ""}, {"rate", "5 a second"},
 		{"units", "A: 60 in all"}, {"message", "Wait <b>a moment</b>"}, {"message", ""}, {"excluded", "entry number 412: two accounts"},
-		{"ended", ""},
+		{"units-asked", "A: 90 in all"}, {"units-refused", "A: 90 in all, out-of-stock"}, {"ended", ""},
 		{"polished", "what this page does not know"},
 	} {
 		acts = append(acts, map[string]any{"act": act[0], "detail": act[1], "at": dropOpens.Add(time.Duration(i) * time.Minute)})
@@ -486,7 +486,7 @@ func TestDropLog(t *testing.T) {
 	log, _, _ = strings.Cut(log, "</details>")
 	for _, words := range []string{
 		"What staff did", "19:00 CET", "19:03 CET", "Made", "Changed", "Scheduled", "Paused", "Resumed", "5 a second", "A: 60 in all",
-		`id="log"`, "Took its message back", "Wait &lt;b&gt;a moment&lt;/b&gt;", "entry number 412: two accounts", "Ended", "Polished",
+		`id="log"`, "Took its message back", "Wait &lt;b&gt;a moment&lt;/b&gt;", "entry number 412: two accounts", "Ended", "Polished", "asked for", "no more units",
 	} {
 		require.Contains(t, log, words)
 	}
