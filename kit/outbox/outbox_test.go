@@ -255,12 +255,17 @@ func TestHandedOver(t *testing.T) {
 	})
 	running(t, db)
 	broken := errors.New("broken")
-	require.ErrorIs(t, pg.InTx(t.Context(), db, func(tx pgx.Tx) error {
-		for i := range slots {
-			require.NoError(t, Put(t.Context(), tx, parcel{i, "a.flows.v1"}))
-		}
-		return broken
-	}), broken)
+	fails := func(how func() error) {
+		defer func() { _ = recover() }()
+		require.ErrorIs(t, pg.InTx(t.Context(), db, func(tx pgx.Tx) error {
+			for i := range slots {
+				require.NoError(t, Put(t.Context(), tx, parcel{i, "a.flows.v1"}))
+			}
+			return how()
+		}), broken)
+	}
+	fails(func() error { return broken })
+	fails(func() error { panic(broken) })
 	put(t, db, "a.flows.v1", slots+2) // the slots of what was rolled back are free again
 	var leased, free int
 	require.NoError(t, db.QueryRow(t.Context(), `

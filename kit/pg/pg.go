@@ -134,17 +134,23 @@ func migrate(ctx context.Context, db *sql.DB, table string, files fs.FS) error {
 func InTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error {
 	var err error
 	for range 3 {
-		t := &transaction{db: db}
-		err = pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
-			t.Tx = tx
-			return fn(t)
-		})
-		t.end(err == nil)
+		err = inTx(ctx, db, fn)
 		var pgErr *pgconn.PgError
 		if !errors.As(err, &pgErr) || (pgErr.Code != "40001" && pgErr.Code != "40P01") {
 			return err
 		}
 	}
+	return err
+}
+
+func inTx(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error {
+	t, committed := &transaction{db: db}, false
+	defer func() { t.end(committed) }() // also when fn panics
+	err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
+		t.Tx = tx
+		return fn(t)
+	})
+	committed = err == nil
 	return err
 }
 

@@ -111,6 +111,32 @@ func TestInTx(t *testing.T) {
 	require.Equal(t, 1, n, "what was tried anew left nothing")
 }
 
+// TestEnd: what follows the end of a transaction does so once, whatever became of it.
+func TestEnd(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, migrations)
+	failure := errors.New("failed")
+	for _, c := range []struct {
+		name      string
+		do        func() error
+		committed bool
+	}{
+		{"done", func() error { return nil }, true},
+		{"failed", func() error { return failure }, false},
+		{"panic", func() error { panic(failure) }, false},
+	} {
+		var ends []bool
+		func() {
+			defer func() { _ = recover() }()
+			_ = pg.InTx(t.Context(), db, func(tx pgx.Tx) error {
+				pg.OnEnd(tx, func(committed bool) { ends = append(ends, committed) })
+				return c.do()
+			})
+		}()
+		require.Equal(t, []bool{c.committed}, ends, c.name)
+	}
+}
+
 func TestMigrateAgainChangesNothing(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t, migrations)
