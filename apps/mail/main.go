@@ -54,7 +54,9 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 		render: renderer{string(set.Public)}, post: through(rt.Dapr), many: bearsMany(rt.Dapr, rt.Now),
 	}
 	s.mails, s.codes = s.newSenders(false), s.newSenders(true)
-	s.notes = gather.New(gather.Settings[*Mail]{Rest: 10, Conflict: func(m *Mail) string { return m.ID.String() }}, gather.Whole(s.noteAll))
+	s.notes = gather.New(gather.Settings[*Mail]{
+		Limit: storeTimeout / 2, Rest: 10, Conflict: func(m *Mail) string { return m.ID.String() },
+	}, gather.Whole(s.noteAll))
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)
 	s.subscribe(rt.Subs)

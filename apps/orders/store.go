@@ -37,9 +37,13 @@ type store struct {
 func newStore(db *pgxpool.Pool, tell func(ids ...uuid.UUID)) store {
 	s := store{db: db, tell: tell}
 	s.reads = gather.New(gather.Settings[uuid.UUID]{}, s.read)
-	s.looks = gather.New(gather.Settings[asked]{}, s.look)
-	s.claims = gather.New(gather.Settings[claim]{Conflict: func(c claim) string { return c.Account.String() }}, s.claimNew)
-	s.places = gather.New(gather.Settings[placing]{Conflict: func(p placing) string { return p.Account.String() }}, s.place)
+	s.looks = gather.New(gather.Settings[asked]{Limit: placeLimit / 2}, s.look)
+	s.claims = gather.New(gather.Settings[claim]{
+		Limit: placeLimit / 2, Conflict: func(c claim) string { return c.Account.String() },
+	}, s.claimNew)
+	s.places = gather.New(gather.Settings[placing]{
+		Limit: placeLimit / 2, Conflict: func(p placing) string { return p.Account.String() },
+	}, s.place)
 	return s
 }
 

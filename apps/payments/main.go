@@ -57,8 +57,8 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 		sandbox: box, providers: map[string]Provider{"sandbox": box}, provider: "sandbox",
 	}
 	s.charging = s.newCharging()
-	s.decided = gather.New(gather.Settings[answer]{Rest: 10, Conflict: answer.order}, s.decide)
-	s.settled = gather.New(gather.Settings[answer]{Rest: 10, Conflict: answer.order}, gather.Whole(s.settleAll))
+	s.decided = gather.New(gather.Settings[answer]{Limit: noteLimit / 2, Rest: 10, Conflict: answer.order}, s.decide)
+	s.settled = gather.New(gather.Settings[answer]{Limit: noteLimit / 2, Rest: 10, Conflict: answer.order}, gather.Whole(s.settleAll))
 	s.told = gather.New(gather.Settings[seen]{Rest: 10, Conflict: func(w seen) string { return w.Key }}, gather.Whole(s.chargesTold))
 	s.routes(rt.API)
 	rt.Subs.Routes(rt.API, rt.Name)

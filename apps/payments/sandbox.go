@@ -61,7 +61,7 @@ func newSandbox(db *pgxpool.Pool, log *slog.Logger, now func() time.Time, set se
 	}
 	s := &sandbox{db: db, log: log, http: &http.Client{}, secret: set.Secret, url: url, now: now}
 	s.books = gather.New(gather.Settings[ChargeRequest]{Conflict: func(r ChargeRequest) string { return r.Key.String() }}, s.bookNew)
-	s.taken = gather.New(gather.Settings[string]{}, gather.Whole(s.noteTaken))
+	s.taken = gather.New(gather.Settings[string]{Limit: noteLimit / 2}, gather.Whole(s.noteTaken))
 	return s
 }
 

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/trace"
@@ -27,7 +29,7 @@ type Settings[In any] struct {
 	Conflict func(In) string
 	Most     int           // members of a batch; 100 when 0
 	Waiting  int           // callers that may wait; 2,000 when 0
-	Limit    time.Duration // of a batch; 5 s when 0
+	Limit    time.Duration // of a batch; 5 s when 0. What its members have on top is for trying them one by one
 	// Apart is how long after a batch began the next one begins at the earliest,
 	// for what nobody waits for.
 	Apart time.Duration
@@ -64,6 +66,12 @@ type member[In, Out any] struct {
 	in     In
 	key    string
 	answer chan Answer[Out] // has room for the one answer, so that nobody who has left holds the others up
+}
+
+// left tells whether nobody waits for the answer any more.
+func (m *member[In, Out]) left() bool {
+	end, limited := m.ctx.Deadline()
+	return m.ctx.Err() != nil || limited && !time.Now().Before(end)
 }
 
 // New gathers the callers of do, which answers each member of a batch, in its
@@ -166,7 +174,7 @@ func (g *Gatherer[In, Out]) next() []*member[In, Out] {
 			break
 		}
 		switch {
-		case m.ctx.Err() != nil:
+		case m.left():
 		case m.key != "" && taken[m.key]:
 			left = append(left, m)
 		default:
@@ -179,9 +187,12 @@ func (g *Gatherer[In, Out]) next() []*member[In, Out] {
 	return batch
 }
 
+// sideBySide is how many members of a batch that was late are tried at a time: what serves others needs connections too.
+const sideBySide = pg.Connections / 2
+
 func (g *Gatherer[In, Out]) answer(batch []*member[In, Out]) {
 	answers, err := g.attempt(batch)
-	switch alone := func(m *member[In, Out]) { g.answer([]*member[In, Out]{m}) }; {
+	switch {
 	case err == nil:
 		for i, m := range batch {
 			m.answer <- answers[i]
@@ -191,23 +202,47 @@ func (g *Gatherer[In, Out]) answer(batch []*member[In, Out]) {
 			m.answer <- Answer[Out]{Err: err}
 		}
 	case pg.Late(err): // what holds one up must not hold up the others
-		var each sync.WaitGroup
+		var each errgroup.Group
+		each.SetLimit(sideBySide)
 		for _, m := range batch {
-			each.Go(func() { alone(m) })
+			each.Go(func() error { g.alone(m); return nil })
 		}
-		each.Wait()
+		_ = each.Wait()
 	default:
 		for _, m := range batch {
-			alone(m)
+			g.alone(m)
 		}
 	}
+}
+
+// alone tries a member of a batch that failed, unless it has left meanwhile.
+func (g *Gatherer[In, Out]) alone(m *member[In, Out]) {
+	if !m.left() {
+		g.answer([]*member[In, Out]{m})
+	}
+}
+
+// until is when a batch must be done: nobody waits for it after the last of its members' deadlines.
+func (g *Gatherer[In, Out]) until(batch []*member[In, Out]) time.Time {
+	limit := time.Now().Add(g.set.Limit)
+	var last time.Time
+	for _, m := range batch {
+		end, limited := m.ctx.Deadline()
+		if !limited || end.After(limit) {
+			return limit
+		}
+		if end.After(last) {
+			last = end
+		}
+	}
+	return last
 }
 
 func (g *Gatherer[In, Out]) attempt(batch []*member[In, Out]) (answers []Answer[Out], err error) {
 	// The batch belongs to all who wait for it: no one of them can cancel it.
 	ctx, end := trace.Together(pg.Column(batch, func(m *member[In, Out]) context.Context { return m.ctx }))
 	defer end()
-	ctx, cancel := context.WithTimeout(ctx, g.set.Limit)
+	ctx, cancel := context.WithDeadline(ctx, g.until(batch))
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {

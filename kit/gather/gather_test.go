@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stampede-shop/stampede/kit/gather"
+	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/trace"
 )
@@ -227,6 +228,78 @@ func TestLeavers(t *testing.T) {
 	w.goOn <- nil
 	wait()
 	waitMore()
+}
+
+// TestLeaversOfABatch: who leaves while the batch is at work is not tried alone when it has failed.
+func TestLeaversOfABatch(t *testing.T) {
+	t.Parallel()
+	for _, failure := range []error{context.DeadlineExceeded, errors.New("3 is bad")} {
+		w := newWork()
+		g := gather.New(gather.Settings[int]{}, w.do)
+		wait := begin(t, g, 1)
+		<-w.began
+		ctx, leave := context.WithCancel(t.Context())
+		left := make(chan error)
+		go func() { _, err := g.Do(ctx, 2); left <- err }()
+		require.Eventually(t, func() bool { return g.Waits() == 1 }, waitFor, tick)
+		waitMore := crowd(t, g, 3)
+		w.goOn <- nil
+		require.Equal(t, []int{2, 3}, <-w.began)
+		leave()
+		require.ErrorIs(t, <-left, context.Canceled)
+		w.goOn <- failure
+		require.Equal(t, []int{3}, <-w.began)
+		w.goOn <- nil
+		wait()
+		require.NoError(t, waitMore()[3].Err)
+		require.Empty(t, w.began)
+	}
+}
+
+// TestLate: of a batch that was late only so many are tried at a time as leave the pool to others, within the time that is
+// left to its members; nothing is done for longer than somebody waits for it.
+func TestLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const limit, deadline = time.Second, 3 * time.Second
+		var now, most, tried int
+		var mu sync.Mutex
+		g := gather.New(gather.Settings[int]{Limit: limit}, gather.Whole(func(ctx context.Context, batch []int) error {
+			if len(batch) > 1 {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			if batch[0] == 0 { // so that the others come together
+				time.Sleep(time.Millisecond)
+				return nil
+			}
+			mu.Lock()
+			now, tried = now+1, tried+1
+			most = max(most, now)
+			mu.Unlock()
+			<-ctx.Done()
+			mu.Lock()
+			now--
+			mu.Unlock()
+			return ctx.Err()
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), deadline-limit/2)
+		defer cancel()
+		for n := range 100 {
+			go func() {
+				_, err := g.Do(ctx, n)
+				assert.Equal(t, n > 0, err != nil, n)
+			}()
+			if n == 0 {
+				synctest.Wait()
+			}
+		}
+		<-ctx.Done()
+		synctest.Wait()
+		require.Zero(t, now, "nobody waits any more")
+		require.Equal(t, pg.Connections/2, most)
+		require.Equal(t, 2*most, tried, "by turns, until all have left")
+	})
 }
 
 // TestCrowded: no more wait than may, and the next is told so at once.

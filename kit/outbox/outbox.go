@@ -201,7 +201,9 @@ type row struct {
 func NewRelay(db *pgxpool.Pool, sidecar *dapr.Client, pubsub, source string, log *slog.Logger) *Relay {
 	r := &Relay{db: db, dapr: sidecar, pubsub: pubsub, source: source, log: log, poke: make(chan struct{}, 1), running: map[string]int{}}
 	// What is sent together is marked together.
-	r.marks = gather.New(gather.Settings[uuid.UUID]{Most: 1000, Waiting: 10_000, Limit: noteLimit, Apart: markEvery}, gather.Whole(r.mark))
+	r.marks = gather.New(gather.Settings[uuid.UUID]{
+		Most: 1000, Waiting: 10_000, Limit: noteLimit / 2, Apart: markEvery,
+	}, gather.Whole(r.mark))
 	return r
 }
 

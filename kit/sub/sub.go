@@ -124,7 +124,7 @@ func OnBatch[E outbox.Event](s *Subscriber, fn func(ctx context.Context, tx pgx.
 		return fn(ctx, tx, events)
 	}
 	together := gather.New(gather.Settings[delivery]{
-		Most: inFlight, Limit: deadline, Rest: 10, Conflict: func(d delivery) string { return d.ID },
+		Most: inFlight, Limit: deadline / 2, Rest: 10, Conflict: func(d delivery) string { return d.ID },
 	}, gather.Whole(func(ctx context.Context, batch []delivery) error {
 		return pg.InTx(ctx, s.DB, func(tx pgx.Tx) error { return t.once(ctx, tx, batch) })
 	}))
