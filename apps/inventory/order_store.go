@@ -120,7 +120,7 @@ func (b *stockTx) claim(ctx context.Context, orders []OrderHold, now time.Time) 
 		SELECT order_id, shopper, state, NULLIF(reason, ''), @now, @now
 		FROM unnest(@ids::uuid[], @shoppers::text[], @states::text[], @reasons::text[])
 			WITH ORDINALITY AS n (order_id, shopper, state, reason, nth)
-		WHERE `+waitsAWhile+` ORDER BY nth
+		WHERE `+pg.WaitsAWhile+` ORDER BY nth
 		ON CONFLICT (order_id) DO UPDATE SET state = o.state
 		RETURNING o.order_id, o.shopper, o.state, COALESCE(o.release_reason, ''), o.xmax = 0`,
 		pgx.StrictNamedArgs{

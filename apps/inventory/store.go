@@ -14,6 +14,7 @@ import (
 
 	"github.com/stampede-shop/stampede/events"
 	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/sub"
 )
 
@@ -76,11 +77,8 @@ const forAnybody = "CASE WHEN s.lot IS NULL THEN s.on_hand - s.cart_held - s.ord
 // How locks of SKUs are waited for: until the batch's own time is over, a second at most, or not at all.
 const (
 	patient = `SELECT ` + stockColumns + ` FROM stock WHERE sku = ANY(@skus) ORDER BY sku FOR UPDATE`
-	hasty   = `SELECT ` + stockColumns + ` FROM stock WHERE sku = ANY(@skus) AND ` + waitsAWhile + ` ORDER BY sku FOR UPDATE`
+	hasty   = `SELECT ` + stockColumns + ` FROM stock WHERE sku = ANY(@skus) AND ` + pg.WaitsAWhile + ` ORDER BY sku FOR UPDATE`
 	skips   = `SELECT ` + stockColumns + ` FROM stock WHERE sku = ANY(@skus) ORDER BY sku FOR UPDATE SKIP LOCKED`
-
-	// For the rest of the transaction. As a subquery it is evaluated before any row is locked, and costs no statement.
-	waitsAWhile = `(SELECT set_config('lock_timeout', '1s', true)) IS NOT NULL`
 )
 
 // open locks the SKUs that exist among skus, and reads the cart holds of some shoppers.

@@ -151,7 +151,7 @@ func (s store) claimNew(ctx context.Context, batch []claim) ([]gather.Answer[att
 		FROM unnest(@accounts::uuid[], @keys::text[], @hashes::bytea[], @ids::uuid[], @checkouts::uuid[], @lines::jsonb[],
 		            @leases::timestamptz[], @ends::timestamptz[])
 		  AS m (account_id, key, body_hmac, order_id, checkout_id, lines, lease_until, expires_at)
-		ORDER BY m.account_id, m.key
+		WHERE `+pg.WaitsAWhile+` ORDER BY m.account_id, m.key
 		ON CONFLICT DO NOTHING RETURNING order_id`, pgx.StrictNamedArgs{
 		"accounts":  pg.Column(batch, func(c claim) uuid.UUID { return c.Account }),
 		"keys":      pg.Column(batch, func(c claim) string { return c.Key }),
@@ -364,7 +364,7 @@ func (s store) place(ctx context.Context, batch []placing) ([]gather.Answer[stru
 			FROM unnest(@accounts::uuid[], @keys::text[], @holders::int[], @ids::uuid[], @answers::text[])
 			  AS m (account_id, key, holder, order_id, answer)
 			JOIN order_keys k ON k.account_id = m.account_id AND k.key = m.key AND k.attempt = m.holder
-			ORDER BY k.order_id FOR UPDATE OF k
+			WHERE `+pg.WaitsAWhile+` ORDER BY k.order_id FOR UPDATE OF k
 		), placed AS (
 			INSERT INTO order_ids (id, fate, decided_at) SELECT order_id, 'placed', @now FROM mine ORDER BY order_id
 			ON CONFLICT (id) DO NOTHING RETURNING id

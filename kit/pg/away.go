@@ -28,11 +28,17 @@ func Away(err error) bool {
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
+// Locked reports whether err says that somebody else kept locked what was to be locked, for as long as may be waited.
+func Locked(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == "55P03"
+}
+
 // Late reports whether err says that the time was over, also that for a lock.
 func Late(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
-		return refused.Code == "55P03" || refused.Code == "57014"
+		return refused.Code == "57014" || Locked(err)
 	}
 	return errors.Is(err, context.DeadlineExceeded)
 }

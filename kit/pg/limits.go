@@ -30,6 +30,10 @@ const (
 	ackLimit = 10 * time.Second
 )
 
+// WaitsAWhile is a condition, always true, after which the rest of the transaction waits a second at most for each lock,
+// for what many wait behind. As a subquery it is evaluated before any row is locked, and costs no statement.
+const WaitsAWhile = `(SELECT set_config('lock_timeout', '1s', true)) IS NOT NULL`
+
 // limit puts the limits on a pool's connections; answer is answerLimit.
 func limit(cfg *pgxpool.Config, answer time.Duration) {
 	for name, d := range map[string]time.Duration{

@@ -151,7 +151,7 @@ func (t *topic) once(ctx context.Context, tx pgx.Tx, batch []delivery) error {
 	}
 	slices.Sort(ids) // the order in which they are locked
 	rows, err := tx.Query(ctx, `
-		INSERT INTO inbox (event_id, topic, done_at) SELECT id, $2, now() FROM unnest($1::text[]) AS e (id)
+		INSERT INTO inbox (event_id, topic, done_at) SELECT id, $2, now() FROM unnest($1::text[]) AS e (id) WHERE `+pg.WaitsAWhile+`
 		ON CONFLICT (event_id) DO UPDATE SET done_at = excluded.done_at WHERE inbox.done_at IS NULL
 		RETURNING event_id`, ids, t.name)
 	if err != nil {
@@ -387,6 +387,11 @@ func (s *Subscriber) failed(ctx, life context.Context, t *topic, e dapr.Event, e
 			return dapr.Done
 		}
 		s.Log.WarnContext(ctx, "event failed", "topic", t.name, "event", e.ID, "error", err)
+		pause.For(life, time.Second)
+		return dapr.Again
+	}
+	if pg.Locked(err) { // by others, for as long as they like: not its failure
+		s.Log.WarnContext(ctx, "event waits for a lock", "topic", t.name, "event", e.ID, "error", err)
 		pause.For(life, time.Second)
 		return dapr.Again
 	}

@@ -146,6 +146,54 @@ func TestDatabaseAwayIsNotCounted(t *testing.T) {
 	require.Equal(t, dapr.Again, s.deliverNow(t, event(1)))
 }
 
+// TestLocked: what somebody else keeps locked is waited for briefly, and is no failure of the event that needs it; those
+// that came at the same time are handled.
+func TestLocked(t *testing.T) {
+	t.Parallel()
+	s := &Subscriber{DB: pgtest.New(t, migrations), Log: slog.New(slog.DiscardHandler)}
+	OnBatch(s, func(ctx context.Context, tx pgx.Tx, batch []Delivered[thing]) error {
+		for _, d := range batch {
+			if d.Event.N == 1 {
+				if _, err := tx.Exec(ctx, `SELECT FROM effects WHERE n = 1 FOR UPDATE`); err != nil {
+					return err
+				}
+			}
+			if _, err := tx.Exec(ctx, `INSERT INTO effects SELECT $1 WHERE current_setting('lock_timeout') = '1s'`, d.Event.N); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	_, err := s.DB.Exec(t.Context(), `INSERT INTO effects VALUES (1)`)
+	require.NoError(t, err)
+	other, err := s.DB.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = other.Rollback(context.Background()) })
+	_, err = other.Exec(t.Context(), `SELECT FROM effects FOR UPDATE`)
+	require.NoError(t, err)
+
+	const many = 8
+	verdicts := make([]dapr.Verdict, many)
+	first := event(1)
+	var all sync.WaitGroup
+	for n := range many {
+		e := event(n)
+		if n == 1 {
+			e = first
+		}
+		all.Go(func() { verdicts[n] = s.deliverNow(t, e) })
+	}
+	all.Wait()
+	for n, verdict := range verdicts {
+		require.Equal(t, n != 1, verdict == dapr.Done, n)
+	}
+	require.Equal(t, many, count(t, s, `SELECT count(*) FROM effects`))
+	require.Zero(t, count(t, s, `SELECT count(*) FROM inbox WHERE tries > 0`))
+	require.NoError(t, other.Rollback(t.Context()))
+	require.Equal(t, dapr.Done, s.deliverNow(t, first))
+	require.Equal(t, many+1, count(t, s, `SELECT count(*) FROM effects`))
+}
+
 func TestDirect(t *testing.T) {
 	t.Parallel()
 	s := &Subscriber{Log: slog.New(slog.DiscardHandler)}
