@@ -32,16 +32,13 @@ type keyRow struct {
 
 const keyColumns = `body_hmac, order_id, attempt, lease_until, checkout_id, lines, answer, expires_at`
 
-// Begin writes the key's row, which gives the attempt its order id, or takes over an attempt whose lease is over.
+// Begin writes the key's row, which gives the attempt the order id, or takes over an attempt whose lease is over. The row
+// may be there under this id: a claim was written whose answer was lost, and has the attempt already.
 // answer is what was answered before, if it was. abandoned is an order id whose hold must be released.
 // Errors: idempotency.ErrKeyReused, idempotency.ErrInProgress.
 func (s store) Begin(
-	ctx context.Context, account uuid.UUID, key string, body idempotency.Hashes, now time.Time,
+	ctx context.Context, account uuid.UUID, key string, id uuid.UUID, body idempotency.Hashes, now time.Time,
 ) (a attempt, answer json.RawMessage, abandoned []uuid.UUID, err error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return a, nil, nil, fmt.Errorf("order id: %w", err)
-	}
 	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		a, answer, abandoned = attempt{Account: account, Key: key, OrderID: id, Holder: 1}, nil, nil
 		// The empty update locks the row of an earlier attempt and returns it.
@@ -59,7 +56,7 @@ func (s store) Begin(
 		}
 		a.Holder = row.Attempt
 		switch {
-		case row.OrderID == id:
+		case row.OrderID == id && row.Attempt == 1: // else another has taken it over
 			return nil
 		case !row.ExpiresAt.After(now):
 			// The key is free again. An unanswered attempt under it may have left a hold.

@@ -118,11 +118,11 @@ func (s *service) placeOrder(ctx context.Context, who kitauth.Caller, key string
 	if known.Suspended { // the token is from before, and still valid
 		return nil, ErrAccountSuspended
 	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("order id: %w", err)
+	}
 	if !known.Known {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return nil, fmt.Errorf("order id: %w", err)
-		}
 		// Nothing is written before there is something to hold.
 		a := attempt{Account: who.ID, Key: key, BodyHMAC: hash.Kept(), OrderID: id, Holder: 1, Unwritten: true}
 		o, err := s.attempt(ctx, &a, who, req)
@@ -135,7 +135,7 @@ func (s *service) placeOrder(ctx context.Context, who kitauth.Caller, key string
 			return nil, err
 		}
 	}
-	a, answer, abandoned, err := s.store.Begin(ctx, who.ID, key, hash, s.now())
+	a, answer, abandoned, err := s.store.Begin(ctx, who.ID, key, id, hash, s.now())
 	if err != nil {
 		return nil, err
 	}

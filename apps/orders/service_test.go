@@ -58,7 +58,8 @@ func setup(t testing.TB) *bundle {
 
 func (b *bundle) begin(t *testing.T, account uuid.UUID, key, body string) attempt {
 	t.Helper()
-	a, answer, abandoned, err := b.store.Begin(t.Context(), account, key, idempotency.Hashes{[]byte(body)}, b.now())
+	a, answer, abandoned, err := b.store.Begin(t.Context(), account, key, uuid.Must(uuid.NewV7()),
+		idempotency.Hashes{[]byte(body)}, b.now())
 	require.NoError(t, err)
 	require.Nil(t, answer)
 	require.Empty(t, abandoned)
@@ -265,9 +266,9 @@ func TestKey(t *testing.T) {
 		b := setup(t)
 		account := uuid.New()
 		b.begin(t, account, "k", "body")
-		_, _, _, err := b.store.Begin(t.Context(), account, "k", idempotency.Hashes{[]byte("body")}, b.now())
+		_, _, _, err := b.store.Begin(t.Context(), account, "k", uuid.Must(uuid.NewV7()), idempotency.Hashes{[]byte("body")}, b.now())
 		require.ErrorIs(t, err, idempotency.ErrInProgress)
-		_, _, _, err = b.store.Begin(t.Context(), account, "k", idempotency.Hashes{[]byte("other")}, b.now())
+		_, _, _, err = b.store.Begin(t.Context(), account, "k", uuid.Must(uuid.NewV7()), idempotency.Hashes{[]byte("other")}, b.now())
 		require.ErrorIs(t, err, idempotency.ErrKeyReused)
 		// Another shopper's key of the same name is another key.
 		b.begin(t, uuid.New(), "k", "other")
@@ -283,7 +284,7 @@ func TestKey(t *testing.T) {
 		next := b.begin(t, p.AccountID, "k", "body")
 		require.Equal(t, crashed.OrderID, next.OrderID, "the order id stays")
 		require.True(t, next.Held, "there may be a hold")
-		_, _, _, err := b.store.Begin(t.Context(), p.AccountID, "k", idempotency.Hashes{[]byte("body")}, b.now())
+		_, _, _, err := b.store.Begin(t.Context(), p.AccountID, "k", uuid.Must(uuid.NewV7()), idempotency.Hashes{[]byte("body")}, b.now())
 		require.ErrorIs(t, err, idempotency.ErrInProgress, "the lease is new")
 
 		// The one who was thought dead can do nothing any more.
@@ -341,12 +342,13 @@ func TestKey(t *testing.T) {
 		require.NoError(t, err)
 		servetest.Deliver(t, b.rt, failedEvent(o)) // what becomes of the order does not change the answer
 		for range 2 {
-			_, answer, _, err := b.store.Begin(t.Context(), p.AccountID, "k", idempotency.Hashes{[]byte("body")}, b.now())
+			_, answer, _, err := b.store.Begin(t.Context(), p.AccountID, "k", uuid.Must(uuid.NewV7()),
+				idempotency.Hashes{[]byte("body")}, b.now())
 			require.NoError(t, err)
 			require.Equal(t, string(want), string(answer))
 			b.at.Add(keepKeys/2 - time.Minute)
 		}
-		_, _, _, err = b.store.Begin(t.Context(), p.AccountID, "k", idempotency.Hashes{[]byte("other")}, b.now())
+		_, _, _, err = b.store.Begin(t.Context(), p.AccountID, "k", uuid.Must(uuid.NewV7()), idempotency.Hashes{[]byte("other")}, b.now())
 		require.ErrorIs(t, err, idempotency.ErrKeyReused)
 		b.at.Add(2 * time.Minute)
 		later := b.begin(t, p.AccountID, "k", "other")
@@ -390,7 +392,7 @@ func TestKey(t *testing.T) {
 		b := setup(t)
 		account := uuid.New()
 		errs := race(20, func(int) error {
-			_, _, _, err := b.store.Begin(t.Context(), account, "k", idempotency.Hashes{[]byte("body")}, b.now())
+			_, _, _, err := b.store.Begin(t.Context(), account, "k", uuid.Must(uuid.NewV7()), idempotency.Hashes{[]byte("body")}, b.now())
 			return err
 		})
 		won := 0
@@ -576,7 +578,8 @@ func TestCheckout(t *testing.T) {
 		p := placement()
 		placed := make([]*Order, 20)
 		errs := race(len(placed), func(i int) error {
-			a, _, _, err := b.store.Begin(t.Context(), p.AccountID, fmt.Sprint("key ", i), idempotency.Hashes{[]byte("body")}, b.now())
+			a, _, _, err := b.store.Begin(t.Context(), p.AccountID, fmt.Sprint("key ", i), uuid.Must(uuid.NewV7()),
+				idempotency.Hashes{[]byte("body")}, b.now())
 			if err != nil {
 				return err
 			}

@@ -74,6 +74,77 @@ func TestClaimsTogether(t *testing.T) {
 	require.Zero(t, written(again))
 }
 
+// TestClaimTwice: a claim that was written and whose answer was lost, so that it is made again, is still its attempt's, until
+// another takes that over.
+func TestClaimTwice(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.fresh(uuid.New(), newCheckout())
+	a := c.attempt
+	_, err := b.store.ClaimNew(t.Context(), &a, c.basket, b.now())
+	require.NoError(t, err)
+	_, err = b.store.ClaimNew(t.Context(), &a, c.basket, b.now())
+	require.ErrorIs(t, err, errTaken)
+	body := idempotency.Hashes{c.BodyHMAC}
+	a, answer, abandoned, err := b.store.Begin(t.Context(), c.Account, c.Key, c.OrderID, body, b.now())
+	require.NoError(t, err)
+	require.Nil(t, answer)
+	require.Empty(t, abandoned)
+	require.Equal(t, attempt{Account: c.Account, Key: c.Key, OrderID: c.OrderID, Holder: 1}, a)
+	claimed, abandoned, err := b.store.Claim(t.Context(), a, c.basket, b.now())
+	require.NoError(t, err)
+	require.Empty(t, abandoned)
+	require.Equal(t, a, claimed)
+
+	_, err = b.db.Exec(t.Context(), `UPDATE order_keys SET attempt = 2`)
+	require.NoError(t, err)
+	_, _, _, err = b.store.Begin(t.Context(), c.Account, c.Key, c.OrderID, body, b.now())
+	require.ErrorIs(t, err, idempotency.ErrInProgress)
+}
+
+// TestKeysLocked: a key that somebody else keeps locked is waited for briefly; who claims or places with it is done meanwhile.
+func TestKeysLocked(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	locked, fine := b.fresh(uuid.New(), newCheckout()), b.fresh(uuid.New(), newCheckout())
+	tx, err := b.db.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	_, err = tx.Exec(t.Context(), `
+		INSERT INTO order_keys (account_id, key, body_hmac, order_id, lease_until, expires_at) VALUES ($1, $2, '', $3, now(), now())`,
+		locked.Account, locked.Key, uuid.New())
+	require.NoError(t, err)
+	claims := []claim{fine, locked}
+	errs := race(2, func(i int) error {
+		_, err := b.store.ClaimNew(t.Context(), &claims[i].attempt, claims[i].basket, b.now())
+		return err
+	})
+	require.NoError(t, errs[0])
+	require.True(t, pg.Locked(errs[1]), "%v", errs[1])
+	require.NoError(t, tx.Rollback(t.Context()))
+
+	var placings []placing
+	for range 2 {
+		p := placement()
+		c := b.fresh(p.AccountID, p.CheckoutID)
+		_, err := b.store.ClaimNew(t.Context(), &c.attempt, c.basket, b.now())
+		require.NoError(t, err)
+		o, event := Place(withID(p, c.OrderID), b.now())
+		placings = append(placings, placing{c.attempt, "", o, event, json.RawMessage("{}")})
+	}
+	tx, err = b.db.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	_, err = tx.Exec(t.Context(), `SELECT FROM order_keys WHERE order_id = $1 FOR UPDATE`, placings[1].OrderID)
+	require.NoError(t, err)
+	errs = race(2, func(i int) error {
+		p := placings[i]
+		return b.store.Place(t.Context(), p.attempt, p.order, p.event, p.answer, b.now())
+	})
+	require.NoError(t, errs[0])
+	require.True(t, pg.Locked(errs[1]), "%v", errs[1])
+}
+
 const (
 	trace1 = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	trace2 = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-01"
