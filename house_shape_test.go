@@ -187,8 +187,8 @@ func TestShape(t *testing.T) {
 			r.wants(len(fields) > 0 && fields[0] == "db *pgxpool.Pool", "type store should begin with db *pgxpool.Pool")
 			for _, f := range fields[min(1, len(fields)):] {
 				known := f == "settings settings" || f == "now func() time.Time" || strings.HasPrefix(f, "tell func(") ||
-					strings.Contains(f, " *gather.Gatherer[")
-				r.wants(known, "store keeps db, and where it needs them settings, now, gatherers, and whom to tell; not %s", f)
+					strings.Contains(f, " *gather.Gatherer[") || f == "passed passedBy"
+				r.wants(known, "store keeps db, and where it needs them settings, now, gatherers, whom to tell, what it passed; not %s", f)
 			}
 			r.wants(r.at["store"] == "store.go", "type store belongs into store.go")
 		}

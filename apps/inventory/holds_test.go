@@ -188,6 +188,50 @@ func TestLockedSKU(t *testing.T) {
 	require.Equal(t, StockView{SKU: "HOT", OnHand: 5, CartHeld: 2, OrderHeld: 1, Available: 2, Listed: true, Number: 1}, b.view("HOT"))
 }
 
+// What somebody else keeps locked is waited for by one batch, not by each, until it could be had again.
+func TestLockedSKUIsWaitedForOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.stocked(map[string]int{"A": 5, "HOT": 5})
+	db, count := pgtest.Count(t, b.db)
+	st := &store{db: db, settings: b.configured(), now: b.rt.Now}
+	hold := func(skus ...string) (transactions int, refused []bool) {
+		t.Helper()
+		var batch []wish
+		for i, sku := range skus {
+			batch = append(batch, cartWish(account(i), sku, 1))
+		}
+		count.Reset()
+		answers, err := st.hold(t.Context(), batch)
+		require.NoError(t, err)
+		for _, a := range answers {
+			refused = append(refused, a.Err != nil)
+		}
+		return len(count.Statements()) - len(count.Statements("begin")), refused
+	}
+	is := func(transactions int, refused ...bool) func(int, []bool) {
+		return func(n int, got []bool) {
+			t.Helper()
+			require.Equal(t, refused, got)
+			require.Equal(t, transactions, n)
+		}
+	}
+	unlock := b.locks("HOT")
+	is(2, true, false)(hold("HOT", "A"))
+	is(1, true, false)(hold("HOT", "A"))
+	is(1, true)(hold("HOT"))
+	is(1, false)(hold("A"))
+	unlock()
+	is(1, false, false)(hold("HOT", "A"))
+
+	unlock = b.locks("HOT")
+	done := make(chan []bool)
+	go func() { _, refused := hold("HOT"); done <- refused }()
+	b.waitForLock()
+	unlock()
+	require.Equal(t, []bool{false}, <-done)
+}
+
 // What a statement finds that had to wait for a lock is what was committed meanwhile.
 func TestNothingStaleAfterALock(t *testing.T) {
 	t.Parallel()

@@ -188,7 +188,7 @@ func (s *store) claimBatch(ctx context.Context, batch [][]claim, how string) (an
 		}
 		drop.InTurn(turns, func(t turn) int64 { return t.position })
 		b := &stockTx{newBooks(), tx}
-		passed, err := b.lockMost(ctx, how, skus)
+		passed, err := s.lockMost(ctx, b, how, skus)
 		if err != nil {
 			return err
 		}

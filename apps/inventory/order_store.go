@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,7 +26,7 @@ type Short struct {
 
 // hold does what a batch of wishes asks for, in the order of their coming, and answers each with what the shopper's cart
 // holds then. Errors of an answer: those of books.hold. When somebody else keeps a SKU locked, the wishes for it are
-// refused, and only those: a hot SKU, or one behind a transaction that stalls, holds the others up for a moment.
+// refused, and only those: a hot SKU, or one behind a transaction that stalls, holds the others up for a moment, once.
 func (s *store) hold(ctx context.Context, batch []wish) ([]gather.Answer[[]HeldLine], error) {
 	answers, err := s.holdBatch(ctx, batch, hasty)
 	if pg.Late(err) && ctx.Err() == nil {
@@ -57,7 +58,7 @@ func (s *store) holdBatch(ctx context.Context, batch []wish, how string) (answer
 		if err := b.claim(ctx, claims, s.now()); err != nil {
 			return err
 		}
-		passed, err := b.lockMost(ctx, how, append(slices.Clip(skus), b.ordersSKUs()...))
+		passed, err := s.lockMost(ctx, b, how, append(slices.Clip(skus), b.ordersSKUs()...))
 		if err != nil {
 			return err
 		}
@@ -79,12 +80,60 @@ func (s *store) holdBatch(ctx context.Context, batch []wish, how string) (answer
 	return answers, err
 }
 
-// lockMost locks the SKUs that exist, in that way, and tells which of them it has passed by: none, unless it skips.
-func (b *stockTx) lockMost(ctx context.Context, how string, skus []string) (map[string]bool, error) {
-	if err := b.lock(ctx, how, skus); err != nil || how != skips {
+// passedBy are the SKUs that could not be locked by the last batch that wanted them.
+type passedBy struct {
+	mu   sync.Mutex
+	skus map[string]bool
+}
+
+// among divides SKUs into those that were locked the last time and the others.
+func (p *passedBy) among(skus []string) (passed, others []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, sku := range skus {
+		if p.skus[sku] {
+			passed = append(passed, sku)
+		} else {
+			others = append(others, sku)
+		}
+	}
+	return passed, others
+}
+
+// note notes which of the SKUs were passed by; the others no longer are.
+func (p *passedBy) note(skus []string, passed map[string]bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.skus == nil {
+		p.skus = map[string]bool{}
+	}
+	for _, sku := range skus {
+		if passed[sku] {
+			p.skus[sku] = true
+		} else {
+			delete(p.skus, sku)
+		}
+	}
+}
+
+// lockMost locks the SKUs that exist, in that way, and tells which of them it has passed by: none, unless it skips. Those
+// that were passed by the last time are not waited for again: each batch would wait, and all who come meanwhile behind it.
+func (s *store) lockMost(ctx context.Context, b *stockTx, how string, skus []string) (map[string]bool, error) {
+	again, others := s.passed.among(skus)
+	if how == skips {
+		again = skus
+	} else if err := b.lock(ctx, how, others); err != nil || len(again) == 0 {
 		return nil, err
 	}
-	return b.passed(ctx, skus)
+	if err := b.lock(ctx, skips, again); err != nil { // after those that are waited for, or two could wait for each other
+		return nil, err
+	}
+	passed, err := b.passed(ctx, skus)
+	if err != nil {
+		return nil, err
+	}
+	s.passed.note(skus, passed)
+	return passed, nil
 }
 
 // passed are those of the SKUs that exist and are not locked by us.

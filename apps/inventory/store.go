@@ -25,6 +25,7 @@ type store struct {
 	db       *pgxpool.Pool
 	settings settings
 	now      func() time.Time
+	passed   passedBy
 }
 
 // atCheckout means that carts hold nothing, orders do.
