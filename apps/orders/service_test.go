@@ -1156,6 +1156,23 @@ func TestPrune(t *testing.T) {
 	require.Equal(t, "void", b.void(t, crashed.OrderID), "who asks even later is told the same")
 }
 
+// TestToldWhenStopping: what an instance has changed last is told to the others, too.
+func TestToldWhenStopping(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	told := make(chan string, 10)
+	go pg.Listen(t.Context(), b.db, changed, func(payload string) { told <- payload })
+	require.Empty(t, <-told, "it listens")
+	stopping, stop := context.WithCancel(t.Context())
+	stop()
+	n := newNews(b.db)
+	require.NoError(t, n.tell(stopping), "nothing")
+	id := uuid.New()
+	n.add(id)
+	require.NoError(t, n.tell(stopping))
+	require.Equal(t, id.String(), <-told)
+}
+
 func TestLongPoll(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
