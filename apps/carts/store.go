@@ -33,20 +33,26 @@ func newStore(sidecar *dapr.Client) store {
 	return s
 }
 
+// readAll reads each alone when not all could be read at once.
 func (s store) readAll(ctx context.Context, keys []string) ([]gather.Answer[dapr.State], error) {
 	answers := make([]gather.Answer[dapr.State], len(keys))
-	var states map[string]dapr.State
-	var err error
 	if len(keys) > 1 {
-		states, err = s.dapr.GetStates(ctx, serve.State, slices.Compact(slices.Sorted(slices.Values(keys))))
-	} else {
-		var one dapr.State
-		one.Value, one.ETag, err = s.dapr.GetState(ctx, serve.State, keys[0])
-		states = map[string]dapr.State{keys[0]: one}
+		states, err := s.dapr.GetStates(ctx, serve.State, slices.Compact(slices.Sorted(slices.Values(keys))))
+		if err == nil {
+			for i, key := range keys {
+				answers[i].Value = states[key]
+			}
+			return answers, nil
+		}
 	}
+	var each sync.WaitGroup
 	for i, key := range keys {
-		answers[i] = gather.Answer[dapr.State]{Value: states[key], Err: err}
+		each.Go(func() {
+			a := &answers[i]
+			a.Value.Value, a.Value.ETag, a.Err = s.dapr.GetState(ctx, serve.State, key)
+		})
 	}
+	each.Wait()
 	return answers, nil
 }
 

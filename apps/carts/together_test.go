@@ -100,3 +100,24 @@ func TestHoldsTogetherAway(t *testing.T) {
 	require.Equal(t, 503, told["B"].Status)
 	require.Equal(t, 1, b.asked, "the first alone")
 }
+
+// TestReadsTogether: a key that the store refuses fails alone.
+func TestReadsTogether(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.Equal(t, 200, b.guest("PUT", "/api/v1/cart/items/A", quantity(1)).Status)
+	key := guestKey(b.session)
+	answers, err := b.service.store.readAll(t.Context(), []string{key, "bad||key", key})
+	require.NoError(t, err)
+	require.Error(t, answers[1].Err)
+	for _, i := range []int{0, 2} {
+		require.NoError(t, answers[i].Err)
+		require.NotEmpty(t, answers[i].Value.Value)
+		require.NotEmpty(t, answers[i].Value.ETag)
+	}
+	answers, err = b.service.store.readAll(t.Context(), []string{key, "none"})
+	require.NoError(t, err)
+	require.NotEmpty(t, answers[0].Value.Value)
+	require.Nil(t, answers[1].Value.Value)
+	require.NoError(t, answers[1].Err)
+}
