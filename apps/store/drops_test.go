@@ -486,7 +486,8 @@ func TestDropLog(t *testing.T) {
 	log, _, _ = strings.Cut(log, "</details>")
 	for _, words := range []string{
 		"What staff did", "19:00 CET", "19:03 CET", "Made", "Changed", "Scheduled", "Paused", "Resumed", "5 a second", "A: 60 in all",
-		`id="log"`, "Took its message back", "Wait &lt;b&gt;a moment&lt;/b&gt;", "entry number 412: two accounts", "Ended", "Polished", "asked for", "no more units",
+		`id="log"`, "Took its message back", "Wait &lt;b&gt;a moment&lt;/b&gt;", "entry number 412: two accounts", "Ended", "Polished",
+		"asked for", "no more units",
 	} {
 		require.Contains(t, log, words)
 	}
