@@ -209,14 +209,17 @@ func (s store) ending(ctx context.Context) (map[uuid.UUID][]toClaim, error) {
 	return by, err
 }
 
-// standby reads who stands by for a SKU and wants no more than is free, the next first, of those who have let no more than so
-// many lapse.
-func (s store) standby(ctx context.Context, of uuid.UUID, sku string, free, lapses, limit int64) ([]toClaim, error) {
+// standby reads who stands by for a SKU behind a rank and wants no more than is free, the next first, of those who have let no more
+// than so many lapse.
+func (s store) standby(
+	ctx context.Context, of uuid.UUID, sku string, free, lapses int64, after drop.Rank, limit int64,
+) ([]toClaim, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT `+ownedColumns+`
 		FROM claims c JOIN entries e ON e.id = c.entry_id
-		WHERE c.drop_id = $1 AND c.sku = $2 AND c.state = 'standby' AND c.quantity <= $3 AND c.lapses <= $4 AND `+mayCome+`
-		ORDER BY c.lapses, c.position LIMIT $5`, of, sku, free, lapses, limit)
+		WHERE c.drop_id = $1 AND c.sku = $2 AND c.state = 'standby' AND c.quantity <= $3 AND c.lapses <= $4
+		  AND (c.lapses, c.position) > ($5, $6) AND `+mayCome+`
+		ORDER BY c.lapses, c.position LIMIT $7`, of, sku, free, lapses, after.Lapses, after.Position, limit)
 	if err != nil {
 		return nil, fmt.Errorf("standby: %w", err)
 	}

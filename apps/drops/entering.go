@@ -74,7 +74,7 @@ func (s *service) enterOf(
 		return err
 	}
 	accounts := pg.Column(members, func(i int) uuid.UUID { return batch[i].account })
-	there, err := entriesOf(ctx, tx, id, accounts)
+	there, err := entriesOf(ctx, tx, id, accounts, true)
 	if err != nil {
 		return err
 	}
@@ -293,7 +293,7 @@ func admit(
 	ctx context.Context, tx pgx.Tx, id uuid.UUID, batch []claiming, members []int, answers []gather.Answer[claimed],
 ) (in []admitted, t turns, err error) {
 	accounts := pg.Column(members, func(i int) uuid.UUID { return batch[i].account })
-	there, err := entriesOf(ctx, tx, id, accounts)
+	there, err := entriesOf(ctx, tx, id, accounts, true)
 	if err != nil {
 		return nil, t, err
 	}

@@ -53,10 +53,13 @@ func (s store) versions(ctx context.Context, ids ...uuid.UUID) (map[uuid.UUID]st
 	return versions, nil
 }
 
-// entriesOf locks the entries of some accounts, and reads them, by account.
-func entriesOf(ctx context.Context, tx pgx.Tx, of uuid.UUID, accounts []uuid.UUID) (map[uuid.UUID]Entry, error) {
-	rows, err := tx.Query(ctx, `
-		SELECT `+entryColumns+` FROM entries WHERE drop_id = $1 AND account_id = ANY ($2) ORDER BY id FOR UPDATE`, of, accounts)
+// entriesOf reads the entries of some accounts, by account; to be changed, with their rows locked.
+func entriesOf(ctx context.Context, db pg.Querier, of uuid.UUID, accounts []uuid.UUID, lock bool) (map[uuid.UUID]Entry, error) {
+	query := `SELECT ` + entryColumns + ` FROM entries WHERE drop_id = $1 AND account_id = ANY ($2) ORDER BY id`
+	if lock {
+		query += ` FOR UPDATE`
+	}
+	rows, err := db.Query(ctx, query, of, accounts)
 	if err != nil {
 		return nil, fmt.Errorf("entries: %w", err)
 	}
@@ -171,19 +174,17 @@ func (s store) forgetOld(ctx context.Context, before time.Time) error {
 	return nil
 }
 
-// tree reads a drop's log of entries up to a size; of -1 as it is.
-func tree(ctx context.Context, db pg.Querier, of uuid.UUID, size int64, keep bool) (*proof.Tree, error) {
-	rows, err := db.Query(ctx, `SELECT leaf FROM entries WHERE drop_id = $1 AND ($2 < 0 OR idx < $2) ORDER BY idx`, of, size)
+// grow adds to a tree what a drop's log has beyond it.
+func grow(ctx context.Context, db pg.Querier, of uuid.UUID, t *proof.Tree) error {
+	rows, err := db.Query(ctx, `SELECT leaf FROM entries WHERE drop_id = $1 AND idx >= $2 ORDER BY idx`, of, int64(t.Size()))
 	if err != nil {
-		return nil, fmt.Errorf("leaves: %w", err)
+		return fmt.Errorf("leaves: %w", err)
 	}
-	t := proof.NewTree(keep)
 	var leaf []byte
-	_, err = pgx.ForEachRow(rows, []any{&leaf}, func() error { return t.Add(leaf) })
-	if err != nil {
-		return nil, fmt.Errorf("leaves: %w", err)
+	if _, err = pgx.ForEachRow(rows, []any{&leaf}, func() error { return t.Add(leaf) }); err != nil {
+		return fmt.Errorf("leaves: %w", err)
 	}
-	return t, nil
+	return nil
 }
 
 // leaves reads a part of a drop's log.

@@ -73,6 +73,7 @@ type shared[T any] struct {
 const (
 	aSecond = "public, max-age=1, stale-while-revalidate=2" // or else all who ask when a second is over ask here
 	aWhile  = "public, max-age=10"
+	anHour  = "public, max-age=3600"
 )
 
 type items[T any] struct {
@@ -197,7 +198,11 @@ func (s *service) getLeaves(ctx context.Context, in *struct {
 		return nil, err
 	}
 	found, err := s.store.leaves(ctx, d.ID, in.From, leavesAtOnce)
-	return &shared[leaves]{aSecond, leaves{found}}, err
+	fresh := aSecond
+	if len(found) == leavesAtOnce { // nothing of it ever changes
+		fresh = anHour
+	}
+	return &shared[leaves]{fresh, leaves{found}}, err
 }
 
 // EntryView is an entry as its owner sees it.
@@ -348,46 +353,9 @@ func (s *service) deleteEntry(ctx context.Context, in *SlugPath) (*struct{}, err
 	return nil, s.store.leave(ctx, sn.Drop.ID, auth.Must(ctx).ID)
 }
 
-// EntryProof proves that an entry is in the log that was frozen, or, of one that came later, in the log as it is.
-type EntryProof struct {
-	EntryID   uuid.UUID   `json:"entry_id" format:"uuid"`
-	AccountID uuid.UUID   `json:"account_id" format:"uuid"`
-	Salt      proof.Hex   `json:"salt"`
-	Leaf      proof.Hex   `json:"leaf" doc:"H(entry ‖ H(account ‖ salt)), SHA-256, of the ids' 16 bytes"`
-	Idx       int64       `json:"idx"`
-	Size      uint64      `json:"size"`
-	Root      proof.Hex   `json:"root"`
-	Path      []proof.Hex `json:"path" nullable:"false" doc:"RFC 6962: the hashes beside the leaf's way to the root, from below"`
-}
-
 func (s *service) getEntryProof(ctx context.Context, in *SlugPath) (*body[EntryProof], error) {
-	d, _, err := bySlug(ctx, s.store.db, in.Slug) // as it is: the log may have been frozen just now
-	if err != nil {
-		return nil, err
-	}
-	e, err := s.store.entry(ctx, d.ID, auth.Must(ctx).ID)
-	if err != nil {
-		return nil, err
-	}
-	if d.N == nil { // the log grows: a proof for each of its sizes would cost a tree each
-		return nil, ErrDropNotOpen.With("opens_at", d.OpensAt)
-	}
-	size := *d.N
-	if e.Idx >= size {
-		size = -1
-	}
-	t, err := tree(ctx, s.store.db, d.ID, size, true)
-	if err != nil {
-		return nil, err
-	}
-	path, err := t.Inclusion(uint64(e.Idx))
-	if err != nil {
-		return nil, err
-	}
-	root := t.Root()
-	return &body[EntryProof]{EntryProof{
-		EntryID: e.ID, AccountID: e.AccountID, Salt: e.Salt, Leaf: e.Leaf, Idx: e.Idx, Size: t.Size(), Root: root[:], Path: path,
-	}}, nil
+	p, err := s.proofs.Do(ctx, proving{in.Slug, auth.Must(ctx).ID})
+	return &body[EntryProof]{p}, err
 }
 
 type claimInput struct {

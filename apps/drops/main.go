@@ -41,9 +41,11 @@ type service struct {
 	entries   *gather.Gatherer[entering, entered]
 	claims    *gather.Gatherer[claiming, claimed]
 	looks     *gather.Gatherer[looking, struct{}]
+	proofs    *gather.Gatherer[proving, EntryProof]
 	inventory inventory
 	beacon    beacon
-	snapshots *otter.Cache[string, snapshot] // by slug
+	snapshots *otter.Cache[string, snapshot]       // by slug
+	trees     *otter.Cache[uuid.UUID, *proof.Tree] // of drops, by their ids
 	polls     *longpoll.Polls
 	seen      map[uuid.UUID]string // versions of entries that are waited for
 	stopping  <-chan struct{}
@@ -70,6 +72,10 @@ func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, er
 	s.looks = gather.New(gather.Settings[looking]{
 		Most: 100, Waiting: 5000, Conflict: func(l looking) string { return l.EntryID.String() + l.SKU },
 	}, s.lookAll)
+	s.proofs = gather.New(gather.Settings[proving]{Most: 200, Waiting: 5000}, s.proveAll)
+	s.trees = otter.Must(&otter.Options[uuid.UUID, *proof.Tree]{
+		MaximumWeight: mostLeaves, Weigher: func(_ uuid.UUID, t *proof.Tree) uint32 { return uint32(t.Size()) },
+	})
 	s.snapshots = otter.Must(&otter.Options[string, snapshot]{
 		MaximumSize: 100, ExpiryCalculator: otter.ExpiryWriting[string, snapshot](snapshotFresh),
 	})

@@ -37,9 +37,14 @@ func oneDrop(rows pgx.Rows, err error) (Drop, error) {
 	return d, nil
 }
 
+// dropBySlug reads a drop. Errors: ErrDropNotFound, also for a draft.
+func dropBySlug(ctx context.Context, db pg.Querier, slug string) (Drop, error) {
+	return oneDrop(db.Query(ctx, `SELECT `+dropColumns+` FROM drops WHERE slug = $1 AND state <> 'draft'`, slug))
+}
+
 // bySlug reads a drop and its lots. Errors: ErrDropNotFound, also for a draft.
 func bySlug(ctx context.Context, db pg.Querier, slug string) (d Drop, lots []Lot, err error) {
-	d, err = oneDrop(db.Query(ctx, `SELECT `+dropColumns+` FROM drops WHERE slug = $1 AND state <> 'draft'`, slug))
+	d, err = dropBySlug(ctx, db, slug)
 	if err != nil {
 		return d, nil, err
 	}

@@ -538,6 +538,46 @@ func TestFewWaitForMany(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, b.claim(order[0]).Status, "it is held by now")
 }
 
+// TestRestockForMany: units that come back for many who stand by are offered within the second, more than are asked about at once;
+// nobody is called for what is theirs, also when there are too many for that second.
+func TestRestockForMany(t *testing.T) {
+	t.Parallel()
+	const first, most = 3*askedAtOnce - 50, mostSettled * askedAtOnce
+	const stand = first + most + 20
+	b := setup(t)
+	order := b.opened(1, "lots", []LotWanted{{"TEE", 1, 1}})
+	require.Equal(t, http.StatusCreated, b.claim(order[0]).Status)
+	b.later(46 * time.Second)
+	for _, sql := range []string{
+		`INSERT INTO entries (id, drop_id, account_id, idx, position, skus, quantity, salt, leaf, entered_at)
+		SELECT gen_random_uuid(), $1, gen_random_uuid(), n, n, '{TEE}', 1, '', '', now() FROM generate_series(1, $2::bigint + 50) AS n`,
+		`UPDATE drop_lots SET called = $2::bigint + 1 WHERE drop_id = $1`,
+		`INSERT INTO claims (drop_id, entry_id, sku, quantity, position, state, made_at)
+		SELECT drop_id, id, 'TEE', 1, position, 'standby', entered_at FROM entries
+		WHERE drop_id = $1 AND position BETWEEN 1 AND $2::bigint`,
+	} {
+		_, err := b.db.Exec(t.Context(), sql, b.watchedID(), stand)
+		require.NoError(t, err)
+	}
+	restock := func(units int64) (offered, called int64) {
+		t.Helper()
+		b.inv.Lock()
+		b.inv.all["TEE"].Free += units
+		b.inv.Unlock()
+		b.tick()
+		require.NoError(t, b.db.QueryRow(t.Context(),
+			`SELECT count(*), (SELECT called FROM drop_lots) FROM claims WHERE state = 'offered' AND position > 0`).Scan(&offered, &called))
+		return offered, called
+	}
+	offered, called := restock(first)
+	require.Equal(t, []int64{first, stand + 1}, []int64{offered, called})
+	offered, called = restock(most + 30)
+	require.Equal(t, []int64{first + most, stand + 1}, []int64{offered, called})
+	offered, called = restock(0)
+	require.Equal(t, int64(stand), offered)
+	require.Greater(t, called, int64(stand+1), "the others have all they want: the rest is for the next")
+}
+
 // TestExclude: who is shut out is told why, everybody reads that somebody was, and nobody reads who.
 func TestExclude(t *testing.T) {
 	t.Parallel()

@@ -201,8 +201,8 @@ func (s *service) signHead(ctx context.Context, d Drop) error {
 	if len(last) > 0 && (s.now().Sub(last[0].At) < headEvery || int64(last[0].Size) == d.Entered) {
 		return nil
 	}
-	t, err := tree(ctx, s.store.db, d.ID, -1, false)
-	if err != nil {
+	t := proof.NewTree(false)
+	if err := grow(ctx, s.store.db, d.ID, t); err != nil {
 		return err
 	}
 	key, err := s.headKey(d)
@@ -236,8 +236,8 @@ func (s *service) freeze(ctx context.Context, id uuid.UUID) error {
 		if d.State != Scheduled && d.State != Prequeue {
 			return nil
 		}
-		t, err := tree(ctx, tx, id, -1, false)
-		if err != nil {
+		t := proof.NewTree(false)
+		if err := grow(ctx, tx, id, t); err != nil {
 			return err
 		}
 		key, err := s.headKey(*d)
@@ -488,16 +488,29 @@ func (s *service) takeBackOf(ctx context.Context, id uuid.UUID, claims []toClaim
 	return err
 }
 
-// offer holds what is free for those who stand by, the next first. Who has let more than so many lapse has to wait.
+// offer holds what is free for those who stand by, the next first. Who has let more than so many lapse has to wait. What is left of
+// the lot's free units afterwards is nobody's who stands by.
 func (s *service) offer(ctx context.Context, d Drop, lot *Lot, lapses int64) error {
-	if lot.Free == 0 {
-		return nil
+	after := drop.Rank{Lapses: -1}
+	for range mostSettled {
+		if lot.Free == 0 {
+			return nil
+		}
+		standby, err := s.store.standby(ctx, d.ID, lot.SKU, lot.Free, lapses, after, askedAtOnce)
+		if err != nil || len(standby) == 0 {
+			return err
+		}
+		after = standby[len(standby)-1].Rank()
+		if err := s.offerTo(ctx, d, lot, standby); err != nil || len(standby) < askedAtOnce {
+			return err
+		}
 	}
-	now := s.now()
-	standby, err := s.store.standby(ctx, d.ID, lot.SKU, lot.Free, lapses, askedAtOnce)
-	if err != nil {
-		return err
-	}
+	lot.Free = 0 // it is for those who stand by behind them: they have it in a second
+	return nil
+}
+
+// offerTo offers what is free to those of some who stand by whom it does for.
+func (s *service) offerTo(ctx context.Context, d Drop, lot *Lot, standby []toClaim) error {
 	served, left := drop.Serve(lot.Free, pg.Column(standby, func(c toClaim) int64 { return c.Quantity }))
 	lot.Free = left
 	keys := make([]claimKey, 0, len(served))
@@ -506,12 +519,10 @@ func (s *service) offer(ctx context.Context, d Drop, lot *Lot, lapses int64) err
 		k := standby[i].key()
 		keys, accounts[k] = append(keys, k), standby[i].AccountID
 	}
-	if len(keys) == 0 {
-		return nil
-	}
+	now := s.now()
 	until := d.within(now, d.StandbyS)
 	var asked []toClaim
-	err = s.store.changeClaims(ctx, d.ID, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
+	err := s.store.changeClaims(ctx, d.ID, keys, func(_ pgx.Tx, claims map[claimKey]*Claim) (changed []claimKey, err error) {
 		asked = nil
 		for _, k := range keys {
 			if c := claims[k]; c != nil && c.Offer(now, until) {

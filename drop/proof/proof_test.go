@@ -193,24 +193,28 @@ func TestFrozenTooLate(t *testing.T) {
 	require.Len(t, r.Notes, 1)
 }
 
+// TestInclusion: a log proves what is in it, and was when it was smaller.
 func TestInclusion(t *testing.T) {
 	t.Parallel()
-	for n := range 20 {
-		tree := NewTree(true)
-		var leaves [][]byte
-		for i := range n {
-			leaves = append(leaves, []byte{byte(i)})
-			require.NoError(t, tree.Add(leaves[i]))
+	tree := NewTree(true)
+	var leaves [][]byte
+	var roots [][32]byte
+	for n := range uint64(20) {
+		roots = append(roots, tree.Root())
+		for size, root := range roots {
+			for i, leaf := range leaves[:size] {
+				path, err := tree.Inclusion(uint64(i), uint64(size))
+				require.NoError(t, err)
+				require.NoError(t, Includes(leaf, uint64(i), uint64(size), path, root[:]))
+				require.Error(t, Includes([]byte("another"), uint64(i), uint64(size), path, root[:]))
+			}
 		}
-		root := tree.Root()
-		for i, leaf := range leaves {
-			path, err := tree.Inclusion(uint64(i))
-			require.NoError(t, err)
-			require.NoError(t, Includes(leaf, uint64(i), uint64(n), path, root[:]))
-			require.Error(t, Includes([]byte("another"), uint64(i), uint64(n), path, root[:]))
-		}
-		_, err := tree.Inclusion(uint64(n))
+		_, err := tree.Inclusion(n, n)
 		require.Error(t, err)
+		_, err = tree.Inclusion(0, n+1)
+		require.Error(t, err, "it has not grown so far")
+		leaves = append(leaves, []byte{byte(n)})
+		require.NoError(t, tree.Add(leaves[n]))
 	}
 }
 

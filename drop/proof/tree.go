@@ -38,29 +38,28 @@ func Leaf(entry, account [16]byte, salt []byte) [32]byte {
 
 // Tree is a log of entries as RFC 6962 hashes it. The zero value is not one: NewTree.
 type Tree struct {
-	log   *compact.Range
-	nodes map[compact.NodeID][]byte // nil where no proofs are wanted
+	log    *compact.Range
+	keeps  bool
+	levels [][][sha256.Size]byte // from the leaves' hashes on, where proofs are wanted: 64 bytes a leaf
 }
 
 var factory = compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 
 // NewTree is an empty log. One that keeps its nodes can prove that an entry is in it.
-func NewTree(keep bool) *Tree {
-	t := &Tree{log: factory.NewEmptyRange(0)}
-	if keep {
-		t.nodes = map[compact.NodeID][]byte{}
-	}
-	return t
-}
+func NewTree(keep bool) *Tree { return &Tree{log: factory.NewEmptyRange(0), keeps: keep} }
 
 // Add appends a leaf.
 func (t *Tree) Add(leaf []byte) error {
 	hash := rfc6962.DefaultHasher.HashLeaf(leaf)
-	if t.nodes == nil {
+	if !t.keeps {
 		return t.log.Append(hash, nil)
 	}
-	t.nodes[compact.NewNodeID(0, t.log.End())] = hash
-	return t.log.Append(hash, func(id compact.NodeID, hash []byte) { t.nodes[id] = hash })
+	return t.log.Append(hash, func(id compact.NodeID, hash []byte) { // of each level from left to right
+		if int(id.Level) == len(t.levels) {
+			t.levels = append(t.levels, nil)
+		}
+		t.levels[id.Level] = append(t.levels[id.Level], [sha256.Size]byte(hash))
+	})
 }
 
 // Size is how many leaves it has.
@@ -75,15 +74,19 @@ func (t *Tree) Root() [32]byte {
 	return [32]byte(root)
 }
 
-// Inclusion proves that leaf idx is in the log: the hashes beside its way to the root, from below.
-func (t *Tree) Inclusion(idx uint64) ([]Hex, error) {
-	path, err := merkle.Inclusion(idx, t.Size())
+// Inclusion proves that leaf idx is in the log as it was when it had size leaves, which is now or before: the hashes beside its
+// way to the root, from below. The tree must keep its nodes.
+func (t *Tree) Inclusion(idx, size uint64) ([]Hex, error) {
+	if !t.keeps || size > t.Size() {
+		return nil, fmt.Errorf("inclusion: of %d leaves there are %d", size, t.Size())
+	}
+	path, err := merkle.Inclusion(idx, size)
 	if err != nil {
 		return nil, fmt.Errorf("inclusion: %w", err)
 	}
 	hashes := make([][]byte, 0, len(path.IDs))
 	for _, id := range path.IDs {
-		hashes = append(hashes, t.nodes[id])
+		hashes = append(hashes, t.levels[id.Level][id.Index][:])
 	}
 	hashes, err = path.Rehash(hashes, rfc6962.DefaultHasher.HashChildren)
 	if err != nil {

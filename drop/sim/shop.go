@@ -51,13 +51,16 @@ func (w *world) settle() {
 	w.due = w.due[:0]
 }
 
+// mostOffered is to how many who stand by for a SKU drops offers something in a second.
+const mostOffered = 5000
+
 // offer holds what is free for those who stand by, the next first.
 func (w *world) offer(sku int) {
 	l := &w.lots[sku]
 	var who []int32
 	var wanted []int64
 	for _, i := range l.standby {
-		if s := &w.shoppers[i]; !s.left && s.claim.Quantity <= l.Free && len(who) < 100 {
+		if s := &w.shoppers[i]; !s.left && s.claim.Quantity <= l.Free && len(who) < mostOffered {
 			who, wanted = append(who, i), append(wanted, s.claim.Quantity)
 		}
 	}
