@@ -24,7 +24,7 @@ func opened(t *testing.T, n int) (published, []proof.Head, []entry) {
 	size := int64(n)
 	p := published{
 		ID: uuid.New(), Slug: "spring", State: "open", Rules: string(text), Commitment: commitment[:], Entered: size, N: &size,
-		Secret: secret[:],
+		Secret: secret[:], Opened: true,
 	}
 	var entries []entry
 	tree := proof.NewTree(false)
@@ -57,6 +57,14 @@ func TestJudgeDrop(t *testing.T) {
 			entries[1].AccountID, entries[1].Salt = nil, nil
 			return entries
 		}, ""},
+		"right, and positions are being written": {func(p *published, entries []entry) []entry {
+			p.State, p.Opened, entries[3].Position = "drawing", false, nil
+			return entries
+		}, ""},
+		"somebody has no position": {func(_ *published, entries []entry) []entry {
+			entries[3].Position = nil
+			return entries
+		}, "entry 3 has not position"},
 		"somebody stands elsewhere": {func(_ *published, entries []entry) []entry {
 			entries[1].Position, entries[2].Position = entries[2].Position, entries[1].Position
 			return entries

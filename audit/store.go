@@ -217,7 +217,8 @@ const lotLimitsSQL = `
 
 // Drops that were published, with what proves their order. called and told must be the same, and so must entered and counted.
 const dropsSQL = `
-	SELECT id, slug, state, rules, commitment, entered, n, root, beacon_signature, secret, seed FROM drops WHERE state <> 'draft'`
+	SELECT id, slug, state, rules, commitment, entered, n, root, beacon_signature, secret, seed, opened_at IS NOT NULL AS opened
+	FROM drops WHERE state <> 'draft'`
 
 const dropHeadsSQL = `SELECT size, root, at, key, signature FROM heads WHERE drop_id = @drop ORDER BY at`
 

@@ -20,15 +20,16 @@ type beacon interface {
 
 // relay is an HTTP relay of drand. It need not be trusted: it can be late, not wrong.
 type relay struct {
-	http *http.Client
-	url  string
+	http  *http.Client
+	url   string
+	limit time.Duration // of one request
 }
 
 const relayLimit = 2 * time.Second
 
 // signature implements beacon.
 func (r relay) signature(ctx context.Context, round uint64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, relayLimit)
+	ctx, cancel := context.WithTimeout(ctx, r.limit)
 	defer cancel()
 	url := fmt.Sprintf("%s/%s/public/%d", r.url, proof.Quicknet.Hash, round)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

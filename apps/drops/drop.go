@@ -52,7 +52,7 @@ const (
 	Draft     State = "draft"
 	Scheduled State = "scheduled"
 	Prequeue  State = "prequeue"
-	Drawing   State = "drawing" // entries are frozen; the beacon is waited for
+	Drawing   State = "drawing" // entries are frozen; the beacon is waited for, then the positions are written
 	Open      State = "open"
 	Paused    State = "paused"
 	AllHeld   State = "all_held" // nothing is free, some may come back
@@ -149,10 +149,6 @@ type Entry struct {
 	Email     *string    `json:"email"` // where to tell what becomes of it; nil: nowhere
 }
 
-// beaconAfter is how long after the opening the round of the beacon is told that decides: longer than it takes to freeze the
-// entries.
-const beaconAfter = 4 * time.Second
-
 // ticketAfter is how long tickets are good after a drop's end, for who stands by.
 const ticketAfter = time.Hour
 
@@ -197,7 +193,7 @@ func (d *Drop) Publish(lots []Lot, headKey ed25519.PublicKey) error {
 		Rules: proof.Rules{OpensAt: d.OpensAt, Beacon: d.Beacon, HeadKey: proof.Hex(headKey)},
 	}
 	if d.Beacon == proof.BeaconDrand {
-		r.Chain, r.Round = proof.Quicknet.Hash, proof.Quicknet.RoundAt(d.OpensAt.Add(beaconAfter))
+		r.Chain, r.Round = proof.Quicknet.Hash, proof.Quicknet.Decides(d.OpensAt)
 		round := int64(r.Round)
 		d.BeaconRound = &round
 	}
@@ -235,7 +231,7 @@ func (d *Drop) Late(now time.Time) time.Duration {
 
 // BeaconLate is for how long the beacon should have told the round that a drop waits for.
 func (d *Drop) BeaconLate(now time.Time) time.Duration {
-	if d.State != Drawing || d.BeaconRound == nil {
+	if d.State != Drawing || d.BeaconRound == nil || d.Seed != nil {
 		return 0
 	}
 	return max(0, now.Sub(proof.Quicknet.TimeOf(uint64(*d.BeaconRound))))

@@ -227,7 +227,8 @@ func (s store) setPositions(ctx context.Context, of uuid.UUID, positions []uint6
 		_, err := s.db.Exec(ctx, `
 			UPDATE entries e SET position = p.position
 			FROM unnest($3::bigint[]) WITH ORDINALITY AS p(position, number)
-			WHERE e.drop_id = $1 AND e.idx = $2 + p.number - 1`, of, from, pg.Column(part, func(p uint64) int64 { return int64(p) }))
+			WHERE e.drop_id = $1 AND e.idx = $2 + p.number - 1 AND e.idx >= $2 AND e.idx < $2 + cardinality($3)
+			  AND e.position IS DISTINCT FROM p.position`, of, from, pg.Column(part, func(p uint64) int64 { return int64(p) }))
 		if err != nil {
 			return fmt.Errorf("positions: %w", err)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/maypok86/otter/v2"
 
+	"github.com/stampede-shop/stampede/drop/proof"
 	"github.com/stampede-shop/stampede/kit/gather"
 	"github.com/stampede-shop/stampede/kit/longpoll"
 	"github.com/stampede-shop/stampede/kit/serve"
@@ -59,7 +60,7 @@ func (s *service) now() time.Time { return s.store.now() }
 func newService(rt *serve.Runtime, db *pgxpool.Pool, set settings) (*service, error) {
 	s := &service{
 		settings: set, store: store{db, rt.Now},
-		inventory: inventory{rt.Dapr}, beacon: relay{http.DefaultClient, string(set.BeaconURL)},
+		inventory: inventory{rt.Dapr}, beacon: relay{http.DefaultClient, string(set.BeaconURL), relayLimit},
 		polls: longpoll.New(longpoll.Most), stopping: rt.Stopping(),
 		started: rt.Now(),
 	}

@@ -195,7 +195,7 @@ func TestBeacon(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	told := proof.Quicknet.TimeOf(1000)
-	opens := told.Add(-beaconAfter)
+	opens := told.Add(-proof.BeaconAfter)
 	b.at(opens.Add(-2 * time.Hour))
 	real, err := hex.DecodeString(round1000)
 	require.NoError(t, err)
@@ -227,6 +227,54 @@ func TestBeacon(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, r.Notes)
 	require.Equal(t, real, []byte(d.Signature))
+}
+
+// TestSeedIsToldAtOnce: the seed is told before the positions are written, so that nobody waits for that to know their own; it opens
+// when all are written, as often as that takes, by the same seed, and nobody is asked for it again.
+func TestSeedIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	opens := proof.Quicknet.TimeOf(1000).Add(-proof.BeaconAfter)
+	b.at(opens.Add(-2 * time.Hour))
+	real, err := hex.DecodeString(round1000)
+	require.NoError(t, err)
+	w := b.made("beacon", "drand", "prequeue_at", opens.Add(-time.Hour), "opens_at", opens, "closes_at", opens.Add(time.Hour))
+	b.at(*w.PrequeueAt)
+	b.tick()
+	for n := range 20 {
+		b.entered(n)
+	}
+	b.s.beacon = rounds{1000: real}
+	b.at(opens)
+	b.tick()
+	full := func(sql string) {
+		t.Helper()
+		_, err := b.db.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	full(`ALTER TABLE entries ADD CONSTRAINT full_disk CHECK (idx < 10 OR position IS NULL)`)
+	b.at(opens.Add(proof.BeaconAfter))
+	require.Error(t, b.s.moveAll(t.Context()))
+	told := b.status()
+	require.Equal(t, Drawing, told.State)
+	require.Len(t, told.Seed, 32)
+	d, leaves := b.proof()
+	r, err := proof.Check(d, leaves)
+	require.NoError(t, err)
+	require.Empty(t, r.Notes)
+	require.Len(t, r.Positions, 20)
+	require.Zero(t, told.SKUs[0].Called, "nobody is called before all have their positions")
+	b.tells("the beacon is not late", map[string]float64{"beacon_late_seconds" + spring: 0})
+
+	full(`ALTER TABLE entries DROP CONSTRAINT full_disk`)
+	b.s.beacon = rounds{}
+	b.later(time.Second)
+	require.Equal(t, Open, b.status().State)
+	require.Equal(t, told.Seed, b.status().Seed)
+	for n := range 20 {
+		e := b.entry(n)
+		require.Equal(t, int64(r.Positions[e.Idx]), *e.Position)
+	}
 }
 
 // TestKeysChange: what was scheduled and signed under one key is right under the next one, since a drop's heads go on being signed by

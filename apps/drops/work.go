@@ -262,33 +262,19 @@ func (s *service) secretOf(d Drop) ([32]byte, error) {
 	return [32]byte{}, errors.New("no key of DROPS_HEAD_KEY gives the secret that the drop has committed itself to")
 }
 
-// reveal draws the order once the beacon has told its round, and opens the drop.
+// reveal draws the order once the beacon has told its round, and opens the drop. The seed is told as soon as it is known: pages work
+// out their own positions by it while all are written.
 func (s *service) reveal(ctx context.Context, id uuid.UUID) error {
 	d, lots, err := s.store.byID(ctx, id)
 	if err != nil || d.State != Drawing {
 		return err
 	}
-	var signature, randomness []byte
-	if d.Beacon == proof.BeaconDrand {
-		round := uint64(*d.BeaconRound)
-		if s.now().Before(proof.Quicknet.TimeOf(round)) {
-			return nil
-		}
-		if signature, err = s.beacon.signature(ctx, round); err != nil {
+	if d.Seed == nil {
+		if d, err = s.tellSeed(ctx, d); err != nil || d.Seed == nil {
 			return err
 		}
-		told, err := proof.Quicknet.Check(round, signature)
-		if err != nil {
-			return err
-		}
-		randomness = told[:]
 	}
-	secret, err := s.secretOf(d)
-	if err != nil {
-		return err
-	}
-	seed := drop.Seed(secret, randomness, [32]byte(d.Root), uint64(*d.N))
-	if err := s.store.setPositions(ctx, id, drop.Positions(uint64(*d.N), seed)); err != nil {
+	if err := s.store.setPositions(ctx, id, drop.Positions(uint64(*d.N), [32]byte(d.Seed))); err != nil {
 		return err
 	}
 	_, err = s.store.change(ctx, id, func(tx pgx.Tx, d *Drop) error {
@@ -296,7 +282,7 @@ func (s *service) reveal(ctx context.Context, id uuid.UUID) error {
 			return nil
 		}
 		now := s.now()
-		d.State, d.OpenedAt, d.BeaconSignature, d.Secret, d.Seed = Open, &now, signature, secret[:], seed[:]
+		d.State, d.OpenedAt = Open, &now
 		if err := countWanted(ctx, tx, id); err != nil {
 			return err
 		}
@@ -306,6 +292,37 @@ func (s *service) reveal(ctx context.Context, id uuid.UUID) error {
 		return err
 	}
 	return s.give(ctx, id)
+}
+
+// tellSeed reveals what the order of a drop follows from, once the beacon has told its round; before that the drop has no seed.
+func (s *service) tellSeed(ctx context.Context, d Drop) (Drop, error) {
+	var signature, randomness []byte
+	if d.Beacon == proof.BeaconDrand {
+		round := uint64(*d.BeaconRound)
+		if s.now().Before(proof.Quicknet.TimeOf(round)) {
+			return d, nil
+		}
+		var err error
+		if signature, err = s.beacon.signature(ctx, round); err != nil {
+			return d, err
+		}
+		told, err := proof.Quicknet.Check(round, signature)
+		if err != nil {
+			return d, err
+		}
+		randomness = told[:]
+	}
+	secret, err := s.secretOf(d)
+	if err != nil {
+		return d, err
+	}
+	seed := drop.Seed(secret, randomness, [32]byte(d.Root), uint64(*d.N))
+	return s.store.change(ctx, d.ID, func(_ pgx.Tx, d *Drop) error {
+		if d.State == Drawing {
+			d.BeaconSignature, d.Secret, d.Seed = signature, secret[:], seed[:]
+		}
+		return nil
+	})
 }
 
 // give moves an open drop on: what inventory says, what ended, what came back to those who stand by, and who is called next.

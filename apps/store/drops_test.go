@@ -368,7 +368,8 @@ func TestDropPage(t *testing.T) {
 		{"scheduled", -4300, nil, []string{"announced"}, never}, // an hour and more before
 		{"prequeue", -100, nil, []string{"enter", "1234</span>.", `action="/drops/d2/entry"`, `name="sku" value="A"`}, never},
 		{"prequeue", -100, map[string]any{}, []string{"in", "Entry number", "412", `action="/drops/d3/leave"`}, moves},
-		{"drawing", 2, map[string]any{}, []string{"drawing", "being drawn"}, moves},
+		{"drawing", 2, map[string]any{}, []string{"drawing", "being drawn", `<p data-drawn hidden>`}, moves},
+		{"drawing", 5, map[string]any{"position": 411}, []string{"drawing", `<p data-drawn>`, "412</strong>."}, moves},
 		{"open", 60, map[string]any{"position": 411},
 			[]string{"waiting", ">311</span> before you", "412</strong> of", "in 3 to 6 minutes"}, moves},
 		{"open", 60, map[string]any{"position": 99}, []string{"turn", "It is your turn", `value="the.ticket"`, "Take <bdi>A</bdi>"}, never},

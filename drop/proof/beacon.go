@@ -38,6 +38,14 @@ func (c Chain) RoundAt(at time.Time) uint64 {
 	return uint64(max(0, since+c.period-1)/c.period) + 1
 }
 
+// BeaconAfter is how long after a drop's opening the round is told that decides, at least: longer than it takes to freeze the
+// entries, which begins within a second.
+const BeaconAfter = 3 * time.Second
+
+// Decides is the round that decides the order of a drop that opens at a time. Quicknet's rounds are told when a minute's seconds are a
+// multiple of 3: of an opening at a whole minute it is told 3 seconds after it, of others up to 6.
+func (c Chain) Decides(opens time.Time) uint64 { return c.RoundAt(opens.Add(BeaconAfter)) }
+
 // TimeOf is when a round is told, at the earliest.
 func (c Chain) TimeOf(round uint64) time.Time {
 	return time.Unix(c.genesis+int64(round-1)*c.period, 0).UTC()

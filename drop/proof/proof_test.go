@@ -64,6 +64,13 @@ func TestRounds(t *testing.T) {
 	} {
 		require.Equal(t, want, Quicknet.RoundAt(genesis.Add(after)), "%v", after)
 	}
+	minute := time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
+	for opens, want := range map[time.Duration]time.Duration{
+		0: 3 * time.Second, time.Minute: time.Minute + 3*time.Second, time.Second: 6 * time.Second, 2 * time.Second: 6 * time.Second,
+		3 * time.Second: 6 * time.Second, time.Millisecond: 6 * time.Second,
+	} {
+		require.Equal(t, minute.Add(want), Quicknet.TimeOf(Quicknet.Decides(minute.Add(opens))), "%v", opens)
+	}
 }
 
 // published is a drop with n entries before its opening and late ones after it.

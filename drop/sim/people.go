@@ -10,7 +10,8 @@ import (
 type action uint8
 
 const (
-	open action = iota
+	tell action = iota
+	open
 	tick
 	readStatus
 	tellStatus
@@ -29,6 +30,8 @@ const (
 
 func (a action) of(w *world, i int32) {
 	switch a {
+	case tell:
+		w.tell()
 	case open:
 		w.open()
 	case tick:
@@ -76,9 +79,9 @@ func (w *world) readStatus() {
 
 // tellStatus is when the gateway has what was read. Who does not wait for their page's next look knows it at once.
 func (w *world) tellStatus() {
-	was := w.doc.open
+	was := w.doc.told
 	w.doc = w.read
-	if w.doc.open && !was {
+	if w.doc.told && !was {
 		w.firstLooks()
 	}
 	for sku := range w.lots {
@@ -92,7 +95,7 @@ func (w *world) tellStatus() {
 	}
 }
 
-// firstLooks: pages have looked for the opening since it was due; nothing of what they saw is of interest here.
+// firstLooks: pages have looked for the seed since the opening was due; nothing of what they saw is of interest here.
 func (w *world) firstLooks() {
 	for i := range w.shoppers {
 		s := &w.shoppers[i]
@@ -100,7 +103,7 @@ func (w *world) firstLooks() {
 		case s.automatic() || s.kind == leaver || s.kind == late:
 		case s.first >= w.now:
 			w.looksAfter(int32(i), s.first-w.now)
-		default: // the status said that it had not opened: looked again
+		default: // the status had no seed yet: looked again
 			w.looksAfter(int32(i), seconds(2.6*s.chance.unit()))
 		}
 		if s.kind == plain {
@@ -131,12 +134,12 @@ func (w *world) looks(i int32) {
 		return
 	}
 	w.found.requests.polls++
+	if w.doc.told && !s.here {
+		w.arrivesAt(i)
+	}
 	if !w.doc.open {
 		w.looksAfter(i, seconds(drop.Pause(w.doc.poll, 0, s.chance.unit())))
 		return
-	}
-	if !s.here {
-		w.arrivesAt(i)
 	}
 	s.looks = min(s.looks+1, 255-1)
 	d := &w.doc
@@ -178,7 +181,8 @@ func (w *world) looks(i int32) {
 	w.looksAfter(i, seconds(drop.Pause(d.poll, wait, s.chance.unit())))
 }
 
-// arrivesAt is when a page of somebody looks for the first time after the opening. Another device knows nothing: it enters again.
+// arrivesAt is when a page of somebody looks for the first time after the order was drawn. Another device knows nothing: it enters
+// again.
 func (w *world) arrivesAt(i int32) {
 	s := &w.shoppers[i]
 	s.here, s.known = true, w.now

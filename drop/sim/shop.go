@@ -9,6 +9,12 @@ import (
 
 // What drops and inventory do, in memory. What they decide is package drop's; here is what their tables do otherwise.
 
+// tell tells the seed, and opens the drop once all positions are written.
+func (w *world) tell() {
+	w.told = true
+	w.at(w.now+w.n*writing/1000, 0, open)
+}
+
 // open opens the drop, and has it moved on each second from now on.
 func (w *world) open() {
 	w.isOpen, w.opened = true, w.now
@@ -115,8 +121,8 @@ func (w *world) lineOf(sku int) drop.Line {
 
 // status is what drops says of itself.
 func (w *world) status() status {
-	st := status{open: w.isOpen, over: w.over, skus: make([]skuStatus, len(w.lots))}
-	if w.isOpen && w.rules.tells {
+	st := status{told: w.told, open: w.isOpen, over: w.over, skus: make([]skuStatus, len(w.lots))}
+	if w.told && w.rules.tells {
 		st.n, st.seed = w.n, &w.drawn
 	}
 	waiting := int64(len(w.log))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stampede-shop/stampede/drop"
+	"github.com/stampede-shop/stampede/drop/proof"
 )
 
 // rules are those of package drop. Tests put wrong ones in their place, to see the judge refuse them.
@@ -118,11 +119,11 @@ type call struct {
 
 // status is what pages read.
 type status struct {
-	open, over bool
-	n          int64
-	seed       *[32]byte // nil: not told yet
-	poll       [2]int64
-	skus       []skuStatus
+	told, open, over bool // the order is drawn; it is open; it is over
+	n                int64
+	seed             *[32]byte // nil: not told yet
+	poll             [2]int64
+	skus             []skuStatus
 }
 
 type skuStatus struct{ called, free, held, sold, perMin, likely int64 }
@@ -157,6 +158,7 @@ type world struct {
 	most      int64 // called in a second
 	holds     time.Duration
 	opened    ms
+	told      bool // the seed
 	isOpen    bool
 	over      bool
 	lots      []lot
@@ -240,13 +242,30 @@ func newWorld(sc scene) *world {
 	}
 	w.draw()
 	w.doc, w.read = w.status(), w.status()
-	beacon := int64(c.next()%2) * 4 * second // one is waited for, or not
-	w.at(beacon+seconds(c.unit()), 0, open)
+	w.at(w.drawsAt(), 0, tell)
 	w.at(seconds(c.unit()), 0, readStatus)
 	if c.is(.5) {
 		w.at(seconds(c.between(30, 900)), 0, restock)
 	}
 	return w
+}
+
+// Of a beacon's round: how long after its time a relay has it at the latest, which is a guess; and microseconds in which drops
+// writes a position: 100,000 of them on a database of the tests, with other work on both processors.
+const (
+	relayLate = 1500
+	writing   = 120
+)
+
+// drawsAt is when the order is drawn, where a beacon is waited for, or not: drops looks once a second.
+func (w *world) drawsAt() ms {
+	froze := seconds(w.chance.unit())
+	if w.chance.is(.5) {
+		return froze
+	}
+	round := proof.Quicknet.TimeOf(proof.Quicknet.Decides(opening))
+	told := round.Sub(opening).Milliseconds() + int64(w.chance.between(300, relayLate))
+	return froze + (told-froze+second-1)/second*second
 }
 
 // born makes somebody up.

@@ -308,6 +308,7 @@
     fill("entered", Math.max(status.entered, me ? me.idx + 1 : 0)); // oneself among them
     fill("left", mine.reduce((n, l) => n + l.free, 0));
     if (at !== null) fill("place", at + 1);
+    for (const e of all("[data-drawn]", drop)) e.hidden = at === null;
     if (near) {
       fill("ahead", near.ahead);
       const words = waitFor(near.lot, at);
