@@ -15,7 +15,8 @@ import (
 )
 
 // told1000 is how a relay tells round 1000 of Quicknet (drand's HTTP API, version 1).
-const told1000 = `{"round":1000,"randomness":"fe290beca10872ef2fb164d2aa4442de4566183ec51c56ff3cd603d930e54fdd","signature":"` + round1000 + `"}`
+const told1000 = `{"round":1000,"randomness":"fe290beca10872ef2fb164d2aa4442de4566183ec51c56ff3cd603d930e54fdd",` +
+	`"signature":"` + round1000 + `"}`
 
 // TestRelay: a relay is asked for the chain's round, and whatever it does but tell it is a beacon that is not well just now.
 func TestRelay(t *testing.T) {

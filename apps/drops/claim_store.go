@@ -217,9 +217,12 @@ func (s store) standby(
 	rows, err := s.db.Query(ctx, `
 		SELECT `+ownedColumns+`
 		FROM claims c JOIN entries e ON e.id = c.entry_id
-		WHERE c.drop_id = $1 AND c.sku = $2 AND c.state = 'standby' AND c.quantity <= $3 AND c.lapses <= $4
-		  AND (c.lapses, c.position) > ($5, $6) AND `+mayCome+`
-		ORDER BY c.lapses, c.position LIMIT $7`, of, sku, free, lapses, after.Lapses, after.Position, limit)
+		WHERE c.drop_id = @drop AND c.sku = @sku AND c.state = 'standby' AND c.quantity <= @free AND c.lapses <= @lapses
+		  AND (c.lapses, c.position) > (@after_lapses, @after_position) AND `+mayCome+`
+		ORDER BY c.lapses, c.position LIMIT @limit`, pgx.StrictNamedArgs{
+		"drop": of, "sku": sku, "free": free, "lapses": lapses, "after_lapses": after.Lapses, "after_position": after.Position,
+		"limit": limit,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("standby: %w", err)
 	}
