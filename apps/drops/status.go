@@ -22,7 +22,7 @@ type Status struct {
 	Entered  int64        `json:"entered"`
 	N        *int64       `json:"n" nullable:"true" doc:"Entries whose order is drawn; who entered later has position = idx"`
 	Root     proof.Hex    `json:"root,omitempty"`
-	Seed     proof.Hex    `json:"seed,omitempty" doc:"position = compute_shuffled_index(idx, n, seed). Told as soon as it is known, before it opens"`
+	Seed     proof.Hex    `json:"seed,omitempty" doc:"position = compute_shuffled_index(idx, n, seed). Told before it opens"`
 	SKUs     []LotsStatus `json:"skus" nullable:"false"`
 	Message  string       `json:"message"`
 	PollS    [2]int64     `json:"poll_s" doc:"The least and the most seconds between two requests"`
