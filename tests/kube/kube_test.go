@@ -141,14 +141,18 @@ func TestUpgrade(t *testing.T) {
 // because the broker is away.
 func TestScale(t *testing.T) {
 	s := shop.Open(t)
-	await := func(pods, name, why string) {
+	awaitField := func(field, pods, name, why string) {
 		t.Helper()
 		begun := time.Now()
 		shop.Eventually(t, 10*time.Minute, func() (bool, string) {
-			ready := kubectl(t, "get", "deployment", name, "-o", "jsonpath={.status.readyReplicas}")
-			return ready == pods, fmt.Sprintf("%s has %s pods", name, ready)
+			there := kubectl(t, "get", "deployment", name, "-o", "jsonpath={"+field+"}")
+			return there == pods, fmt.Sprintf("%s has %s pods", name, there)
 		})
 		t.Logf("%s has %s pods after %s of %s", name, pods, time.Since(begun).Round(time.Second), why)
+	}
+	await := func(pods, name, why string) {
+		t.Helper()
+		awaitField(".status.readyReplicas", pods, name, why)
 	}
 	await("1", "carts", "quiet") // the tests before may have been too much for one
 	await("1", "orders", "quiet")
@@ -171,9 +175,10 @@ func TestScale(t *testing.T) {
 	kubectl(t, "scale", "statefulset/rabbitmq", "--replicas=0")
 	id, _, err := bob.Insist(t.Context(), p, shop.Visa)
 	require.NoError(t, err)
-	await("2", "orders", "waiting events")
+	awaitField(".spec.replicas", "2", "orders", "waiting events") // which a sidecar cannot start without the broker
 	kubectl(t, "scale", "statefulset/rabbitmq", "--replicas=1")
 	rolledOut(t, "statefulset/rabbitmq")
+	await("2", "orders", "the broker's return")
 	shop.Eventually(t, 2*shop.Patience, func() (bool, string) {
 		order := shop.Get[shop.Order](t, bob, "/api/v1/orders/"+id)
 		return order.Status == "confirmed", order.Status

@@ -101,6 +101,11 @@ func (c *Client) Send(ctx context.Context, method, path string, body any, header
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
 	}
+	if method == http.MethodPut || method == http.MethodDelete {
+		// As browsers do (RFC 9110, 9.2.2): sent again by a new connection when a server has closed the idle one in that very
+		// moment. Nothing of this header goes out.
+		req.Header["X-Idempotency-Key"] = nil
+	}
 	if c.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Token)
 	}
