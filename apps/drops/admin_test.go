@@ -44,7 +44,7 @@ func TestRulesAreTheLots(t *testing.T) {
 	w = b.watched(w.ID)
 	require.Equal(t, Scheduled, w.State)
 	require.Contains(t, *w.Rules, `"lots":[{"sku":"CAP","units":7,"limit":2}]`)
-	require.Equal(t, int64(7), b.inv.all["CAP"].Units())
+	require.Equal(t, int64(7), b.inv.lot("CAP").Units())
 	require.Len(t, b.inv.all, 1)
 }
 
@@ -78,7 +78,7 @@ func TestAnswerAboutOtherLots(t *testing.T) {
 		w = b.watched(w.ID)
 		require.Equal(t, Scheduled, w.State)
 		require.Contains(t, *w.Rules, `"units":5`)
-		require.Equal(t, int64(5), b.inv.all["TEE"].Units())
+		require.Equal(t, int64(5), b.inv.lot("TEE").Units())
 	}
 }
 
@@ -105,7 +105,7 @@ func TestUnits(t *testing.T) {
 	r := add(map[string]any{"units": 5, "expected": 2})
 	require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
 	require.Equal(t, int64(5), b.watched(id).Watch[0].Asked)
-	require.Equal(t, int64(5), b.inv.all["TEE"].Units(), "and nobody knows")
+	require.Equal(t, int64(5), b.inv.lot("TEE").Units(), "and nobody knows")
 	require.Equal(t, []string{"created ", "scheduled ", "units-asked TEE: 5 in all"}, b.acts())
 	r = add(map[string]any{"units": 5, "expected": 2})
 	require.Equal(t, "units-changed", r.Slug(), "somebody else's five")

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,14 +22,14 @@ const told1000 = `{"round":1000,"randomness":"fe290beca10872ef2fb164d2aa4442de45
 // TestRelay: a relay is asked for the chain's round, and whatever it does but tell it is a beacon that is not well just now.
 func TestRelay(t *testing.T) {
 	t.Parallel()
-	var answer http.HandlerFunc
+	var answer atomic.Value // an http.HandlerFunc
 	relays := http.NewServeMux()
 	relays.HandleFunc("GET /{chain}/public/{round}", func(w http.ResponseWriter, r *http.Request) {
 		if r.PathValue("chain") != "52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971" || r.PathValue("round") != "1000" {
 			http.NotFound(w, r)
 			return
 		}
-		answer(w, r)
+		answer.Load().(http.HandlerFunc)(w, r)
 	})
 	server := httptest.NewServer(relays)
 	t.Cleanup(server.Close)
@@ -40,7 +41,7 @@ func TestRelay(t *testing.T) {
 	}
 	beacon := relay{server.Client(), server.URL, time.Minute}
 
-	answer = says(http.StatusOK, told1000)
+	answer.Store(says(http.StatusOK, told1000))
 	got, err := beacon.signature(t.Context(), 1000)
 	require.NoError(t, err)
 	require.Equal(t, round1000, hex.EncodeToString(got))
@@ -62,12 +63,12 @@ func TestRelay(t *testing.T) {
 		"too large":   says(http.StatusOK, `{"signature":"`+strings.Repeat("00", 1<<16)+`"}`),
 		"hangs up":    func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
-		answer = answers
+		answer.Store(answers)
 		_, err := beacon.signature(t.Context(), 1000)
 		require.ErrorIs(t, err, problem.ErrUnavailable, name)
 	}
 
-	answer = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	answer.Store(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	beacon.limit = time.Millisecond
 	_, err = beacon.signature(t.Context(), 1000)
 	require.ErrorIs(t, err, problem.ErrUnavailable, "slow")

@@ -87,7 +87,7 @@ func TestWholeDraw(t *testing.T) {
 	require.Equal(t, AllHeld, st.State)
 	require.Equal(t, int64(3), st.SKUs[0].Called)
 	require.Equal(t, [2]int64{2, 30}, st.PollS, "it goes on for hours")
-	require.Equal(t, int64(3), b.inv.all["TEE"].Held, "kept for those who were drawn")
+	require.Equal(t, int64(3), b.inv.lot("TEE").Held, "kept for those who were drawn")
 	require.Equal(t, Offered, b.entry(order[0]).Claims[0].State)
 	require.Equal(t, "not-called", b.claim(order[3]).Slug())
 
@@ -137,7 +137,7 @@ func TestWholeDraw(t *testing.T) {
 	var kept int
 	require.NoError(t, b.db.QueryRow(t.Context(), `SELECT count(*) FROM entries WHERE email IS NOT NULL`).Scan(&kept))
 	require.Zero(t, kept, "nothing is left to tell")
-	require.Equal(t, int64(3), b.inv.all["TEE"].Sold)
+	require.Equal(t, int64(3), b.inv.lot("TEE").Sold)
 }
 
 // TestDrawInventoryUnwell: whoever is drawn is told once the units are held, once, and however often inventory is asked nobody has
@@ -161,13 +161,13 @@ func TestDrawInventoryUnwell(t *testing.T) {
 	for range 3 {
 		require.Error(t, b.s.moveAll(t.Context()))
 	}
-	require.Equal(t, int64(2), b.inv.all["TEE"].Held, "and nobody knows")
+	require.Equal(t, int64(2), b.inv.lot("TEE").Held, "and nobody knows")
 	require.Empty(t, b.called())
 	servetest.Neighbour(t, b.rt, "inventory", claimsRoute, b.inv.claims)
 	for range 3 {
 		b.later(time.Second)
 	}
-	require.Equal(t, int64(2), b.inv.all["TEE"].Held)
+	require.Equal(t, int64(2), b.inv.lot("TEE").Held)
 	require.Equal(t, int64(2), b.status().SKUs[0].Called)
 	var first []string
 	for n := range 4 {
@@ -204,7 +204,7 @@ func TestDrawQuantities(t *testing.T) {
 	r := b.claimOf(order[0], b.entry(order[0]).Ticket, "TEE", 2)
 	require.Equal(t, http.StatusCreated, r.Status, "%s", r.Body)
 	require.Equal(t, Bought, b.entry(order[0]).Claims[0].State, "nobody takes what the next one was drawn for")
-	require.Equal(t, int64(2), b.inv.all["TEE"].Held)
+	require.Equal(t, int64(2), b.inv.lot("TEE").Held)
 }
 
 // TestDrawPassesOver: who has left, or is suspended at that moment, is not drawn; who is let in again later stands before the
@@ -292,10 +292,10 @@ func TestPausedDraw(t *testing.T) {
 			b.later(15 * time.Minute)
 			require.Equal(t, Offered, b.entry(order[1]).Claims[0].State)
 		}
-		require.Zero(t, b.inv.all["TEE"].Held, "their end has come")
+		require.Zero(t, b.inv.lot("TEE").Held, "their end has come")
 		require.Equal(t, http.StatusOK, b.do(b.staff(), "DELETE", at, nil).Status)
 		b.tick()
-		require.Equal(t, int64(2), b.inv.all["TEE"].Held)
+		require.Equal(t, int64(2), b.inv.lot("TEE").Held)
 		require.Equal(t, int64(3), b.status().SKUs[0].Called)
 		for _, n := range order[1:3] {
 			v := b.entry(n).Claims[0]

@@ -71,7 +71,7 @@ func TestSchedule(t *testing.T) {
 	servetest.Neighbour(t, b.rt, "inventory", "PUT /internal/lots/{drop}", b.inv.put)
 	b.tick()
 	require.Equal(t, Scheduled, b.watched(w.ID).State)
-	require.Equal(t, int64(2), b.inv.all["TEE"].Units(), "once")
+	require.Equal(t, int64(2), b.inv.lot("TEE").Units(), "once")
 	require.Equal(t, http.StatusOK, b.schedule(w.ID).Status, "again")
 	require.Equal(t, "drop-state", b.do(b.staff(), "PUT", "/admin/drops/"+w.ID.String(), change).Slug())
 	require.Equal(t, []string{"drop.scheduled.v1"}, b.topics())
@@ -481,7 +481,7 @@ func TestInventoryUnwell(t *testing.T) {
 	r := b.claimOf(me, ticket, "TEE", 1)
 	require.Equal(t, http.StatusCreated, r.Status, "%s", r.Body)
 	require.Equal(t, end, *b.entry(me).Claims[0].HoldExpiresAt, "the same end: no time is gained")
-	require.Equal(t, int64(1), b.inv.all["TEE"].Held)
+	require.Equal(t, int64(1), b.inv.lot("TEE").Held)
 }
 
 // TestStatus: it is the same for everybody, kept a while, and read once however many ask, whatever they add.
@@ -683,10 +683,10 @@ func TestMoreTimeHeld(t *testing.T) {
 	r.JSON(t, &v)
 	require.Equal(t, end.Add(10*time.Minute), *v.HoldExpiresAt)
 	require.Equal(t, "no-more-time", more(me).Slug())
-	require.Equal(t, int64(1), b.inv.all["TEE"].Held)
+	require.Equal(t, int64(1), b.inv.lot("TEE").Held)
 	b.later(7 * time.Minute)
 	require.Equal(t, "claim-lapsed", more(me).Slug())
-	require.Zero(t, b.inv.all["TEE"].Held)
+	require.Zero(t, b.inv.lot("TEE").Held)
 }
 
 // TestLongPoll: who waits is answered when something becomes of the entry, whichever instance did it; and at once when too many
@@ -851,7 +851,7 @@ func TestPausedOffers(t *testing.T) {
 	require.Equal(t, looked, b.inv.looked, "its end has not come")
 	require.Equal(t, "drop-paused", b.claim(order[1]).Slug())
 	require.Equal(t, Offered, b.entry(order[1]).Claims[0].State)
-	require.Zero(t, b.inv.all["TEE"].Held, "its end has come")
+	require.Zero(t, b.inv.lot("TEE").Held, "its end has come")
 	require.Equal(t, http.StatusOK, b.do(b.staff(), "DELETE", at, nil).Status)
 	r := b.claim(order[0])
 	require.Equal(t, http.StatusAccepted, r.Status, "%s: it is another's", r.Body)
@@ -859,7 +859,7 @@ func TestPausedOffers(t *testing.T) {
 	v := b.entry(order[1]).Claims[0]
 	require.Equal(t, Offered, v.State)
 	require.Equal(t, b.clock().Add(30*time.Second), *v.HoldExpiresAt)
-	require.Equal(t, int64(1), b.inv.all["TEE"].Held)
+	require.Equal(t, int64(1), b.inv.lot("TEE").Held)
 	b.at(b.clock().Add(29 * time.Second))
 	require.Equal(t, http.StatusCreated, b.claim(order[1]).Status)
 
