@@ -235,10 +235,12 @@ function M.shared(sidecar)
     return refuse(status)
 end
 
--- work gives a request's class. Who waits for news (?wait=) holds a connection and no work.
+-- work gives a request's class. Who waits for news of an order or of an entry (?wait=25) holds a connection and no work; what
+-- else has a wait in its query is what it is without.
 local function work(var)
     local class = var.work
-    if (class == "checkout" or class == "cart" or class == "drop") and var.arg_wait and var.request_method == "GET" then
+    local news = class == "checkout" and var.app == "orders" or class == "drop" and var.app == "drops"
+    if news and var.request_method == "GET" and (var.arg_wait or ""):find("^[1-9]") then
         return "wait"
     end
     return class
@@ -270,11 +272,13 @@ function M.admit()
     var.admitted = class
 end
 
--- answered puts it down again. Log phase, which comes whatever became of the request.
+-- answered puts it down again. Log phase, which comes whatever became of the request. How long somebody stayed who hung up
+-- says nothing of how fast answers come: else a crowd that reloads would be let in the more, the less it is answered.
 function M.answered()
-    local class = ngx.var.admitted
+    local var = ngx.var
+    local class = var.admitted
     if class ~= "" and class ~= "refused" then
-        admission:leave(class, ngx.now(), tonumber(ngx.var.upstream_response_time))
+        admission:leave(class, ngx.now(), var.status ~= "499" and tonumber(var.upstream_response_time) or nil)
     end
 end
 
