@@ -168,13 +168,16 @@ func (s *service) watched(ctx context.Context, id uuid.UUID) (*body[Watched], er
 		return nil, err
 	}
 	acts, err := s.store.acts(ctx, id)
-	w := Watched{
-		DropView: view(d, lots, acts), CallsPerS: d.CallsPerS, SetAside: d.Lots, Refused: d.Refused, Entered: d.Entered,
-	}
 	if err != nil {
 		return nil, err
 	}
 	called, err := s.store.calledOf(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	w := Watched{
+		DropView: view(d, lots, acts), CallsPerS: d.CallsPerS, SetAside: d.Lots, Refused: d.Refused, Entered: d.Entered,
+	}
 	for _, l := range lots {
 		rate := drop.Showing{Came: int(l.Came), Stayed: int(l.Stayed)}.Rate()
 		one := Watch{
@@ -186,7 +189,7 @@ func (s *service) watched(ctx context.Context, id uuid.UUID) (*body[Watched], er
 		}
 		w.Watch = append(w.Watch, one)
 	}
-	return &body[Watched]{w}, err
+	return &body[Watched]{w}, nil
 }
 
 func (s *service) listAll(ctx context.Context, _ *struct{}) (*body[items[DropView]], error) {

@@ -190,21 +190,29 @@ func (r rounds) signature(_ context.Context, round uint64) ([]byte, error) {
 // round1000 of Quicknet, as the network has published it (drop/proof/testdata).
 const round1000 = "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39"
 
-// TestBeacon: nothing opens before the round that the rules name, nor by a signature that is not the network's.
-func TestBeacon(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	told := proof.Quicknet.TimeOf(1000)
-	opens := told.Add(-proof.BeaconAfter)
+// untilRound1000 makes a drop that the beacon's round 1000 decides, and has twenty enter. It returns when that opens, when the round
+// is told, and its signature.
+func (b *bundle) untilRound1000() (opens, told time.Time, signature []byte) {
+	b.t.Helper()
+	signature, err := hex.DecodeString(round1000)
+	require.NoError(b.t, err)
+	told = proof.Quicknet.TimeOf(1000)
+	opens = told.Add(-proof.BeaconAfter)
 	b.at(opens.Add(-2 * time.Hour))
-	real, err := hex.DecodeString(round1000)
-	require.NoError(t, err)
 	w := b.made("beacon", "drand", "prequeue_at", opens.Add(-time.Hour), "opens_at", opens, "closes_at", opens.Add(time.Hour))
 	b.at(*w.PrequeueAt)
 	b.tick()
 	for n := range 20 {
 		b.entered(n)
 	}
+	return opens, told, signature
+}
+
+// TestBeacon: nothing opens before the round that the rules name, nor by a signature that is not the network's.
+func TestBeacon(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	opens, told, real := b.untilRound1000()
 	beacon := rounds{}
 	b.s.beacon = beacon
 	b.at(opens)
@@ -234,16 +242,7 @@ func TestBeacon(t *testing.T) {
 func TestSeedIsToldAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	opens := proof.Quicknet.TimeOf(1000).Add(-proof.BeaconAfter)
-	b.at(opens.Add(-2 * time.Hour))
-	real, err := hex.DecodeString(round1000)
-	require.NoError(t, err)
-	w := b.made("beacon", "drand", "prequeue_at", opens.Add(-time.Hour), "opens_at", opens, "closes_at", opens.Add(time.Hour))
-	b.at(*w.PrequeueAt)
-	b.tick()
-	for n := range 20 {
-		b.entered(n)
-	}
+	opens, _, real := b.untilRound1000()
 	b.s.beacon = rounds{1000: real}
 	b.at(opens)
 	b.tick()

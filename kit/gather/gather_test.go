@@ -209,6 +209,20 @@ func TestBadMember(t *testing.T) {
 	require.NoError(t, errors.Join(answers[2].Err, answers[3].Err))
 }
 
+// leaver waits for n. What it returns has it leave.
+func leaver(t *testing.T, g *gather.Gatherer[int, string], n int) (leave func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() { _, err := g.Do(ctx, n); left <- err }()
+	require.Eventually(t, func() bool { return g.Waits() == 1 }, waitFor, tick)
+	return func() {
+		t.Helper()
+		cancel()
+		require.ErrorIs(t, <-left, context.Canceled)
+	}
+}
+
 // TestLeavers: who has left is not served, and holds nobody up.
 func TestLeavers(t *testing.T) {
 	t.Parallel()
@@ -216,13 +230,9 @@ func TestLeavers(t *testing.T) {
 	g := gather.New(gather.Settings[int]{}, w.do)
 	wait := begin(t, g, 1)
 	<-w.began
-	ctx, leave := context.WithCancel(t.Context())
-	left := make(chan error)
-	go func() { _, err := g.Do(ctx, 2); left <- err }()
-	require.Eventually(t, func() bool { return g.Waits() == 1 }, waitFor, tick)
+	leave := leaver(t, g, 2)
 	waitMore := crowd(t, g, 3)
 	leave()
-	require.ErrorIs(t, <-left, context.Canceled)
 	w.goOn <- nil
 	require.Equal(t, []int{3}, <-w.began)
 	w.goOn <- nil
@@ -238,15 +248,11 @@ func TestLeaversOfABatch(t *testing.T) {
 		g := gather.New(gather.Settings[int]{}, w.do)
 		wait := begin(t, g, 1)
 		<-w.began
-		ctx, leave := context.WithCancel(t.Context())
-		left := make(chan error)
-		go func() { _, err := g.Do(ctx, 2); left <- err }()
-		require.Eventually(t, func() bool { return g.Waits() == 1 }, waitFor, tick)
+		leave := leaver(t, g, 2)
 		waitMore := crowd(t, g, 3)
 		w.goOn <- nil
 		require.Equal(t, []int{2, 3}, <-w.began)
 		leave()
-		require.ErrorIs(t, <-left, context.Canceled)
 		w.goOn <- failure
 		require.Equal(t, []int{3}, <-w.began)
 		w.goOn <- nil

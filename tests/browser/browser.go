@@ -295,6 +295,12 @@ func (v *Visitor) Login(email, password string) *Visitor {
 	return v.Fill("#username", email).Fill("#password", password).Click("button[name=login]")
 }
 
+// LoginAt logs in on the way to a page of the shop's.
+func (v *Visitor) LoginAt(path, email, password string) *Visitor {
+	v.t.Helper()
+	return v.Open("/login?next="+path).Login(email, password).At(path)
+}
+
 // Address fills in where a parcel goes.
 func (v *Visitor) Address(a shop.Address) *Visitor {
 	v.t.Helper()

@@ -141,7 +141,8 @@ func TestUpgrade(t *testing.T) {
 // because the broker is away.
 func TestScale(t *testing.T) {
 	s := shop.Open(t)
-	awaitField := func(field, pods, name, why string) {
+	const asked, ready = ".spec.replicas", ".status.readyReplicas"
+	await := func(field, pods, name, why string) {
 		t.Helper()
 		begun := time.Now()
 		shop.Eventually(t, 10*time.Minute, func() (bool, string) {
@@ -150,12 +151,8 @@ func TestScale(t *testing.T) {
 		})
 		t.Logf("%s has %s pods after %s of %s", name, pods, time.Since(begun).Round(time.Second), why)
 	}
-	await := func(pods, name, why string) {
-		t.Helper()
-		awaitField(".status.readyReplicas", pods, name, why)
-	}
-	await("1", "carts", "quiet") // the tests before may have been too much for one
-	await("1", "orders", "quiet")
+	await(ready, "1", "carts", "quiet") // the tests before may have been too much for one
+	await(ready, "1", "orders", "quiet")
 	busy, stop := context.WithCancel(t.Context())
 	var looking sync.WaitGroup
 	for range 4 {
@@ -166,7 +163,7 @@ func TestScale(t *testing.T) {
 			}
 		})
 	}
-	await("2", "carts", "load")
+	await(ready, "2", "carts", "load")
 	stop()
 	looking.Wait()
 
@@ -175,10 +172,10 @@ func TestScale(t *testing.T) {
 	kubectl(t, "scale", "statefulset/rabbitmq", "--replicas=0")
 	id, _, err := bob.Insist(t.Context(), p, shop.Visa)
 	require.NoError(t, err)
-	awaitField(".spec.replicas", "2", "orders", "waiting events") // which a sidecar cannot start without the broker
+	await(asked, "2", "orders", "waiting events") // which a sidecar cannot start without the broker
 	kubectl(t, "scale", "statefulset/rabbitmq", "--replicas=1")
 	rolledOut(t, "statefulset/rabbitmq")
-	await("2", "orders", "the broker's return")
+	await(ready, "2", "orders", "the broker's return")
 	shop.Eventually(t, 2*shop.Patience, func() (bool, string) {
 		order := shop.Get[shop.Order](t, bob, "/api/v1/orders/"+id)
 		return order.Status == "confirmed", order.Status

@@ -70,7 +70,7 @@ func TestLighthouse(t *testing.T) {
 		"body": "## How\n\nSend it back within 30 days.\n\n| From | Costs |\n|---|---|\n| UK | nothing |",
 	}).OK(t, 201))
 	mark("page of the shop's", "/pages/"+returns.Slug)
-	v.Open("/login?next=/cart").Login(ann.Email, ann.Password).At("/cart")
+	v.LoginAt("/cart", ann.Email, ann.Password)
 	// For one shopper alone, so search engines are to leave them out: that is no fault.
 	private := "--skip-audits=is-crawlable"
 	mark("search", "/search?q=runner", private)
@@ -154,7 +154,7 @@ func TestScreenshots(t *testing.T) {
 	desktop(false).Open("/products/" + seeded[1].Slug).Click(".variants input:not(:disabled) + label")
 	v.Click("#add").There("dialog[open] .line")
 	shot("cart-drawer")
-	v.Open("/login?next=/checkout").Login(ann.Email, ann.Password).At("/checkout").Address(shop.Home)
+	v.LoginAt("/checkout", ann.Email, ann.Password).Address(shop.Home)
 	shot("checkout")
 	v.Open("/orders/" + order.ID).Sees("It is yours")
 	shot("order")
@@ -198,7 +198,7 @@ func inOrder(t *testing.T, d shop.Drop, people []*shop.Client) {
 
 func asPhone(t *testing.T, s *shop.Shop, c *shop.Client, at string, dark bool) *browser.Visitor {
 	t.Helper()
-	return browser.Visit(t, s, 390, 844).Device(390, 844, true, dark).Open("/login?next="+at).Login(c.Email, c.Password).At(at)
+	return browser.Visit(t, s, 390, 844).Device(390, 844, true, dark).LoginAt(at, c.Email, c.Password)
 }
 
 // passedOn takes pictures of a drop of one unit: of who stands by for it, and of a pause.
@@ -241,7 +241,7 @@ func draw(t *testing.T, s *shop.Shop, item shop.Item, shot func(v *browser.Visit
 	inOrder(t, d, people)
 	v := browser.Visit(t, s, 1280, 900).Device(1280, 900, false, false)
 	at := "/drops/" + d.Slug
-	shot(v.Open("/login?next="+at).Login(people[0].Email, people[0].Password).At(at).Sees("You were drawn"), "drop-drawn")
+	shot(v.LoginAt(at, people[0].Email, people[0].Password).Sees("You were drawn"), "drop-drawn")
 	d.End(t)
 }
 
@@ -262,11 +262,11 @@ func drop(t *testing.T, s *shop.Shop, item shop.Item, shot func(v *browser.Visit
 	}
 	enter := `section:not([hidden]) form[action$="/entry"] button`
 	scripted := browser.Visit(t, s, 1280, 900).Device(1280, 900, false, false)
-	scripted.Open("/login?next="+at).Login(people[0].Email, people[0].Password).At(at).There(enter)
+	scripted.LoginAt(at, people[0].Email, people[0].Password).There(enter)
 	shot(scripted, "drop-enter")
 	scripted.Click(enter).At(at).Sees("You are in")
 	plain := browser.Visit(t, s, 390, 920).WithoutScripts().Device(390, 920, true, false)
-	plain.Open("/login?next="+at).Login(people[1].Email, people[1].Password).At(at).Click(enter).At(at).Sees("You are in")
+	plain.LoginAt(at, people[1].Email, people[1].Password).Click(enter).At(at).Sees("You are in")
 	shot(plain, "phone-drop-in-plain")
 	for i := range 2 {
 		tickets[i] = people[i].Enter(t, d)
@@ -279,13 +279,13 @@ func drop(t *testing.T, s *shop.Shop, item shop.Item, shot func(v *browser.Visit
 	first, second, last := people[turn[0]], turn[1], people[turn[len(turn)-1]]
 
 	waits := browser.Visit(t, s, 1280, 900).Device(1280, 900, false, false)
-	waits.Open("/login?next="+at).Login(last.Email, last.Password).At(at).Sees("before you")
+	waits.LoginAt(at, last.Email, last.Password).Sees("before you")
 	shot(waits, "drop-waiting")
 	shot(waits.Device(390, 844, true, true).Open(at).Sees("before you"), "phone-drop-waiting-dark")
 	office.Open("/admin/drops/" + d.ID).There("#watch .figures")
 	shot(office, "office-drop")
 	buys := browser.Visit(t, s, 390, 844).Device(390, 844, true, false)
-	buys.Open("/login?next="+at).Login(first.Email, first.Password).At(at).Sees("Take it now")
+	buys.LoginAt(at, first.Email, first.Password).Sees("Take it now")
 	shot(buys, "phone-drop-turn")
 	buys.Click(`section:not([hidden]) form[action$="/claim"] button`).At(at).Sees("Yours until")
 	shot(buys, "phone-drop-holding")

@@ -42,8 +42,8 @@ func TestDrop(t *testing.T) {
 	// What lists of drops say is kept a while.
 	shop.Eventually(t, shop.Patience, func() (bool, string) { return reads(scripted, page(lamp), "Sold in the drop") })
 	scripted.Click(`main a[href="` + at + `"]`).At(at)
-	scripted.Open("/login?next="+at).Login(ann.Email, ann.Password).At(at)
-	plain.Open("/login?next="+at).Login(bob.Email, bob.Password).At(at)
+	scripted.LoginAt(at, ann.Email, ann.Password)
+	plain.LoginAt(at, bob.Email, bob.Password)
 	stage(scripted, "enter") // by itself
 	shop.Eventually(t, shop.Patience, func() (bool, string) { return reads(plain, at, "You can enter now") })
 	for _, v := range []*browser.Visitor{scripted, plain} {
@@ -98,7 +98,7 @@ func TestDropAccessible(t *testing.T) {
 	v := browser.Visit(t, s, 1280, 900)
 	v.Accessible("/drops", at, at+"/verify", page(lamp), "/")
 	open := "/drops/" + s.NewDrop(t, s.NewProduct(t, 1_250, 1), 1, 3*time.Second, 50*time.Minute, nil).Slug
-	v.Open("/login?next="+open).Login(ann.Email, ann.Password).At(open)
+	v.LoginAt(open, ann.Email, ann.Password)
 	stage(v, "enter")
 	v.Accessible(open)
 	v.Open(open).Click(`section:not([hidden]) form[action$="/entry"] button`).At(open).Sees("You are in").Accessible(open)
@@ -136,7 +136,7 @@ func TestDropStates(t *testing.T) {
 	first, second, third := people[0], people[1], people[2]
 	at := "/drops/" + d.Slug
 	looks := func(c *shop.Client) *browser.Visitor {
-		return browser.Visit(t, s, 390, 844).Open("/login?next="+at).Login(c.Email, c.Password).At(at)
+		return browser.Visit(t, s, 390, 844).LoginAt(at, c.Email, c.Password)
 	}
 	three := looks(third)
 	stage(three, "waiting")
@@ -188,7 +188,7 @@ func TestDropLimit(t *testing.T) {
 	d := s.NewDrop(t, p, 5, 0, 4*time.Second, map[string]any{"preset": "first-come"})
 	at := "/drops/" + d.Slug
 	looks := func(c *shop.Client) *browser.Visitor {
-		return browser.Visit(t, s, 390, 844).Open("/login?next="+at).Login(c.Email, c.Password).At(at)
+		return browser.Visit(t, s, 390, 844).LoginAt(at, c.Email, c.Password)
 	}
 	keys := looks(bob)
 	stage(keys, "late")

@@ -116,7 +116,7 @@ func TestBareCheckout(t *testing.T) {
 	lamp, ann := s.NewProduct(t, 1_250, 3), s.Register(t)
 	ann.Put(t, lamp, 1)
 	v := browser.Visit(t, s, 360, 800)
-	v.Open("/login?next=/checkout").Login(ann.Email, ann.Password).At("/checkout").There(`header a[href="/cart"]`)
+	v.LoginAt("/checkout", ann.Email, ann.Password).There(`header a[href="/cart"]`)
 	v.Until("no more than brand, help and cart in the head", `document.querySelectorAll("header a").length === 3`)
 	v.Until("no categories", `!document.querySelector('a[href^="/c/"]')`)
 	v.There("footer a").Accessible("/checkout")
@@ -129,7 +129,7 @@ func TestPrint(t *testing.T) {
 	lamp, ann := s.NewProduct(t, 1_250, 3), s.Register(t)
 	o := ann.Bought(t, lamp, 2)
 	v := browser.Visit(t, s, 1280, 900)
-	v.Open("/login?next=/orders/"+o.ID).Login(ann.Email, ann.Password).At("/orders/" + o.ID).Sees("It is yours")
+	v.LoginAt("/orders/"+o.ID, ann.Email, ann.Password).Sees("It is yours")
 	v.Printed("order", []string{o.Number, lamp.Name, lamp.SKU, "2 ×", "£25.00", "Of which tax", "1 High Street", "Placed", ann.Email},
 		"header", "footer", "nav", "button", ".cancel", "main img")
 }
@@ -141,7 +141,7 @@ func TestReaddress(t *testing.T) {
 	lamp, ann := s.NewProduct(t, 1_250, 3), s.Register(t)
 	o := ann.Bought(t, lamp, 1)
 	v := browser.Visit(t, s, 360, 800)
-	v.Open("/login?next=/orders/"+o.ID).Login(ann.Email, ann.Password).At("/orders/" + o.ID)
+	v.LoginAt("/orders/"+o.ID, ann.Email, ann.Password)
 	v.Click(`a[href="/orders/` + o.ID + `/address"]`).At("/orders/" + o.ID + "/address")
 	v.Accessible("/orders/" + o.ID + "/address")
 	v.Fill("#line1", "2 Low Street").Click(".form .button").At("/orders/" + o.ID).Sees("2 Low Street").Sees("Changed")
@@ -179,7 +179,7 @@ func TestBackInStock(t *testing.T) {
 
 	bob := s.Register(t) // with an account, by one click
 	w := browser.Visit(t, s, 1280, 900)
-	w.Open("/login?next="+page(lamp)).Login(bob.Email, bob.Password).At(page(lamp)).Click(".notify .button").Sees("We will tell you")
+	w.LoginAt(page(lamp), bob.Email, bob.Password).Click(".notify .button").Sees("We will tell you")
 
 	s.Admin(t).Do(t, "POST", "/api/v1/admin/inventory/"+lamp.SKU+"/movements", map[string]any{"delta": 1, "reason": "found one"},
 		"Idempotency-Key", shop.Random()).OK(t, 201)

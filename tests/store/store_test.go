@@ -57,7 +57,7 @@ func TestReturningShopper(t *testing.T) {
 	ann.Do(t, "POST", "/api/v1/users/me/addresses", shop.Home).OK(t, 201)
 	ann.Do(t, "POST", "/api/v1/users/me/addresses", shop.Paris).OK(t, 201)
 	v := browser.Visit(t, s, 1280, 900)
-	v.Open("/login?next=/cart").Login(ann.Email, ann.Password).At("/cart").Sees("There is nothing in your cart").Sees("Ann")
+	v.LoginAt("/cart", ann.Email, ann.Password).Sees("There is nothing in your cart").Sees("Ann")
 	v.Open(page(lamp)).Click("#add").There("dialog[open] .line")
 	v.Open("/checkout").Sees("£3.99")
 	v.Click(`label.option:has(input[name=address_id]):nth-of-type(2)`).Sees("£8.99").Sees("£21.49").Click("#pay")
@@ -121,7 +121,7 @@ func TestAlreadyOrdered(t *testing.T) {
 	lamp, ann := s.NewProduct(t, 1_250, 3), s.Register(t)
 	ann.Put(t, lamp, 1)
 	v := browser.Visit(t, s, 1280, 900)
-	v.Open("/login?next=/checkout").Login(ann.Email, ann.Password).At("/checkout").Address(shop.Home)
+	v.LoginAt("/checkout", ann.Email, ann.Password).Address(shop.Home)
 	o := ann.Order(t, shop.Slow)
 	v.Click("#pay").Sees("You have ordered this cart already").Sees(o.Number).At("/checkout")
 	ann.Await(t, o.ID, "confirmed")
@@ -143,7 +143,7 @@ func TestSoldOutInTheCart(t *testing.T) {
 	s.Register(t).Bought(t, lamp, 1)
 
 	v := browser.Visit(t, s, 1280, 900)
-	v.Open("/cart").Open("/login?next=/cart").Login(ann.Email, ann.Password).At("/cart").Sees("Not held any more")
+	v.Open("/cart").LoginAt("/cart", ann.Email, ann.Password).Sees("Not held any more")
 	v.Open("/checkout").At("/checkout").Address(shop.Home).Click("#pay")
 	v.Sees("Somebody was faster").Sees("Sold out.")
 	require.Equal(t, "1 High Street", v.Value("#line1"))
@@ -163,7 +163,7 @@ func TestPriceChanged(t *testing.T) {
 	lamp, ann := s.NewProduct(t, 5_000, 3), s.Register(t)
 	ann.Put(t, lamp, 1)
 	v := browser.Visit(t, s, 1280, 900)
-	v.Open("/login?next=/checkout").Login(ann.Email, ann.Password).At("/checkout").Sees("£50.00").Address(shop.Home)
+	v.LoginAt("/checkout", ann.Email, ann.Password).Sees("£50.00").Address(shop.Home)
 	lamp.Reprice(t, 5_500)
 	shop.Eventually(t, shop.Patience, func() (bool, string) {
 		return ann.Cart(t).Total == shop.Pounds(5_500), "the cart has the old price"
@@ -316,7 +316,7 @@ func TestSessionEndsInTheCheckout(t *testing.T) {
 	lamp, ann := s.NewProduct(t, 1_250, 3), s.Register(t)
 	ann.Put(t, lamp, 1)
 	v := browser.Visit(t, s, 1280, 900)
-	v.Open("/login?next=/checkout").Login(ann.Email, ann.Password).At("/checkout").Address(shop.Home).Fill("#line2", "Flat 3")
+	v.LoginAt("/checkout", ann.Email, ann.Password).Address(shop.Home).Fill("#line2", "Flat 3")
 	v.Forget("session").Forget("KEYCLOAK_IDENTITY").Forget("KEYCLOAK_SESSION").Forget("AUTH_SESSION_ID")
 	v.ForgetKeycloak()
 	v.Click("#pay").Login(ann.Email, ann.Password).At("/checkout").Sees("What you typed is still here")
@@ -332,7 +332,7 @@ func TestTwoClicksOneOrder(t *testing.T) {
 	lamp, ann := s.NewProduct(t, 1_250, 3), s.Register(t)
 	ann.Put(t, lamp, 1)
 	v := browser.Visit(t, s, 1280, 900)
-	v.Open("/login?next=/checkout").Login(ann.Email, ann.Password).At("/checkout").Address(shop.Home)
+	v.LoginAt("/checkout", ann.Email, ann.Password).Address(shop.Home)
 	const send = `fetch("/checkout", {method: "POST", body: new URLSearchParams(new FormData(document.querySelector("#checkout")))}).then(r => r.url)`
 	v.Run(chromedp.Evaluate(`window.went = []; Promise.all([`+send+`, `+send+`]).then(all => { window.went = all }); true`, nil))
 	v.Until("both answered", `window.went.length === 2`)
@@ -402,7 +402,7 @@ func TestHoldEnds(t *testing.T) {
 	v.Open("/cart").There("#cart-body .hold")
 	ended()
 	v.Until("the cart looked again", `document.querySelector("#cart-body .hold time[data-until]")?.textContent.startsWith("for ")`)
-	v.Open("/login?next=/checkout").Login(ann.Email, ann.Password).At("/checkout").There("#summary .hold")
+	v.LoginAt("/checkout", ann.Email, ann.Password).There("#summary .hold")
 	ended()
 	v.Until("the checkout looked again", `document.querySelector("#summary .hold time[data-until]")?.textContent.startsWith("for ")`)
 }
@@ -447,6 +447,6 @@ func TestAccessible(t *testing.T) {
 	v := browser.Visit(t, s, 1440, 900)
 	v.Accessible("/", "/c/lamps", "/search?q=lamp", "/search?q="+lamp.Name, "/search?q=xyzzyqq", page(lamp), "/cart", "/register", "/verify?email=a@example.test",
 		"/password/forgot", "/password/reset", "/delivery", "/privacy", "/nothing", "/login")
-	v.Device(1440, 900, false, false).Open("/login?next=/account").Login(ann.Email, ann.Password).At("/account")
+	v.Device(1440, 900, false, false).LoginAt("/account", ann.Email, ann.Password)
 	v.Accessible("/account", "/account/addresses", "/account/security", "/cart", "/checkout", "/orders", "/orders/"+order.ID, page(lamp))
 }
