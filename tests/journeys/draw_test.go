@@ -48,13 +48,13 @@ func TestDraw(t *testing.T) {
 	third.Claim(t, d, entry(third).Ticket, 1).Refused(t, 409, "not-called")
 	require.NotContains(t, next.Subjects(t), turn)
 
-	drawn.Claim(t, d, entry(drawn).Ticket, 1).OK(t, 201)
+	drawn.AwaitClaim(t, d, entry(drawn).Ticket, 1).OK(t, 201)
 	drawn.Put(t, p, 1)
 	drawn.Put(t, p, 0)
 	next.AwaitMail(t, turn, 1).Shows(t, "/drops/"+d.Slug)
 	require.NotContains(t, third.Subjects(t), turn)
 	require.Equal(t, "offered", entry(next).Claims[0].State)
-	next.Claim(t, d, entry(next).Ticket, 1).OK(t, 201)
+	next.AwaitClaim(t, d, entry(next).Ticket, 1).OK(t, 201)
 	next.Bought(t, p, 1)
 
 	third.AwaitMail(t, "The drop of "+p.Name+" is over", 1).Shows(t, "/drops/"+d.Slug+"/verify")

@@ -213,12 +213,8 @@ func passedOn(t *testing.T, s *shop.Shop, item shop.Item, shot func(v *browser.V
 	}
 	stands(t, s, d, "open")
 	inOrder(t, d, people)
-	type status struct{ SKUs []struct{ Called int } }
-	shop.Eventually(t, shop.Patience, func() (bool, string) {
-		return shop.Get[status](t, s.Nobody(), d.At+"/status").SKUs[0].Called >= 2, "the second is not called"
-	})
-	people[0].Claim(t, d, tickets[people[0]], 1).OK(t, 201)
-	people[1].Claim(t, d, tickets[people[1]], 1).OK(t, 202)
+	people[0].AwaitClaim(t, d, tickets[people[0]], 1).OK(t, 201)
+	people[1].AwaitClaim(t, d, tickets[people[1]], 1).OK(t, 202)
 	at := "/drops/" + d.Slug
 	shot(asPhone(t, s, people[1], at, false).Sees("for what comes back"), "phone-drop-standby")
 	s.Admin(t).Do(t, "PUT", "/api/v1/admin/drops/"+d.ID+"/message", map[string]any{"message": "We look at the payments."}).OK(t, 200)
@@ -292,7 +288,7 @@ func drop(t *testing.T, s *shop.Shop, item shop.Item, shot func(v *browser.Visit
 	buys.Open("/checkout").There("#line1").Address(shop.Home).Click("#pay").Order()
 	shot(buys.Device(1280, 900, false, true).Open(at).Sees("It is yours"), "drop-bought-dark")
 
-	people[second].Claim(t, d, tickets[second], 1).OK(t, 201)
+	people[second].AwaitClaim(t, d, tickets[second], 1).OK(t, 201)
 	buy(t, people[second], item, shop.Visa)
 	stands(t, s, d, "sold_out")
 	shot(waits.Device(390, 844, true, false).Open(at).Sees("Sold out"), "phone-drop-sold-out")

@@ -152,10 +152,7 @@ func TestDropStates(t *testing.T) {
 	one.Clean()
 	stage(three, "all-held")
 	three.Clean()
-	shop.Eventually(t, shop.Patience, func() (bool, string) {
-		a := second.Claim(t, d, tickets[second], 1)
-		return a.Status == 202, string(a.Body)
-	})
+	second.AwaitClaim(t, d, tickets[second], 1).OK(t, 202)
 	two := looks(second)
 	stage(two, "standby")
 	two.Clean()
@@ -199,10 +196,7 @@ func TestDropLimit(t *testing.T) {
 	stage(keys, "holding")
 	keys.TabTo(`a[href="/checkout"]`).Press(kb.Enter).At("/checkout").Sees(p.Name)
 
-	shop.Eventually(t, shop.Patience, func() (bool, string) {
-		a := ann.Claim(t, d, ann.Enter(t, d), 1)
-		return a.Status == 409 && a.Problem().Slug() == "limit-reached", string(a.Body)
-	})
+	ann.AwaitClaim(t, d, ann.Enter(t, d), 1).Refused(t, 409, "limit-reached")
 	v := looks(ann)
 	stage(v, "refused")
 	v.Sees("You have as many of it as one shopper may").Clean()
