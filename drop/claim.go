@@ -47,46 +47,54 @@ func (r Rank) Compare(other Rank) int {
 // Rank is where a claim stands among those that stand by.
 func (c *Claim) Rank() Rank { return Rank{c.Lapses, c.Position} }
 
-// Ask has a claim ask for units. It tells whether inventory is to be asked, with the claim's quantity and end: not by who
-// stands by, or has to let those pass who stand by and come first. What is held is asked for again with the same end, which
-// changes nothing; of what has ended it is asked what became of it, before it begins anew.
-func (c *Claim) Ask(quantity int64, now time.Time, hold time.Duration, first *Rank) (ask bool) {
+// Ask has a claim ask for units. It tells whether inventory is to be asked, and for what: not by who stands by, or has to let those
+// pass who stand by and come first. What is held is asked for again with the same end, which changes nothing. More is asked for
+// beside it, and is the claim's only once inventory has said yes: refused, what was held or bought is so still. Of what has ended
+// it is asked what became of it, before it begins anew.
+func (c *Claim) Ask(quantity int64, now time.Time, hold time.Duration, first *Rank) (asked Claim, ask bool) {
+	until, passes := now.Add(hold), first != nil && first.Compare(c.Rank()) < 0
 	switch c.State {
-	case Asked, Held, Bought:
-		c.Quantity = max(c.Quantity, quantity)
-		return true
+	case Asked:
+		return *c, true
+	case Held, Bought:
+		asked = *c
+		if quantity > c.Quantity && !passes {
+			asked.Quantity = quantity
+			if c.State == Bought {
+				asked.Until = &until
+			}
+		}
+		return asked, true
 	case Offered, Drawn: // accepts
 		if now.Before(*c.Until) {
-			until := now.Add(hold)
 			if until.Before(*c.Until) { // who is drawn has it as long as it was said
 				until = *c.Until
 			}
 			c.State, c.Until, c.Quantity = Asked, &until, min(c.Quantity, quantity)
 		}
-		return true
+		return *c, true
 	case Ending: // nothing begins anew before this is over
-		return false
+		return *c, false
 	case Standby:
 		if quantity >= c.Quantity {
-			return false
+			return *c, false
 		}
 	default: // it begins, or begins anew
 	}
 	c.Quantity, c.MadeAt, c.Extended, c.OfferedAt, c.Offered = quantity, now, 0, nil, 0
-	if first != nil && first.Compare(c.Rank()) < 0 {
+	if passes {
 		c.Wait(now)
-		return false
+		return *c, false
 	}
-	until := now.Add(hold)
 	c.State, c.Until = Asked, &until
-	return true
+	return *c, true
 }
 
 // Answer is what inventory says to a claim: what the account has.
 func (c *Claim) Answer(has Has) {
 	switch {
 	case has.Ordered >= c.Quantity:
-		c.State = Bought
+		c.State, c.Quantity = Bought, has.Ordered
 	case has.Held > 0:
 		if c.State != Offered && c.State != Drawn {
 			c.State = Held
@@ -96,24 +104,31 @@ func (c *Claim) Answer(has Has) {
 }
 
 // Answered notes what inventory has said to what was asked: a refusal, or what the account has. It tells whether the claim's
-// owner is refused. A refusal is none when somebody has asked for something else meanwhile, whose answer counts.
+// owner is refused. A refusal is none when somebody has asked for something else meanwhile, whose answer counts. Who holds some, or
+// has bought them, and asks for more of which nothing is free, has what they have.
 func (c *Claim) Answered(asked Claim, has Has, refusal Refusal, now time.Time) (refused bool) {
 	if c.State == Ending { // whatever it is, it is taken back
 		return false
 	}
 	mine := c.Until != nil && asked.Until != nil && c.Until.Equal(*asked.Until) && c.Quantity == asked.Quantity
+	kept := c.State == Held || c.State == Bought
 	switch {
 	case refusal == "":
+		if kept && asked.Quantity > c.Quantity && has.Held+has.Ordered >= asked.Quantity {
+			c.Quantity = asked.Quantity
+		}
 		c.Answer(has)
 		if has.Held == 0 && c.State == Held && mine {
 			c.Over(has.Ordered)
 		}
+	case refusal == TooLate && mine:
+		c.Lapse()
+		return true
+	case kept:
+		return asked.State == c.State && refusal != NoneFree
 	case !mine:
 	case refusal == NoneFree:
 		c.Wait(now)
-	case refusal == TooLate:
-		c.Lapse()
-		return true
 	default:
 		c.Decline()
 		return true

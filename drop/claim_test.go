@@ -38,7 +38,9 @@ func TestAsk(t *testing.T) {
 	} {
 		c := tc.claim
 		c.Position, c.Quantity = 5, 1
-		require.Equal(t, tc.ask, c.Ask(1, noon, hold, tc.first), name)
+		asked, ask := c.Ask(1, noon, hold, tc.first)
+		require.Equal(t, tc.ask, ask, name)
+		require.Equal(t, c, asked, name)
 		require.Equal(t, tc.state, c.State, name)
 		require.Equal(t, tc.until, c.Until, name)
 	}
@@ -61,6 +63,7 @@ func TestAnswered(t *testing.T) {
 	}{
 		"held":                              {asked, Has{Held: 2, Until: &end}, "", Held, false},
 		"an order has it":                   {held, Has{Ordered: 2}, "", Bought, false},
+		"an order has more than was noted":  {Claim{Quantity: 1, State: Held, Until: &end}, Has{Ordered: 2}, "", Bought, false},
 		"an order has a part, and it ended": {held, Has{Ordered: 1}, "", Bought, false},
 		"still held, for who was offered":   {offered, Has{Held: 2, Until: &end}, "", Offered, false},
 		"nothing is free":                   {asked, Has{}, NoneFree, Standby, false},
@@ -73,6 +76,51 @@ func TestAnswered(t *testing.T) {
 		require.Equal(t, tc.refused, c.Answered(asked, tc.has, tc.refusal, noon), name)
 		require.Equal(t, tc.state, c.State, name)
 		require.Equal(t, tc.state == Standby, c.MadeAt.Equal(noon), name)
+		require.Equal(t, int64(2)-tc.has.Ordered%2, c.Quantity, name)
+	}
+}
+
+// TestAskForMore: who holds one, or has bought one, and asks for two, loses nothing when there is no second.
+func TestAskForMore(t *testing.T) {
+	t.Parallel()
+	const hold = 10 * time.Minute
+	end, later := noon.Add(time.Minute), noon.Add(hold)
+	held, bought := Claim{Quantity: 1, Position: 5, State: Held, Until: &end}, Claim{Quantity: 1, Position: 5, State: Bought, Until: &end}
+	with := func(c Claim, state ClaimState, quantity int64, until *time.Time) Claim {
+		c.State, c.Quantity, c.Until = state, quantity, until
+		return c
+	}
+	for name, tc := range map[string]struct {
+		claim   Claim
+		has     Has
+		refusal Refusal
+		becomes Claim
+		refused bool
+	}{
+		"one more is held":              {held, Has{Held: 2, Until: &end}, "", with(held, Held, 2, &end), false},
+		"nothing more is free":          {held, Has{}, NoneFree, held, false},
+		"beyond the limit":              {held, Has{}, OverLimit, held, true},
+		"the lot is closed":             {held, Has{}, NoLot, held, true},
+		"its end has come":              {held, Has{}, TooLate, held, true},
+		"bought meanwhile":              {held, Has{Ordered: 1, Held: 1, Until: &end}, "", with(held, Held, 2, &end), false},
+		"beside what is bought":         {bought, Has{Ordered: 1, Held: 1, Until: &later}, "", with(bought, Held, 2, &later), false},
+		"bought, and nothing more free": {bought, Has{}, NoneFree, bought, false},
+		"bought, beyond the limit":      {bought, Has{}, OverLimit, bought, true},
+	} {
+		c := tc.claim
+		asked, ask := c.Ask(2, noon, hold, nil)
+		require.True(t, ask, name)
+		require.Equal(t, tc.claim, c, "%s: it is what it was until inventory says yes", name)
+		require.Equal(t, int64(2), asked.Quantity, name)
+		require.True(t, asked.Until.After(noon), name)
+		require.Equal(t, tc.refused, c.Answered(asked, tc.has, tc.refusal, noon), name)
+		require.Equal(t, tc.becomes, c, name)
+	}
+	for _, c := range []Claim{held, bought} {
+		asked, ask := c.Ask(2, noon, hold, &Rank{0, 3})
+		require.True(t, ask)
+		require.Equal(t, c, asked, "nobody takes more before who stands by and comes first")
+		require.False(t, c.Answered(with(c, Asked, 1, &later), Has{}, OverLimit, noon), "a refusal of what it asked before")
 	}
 }
 
@@ -117,7 +165,8 @@ func TestGiveUp(t *testing.T) {
 			asked := c
 			require.False(t, c.Answered(asked, Has{Held: 1, Until: &held}, "", noon))
 			require.False(t, c.Answered(asked, Has{}, NoneFree, noon))
-			require.False(t, c.Ask(1, noon, time.Hour, nil))
+			_, ask := c.Ask(1, noon, time.Hour, nil)
+			require.False(t, ask)
 			c.Learn(Has{}, noon)
 			c.Learn(Has{Held: 1, Until: &held}, end)
 			require.Equal(t, Ending, c.State, state)
@@ -155,10 +204,12 @@ func TestOffer(t *testing.T) {
 	served := Claim{State: Offered, Quantity: 2, Until: &later, OfferedAt: &noon, Offered: 2}
 	require.Equal(t, served, c)
 	require.False(t, c.Offer(later, later), "it is no more among those who stand by")
-	require.True(t, c.Ask(1, noon, time.Hour, nil))
+	_, ask := c.Ask(1, noon, time.Hour, nil)
+	require.True(t, ask)
 	require.Equal(t, []any{&noon, int64(2)}, []any{c.OfferedAt, c.Offered}, "accepting is not being served")
 	c.Lapse()
-	require.True(t, c.Ask(1, later, time.Hour, nil))
+	_, ask = c.Ask(1, later, time.Hour, nil)
+	require.True(t, ask)
 	require.Equal(t, []any{(*time.Time)(nil), int64(0)}, []any{c.OfferedAt, c.Offered}, "it begins anew")
 	served.Wait(later)
 	require.Nil(t, served.OfferedAt, "inventory had none: nobody was served")

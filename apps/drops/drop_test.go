@@ -115,7 +115,8 @@ func TestMoreTime(t *testing.T) {
 		}
 	}
 	c := Claim{Claim: drop.Claim{State: Lapsed, Until: &past, Extended: 2, Position: 5}}
-	require.True(t, c.Ask(1, noon, time.Minute, nil))
+	_, ask := c.Ask(1, noon, time.Minute, nil)
+	require.True(t, ask)
 	require.Zero(t, c.Extended, "another hold")
 }
 

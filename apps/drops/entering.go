@@ -247,8 +247,8 @@ func (s *service) claimOf(ctx context.Context, id uuid.UUID, batch []claiming, m
 					c = &Claim{a.entry.ID, batch[a.i].sku, drop.Claim{Position: *a.entry.Position}}
 					claims[c.key()] = c
 				}
-				if s.ask(c, batch[a.i], t) {
-					asked = append(asked, toClaim{*c, a.entry.AccountID})
+				if wants, ask := s.ask(c, batch[a.i], t); ask {
+					asked = append(asked, toClaim{wants, a.entry.AccountID})
 				}
 				answers[a.i].Value.Claim = *c
 				changed = append(changed, c.key())
@@ -321,8 +321,8 @@ func admit(
 	return in, t, nil
 }
 
-// ask has a claim ask for what is wanted. It tells whether inventory is to be asked.
-func (s *service) ask(c *Claim, wants claiming, t turns) bool {
+// ask has a claim ask for what is wanted. It tells whether inventory is to be asked, and for what.
+func (s *service) ask(c *Claim, wants claiming, t turns) (asked Claim, ask bool) {
 	quantity := wants.quantity
 	var ahead *drop.Rank
 	if first, ok := t.First[wants.sku]; ok {
@@ -334,7 +334,9 @@ func (s *service) ask(c *Claim, wants claiming, t turns) bool {
 			quantity = min(quantity, c.Quantity)
 		}
 	}
-	return c.Ask(quantity, s.now(), seconds(wants.drop.HoldS), ahead)
+	asked = *c
+	asked.Claim, ask = c.Ask(quantity, s.now(), seconds(wants.drop.HoldS), ahead)
+	return asked, ask
 }
 
 // hold asks inventory for what is claimed, and notes its answers. It tells what each claim is then, and what it is refused; an error

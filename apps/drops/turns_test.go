@@ -872,3 +872,36 @@ func TestPausedOffers(t *testing.T) {
 	b.tick()
 	require.Equal(t, Lapsed, b.entry(order[0]).Claims[0].State)
 }
+
+// TestAskForMore: who holds one and asks for two has one as long as no other is free, whatever becomes of it.
+func TestAskForMore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.made("lots", []LotWanted{{"TEE", 3, 2}})
+	b.at(*w.PrequeueAt)
+	b.tick()
+	for n := range 2 {
+		r := b.do(b.token(n), "POST", "/drops/spring/entry", map[string]any{"skus": []string{"TEE"}, "quantity": 2})
+		require.Equal(t, http.StatusCreated, r.Status, "%s", r.Body)
+	}
+	b.at(w.OpensAt)
+	b.tick()
+	claim := func(n int, quantity int64, state ClaimState, has int64) {
+		t.Helper()
+		r := b.claimOf(n, b.entry(n).Ticket, "TEE", quantity)
+		require.Equal(t, http.StatusCreated, r.Status, "%s", r.Body)
+		c := b.entry(n).Claims[0]
+		require.Equal(t, []any{state, has}, []any{c.State, c.Quantity})
+	}
+	claim(0, 1, Held, 1)
+	claim(1, 2, Held, 2)
+	claim(0, 2, Held, 1)
+	b.inv.buys(account(0), "TEE")
+	claim(0, 2, Bought, 1)
+	b.later(w.OpensAt.Add(11 * time.Minute).Sub(b.clock()))
+	b.tick()
+	require.Equal(t, drop.Lot{Free: 2, Sold: 1, Limit: 2}, b.inv.lot("TEE"), "the other one has let it go")
+	claim(0, 2, Held, 2)
+	b.inv.buys(account(0), "TEE")
+	claim(0, 2, Bought, 2)
+}

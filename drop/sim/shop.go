@@ -190,8 +190,8 @@ func (w *world) claimAll() {
 			s.claim = &drop.Claim{Position: int64(s.position)}
 			l.comes(int64(s.position))
 		}
-		if s.claim.Ask(int64(s.wants), w.time(), w.holds, first[s.sku]) {
-			asked = append(asked, asking{i, *s.claim})
+		if claim, ask := s.claim.Ask(int64(s.wants), w.time(), w.holds, first[s.sku]); ask {
+			asked = append(asked, asking{i, claim})
 		}
 		w.became(i)
 	}
