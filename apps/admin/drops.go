@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -54,6 +53,7 @@ type watched struct {
 	Refused   string    `json:"refused"`
 	Entered   int64     `json:"entered"`
 	Watch     []lotGoes `json:"watch"`
+	Silent    bool      `json:"beacon_silent"`
 	Acts      []dropAct `json:"acts"`
 }
 
@@ -69,6 +69,9 @@ type lotGoes struct {
 	Came    int64   `json:"came"`
 	Stayed  int64   `json:"stayed"`
 	Rate    float64 `json:"show_rate"`
+	Standby int64   `json:"standby"`
+	Lapsed  int64   `json:"lapsed"`
+	Refused int64   `json:"refused"`
 }
 
 // Shows is the show rate in per cent.
@@ -113,11 +116,7 @@ func (w watched) Sum() (all lotGoes) {
 }
 
 var dropList = list[drop]{
-	Read: func(ctx context.Context, s *service, _ url.Values) (out found[drop], err error) { // there are few, so drops tells all
-		out.items, err = get[items[drop]](ctx, s, "drops", dropsAPI, nil)
-		return out, err
-	},
-	At: "/admin/drops", Title: "Drops",
+	App: "drops", API: dropsAPI, At: "/admin/drops", Title: "Drops",
 	Lead: "Few of a kind for many people: who is there in time is put into an order by chance, and called.",
 	Columns: []column[drop]{
 		{Name: "Drop", Class: "wide", Cell: func(d drop) cell { return cell{Text: d.Title, Href: d.At(), Note: "/drops/" + d.Slug} }},
@@ -154,6 +153,9 @@ type dropView struct {
 	Drop  watched
 	Facts []fact
 }
+
+// BeaconSilent is what is said when the beacon is.
+func (dropView) BeaconSilent() string { return beaconSilent }
 
 func (s *service) readDrop(r *http.Request) (watched, error) {
 	id, err := uuid.Parse(chi.URLParam(r, "id"))
@@ -523,15 +525,23 @@ func typedNumber(sent url.Values, name string) (int, error) {
 	return n, nil
 }
 
+// beaconSilent is said of a drop whose order nobody could draw now.
+const beaconSilent = "The public random number by which its order is to be drawn cannot be had just now. As long as that is so, the drop " +
+	"would not open: see that the shop reaches the beacon, or choose the shop’s own chance in the draft."
+
 var dropActs = map[string]dropForms{
 	"schedule": {
 		form: func(d watched, _ url.Values) form {
-			return form{
+			f := form{
 				Heading: "Schedule “" + d.Title + "”?", Button: "Schedule", Facts: d.rules(),
 				Text: []string{
 					"The units leave the stock that everybody can buy, and the rules below become public. They do not change from then on.",
 				},
 			}
+			if d.Silent {
+				f.Text = append(f.Text, beaconSilent)
+			}
+			return f
 		},
 		call: func(watched, url.Values, url.Values) (string, string, any, error) {
 			return http.MethodPost, "/schedule", nil, nil

@@ -70,11 +70,12 @@ func likeDrop(t *testing.T, id uuid.UUID, state string, more map[string]any) jso
 	all := map[string]any{
 		"id": id, "slug": "lamp", "title": "The <lamp>", "preset": "queue", "state": state, "zone": "Europe/Paris",
 		"prequeue_at": opens.Add(-10 * time.Minute), "opens_at": opens, "closes_at": opens.Add(time.Hour), "grace_s": 45, "hold_s": 600,
-		"standby_s": 60, "beacon": "commit", "message": "", "calls_per_s": 100, "set_aside": "open", "refused": "", "entered": 1234,
+		"standby_s": 60, "beacon": "commit", "message": "", "calls_per_s": 100, "set_aside": "open", "refused": "", "entered": 1234, "beacon_silent": false,
 		"lots": []any{map[string]any{"sku": "LAMP/RED", "units": 50, "limit": 1}},
 		"watch": []any{map[string]any{
 			"sku": "LAMP/RED", "asked": 0, "waiting": 1134,
 			"called": 100, "free": 7, "held": 3, "sold": 40, "came": 80, "stayed": 20, "show_rate": .8,
+			"standby": 12, "lapsed": 9, "refused": 6,
 		}},
 		"acts": []any{map[string]any{"act": "message", "detail": "<b>Soon</b>", "at": opens}},
 	}
@@ -106,7 +107,7 @@ func TestWatchDrop(t *testing.T) {
 			}
 		}
 		for _, words := range []string{
-			"1134", "80&nbsp;%", "The &lt;lamp&gt;", "&lt;b&gt;Soon", "Fri 4 Dec 2026, 19:00 CET", "could influence",
+			"1134", "80&nbsp;%", ">12<", "9 let one go, 6 were refused", "The &lt;lamp&gt;", "&lt;b&gt;Soon", "Fri 4 Dec 2026, 19:00 CET", "could influence",
 		} {
 			require.Contains(t, body, words, state)
 		}
@@ -114,6 +115,11 @@ func TestWatchDrop(t *testing.T) {
 	servetest.Neighbour(t, d.rt, "drops", watchDrop,
 		servetest.Answers(likeDrop(t, id, "draft", map[string]any{"set_aside": "refused", "refused": "out-of-stock"})))
 	require.Contains(t, string(d.get(at).Body), "Out of stock. Change the draft")
+	require.NotContains(t, string(d.get(at).Body), "does not answer")
+	servetest.Neighbour(t, d.rt, "drops", watchDrop, servetest.Answers(likeDrop(t, id, "draft", map[string]any{"beacon_silent": true})))
+	for _, page := range []string{at, at + "/schedule"} {
+		require.Contains(t, string(d.get(page).Body), "cannot be had just now", page)
+	}
 	require.Equal(t, 404, d.get("/admin/drops/x").Status)
 }
 
@@ -249,7 +255,7 @@ func TestSteerDrop(t *testing.T) {
 	}
 	servetest.Neighbour(t, d.rt, "drops", addUnits, servetest.Answers(likeDrop(t, id, "open", map[string]any{"watch": []any{
 		map[string]any{"sku": "LAMP/RED", "asked": 60, "waiting": 0, "called": 0, "free": 0, "held": 0, "sold": 0, "came": 0, "stayed": 0,
-			"show_rate": .8},
+			"show_rate": .8, "standby": 0, "lapsed": 0, "refused": 0},
 	}})))
 	res = d.post(at+"/units?sku=LAMP%2FRED", url.Values{"more": {"10"}})
 	require.Contains(t, res.Header.Get("Location"), "done=drop-units-asked")

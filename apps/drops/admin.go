@@ -146,6 +146,8 @@ type Watched struct {
 	Refused   string  `json:"refused" doc:"Why the units could not be set aside: a problem of inventory"`
 	Entered   int64   `json:"entered"`
 	Watch     []Watch `json:"watch" nullable:"false"`
+
+	BeaconSilent bool `json:"beacon_silent" doc:"The beacon that is to decide its order does not answer: as long as that is so it would not open"`
 }
 
 // Watch is how a lot goes.
@@ -160,6 +162,9 @@ type Watch struct {
 	Came    int64   `json:"came" doc:"Of those whose time is over"`
 	Stayed  int64   `json:"stayed"`
 	Rate    float64 `json:"show_rate" doc:"Which part of the called is expected to come"`
+	Standby int64   `json:"standby" doc:"Who stands by for what comes back"`
+	Lapsed  int64   `json:"lapsed" doc:"Who has let a unit go"`
+	Refused int64   `json:"refused" doc:"Whose claim was for more than they may have"`
 }
 
 func (s *service) watched(ctx context.Context, id uuid.UUID) (*body[Watched], error) {
@@ -171,18 +176,24 @@ func (s *service) watched(ctx context.Context, id uuid.UUID) (*body[Watched], er
 	if err != nil {
 		return nil, err
 	}
-	called, err := s.store.calledOf(ctx, id)
+	found, err := s.store.crowds(ctx, id)
 	if err != nil {
 		return nil, err
 	}
+	crowds := map[string]crowd{}
+	for _, c := range found {
+		crowds[c.SKU] = c
+	}
 	w := Watched{
 		DropView: view(d, lots, acts), CallsPerS: d.CallsPerS, SetAside: d.Lots, Refused: d.Refused, Entered: d.Entered,
+		BeaconSilent: d.Awaits() && s.heard.silent(ctx, s.beacon, s.now()),
 	}
 	for _, l := range lots {
+		c := crowds[l.SKU]
 		rate := drop.Showing{Came: int(l.Came), Stayed: int(l.Stayed)}.Rate()
 		one := Watch{
-			SKU: l.SKU, Waiting: max(l.Entrants-int64(called[l.SKU]), 0), Called: l.Called, Free: l.Free, Held: l.Held, Sold: l.Sold,
-			Came: l.Came, Stayed: l.Stayed, Rate: rate,
+			SKU: l.SKU, Waiting: c.Waiting, Called: l.Called, Free: l.Free, Held: l.Held, Sold: l.Sold,
+			Came: l.Came, Stayed: l.Stayed, Rate: rate, Standby: c.Standby, Lapsed: c.Lapsed, Refused: c.Refused,
 		}
 		if l.Adding != nil {
 			one.Asked = *l.Adding
@@ -192,9 +203,9 @@ func (s *service) watched(ctx context.Context, id uuid.UUID) (*body[Watched], er
 	return &body[Watched]{w}, nil
 }
 
-func (s *service) listAll(ctx context.Context, _ *struct{}) (*body[items[DropView]], error) {
-	views, err := s.views(ctx, true)
-	return &body[items[DropView]]{items[DropView]{views}}, err
+func (s *service) listAll(ctx context.Context, in *struct{ rest.Page }) (*body[rest.List[DropView]], error) {
+	out, err := s.views(ctx, true, in.Page)
+	return &body[rest.List[DropView]]{out}, err
 }
 
 func (s *service) watch(ctx context.Context, in *IDPath) (*body[Watched], error) {

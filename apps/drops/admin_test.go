@@ -2,11 +2,13 @@ package main
 
 import (
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stampede-shop/stampede/drop/proof"
 	"github.com/stampede-shop/stampede/kit/problem"
 	"github.com/stampede-shop/stampede/kit/servetest"
 )
@@ -167,4 +169,89 @@ func TestWaiting(t *testing.T) {
 	b.at(w.OpensAt)
 	b.tick()
 	require.Equal(t, []int64{0, 4}, waiting())
+}
+
+// TestList: staff see every drop, page by page: those that are not over first, the newest first; others see no draft.
+func TestList(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var ids []string
+	for i, slug := range []string{"a", "b", "c", "d", "e"} {
+		in := b.draft()
+		in["slug"], in["lots"] = slug, []LotWanted{{"TEE-" + slug, 2, 2}}
+		for _, name := range []string{"prequeue_at", "opens_at", "closes_at"} {
+			in[name] = in[name].(time.Time).Add(time.Duration(i) * time.Hour)
+		}
+		var w Watched
+		b.do(b.staff(), "POST", "/admin/drops", in).JSON(t, &w)
+		ids = append(ids, w.ID.String())
+	}
+	for _, id := range ids[1:4] {
+		require.Equal(t, http.StatusOK, b.do(b.staff(), "POST", "/admin/drops/"+id+"/schedule", nil).Status)
+	}
+	require.Equal(t, http.StatusOK, b.do(b.staff(), "POST", "/admin/drops/"+ids[2]+"/end", nil).Status)
+	read := func(token, path string) (slugs []string) {
+		for next, more := "", true; more; {
+			var page struct {
+				Items      []DropView
+				NextCursor *string `json:"next_cursor"`
+			}
+			r := b.do(token, "GET", path+next, nil)
+			require.Equal(t, http.StatusOK, r.Status, "%s", r.Body)
+			r.JSON(t, &page)
+			for _, d := range page.Items {
+				require.Equal(t, []LotWanted{{"TEE-" + d.Slug, 2, 2}}, d.Lots)
+				slugs = append(slugs, d.Slug)
+			}
+			if more = page.NextCursor != nil; more {
+				next = "&cursor=" + url.QueryEscape(*page.NextCursor)
+			}
+		}
+		return slugs
+	}
+	require.Equal(t, []string{"e", "d", "b", "a", "c"}, read(b.staff(), "/admin/drops?limit=2"))
+	require.Equal(t, []string{"d", "b", "c"}, read("", "/drops"))
+}
+
+// TestWatchedCrowd: staff see how many stand by, have let one go, and were refused.
+func TestWatchedCrowd(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(4, "lots", []LotWanted{{"TEE", 1, 1}})
+	b.later(92 * time.Second)
+	require.Equal(t, http.StatusCreated, b.claim(order[0]).Status)
+	require.Equal(t, http.StatusAccepted, b.claim(order[1]).Status)
+	var d DropView
+	b.do("", "GET", "/drops/spring", nil).JSON(t, &d)
+	w := b.watched(d.ID).Watch[0]
+	require.Equal(t, []int64{1, 0, 0}, []int64{w.Standby, w.Lapsed, w.Refused})
+	b.later(11 * time.Minute)
+	b.tick()
+	w = b.watched(d.ID).Watch[0]
+	require.Equal(t, int64(1), w.Lapsed)
+	require.Equal(t, int64(0), w.Standby, "it was offered")
+}
+
+// TestBeaconSilent: staff are told before they schedule a drop that nobody could open it, and how that is changes within half a minute.
+func TestBeaconSilent(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	heard := rounds{}
+	b.s.beacon = heard
+	in := b.draft()
+	in["beacon"] = proof.BeaconDrand
+	var w Watched
+	b.do(b.staff(), "POST", "/admin/drops", in).JSON(t, &w)
+	require.True(t, w.BeaconSilent)
+	tells := func() { heard[proof.Quicknet.RoundAt(b.clock().Add(-time.Minute))] = []byte("a signature") }
+	tells()
+	require.True(t, b.watched(w.ID).BeaconSilent, "asked twice a minute")
+	b.at(b.clock().Add(31 * time.Second))
+	tells()
+	require.False(t, b.watched(w.ID).BeaconSilent)
+	in["slug"], in["beacon"] = "own", proof.BeaconCommit
+	b.s.beacon = rounds{}
+	b.at(b.clock().Add(time.Minute))
+	b.do(b.staff(), "POST", "/admin/drops", in).JSON(t, &w)
+	require.False(t, w.BeaconSilent, "it waits for none")
 }

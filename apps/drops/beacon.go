@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/stampede-shop/stampede/drop/proof"
@@ -51,4 +52,29 @@ func (r relay) signature(ctx context.Context, round uint64) ([]byte, error) {
 		return nil, problem.ErrUnavailable.Because(errors.Join(errors.New("beacon: cannot be read"), err))
 	}
 	return out.Signature, nil
+}
+
+// heardFor is how long it is believed what was heard of the beacon, as long as no drop waits for it.
+const heardFor = 30 * time.Second
+
+// heard is what was heard of the beacon by this instance.
+type heard struct {
+	sync.Mutex
+	at   time.Time
+	last bool // the beacon was silent
+}
+
+// silent tells whether the beacon does not tell a round that it told a minute ago: by what was heard lately, or asked now. Whether the
+// round is the network's is seen when one decides.
+func (h *heard) silent(ctx context.Context, beacon beacon, now time.Time) bool {
+	h.Lock()
+	defer h.Unlock()
+	if now.Sub(h.at).Abs() < heardFor {
+		return h.last
+	}
+	_, err := beacon.signature(ctx, proof.Quicknet.RoundAt(now.Add(-time.Minute)))
+	if ctx.Err() == nil { // else who asked is gone, which says nothing
+		h.at, h.last = now, err != nil
+	}
+	return err != nil
 }

@@ -268,8 +268,8 @@ func next(
 	ctx context.Context, tx pgx.Tx, of uuid.UUID, sku string, from int64, n int,
 ) (positions []int64, who []called, err error) {
 	rows, err := tx.Query(ctx, `
-		SELECT position, account_id, email FROM entries
-		WHERE drop_id = $1 AND position >= $2 AND $3 = ANY (skus) AND left_at IS NULL AND excluded IS NULL AND account_id IS NOT NULL
+		SELECT position, account_id, email FROM entries e
+		WHERE drop_id = $1 AND position >= $2 AND $3 = ANY (skus) AND `+mayCome+`
 		ORDER BY position LIMIT $4`, of, from, sku, n)
 	if err != nil {
 		return nil, nil, fmt.Errorf("next: %w", err)

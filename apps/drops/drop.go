@@ -229,6 +229,11 @@ func (d *Drop) Late(now time.Time) time.Duration {
 	return max(0, now.Sub(d.OpensAt))
 }
 
+// Awaits tells whether a beacon is to decide the drop's order, and has not yet.
+func (d *Drop) Awaits() bool {
+	return d.Beacon == proof.BeaconDrand && d.Seed == nil && !d.State.Over()
+}
+
 // BeaconLate is for how long the beacon should have told the round that a drop waits for.
 func (d *Drop) BeaconLate(now time.Time) time.Duration {
 	if d.State != Drawing || d.BeaconRound == nil || d.Seed != nil {

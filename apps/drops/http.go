@@ -14,6 +14,7 @@ import (
 	"github.com/stampede-shop/stampede/kit/auth"
 	"github.com/stampede-shop/stampede/kit/longpoll"
 	"github.com/stampede-shop/stampede/kit/outbox"
+	"github.com/stampede-shop/stampede/kit/pg"
 	"github.com/stampede-shop/stampede/kit/rest"
 )
 
@@ -113,25 +114,28 @@ func view(d Drop, lots []Lot, acts []Act) DropView {
 	}
 }
 
-func (s *service) views(ctx context.Context, drafts bool) ([]DropView, error) {
-	drops, err := s.store.list(ctx, drafts)
+func (s *service) views(ctx context.Context, drafts bool, page rest.Page) (out rest.List[DropView], err error) {
+	drops, next, err := s.store.list(ctx, drafts, page)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	views := make([]DropView, 0, len(drops))
+	lots, err := lotsOfAll(ctx, s.store.db, pg.Column(drops, func(d Drop) uuid.UUID { return d.ID })...)
+	if err != nil {
+		return out, err
+	}
+	out = rest.List[DropView]{Items: make([]DropView, 0, len(drops)), NextCursor: next}
 	for _, d := range drops {
-		lots, err := lotsOf(ctx, s.store.db, d.ID)
-		if err != nil {
-			return nil, err
-		}
-		views = append(views, view(d, lots, nil))
+		out.Items = append(out.Items, view(d, lots[d.ID], nil))
 	}
-	return views, nil
+	return out, nil
 }
 
+// newest are the drops that everybody is told of.
+const newest = 200
+
 func (s *service) listDrops(ctx context.Context, _ *struct{}) (*shared[items[DropView]], error) {
-	views, err := s.views(ctx, false)
-	return &shared[items[DropView]]{aWhile, items[DropView]{views}}, err
+	out, err := s.views(ctx, false, rest.Page{Limit: newest})
+	return &shared[items[DropView]]{aWhile, items[DropView]{out.Items}}, err
 }
 
 // public reads a drop for everybody. Errors: ErrDropNotFound.

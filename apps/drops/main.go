@@ -45,6 +45,7 @@ type service struct {
 	proofs    *gather.Gatherer[proving, EntryProof]
 	inventory inventory
 	beacon    beacon
+	heard     heard                                // of the beacon
 	snapshots *otter.Cache[string, snapshot]       // by slug
 	trees     *otter.Cache[uuid.UUID, *proof.Tree] // of drops, by their ids
 	polls     *longpoll.Polls

@@ -27,19 +27,18 @@ type lotFigures struct {
 func (s store) lotFigures(ctx context.Context, now time.Time) ([]lotFigures, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT d.slug, l.sku, l.called, l.came, l.stayed, l.free, l.held, l.sold,
-			CASE WHEN d.opened_at IS NULL THEN d.entered ELSE GREATEST(l.entrants - c.called, 0) END AS waiting,
+			`+waiting+` AS waiting,
 			CASE WHEN d.state IN ('open', 'all_held') AND l.free > 0
 				AND EXISTS (
 					SELECT FROM entries e WHERE e.drop_id = d.id AND e.position >= l.called AND l.sku = ANY (e.skus)
-					  AND e.left_at IS NULL AND e.excluded IS NULL AND e.account_id IS NOT NULL)
+					  AND `+mayCome+`)
 				AND NOT EXISTS (
 					SELECT FROM claims w JOIN entries e ON e.id = w.entry_id
 					WHERE w.drop_id = d.id AND w.sku = l.sku AND w.state = 'standby' AND `+mayCome+`)
 			THEN GREATEST(EXTRACT(EPOCH FROM $1::timestamptz - COALESCE(c.last + d.grace_s * interval '1 second', d.opened_at)), 0)
 			ELSE 0 END::float8 AS idle_s
 		FROM drops d JOIN drop_lots l ON l.drop_id = d.id CROSS JOIN LATERAL (
-			SELECT COALESCE(sum(k.called), 0)::bigint AS called, max(k.called_at) AS last FROM calls k
-			WHERE k.drop_id = d.id AND k.sku = l.sku) c
+			SELECT max(k.called_at) AS last FROM calls k WHERE k.drop_id = d.id AND k.sku = l.sku) c
 		WHERE d.state NOT IN ('draft', 'sold_out', 'closed') ORDER BY d.slug, l.sku`, now)
 	if err != nil {
 		return nil, fmt.Errorf("figures of lots: %w", err)

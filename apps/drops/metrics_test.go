@@ -44,6 +44,7 @@ func TestMetrics(t *testing.T) {
 	b.tells("before the opening", map[string]float64{
 		"waiting" + tee: 4, "called" + tee: 0, "late_seconds" + spring: 0, "beacon_late_seconds" + spring: 0, "round_seconds" + spring: 0,
 	})
+	require.Equal(t, int64(4), b.watched(w.ID).Watch[0].Waiting, "staff are told the same")
 	b.at(w.OpensAt.Add(90 * time.Second))
 	b.tells("nobody has opened it", map[string]float64{"late_seconds" + spring: 90, "round_seconds" + spring: 3690})
 

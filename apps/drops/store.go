@@ -10,7 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stampede-shop/stampede/kit/keyset"
 	"github.com/stampede-shop/stampede/kit/pg"
+	"github.com/stampede-shop/stampede/kit/rest"
 )
 
 // store holds the statements about drops, their lots and what staff did to them.
@@ -87,27 +89,38 @@ func (s store) byID(ctx context.Context, id uuid.UUID) (d Drop, lots []Lot, err 
 }
 
 func lotsOf(ctx context.Context, db pg.Querier, of uuid.UUID) ([]Lot, error) {
+	all, err := lotsOfAll(ctx, db, of)
+	return all[of], err
+}
+
+// lotsOfAll reads the lots of drops, by their drop.
+func lotsOfAll(ctx context.Context, db pg.Querier, of ...uuid.UUID) (map[uuid.UUID][]Lot, error) {
 	rows, err := db.Query(ctx, `
-		SELECT sku, units, adding, most, called, likely_below, entrants, wanted, came, stayed, free, held, sold FROM drop_lots
-		WHERE drop_id = $1 ORDER BY sku`, of)
+		SELECT drop_id, sku, units, adding, most, called, likely_below, entrants, wanted, came, stayed, free, held, sold FROM drop_lots
+		WHERE drop_id = ANY ($1) ORDER BY drop_id, sku`, of)
 	if err != nil {
 		return nil, fmt.Errorf("lots: %w", err)
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[Lot])
+	type ofDrop struct {
+		DropID uuid.UUID
+		Lot
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[ofDrop])
+	all := make(map[uuid.UUID][]Lot, len(of))
+	for _, l := range found {
+		all[l.DropID] = append(all[l.DropID], l.Lot)
+	}
+	return all, err
 }
 
-// mostDrops bounds the lists of drops.
-const mostDrops = 200
+// dropLists: those that are not over first, of each the newest first.
+var dropLists = keyset.List{ID: "id", Sorts: map[string]string{
+	"": "(CASE WHEN state IN ('sold_out', 'closed') THEN 0 ELSE 1e12 END + EXTRACT(EPOCH FROM opens_at)) DESC",
+}}
 
-// list reads the newest drops, those that are not over first; drafts for staff alone.
-func (s store) list(ctx context.Context, drafts bool) ([]Drop, error) {
-	rows, err := s.db.Query(ctx, `
-		SELECT `+dropColumns+` FROM drops WHERE $1 OR state <> 'draft'
-		ORDER BY state IN ('sold_out', 'closed'), opens_at DESC, id LIMIT $2`, drafts, mostDrops)
-	if err != nil {
-		return nil, fmt.Errorf("list drops: %w", err)
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[Drop])
+// list reads a page of drops and the cursor of the next one; drafts for staff alone.
+func (s store) list(ctx context.Context, drafts bool, page rest.Page) ([]Drop, *string, error) {
+	return keyset.Read[Drop](ctx, s.db, dropLists, "", page, `SELECT `+dropColumns+` FROM drops WHERE $1 OR state <> 'draft'`, drafts)
 }
 
 // live reads the drops that time or inventory moves on.
@@ -247,9 +260,32 @@ func (s store) adding(ctx context.Context) ([]lotKey, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByName[lotKey])
 }
 
-// calledOf counts who was called, by SKU.
-func (s store) calledOf(ctx context.Context, of uuid.UUID) (map[string]int, error) {
-	return pg.Counts(ctx, s.db, `SELECT sku, sum(called)::bigint FROM calls WHERE drop_id = $1 GROUP BY sku`, of)
+// waiting is who entered for a lot l of a drop d and is not called yet; some of them may have left.
+const waiting = `GREATEST(l.entrants - (
+	SELECT COALESCE(sum(k.called), 0)::bigint FROM calls k WHERE k.drop_id = d.id AND k.sku = l.sku), 0)`
+
+// crowd is how those stand who want a lot.
+type crowd struct {
+	SKU     string
+	Waiting int64
+	Standby int64
+	Lapsed  int64
+	Refused int64
+}
+
+// crowds reads them, for each lot of a drop.
+func (s store) crowds(ctx context.Context, of uuid.UUID) ([]crowd, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT l.sku, `+waiting+` AS waiting, c.standby, c.lapsed, c.refused
+		FROM drops d JOIN drop_lots l ON l.drop_id = d.id CROSS JOIN LATERAL (
+			SELECT count(*) FILTER (WHERE state = 'standby') AS standby, count(*) FILTER (WHERE state = 'lapsed') AS lapsed,
+				count(*) FILTER (WHERE state = 'refused') AS refused
+			FROM claims WHERE drop_id = d.id AND sku = l.sku) c
+		WHERE d.id = $1`, of)
+	if err != nil {
+		return nil, fmt.Errorf("crowds: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[crowd])
 }
 
 // noteAnswer notes what became of the units that staff asked for last, by whom they were asked for.

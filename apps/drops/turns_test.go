@@ -345,6 +345,19 @@ func TestSuspended(t *testing.T) {
 	require.NoError(t, err, "its leaf stays")
 }
 
+// TestSuspendedIsPassedOver: who is suspended is not called, and the next is at once; who is let in again later may still come.
+func TestSuspendedIsPassedOver(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	order := b.opened(4, "lots", []LotWanted{{"TEE", 1, 1}})
+	at := b.clock()
+	servetest.Deliver(t, b.rt, events.AccountSuspended{AccountID: account(order[1]), At: at})
+	b.later(46 * time.Second) // the first has not come
+	require.Equal(t, int64(3), b.status().SKUs[0].Called)
+	servetest.Deliver(t, b.rt, events.AccountActivated{AccountID: account(order[1]), At: at.Add(time.Minute)})
+	require.Equal(t, http.StatusCreated, b.claim(order[1]).Status)
+}
+
 // TestStandby: who finds nothing free is served from what comes back, in order, and has a minute to accept.
 func TestStandby(t *testing.T) {
 	t.Parallel()
