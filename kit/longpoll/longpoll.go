@@ -16,6 +16,9 @@ import (
 // answered at once.
 const Most = 200
 
+// Each is how many wait for the same thing: the tabs and devices of whose it is.
+const Each = 8
+
 // Polls are the requests that wait, each for one thing.
 type Polls struct {
 	mu      sync.Mutex
@@ -70,11 +73,11 @@ func ring(all map[chan struct{}]struct{}) {
 }
 
 // join waits for a thing until leave is called; the channel gets a value after
-// changes. ok is false when too many wait already.
+// changes. ok is false when too many wait already, in all or for it.
 func (p *Polls) join(id uuid.UUID) (woken <-chan struct{}, leave func(), ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.n >= p.most {
+	if p.n >= p.most || len(p.waiting[id]) >= Each {
 		return nil, nil, false
 	}
 	c := make(chan struct{}, 1)

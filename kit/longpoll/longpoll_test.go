@@ -13,6 +13,30 @@ import (
 	"github.com/stampede-shop/stampede/kit/longpoll"
 )
 
+// TestEach: whoever has a page open many times waits in some of them, and keeps nobody else from waiting.
+func TestEach(t *testing.T) {
+	t.Parallel()
+	p, mine, stopping := longpoll.New(longpoll.Most), uuid.New(), make(chan struct{})
+	answers := make(chan error, 2*longpoll.Most)
+	poll := func(id uuid.UUID) {
+		_, err := longpoll.Read(t.Context(), p, id, time.Hour, stopping, func() (int, error) { return 0, nil }, func(int) bool { return false })
+		answers <- err
+	}
+	for range longpoll.Most {
+		go poll(mine)
+	}
+	for range longpoll.Most - longpoll.Each {
+		require.NoError(t, <-answers)
+	}
+	require.Equal(t, longpoll.Each, p.Waiting())
+	go poll(uuid.New())
+	require.Eventually(t, func() bool { return p.Waiting() == longpoll.Each+1 }, 5*time.Second, time.Millisecond)
+	close(stopping)
+	for range longpoll.Each + 1 {
+		require.NoError(t, <-answers)
+	}
+}
+
 func TestRead(t *testing.T) {
 	t.Parallel()
 	const long = time.Hour

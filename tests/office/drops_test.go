@@ -1,6 +1,7 @@
 package office
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -39,4 +40,28 @@ func TestDrops(t *testing.T) {
 	})
 	c.Open(path).Click("#to-end").Sees("cannot be begun again").Click("form .button.danger").Sees("closed")
 	lamp.AwaitStock(t, 5, 0)
+}
+
+// TestSteerDrop: a drop that is open is paused, resumed, slowed, and somebody is shut out, as a person does; shoppers meet each.
+func TestSteerDrop(t *testing.T) {
+	t.Parallel()
+	s := shop.Open(t)
+	lamp := s.NewProduct(t, 1_250, 5)
+	d := s.NewDrop(t, lamp, 3, time.Second, 5*time.Second, nil)
+	buys, bot := s.Register(t), s.Register(t)
+	ticket, bots := buys.Enter(t, d), bot.Enter(t, d)
+	path := "/admin/drops/" + d.ID
+	c := work(t, s, path)
+	c.Click("#to-pause").Sees("Paused.").There("#to-resume").Clean()
+	buys.Claim(t, d, ticket, 1).Refused(t, 409, "drop-paused")
+	c.Click("#to-rate").Accessible(path+"/rate").Fill("#f-calls_per_s", "fast").Click("form .button:not(.line)").Sees("Write a number")
+	c.Fill("#f-calls_per_s", "7").Click("form .button:not(.line)").Sees("Saved.").Sees("Called in a second at most 7")
+	number := shop.Get[struct{ Idx int }](t, bot, d.At+"/entry").Idx + 1
+	c.Click("#to-exclude").Accessible(path+"/exclude").Fill("#f-number", strconv.Itoa(number)).Fill("#f-reason", "two accounts")
+	c.Click("form .button:not(.line)").Sees("Shut out.").Sees("two accounts")
+	c.Click("#to-resume").There("#to-pause")
+	buys.AwaitClaim(t, d, ticket, 1).OK(t, 201)
+	bot.AwaitClaim(t, d, bots, 1).Refused(t, 403, "not-eligible")
+	c.Until("one is held", `[...document.querySelectorAll("#watch .figures dd")].some(e => e.textContent === "1")`).Clean()
+	d.End(t)
 }
