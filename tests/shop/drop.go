@@ -72,7 +72,7 @@ func (c *Client) AwaitClaim(t testing.TB, d Drop, ticket string, quantity int) (
 	t.Helper()
 	Eventually(t, Patience, func() (bool, string) {
 		a = c.Claim(t, d, ticket, quantity)
-		return !slices.Contains([]string{"not-called", "too-often"}, a.Problem().Slug()), "it is not called: " + string(a.Body)
+		return !slices.Contains([]string{"not-called", "too-many-requests"}, a.Problem().Slug()), "it is not called: " + string(a.Body)
 	})
 	return a
 }
