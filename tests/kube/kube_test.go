@@ -94,19 +94,23 @@ func TestRollout(t *testing.T) {
 }
 
 // TestUpgrade brings the release up to date with changed settings and takes it back, while people buy: the databases are
-// migrated before any pod is renewed, and not one request may fail.
+// migrated before any pod is renewed, and not one request may fail. An image that cannot be had renews nothing.
 func TestUpgrade(t *testing.T) {
 	s := shop.Open(t)
 	p := s.NewProduct(t, 1_500, 100_000)
 	crowd := []*shop.Client{s.Register(t), s.Register(t)}
-	helm := func(args ...string) {
+	run := func(args ...string) (string, error) {
 		t.Helper()
 		begun := time.Now()
-		args = append(args, "--namespace", "shop", "--wait", "--timeout", "10m")
-		if out, err := exec.CommandContext(t.Context(), os.Getenv("HELM"), args...).CombinedOutput(); err != nil {
+		out, err := exec.CommandContext(t.Context(), os.Getenv("HELM"), append(args, "--namespace", "shop")...).CombinedOutput()
+		t.Logf("helm %s took %s", args[0], time.Since(begun).Round(time.Second))
+		return string(out), err
+	}
+	helm := func(args ...string) {
+		t.Helper()
+		if out, err := run(append(args, "--wait", "--timeout", "10m")...); err != nil {
 			t.Errorf("helm %s: %v: %s", args[0], err, out)
 		}
-		t.Logf("helm %s took %s", args[0], time.Since(begun).Round(time.Second))
 	}
 	told := func(name string) string {
 		return kubectl(t, "get", "deployment", "inventory", "-o",
@@ -131,6 +135,17 @@ func TestUpgrade(t *testing.T) {
 		}
 		for _, name := range []string{"deployment/inventory", "deployment/orders"} {
 			rolledOut(t, name)
+		}
+		out, err := run("upgrade", "stampede", "../../deploy/helm", "--reuse-values", "--set-string", "settings.LOW_STOCK=8",
+			"--set-string", "images.tag=nowhere", "--atomic", "--timeout", "1m")
+		if err == nil {
+			t.Errorf("helm takes an image that is nowhere: %s", out)
+		}
+		if is := told("LOW_STOCK"); is != before {
+			t.Errorf("inventory is told %q by a release whose images are nowhere", is)
+		}
+		if out, err := run("status", "stampede"); err != nil || !strings.Contains(out, "STATUS: deployed") {
+			t.Errorf("helm status: %v: %s", err, out)
 		}
 	})
 	p.AwaitStock(t, 100_000-orders, orders)
