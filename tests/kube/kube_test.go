@@ -160,10 +160,10 @@ func TestScale(t *testing.T) {
 	await := func(field, pods, name, why string) {
 		t.Helper()
 		begun := time.Now()
-		shop.Eventually(t, 10*time.Minute, func() (bool, string) {
-			there := kubectl(t, "get", "deployment", name, "-o", "jsonpath={"+field+"}")
-			return there == pods, fmt.Sprintf("%s has %s pods", name, there)
-		})
+		kubectl(t, "wait", "deployment/"+name, "--for=jsonpath={"+field+"}="+pods, "--timeout=10m")
+		if t.Failed() {
+			t.FailNow()
+		}
 		t.Logf("%s has %s pods after %s of %s", name, pods, time.Since(begun).Round(time.Second), why)
 	}
 	await(ready, "1", "carts", "quiet") // the tests before may have been too much for one
