@@ -69,7 +69,10 @@ func (s *shop) kubeTest(ctx context.Context) (err error) {
 			err = errors.Join(err, fresh.kubeDown(context.WithoutCancel(ctx)))
 		}
 	}()
-	values := []string{"apps.carts.max=2", "apps.orders.max=2", "keda.lag=5"} // TestScale
+	values := []string{
+		"apps.carts.max=2", "apps.orders.max=2", "keda.lag=5", // TestScale
+		"apps.orders.resources.requests.cpu=100m", // its rest is 16m, by which two of 40m would stay two
+	}
 	for _, wait := range testWaits {
 		if !strings.HasPrefix(wait[0], "WATCH_") && !strings.HasPrefix(wait[0], "ALERT_") {
 			values = append(values, "settings."+wait[0]+"="+wait[1])
