@@ -95,7 +95,7 @@ func overload(t *testing.T, g *gateway) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	require.Equal(t, 60, browsers-refusals, "what browsers may have of the first bound")
+	require.Equal(t, 50, browsers-refusals, "what browsers may have of the first bound")
 
 	page := g.send(t, request{method: "GET", path: "/search"})
 	require.Equal(t, 503, page.status)

@@ -7,10 +7,10 @@ M.__index = M
 -- What a request of a class costs beside a browser's, which part of the bound the class may fill, with all that is
 -- in hand, and in how many seconds it should be answered. Browsing is refused first, checkout last.
 M.classes = {
-    browse = { weight = 1, share = 0.6, target = 0.25 },
-    login = { weight = 16, share = 0.7, target = 1 },
-    cart = { weight = 4, share = 0.8, target = 0.5 },
-    checkout = { weight = 10, share = 1, target = 1 },
+    browse = { weight = 1, share = 0.5, target = 0.25 },
+    login = { weight = 16, share = 0.65, target = 1 },
+    cart = { weight = 4, share = 0.65, target = 0.35 },
+    checkout = { weight = 10, share = 1, target = 0.7 },
     drop = { weight = 4, share = math.huge, target = 1 }, -- never refused: the others make room
 }
 
