@@ -70,8 +70,9 @@ func likeDrop(t *testing.T, id uuid.UUID, state string, more map[string]any) jso
 	all := map[string]any{
 		"id": id, "slug": "lamp", "title": "The <lamp>", "preset": "queue", "state": state, "zone": "Europe/Paris",
 		"prequeue_at": opens.Add(-10 * time.Minute), "opens_at": opens, "closes_at": opens.Add(time.Hour), "grace_s": 45, "hold_s": 600,
-		"standby_s": 60, "beacon": "commit", "message": "", "calls_per_s": 100, "set_aside": "open", "refused": "", "entered": 1234, "beacon_silent": false,
-		"lots": []any{map[string]any{"sku": "LAMP/RED", "units": 50, "limit": 1}},
+		"standby_s": 60, "beacon": "commit", "message": "", "calls_per_s": 100, "set_aside": "open", "refused": "", "entered": 1234,
+		"beacon_silent": false,
+		"lots":          []any{map[string]any{"sku": "LAMP/RED", "units": 50, "limit": 1}},
 		"watch": []any{map[string]any{
 			"sku": "LAMP/RED", "asked": 0, "waiting": 1134,
 			"called": 100, "free": 7, "held": 3, "sold": 40, "came": 80, "stayed": 20, "show_rate": .8,
@@ -107,7 +108,8 @@ func TestWatchDrop(t *testing.T) {
 			}
 		}
 		for _, words := range []string{
-			"1134", "80&nbsp;%", ">12<", "9 let one go, 6 were refused", "The &lt;lamp&gt;", "&lt;b&gt;Soon", "Fri 4 Dec 2026, 19:00 CET", "could influence",
+			"1134", "80&nbsp;%", ">12<", "9 let one go, 6 were refused", "The &lt;lamp&gt;", "&lt;b&gt;Soon",
+			"Fri 4 Dec 2026, 19:00 CET", "could influence",
 		} {
 			require.Contains(t, body, words, state)
 		}

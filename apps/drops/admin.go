@@ -147,7 +147,7 @@ type Watched struct {
 	Entered   int64   `json:"entered"`
 	Watch     []Watch `json:"watch" nullable:"false"`
 
-	BeaconSilent bool `json:"beacon_silent" doc:"The beacon that is to decide its order does not answer: as long as that is so it would not open"`
+	BeaconSilent bool `json:"beacon_silent" doc:"The beacon that is to decide its order does not answer: it would not open now"`
 }
 
 // Watch is how a lot goes.

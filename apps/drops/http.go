@@ -367,7 +367,7 @@ type claimInput struct {
 	Ticket string `header:"Drop-Ticket" maxLength:"1000"`
 	Body   struct {
 		SKU      string `json:"sku" minLength:"1" maxLength:"255"`
-		Quantity int64  `json:"quantity" minimum:"1" maximum:"1000" doc:"In all, with what my orders have of it. Who holds some has those, where no more is free"`
+		Quantity int64  `json:"quantity" minimum:"1" maximum:"1000" doc:"In all, with my orders. What is held stays so if no more is free"`
 	}
 }
 

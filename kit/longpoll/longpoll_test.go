@@ -19,7 +19,8 @@ func TestEach(t *testing.T) {
 	p, mine, stopping := longpoll.New(longpoll.Most), uuid.New(), make(chan struct{})
 	answers := make(chan error, 2*longpoll.Most)
 	poll := func(id uuid.UUID) {
-		_, err := longpoll.Read(t.Context(), p, id, time.Hour, stopping, func() (int, error) { return 0, nil }, func(int) bool { return false })
+		nothing, never := func() (int, error) { return 0, nil }, func(int) bool { return false }
+		_, err := longpoll.Read(t.Context(), p, id, time.Hour, stopping, nothing, never)
 		answers <- err
 	}
 	for range longpoll.Most {
