@@ -55,7 +55,7 @@ func TestSteerDrop(t *testing.T) {
 	c.Click("#to-pause").Sees("Paused.").There("#to-resume").Clean()
 	buys.Claim(t, d, ticket, 1).Refused(t, 409, "drop-paused")
 	c.Click("#to-rate").Accessible(path+"/rate").Fill("#f-calls_per_s", "fast").Click("form .button:not(.line)").Sees("Write a number")
-	c.Fill("#f-calls_per_s", "7").Click("form .button:not(.line)").Sees("Saved.").Sees("Called in a second at most 7")
+	c.Fill("#f-calls_per_s", "7").Click("form .button:not(.line)").Sees("Saved.").Sees("7 a second")
 	number := shop.Get[struct{ Idx int }](t, bot, d.At+"/entry").Idx + 1
 	c.Click("#to-exclude").Accessible(path+"/exclude").Fill("#f-number", strconv.Itoa(number)).Fill("#f-reason", "two accounts")
 	c.Click("form .button:not(.line)").Sees("Shut out.").Sees("two accounts")
