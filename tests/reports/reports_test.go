@@ -213,6 +213,10 @@ func passedOn(t *testing.T, s *shop.Shop, item shop.Item, shot func(v *browser.V
 	}
 	stands(t, s, d, "open")
 	inOrder(t, d, people)
+	type status struct{ SKUs []struct{ Called int } }
+	shop.Eventually(t, shop.Patience, func() (bool, string) { // while the first one does not come
+		return shop.Get[status](t, s.Nobody(), d.At+"/status").SKUs[0].Called >= 2, "the second is not called"
+	})
 	people[0].AwaitClaim(t, d, tickets[people[0]], 1).OK(t, 201)
 	people[1].AwaitClaim(t, d, tickets[people[1]], 1).OK(t, 202)
 	at := "/drops/" + d.Slug
