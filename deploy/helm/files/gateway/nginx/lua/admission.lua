@@ -9,8 +9,8 @@ M.__index = M
 M.classes = {
     browse = { weight = 1, share = 0.5, target = 0.25 },
     login = { weight = 16, share = 0.65, target = 1 },
-    cart = { weight = 4, share = 0.65, target = 0.35 },
-    checkout = { weight = 10, share = 1, target = 0.7 },
+    cart = { weight = 4, share = 0.65, target = 0.25 },
+    checkout = { weight = 10, share = 1, target = 0.5 },
     drop = { weight = 4, share = math.huge, target = 1 }, -- never refused: the others make room
 }
 
