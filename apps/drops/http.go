@@ -313,7 +313,7 @@ func (s *service) mine(ctx context.Context, slug string) (sn snapshot, e Entry, 
 
 func (s *service) getEntry(ctx context.Context, in *struct {
 	SlugPath
-	Wait  int64  `query:"wait" minimum:"0" maximum:"25" doc:"Seconds to wait for a change. Where many wait the answer comes at once: then ask after a second"`
+	Wait  int64  `query:"wait" minimum:"0" maximum:"25" doc:"Seconds to wait for a change. Answered at once in a crowd: ask a second later"`
 	Since string `query:"since" maxLength:"32" doc:"The version that the caller has; by default the one of now"`
 }) (*body[EntryView], error) {
 	_, e, err := s.mine(ctx, in.Slug)

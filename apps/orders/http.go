@@ -201,7 +201,7 @@ func (s *service) sumUp(ctx context.Context, in stretch) (figures, error) {
 // getOrderInput knows whether `since` was given: without it the wait is for any change from now on.
 type getOrderInput struct {
 	OrderPath
-	Wait  int `query:"wait" minimum:"0" maximum:"25" doc:"Seconds to wait for a change. Where many wait the answer comes at once: then ask after a second"`
+	Wait  int `query:"wait" minimum:"0" maximum:"25" doc:"Seconds to wait for a change. Answered at once in a crowd: ask a second later"`
 	Since int `query:"since" minimum:"0" doc:"The version that the caller has; by default the one of now"`
 
 	sinceNow bool
