@@ -221,13 +221,11 @@ func TestWatchedCrowd(t *testing.T) {
 	b.later(92 * time.Second)
 	require.Equal(t, http.StatusCreated, b.claim(order[0]).Status)
 	require.Equal(t, http.StatusAccepted, b.claim(order[1]).Status)
-	var d DropView
-	b.do("", "GET", "/drops/spring", nil).JSON(t, &d)
-	w := b.watched(d.ID).Watch[0]
+	w := b.watched(b.watchedID()).Watch[0]
 	require.Equal(t, []int64{1, 0, 0}, []int64{w.Standby, w.Lapsed, w.Refused})
 	b.later(11 * time.Minute)
 	b.tick()
-	w = b.watched(d.ID).Watch[0]
+	w = b.watched(b.watchedID()).Watch[0]
 	require.Equal(t, int64(1), w.Lapsed)
 	require.Equal(t, int64(0), w.Standby, "it was offered")
 }

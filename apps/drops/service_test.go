@@ -316,7 +316,12 @@ func (b *bundle) made(changes ...any) Watched {
 
 func (b *bundle) enter(n int) servetest.Response {
 	b.t.Helper()
-	return b.do(b.token(n), "POST", "/drops/spring/entry", map[string]any{"skus": []string{"TEE"}, "quantity": 1})
+	return b.enterFor(n, 1)
+}
+
+func (b *bundle) enterFor(n int, quantity int64) servetest.Response {
+	b.t.Helper()
+	return b.do(b.token(n), "POST", "/drops/spring/entry", map[string]any{"skus": []string{"TEE"}, "quantity": quantity})
 }
 
 func (b *bundle) entered(n int) (v EntryView) {
@@ -358,11 +363,18 @@ func (b *bundle) status() (st Status) {
 // where.
 func (b *bundle) opened(entrants int, changes ...any) (order []int) {
 	b.t.Helper()
+	return b.openedFor(entrants, 1, changes...)
+}
+
+// openedFor is one whose entrants want so many each.
+func (b *bundle) openedFor(entrants int, quantity int64, changes ...any) (order []int) {
+	b.t.Helper()
 	w := b.made(changes...)
 	b.at(*w.PrequeueAt)
 	b.tick()
 	for n := range entrants {
-		b.entered(n)
+		r := b.enterFor(n, quantity)
+		require.Equal(b.t, http.StatusCreated, r.Status, "%s", r.Body)
 	}
 	b.at(w.OpensAt)
 	b.tick()

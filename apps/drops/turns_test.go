@@ -766,19 +766,7 @@ func TestLongPoll(t *testing.T) {
 func TestNoUnitWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	w := b.made("lots", []LotWanted{{"TEE", 2, 2}})
-	b.at(*w.PrequeueAt)
-	b.tick()
-	for n := range 3 {
-		r := b.do(b.token(n), "POST", "/drops/spring/entry", map[string]any{"skus": []string{"TEE"}, "quantity": 2})
-		require.Equal(t, http.StatusCreated, r.Status, "%s", r.Body)
-	}
-	b.at(w.OpensAt)
-	b.tick()
-	order := make([]int, 3)
-	for n := range 3 {
-		order[*b.entry(n).Position] = n
-	}
+	order := b.openedFor(3, 2, "lots", []LotWanted{{"TEE", 2, 2}})
 	for range 3 { // two do not come in time
 		b.later(46 * time.Second)
 	}
@@ -890,15 +878,7 @@ func TestPausedOffers(t *testing.T) {
 func TestAskForMore(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	w := b.made("lots", []LotWanted{{"TEE", 3, 2}})
-	b.at(*w.PrequeueAt)
-	b.tick()
-	for n := range 2 {
-		r := b.do(b.token(n), "POST", "/drops/spring/entry", map[string]any{"skus": []string{"TEE"}, "quantity": 2})
-		require.Equal(t, http.StatusCreated, r.Status, "%s", r.Body)
-	}
-	b.at(w.OpensAt)
-	b.tick()
+	b.openedFor(2, 2, "lots", []LotWanted{{"TEE", 3, 2}})
 	claim := func(n int, quantity int64, state ClaimState, has int64) {
 		t.Helper()
 		r := b.claimOf(n, b.entry(n).Ticket, "TEE", quantity)
@@ -911,7 +891,7 @@ func TestAskForMore(t *testing.T) {
 	claim(0, 2, Held, 1)
 	b.inv.buys(account(0), "TEE")
 	claim(0, 2, Bought, 1)
-	b.later(w.OpensAt.Add(11 * time.Minute).Sub(b.clock()))
+	b.later(11 * time.Minute)
 	b.tick()
 	require.Equal(t, drop.Lot{Free: 2, Sold: 1, Limit: 2}, b.inv.lot("TEE"), "the other one has let it go")
 	claim(0, 2, Held, 2)
