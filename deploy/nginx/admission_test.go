@@ -242,6 +242,24 @@ func TestDropAdmitted(t *testing.T) {
 	}
 }
 
+// TestFew: a few people are let in however slow the shop is.
+func TestFew(t *testing.T) {
+	t.Parallel()
+	for class, few := range map[string]int{"browse": 50, "login": 5, "cart": 17, "checkout": 10} {
+		a := newAdmission(t)
+		for now := range 100 {
+			n := 0
+			for a.enter(t, class) {
+				n++
+			}
+			require.GreaterOrEqual(t, n, few, class)
+			for range n {
+				a.leave(t, class, float64(now), 30)
+			}
+		}
+	}
+}
+
 // TestHanging: a shop that does not answer at all is not given ever more, and is found well again when it is.
 func TestHanging(t *testing.T) {
 	t.Parallel()

@@ -217,6 +217,33 @@ func TestFront(t *testing.T) {
 	})
 }
 
+// TestFrontComesBack: the pages of the gateway and of the shop that name a time load themselves again, no other answer does.
+func TestFrontComesBack(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, nil)
+	answers := func(path, kind, after string, status int) {
+		f.upstream.answer(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", kind)
+			if after != "" {
+				w.Header().Set("Retry-After", after)
+			}
+			w.WriteHeader(status)
+		})
+	}
+	answers("/crowd", "text/html; charset=utf-8", "7", 503)
+	answers("/often", "text/html", "12", 429)
+	for path, seconds := range map[string]string{"/crowd": "7", "/often": "12"} {
+		require.Equal(t, []string{seconds}, f.send(t, request{method: "GET", path: path + "?q=x"}).header["Refresh"])
+		require.Empty(t, f.send(t, request{method: "POST", path: path}).header.Get("Refresh"))
+	}
+	answers("/api/v1/products", "application/problem+json", "7", 503)
+	answers("/away", "text/html; charset=utf-8", "", 503)
+	answers("/fine", "text/html; charset=utf-8", "7", 200)
+	for _, path := range []string{"/api/v1/products", "/away", "/fine"} {
+		require.Empty(t, f.send(t, request{method: "GET", path: path}).header.Get("Refresh"), path)
+	}
+}
+
 // fresh is what a service says about an answer that the front may keep.
 const fresh = "public, max-age=1, stale-while-revalidate=2"
 
@@ -472,6 +499,12 @@ func saysWhen(t require.TestingT, a answer) {
 	require.NotContains(t, a.body, "<!--#")
 }
 
+// comesBack demands that a page loads itself again when Retry-After says.
+func comesBack(t require.TestingT, a answer) {
+	require.NotEmpty(t, a.header.Get("Retry-After"))
+	require.Equal(t, a.header.Get("Retry-After"), a.header.Get("Refresh"))
+}
+
 func TestFrontAlone(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, map[string]string{"GATEWAY_SERVERS": "server 127.0.0.1:9;", "KEYCLOAK": "127.0.0.1:9", "RATE_FRONT": "30"})
@@ -480,9 +513,13 @@ func TestFrontAlone(t *testing.T) {
 		a := f.send(t, request{method: "GET", path: path})
 		require.Equal(t, 503, a.status, path)
 		require.Contains(t, a.header.Get("Content-Type"), "text/html")
-		require.NotEmpty(t, a.header.Get("Retry-After"))
+		comesBack(t, a)
 		require.NotEmpty(t, a.header.Get("X-Request-Id"))
+		a = f.send(t, request{method: "POST", path: path})
+		require.NotEmpty(t, a.header.Get("Retry-After"))
+		require.Empty(t, a.header.Get("Refresh"), "a form is not sent again, nor its page asked for")
 	}
+	require.Empty(t, f.send(t, request{method: "GET", path: "/api/v1/products"}).header.Get("Refresh"), "no page")
 	problem(t, f.send(t, request{method: "POST", path: "/api/v1/orders", length: 65 << 20}), 413, "too-large")
 	problem(t, f.send(t, request{method: "POST", path: "/", length: 65 << 20}), 413, "too-large")
 
@@ -498,6 +535,7 @@ func TestFrontAlone(t *testing.T) {
 	page := f.send(t, request{method: "GET", path: "/", from: client})
 	require.Equal(t, 429, page.status)
 	saysWhen(t, page)
+	comesBack(t, page)
 	require.Equal(t, "2", page.header.Get("Retry-After"))
 }
 

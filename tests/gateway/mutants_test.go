@@ -70,7 +70,7 @@ func TestEveryRuleBites(t *testing.T) {
 		{"errors of a sidecar become problems", "gateway.conf.template", `header_filter_by_lua_block { require("edge").answer_headers() }`, ``},
 		{"errors of a sidecar become problems", "gateway.conf.template", `body_filter_by_lua_block { require("edge").answer_body() }`, ``},
 		{"errors of a sidecar become problems", "lua/edge.lua", `header["WWW-Authenticate"]`, `local _`},
-		{"errors of a sidecar become problems", "lua/edge.lua", `header["Retry-After"] = ngx`, `local _ = ngx`},
+		{"errors of a sidecar become problems", "lua/edge.lua", `header["Retry-After"] = later`, ``},
 		{"errors of a sidecar become problems", "gateway.conf.template", `proxy_hide_header Content-Type;`, ``},
 		{"errors of a sidecar become problems", "lua/edge.lua", `ngx.arg[1] = body or nil`, `ngx.arg[1] = body or ngx.arg[1]`},
 		{"errors on pages are pages", "routes.conf", `set $page yes;`, `set $page no;`},

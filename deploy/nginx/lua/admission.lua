@@ -14,14 +14,16 @@ M.classes = {
     drop = { weight = 4, share = math.huge, target = 1 }, -- never refused: the others make room
 }
 
-local first, least, most = 100, 40, 20000 -- bounds, in weights
+-- Bounds, in weights. least is what a few people bring at once: five logins, or ten checkouts. It is no crowd however
+-- slowly they are answered, and refusing them makes nothing faster.
+local least, most = 100, 20000
 local waiting = 512 -- those who wait for news are only counted: they hold a connection, no work
 local gain, memory = 0.5, 0.2
 local fresh = 2 -- seconds for which a class's answers count after the last one
 
 -- new gives an admission with nothing in hand.
 function M.new()
-    local a = { bound = first, used = 0, waiting = 0, pace = {}, at = {} }
+    local a = { bound = least, used = 0, waiting = 0, pace = {}, at = {} }
     return setmetatable(a, M)
 end
 

@@ -103,7 +103,11 @@ local function describe(status, wait)
         header["Retry-After"] = wait
         page = page:gsub('<!%-%-# echo var="wait_words" %-%->', tonumber(wait) == 1 and "1 second" or wait .. " seconds")
     elseif status == 503 then
-        header["Retry-After"] = ngx.var.admitted == "refused" and math.random(3) or 2 -- a crowd comes back spread
+        local later = 2
+        if ngx.var.admitted == "refused" then -- a crowd comes back spread; browsers do so by themselves, and need not hurry
+            later = ngx.var.page == "yes" and math.random(4, 10) or math.random(3)
+        end
+        header["Retry-After"] = later
     elseif wait then
         header["Retry-After"] = wait
     end
