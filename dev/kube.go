@@ -71,6 +71,7 @@ func (s *shop) kubeTest(ctx context.Context) (err error) {
 	}()
 	values := []string{
 		"apps.carts.max=2", "apps.orders.max=2", "keda.lag=5", // TestScale
+		"apps.mail.max=2", "keda.queue=20", // TestBacklog
 		"apps.orders.resources.requests.cpu=100m", // its rest is 16m, by which two of 40m would stay two
 	}
 	for _, wait := range testWaits {

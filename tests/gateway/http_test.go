@@ -38,8 +38,12 @@ var (
 	lastRequest atomic.Uint64
 )
 
-// The first one is another in each run: a Redis that counts for Kong remembers those of the last minute.
-func init() { lastClient.Store(rand.Uint32()) }
+// The first ones are others in each run: a Redis that counts for Kong remembers the clients of the last minute, and a
+// gateway the drops that it was asked for.
+func init() {
+	lastClient.Store(rand.Uint32())
+	lastRequest.Store(uint64(rand.Uint32()) << 24)
+}
 
 // newClient gives an address on the loopback network that nobody has used, so that limits by address do not mix.
 func newClient() string {
@@ -59,6 +63,9 @@ func (g *gateway) send(t require.TestingT, r request) answer {
 	_, writeErr := conn.Write(r.bytes(g.host, id))
 	reader := bufio.NewReader(conn)
 	response, err := http.ReadResponse(reader, &http.Request{Method: r.method})
+	for err == nil && response.StatusCode == http.StatusContinue { // to who sends Expect
+		response, err = http.ReadResponse(reader, &http.Request{Method: r.method})
+	}
 	require.NoError(t, err, "%s %s: no answer (sent: %v)", r.method, r.path, writeErr)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)

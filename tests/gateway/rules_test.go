@@ -379,6 +379,14 @@ var rules = []rule{
 			refused(t, a, 413, "too-large")
 			a = g.send(t, request{method: "POST", path: path, header: header, length: 1 << 40})
 			refused(t, a, 413, "too-large")
+			header = append(header, "Expect: 100-continue")
+			a = g.send(t, request{method: "POST", path: path, header: header, body: strings.Repeat(" ", limit+1)})
+			refused(t, a, 413, "too-large")
+			if g.upstream != nil {
+				a = g.send(t, request{method: "POST", path: path, header: header, body: "{}"})
+				require.Equal(t, 200, a.status, a.body)
+				require.Equal(t, 2, a.seen.body)
+			}
 		}
 	}},
 	{"an upload is at most 64 MiB", inside, func(t require.TestingT, g *gateway) {

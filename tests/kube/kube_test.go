@@ -3,6 +3,7 @@
 package kube
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"net/http"
@@ -196,6 +197,59 @@ func TestScale(t *testing.T) {
 		return order.Status == "confirmed", order.Status
 	})
 	s.Audit(t)
+}
+
+// TestBacklog: a second pod comes when more events wait for the first than it should have before it. It lives and takes none,
+// since its inbox is locked. Afterwards there is one mail for each order.
+func TestBacklog(t *testing.T) {
+	s := shop.Open(t)
+	kubectl(t, "wait", "deployment/mail", "--for=jsonpath={.status.readyReplicas}=1", "--timeout=10m")
+	shop.Storm{Orders: 60, During: 60}.Blow(t, s, func(happened func()) {
+		defer happened()
+		unlock, err := lock(t, "mail", "inbox")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer unlock()
+		begun := time.Now()
+		kubectl(t, "wait", "deployment/mail", "--for=jsonpath={.spec.replicas}=2", "--timeout=5m")
+		t.Logf("mail is to have a second pod after %s", time.Since(begun).Round(time.Second))
+	})
+	rolledOut(t, "deployment/mail")
+}
+
+// lock keeps everybody from a table until unlock.
+func lock(t *testing.T, database, table string) (unlock func(), err error) {
+	cmd := exec.CommandContext(t.Context(), os.Getenv("KUBECTL"), "--namespace", "shop", "exec", "-i", "statefulset/postgres", "--",
+		"sh", "-c", `PGPASSWORD="$POSTGRES_PASSWORD" exec psql -XqAt -v ON_ERROR_STOP=1 -h 127.0.0.1 -U postgres `+database)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	unlock = func() {
+		in.Close() // the session ends, and the lock with it
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the session that had %s locked: %v", table, err)
+		}
+	}
+	if _, err := fmt.Fprintf(in, "BEGIN; LOCK TABLE %s; SELECT 'locked';\n", table); err != nil {
+		unlock()
+		return nil, err
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "locked\n" {
+		unlock()
+		return nil, fmt.Errorf("%s is not locked: %q, %v", table, line, err)
+	}
+	return unlock, nil
 }
 
 // TestNode kills the machine that everything is on. It comes back by itself, with what was there.
