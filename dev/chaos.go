@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,9 +51,9 @@ func environment(list [][2]string, insist bool) {
 }
 
 // chaos runs tests/chaos for SEED (or several, with commas between) and
-// MINUTES each, on a shop that begins empty, then has it made again from a copy,
-// and stops it.
-func (s *shop) chaos(ctx context.Context) error {
+// MINUTES each, on a shop that begins empty, then has it made again from a copy
+// and as of a moment, and stops it.
+func (s *shop) chaos(ctx context.Context) (err error) {
 	seed, minutes := os.Getenv("SEED"), os.Getenv("MINUTES")
 	if seed == "" {
 		seed = strconv.FormatInt(time.Now().Unix()%100_000, 10)
@@ -70,14 +71,19 @@ func (s *shop) chaos(ctx context.Context) error {
 			return fmt.Errorf("SEED must be a number, or several with commas between, not %q", seed)
 		}
 	}
-	return s.chaosRun(ctx, "^Test(Chaos|Restore)$", seeds, time.Duration(n*float64(time.Minute)))
+	archive := s.Data + "-wal" // by which a copy is taken on to a moment
+	if err := errors.Join(os.RemoveAll(archive), os.Setenv("WAL_ARCHIVE", archive)); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(archive)) }()
+	return s.chaosRun(ctx, "^Test(Chaos|Restore|RestoreUntil)$", seeds, time.Duration(n*float64(time.Minute)))
 }
 
 // chaosRun is chaos for these seeds, so long each, or some of its tests.
 func (s *shop) chaosRun(ctx context.Context, tests string, seeds []string, each time.Duration) error {
 	return s.onFresh(ctx, func(fresh *shop) error {
 		limit := time.Duration(len(seeds)) * (each + chaosSettle + 6*time.Minute) // before it, shoppers; after it, what they began
-		limit += 10 * time.Minute                                                 // the shop made again from a copy
+		limit += 20 * time.Minute                                                 // the shop made again from copies
 		env := []string{
 			"GOWORK=off", "RUN_DIR=" + fresh.Run, "PORT_OFFSET=" + fresh.Settings.Get("PORT_OFFSET"),
 			"CHAOS_SEEDS=" + strings.Join(seeds, ","), "CHAOS_TIME=" + each.String(), "CHAOS_SETTLE=" + chaosSettle.String(),

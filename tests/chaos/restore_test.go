@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -72,6 +73,37 @@ func TestRestore(t *testing.T) {
 	require.Equal(t, 2, cart.Lines[0].Quantity)
 	require.Equal(t, picture, pictured(t, s))
 	bob.Await(t, bob.Order(t, shop.Visa).ID, "confirmed")
+	s.Audit(t)
+}
+
+// TestRestoreUntil: the shop is made again as of a moment after its copy: what was bought before that moment is there, what
+// came later is not, everything adds up, and it sells on.
+func TestRestoreUntil(t *testing.T) {
+	s := shop.Open(t)
+	lamp, ann := s.NewProduct(t, 1_500, 100), s.Register(t)
+	copied := ann.Bought(t, lamp, 1)
+	folder := filepath.Join(t.TempDir(), "copy")
+	said, err := s.Dev(t, "backup", folder)
+	require.NoError(t, err, said)
+	before := ann.Bought(t, lamp, 1)
+	moment := time.Now().UTC().Format(time.RFC3339Nano)
+	after := ann.Bought(t, lamp, 1)
+
+	said, err = s.Dev(t, "clean")
+	require.NoError(t, err, said)
+	said, err = s.Dev(t, "restore", folder, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	require.Error(t, err, said)
+	require.NoDirExists(t, s.Run)
+	said, err = s.Dev(t, "restore", folder, moment)
+	require.NoError(t, err, said)
+	t.Log(said)
+
+	ann.Login(t)
+	for _, order := range []string{copied.ID, before.ID} {
+		require.Equal(t, "confirmed", shop.Get[shop.Order](t, ann, "/api/v1/orders/"+order).Status)
+	}
+	ann.Do(t, "GET", "/api/v1/orders/"+after.ID, nil).Refused(t, 404, "order-not-found")
+	ann.Bought(t, lamp, 1)
 	s.Audit(t)
 }
 

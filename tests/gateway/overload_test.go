@@ -140,8 +140,33 @@ func overload(t *testing.T, g *gateway) {
 		}
 	}
 
+	// A form of a page waits for room, since a browser cannot send it again by itself: some seconds, and no longer.
+	g.upstream.answer("/api/v1/orders", held)
+	buyers := make(chan answer, 50)
+	for range cap(buyers) {
+		go func() { buyers <- g.send(t, request{method: "POST", path: "/api/v1/orders"}) }()
+	}
+	require.Equal(t, 503, (<-buyers).status, "the checkout is full")
+	checkout, begun := request{method: "POST", path: "/checkout"}, time.Now()
+	late := g.send(t, checkout)
+	require.Equal(t, 503, late.status)
+	require.Nil(t, late.seen)
+	require.Contains(t, late.header.Get("Content-Type"), "text/html")
+	require.GreaterOrEqual(t, time.Since(begun), 3*time.Second)
+	sent := make(chan answer, 1)
+	go func() { sent <- g.send(t, checkout) }()
+	select {
+	case a := <-sent:
+		t.Fatalf("a form is answered %d at once", a.status)
+	case <-time.After(500 * time.Millisecond):
+	}
+
 	// Who was let in is answered, and then there is room again.
 	let()
+	require.Equal(t, 200, (<-sent).status)
+	for range cap(buyers) - 1 {
+		require.Contains(t, []int{200, 503}, (<-buyers).status)
+	}
 	for range browsers - refusals + 30*len(waits) + 20*len(pretend) - turned {
 		require.Contains(t, []int{200, 503}, (<-answers).status)
 	}

@@ -250,12 +250,32 @@ local function work(var)
     return class
 end
 
+-- A browser that sends a form cannot send it again by itself, and what was typed would be lost: it waits for room.
+local patience, look = 4, 0.25 -- seconds; with the 30 for an answer less than the front's 35
+local function form(var)
+    return var.page == "yes" and var.request_method == "POST"
+end
+
+-- wait_for enters as soon as there is room, and says whether there was.
+local function wait_for(class)
+    if not admission:enter("wait") then
+        return false
+    end
+    local entered, last = false, ngx.now() + patience
+    while not entered and ngx.now() < last do
+        ngx.sleep(look * (0.5 + math.random()))
+        entered = admission:enter(class)
+    end
+    admission:leave("wait")
+    return entered
+end
+
 -- crowded refuses what admit would, before anything else is looked at: a crowd costs a quarter less then. Rewrite phase,
 -- where nothing answers by itself but preflights.
 function M.crowded()
     local var = ngx.var
     local class = work(var)
-    if class ~= "" and admission:full(class) and var.request_method ~= "OPTIONS" then
+    if class ~= "" and admission:full(class) and var.request_method ~= "OPTIONS" and not form(var) then
         var.admitted = "refused"
         return refuse(503)
     end
@@ -269,7 +289,7 @@ function M.admit()
     if class == "" then
         return
     end
-    if not admission:enter(class) then
+    if not admission:enter(class) and not (form(var) and wait_for(class)) then
         var.admitted = "refused"
         return refuse(503)
     end
