@@ -62,8 +62,8 @@ func (s *shop) chaos(ctx context.Context) (err error) {
 		minutes = "2"
 	}
 	n, err := strconv.ParseFloat(minutes, 64)
-	if err != nil || n <= 0 || n > 60 {
-		return fmt.Errorf("MINUTES must be a number up to 60, not %q", minutes)
+	if err != nil || !(n >= 0.5 && n <= 60) { // a drop opens and sells meanwhile
+		return fmt.Errorf("MINUTES must be a number from 0.5 to 60, not %q", minutes)
 	}
 	seeds := strings.Split(seed, ",")
 	for _, one := range seeds {
