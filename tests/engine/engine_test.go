@@ -115,6 +115,30 @@ func await(t *testing.T, c *shop.Client, id, status string) {
 	})
 }
 
+// traced: Zipkin has heard of each service that an order passes.
+func traced(t *testing.T) {
+	t.Helper()
+	shop.Eventually(t, shop.Patience, func() (bool, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost:"+port("TRACES_PORT", "9411")+"/api/v2/services", nil)
+		require.NoError(t, err)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return false, err.Error()
+		}
+		defer resp.Body.Close()
+		var known []string
+		if err := json.NewDecoder(resp.Body).Decode(&known); err != nil {
+			return false, err.Error()
+		}
+		for _, name := range []string{"edge-auth", "carts", "inventory", "orders", "payments", "mail"} {
+			if !slices.Contains(known, name) {
+				return false, fmt.Sprintf("no trace has %s, only %v", name, known)
+			}
+		}
+		return true, ""
+	})
+}
+
 // audit runs the auditor beside the databases until nothing is in flight.
 func audit(t *testing.T) {
 	t.Helper()
@@ -183,6 +207,7 @@ func TestCompose(t *testing.T) {
 	lamp := s.NewProduct(t, 1_500, 1_000)
 	step("buys and cancels")
 	buys(t, s, ann, lamp)
+	traced(t)
 	for _, service := range []string{
 		"orders", "orders-daprd", "edge-auth", "auth", "payments-daprd", "rabbitmq", "redis", "postgres", "sentry", "nginx", "kong-1",
 	} {
