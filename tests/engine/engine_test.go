@@ -119,7 +119,8 @@ func await(t *testing.T, c *shop.Client, id, status string) {
 func traced(t *testing.T) {
 	t.Helper()
 	shop.Eventually(t, shop.Patience, func() (bool, string) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost:"+port("TRACES_PORT", "9411")+"/api/v2/services", nil)
+		at := "http://localhost:" + port("TRACES_PORT", "9411") + "/api/v2/services"
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, at, nil)
 		require.NoError(t, err)
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
