@@ -218,16 +218,21 @@ func judgeLot(l lot) (found []finding) {
 
 // mail is one of mail's log, and about what.
 type mail struct {
-	About     string
-	Status    string
-	CutOff    int // tries whose end nobody saw
-	CreatedAt time.Time
+	About       string
+	Status      string
+	CutOff      int // tries whose end nobody saw
+	CreatedAt   time.Time
+	LeasedUntil *time.Time // who sends it has it until then, be they dead: nobody else tries before
 }
 
 // judgeMail: it is sent in time, and not again and again.
 func judgeMail(m mail, d deadlines) (found []finding) {
 	if m.Status == "queued" {
-		found = append(found, finding{"is not sent", m.CreatedAt, d.mail})
+		since := m.CreatedAt
+		if m.LeasedUntil != nil && m.LeasedUntil.After(since) {
+			since = *m.LeasedUntil
+		}
+		found = append(found, finding{"is not sent", since, d.mail})
 	}
 	if m.CutOff > 1 {
 		found = append(found, finding{fmt.Sprintf("%d tries were cut off: it may have come more than twice", m.CutOff), m.CreatedAt, 0})

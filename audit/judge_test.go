@@ -154,6 +154,7 @@ func TestJudgeLot(t *testing.T) {
 func TestJudgeMail(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	old, soon, long := now.Add(-time.Hour), now.Add(10*time.Second), now.Add(-30*time.Minute)
 	for name, tc := range map[string]struct {
 		found       []finding
 		young, late int
@@ -161,6 +162,8 @@ func TestJudgeMail(t *testing.T) {
 		"sent":                 {judgeMail(mail{Status: "sent", CutOff: 1}, ordinary), 0, 0},
 		"queued a moment ago":  {judgeMail(mail{Status: "queued", CreatedAt: now.Add(-11 * time.Minute)}, ordinary), 1, 0},
 		"queued for long":      {judgeMail(mail{Status: "queued", CreatedAt: now.Add(-12 * time.Minute)}, ordinary), 0, 1},
+		"its sender died":      {judgeMail(mail{Status: "queued", CreatedAt: old, LeasedUntil: &soon}, ordinary), 1, 0},
+		"and long ago":         {judgeMail(mail{Status: "queued", CreatedAt: old, LeasedUntil: &long}, ordinary), 0, 1},
 		"cut off twice":        {judgeMail(mail{Status: "sent", CutOff: 2, CreatedAt: now.Add(-time.Hour)}, ordinary), 0, 1},
 		"written":              {judgeDueMail(dueMail{Since: now.Add(-time.Hour)}, true, ordinary), 0, 0},
 		"not written yet":      {judgeDueMail(dueMail{Since: now.Add(-time.Minute)}, false, ordinary), 1, 0},

@@ -297,7 +297,7 @@ const failedItemsSQL = `SELECT name, error, tries, first_at FROM feed_failures`
 const mailCountsSQL = `SELECT status, count(*) AS count FROM mails GROUP BY status`
 
 const mailsSQL = `
-	SELECT COALESCE(about, id::text) AS about, status, cut_off, created_at FROM mails WHERE status = 'queued' OR cut_off > 1`
+	SELECT COALESCE(about, id::text) AS about, status, cut_off, created_at, leased_until FROM mails WHERE status = 'queued' OR cut_off > 1`
 
 // Of these mails, those that are in the log.
 const loggedSQL = `SELECT about FROM mails WHERE about = ANY(@about)`
