@@ -215,6 +215,11 @@ func TestBacklog(t *testing.T) {
 		begun := time.Now()
 		kubectl(t, "wait", "deployment/mail", "--for=jsonpath={.spec.replicas}=2", "--timeout=5m")
 		t.Logf("mail is to have a second pod after %s", time.Since(begun).Round(time.Second))
+		why := kubectl(t, "get", "events", "--field-selector=involvedObject.name=keda-hpa-mail,reason=SuccessfulRescale",
+			"-o", "jsonpath={.items[*].message}")
+		if !strings.Contains(why, "rabbitmq") {
+			t.Errorf("it is not what waits that asks for it: %s", why)
+		}
 	})
 	rolledOut(t, "deployment/mail")
 }
