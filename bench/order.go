@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stampede-shop/stampede/kit/pause"
 	"github.com/stampede-shop/stampede/kit/skus"
 )
 
@@ -53,10 +54,7 @@ func (s *shop) buy(ctx context.Context, who shopper, sku string, lap func(step s
 		begun := time.Now()
 		err = s.send(ctx, "GET", fmt.Sprintf("/api/v1/orders/%s?wait=20&since=%d", order.ID, order.Version), who.token, nil, &order)
 		if order.Status == "pending" && time.Since(begun) < askAgain { // many wait: who asks again at once takes what they wait for
-			select {
-			case <-ctx.Done():
-			case <-time.After(askAgain):
-			}
+			pause.For(ctx, askAgain)
 		}
 	}
 	if err == nil && order.Status != "confirmed" {

@@ -29,12 +29,18 @@ func kubectl(t *testing.T, args ...string) string {
 	return out
 }
 
-func try(t *testing.T, in string, args ...string) (string, error) {
+// command is kubectl in the shop's namespace.
+func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	if os.Getenv("KUBECTL") == "" {
 		t.Fatal("KUBECTL is not set: no cluster to test (make kube-test starts one)")
 	}
-	cmd := exec.CommandContext(t.Context(), os.Getenv("KUBECTL"), append([]string{"--namespace", "shop"}, args...)...)
+	return exec.CommandContext(t.Context(), os.Getenv("KUBECTL"), append([]string{"--namespace", "shop"}, args...)...)
+}
+
+func try(t *testing.T, in string, args ...string) (string, error) {
+	t.Helper()
+	cmd := command(t, args...)
 	cmd.Stdin = strings.NewReader(in)
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
@@ -226,8 +232,8 @@ func TestBacklog(t *testing.T) {
 
 // lock keeps everybody from a table until unlock.
 func lock(t *testing.T, database, table string) (unlock func(), err error) {
-	cmd := exec.CommandContext(t.Context(), os.Getenv("KUBECTL"), "--namespace", "shop", "exec", "-i", "statefulset/postgres", "--",
-		"sh", "-c", `PGPASSWORD="$POSTGRES_PASSWORD" exec psql -XqAt -v ON_ERROR_STOP=1 -h 127.0.0.1 -U postgres `+database)
+	cmd := command(t, "exec", "-i", "statefulset/postgres", "--", "sh", "-c",
+		`PGPASSWORD="$POSTGRES_PASSWORD" exec psql -XqAt -v ON_ERROR_STOP=1 -h 127.0.0.1 -U postgres `+database)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
